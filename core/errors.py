@@ -1,0 +1,56 @@
+"""Errors that a user can cause, one class per layer, each with a message written for that user."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ProofrankError(Exception):
+    """Base of every error that bad input can cause; its text is fit to be shown to the user."""
+
+
+class DatasetError(ProofrankError):
+    """A dataset folder or one of its files cannot be used."""
+
+
+class UnknownNameError(ProofrankError):
+    """A constant or predicate is not in the vocabulary.
+
+    Attributes:
+        kind: ``"constant"`` or ``"predicate"``.
+        name: the name that was asked for.
+        nearest: the nearest known names, best first, at most three.
+    """
+
+    def __init__(self, kind: str, name: str, nearest: list[str]) -> None:
+        self.kind = kind
+        self.name = name
+        self.nearest = nearest
+        super().__init__(f"unknown {kind} {name!r}{did_you_mean(nearest)}")
+
+
+class PolicyError(ProofrankError):
+    """A checkpoint cannot be used, or does not fit the graph."""
+
+
+class EvaluationError(ProofrankError):
+    """A candidate cannot be evaluated exactly."""
+
+
+class RankingError(ProofrankError):
+    """Scores or options from which no rank can be made."""
+
+
+def nearest_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """The known names nearest to ``name``, best first, at most ``most``; none where nothing is near."""
+    by_folded: dict[str, str] = {}
+    for candidate in known:
+        by_folded.setdefault(candidate.casefold(), candidate)
+    close = difflib.get_close_matches(name.casefold(), list(by_folded), n=most, cutoff=0.6)
+    return [by_folded[folded] for folded in close]
+
+
+def did_you_mean(nearest: list[str]) -> str:
+    """The end of a message that offers ``nearest``, or nothing."""
+    return f"; did you mean {', '.join(repr(name) for name in nearest)}?" if nearest else ""

@@ -1,0 +1,255 @@
+"""Loads and saves policies: ``policy.safetensors``, ``policy.json`` and ``vocab.json`` in one folder.
+
+Nothing is ever unpickled. What is loaded is checked: the tensors' names, shapes, dtypes and values, the config,
+and that the vocabulary is the graph's; the error says exactly what does not fit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from core.errors import EvaluationError, PolicyError
+from core.graph import PADDING, TERMINAL_PREDICATES, Dataset, Vocabulary
+from core.policy import deepprooflog
+from core.policy.config import PolicyConfig
+from core.policy.network import PolicyNetwork
+from core.prover import ProverSettings
+
+FORMAT = "proofrank-policy-1"
+WEIGHTS_FILE = "policy.safetensors"
+CONFIG_FILE = "policy.json"
+VOCABULARY_FILE = "vocab.json"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy that is ready to use.
+
+    Attributes:
+        name: the checkpoint folder's name.
+        network: in evaluation mode, without gradients.
+        vocabulary: the names whose indices its embeddings have.
+        settings: the prover settings that it was trained under, where the checkpoint tells.
+        content_hash: SHA-256 over weights, config and vocabulary, in hexadecimal.
+    """
+
+    name: str
+    network: PolicyNetwork
+    vocabulary: Vocabulary
+    settings: ProverSettings | None
+    content_hash: str
+
+    def check_fits(self, dataset: Dataset) -> None:
+        """Raises PolicyError, naming what differs, where the vocabulary is not that of ``dataset``."""
+        where = f"policy {self.name!r} does not fit dataset {dataset.name!r}"
+        _check_names(where, "predicate", self.vocabulary.predicates, dataset.vocabulary.predicates)
+        _check_names(where, "constant", self.vocabulary.constants, dataset.vocabulary.constants)
+
+
+def load_policy(folder: Path | str, dataset: Dataset | None = None) -> Policy:
+    """Loads the checkpoint in ``folder``, our own or one with the key names of the public DeepProofLog code.
+
+    Args:
+        folder: holds ``policy.safetensors``, ``policy.json`` and ``vocab.json``.
+        dataset: the graph that the policy must fit, if it is known.
+
+    Raises:
+        PolicyError: a file is missing or bad, or the policy does not fit ``dataset``.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PolicyError(f"{folder}: no such folder; expected a checkpoint folder with {WEIGHTS_FILE}")
+    config_bytes = _read(folder / CONFIG_FILE)
+    vocabulary_bytes = _read(folder / VOCABULARY_FILE)
+    weights_bytes = _read(folder / WEIGHTS_FILE)
+    fields = _parse_json(config_bytes, folder / CONFIG_FILE)
+    vocabulary, num_variables = _parse_vocabulary(vocabulary_bytes, folder / VOCABULARY_FILE)
+    try:
+        tensors = load_tensors(weights_bytes)
+    except SafetensorError as error:
+        raise PolicyError(f"{folder / WEIGHTS_FILE}: not a safetensors file: {error}") from error
+    if deepprooflog.is_deepprooflog(tensors):
+        config = deepprooflog.read_config(fields, num_variables)
+        settings = None
+        tensors = deepprooflog.rename(tensors)
+    else:
+        config, settings = _read_config(fields, folder / CONFIG_FILE)
+    network = build_network(config, vocabulary)
+    _load_weights(network, tensors, folder / WEIGHTS_FILE)
+    digest = hashlib.sha256()
+    for content in (weights_bytes, config_bytes, vocabulary_bytes):
+        digest.update(hashlib.sha256(content).digest())
+    policy = Policy(folder.resolve().name, network, vocabulary, settings, digest.hexdigest())
+    if dataset is not None:
+        policy.check_fits(dataset)
+    return policy
+
+
+def save_policy(
+    folder: Path | str,
+    network: PolicyNetwork,
+    vocabulary: Vocabulary,
+    settings: ProverSettings,
+    training: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes a checkpoint that :func:`load_policy` reads.
+
+    Args:
+        folder: made if it does not exist.
+        network: its weights and config.
+        vocabulary: the names whose indices its embeddings have.
+        settings: the prover settings that it was trained under.
+        training: whatever is worth keeping about how it was trained, as JSON; not read again.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
+    (folder / WEIGHTS_FILE).write_bytes(save_tensors(weights))
+    fields = {
+        "format": FORMAT,
+        "network": dataclasses.asdict(network.config),
+        "prover": dataclasses.asdict(settings),
+        "training": dict(training or {}),
+    }
+    _write_json(folder / CONFIG_FILE, fields)
+    _write_json(
+        folder / VOCABULARY_FILE,
+        {
+            "predicates": [*vocabulary.predicates, *TERMINAL_PREDICATES],
+            "constants": list(vocabulary.constants),
+            "first_predicate_index": 1,
+            "first_constant_index": 1,
+            "first_variable_index": vocabulary.first_variable_index,
+            "max_variables": network.config.max_variables,
+            "padding_index": PADDING,
+        },
+    )
+
+
+def build_network(config: PolicyConfig, vocabulary: Vocabulary) -> PolicyNetwork:
+    """A network of this shape for this vocabulary, in evaluation mode and without gradients."""
+    network = PolicyNetwork(config, vocabulary.num_predicates, vocabulary.num_constants)
+    return network.eval().requires_grad_(False)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _parse_json(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise PolicyError(f"{path}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise PolicyError(f"{path}: a JSON {type(value).__name__}; expected an object")
+    return value
+
+
+def _parse_vocabulary(content: bytes, path: Path) -> tuple[Vocabulary, int]:
+    """The vocabulary, and the number of run-time variables that have an embedding."""
+    fields = _parse_json(content, path)
+    names: dict[str, list[str]] = {}
+    for key in ("predicates", "constants"):
+        value = fields.get(key)
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise PolicyError(f"{path}: {key!r} is no list of names")
+        if len(set(value)) != len(value):
+            raise PolicyError(f"{path}: {key!r} holds a name twice")
+        names[key] = value
+    predicates, constants = names["predicates"], names["constants"]
+    if tuple(predicates[-3:]) != TERMINAL_PREDICATES:
+        raise PolicyError(f"{path}: 'predicates' ends in {predicates[-3:]}; expected {list(TERMINAL_PREDICATES)}")
+    expected = {
+        "padding_index": PADDING,
+        "first_predicate_index": 1,
+        "first_constant_index": 1,
+        "first_variable_index": len(constants) + 1,
+    }
+    for key, value in expected.items():
+        if fields.get(key, value) != value:
+            raise PolicyError(f"{path}: {key!r} is {fields[key]!r}; expected {value}")
+    max_variables = fields.get("max_variables", PolicyConfig.max_variables)
+    if type(max_variables) is not int:
+        raise PolicyError(f"{path}: 'max_variables' is {max_variables!r}; expected a whole number")
+    return Vocabulary(tuple(predicates[:-3]), tuple(constants)), max_variables
+
+
+def _read_config(fields: dict[str, Any], path: Path) -> tuple[PolicyConfig, ProverSettings]:
+    if fields.get("format") != FORMAT:
+        raise PolicyError(f"{path}: 'format' is {fields.get('format')!r}; expected {FORMAT!r}")
+    parts = {}
+    for key in ("network", "prover"):
+        parts[key] = fields.get(key)
+        if not isinstance(parts[key], dict):
+            raise PolicyError(f"{path}: {key!r} is {parts[key]!r}; expected an object")
+    try:
+        return PolicyConfig.from_dict(parts["network"]), ProverSettings.from_dict(parts["prover"])
+    except (PolicyError, EvaluationError) as error:
+        raise PolicyError(f"{path}: {error}") from error
+
+
+def _load_weights(network: PolicyNetwork, tensors: dict[str, Tensor], path: Path) -> None:
+    expected = network.state_dict()
+    missing = sorted(expected.keys() - tensors.keys())
+    extra = sorted(tensors.keys() - expected.keys())
+    if missing or extra:
+        problems = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)}"] * bool(extra)
+        raise PolicyError(f"{path}: {' and '.join(problems)}; expected {len(expected)} tensors as in the config")
+    for name, tensor in tensors.items():
+        wanted = expected[name]
+        if tensor.dtype != wanted.dtype:
+            raise PolicyError(f"{path}: {name} is {tensor.dtype}; expected {wanted.dtype}")
+        if tensor.shape != wanted.shape:
+            raise PolicyError(
+                f"{path}: {name} has shape {list(tensor.shape)}; expected {list(wanted.shape)} by the config "
+                "and the vocabulary"
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise PolicyError(f"{path}: {name} holds values that are not finite")
+    for name in ("embedding.predicates", "embedding.arguments"):
+        if bool(tensors[name][PADDING].any()):
+            raise PolicyError(f"{path}: row {PADDING} of {name} is padding and must be zero")
+    network.load_state_dict(tensors)
+
+
+def _check_names(where: str, kind: str, of_policy: tuple[str, ...], of_graph: tuple[str, ...]) -> None:
+    if of_policy == of_graph:
+        return
+    lacking = [name for name in of_graph if name not in set(of_policy)]
+    extra = [name for name in of_policy if name not in set(of_graph)]
+    problems = []
+    if lacking:
+        problems.append(f"the policy lacks {_some(kind, lacking)} of the graph")
+    if extra:
+        problems.append(f"the graph lacks {_some(kind, extra)} of the policy")
+    if not problems:
+        index = next(i for i, (ours, theirs) in enumerate(zip(of_policy, of_graph, strict=True)) if ours != theirs)
+        problems.append(
+            f"{kind} {index + 1} is {of_policy[index]!r} in the policy, {of_graph[index]!r} in the graph"
+        )
+    raise PolicyError(f"{where}: {'; '.join(problems)}")
+
+
+def _some(kind: str, names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:3])
+    return f"{len(names)} {kind}{'s' * (len(names) > 1)} ({shown}{', …' * (len(names) > 3)})"

@@ -1,0 +1,98 @@
+"""The shape of a policy network: every choice is a field, checked when it is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import PolicyError, did_you_mean, nearest_names
+
+ATOM_EMBEDDERS = ("transe", "distmult")
+STATE_POOLINGS = ("sum", "mean")
+ACTIVATIONS = ("relu",)
+
+_MAX_SIZE = 1 << 16
+_MAX_VARIABLES = 1 << 20
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Shape and formulas of a policy.
+
+    Attributes:
+        embedding_dim: E, size of the embeddings of predicates, constants and variables.
+        hidden_dim: width of the body.
+        num_layers: residual blocks of the body.
+        atom_embedder: ``transe`` (``predicate + first - second``; Bordes et al. 2013) or ``distmult``
+            (``predicate * first * second``; Yang et al. 2015).
+        state_pooling: ``sum`` over a state's atoms, or ``mean`` over its ``padding_atoms`` places, of which the
+            empty ones count as zero.
+        activation: of the body and the head.
+        layer_norm_eps: epsilon of the layer norms.
+        l2_norm: whether the two vectors of a logit are scaled to length 1.
+        sqrt_scale: whether logits are divided by the square root of E.
+        temperature: what logits are divided by; None for 1.
+        max_variables: how many run-time variables have an embedding.
+        padding_atoms: the number of places that ``mean`` divides by.
+    """
+
+    embedding_dim: int = 64
+    hidden_dim: int = 256
+    num_layers: int = 8
+    atom_embedder: str = "transe"
+    state_pooling: str = "sum"
+    activation: str = "relu"
+    layer_norm_eps: float = 1e-5
+    l2_norm: bool = False
+    sqrt_scale: bool = True
+    temperature: float | None = None
+    max_variables: int = 1000
+    padding_atoms: int = 6
+
+    def __post_init__(self) -> None:
+        """Raises PolicyError for a value of the wrong type or out of its range."""
+        self._check_count("embedding_dim", 1, _MAX_SIZE)
+        self._check_count("hidden_dim", 1, _MAX_SIZE)
+        self._check_count("num_layers", 0, 1024)
+        self._check_count("max_variables", 0, _MAX_VARIABLES)
+        self._check_count("padding_atoms", 1, _MAX_SIZE)
+        self._check_choice("atom_embedder", ATOM_EMBEDDERS)
+        self._check_choice("state_pooling", STATE_POOLINGS)
+        self._check_choice("activation", ACTIVATIONS)
+        self._check_positive("layer_norm_eps")
+        if self.temperature is not None:
+            self._check_positive("temperature")
+        for name in ("l2_norm", "sqrt_scale"):
+            if type(getattr(self, name)) is not bool:
+                raise PolicyError(f"policy config {name} is {getattr(self, name)!r}; expected true or false")
+
+    def _check_count(self, name: str, least: int, most: int) -> None:
+        value = getattr(self, name)
+        if type(value) is not int or not least <= value <= most:
+            raise PolicyError(f"policy config {name} is {value!r}; expected a whole number from {least} to {most}")
+
+    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
+        value = getattr(self, name)
+        if value not in choices:
+            raise PolicyError(f"policy config {name} is {value!r}; expected one of {', '.join(choices)}")
+
+    def _check_positive(self, name: str) -> None:
+        value = getattr(self, name)
+        if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
+            raise PolicyError(f"policy config {name} is {value!r}; expected a number above 0")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PolicyConfig:
+        """The config in ``values``; those left out keep their defaults.
+
+        Raises:
+            PolicyError: an unknown name or a bad value.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise PolicyError(f"unknown policy config {name!r}{did_you_mean(nearest_names(name, known))}")
+        return cls(**values)

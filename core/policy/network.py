@@ -1,0 +1,87 @@
+"""The policy network: from a state and its actions' states to logits.
+
+The same network is applied to the present state and to each action's state; a logit is the dot product of the
+two vectors (SEMANTICS: ``docs/semantics.md``, "Policy").
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.policy.config import PolicyConfig
+from core.policy.embeddings import StateEmbedding
+
+
+class ResidualBlock(nn.Module):
+    """``x + LayerNorm(ReLU(Linear(x)))``."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(size, size)
+        self.norm = nn.LayerNorm(size, eps=eps)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[..., size]`` to ``[..., size]``."""
+        return features + self.norm(functional.relu(self.linear(features)))
+
+
+class PolicyNetwork(nn.Module):
+    """Embedding, body and head of a policy."""
+
+    def __init__(self, config: PolicyConfig, num_predicates: int, num_constants: int) -> None:
+        """A network with linear layers at torch's default initial values and embeddings of zeros.
+
+        Args:
+            config: shape and formulas.
+            num_predicates: P, without the terminal predicates.
+            num_constants: C.
+        """
+        super().__init__()
+        self.config = config
+        hidden = config.hidden_dim
+        self.embedding = StateEmbedding(config, num_predicates, num_constants)
+        self.body_input = nn.Linear(config.embedding_dim, hidden)
+        self.body_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
+        self.body_blocks = nn.ModuleList(
+            ResidualBlock(hidden, config.layer_norm_eps) for _ in range(config.num_layers)
+        )
+        self.head_hidden = nn.Linear(hidden, hidden)
+        self.head_output = nn.Linear(hidden, config.embedding_dim)
+
+    def features(self, states: Tensor) -> Tensor:
+        """The vectors of states.
+
+        Args:
+            states: ``[N, A, 3]`` int64, padded with zeros.
+
+        Returns:
+            ``[N, E]``, of length 1 each where the config says so.
+        """
+        hidden = self.body_norm(functional.relu(self.body_input(self.embedding(states))))
+        for block in self.body_blocks:
+            hidden = block(hidden)
+        vectors = self.head_output(functional.relu(self.head_hidden(hidden)))
+        return functional.normalize(vectors, dim=-1) if self.config.l2_norm else vectors
+
+    @property
+    def logit_scale(self) -> float:
+        """What a dot product is multiplied by to give a logit."""
+        scale = 1.0 / math.sqrt(self.config.embedding_dim) if self.config.sqrt_scale else 1.0
+        return scale / self.config.temperature if self.config.temperature is not None else scale
+
+    def forward(self, state: Tensor, actions: Tensor) -> Tensor:
+        """The logits of one state's actions.
+
+        Args:
+            state: ``[A, 3]`` int64.
+            actions: ``[S, A, 3]`` int64.
+
+        Returns:
+            ``[S]``.
+        """
+        vectors = self.features(torch.cat([state.unsqueeze(0), actions]))
+        return (vectors[1:] @ vectors[0]) * self.logit_scale

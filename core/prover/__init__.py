@@ -1,0 +1,24 @@
+"""What a proof step is, and the readable prover that defines it."""
+
+from core.prover.choice import Choice, first_of_the_best, recorded, sampled
+from core.prover.outcome import Atom, Candidate, Outcome, ProofStep, State
+from core.prover.reference import Actions, ReferenceProver, Scorer
+from core.prover.settings import FAILURE_PENALTY, TIE_TOLERANCE, ProverSettings
+
+__all__ = [
+    "FAILURE_PENALTY",
+    "TIE_TOLERANCE",
+    "Actions",
+    "Atom",
+    "Candidate",
+    "Choice",
+    "Outcome",
+    "ProofStep",
+    "ProverSettings",
+    "ReferenceProver",
+    "Scorer",
+    "State",
+    "first_of_the_best",
+    "recorded",
+    "sampled",
+]

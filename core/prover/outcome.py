@@ -1,0 +1,71 @@
+"""What goes into a prover and what comes out: candidates, and the outcome of each one's trajectory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from core.graph import Triple
+from core.prover.settings import FAILURE_PENALTY
+
+Atom = tuple[int, int, int]
+State = tuple[Atom, ...]
+
+
+class Candidate(NamedTuple):
+    """A triple to prove.
+
+    Attributes:
+        triple: the triple.
+        is_positive: whether it is the positive of its query: then it is never used as a fact in its own proof.
+    """
+
+    triple: Triple
+    is_positive: bool
+
+
+@dataclass(frozen=True)
+class ProofStep:
+    """One step of a trajectory.
+
+    Attributes:
+        state: the goals before the step.
+        actions: the states that could be chosen.
+        logits: one for each action; ``(0.0,)`` where the only action needed no scoring.
+        chosen: index of the action that was taken.
+        log_probability: of that action.
+    """
+
+    state: State
+    actions: tuple[State, ...]
+    logits: tuple[float, ...]
+    chosen: int
+    log_probability: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one candidate's trajectory.
+
+    Attributes:
+        success: whether it was proved.
+        log_probability: sum over the steps, without the penalty.
+        steps: number of steps taken.
+        actions: index of the action taken at each step.
+        passes_near_tie: whether at some step the two largest logits were within the tie tolerance.
+        largest_logit: largest absolute logit met; rounding of log-probabilities is relative to it.
+        trace: the steps, where they were asked for.
+    """
+
+    success: bool
+    log_probability: float
+    steps: int
+    actions: tuple[int, ...]
+    passes_near_tie: bool = False
+    largest_logit: float = 0.0
+    trace: tuple[ProofStep, ...] | None = None
+
+    @property
+    def score(self) -> float:
+        """What candidates are ranked by: the log-probability, less the penalty where the proof failed."""
+        return self.log_probability - (0.0 if self.success else FAILURE_PENALTY)

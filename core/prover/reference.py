@@ -1,0 +1,223 @@
+"""The original evaluator, written to be read: the oracle that every faster one must agree with.
+
+In: a candidate triple and a function that gives logits to the actions of a state. Out: the outcome of the
+trajectory that the policy takes, with every step on request. Plain Python over tuples and dicts, one candidate
+at a time; it is never tuned for speed. ``docs/semantics.md`` says in words what is done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from core.graph import Dataset, Rule
+from core.prover.choice import Choice, first_of_the_best, is_near_tie, log_softmax
+from core.prover.outcome import Atom, Candidate, Outcome, ProofStep, State
+from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, ProverSettings
+from core.prover.unification import Substitution, resolve, substitute, unify
+
+Scorer = Callable[[State, Sequence[State]], Sequence[float]]
+"""Takes a state and its actions' states and returns the actions' logits."""
+
+
+class Actions(NamedTuple):
+    """What can be done in a state.
+
+    Attributes:
+        states: the state after each action, never empty.
+        next_variable: the next free run-time variable.
+        is_stuck: whether more single actions than allowed were skipped, which ends the trajectory in failure.
+    """
+
+    states: tuple[State, ...]
+    next_variable: int
+    is_stuck: bool = False
+
+
+class ReferenceProver:
+    """Proves candidates over one graph under one choice of settings."""
+
+    def __init__(self, dataset: Dataset, settings: ProverSettings) -> None:
+        self.settings = settings
+        self._facts = dataset.facts
+        self._rules = dataset.rules_by_predicate
+        self._num_constants = dataset.vocabulary.num_constants
+        self._first_variable = dataset.vocabulary.first_variable_index
+        self.true_state: State = ((dataset.vocabulary.true_index, 0, 0),)
+        self.false_state: State = ((dataset.vocabulary.false_index, 0, 0),)
+        self.endf_state: State = ((dataset.vocabulary.endf_index, 0, 0),)
+        self._terminal_states = (self.true_state, self.false_state, self.endf_state)
+
+    def prove(
+        self,
+        candidate: Candidate,
+        scorer: Scorer,
+        *,
+        choose: Choice = first_of_the_best,
+        with_trace: bool = False,
+    ) -> Outcome:
+        """The trajectory of ``candidate`` under the policy behind ``scorer``.
+
+        Args:
+            candidate: the triple to prove; a positive is never a fact of its own proof.
+            scorer: gives the logits of a state's actions. Not asked where there is a single action.
+            choose: picks an action from the logits.
+            with_trace: whether the outcome holds every step.
+
+        Raises:
+            EvaluationError: ``choose`` has no action for a step.
+        """
+        state: State = (tuple(candidate.triple),)
+        excluded = state[0] if candidate.is_positive else None
+        visited: set[frozenset[Atom]] = {frozenset(state)}
+        actions = self.actions(state, self._first_variable, visited, excluded)
+        total = largest_logit = 0.0
+        passes_near_tie = False
+        chosen_actions: list[int] = []
+        trace: list[ProofStep] = []
+        while True:
+            # The one action of a state is taken with probability 1, whatever its logit.
+            logits = (0.0,) if len(actions.states) == 1 else tuple(scorer(state, actions.states))
+            chosen = choose(logits)
+            log_probability = log_softmax(logits)[chosen]
+            total += log_probability
+            largest_logit = max(largest_logit, *(abs(logit) for logit in logits), 0.0)
+            passes_near_tie |= is_near_tie(logits)
+            chosen_actions.append(chosen)
+            if with_trace:
+                trace.append(ProofStep(state, actions.states, logits, chosen, log_probability))
+            state = actions.states[chosen]
+            if state in self._terminal_states or len(chosen_actions) >= self.settings.max_depth:
+                break
+            actions = self.actions(state, actions.next_variable, visited, excluded)
+            if actions.is_stuck:
+                break
+        return Outcome(
+            success=state == self.true_state,
+            log_probability=total,
+            steps=len(chosen_actions),
+            actions=tuple(chosen_actions),
+            passes_near_tie=passes_near_tie,
+            largest_logit=largest_logit,
+            trace=tuple(trace) if with_trace else None,
+        )
+
+    def actions(
+        self, state: State, next_variable: int, visited: set[frozenset[Atom]], excluded: Atom | None
+    ) -> Actions:
+        """The actions of ``state``; adds it, and every state skipped on the way, to ``visited``.
+
+        Args:
+            state: the goals, the first of which is resolved.
+            next_variable: the next free run-time variable.
+            visited: the states that actions were computed for, each as a set of atoms.
+            excluded: the fact that must not be used, if there is one.
+        """
+        if state in self._terminal_states:
+            return Actions((state,), next_variable)
+        resolvents, next_variable = self.resolvents(state, next_variable, excluded)
+        is_stuck = False
+        if self.settings.skip_unary_actions:
+            resolvents, next_variable, is_stuck = self._skip_unary(
+                resolvents, next_variable, visited, excluded
+            )
+        visited.add(frozenset(state))
+        kept = self._without_visited_and_large(resolvents, visited)
+        if not kept:
+            kept = [self.false_state]
+        if self.settings.end_proof_action:
+            kept = kept[: self.settings.padding_states - 1]
+            if self.true_state not in kept and self.false_state not in kept:
+                kept.append(self.endf_state)
+        return Actions(tuple(kept), next_variable, is_stuck)
+
+    def resolvents(
+        self, state: State, next_variable: int, excluded: Atom | None
+    ) -> tuple[list[State], int]:
+        """The states that resolving the first goal gives: by rules, then by facts, before visited and size checks.
+
+        Only ``[True]`` where one of them is proved, only ``[False]`` where there is none, else the first
+        ``padding_states``.
+
+        Returns:
+            The states, and the next free run-time variable.
+        """
+        goal, remaining = state[0], state[1:]
+        states: list[State] = []
+        largest_next = next_variable
+        for rule in self._rules.get(goal[0], ()):
+            substitution = unify(rule.head, goal, self._num_constants)
+            if substitution is None:
+                continue
+            body = self._instantiate(rule, substitution, next_variable)
+            largest_next = max(largest_next, next_variable + rule.num_fresh_variables)
+            states.append(self._without_known(body + substitute(remaining, substitution), excluded))
+        for substitution in self._matching_facts(goal, excluded):
+            states.append(self._without_known(substitute(remaining, substitution), excluded))
+        if () in states:  # nothing left to prove
+            return [self.true_state], next_variable
+        if not states:
+            return [self.false_state], next_variable
+        return states[: self.settings.padding_states], largest_next
+
+    def _instantiate(self, rule: Rule, substitution: Substitution, next_variable: int) -> State:
+        """The body of ``rule``, its own variables fresh: numbered from ``next_variable`` as they appear."""
+        fresh: Substitution = {}
+
+        def argument(value: int) -> int:
+            value = resolve(value, substitution)
+            return fresh.setdefault(value, next_variable + len(fresh)) if value < 0 else value
+
+        return tuple((predicate, argument(first), argument(second)) for predicate, first, second in rule.body)
+
+    def _matching_facts(self, goal: Atom, excluded: Atom | None) -> list[Substitution]:
+        """The substitution of each fact that matches ``goal``, in ascending order of the facts."""
+        predicate, first, second = goal
+        if first <= self._num_constants and second <= self._num_constants:
+            return [{}] if goal in self._facts and goal != excluded else []
+        if first <= self._num_constants:
+            facts = self._facts.with_first(predicate, first)
+        elif second <= self._num_constants:
+            facts = self._facts.with_second(predicate, second)
+        else:
+            facts = self._facts.with_predicate(predicate)
+        substitutions = (unify(fact, goal, self._num_constants) for fact in facts if fact != excluded)
+        return [substitution for substitution in substitutions if substitution is not None]
+
+    def _without_known(self, atoms: State, excluded: Atom | None) -> State:
+        """``atoms`` without those that are facts; an atom with a variable never is one."""
+        return tuple(atom for atom in atoms if atom not in self._facts or atom == excluded)
+
+    def _without_visited_and_large(self, states: list[State], visited: set[frozenset[Atom]]) -> list[State]:
+        return [
+            state
+            for state in states
+            if len(state) <= self.settings.padding_atoms
+            and not (self.settings.memory_pruning and frozenset(state) in visited)
+        ]
+
+    def _skip_unary(
+        self,
+        resolvents: list[State],
+        next_variable: int,
+        visited: set[frozenset[Atom]],
+        excluded: Atom | None,
+    ) -> tuple[list[State], int, bool]:
+        """Follows single resolvents until there is a choice, an end, or too many of them.
+
+        The count that decides is of resolvents, before visited and size checks in the state that is left,
+        after them in the states on the way.
+
+        Returns:
+            The resolvents of the state reached, the next free run-time variable, and whether it went on too long.
+        """
+        num_skipped = 0
+        while len(resolvents) == 1 and resolvents[0] not in self._terminal_states:
+            num_skipped += 1
+            state = resolvents[0]
+            resolvents, next_variable = self.resolvents(state, next_variable, excluded)
+            visited.add(frozenset(state))
+            resolvents = self._without_visited_and_large(resolvents, visited)
+            if num_skipped > MAX_SKIPPED_UNARY_ACTIONS:
+                return [self.false_state], next_variable, True
+        return resolvents, next_variable, False

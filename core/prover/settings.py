@@ -1,0 +1,67 @@
+"""The settings that define what a proof step is; a policy is trained, and so evaluated, under one choice of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import EvaluationError, did_you_mean, nearest_names
+
+MAX_SKIPPED_UNARY_ACTIONS = 20
+"""How many single actions in a row ``skip_unary_actions`` follows before the proof counts as stuck."""
+
+TIE_TOLERANCE = 1e-4
+"""Logits within ``TIE_TOLERANCE * (1 + |largest|)`` of the largest count as equal; the first of them is chosen."""
+
+FAILURE_PENALTY = 100.0
+"""Taken from the score of a candidate whose proof fails."""
+
+
+@dataclass(frozen=True)
+class ProverSettings:
+    """Settings of the proof environment.
+
+    Attributes:
+        padding_atoms: states with more atoms are no action.
+        padding_states: actions of one state, at most; with ``end_proof_action`` the last place is for ``Endf``.
+        max_depth: steps of a trajectory, at most.
+        memory_pruning: whether states visited before are no action.
+        end_proof_action: whether the policy may give up (``Endf``).
+        skip_unary_actions: whether single actions are followed without a step of the policy.
+    """
+
+    padding_atoms: int = 6
+    padding_states: int = 120
+    max_depth: int = 20
+    memory_pruning: bool = True
+    end_proof_action: bool = True
+    skip_unary_actions: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises EvaluationError for a value of the wrong type or out of its range."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if type(value) is not type(field.default):
+                wanted = type(field.default).__name__
+                raise EvaluationError(f"prover setting {field.name} is {value!r}; expected {wanted}")
+        least = {"padding_atoms": 1, "padding_states": 2, "max_depth": 1}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise EvaluationError(
+                    f"prover setting {name} is {getattr(self, name)}; expected at least {bound}"
+                )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ProverSettings:
+        """The settings in ``values``; those left out keep their defaults.
+
+        Raises:
+            EvaluationError: an unknown name or a bad value.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise EvaluationError(f"unknown prover setting {name!r}{did_you_mean(nearest_names(name, known))}")
+        return cls(**values)
