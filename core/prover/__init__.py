@@ -2,7 +2,7 @@
 
 from core.prover.choice import Choice, first_of_the_best, recorded, sampled
 from core.prover.outcome import Atom, Candidate, Outcome, ProofStep, State
-from core.prover.reference import Actions, ReferenceProver, Scorer
+from core.prover.reference import Actions, ReferenceProver, Resolvent, Scorer
 from core.prover.settings import FAILURE_PENALTY, TIE_TOLERANCE, ProverSettings
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "ProofStep",
     "ProverSettings",
     "ReferenceProver",
+    "Resolvent",
     "Scorer",
     "State",
     "first_of_the_best",

@@ -30,6 +30,8 @@ class ProofStep:
 
     Attributes:
         state: the goals before the step.
+        next_variable: the next free run-time variable in that state.
+        skipped: the states that were passed without a step of the policy to find the actions (skip_unary_actions).
         actions: the states that could be chosen.
         logits: one for each action; ``(0.0,)`` where the only action needed no scoring.
         chosen: index of the action that was taken.
@@ -37,6 +39,8 @@ class ProofStep:
     """
 
     state: State
+    next_variable: int
+    skipped: tuple[State, ...]
     actions: tuple[State, ...]
     logits: tuple[float, ...]
     chosen: int

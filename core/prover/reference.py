@@ -7,7 +7,7 @@ at a time; it is never tuned for speed. ``docs/semantics.md`` says in words what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from core.graph import Dataset, Rule
@@ -20,17 +20,35 @@ Scorer = Callable[[State, Sequence[State]], Sequence[float]]
 """Takes a state and its actions' states and returns the actions' logits."""
 
 
+class Resolvent(NamedTuple):
+    """What resolving a goal gives.
+
+    Attributes:
+        source: the rule or the fact that it was resolved with.
+        body: the atoms that the rule put in the goal's place; none for a fact.
+        substitution: what it bound the variables of the goal, and of the rule, to.
+        state: body and remaining goals under the substitution, without known atoms.
+    """
+
+    source: Rule | Atom
+    body: State
+    substitution: Substitution
+    state: State
+
+
 class Actions(NamedTuple):
     """What can be done in a state.
 
     Attributes:
         states: the state after each action, never empty.
         next_variable: the next free run-time variable.
+        skipped: the states that were passed to find them, where single actions are skipped.
         is_stuck: whether more single actions than allowed were skipped, which ends the trajectory in failure.
     """
 
     states: tuple[State, ...]
     next_variable: int
+    skipped: tuple[State, ...] = ()
     is_stuck: bool = False
 
 
@@ -70,7 +88,8 @@ class ReferenceProver:
         state: State = (tuple(candidate.triple),)
         excluded = state[0] if candidate.is_positive else None
         visited: set[frozenset[Atom]] = {frozenset(state)}
-        actions = self.actions(state, self._first_variable, visited, excluded)
+        next_variable = self._first_variable
+        actions = self.actions(state, next_variable, visited, excluded)
         total = largest_logit = 0.0
         passes_near_tie = False
         chosen_actions: list[int] = []
@@ -85,11 +104,16 @@ class ReferenceProver:
             passes_near_tie |= is_near_tie(logits)
             chosen_actions.append(chosen)
             if with_trace:
-                trace.append(ProofStep(state, actions.states, logits, chosen, log_probability))
+                trace.append(
+                    ProofStep(
+                        state, next_variable, actions.skipped, actions.states, logits, chosen, log_probability
+                    )
+                )
             state = actions.states[chosen]
             if state in self._terminal_states or len(chosen_actions) >= self.settings.max_depth:
                 break
-            actions = self.actions(state, actions.next_variable, visited, excluded)
+            next_variable = actions.next_variable
+            actions = self.actions(state, next_variable, visited, excluded)
             if actions.is_stuck:
                 break
         return Outcome(
@@ -116,9 +140,9 @@ class ReferenceProver:
         if state in self._terminal_states:
             return Actions((state,), next_variable)
         resolvents, next_variable = self.resolvents(state, next_variable, excluded)
-        is_stuck = False
+        skipped: tuple[State, ...] = ()
         if self.settings.skip_unary_actions:
-            resolvents, next_variable, is_stuck = self._skip_unary(
+            resolvents, next_variable, skipped = self._skip_unary(
                 resolvents, next_variable, visited, excluded
             )
         visited.add(frozenset(state))
@@ -129,7 +153,8 @@ class ReferenceProver:
             kept = kept[: self.settings.padding_states - 1]
             if self.true_state not in kept and self.false_state not in kept:
                 kept.append(self.endf_state)
-        return Actions(tuple(kept), next_variable, is_stuck)
+        is_stuck = len(skipped) > MAX_SKIPPED_UNARY_ACTIONS
+        return Actions(tuple(kept), next_variable, skipped, is_stuck)
 
     def resolvents(
         self, state: State, next_variable: int, excluded: Atom | None
@@ -142,23 +167,34 @@ class ReferenceProver:
         Returns:
             The states, and the next free run-time variable.
         """
-        goal, remaining = state[0], state[1:]
-        states: list[State] = []
-        largest_next = next_variable
-        for rule in self._rules.get(goal[0], ()):
-            substitution = unify(rule.head, goal, self._num_constants)
-            if substitution is None:
-                continue
-            body = self._instantiate(rule, substitution, next_variable)
-            largest_next = max(largest_next, next_variable + rule.num_fresh_variables)
-            states.append(self._without_known(body + substitute(remaining, substitution), excluded))
-        for substitution in self._matching_facts(goal, excluded):
-            states.append(self._without_known(substitute(remaining, substitution), excluded))
+        resolvents = list(self.resolve_first_goal(state, next_variable, excluded))
+        states = [resolvent.state for resolvent in resolvents]
         if () in states:  # nothing left to prove
             return [self.true_state], next_variable
         if not states:
             return [self.false_state], next_variable
-        return states[: self.settings.padding_states], largest_next
+        num_fresh = max(
+            resolvent.source.num_fresh_variables if isinstance(resolvent.source, Rule) else 0
+            for resolvent in resolvents
+        )
+        return states[: self.settings.padding_states], next_variable + num_fresh
+
+    def resolve_first_goal(
+        self, state: State, next_variable: int, excluded: Atom | None
+    ) -> Iterator[Resolvent]:
+        """Every resolvent of the first goal of ``state``: by rules in their order, then by facts in theirs."""
+        goal, remaining = state[0], state[1:]
+        for rule in self._rules.get(goal[0], ()):
+            substitution = unify(rule.head, goal, self._num_constants)
+            if substitution is not None:
+                body = self._instantiate(rule, substitution, next_variable)
+                after = body + substitute(remaining, substitution)
+                yield Resolvent(rule, body, substitution, self._without_known(after, excluded))
+        for fact in self._facts_for(goal):
+            substitution = unify(fact, goal, self._num_constants) if fact != excluded else None
+            if substitution is not None:
+                after = substitute(remaining, substitution)
+                yield Resolvent(fact, (), substitution, self._without_known(after, excluded))
 
     def _instantiate(self, rule: Rule, substitution: Substitution, next_variable: int) -> State:
         """The body of ``rule``, its own variables fresh: numbered from ``next_variable`` as they appear."""
@@ -170,19 +206,16 @@ class ReferenceProver:
 
         return tuple((predicate, argument(first), argument(second)) for predicate, first, second in rule.body)
 
-    def _matching_facts(self, goal: Atom, excluded: Atom | None) -> list[Substitution]:
-        """The substitution of each fact that matches ``goal``, in ascending order of the facts."""
+    def _facts_for(self, goal: Atom) -> Sequence[Atom]:
+        """The facts that may match ``goal``, in ascending order: those that agree with its constants."""
         predicate, first, second = goal
         if first <= self._num_constants and second <= self._num_constants:
-            return [{}] if goal in self._facts and goal != excluded else []
+            return (goal,) if goal in self._facts else ()
         if first <= self._num_constants:
-            facts = self._facts.with_first(predicate, first)
-        elif second <= self._num_constants:
-            facts = self._facts.with_second(predicate, second)
-        else:
-            facts = self._facts.with_predicate(predicate)
-        substitutions = (unify(fact, goal, self._num_constants) for fact in facts if fact != excluded)
-        return [substitution for substitution in substitutions if substitution is not None]
+            return self._facts.with_first(predicate, first)
+        if second <= self._num_constants:
+            return self._facts.with_second(predicate, second)
+        return self._facts.with_predicate(predicate)
 
     def _without_known(self, atoms: State, excluded: Atom | None) -> State:
         """``atoms`` without those that are facts; an atom with a variable never is one."""
@@ -202,22 +235,23 @@ class ReferenceProver:
         next_variable: int,
         visited: set[frozenset[Atom]],
         excluded: Atom | None,
-    ) -> tuple[list[State], int, bool]:
+    ) -> tuple[list[State], int, tuple[State, ...]]:
         """Follows single resolvents until there is a choice, an end, or too many of them.
 
         The count that decides is of resolvents, before visited and size checks in the state that is left,
         after them in the states on the way.
 
         Returns:
-            The resolvents of the state reached, the next free run-time variable, and whether it went on too long.
+            The resolvents of the state reached, the next free run-time variable, and the states skipped: one
+            more than allowed where it went on too long.
         """
-        num_skipped = 0
+        skipped: list[State] = []
         while len(resolvents) == 1 and resolvents[0] not in self._terminal_states:
-            num_skipped += 1
             state = resolvents[0]
+            skipped.append(state)
             resolvents, next_variable = self.resolvents(state, next_variable, excluded)
             visited.add(frozenset(state))
             resolvents = self._without_visited_and_large(resolvents, visited)
-            if num_skipped > MAX_SKIPPED_UNARY_ACTIONS:
-                return [self.false_state], next_variable, True
-        return resolvents, next_variable, False
+            if len(skipped) > MAX_SKIPPED_UNARY_ACTIONS:
+                return [self.false_state], next_variable, tuple(skipped)
+        return resolvents, next_variable, tuple(skipped)

@@ -1,0 +1,59 @@
+"""What every evaluator offers, whatever it does inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from core.errors import EvaluationError
+from core.graph import Dataset
+from core.policy import Policy
+from core.prover import Candidate, Outcome, ProverSettings
+
+
+class Evaluator(Protocol):
+    """Proves candidates with one policy on one graph."""
+
+    engine: str
+    """Its name among ``ENGINES``."""
+
+    def evaluate(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        recorded_actions: Sequence[Sequence[int]] | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[Outcome]:
+        """The outcome of each candidate, in order; none depends on the others.
+
+        Args:
+            candidates: what to prove.
+            recorded_actions: for each candidate the action indices to take instead of the policy's choice.
+            on_progress: told the number of candidates done so far.
+
+        Raises:
+            EvaluationError: a candidate cannot be evaluated exactly, or not along its recorded actions.
+        """
+        ...
+
+
+def check_enough_variables(dataset: Dataset, policy: Policy, settings: ProverSettings, steps_per_depth: int) -> None:
+    """Refuses a graph in which a trajectory might need more run-time variables than the policy can embed.
+
+    Args:
+        dataset: the graph; its rules say how many variables a step can add.
+        policy: says how many variables have an embedding.
+        settings: say how many steps there are.
+        steps_per_depth: resolutions that one step may hide (more than 1 where single actions are skipped).
+
+    Raises:
+        EvaluationError: the variables may not suffice.
+    """
+    per_step = max(rule.num_fresh_variables for rule in dataset.rules)
+    needed = settings.max_depth * steps_per_depth * per_step
+    if needed > policy.network.config.max_variables:
+        raise EvaluationError(
+            f"a trajectory of dataset {dataset.name!r} may need {needed} variables "
+            f"(max_depth {settings.max_depth} x {per_step} new variables of a rule x {steps_per_depth}); "
+            f"policy {policy.name!r} embeds only {policy.network.config.max_variables}"
+        )

@@ -1,0 +1,52 @@
+"""The ``original`` engine: the reference prover, one candidate after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from core.evaluator.base import check_enough_variables
+from core.graph import Dataset
+from core.policy import Policy, StateScorer
+from core.prover import Candidate, Choice, Outcome, ProverSettings, ReferenceProver, first_of_the_best, recorded
+from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS
+
+
+class OriginalEvaluator:
+    """Evaluates with the reference prover; the oracle and the baseline of every comparison."""
+
+    engine = "original"
+
+    def __init__(self, dataset: Dataset, policy: Policy, settings: ProverSettings) -> None:
+        """Checks that the policy fits the graph.
+
+        Raises:
+            PolicyError: the vocabularies differ.
+            EvaluationError: a trajectory might need more variables than the policy can embed.
+        """
+        policy.check_fits(dataset)
+        steps_per_depth = 1 + MAX_SKIPPED_UNARY_ACTIONS + 1 if settings.skip_unary_actions else 1
+        check_enough_variables(dataset, policy, settings, steps_per_depth)
+        self.prover = ReferenceProver(dataset, settings)
+        self.scorer = StateScorer(policy.network)
+
+    def evaluate(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        recorded_actions: Sequence[Sequence[int]] | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[Outcome]:
+        """See :class:`core.evaluator.base.Evaluator`."""
+        outcomes: list[Outcome] = []
+        for index, candidate in enumerate(candidates):
+            choose = recorded(recorded_actions[index]) if recorded_actions is not None else first_of_the_best
+            outcomes.append(self.prove(candidate, choose=choose))
+            if on_progress is not None:
+                on_progress(len(outcomes))
+        return outcomes
+
+    def prove(
+        self, candidate: Candidate, *, choose: Choice = first_of_the_best, with_trace: bool = False
+    ) -> Outcome:
+        """One candidate's outcome; see :meth:`ReferenceProver.prove`."""
+        return self.prover.prove(candidate, self.scorer, choose=choose, with_trace=with_trace)

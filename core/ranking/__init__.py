@@ -1,0 +1,27 @@
+"""Corruptions, ranks and metrics: from proved candidates to MRR."""
+
+from core.ranking.corruptions import SIDE_OPTIONS, SIDES, Corruptor, Side, sides_of
+from core.ranking.evaluation import Query, corrupted_queries, rank_queries
+from core.ranking.metrics import HITS_AT, Metrics, RankedQuery, Report, aggregate, report
+from core.ranking.ranks import TIE_POLICIES, Ranks, rank_as_deepprooflog, rank_positive
+
+__all__ = [
+    "HITS_AT",
+    "SIDES",
+    "SIDE_OPTIONS",
+    "TIE_POLICIES",
+    "Corruptor",
+    "Metrics",
+    "Query",
+    "RankedQuery",
+    "Ranks",
+    "Report",
+    "Side",
+    "aggregate",
+    "corrupted_queries",
+    "rank_as_deepprooflog",
+    "rank_positive",
+    "rank_queries",
+    "report",
+    "sides_of",
+]

@@ -1,0 +1,111 @@
+"""Corruptions of a query: copies of it with another head or tail, to rank it against.
+
+A corruption replaces the head or the tail by another constant: of the replaced constant's domains where the
+dataset has domains, never the query's own, and, unless told otherwise, never so that a known triple comes out
+(the filtered setting of Bordes et al. 2013). A draw depends on the seed and the query alone, so that the same
+query has the same corruptions in whatever company it is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from core.errors import RankingError
+from core.graph import Dataset, Triple
+
+Side = Literal["head", "tail"]
+SIDES: tuple[Side, ...] = ("head", "tail")
+SIDE_OPTIONS = ("head", "tail", "both")
+
+
+def sides_of(option: str) -> tuple[Side, ...]:
+    """The sides that ``head``, ``tail`` or ``both`` names. Raises RankingError for another word."""
+    if option == "both":
+        return SIDES
+    for side in SIDES:
+        if side == option:
+            return (side,)
+    raise RankingError(f"side is {option!r}; expected one of {', '.join(SIDE_OPTIONS)}")
+
+
+def query_seed(seed: int, query: Triple, side: Side) -> list[int]:
+    """The seed of whatever is random about one query and side: not of what else is asked with it."""
+    return [seed, *query, SIDES.index(side)]
+
+
+@dataclass(frozen=True)
+class Corruptor:
+    """Draws the corruptions of queries.
+
+    Attributes:
+        dataset: whose constants, domains and known triples are used.
+        number: how many to draw per query and side; None for all there are.
+        is_filtered: whether corruptions that are a triple of train, valid or test are left out.
+        seed: of the draws.
+    """
+
+    dataset: Dataset
+    number: int | None = None
+    is_filtered: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises RankingError for a negative number or seed."""
+        for name in ("number", "seed"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise RankingError(f"{name} of corruptions is {value}; expected 0 or more")
+
+    def corruptions(self, query: Triple, side: Side) -> list[Triple]:
+        """The corruptions of ``query`` on ``side``, in ascending order of the constant put in."""
+        replaced = query.head if side == "head" else query.tail
+        pool = self._same_domain(replaced)
+        left_out = self._known(query, side) if self.is_filtered else []
+        pool = np.setdiff1d(pool, [replaced, *left_out], assume_unique=False)
+        if self.number is not None and self.number < pool.size:
+            generator = np.random.default_rng(query_seed(self.seed, query, side))
+            pool = np.sort(generator.choice(pool, self.number, replace=False))
+        if side == "head":
+            return [Triple(query.predicate, constant, query.tail) for constant in pool.tolist()]
+        return [Triple(query.predicate, query.head, constant) for constant in pool.tolist()]
+
+    def _same_domain(self, constant: int) -> np.ndarray:
+        """The constants that may replace ``constant``: of its domains, or all where it has none. Ascending."""
+        domains = self._domains_by_constant.get(constant)
+        if domains is None:
+            return self._all_constants
+        if len(domains) == 1:
+            return domains[0]
+        return np.unique(np.concatenate(domains))
+
+    def _known(self, query: Triple, side: Side) -> list[int]:
+        """The constants that make a known triple on ``side``."""
+        kept = query.tail if side == "head" else query.head
+        return self._known_by_side[side].get((query.predicate, kept), [])
+
+    @cached_property
+    def _all_constants(self) -> np.ndarray:
+        return np.arange(1, self.dataset.vocabulary.num_constants + 1)
+
+    @cached_property
+    def _domains_by_constant(self) -> dict[int, list[np.ndarray]]:
+        by_constant: dict[int, list[np.ndarray]] = {}
+        for constants in self.dataset.domains.values():
+            domain = np.asarray(constants)
+            for constant in constants:
+                by_constant.setdefault(constant, []).append(domain)
+        return by_constant
+
+    @cached_property
+    def _known_by_side(self) -> dict[Side, dict[tuple[int, int], list[int]]]:
+        heads: dict[tuple[int, int], list[int]] = {}
+        tails: dict[tuple[int, int], list[int]] = {}
+        for triples in self.dataset.splits.values():
+            for predicate, head, tail in triples:
+                heads.setdefault((predicate, tail), []).append(head)
+                tails.setdefault((predicate, head), []).append(tail)
+        return {"head": heads, "tail": tails}

@@ -1,0 +1,159 @@
+"""Metrics over ranked queries, under the names that PyKEEN's users know.
+
+==================  ======================================================  ==============  =========
+name                definition                                              range           better is
+==================  ======================================================  ==============  =========
+mrr                 mean of 1 / rank                                        (0, 1]          larger
+hits_at[k]          share of ranks <= k                                     [0, 1]          larger
+mean_rank           mean of the ranks                                       [1, C]          smaller
+adjusted_mean_      1 - mean(rank - 1) / mean((C - 1) / 2): 0 is chance,    [-1, 1]         larger
+rank_index          1 is perfect (Berrendorf et al. 2020, eq. 7)
+positives_proved    share of positives whose proof succeeded                [0, 1]          larger
+corruptions_proved  share of corruptions whose proof succeeded              [0, 1]          smaller
+==================  ======================================================  ==============  =========
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.graph import Dataset, Triple
+from core.prover import Outcome
+from core.ranking.corruptions import SIDES, Side
+from core.ranking.ranks import Ranks
+
+HITS_AT = (1, 3, 10)
+
+
+@dataclass(frozen=True)
+class RankedQuery:
+    """One query, ranked on one side.
+
+    Attributes:
+        query_index: its place in the request; the two sides of a query share it.
+        query: the positive.
+        side: which of its constants the candidates replace.
+        candidates: ``[C]``, the positive first.
+        outcomes: ``[C]``, of the candidates.
+        ranks: of the positive.
+        seconds: its share of the time of the evaluation, by steps taken.
+    """
+
+    query_index: int
+    query: Triple
+    side: Side
+    candidates: tuple[Triple, ...]
+    outcomes: tuple[Outcome, ...]
+    ranks: Ranks
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Aggregate of ranked queries; see the module for the definitions.
+
+    Attributes:
+        rankings: how many ranks the means are over: queries times sides.
+        queries: how many queries.
+        candidates: how many candidates.
+        seconds: time of the evaluation.
+    """
+
+    mrr: float
+    hits_at: dict[int, float]
+    mean_rank: float
+    adjusted_mean_rank_index: float | None
+    """None where every positive stood alone, so that there is no chance level."""
+    positives_proved: float
+    corruptions_proved: float | None
+    """None where there is no corruption."""
+    rankings: int
+    queries: int
+    candidates: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The metrics with the keys that ``evaluate --json`` and ``/rank`` use."""
+        return {
+            "mrr": self.mrr,
+            **{f"hits@{k}": share for k, share in self.hits_at.items()},
+            "mean_rank": self.mean_rank,
+            "adjusted_mean_rank_index": self.adjusted_mean_rank_index,
+            "positives_proved": self.positives_proved,
+            "corruptions_proved": self.corruptions_proved,
+            "rankings": self.rankings,
+            "queries": self.queries,
+            "candidates": self.candidates,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """Metrics overall, per side and per relation (by name)."""
+
+    overall: Metrics
+    by_side: dict[str, Metrics]
+    by_relation: dict[str, Metrics]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The overall metrics, with ``by_side`` and ``by_relation`` of the same form."""
+        return {
+            **self.overall.to_dict(),
+            "by_side": {name: metrics.to_dict() for name, metrics in self.by_side.items()},
+            "by_relation": {name: metrics.to_dict() for name, metrics in self.by_relation.items()},
+        }
+
+
+def aggregate(ranked: Sequence[RankedQuery], ties: str = "realistic") -> Metrics:
+    """The metrics of at least one ranked query.
+
+    Args:
+        ranked: what to aggregate.
+        ties: which rank counts, one of ``TIE_POLICIES``.
+    """
+    ranks = [query.ranks.by(ties) for query in ranked]
+    num = len(ranked)
+    chance = sum((query.ranks.num_candidates - 1) / 2 for query in ranked)
+    corruptions = [outcome for query in ranked for outcome in query.outcomes[1:]]
+    return Metrics(
+        mrr=sum(1 / rank for rank in ranks) / num,
+        hits_at={k: sum(rank <= k for rank in ranks) / num for k in HITS_AT},
+        mean_rank=sum(ranks) / num,
+        adjusted_mean_rank_index=1 - sum(rank - 1 for rank in ranks) / chance if chance else None,
+        positives_proved=sum(query.outcomes[0].success for query in ranked) / num,
+        corruptions_proved=_share_proved(corruptions),
+        rankings=num,
+        queries=len({query.query_index for query in ranked}),
+        candidates=sum(len(query.candidates) for query in ranked),
+        seconds=sum(query.seconds for query in ranked),
+    )
+
+
+def _share_proved(outcomes: Sequence[Outcome]) -> float | None:
+    return sum(outcome.success for outcome in outcomes) / len(outcomes) if outcomes else None
+
+
+def report(ranked: Sequence[RankedQuery], dataset: Dataset, ties: str = "realistic") -> Report:
+    """The metrics of at least one ranked query: overall, per side, and per relation in order of their names."""
+    return Report(
+        overall=aggregate(ranked, ties),
+        by_side=_grouped(ranked, lambda query: query.side, SIDES, ties),
+        by_relation=_grouped(
+            ranked,
+            lambda query: dataset.vocabulary.predicate_name(query.query.predicate),
+            dataset.vocabulary.predicates,
+            ties,
+        ),
+    )
+
+
+def _grouped(
+    ranked: Sequence[RankedQuery], key: Callable[[RankedQuery], str], order: Iterable[str], ties: str
+) -> dict[str, Metrics]:
+    groups: dict[str, list[RankedQuery]] = {}
+    for query in ranked:
+        groups.setdefault(key(query), []).append(query)
+    return {name: aggregate(groups[name], ties) for name in order if name in groups}

@@ -1,0 +1,97 @@
+"""Ranks of a positive among its candidates, and what ties do to them.
+
+Definitions after Berrendorf et al. 2020 ("On the Ambiguity of Rank-Based Evaluation of Entity Alignment or Link
+Prediction Methods") and Sun et al. 2020 ("A Re-evaluation of Knowledge Graph Completion Methods"). A rank is
+one-based and smaller is better; only equal scores tie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.errors import RankingError
+
+TIE_POLICIES = ("optimistic", "realistic", "pessimistic", "random")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The ranks of one positive.
+
+    >>> rank_positive([0.5, 0.9, 0.5, 0.1], seed=0)
+    Ranks(optimistic=2, realistic=2.5, pessimistic=3, random=3, num_candidates=4)
+    """
+
+    optimistic: int
+    """One more than the number of corruptions with a larger score: the best place among its ties."""
+
+    realistic: float
+    """The mean of optimistic and pessimistic: the expectation over all orders of the ties."""
+
+    pessimistic: int
+    """One more than the number of corruptions with a score at least as large: the worst place among its ties."""
+
+    random: int
+    """The place in one seeded random order of the ties."""
+
+    num_candidates: int
+    """How many candidates were ranked, the positive included."""
+
+    def by(self, ties: str) -> float:
+        """The rank under one of ``TIE_POLICIES``. Raises RankingError for another name."""
+        if ties not in TIE_POLICIES:
+            raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
+        return float(getattr(self, ties))
+
+
+def rank_positive(scores: Sequence[float] | np.ndarray, seed: int | Sequence[int]) -> Ranks:
+    """The ranks of the first of ``scores`` among all of them.
+
+    Args:
+        scores: ``[C]``, the positive's first.
+        seed: of the random order of the ties; the same seed gives the same order.
+
+    Raises:
+        RankingError: there is no score, or one is not a finite number.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise RankingError(f"scores have shape {list(values.shape)}; expected [C] with the positive's first")
+    if not np.isfinite(values).all():
+        raise RankingError(f"score {int(np.flatnonzero(~np.isfinite(values))[0])} is not a finite number")
+    num_larger = int((values[1:] > values[0]).sum())
+    num_equal = int((values[1:] == values[0]).sum())
+    # Each tied corruption stands before the positive or after it: in a random order all numbers before are
+    # equally likely.
+    num_before = int(np.random.default_rng(seed).integers(num_equal + 1)) if num_equal else 0
+    optimistic, pessimistic = num_larger + 1, num_larger + num_equal + 1
+    return Ranks(
+        optimistic=optimistic,
+        realistic=(optimistic + pessimistic) / 2,
+        pessimistic=pessimistic,
+        random=optimistic + num_before,
+        num_candidates=values.size,
+    )
+
+
+def rank_as_deepprooflog(scores: Sequence[Sequence[float]], seed: int = 0) -> list[int]:
+    """Ranks of the positives of a batch, ties broken as the public DeepProofLog code breaks them.
+
+    A key from ``numpy.random.RandomState(seed)`` for every candidate, drawn as one array ``[Q, C]`` per side,
+    comes second after the score, both descending. For comparison with figures of that code; its ranks depend on what else is in the batch.
+
+    Args:
+        scores: one side's ``[Q]`` lists of ``[C]`` scores, the positive's first; shorter lists leave keys unused.
+        seed: 0 in that code.
+    """
+    keys = np.random.RandomState(seed).rand(len(scores), max((len(row) for row in scores), default=0))
+    ranks = []
+    for row, row_keys in zip(scores, keys, strict=True):
+        values = np.asarray(row, dtype=np.float64)
+        tie_keys = row_keys[: values.size]
+        is_before = (values > values[0]) | ((values == values[0]) & (tie_keys > tie_keys[0]))
+        ranks.append(int(is_before.sum()) + 1)
+    return ranks
