@@ -49,7 +49,7 @@ def _parse_triple(line: Line) -> NamedAtom:
         raise line.error("no triple", TRIPLE_FORMS)
     if ":-" in text:
         raise line.error("a rule", f"a fact, {TRIPLE_FORMS}; rules belong into the rules file")
-    return parse_atom(text[:-1] if text.endswith(".") else text, line)
+    return parse_atom(text.rstrip().removesuffix("."), line)
 
 
 def _parse_columns(columns: list[str], line: Line) -> NamedAtom:
