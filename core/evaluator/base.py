@@ -37,7 +37,9 @@ class Evaluator(Protocol):
         ...
 
 
-def check_enough_variables(dataset: Dataset, policy: Policy, settings: ProverSettings, steps_per_depth: int) -> None:
+def check_enough_variables(
+    dataset: Dataset, policy: Policy, settings: ProverSettings, steps_per_depth: int
+) -> None:
     """Refuses a graph in which a trajectory might need more run-time variables than the policy can embed.
 
     Args:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.graph import Dataset, Rule
-from core.prover import Atom, Candidate, Outcome, ProofStep, ReferenceProver, Resolvent, State, recorded
+from core.prover import Atom, Candidate, Outcome, ProofStep, ReferenceProver, Resolvent, recorded
 from core.prover.reference import Scorer
 from core.prover.unification import Substitution, resolve
 
@@ -66,8 +66,8 @@ def explain(
     """
     outcome = prover.prove(candidate, scorer, choose=recorded(actions), with_trace=True)
     trace = outcome.trace or ()
-    excluded: Atom | None = tuple(candidate.triple) if candidate.is_positive else None
-    root = ProofNode(tuple(candidate.triple))
+    excluded: Atom | None = candidate.triple if candidate.is_positive else None
+    root = ProofNode(candidate.triple)
     goals = [root]
     bindings: Substitution = {}
     for step in trace:

@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 from core.evaluator.base import check_enough_variables
 from core.graph import Dataset
 from core.policy import Policy, StateScorer
-from core.prover import Candidate, Choice, Outcome, ProverSettings, ReferenceProver, first_of_the_best, recorded
+from core.prover import (
+    Candidate,
+    Choice,
+    Outcome,
+    ProverSettings,
+    ReferenceProver,
+    first_of_the_best,
+    recorded,
+)
 from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS
 
 

@@ -109,7 +109,9 @@ def read_recording(folder: Path | str) -> Recording:
     except EvaluationError as error:
         raise DatasetError(f"{folder / 'config.json'}: {error}") from error
     if not isinstance(config.get("dataset"), str):
-        raise DatasetError(f"{folder / 'config.json'}: 'dataset' is {config.get('dataset')!r}; expected a name")
+        raise DatasetError(
+            f"{folder / 'config.json'}: 'dataset' is {config.get('dataset')!r}; expected a name"
+        )
     metrics_path = folder / "metrics.json"
     return Recording(
         folder=folder,
@@ -145,7 +147,9 @@ def _parse_query(line: Line) -> RecordedQuery:
             ),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise line.error(f"bad record ({type(error).__name__}: {error})", "a query with candidates") from error
+        raise line.error(
+            f"bad record ({type(error).__name__}: {error})", "a query with candidates"
+        ) from error
 
 
 def _parse_candidate(fields: dict[str, Any], *, is_positive: bool) -> RecordedCandidate:

@@ -94,7 +94,9 @@ def to_candidate(record: RecordedCandidate, dataset: Dataset) -> Candidate:
     return Candidate(dataset.triple(first, predicate, second), record.is_positive)
 
 
-def _follow(evaluator: Evaluator, candidate: Candidate, record: RecordedCandidate) -> tuple[Outcome | None, str]:
+def _follow(
+    evaluator: Evaluator, candidate: Candidate, record: RecordedCandidate
+) -> tuple[Outcome | None, str]:
     try:
         return evaluator.evaluate([candidate], recorded_actions=[record.actions])[0], ""
     except EvaluationError as error:
@@ -180,10 +182,16 @@ def state_names(state: State, dataset: Dataset) -> tuple[tuple[str, ...], ...]:
     return tuple(names)
 
 
+def atom_text(names: tuple[str, ...]) -> str:
+    """An atom by names as text; a terminal one has no arguments."""
+    predicate, *arguments = names
+    return f"{predicate}({', '.join(arguments)})" if arguments else predicate
+
+
 def _show(state: State, dataset: Dataset) -> str:
     return _show_names(state_names(state, dataset))
 
 
 def _show_names(names: tuple[tuple[str, ...], ...]) -> str:
-    atoms = [f"{atom[0]}({', '.join(atom[1:])})" if len(atom) > 1 else atom[0] for atom in names]
+    atoms = [atom_text(atom) for atom in names]
     return f"[{', '.join(atoms)}]"

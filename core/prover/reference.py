@@ -85,7 +85,7 @@ class ReferenceProver:
         Raises:
             EvaluationError: ``choose`` has no action for a step.
         """
-        state: State = (tuple(candidate.triple),)
+        state: State = (candidate.triple,)
         excluded = state[0] if candidate.is_positive else None
         visited: set[frozenset[Atom]] = {frozenset(state)}
         next_variable = self._first_variable
@@ -156,9 +156,7 @@ class ReferenceProver:
         is_stuck = len(skipped) > MAX_SKIPPED_UNARY_ACTIONS
         return Actions(tuple(kept), next_variable, skipped, is_stuck)
 
-    def resolvents(
-        self, state: State, next_variable: int, excluded: Atom | None
-    ) -> tuple[list[State], int]:
+    def resolvents(self, state: State, next_variable: int, excluded: Atom | None) -> tuple[list[State], int]:
         """The states that resolving the first goal gives: by rules, then by facts, before visited and size checks.
 
         Only ``[True]`` where one of them is proved, only ``[False]`` where there is none, else the first

@@ -63,5 +63,7 @@ class ProverSettings:
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in known:
-                raise EvaluationError(f"unknown prover setting {name!r}{did_you_mean(nearest_names(name, known))}")
+                raise EvaluationError(
+                    f"unknown prover setting {name!r}{did_you_mean(nearest_names(name, known))}"
+                )
         return cls(**values)

@@ -81,7 +81,8 @@ def rank_as_deepprooflog(scores: Sequence[Sequence[float]], seed: int = 0) -> li
     """Ranks of the positives of a batch, ties broken as the public DeepProofLog code breaks them.
 
     A key from ``numpy.random.RandomState(seed)`` for every candidate, drawn as one array ``[Q, C]`` per side,
-    comes second after the score, both descending. For comparison with figures of that code; its ranks depend on what else is in the batch.
+    comes second after the score, both descending. For comparison with figures of that code; its ranks depend on
+    what else is in the batch.
 
     Args:
         scores: one side's ``[Q]`` lists of ``[C]`` scores, the positive's first; shorter lists leave keys unused.

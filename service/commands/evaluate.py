@@ -1,0 +1,199 @@
+"""``proofrank evaluate``: the metrics of a policy on a split, and the proof of one triple."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from core.errors import ProofrankError
+from core.evaluator import Evaluator, OriginalEvaluator, create_evaluator, explain, render_proof, settings_for
+from core.graph import SPLITS, Dataset, Triple, load_dataset
+from core.policy import load_policy
+from core.prover import Candidate
+from core.ranking import (
+    SIDE_OPTIONS,
+    TIE_POLICIES,
+    Corruptor,
+    Metrics,
+    Report,
+    corrupted_queries,
+    rank_queries,
+    report,
+    sides_of,
+)
+from service.commands.options import (
+    add_dataset_and_policy,
+    add_engine,
+    add_prover_settings,
+    add_threads,
+    progress_bar,
+    prover_overrides,
+)
+from service.threads import use_threads
+
+_TABLE_WIDTH = 110
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command."""
+    parser = subparsers.add_parser(
+        "evaluate", help="rank the triples of a split and print MRR and Hits@k", description=__doc__
+    )
+    add_dataset_and_policy(parser)
+    add_engine(parser, default="auto")
+    add_threads(parser)
+    parser.add_argument(
+        "--split", default="test", choices=SPLITS, help="which triples to rank (default: test)"
+    )
+    parser.add_argument(
+        "--corruptions",
+        type=_number_or_all,
+        default=50,
+        metavar="N|all",
+        help="per query and side (default: 50)",
+    )
+    parser.add_argument("--side", default="both", choices=SIDE_OPTIONS, help="which constant is replaced")
+    parser.add_argument(
+        "--queries", type=_positive, metavar="N", help="rank a seeded sample of N triples (default: all)"
+    )
+    parser.add_argument("--seed", type=_not_negative, default=0, help="of every draw (default: 0)")
+    parser.add_argument(
+        "--ties", default="realistic", choices=TIE_POLICIES, help="which rank counts among equals"
+    )
+    parser.add_argument("--unfiltered", action="store_true", help="corruptions may be known triples")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
+    parser.add_argument(
+        "--explain",
+        nargs=3,
+        metavar=("HEAD", "RELATION", "TAIL"),
+        help="print the proof of this triple instead of ranking a split; a triple of the graph is taken as the "
+        "positive of its query and not used as a fact",
+    )
+    add_prover_settings(parser)
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Runs the command."""
+    console, errors = Console(), Console(stderr=True)
+    dataset = load_dataset(parsed.dataset)
+    for warning in dataset.warnings:
+        errors.print(f"warning: {warning}", highlight=False, markup=False)
+    policy = load_policy(parsed.policy, dataset)
+    settings = settings_for(policy, prover_overrides(parsed))
+    if parsed.explain is not None:
+        head, relation, tail = parsed.explain
+        reference = OriginalEvaluator(dataset, policy, settings)
+        console.print(
+            explanation_text(reference, dataset, dataset.triple(head, relation, tail)),
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        return 0
+    evaluator = create_evaluator(parsed.engine, dataset, policy, settings)
+    use_threads(parsed.threads, evaluator.engine)
+    metrics = _evaluate(parsed, dataset, evaluator, errors)
+    if parsed.json is not None:
+        _write(parsed.json, metrics)
+    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}"
+    table = metrics_table(metrics, title)
+    # A narrow terminal wraps whole lines, which reads better than cells cut short.
+    Console(width=max(console.width, _TABLE_WIDTH)).print(table)
+    return 0
+
+
+def explanation_text(reference: OriginalEvaluator, dataset: Dataset, triple: Triple) -> str:
+    """The proof that the policy finds for ``triple``, as a tree."""
+    # Only a known triple could prove itself; anything else is judged as a corruption would be.
+    candidate = Candidate(triple, is_positive=tuple(triple) in dataset.facts)
+    outcome = reference.prove(candidate)
+    return render_proof(explain(reference.prover, reference.scorer, candidate, outcome.actions), dataset)
+
+
+def _evaluate(parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator, errors: Console) -> Report:
+    triples = list(dataset.splits[parsed.split])
+    if not triples:
+        raise ProofrankError(f"split {parsed.split!r} of dataset {dataset.name!r} has no triples to rank")
+    if parsed.queries is not None and parsed.queries < len(triples):
+        drawn = np.random.default_rng(parsed.seed).choice(len(triples), parsed.queries, replace=False)
+        triples = [triples[index] for index in sorted(drawn.tolist())]
+    corruptor = Corruptor(
+        dataset, number=parsed.corruptions, is_filtered=not parsed.unfiltered, seed=parsed.seed
+    )
+    queries = corrupted_queries(triples, sides_of(parsed.side), corruptor)
+    num_candidates = sum(1 + len(query.corruptions) for query in queries)
+    with progress_bar(errors, "candidates", num_candidates) as on_progress:
+        ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress)
+    return report(ranked, dataset, parsed.ties)
+
+
+def metrics_table(metrics: Report, title: str) -> Table:
+    """The metrics overall, per side and per relation, a row each."""
+    overall = metrics.overall
+    caption = f"{overall.queries} queries, {overall.candidates} candidates, {overall.seconds:.2f} s"
+    table = Table(
+        title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD
+    )
+    table.add_column("")
+    for column in (
+        "MRR", "Hits@1", "Hits@3", "Hits@10", "mean rank", "AMRI", "proved", "false proofs", "queries",
+    ):  # fmt: skip
+        table.add_column(column, justify="right")
+    for name, row in [("all", overall), *metrics.by_side.items()]:
+        table.add_row(name, *_cells(row))
+    table.add_section()
+    for name, row in metrics.by_relation.items():
+        table.add_row(name, *_cells(row))
+    return table
+
+
+def _cells(row: Metrics) -> list[str]:
+    def share(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    return [
+        f"{row.mrr:.4f}",
+        *(share(value) for value in row.hits_at.values()),
+        f"{row.mean_rank:.2f}",
+        share(row.adjusted_mean_rank_index),
+        share(row.positives_proved),
+        share(row.corruptions_proved),
+        str(row.queries),
+    ]
+
+
+def _write(path: Path, metrics: Report) -> None:
+    try:
+        path.write_text(json.dumps(metrics.to_dict(), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ProofrankError(f"--json {path}: cannot be written: {error.strerror}") from error
+
+
+def _number_or_all(text: str) -> int | None:
+    """The number of corruptions; None for all."""
+    return None if text == "all" else _not_negative(text)
+
+
+def _not_negative(text: str) -> int:
+    return _at_least(text, 0)
+
+
+def _positive(text: str) -> int:
+    return _at_least(text, 1)
+
+
+def _at_least(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, {least} or more")
+    return value

@@ -1,0 +1,90 @@
+"""Options and displays that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from core.default import DATASET, POLICY
+from core.evaluator import ENGINES
+from core.prover import ProverSettings
+from service.settings import PROVER_FIELDS, Settings
+
+
+def add_dataset_and_policy(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--dataset`` and ``--policy``, by default those in the package."""
+    parser.add_argument(
+        "--dataset",
+        type=Path,
+        default=DATASET,
+        metavar="DIR",
+        help="dataset folder (default: the package's countries)",
+    )
+    parser.add_argument(
+        "--policy",
+        type=Path,
+        default=POLICY,
+        metavar="DIR",
+        help="checkpoint folder (default: the package's policy)",
+    )
+
+
+def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
+    """Adds ``--engine``."""
+    parser.add_argument(
+        "--engine", default=default, metavar="NAME", help=f"one of {', '.join(ENGINES)} (default: {default})"
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--threads``."""
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads of torch (default: 1 for the original engine, else all cores)",
+    )
+
+
+def add_prover_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds a flag for each prover setting; those not given stay as the policy was trained."""
+    group = parser.add_argument_group("prover settings (default: as the policy was trained)")
+    for name in PROVER_FIELDS:
+        flag = f"--{name.replace('_', '-')}"
+        text = Settings.model_fields[name].description
+        if isinstance(getattr(ProverSettings(), name), bool):
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+        else:
+            group.add_argument(flag, type=int, metavar="N", help=text)
+
+
+def prover_overrides(parsed: argparse.Namespace) -> dict[str, int | bool]:
+    """The prover settings that were given."""
+    return {name: value for name in PROVER_FIELDS if (value := getattr(parsed, name)) is not None}
+
+
+@contextmanager
+def progress_bar(console: Console, description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on ``console``; yields a function that is told the number done so far."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda done: progress.update(task, completed=done)

@@ -1,0 +1,61 @@
+"""``proofrank serve``: answer ``POST /rank`` over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import types
+import typing
+from pathlib import Path
+
+from service.settings import Settings, load_settings
+
+EXIT_CANNOT_START = 1
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command, with a flag for every setting."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="serve ranks over HTTP",
+        description=f"{__doc__} Every setting may also come from PROOFRANK_<NAME> or from a TOML file; flags go first.",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings by name")
+    for name, field in Settings.model_fields.items():
+        flag = f"--{name.replace('_', '-')}"
+        if bool in _types(field.annotation):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=field.description)
+        else:
+            default = "" if field.default is None else f" (default: {field.default})"
+            text = f"{field.description}{default}".replace("%", "%%")
+            parser.add_argument(flag, metavar="VALUE", help=text)
+    parser.set_defaults(run=run)
+
+
+def _types(annotation: object) -> tuple[object, ...]:
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Runs the server until it is told to stop; 1 where the evaluator cannot be loaded."""
+    settings = load_settings(
+        {name: getattr(parsed, name) for name in Settings.model_fields}, config=parsed.config
+    )
+    # Imported here, for the other commands start faster without the web.
+    from prometheus_client import disable_created_metrics
+
+    from service.app import create_app
+    from service.server import Server
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    disable_created_metrics()
+
+    def stop() -> None:
+        server.should_exit = True
+
+    app = create_app(settings, on_failure=stop)
+    server = Server(app, settings)
+    server.run()
+    return EXIT_CANNOT_START if app.state.host.has_failed or not server.started else 0

@@ -1,0 +1,172 @@
+"""Owns the evaluator: loads and warms it in the background, then runs one request after the other off the loop.
+
+The thread that evaluates is the only one that touches the evaluator; what comes back to the event loop are
+finished answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from core.errors import ProofrankError
+from core.evaluator import Evaluator, OriginalEvaluator, create_evaluator, settings_for
+from core.graph import Dataset, load_dataset
+from core.policy import Policy, load_policy
+from core.prover import Candidate, ProverSettings
+from core.ranking import Query, RankedQuery, rank_queries
+from service.metrics import ServiceMetrics
+from service.problems import Problem
+from service.settings import Settings
+from service.threads import use_threads
+
+logger = logging.getLogger("proofrank")
+
+READY = "ready"
+DRAINING = "draining"
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Everything that is being served."""
+
+    dataset: Dataset
+    policy: Policy
+    settings: ProverSettings
+    evaluator: Evaluator
+    reference: OriginalEvaluator
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Ranked queries, and where the time went in seconds."""
+
+    ranked: list[RankedQuery]
+    queue_seconds: float
+    execution_seconds: float
+
+
+class EvaluatorHost:
+    """Loads the evaluator and lends it to one request at a time."""
+
+    def __init__(self, settings: Settings, metrics: ServiceMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evaluator")
+        self._loaded: Loaded | None = None
+        self._queued_candidates = 0
+        self._stage = "starting"
+        self._stage_began = time.monotonic()
+        self.stage_seconds: dict[str, float] = {}
+
+    @property
+    def stage(self) -> str:
+        """What is going on: a stage of the start, ``ready``, ``draining`` or ``failed``."""
+        return self._stage
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the evaluator could not be loaded."""
+        return self._stage == FAILED
+
+    @property
+    def seconds_in_stage(self) -> float:
+        """How long that has been going on."""
+        return time.monotonic() - self._stage_began
+
+    @property
+    def loaded(self) -> Loaded:
+        """What is being served. Raises a 503 Problem where that is not ready."""
+        if self._loaded is None or self._stage != READY:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {self._stage}", headers={"Retry-After": "1"}
+            )
+        return self._loaded
+
+    async def start(self) -> None:
+        """Loads and warms everything; ``has_failed`` tells afterwards whether that could not be done."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._load)
+        except ProofrankError as error:
+            self._enter(FAILED)
+            logger.error("cannot start: %s", error)
+        except Exception:
+            self._enter(FAILED)
+            logger.exception("cannot start")
+
+    def _load(self) -> None:
+        self._enter("load dataset")
+        dataset = load_dataset(self._settings.dataset)
+        for warning in dataset.warnings:
+            logger.warning("%s", warning)
+        self._enter("load policy")
+        policy = load_policy(self._settings.policy, dataset)
+        settings = settings_for(policy, self._settings.prover_overrides)
+        self._enter("build evaluator")
+        evaluator = create_evaluator(self._settings.engine, dataset, policy, settings)
+        use_threads(self._settings.threads, evaluator.engine)
+        reference = OriginalEvaluator(dataset, policy, settings)
+        self._enter("warm up")
+        evaluator.evaluate([Candidate(dataset.splits["train"][0], is_positive=True)])
+        self._loaded = Loaded(dataset, policy, settings, evaluator, reference)
+        self._enter(READY)
+
+    def _enter(self, stage: str) -> None:
+        seconds = self.seconds_in_stage
+        self.stage_seconds[self._stage] = seconds
+        self._metrics.startup_seconds.labels(self._stage).set(seconds)
+        self._metrics.ready.set(stage == READY)
+        logger.info("%s (after %.2f s of %s)", stage, seconds, self._stage)
+        self._stage, self._stage_began = stage, time.monotonic()
+
+    async def rank(self, queries: list[Query], seed: int) -> Execution:
+        """Ranks ``queries``, after those that came before.
+
+        Raises:
+            Problem: 429 where too many candidates wait, 503 where the service is not ready.
+        """
+        loaded = self.loaded
+        num_candidates = sum(1 + len(query.corruptions) for query in queries)
+        if self._queued_candidates + num_candidates > self._settings.max_queued_candidates:
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"{self._queued_candidates} candidates are waiting or running and {num_candidates} more would be "
+                f"over the limit of {self._settings.max_queued_candidates}",
+                headers={"Retry-After": "1"},
+            )
+        accepted = time.perf_counter()
+
+        def execute() -> Execution:
+            began = time.perf_counter()
+            ranked = rank_queries(loaded.evaluator, queries, seed=seed)
+            return Execution(ranked, began - accepted, time.perf_counter() - began)
+
+        self._count_queued(num_candidates)
+        try:
+            execution = await asyncio.get_running_loop().run_in_executor(self._executor, execute)
+        finally:
+            self._count_queued(-num_candidates)
+        self._metrics.queue_seconds.observe(execution.queue_seconds)
+        self._metrics.execution_seconds.observe(execution.execution_seconds)
+        self._metrics.record_ranked(execution.ranked, loaded.dataset.name, loaded.policy.name)
+        return execution
+
+    def _count_queued(self, change: int) -> None:
+        self._queued_candidates += change
+        self._metrics.queued_candidates.set(self._queued_candidates)
+
+    async def stop(self) -> None:
+        """Takes no more requests and waits for those that run."""
+        if self._stage != FAILED:
+            self._enter(DRAINING)
+        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=False)
+
+    def describe_prover(self) -> dict[str, int | bool]:
+        """The prover settings in force."""
+        return dataclasses.asdict(self.loaded.settings)

@@ -1,0 +1,142 @@
+"""Errors to clients as problem+json (RFC 9457): what is wrong, where, with which value, and what would be right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 20
+_SHOWN = 200
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong with a request."""
+
+    field: str = Field(description="where, as in queries[3].relation")
+    value: Any = Field(None, description="what stands there, shortened where it is long")
+    message: str = Field(description="what is wrong and what would be right")
+    nearest: list[str] = Field(
+        default_factory=list, description="the nearest known names, for an unknown one"
+    )
+
+
+class ProblemBody(BaseModel):
+    """The body of every error."""
+
+    type: str = Field("about:blank", description="kind of problem")
+    title: str = Field(description="what went wrong, in general")
+    status: int = Field(description="the HTTP status")
+    detail: str = Field(description="what went wrong this time")
+    errors: list[FieldError] = Field(
+        default_factory=list, description="the first things wrong with the request"
+    )
+    request_id: str | None = Field(None, description="identifies the request in the server's log")
+
+
+class Problem(Exception):
+    """An answer with problem+json."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = headers or {}
+
+
+def invalid(errors: Sequence[FieldError]) -> Problem:
+    """A 422 for these errors, of which the first ``MAX_ERRORS`` are shown."""
+    shown = list(errors[:MAX_ERRORS])
+    more = f" (the first {len(shown)} of {len(errors)} errors)" if len(errors) > len(shown) else ""
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{shown[0].field}: {shown[0].message}{more}", shown)
+
+
+def response(problem: Problem, request_id: str | None) -> JSONResponse:
+    """The HTTP answer for ``problem``."""
+    body = ProblemBody(
+        type="about:blank",
+        title=problem.status.phrase,
+        status=problem.status,
+        detail=problem.detail,
+        errors=problem.errors,
+        request_id=request_id,
+    )
+    return JSONResponse(
+        body.model_dump(mode="json"),
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def shortened(value: Any) -> Any:
+    """``value`` if it is short as JSON, else the start of it as text."""
+    if isinstance(value, str):
+        return value if len(value) <= _SHOWN else value[:_SHOWN] + "…"
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = repr(value)
+        return text[:_SHOWN]
+    return value if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+def install(app: FastAPI) -> None:
+    """Makes ``app`` answer every error with problem+json."""
+
+    def request_id(request: Request) -> str | None:
+        return getattr(request.state, "request_id", None)
+
+    async def on_problem(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Problem)
+        return response(error, request_id(request))
+
+    async def on_validation(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return response(invalid([_field_error(item) for item in error.errors()]), request_id(request))
+
+    async def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        status = HTTPStatus(error.status_code)
+        return response(
+            Problem(status, str(error.detail), headers=dict(error.headers or {})), request_id(request)
+        )
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+def _field_error(item: dict[str, Any]) -> FieldError:
+    """A pydantic error in our form."""
+    location = [part for part in item["loc"] if part != "body"]
+    field = ""
+    for part in location:
+        field += f"[{part}]" if isinstance(part, int) else f".{part}" if field else str(part)
+    if item["type"] == "json_invalid":
+        return FieldError(
+            field="body", value=None, message=f"not JSON: {item.get('ctx', {}).get('error', item['msg'])}"
+        )
+    if isinstance(item.get("input"), bytes):
+        return FieldError(
+            field="body", value=None, message="expected JSON with Content-Type: application/json"
+        )
+    if item["type"] == "extra_forbidden":
+        return FieldError(field=field, value=shortened(item.get("input")), message="no such field")
+    message = item["msg"][:1].lower() + item["msg"][1:]
+    return FieldError(field=field or "body", value=shortened(item.get("input")), message=message)

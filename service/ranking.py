@@ -1,0 +1,234 @@
+"""From a request for ranks to queries by index, and from ranked queries to the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from core.errors import UnknownNameError
+from core.evaluator import explain, render_proof
+from core.evaluator.replay import atom_text, state_names
+from core.graph import Dataset, Triple
+from core.policy import StateScorer
+from core.prover import Candidate, ReferenceProver, State
+from core.ranking import Corruptor, Query, RankedQuery, Report, Side, sides_of
+from service.problems import FieldError, invalid, shortened
+from service.schemas import (
+    CandidateScore,
+    Proof,
+    ProofStepView,
+    QueryResult,
+    Ranking,
+    RankQuery,
+    RankRequest,
+    RanksView,
+    ReportView,
+)
+
+_MAX_NEAREST = 10
+"""Errors that come with the nearest names: finding those takes time in a large vocabulary."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may ask for, at most."""
+
+    max_queries: int
+    max_candidates: int
+    max_proofs: int
+
+
+def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Query]:
+    """The queries of a request, by index, with their corruptions.
+
+    Raises:
+        Problem: 422 with the field, the value and the nearest known names.
+    """
+    if len(request.queries) > limits.max_queries:
+        raise invalid(
+            [_too_many("queries", len(request.queries), limits.max_queries, "queries in one request")]
+        )
+    if request.return_proof and len(request.queries) > limits.max_proofs:
+        raise invalid(
+            [_too_many("queries", len(request.queries), limits.max_proofs, "queries that ask for proofs")]
+        )
+    names = _NameReader(dataset)
+    triples = [names.triple(query, f"queries[{index}]") for index, query in enumerate(request.queries)]
+    chosen = [_own_candidates(query, index, names) for index, query in enumerate(request.queries)]
+    sides = [_sides(query, index, request, names.errors) for index, query in enumerate(request.queries)]
+    if names.errors:
+        raise invalid(names.errors)
+    number = None if request.corruptions == "all" else request.corruptions
+    corruptor = Corruptor(dataset, number=number, is_filtered=request.filtered, seed=request.seed)
+    queries: list[Query] = []
+    num_candidates = 0
+    for index, triple in enumerate(triples):
+        for side in sides[index]:
+            own = chosen[index]
+            corruptions = corruptor.corruptions(triple, side) if own is None else _replaced(triple, side, own)
+            num_candidates += 1 + len(corruptions)
+            if num_candidates > limits.max_candidates:
+                message = "candidates in one request; ask for fewer queries or corruptions"
+                raise invalid([_too_many("corruptions", request.corruptions, limits.max_candidates, message)])
+            queries.append(Query(index, triple, side, tuple(corruptions)))
+    return queries
+
+
+def _too_many(field: str, value: int | str, most: int, what: str) -> FieldError:
+    return FieldError(field=field, value=value, message=f"too many: at most {most} {what}")
+
+
+def _sides(query: RankQuery, index: int, request: RankRequest, errors: list[FieldError]) -> tuple[Side, ...]:
+    option = query.side or request.side
+    if query.candidates is not None and option == "both":
+        message = (
+            "with candidates of its own a query needs side 'head' or 'tail', for they replace one constant"
+        )
+        errors.append(FieldError(field=f"queries[{index}].side", value=option, message=message))
+    return sides_of(option)
+
+
+def _own_candidates(query: RankQuery, index: int, names: _NameReader) -> list[int] | None:
+    if query.candidates is None:
+        return None
+    constants: dict[int, None] = {}
+    for position, name in enumerate(query.candidates):
+        field = f"queries[{index}].candidates[{position}]"
+        constant = names.constant(name, field)
+        if constant in constants and constant:
+            names.errors.append(
+                FieldError(field=field, value=name, message="a candidate for the second time")
+            )
+        constants[constant] = None
+    return list(constants)
+
+
+def _replaced(triple: Triple, side: Side, constants: Sequence[int]) -> list[Triple]:
+    """``triple`` with each of ``constants`` on ``side``, without itself."""
+    made = (
+        Triple(triple.predicate, constant, triple.tail)
+        if side == "head"
+        else Triple(triple.predicate, triple.head, constant)
+        for constant in constants
+    )
+    return [corruption for corruption in made if corruption != triple]
+
+
+class _NameReader:
+    """Looks names up and gathers what is wrong with them; an unknown name reads as padding (0)."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.errors: list[FieldError] = []
+        self._dataset = dataset
+        self._vocabulary = dataset.vocabulary
+
+    def triple(self, query: RankQuery, field: str) -> Triple:
+        """The triple of a query."""
+        return Triple(
+            self._read(query.relation, f"{field}.relation", "predicate"),
+            self.constant(query.head, f"{field}.head"),
+            self.constant(query.tail, f"{field}.tail"),
+        )
+
+    def constant(self, name: str, field: str) -> int:
+        """The index of a constant."""
+        return self._read(name, field, "constant")
+
+    def _read(self, name: str, field: str, kind: str) -> int:
+        is_known = self._vocabulary.has_constant if kind == "constant" else self._vocabulary.has_predicate
+        if not is_known(name) and len(self.errors) >= _MAX_NEAREST:
+            self.errors.append(FieldError(field=field, value=shortened(name), message=f"unknown {kind}"))
+            return 0
+        try:
+            if kind == "constant":
+                return self._vocabulary.constant_index(name)
+            return self._vocabulary.predicate_index(name)
+        except UnknownNameError as error:
+            message = f"unknown {kind} of dataset {self._dataset.name!r}"
+            self.errors.append(
+                FieldError(field=field, value=shortened(name), message=message, nearest=error.nearest)
+            )
+            return 0
+
+
+ProofMaker = Callable[[RankedQuery], Proof]
+
+
+def proof_maker(prover: ReferenceProver, scorer: StateScorer, dataset: Dataset) -> ProofMaker:
+    """A function that gives the proof of a ranked query's positive."""
+
+    def make(ranked: RankedQuery) -> Proof:
+        positive = Candidate(ranked.query, is_positive=True)
+        explanation = explain(prover, scorer, positive, ranked.outcomes[0].actions)
+        steps = [
+            ProofStepView(
+                state=_atom_texts(step.state, dataset),
+                num_actions=len(step.actions),
+                chosen=_atom_texts(step.actions[step.chosen], dataset),
+                log_probability=step.log_probability,
+            )
+            for step in explanation.trace
+        ]
+        return Proof(text=render_proof(explanation, dataset), steps=steps)
+
+    return make
+
+
+def _atom_texts(state: State, dataset: Dataset) -> list[str]:
+    return [atom_text(atom) for atom in state_names(state, dataset)]
+
+
+def to_results(
+    request: RankRequest, ranked: Sequence[RankedQuery], dataset: Dataset, make_proof: ProofMaker
+) -> list[QueryResult]:
+    """The answer's queries, in the order of the request."""
+    results = [
+        QueryResult(head=query.head, relation=query.relation, tail=query.tail, rankings=[])
+        for query in request.queries
+    ]
+    for query in ranked:
+        rank = query.ranks.by(request.ties)
+        positive = query.outcomes[0]
+        results[query.query_index].rankings.append(
+            Ranking(
+                side=query.side,
+                rank=rank,
+                reciprocal_rank=1 / rank,
+                ranks=RanksView(
+                    optimistic=query.ranks.optimistic,
+                    realistic=query.ranks.realistic,
+                    pessimistic=query.ranks.pessimistic,
+                    random=query.ranks.random,
+                ),
+                score=positive.score,
+                log_probability=positive.log_probability,
+                proved=positive.success,
+                steps=positive.steps,
+                num_candidates=query.ranks.num_candidates,
+                candidates=_candidate_scores(query, dataset) if request.return_candidates else None,
+                proof=make_proof(query) if request.return_proof else None,
+            )
+        )
+    return results
+
+
+def _candidate_scores(query: RankedQuery, dataset: Dataset) -> list[CandidateScore]:
+    scores = []
+    for triple, outcome in zip(query.candidates, query.outcomes, strict=True):
+        head, relation, tail = dataset.names(triple)
+        scores.append(
+            CandidateScore(
+                head=head,
+                relation=relation,
+                tail=tail,
+                score=outcome.score,
+                proved=outcome.success,
+                steps=outcome.steps,
+            )
+        )
+    return scores
+
+
+def to_report(report: Report) -> ReportView:
+    """The metrics of the answer."""
+    return ReportView.model_validate(report.to_dict())

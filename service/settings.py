@@ -1,0 +1,130 @@
+"""Settings of the service, from flags, the environment (``PROOFRANK_…``) and a TOML file, in that order.
+
+All are read and checked once, at start; nothing below looks at the environment again.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.default import DATASET, POLICY
+from core.errors import ProofrankError, did_you_mean, nearest_names
+
+PREFIX = "PROOFRANK_"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+
+
+class SettingsError(ProofrankError):
+    """A setting is unknown or has a bad value."""
+
+
+class Settings(BaseModel):
+    """Every setting of the service; a field's name in capitals behind ``PROOFRANK_`` is its variable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: Path = Field(DATASET, description="dataset folder")
+    policy: Path = Field(POLICY, description="checkpoint folder")
+    engine: str = Field("auto", description="evaluator engine")
+    threads: int | None = Field(None, ge=1, description="threads of torch; as fits the engine if unset")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 for a free one")
+
+    max_body_bytes: int = Field(16 * 2**20, ge=1024, description="largest request body, bytes")
+    max_queries: int = Field(10_000, ge=1, description="most queries in one request")
+    max_candidates: int = Field(
+        1_000_000, ge=1, description="most candidates in one request, positives included"
+    )
+    max_queued_candidates: int = Field(
+        4_000_000, ge=1, description="most candidates waiting or running at once"
+    )
+    max_proofs: int = Field(1_000, ge=0, description="most queries in a request that asks for proofs")
+
+    padding_atoms: int | None = Field(
+        None, ge=1, description="atoms of a state, at most; as trained if unset"
+    )
+    padding_states: int | None = Field(
+        None, ge=2, description="actions of a state, at most; as trained if unset"
+    )
+    max_depth: int | None = Field(None, ge=1, description="steps of a proof, at most; as trained if unset")
+    memory_pruning: bool | None = Field(None, description="visited states are no action; as trained if unset")
+    end_proof_action: bool | None = Field(None, description="the policy may give up; as trained if unset")
+    skip_unary_actions: bool | None = Field(None, description="follow single actions; as trained if unset")
+
+    @property
+    def prover_overrides(self) -> dict[str, int | bool]:
+        """The prover settings that are set, to go over those that the policy was trained under."""
+        return {name: value for name in PROVER_FIELDS if (value := getattr(self, name)) is not None}
+
+
+PROVER_FIELDS = (
+    "padding_atoms",
+    "padding_states",
+    "max_depth",
+    "memory_pruning",
+    "end_proof_action",
+    "skip_unary_actions",
+)
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    config: Path | None = None,
+) -> Settings:
+    """Reads and checks the settings.
+
+    Args:
+        flags: values that go over everything else; None counts as not given.
+        environment: variables; those of the process by default.
+        config: a TOML file with settings by name; by default the one that ``PROOFRANK_CONFIG`` names.
+
+    Raises:
+        SettingsError: a name is unknown or a value is bad; says where it came from and what would be right.
+    """
+    environment = os.environ if environment is None else environment
+    if config is None and environment.get(CONFIG_VARIABLE):
+        config = Path(environment[CONFIG_VARIABLE])
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    from_environment = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and name != CONFIG_VARIABLE
+    }
+    layers = (
+        (_read_file(config) if config is not None else {}, lambda name: f"{name} in {config}"),
+        (from_environment, lambda name: f"{PREFIX}{name.upper()} in the environment"),
+        (
+            {k: v for k, v in (flags or {}).items() if v is not None},
+            lambda name: f"--{name.replace('_', '-')}",
+        ),
+    )
+    for layer, source in layers:
+        for name, value in layer.items():
+            if name not in Settings.model_fields:
+                near = did_you_mean(nearest_names(name, Settings.model_fields))
+                raise SettingsError(f"unknown setting: {source(name)}{near}")
+            values[name] = value
+            sources[name] = source(name)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0])
+        raise SettingsError(f"{sources.get(name, name)} is {first['input']!r}: {first['msg']}") from error
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"settings file {path} is not TOML: {error}") from error
