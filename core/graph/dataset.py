@@ -98,7 +98,9 @@ def load_dataset(folder: Path | str) -> Dataset:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; expected a dataset folder with train, valid, test and rules")
+        raise DatasetError(
+            f"{folder}: no such folder; expected a dataset folder with train, valid, test and rules"
+        )
     files = {split: read_triples(_find(folder, split)) for split in SPLITS}
     if not files["train"].triples:
         raise DatasetError(f"{files['train'].path}: no triple in this file; expected at least one fact")
@@ -116,7 +118,9 @@ def _find(folder: Path, stem: str) -> Path:
     if not found:
         raise DatasetError(f"{folder}: no {stem} file; expected one of {names}")
     if len(found) > 1:
-        raise DatasetError(f"{folder}: {' and '.join(path.name for path in found)}; expected only one of {names}")
+        raise DatasetError(
+            f"{folder}: {' and '.join(path.name for path in found)}; expected only one of {names}"
+        )
     return found[0]
 
 
@@ -185,7 +189,7 @@ def _content_hash(
     for split, file in files.items():
         digest.update(f"\n[{split}]\n".encode())
         digest.update("\n".join("\t".join(triple) for triple in file.triples).encode())
-    digest.update("\n[rules]\n".encode())
+    digest.update(b"\n[rules]\n")
     digest.update("\n".join(str(rule) for rule in rules).encode())
     for domain, constants in domains.items():
         digest.update(f"\n[{domain}]\n".encode() + "\t".join(constants).encode())

@@ -178,7 +178,9 @@ def _parse_vocabulary(content: bytes, path: Path) -> tuple[Vocabulary, int]:
         names[key] = value
     predicates, constants = names["predicates"], names["constants"]
     if tuple(predicates[-3:]) != TERMINAL_PREDICATES:
-        raise PolicyError(f"{path}: 'predicates' ends in {predicates[-3:]}; expected {list(TERMINAL_PREDICATES)}")
+        raise PolicyError(
+            f"{path}: 'predicates' ends in {predicates[-3:]}; expected {list(TERMINAL_PREDICATES)}"
+        )
     expected = {
         "padding_index": PADDING,
         "first_predicate_index": 1,
@@ -214,7 +216,9 @@ def _load_weights(network: PolicyNetwork, tensors: dict[str, Tensor], path: Path
     extra = sorted(tensors.keys() - expected.keys())
     if missing or extra:
         problems = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)}"] * bool(extra)
-        raise PolicyError(f"{path}: {' and '.join(problems)}; expected {len(expected)} tensors as in the config")
+        raise PolicyError(
+            f"{path}: {' and '.join(problems)}; expected {len(expected)} tensors as in the config"
+        )
     for name, tensor in tensors.items():
         wanted = expected[name]
         if tensor.dtype != wanted.dtype:
@@ -243,7 +247,9 @@ def _check_names(where: str, kind: str, of_policy: tuple[str, ...], of_graph: tu
     if extra:
         problems.append(f"the graph lacks {_some(kind, extra)} of the policy")
     if not problems:
-        index = next(i for i, (ours, theirs) in enumerate(zip(of_policy, of_graph, strict=True)) if ours != theirs)
+        index = next(
+            i for i, (ours, theirs) in enumerate(zip(of_policy, of_graph, strict=True)) if ours != theirs
+        )
         problems.append(
             f"{kind} {index + 1} is {of_policy[index]!r} in the policy, {of_graph[index]!r} in the graph"
         )

@@ -72,7 +72,9 @@ class PolicyConfig:
     def _check_count(self, name: str, least: int, most: int) -> None:
         value = getattr(self, name)
         if type(value) is not int or not least <= value <= most:
-            raise PolicyError(f"policy config {name} is {value!r}; expected a whole number from {least} to {most}")
+            raise PolicyError(
+                f"policy config {name} is {value!r}; expected a whole number from {least} to {most}"
+            )
 
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, name)
