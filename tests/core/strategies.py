@@ -72,8 +72,8 @@ class SmallGraph:
         )
 
 
-GRAPH_CONSTANTS = ("a", "b", "c", "d")
-GRAPH_PREDICATES = ("p", "q", "r")
+GRAPH_CONSTANTS: tuple[str, ...] = ("a", "b", "c", "d")
+GRAPH_PREDICATES: tuple[str, ...] = ("p", "q", "r")
 
 _ground = st.tuples(
     st.sampled_from(GRAPH_PREDICATES), st.sampled_from(GRAPH_CONSTANTS), st.sampled_from(GRAPH_CONSTANTS)
