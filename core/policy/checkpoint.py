@@ -81,13 +81,17 @@ def load_policy(folder: Path | str, dataset: Dataset | None = None) -> Policy:
     except SafetensorError as error:
         raise PolicyError(f"{folder / WEIGHTS_FILE}: not a safetensors file: {error}") from error
     if deepprooflog.is_deepprooflog(tensors):
-        config = deepprooflog.read_config(fields, num_variables)
+        try:
+            config = deepprooflog.read_config(fields, num_variables)
+        except PolicyError as error:
+            raise PolicyError(f"{folder / CONFIG_FILE}: {error}") from error
         settings = None
         tensors = deepprooflog.rename(tensors)
     else:
         config, settings = _read_config(fields, folder / CONFIG_FILE)
+    _check_weights(config, vocabulary, tensors, folder / WEIGHTS_FILE)
     network = build_network(config, vocabulary)
-    _load_weights(network, tensors, folder / WEIGHTS_FILE)
+    network.load_state_dict(tensors)
     digest = hashlib.sha256()
     for content in (weights_bytes, config_bytes, vocabulary_bytes):
         digest.update(hashlib.sha256(content).digest())
@@ -210,8 +214,11 @@ def _read_config(fields: dict[str, Any], path: Path) -> tuple[PolicyConfig, Prov
         raise PolicyError(f"{path}: {error}") from error
 
 
-def _load_weights(network: PolicyNetwork, tensors: dict[str, Tensor], path: Path) -> None:
-    expected = network.state_dict()
+def _check_weights(
+    config: PolicyConfig, vocabulary: Vocabulary, tensors: dict[str, Tensor], path: Path
+) -> None:
+    with torch.device("meta"):  # shapes without memory, so that a wrong config costs none
+        expected = build_network(config, vocabulary).state_dict()
     missing = sorted(expected.keys() - tensors.keys())
     extra = sorted(tensors.keys() - expected.keys())
     if missing or extra:
@@ -233,7 +240,6 @@ def _load_weights(network: PolicyNetwork, tensors: dict[str, Tensor], path: Path
     for name in ("embedding.predicates", "embedding.arguments"):
         if bool(tensors[name][PADDING].any()):
             raise PolicyError(f"{path}: row {PADDING} of {name} is padding and must be zero")
-    network.load_state_dict(tensors)
 
 
 def _check_names(where: str, kind: str, of_policy: tuple[str, ...], of_graph: tuple[str, ...]) -> None:
