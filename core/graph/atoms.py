@@ -1,16 +1,20 @@
 """Reads atoms, ``predicate(first,second)``, as triple and rule files write them.
 
-Names may hold anything that real graphs hold; a name with a comma, or one that begins or ends with white
-space, is written between single quotes as in Prolog (``''`` is a quote within).
+Names may hold anything that real graphs hold; a name with a comma, a predicate with a parenthesis, or
+a name that begins or ends with white space, is written between single quotes as in Prolog (``''`` is a quote
+within).
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from core.graph.text import Line
 
 ATOM_FORM = "predicate(first,second)"
+
+_QUOTED_PREDICATE = re.compile(r"'(?:[^']|'')*'(?=\s*\()")
 
 
 class NamedAtom(NamedTuple):
@@ -30,11 +34,13 @@ def parse_atom(text: str, line: Line) -> NamedAtom:
     Raises:
         DatasetError: not an atom, a name is empty, or the arity is not 2; names the line.
     """
-    predicate, opened, rest = text.strip().partition("(")
-    if not opened or not rest.rstrip().endswith(")"):
-        raise line.error(f"no atom at {text.strip()!r}", ATOM_FORM)
-    predicate = unquote(predicate.strip())
-    inside = rest.rstrip()[:-1]
+    text = text.strip()
+    quoted = _QUOTED_PREDICATE.match(text) if text.startswith("'") else None
+    opening = text.find("(", quoted.end() if quoted is not None else 0)
+    if opening < 0 or not text.endswith(")"):
+        raise line.error(f"no atom at {text!r}", ATOM_FORM)
+    predicate = unquote(text[:opening].strip())
+    inside = text[opening + 1 : -1]
     # The plain split is for speed: this runs once per fact.
     is_plain = "'" not in inside and "(" not in inside
     arguments = inside.split(",") if is_plain else split_commas(inside)

@@ -115,6 +115,22 @@ def test_a_name_with_a_comma_is_written_between_quotes(make_dataset: DatasetMake
     assert dataset.names(dataset.splits["train"][0]) == ("Paris, Texas", "p", "it's")
 
 
+@pytest.mark.parametrize("name", ["sibling (half)", "it's (so)", "a,b", "((", "'quoted'"])
+def test_a_predicate_between_quotes_may_hold_parentheses_commas_and_quotes(
+    name: str, make_dataset: DatasetMaker
+) -> None:
+    quoted = "'" + name.replace("'", "''") + "'"
+    dataset = make_dataset(
+        [f"{quoted}(a,b).", "q(b,c)."],
+        [f"q(X,Y), {quoted}(Y,X) -> {quoted}(X,Y)", f"{quoted}(X,Y) :- q(Y,X)."],
+    )
+    predicate = dataset.vocabulary.predicate_index(name)
+
+    assert dataset.names(dataset.splits["train"][0]) == ("a", name, "b")
+    assert [rule.head for rule in dataset.rules] == [(predicate, -1, -2)] * 2
+    assert dataset.rules[0].body[1] == (predicate, -2, -1)
+
+
 def test_comments_blank_lines_line_ends_and_byte_order_marks_do_not_matter(tmp_path: Path) -> None:
     write_dataset(tmp_path, FACTS, [RULE])
     expected = load_dataset(tmp_path)

@@ -421,6 +421,19 @@ def test_states_passed_by_skipping_are_checked_against_visited_ones(make_dataset
     assert states == ["t(b,a)", "t(a,b)", "Endf"]
 
 
+def test_an_action_is_single_on_the_way_if_the_others_are_too_large_or_visited(
+    make_dataset: DatasetMaker,
+) -> None:
+    # From q there are three ways, of which only r is small enough and new; from r there is a choice.
+    rules = ["q(X,Y) -> p(X,Y)", "s(X,Y), t(X,Y) -> q(X,Y)", "t(X,X) -> q(X,Y)", "r(X,Y) -> q(X,Y)"]
+    rules += ["s(X,Y) -> r(X,Y)", "t(X,Y) -> r(X,Y)"]
+    dataset = make_dataset(["p(a,b).", *ANCHORS], rules)
+
+    states = next_states(dataset, "p(b,a)", skip_unary_actions=True, padding_atoms=1, visited=("t(b,b)",))
+
+    assert states == ["s(b,a)", "t(b,a)", "Endf"]
+
+
 @pytest.mark.parametrize(("length", "expected"), [(20, "True"), (21, "False")])
 def test_at_most_twenty_single_actions_are_skipped(
     length: int, expected: str, make_dataset: DatasetMaker
