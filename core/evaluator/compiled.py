@@ -1,0 +1,372 @@
+"""The vectorised evaluator: static buffers, one tick that may be compiled, and a stream through them.
+
+``CompiledEvaluator`` owns, for the life of the process, the pool of candidates (``_input_buffer``) and the lanes of
+each bucket. Candidates of any number are copied into the pool and stream through the lanes; a tick moves every lane
+by one step and gives freed lanes to those that wait. Besides :meth:`CompiledEvaluator.evaluate` for a whole batch there
+is the stream that a scheduler needs: submit, advance by some ticks, collect what is finished, cancel.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.errors import EvaluationError
+from core.evaluator.base import check_enough_variables
+from core.evaluator.capacities import DEFAULT_BUCKETS, choose_capacities
+from core.evaluator.modes import Mode, compile_tick
+from core.evaluator.original import OriginalEvaluator
+from core.evaluator.tick import Tick
+from core.graph import Dataset
+from core.policy import Policy
+from core.policy.features import RowFeatures
+from core.prover import Candidate, Outcome, ProverSettings
+from core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool, LaneShape, empty_pool
+from core.prover.packing import check_packable, pack_atom
+from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS
+from core.prover.tables import build_tables
+from core.prover.vectorized import UnificationEngineVectorized
+
+POOL_SIZE = 16384
+TICKS_PER_LOOK = 4
+"""Ticks between two looks at what is done: a look costs a little, a late look leaves lanes idle."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Counters of what was done since the evaluator was made.
+
+    Attributes:
+        ticks: ticks.
+        rows_expanded: resolvents built.
+        facts_checked: facts looked at for immediate proofs, beyond those.
+        states_scored: states that the network was applied to.
+        states_padded: rows that the network was applied to, padding included.
+        lanes_busy: sum over the ticks of the lanes with a candidate.
+        lanes: sum over the ticks of all lanes.
+    """
+
+    ticks: int = 0
+    rows_expanded: int = 0
+    facts_checked: int = 0
+    states_scored: int = 0
+    states_padded: int = 0
+    lanes_busy: int = 0
+    lanes: int = 0
+
+    @property
+    def padding_waste(self) -> float:
+        """Share of the network's rows that were padding."""
+        return 1 - self.states_scored / self.states_padded if self.states_padded else 0.0
+
+
+class CompiledEvaluator:
+    """Evaluates many candidates at once; see the module."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        policy: Policy,
+        settings: ProverSettings,
+        *,
+        compile_mode: str = "eager",
+        fullgraph: bool = True,
+        device: torch.device | str = "cpu",
+        buckets: Sequence[int] = DEFAULT_BUCKETS,
+        pool_size: int = POOL_SIZE,
+    ) -> None:
+        """Builds tables and buffers; compiles nothing before :meth:`warm_up` or first use.
+
+        Args:
+            dataset: the graph.
+            policy: must fit it.
+            settings: of the prover.
+            compile_mode: ``eager``, ``default``, ``reduce-overhead`` or ``separate``.
+            fullgraph: whether the compiler must take the tick as one graph.
+            device: where everything is computed.
+            buckets: numbers of lanes; the smallest that fits is used.
+            pool_size: places of the pool.
+
+        Raises:
+            PolicyError: the policy does not fit the graph.
+            EvaluationError: the graph or the settings cannot be evaluated exactly, or do not fit into memory.
+        """
+        policy.check_fits(dataset)
+        check_packable(dataset, policy.network.config.max_variables)
+        steps_per_depth = 1 + MAX_SKIPPED_UNARY_ACTIONS + 1 if settings.skip_unary_actions else 1
+        check_enough_variables(dataset, policy, settings, steps_per_depth)
+        self.mode = Mode.of(compile_mode, fullgraph=fullgraph, device=torch.device(device))
+        self.engine = self.mode.engine
+        self.compile_mode = compile_mode
+        self.fullgraph = fullgraph
+        self.device = torch.device(device)
+        self.settings = settings
+        self._dataset = dataset
+        self._policy = policy
+        self._features = RowFeatures(policy.network).to(self.device)
+        self._tables = build_tables(dataset, self.device)
+        self._shape = LaneShape.of(settings, self._tables.longest_body, policy.network.config.embedding_dim)
+        self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
+        self._input_buffer: CandidatePool = empty_pool(pool_size, settings.max_depth, self.device)
+        self._free = deque(range(pool_size))
+        self._submitted: dict[int, Candidate] = {}
+        self._buckets = sorted(buckets)
+        self._ticks: dict[int, Tick] = {}
+        self._reference: OriginalEvaluator | None = None
+
+    @property
+    def num_free_places(self) -> int:
+        """How many candidates can be submitted now."""
+        return len(self._free)
+
+    @property
+    def num_in_flight(self) -> int:
+        """How many submitted candidates have not been collected."""
+        return len(self._submitted)
+
+    @property
+    def work(self) -> Work:
+        """What was done so far, over all buckets."""
+        totals = [tick.counts() for tick in self._ticks.values()]
+        fields = [field.name for field in dataclasses.fields(Work)]
+        return Work(**{name: sum(total[name] for total in totals) for name in fields})
+
+    def load_policy(self, policy: Policy) -> None:
+        """Puts another policy of the same shape into the same buffers; nothing may be in flight.
+
+        Raises:
+            PolicyError: it does not fit the graph.
+            EvaluationError: its shape is another, or candidates are in flight.
+        """
+        policy.check_fits(self._dataset)
+        if policy.network.config != self._policy.network.config:
+            raise EvaluationError(
+                f"policy {policy.name!r} has another shape than {self._policy.name!r}; make a new evaluator for it"
+            )
+        if self._submitted:
+            raise EvaluationError(f"{len(self._submitted)} candidates are in flight; collect them first")
+        self._policy = policy
+        self._reference = None
+        self._features.load(policy.network)
+        for tick in self._ticks.values():
+            tick.policy_changed()
+
+    def warm_up(self, on_bucket: Callable[[int], None] | None = None) -> None:
+        """Compiles and runs the tick of every bucket once."""
+        for num_lanes in self._buckets:
+            self._tick(num_lanes)
+            triple = self._dataset.splits["train"][0]
+            self._run([Candidate(triple, is_positive=True)], None, None, num_lanes)
+            if on_bucket is not None:
+                on_bucket(num_lanes)
+
+    def evaluate(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        recorded_actions: Sequence[Sequence[int]] | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[Outcome]:
+        """See :class:`core.evaluator.base.Evaluator`."""
+        if self._submitted:
+            raise EvaluationError(
+                f"{len(self._submitted)} submitted candidates are in flight; collect them first"
+            )
+        if not candidates:
+            return []
+        num_lanes = next((size for size in self._buckets if size >= len(candidates)), self._buckets[-1])
+        return self._run(candidates, recorded_actions, on_progress, num_lanes)
+
+    def _run(
+        self,
+        candidates: Sequence[Candidate],
+        recorded_actions: Sequence[Sequence[int]] | None,
+        on_progress: Callable[[int], None] | None,
+        num_lanes: int,
+    ) -> list[Outcome]:
+        outcomes: list[Outcome | None] = [None] * len(candidates)
+        index_of_place: dict[int, int] = {}
+        num_submitted = num_done = 0
+        try:
+            while num_done < len(candidates):
+                number = min(len(self._free), len(candidates) - num_submitted)
+                if number:
+                    batch = range(num_submitted, num_submitted + number)
+                    places = self.submit(
+                        [candidates[index] for index in batch],
+                        None if recorded_actions is None else [recorded_actions[index] for index in batch],
+                    )
+                    index_of_place.update(zip(places, batch, strict=True))
+                    num_submitted += number
+                self.advance(TICKS_PER_LOOK, num_lanes)
+                for place, outcome in self.collect():
+                    outcomes[index_of_place.pop(place)] = outcome
+                    num_done += 1
+                if on_progress is not None:
+                    on_progress(num_done)
+        except BaseException:
+            self.cancel(list(self._submitted))
+            raise
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    @torch.inference_mode()
+    def submit(
+        self, candidates: Sequence[Candidate], recorded_actions: Sequence[Sequence[int]] | None = None
+    ) -> list[int]:
+        """Puts candidates into the pool, to be proved after those before them.
+
+        Args:
+            candidates: at most ``num_free_places``.
+            recorded_actions: for each the actions to take instead of the policy's choice.
+
+        Returns:
+            The place of each, by which it is collected or cancelled.
+
+        Raises:
+            EvaluationError: there are more than free places, or recorded actions than steps.
+        """
+        if len(candidates) > len(self._free):
+            raise EvaluationError(f"{len(candidates)} candidates for {len(self._free)} free places")
+        places = [self._free.popleft() for _ in candidates]
+        pool, device = self._input_buffer, self.device
+        index = torch.tensor(places, device=device)
+        atoms = torch.tensor([pack_atom(*candidate.triple) for candidate in candidates])
+        is_positive = torch.tensor([candidate.is_positive for candidate in candidates])
+        pool.atom[index] = atoms.to(device)
+        pool.excluded[index] = torch.where(is_positive, atoms, NO_FACT).to(device)
+        pool.is_done[index] = False
+        pool.is_cancelled[index] = False
+        recorded = torch.full((len(places), self.settings.max_depth), NOT_RECORDED)
+        if recorded_actions is not None:
+            for row, actions in enumerate(recorded_actions):
+                taken = list(actions)[: self.settings.max_depth]
+                # A step past the end of the record is an error, as a missing action is.
+                recorded[row] = NOT_RECORDED - 1
+                recorded[row, : len(taken)] = torch.tensor(taken, dtype=torch.int64)
+        pool.recorded[index] = recorded.to(device)
+        tail = int(pool.tail)
+        turn = (tail + torch.arange(len(places))) % pool.size
+        pool.queue[turn.to(device)] = index
+        pool.tail.fill_(tail + len(places))
+        self._submitted.update(zip(places, candidates, strict=True))
+        return places
+
+    @torch.inference_mode()
+    def advance(self, num_ticks: int, num_lanes: int | None = None) -> None:
+        """Runs ``num_ticks`` ticks on the bucket of ``num_lanes`` lanes, by default the largest."""
+        tick = self._tick(num_lanes if num_lanes is not None else self._buckets[-1])
+        for _ in range(num_ticks):
+            tick.run()
+
+    @torch.inference_mode()
+    def collect(self) -> list[tuple[int, Outcome]]:
+        """Takes out the candidates that are done, with their places.
+
+        Raises:
+            EvaluationError: a logit was not finite, or recorded actions could not be followed.
+        """
+        pool = self._input_buffer
+        places = [
+            place
+            for place in torch.nonzero(pool.is_done[:-1]).squeeze(1).tolist()
+            if place in self._submitted
+        ]
+        if not places:
+            return []
+        index = torch.tensor(places, device=self.device)
+        columns = [
+            tensor[index].tolist()
+            for tensor in (
+                pool.success, pool.log_probability, pool.steps, pool.actions, pool.passes_near_tie,
+                pool.largest_logit, pool.is_ambiguous, pool.is_broken,
+            )
+        ]  # fmt: skip
+        collected: list[tuple[int, Outcome]] = []
+        pool.is_done[index] = False
+        broken: Candidate | None = None
+        for place, row in zip(places, zip(*columns, strict=True), strict=True):
+            success, log_probability, steps, actions, near_tie, largest_logit, is_ambiguous, is_broken = row
+            candidate = self._submitted.pop(place)
+            self._free.append(place)
+            if is_broken:
+                broken = candidate
+                continue
+            if is_ambiguous:
+                collected.append((place, self.reference.prove(candidate)))
+                continue
+            outcome = Outcome(
+                success=success,
+                log_probability=log_probability,
+                steps=steps,
+                actions=tuple(actions[:steps]),
+                passes_near_tie=near_tie,
+                largest_logit=largest_logit,
+            )
+            collected.append((place, outcome))
+        if broken is not None:
+            raise EvaluationError(
+                f"candidate {self._dataset.names(broken.triple)}: the policy gave a logit that is not finite, or an "
+                "action of its record does not exist"
+            )
+        return collected
+
+    @torch.inference_mode()
+    def cancel(self, places: Sequence[int]) -> None:
+        """Drops submitted candidates, waiting, running or done; their lanes are free from the next tick on."""
+        mine = [place for place in places if place in self._submitted]
+        if not mine:
+            return
+        pool = self._input_buffer
+        gone = set(mine)
+        pool.is_cancelled[torch.tensor(mine, device=self.device)] = True
+        head, tail = int(pool.head), int(pool.tail)
+        ring = [pool.queue[turn % pool.size].item() for turn in range(head, tail)]
+        kept = [place for place in ring if place not in gone]
+        if kept:
+            turns = torch.tensor(
+                [(head + number) % pool.size for number in range(len(kept))], device=self.device
+            )
+            pool.queue[turns] = torch.tensor(kept, device=self.device)
+        pool.tail.fill_(head + len(kept))
+        for tick in self._ticks.values():
+            tick.drop_cancelled()
+        for place in mine:
+            del self._submitted[place]
+            self._free.append(place)
+
+    @property
+    def reference(self) -> OriginalEvaluator:
+        """The reference with the same policy."""
+        if self._reference is None:
+            self._reference = OriginalEvaluator(self._dataset, self._policy, self.settings)
+        return self._reference
+
+    def _tick(self, num_lanes: int) -> Tick:
+        if num_lanes not in self._ticks:
+            capacities = choose_capacities(num_lanes, self._tables, self.settings)
+            tick = Tick(
+                self._unification,
+                self._features,
+                self.settings,
+                capacities,
+                self._shape,
+                self._input_buffer,
+                self._dataset.vocabulary.first_variable_index,
+                pack_atom(self._dataset.vocabulary.endf_index, 0, 0),
+                is_trimming=self.mode.is_trimming,
+            )
+            compile_tick(tick, self.mode)
+            self._ticks[num_lanes] = tick
+        return self._ticks[num_lanes]
+
+    def buffer_addresses(self) -> list[int]:
+        """Addresses of every static tensor, for whoever must be sure that they stay."""
+        tensors: list[Tensor] = [*self._input_buffer, self._features.get_buffer("table")]
+        for tick in self._ticks.values():
+            tensors.extend(tick.lanes)
+        return [tensor.data_ptr() for tensor in tensors]

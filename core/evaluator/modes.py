@@ -1,0 +1,69 @@
+"""Compile modes: how the parts of a tick are turned into machine code.
+
+``eager`` compiles nothing; ``default`` compiles the whole tick as one function; ``reduce-overhead`` does so and
+captures it into a CUDA graph; ``separate`` compiles the environment and the policy apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from core.errors import EvaluationError, did_you_mean, nearest_names
+from core.evaluator.tick import Tick
+
+COMPILE_MODES = ("eager", "default", "reduce-overhead", "separate")
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way to run the tick.
+
+    Attributes:
+        compile_mode: one of ``COMPILE_MODES``.
+        fullgraph: whether the compiler must take each part as one graph.
+        is_trimming: whether buffers follow the true counts.
+    """
+
+    compile_mode: str
+    fullgraph: bool
+    is_trimming: bool
+
+    @classmethod
+    def of(cls, compile_mode: str, *, fullgraph: bool, device: torch.device) -> Mode:
+        """The mode of that name on ``device``.
+
+        Raises:
+            EvaluationError: there is no such mode, or not on this device.
+        """
+        if compile_mode not in COMPILE_MODES:
+            near = did_you_mean(nearest_names(compile_mode, COMPILE_MODES))
+            raise EvaluationError(
+                f"unknown compile mode {compile_mode!r}{near}; expected one of {', '.join(COMPILE_MODES)}"
+            )
+        if compile_mode == "reduce-overhead" and device.type != "cuda":
+            raise EvaluationError(
+                "compile mode 'reduce-overhead' captures CUDA graphs and needs a CUDA device"
+            )
+        return cls(compile_mode, fullgraph, is_trimming=compile_mode == "eager" and device.type == "cpu")
+
+    @property
+    def engine(self) -> str:
+        """The engine's name."""
+        if self.compile_mode == "eager" or self.fullgraph:
+            return self.compile_mode
+        return f"{self.compile_mode}-partial"
+
+
+def compile_tick(tick: Tick, mode: Mode) -> None:
+    """Replaces the parts of ``tick`` by compiled ones, as ``mode`` says; the compiler runs at their first call."""
+    if mode.compile_mode == "eager":
+        return
+    if mode.compile_mode == "separate":
+        tick.begin = torch.compile(tick.begin, fullgraph=mode.fullgraph, dynamic=False)
+        tick.score = torch.compile(tick.score, fullgraph=mode.fullgraph, dynamic=False)
+        tick.finish = torch.compile(tick.finish, fullgraph=mode.fullgraph, dynamic=False)
+        return
+    options = "reduce-overhead" if mode.compile_mode == "reduce-overhead" else "default"
+    tick.whole = torch.compile(tick.tick_functional, fullgraph=mode.fullgraph, dynamic=False, mode=options)

@@ -1,0 +1,181 @@
+"""One tick on static buffers: refill, observe, score, step, retire.
+
+The parts are attributes that may be replaced by compiled versions of themselves (``core.evaluator.modes``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from core.policy.features import CHUNK_ROWS, RowFeatures, padded_rows
+from core.prover.environment import Capacities, EvalObs, EvalOnlyEnvCompiled
+from core.prover.lanes import CandidatePool, LaneShape, LaneState, idle_lanes
+from core.prover.settings import ProverSettings
+from core.prover.vectorized import UnificationEngineVectorized
+
+COUNTERS = (
+    "ticks", "rows_expanded", "facts_checked", "states_scored", "states_padded", "lanes_busy", "lanes",
+)  # fmt: skip
+
+
+class Tick:
+    """The lanes of one bucket and what moves them."""
+
+    def __init__(
+        self,
+        engine: UnificationEngineVectorized,
+        features: RowFeatures,
+        settings: ProverSettings,
+        capacities: Capacities,
+        shape: LaneShape,
+        pool: CandidatePool,
+        first_variable: int,
+        endf_atom: int,
+        *,
+        is_trimming: bool,
+    ) -> None:
+        """Idle lanes for one bucket.
+
+        Args:
+            engine: resolves goals.
+            features: the network.
+            settings: of the prover.
+            capacities: sizes of the buffers.
+            shape: sizes of the lanes' tensors.
+            pool: where candidates come from and outcomes go.
+            first_variable: index of the first run-time variable.
+            endf_atom: the state ``[Endf]``, packed.
+            is_trimming: whether buffers follow the true counts.
+        """
+        device = engine.tables.device
+        self.environment = EvalOnlyEnvCompiled(
+            engine, settings, capacities, first_variable, is_trimming=is_trimming
+        )
+        self.features = features
+        self.lanes = idle_lanes(capacities.num_lanes, shape, device)
+        self.pool = pool
+        self.first_lane = torch.zeros((), dtype=torch.int64, device=device)
+        self.counters = torch.zeros(len(COUNTERS), dtype=torch.int64, device=device)
+        self.is_row_invariant = True
+        self._endf_state = torch.zeros(CHUNK_ROWS, shape.working_atoms, dtype=torch.int64, device=device)
+        self._endf_state[:, 0] = endf_atom
+        self.endf_feature = torch.zeros(shape.embedding_dim, device=device)
+        self._is_trimming = is_trimming
+        self.begin: Callable[[LaneState, CandidatePool, Tensor], tuple[LaneState, Tensor, EvalObs]] = (
+            self._begin
+        )
+        self.score: Callable[[Tensor], Tensor] = features
+        self.finish: Callable[..., tuple[LaneState, Tensor, Tensor]] = self._finish
+        self.whole: Callable[..., None] | None = None
+        self.policy_changed()
+
+    @torch.inference_mode()
+    def policy_changed(self) -> None:
+        """Computes anew what depends on the policy alone."""
+        self.is_row_invariant = self.features.is_row_invariant()
+        self.endf_feature.copy_(self.features(self._endf_state)[0])
+
+    def run(self) -> None:
+        """Moves every lane by one step."""
+        if self.whole is not None:
+            self.whole(self.lanes, self.pool, self.first_lane, self.endf_feature, self.counters)
+            return
+        lanes, head, observation = self.begin(self.lanes, self.pool, self.first_lane)
+        if self._is_trimming:
+            observation = self._padded(observation)
+        features = self.score(observation.states)
+        lanes, first_lane, counts = self.finish(
+            lanes, self.pool, observation, features, self.endf_feature, self.first_lane
+        )
+        self._store(self.lanes, lanes)
+        self.pool.head.copy_(head)
+        self.first_lane.copy_(first_lane)
+        self.counters.add_(counts)
+
+    def _padded(self, observation: EvalObs) -> EvalObs:
+        """The observation with its states padded to a number of rows for which a row's bits are known to stay."""
+        number, width = observation.states.shape
+        extra = padded_rows(number, is_row_invariant=self.is_row_invariant) - number
+        return observation._replace(
+            states=torch.cat([observation.states, observation.states.new_zeros(extra, width)]),
+            state_lane=torch.cat([observation.state_lane, observation.state_lane.new_zeros(extra)]),
+        )
+
+    def tick_functional(
+        self,
+        lanes: LaneState,
+        pool: CandidatePool,
+        first_lane: Tensor,
+        endf_feature: Tensor,
+        counters: Tensor,
+    ) -> None:
+        """The whole tick as one function, on its arguments, in place: what is compiled as one graph."""
+        new_lanes, head, observation = self._begin(lanes, pool, first_lane)
+        features = self.features(observation.states)
+        new_lanes, new_first_lane, counts = self._finish(
+            new_lanes, pool, observation, features, endf_feature, first_lane
+        )
+        self._store(lanes, new_lanes)
+        pool.head.copy_(head)
+        first_lane.copy_(new_first_lane)
+        counters.add_(counts)
+
+    @staticmethod
+    def _store(buffers: LaneState, values: LaneState) -> None:
+        """Copies new lanes into the buffers, whose addresses stay."""
+        for buffer, value in zip(buffers, values, strict=True):
+            if value is not buffer:
+                buffer.copy_(value)
+
+    def _begin(
+        self, lanes: LaneState, pool: CandidatePool, first_lane: Tensor
+    ) -> tuple[LaneState, Tensor, EvalObs]:
+        lanes, head = self.environment.refill(lanes, pool)
+        return lanes, head, self.environment.observe(lanes, first_lane)
+
+    def _finish(
+        self,
+        lanes: LaneState,
+        pool: CandidatePool,
+        observation: EvalObs,
+        features: Tensor,
+        endf_feature: Tensor,
+        first_lane: Tensor,
+    ) -> tuple[LaneState, Tensor, Tensor]:
+        """The lanes after the tick, the lane to admit first in the next, and what is added to the counters."""
+        is_busy = lanes.is_busy
+        counts = torch.stack(
+            [
+                torch.ones_like(first_lane),
+                observation.num_rows,
+                observation.num_checks,
+                observation.num_scored,
+                torch.full_like(first_lane, features.shape[0]),
+                is_busy.sum(),
+                torch.full_like(first_lane, is_busy.shape[0]),
+            ]
+        )
+        depth, num_skipped = lanes.depth, lanes.num_skipped
+        lanes, is_ended, success = self.environment.step_functional(
+            lanes, observation, features, endf_feature, self.features.logit_scale, pool.recorded
+        )
+        is_waiting = is_busy & ~is_ended & (lanes.depth == depth) & (lanes.num_skipped == num_skipped)
+        num_lanes = is_busy.shape[0]
+        place = (torch.arange(num_lanes, device=depth.device) - first_lane) % num_lanes
+        # The first that had to wait goes first; where none did, the order stays.
+        nearest = torch.where(is_waiting, place, num_lanes).amin() % num_lanes
+        lanes = self.environment.retire(lanes, pool, is_ended, success)
+        return lanes, (first_lane + nearest) % num_lanes, counts
+
+    @torch.inference_mode()
+    def drop_cancelled(self) -> None:
+        """Frees the lanes of cancelled candidates now."""
+        is_dropped = self.lanes.is_busy & self.pool.is_cancelled[self.lanes.candidate]
+        self.lanes.candidate.masked_fill_(is_dropped, -1)
+
+    def counts(self) -> dict[str, int]:
+        """The counters by name."""
+        return dict(zip(COUNTERS, self.counters.tolist(), strict=True))

@@ -1,0 +1,110 @@
+"""Vectors of packed states, in chunks of rows that stay in the cache.
+
+In: states as packed atoms, ``[N, W]`` int64. Out: the network's vectors, ``[N, E]`` float. The parameters live in
+buffers whose addresses never change; another policy of the same shape is copied into them.
+
+A row's bits must not depend on the rows beside it. A matrix product keeps that promise for whole chunks of one size,
+and on the machines seen for every chunk of at least 16 rows; ``RowFeatures.is_row_invariant`` asks the machine.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.policy.network import PolicyNetwork
+from core.prover.packing import first_of, predicate_of, second_of
+
+CHUNK_ROWS = 512
+"""Rows whose activations, at the usual width of 256 floats, fit into a core's cache."""
+
+ROW_MULTIPLE = 64
+"""A last chunk is padded to a multiple of this."""
+
+
+class RowFeatures(nn.Module):
+    """The network, applied to rows of packed states."""
+
+    def __init__(self, network: PolicyNetwork) -> None:
+        """Copies the parameters of ``network``; later changes go through :meth:`load`."""
+        super().__init__()
+        self.config = network.config
+        self.network = PolicyNetwork(
+            network.config,
+            network.embedding.predicates.shape[0] - 4,
+            network.embedding.arguments.shape[0] - 1 - network.config.max_variables,
+        )
+        self.network.requires_grad_(False).eval()
+        num_predicates = network.embedding.predicates.shape[0]
+        num_arguments = network.embedding.arguments.shape[0]
+        # predicate + first - second as one sum over rows of one table.
+        self.register_buffer(
+            "table", torch.zeros(num_predicates + 2 * num_arguments, network.config.embedding_dim)
+        )
+        self._first_offset = num_predicates
+        self._second_offset = num_predicates + num_arguments
+        self._divisor = network.config.padding_atoms if network.config.state_pooling == "mean" else 1
+        self.is_fused_embedding = network.config.atom_embedder == "transe"
+        self.load(network)
+
+    @torch.no_grad()
+    def load(self, network: PolicyNetwork) -> None:
+        """Copies the parameters of another network of the same shape into the buffers."""
+        self.network.load_state_dict(network.state_dict())
+        embedding = self.network.embedding
+        table = self.get_buffer("table")
+        table[: self._first_offset] = embedding.predicates
+        table[self._first_offset : self._second_offset] = embedding.arguments
+        table[self._second_offset :] = -embedding.arguments
+
+    @property
+    def logit_scale(self) -> float:
+        """What a dot product of two vectors is multiplied by to give a logit."""
+        return self.network.logit_scale
+
+    def embed(self, states: Tensor) -> Tensor:
+        """Embeddings ``[N, E]`` of packed states ``[N, W]`` int64."""
+        predicate, first, second = predicate_of(states), first_of(states), second_of(states)
+        if not self.is_fused_embedding:
+            return self.network.embedding(torch.stack([predicate, first, second], dim=-1))
+        index = torch.cat([predicate, first + self._first_offset, second + self._second_offset], dim=1)
+        pooled = functional.embedding_bag(index, self.get_buffer("table"), mode="sum")
+        return pooled if self._divisor == 1 else pooled / self._divisor
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Vectors ``[N, E]`` of packed states ``[N, W]`` int64; N is a multiple of ``ROW_MULTIPLE``."""
+        embedded = self.embed(states)
+        chunks = [self.transform(chunk) for chunk in embedded.split(CHUNK_ROWS)]
+        return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
+
+    def transform(self, embedded: Tensor) -> Tensor:
+        """Vectors ``[n, E]`` of embeddings ``[n, E]``: body and head of the network."""
+        network = self.network
+        hidden = network.body_norm(functional.relu(network.body_input(embedded)))
+        for block in network.body_blocks:
+            hidden = block(hidden)
+        vectors = network.head_output(functional.relu(network.head_hidden(hidden)))
+        return functional.normalize(vectors, dim=-1) if self.config.l2_norm else vectors
+
+    def flops_per_state(self) -> int:
+        """Multiplications and additions of the matrix products of one state."""
+        products = [module for module in self.network.modules() if isinstance(module, nn.Linear)]
+        return sum(2 * module.in_features * module.out_features for module in products)
+
+    @torch.inference_mode()
+    def is_row_invariant(self) -> bool:
+        """Whether rows have the same bits in a short chunk, in a whole one, and in another place of it."""
+        device = self.get_buffer("table").device
+        generator = torch.Generator().manual_seed(0)
+        rows = torch.randn(CHUNK_ROWS, self.config.embedding_dim, generator=generator).to(device)
+        whole = self.transform(rows)
+        turned = self.transform(rows.roll(CHUNK_ROWS // 2 + 1, dims=0)).roll(-(CHUNK_ROWS // 2 + 1), dims=0)
+        short = [self.transform(rows[:number]) for number in range(ROW_MULTIPLE, CHUNK_ROWS, ROW_MULTIPLE)]
+        return torch.equal(whole, turned) and all(torch.equal(whole[: len(part)], part) for part in short)
+
+
+def padded_rows(number: int, *, is_row_invariant: bool = True) -> int:
+    """The number of rows to compute for ``number`` states."""
+    multiple = ROW_MULTIPLE if is_row_invariant else CHUNK_ROWS
+    return -(-max(number, 1) // multiple) * multiple

@@ -1,0 +1,557 @@
+"""The proof environment for many lanes at once, for evaluation only: no rewards, no gradients.
+
+One tick moves every lane by one proof step, in three parts that can be compiled together or apart:
+
+1. :meth:`EvalOnlyEnvCompiled.refill` gives waiting candidates to idle lanes;
+2. :meth:`EvalOnlyEnvCompiled.observe` counts, admits, expands and filters, and packs the states to score;
+3. :meth:`EvalOnlyEnvCompiled.step_functional` takes the scored states' features, selects, and moves.
+
+Everything is a pure function of tensors; shapes are fixed unless ``is_trimming``, where buffers follow the true
+counts, which reads them back and is for the CPU. The results are those of ``core.prover.reference``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from core.prover.lanes import IDLE, NO_FACT, NOT_RECORDED, CandidatePool, LaneState
+from core.prover.rows import Admission, Rows, Tally, admit, rows_of
+from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, TIE_TOLERANCE, ProverSettings
+from core.prover.state_sets import same_set, set_hash
+from core.prover.vectorized import Matches, UnificationEngineVectorized
+
+
+@dataclass(frozen=True)
+class Capacities:
+    """Sizes of the buffers of one bucket.
+
+    Attributes:
+        num_lanes: B.
+        num_rows: R, resolvents built in a tick; at least what one lane can ask for.
+        num_checks: facts looked at for immediate proofs in a tick, beyond those that become rows.
+        num_states: N, states scored in a tick; at least the actions of one state and the state itself.
+    """
+
+    num_lanes: int
+    num_rows: int
+    num_checks: int
+    num_states: int
+
+
+class EvalObs(NamedTuple):
+    """What lanes have to choose from in one tick, and the states that the policy must score for it.
+
+    Attributes:
+        states: ``[N, W]`` int64: first the observed states that lack a feature, then the actions' states.
+        state_lane: ``[N]`` int64, lane of each.
+        num_scored: ``[]`` int64, how many of the N there are.
+        score_begin: ``[B]`` int64, place in ``states`` of each lane's first action.
+        self_place: ``[B]`` int64, place in ``states`` of each lane's observed state, where it ``needs_feature``.
+        needs_feature: ``[B]`` bool.
+        num_actions: ``[B]`` int64, actions of each lane, ``Endf`` not counted.
+        is_scored: ``[B]`` bool: more than one action, and room to score them; moves.
+        is_single: ``[B]`` bool: one action and it is a state; moves.
+        is_proved: ``[B]`` bool: the only action is ``[True]``; moves.
+        is_failed: ``[B]`` bool: the only action is ``[False]``; moves.
+        is_stuck: ``[B]`` bool: too many single actions skipped on arrival; ends without a step.
+        is_skipping: ``[B]`` bool: a single action is followed without a step.
+        row_atoms: ``[R, W]`` int64, the resolvents.
+        row_hash: ``[R]`` int64, their hashes as sets.
+        single_row: ``[B]`` int64, the row of a lane's only action.
+        action_tally: ``[R + 1]`` int64, prefix sum of the rows that are actions of lanes that are scored.
+        row_begin: ``[B]`` int64, first row of each lane.
+        next_variable: ``[B]`` int64, after this resolution.
+        num_checked: ``[B]`` int64, as in :class:`LaneState`, after this tick.
+        is_found: ``[B]`` bool, ``LaneState.is_proved`` after this tick.
+        is_ambiguous: ``[B]`` bool, hashes of different states were equal.
+        num_rows: ``[]`` int64, resolvents built.
+        num_checks: ``[]`` int64, facts looked at.
+    """
+
+    states: Tensor
+    state_lane: Tensor
+    num_scored: Tensor
+    score_begin: Tensor
+    self_place: Tensor
+    needs_feature: Tensor
+    num_actions: Tensor
+    is_scored: Tensor
+    is_single: Tensor
+    is_proved: Tensor
+    is_failed: Tensor
+    is_stuck: Tensor
+    is_skipping: Tensor
+    row_atoms: Tensor
+    row_hash: Tensor
+    single_row: Tensor
+    action_tally: Tensor
+    row_begin: Tensor
+    next_variable: Tensor
+    num_checked: Tensor
+    is_found: Tensor
+    is_ambiguous: Tensor
+    num_rows: Tensor
+    num_checks: Tensor
+
+
+class EvalOnlyEnvCompiled:
+    """The environment of one graph, one choice of settings and one bucket of lanes."""
+
+    def __init__(
+        self,
+        engine: UnificationEngineVectorized,
+        settings: ProverSettings,
+        capacities: Capacities,
+        first_variable: int,
+        *,
+        is_trimming: bool,
+    ) -> None:
+        """An environment.
+
+        Args:
+            engine: resolves goals.
+            settings: of the prover.
+            capacities: sizes of the buffers.
+            first_variable: index of the first run-time variable.
+            is_trimming: whether buffers follow the true counts.
+        """
+        self.engine = engine
+        self.settings = settings
+        self.capacities = capacities
+        self.is_trimming = is_trimming
+        self._first_variable = first_variable
+        # One more than can be actions: the excluded fact may be among them.
+        self._num_fact_rows = settings.padding_states + 1
+
+    def refill(self, lanes: LaneState, pool: CandidatePool) -> tuple[LaneState, Tensor]:
+        """Drops cancelled candidates and gives waiting ones to idle lanes, in order.
+
+        Returns:
+            The lanes, and the pool's ``head`` after it.
+        """
+        is_dropped = lanes.is_busy & pool.is_cancelled[lanes.candidate]
+        is_idle = ~lanes.is_busy | is_dropped
+        turn = pool.head + torch.cumsum(is_idle, dim=0) - 1
+        is_filled = is_idle & (turn < pool.tail)
+        candidate = pool.queue[turn % pool.size]
+        atom = pool.atom[candidate]
+        atoms = torch.zeros_like(lanes.atoms)
+        atoms = torch.cat([atom.unsqueeze(1), atoms[:, 1:]], dim=1)
+
+        def where(filled: Tensor | int | float | bool, kept: Tensor) -> Tensor:
+            flag = is_filled.view(-1, *([1] * (kept.dim() - 1)))
+            return torch.where(flag, filled, kept)
+
+        first_hash = set_hash(atoms)
+        lanes = lanes._replace(
+            candidate=torch.where(is_filled, candidate, torch.where(is_idle, IDLE, lanes.candidate)),
+            atoms=where(atoms, lanes.atoms),
+            observed=where(atoms, lanes.observed),
+            has_feature=where(False, lanes.has_feature),
+            next_variable=where(self._first_variable, lanes.next_variable),
+            depth=where(0, lanes.depth),
+            num_skipped=where(0, lanes.num_skipped),
+            excluded=where(pool.excluded[candidate], lanes.excluded),
+            num_checked=where(0, lanes.num_checked),
+            is_proved=where(False, lanes.is_proved),
+            # The query's state counts as visited from the start.
+            visited_hash=torch.cat(
+                [where(first_hash.unsqueeze(1), lanes.visited_hash[:, :1]), lanes.visited_hash[:, 1:]], dim=1
+            ),
+            visited_atoms=torch.cat(
+                [where(atoms.unsqueeze(1), lanes.visited_atoms[:, :1]), lanes.visited_atoms[:, 1:]], dim=1
+            ),
+            num_visited=where(1, lanes.num_visited),
+            log_probability=where(0.0, lanes.log_probability),
+            largest_logit=where(0.0, lanes.largest_logit),
+            passes_near_tie=where(False, lanes.passes_near_tie),
+            is_ambiguous=where(False, lanes.is_ambiguous),
+            is_broken=where(False, lanes.is_broken),
+        )
+        return lanes, torch.minimum(pool.tail, pool.head + is_idle.sum())
+
+    def observe(self, lanes: LaneState, first_lane: Tensor) -> EvalObs:
+        """The actions of the lanes' states, and the states to score.
+
+        Args:
+            lanes: the trajectories.
+            first_lane: ``[]`` int64, the lane that is admitted first, where not all fit.
+        """
+        settings, capacities = self.settings, self.capacities
+        is_busy = lanes.is_busy
+        matches = self.engine.matches(torch.where(is_busy, lanes.atoms[:, 0], 0))
+        num_checked, is_found, is_pending, num_checks = self._check_facts(lanes, matches, first_lane)
+
+        # Expand: every rule, and as many facts as can become actions.
+        fact_rows = matches.num_facts.clamp(max=self._num_fact_rows)
+        can_resolve = is_busy & ~is_pending
+        request = torch.where(can_resolve & ~is_found, matches.num_rules + fact_rows, 0)
+        admission = admit(request, capacities.num_rows, first_lane)
+        rows = rows_of(admission, self._trimmed(admission.total, capacities.num_rows))
+        lane = rows.lane
+        resolvents = self.engine.resolve(
+            rows.index,
+            lanes.atoms[lane],
+            lanes.next_variable[lane],
+            lanes.excluded[lane],
+            Matches(*(tensor[lane] for tensor in matches)),
+            rows.is_row,
+        )
+        is_admitted = can_resolve & admission.is_admitted
+
+        # Filter: proved at once, then the first so many, then visited and large ones.
+        valid = Tally(resolvents.is_valid)
+        proofs = Tally(resolvents.is_valid & (resolvents.num_atoms == 0))
+        is_proved = is_admitted & (is_found | (proofs.of_lanes(admission) > 0))
+        is_kept = resolvents.is_valid & (valid.rank(rows, admission) < settings.padding_states)
+        is_small = is_kept & (resolvents.num_atoms <= settings.padding_atoms)
+        row_hash = set_hash(resolvents.atoms)
+        if settings.memory_pruning:
+            is_visited, is_observed, is_unsure = self._visited(lanes, lane, resolvents.atoms, row_hash)
+        else:
+            is_visited = is_observed = is_unsure = torch.zeros_like(is_small)
+        is_action = is_small & ~is_visited & ~is_observed
+        actions = Tally(is_action)
+        num_actions = actions.of_lanes(admission)
+        if settings.end_proof_action:
+            num_actions = num_actions.clamp(max=settings.padding_states - 1)
+
+        single_row = actions.find(admission, torch.zeros_like(num_actions))
+        is_hop = torch.zeros_like(is_busy)
+        if settings.skip_unary_actions:
+            on_way = Tally(is_small & ~is_visited)
+            is_on_way = lanes.num_skipped > 0
+            num_left = torch.where(is_on_way, on_way.of_lanes(admission), valid.of_lanes(admission))
+            is_hop = is_admitted & ~is_proved & (num_left == 1)
+            first = torch.zeros_like(num_actions)
+            hop_row = torch.where(is_on_way, on_way.find(admission, first), valid.find(admission, first))
+            single_row = torch.where(is_hop, hop_row, single_row)
+        is_too_long = is_hop & (lanes.num_skipped >= MAX_SKIPPED_UNARY_ACTIONS)
+        is_settled = is_admitted & ~is_hop & ~is_proved
+
+        is_single = is_settled & (num_actions == 1) & (not settings.end_proof_action)
+        needs_score = is_settled & (num_actions > 0) & ~is_single
+        needs_feature = needs_score & ~lanes.has_feature
+        scores = admit(
+            torch.where(needs_score, num_actions + needs_feature, 0), capacities.num_states, first_lane
+        )
+        is_scored = needs_score & scores.is_admitted
+        needs_feature = needs_feature & is_scored
+
+        # Pack: the observed states first, then the actions, both in the order of their rows.
+        is_scored_row = is_action & is_scored[lane] & (actions.rank(rows, admission) < num_actions[lane])
+        scored = Tally(is_scored_row)
+        num_self = needs_feature.sum()
+        self_place = torch.cumsum(needs_feature, dim=0) - 1
+        states, state_lane = self._pack_states(
+            lanes, resolvents.atoms, lane, needs_feature, self_place, is_scored_row, scored, num_self
+        )
+        num_fresh = self._most_fresh(resolvents.num_fresh, resolvents.is_valid, rows, lanes.depth)
+        return EvalObs(
+            states=states,
+            state_lane=state_lane,
+            num_scored=num_self + scored.before[-1],
+            score_begin=num_self + scored.before[admission.begin],
+            self_place=self_place,
+            needs_feature=needs_feature,
+            num_actions=num_actions,
+            is_scored=is_scored,
+            is_single=is_single,
+            is_proved=is_proved,
+            is_failed=(is_settled & (num_actions == 0)) | (is_too_long & (lanes.depth == 0)),
+            is_stuck=is_too_long & (lanes.depth > 0),
+            is_skipping=is_hop & ~is_too_long,
+            row_atoms=resolvents.atoms,
+            row_hash=row_hash,
+            single_row=single_row,
+            action_tally=scored.before,
+            row_begin=admission.begin,
+            next_variable=lanes.next_variable + num_fresh,
+            num_checked=num_checked,
+            is_found=is_found,
+            is_ambiguous=self._any_of_lane(is_unsure & is_small, admission),
+            num_rows=admission.total,
+            num_checks=num_checks,
+        )
+
+    def _trimmed(self, count: Tensor, capacity: int) -> int:
+        """The number of rows to compute: all there are, or those in use where that may be read back."""
+        return max(1, int(count)) if self.is_trimming else capacity
+
+    @staticmethod
+    def _any_of_lane(flags: Tensor, admission: Admission) -> Tensor:
+        return Tally(flags).of_lanes(admission) > 0
+
+    def _check_facts(
+        self, lanes: LaneState, matches: Matches, first_lane: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Looks for immediate proofs among the facts that cannot become actions, some in each tick.
+
+        Returns:
+            Facts looked at so far, whether one was a proof, whether some are left to look at, ``[B]`` each, and how
+            many were looked at now, ``[]``.
+        """
+        is_open = (lanes.atoms[:, 1] != 0) if lanes.atoms.shape[1] > 1 else torch.zeros_like(lanes.is_busy)
+        needs_check = lanes.is_busy & is_open & ~lanes.is_proved
+        needs_check = needs_check & (matches.num_facts > self._num_fact_rows)
+        needs_check = needs_check & self.engine.may_be_proved_by_fact(lanes.atoms)
+        if self.is_trimming and not bool(needs_check.any()):
+            nothing = torch.zeros_like(needs_check)
+            return lanes.num_checked, lanes.is_proved, nothing, torch.zeros_like(first_lane)
+        unchecked = matches.num_facts - self._num_fact_rows - lanes.num_checked
+        unchecked = torch.where(needs_check, unchecked, 0)
+        # Unlike rows, checks of a lane may be split over ticks: whatever fits is looked at.
+        num_lanes = unchecked.shape[0]
+        order = (torch.arange(num_lanes, device=unchecked.device) + first_lane) % num_lanes
+        place = (torch.arange(num_lanes, device=unchecked.device) - first_lane) % num_lanes
+        wanted = torch.cumsum(unchecked[order], dim=0).clamp(max=self.capacities.num_checks)
+        granted = torch.diff(wanted, prepend=wanted.new_zeros(1))[place]
+        admission = admit(granted, self.capacities.num_checks, first_lane)
+        rows = rows_of(admission, self._trimmed(admission.total, self.capacities.num_checks))
+        lane = rows.lane
+        number = self._num_fact_rows + lanes.num_checked[lane] + rows.index
+        match = torch.where(rows.is_row, matches.fact_offset[lane] + number, 0)
+        is_proof = self.engine.proves_at_once(
+            self.engine.tables.matches[match],
+            lanes.atoms[lane],
+            lanes.excluded[lane],
+            is_trimming=self.is_trimming,
+        )
+        is_found = lanes.is_proved | self._any_of_lane(is_proof & rows.is_row, admission)
+        return (
+            lanes.num_checked + granted,
+            is_found,
+            (unchecked > granted) & ~is_found,
+            admission.total,
+        )
+
+    @staticmethod
+    def _visited(
+        lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Whether rows were visited, whether they are the observed state, whether a hash misled; ``[R]`` each."""
+        slots = torch.arange(lanes.visited_hash.shape[1], device=lane.device)
+        is_match = (lanes.visited_hash[lane] == row_hash.unsqueeze(1)) & (
+            slots < lanes.num_visited[lane].unsqueeze(1)
+        )
+        slot = torch.where(is_match, slots, slots.shape[0] - 1).amin(dim=1)
+        has_match = is_match.any(dim=1)
+        is_same = same_set(atoms, lanes.visited_atoms[lane, slot])
+        is_observed = same_set(atoms, lanes.observed[lane])
+        return has_match & is_same, is_observed, has_match & ~is_same
+
+    def _most_fresh(self, num_fresh: Tensor, is_valid: Tensor, rows: Rows, like: Tensor) -> Tensor:
+        """The most fresh variables of any resolvent of each lane, ``[B]`` int64."""
+        fresh = torch.where(is_valid & rows.is_row, num_fresh, 0)
+        return torch.zeros_like(like).scatter_reduce(0, rows.lane, fresh, "amax")
+
+    def _pack_states(
+        self,
+        lanes: LaneState,
+        row_atoms: Tensor,
+        row_lane: Tensor,
+        needs_feature: Tensor,
+        self_place: Tensor,
+        is_scored_row: Tensor,
+        scored: Tally,
+        num_self: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The states to score ``[N, W]`` and their lanes ``[N]``."""
+        if self.is_trimming:
+            own = torch.nonzero(needs_feature).squeeze(1)
+            row = torch.nonzero(is_scored_row).squeeze(1)
+            return torch.cat([lanes.observed[own], row_atoms[row]]), torch.cat([own, row_lane[row]])
+        num_states = self.capacities.num_states
+        # One place more takes what is not to be scored.
+        target = torch.cat(
+            [
+                torch.where(needs_feature, self_place, num_states),
+                torch.where(is_scored_row, num_self + scored.before[:-1], num_states),
+            ]
+        )
+        lane = torch.arange(needs_feature.shape[0], device=row_lane.device)
+        state_lane = target.new_zeros(num_states + 1).scatter(0, target, torch.cat([lane, row_lane]))
+        source = torch.cat([lanes.observed, row_atoms])
+        states = source.new_zeros(num_states + 1, source.shape[1])
+        states = states.scatter(0, target.unsqueeze(1).expand_as(source), source)
+        return states[:num_states], state_lane[:num_states]
+
+    def step_functional(
+        self,
+        lanes: LaneState,
+        observation: EvalObs,
+        features: Tensor,
+        endf_feature: Tensor,
+        logit_scale: float,
+        recorded: Tensor,
+    ) -> tuple[LaneState, Tensor, Tensor]:
+        """Selects an action for each lane that has them scored, and moves all that can move.
+
+        Args:
+            lanes: the trajectories.
+            observation: what :meth:`observe` gave for them.
+            features: ``[N, E]`` float, the network's vectors of ``observation.states``.
+            endf_feature: ``[E]`` float, that of ``[Endf]``.
+            logit_scale: what a dot product is multiplied by.
+            recorded: ``[P + 1, T]`` int64, actions to take instead of the policy's, or ``NOT_RECORDED``.
+
+        Returns:
+            The lanes after the tick; which of them have ended, and which of those in success, ``[B]`` bool each.
+        """
+        settings = self.settings
+        feature = torch.where(
+            observation.needs_feature.unsqueeze(1),
+            features[torch.where(observation.needs_feature, observation.self_place, 0)],
+            lanes.feature,
+        )
+        logits = self._logits(observation, features, feature, endf_feature, logit_scale)
+        chosen, log_probability, largest, is_near_tie, is_finite = self._select(logits)
+        is_scored = observation.is_scored
+        num_choices = observation.num_actions + int(settings.end_proof_action)
+        wanted = recorded[lanes.candidate].gather(
+            1, lanes.depth.clamp(max=settings.max_depth - 1).unsqueeze(1)
+        )
+        wanted = wanted.squeeze(1)
+        is_given = wanted != NOT_RECORDED
+        num_choices = torch.where(is_scored, num_choices, 1)
+        is_wrong = is_given & ((wanted >= num_choices) | (wanted < 0))
+        chosen = torch.where(is_scored, torch.where(is_given & ~is_wrong, wanted, chosen), 0)
+        log_probability = log_probability.gather(1, chosen.unsqueeze(1)).squeeze(1)
+
+        is_step = is_scored | observation.is_single | observation.is_proved | observation.is_failed
+        is_endf = is_scored & (chosen == observation.num_actions) & settings.end_proof_action
+        depth = lanes.depth + is_step
+        is_ended = observation.is_stuck | observation.is_proved | observation.is_failed | is_endf
+        is_ended = is_ended | (is_step & (depth >= settings.max_depth))
+        is_moved = is_step & ~is_ended
+        is_placed = is_moved | observation.is_skipping
+
+        # The row of the chosen action: that of its rank among the scored rows of the lane.
+        rank = observation.action_tally[observation.row_begin] + chosen + 1
+        chosen_row = torch.searchsorted(observation.action_tally[1:], rank)
+        row = torch.where(is_scored & ~is_endf, chosen_row, observation.single_row)
+        row = torch.where(is_placed, row, 0)
+        atoms = torch.where(is_placed.unsqueeze(1), observation.row_atoms[row], lanes.atoms)
+        place = torch.where(is_moved & is_scored, observation.score_begin + chosen, 0)
+        has_next_feature = is_moved & is_scored
+        lanes = self._remember(lanes, observation, row, is_moved)
+        slot = torch.arange(settings.max_depth, device=chosen.device) == lanes.depth.unsqueeze(1)
+        lanes = lanes._replace(
+            atoms=atoms,
+            observed=torch.where(is_moved.unsqueeze(1), atoms, lanes.observed),
+            feature=torch.where(has_next_feature.unsqueeze(1), features[place], feature),
+            has_feature=torch.where(
+                is_moved, has_next_feature, lanes.has_feature | observation.needs_feature
+            ),
+            next_variable=torch.where(is_placed, observation.next_variable, lanes.next_variable),
+            depth=depth,
+            num_skipped=torch.where(is_moved, 0, lanes.num_skipped + observation.is_skipping),
+            num_checked=torch.where(is_placed, 0, observation.num_checked),
+            is_proved=torch.where(is_placed, False, observation.is_found),
+            log_probability=lanes.log_probability + torch.where(is_scored, log_probability, 0.0),
+            largest_logit=torch.where(
+                is_scored, torch.maximum(lanes.largest_logit, largest), lanes.largest_logit
+            ),
+            passes_near_tie=lanes.passes_near_tie | (is_scored & is_near_tie),
+            is_ambiguous=lanes.is_ambiguous | observation.is_ambiguous,
+            is_broken=lanes.is_broken | (is_scored & ~is_finite) | (is_step & is_wrong),
+            actions=torch.where(slot & is_step.unsqueeze(1), chosen.unsqueeze(1), lanes.actions),
+        )
+        return lanes, is_ended, observation.is_proved
+
+    def _logits(
+        self,
+        observation: EvalObs,
+        features: Tensor,
+        feature: Tensor,
+        endf_feature: Tensor,
+        logit_scale: float,
+    ) -> Tensor:
+        """Each lane's logits ``[B, S]`` float64, minus infinity where there is no action."""
+        per_state = (features * feature[observation.state_lane]).sum(dim=1) * logit_scale
+        column = torch.arange(self.settings.padding_states, device=features.device)
+        is_action = column < observation.num_actions.unsqueeze(1)
+        place = torch.where(is_action, observation.score_begin.unsqueeze(1) + column, 0)
+        place = place.clamp(max=per_state.shape[0] - 1)
+        logits = torch.where(is_action, per_state[place].double(), -torch.inf)
+        if self.settings.end_proof_action:
+            of_endf = (feature * endf_feature).sum(dim=1) * logit_scale
+            is_endf = column == observation.num_actions.unsqueeze(1)
+            logits = torch.where(is_endf, of_endf.double().unsqueeze(1), logits)
+        return torch.where(observation.is_scored.unsqueeze(1), logits, 0.0)
+
+    @staticmethod
+    def _select(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Selects from ``logits`` ``[B, S]`` float64 by the rule of ``core.prover.choice``.
+
+        Returns:
+            The chosen action ``[B]`` int64, all log-probabilities ``[B, S]``, the largest absolute logit ``[B]``,
+            whether others were within the tie tolerance ``[B]`` and whether all logits were finite ``[B]``.
+        """
+        column = torch.arange(logits.shape[1], device=logits.device)
+        is_action = logits != -torch.inf
+        largest = logits.amax(dim=1, keepdim=True)
+        is_best = logits >= largest - TIE_TOLERANCE * (1.0 + largest.abs())
+        chosen = torch.where(is_best, column, logits.shape[1] - 1).amin(dim=1)
+        log_total = torch.log(torch.exp(logits - largest).sum(dim=1, keepdim=True))
+        absolute = torch.where(is_action, logits.abs(), 0.0)
+        return (
+            chosen,
+            logits - largest - log_total,
+            absolute.amax(dim=1),
+            is_best.sum(dim=1) > 1,
+            absolute.isfinite().all(dim=1),
+        )
+
+    @staticmethod
+    def _remember(lanes: LaneState, observation: EvalObs, row: Tensor, is_moved: Tensor) -> LaneState:
+        """Adds to the visited states the one that a lane leaves, or the one that it skips through."""
+        is_added = is_moved | observation.is_skipping
+        is_skipping = observation.is_skipping.unsqueeze(1)
+        atoms = torch.where(is_skipping, observation.row_atoms[row], lanes.observed)
+        slots = torch.arange(lanes.visited_hash.shape[1], device=row.device)
+        is_slot = (slots == lanes.num_visited.unsqueeze(1)) & is_added.unsqueeze(1)
+        return lanes._replace(
+            visited_hash=torch.where(is_slot, set_hash(atoms).unsqueeze(1), lanes.visited_hash),
+            visited_atoms=torch.where(is_slot.unsqueeze(2), atoms.unsqueeze(1), lanes.visited_atoms),
+            num_visited=lanes.num_visited + is_added,
+        )
+
+    def retire(self, lanes: LaneState, pool: CandidatePool, is_ended: Tensor, success: Tensor) -> LaneState:
+        """Writes the outcomes of ended lanes into ``pool``, in place, and frees the lanes."""
+        place = torch.where(is_ended, lanes.candidate, pool.size)
+        pool.is_done[place] = True
+        pool.success[place] = success
+        pool.log_probability[place] = lanes.log_probability
+        pool.steps[place] = lanes.depth
+        pool.actions[place] = lanes.actions
+        pool.passes_near_tie[place] = lanes.passes_near_tie
+        pool.largest_logit[place] = lanes.largest_logit
+        pool.is_ambiguous[place] = lanes.is_ambiguous
+        pool.is_broken[place] = lanes.is_broken
+        return lanes._replace(
+            candidate=torch.where(is_ended, IDLE, lanes.candidate),
+            excluded=torch.where(is_ended, NO_FACT, lanes.excluded),
+        )
+
+
+def evaluate_trajectory_compiled(tick: Callable[[], None], is_finished: Callable[[], bool]) -> int:
+    """Runs ticks until everything is done; the whole trajectory without unrolling it.
+
+    Args:
+        tick: moves every lane by one step.
+        is_finished: whether nothing waits or runs.
+
+    Returns:
+        The number of ticks.
+    """
+    num_ticks = 0
+    while not is_finished():
+        tick()
+        num_ticks += 1
+    return num_ticks

@@ -1,0 +1,224 @@
+"""The state of the lanes and of the pool of candidates, as tensors of fixed shape.
+
+A lane is a slot that holds one candidate's trajectory; the pool holds candidates that wait, and the outcomes of
+those that are done. Letters: ``B`` lanes, ``W`` atoms of a working state, ``V`` visited states, ``T`` steps at most,
+``P`` places of the pool, ``E`` embedding size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, ProverSettings
+
+NO_FACT = -1
+"""In the place of the excluded fact, where there is none."""
+
+IDLE = -1
+"""In the place of a lane's candidate, where it has none."""
+
+NOT_RECORDED = -1
+"""In the place of a recorded action, where the policy chooses."""
+
+
+@dataclass(frozen=True)
+class LaneShape:
+    """Sizes that the lanes' tensors have.
+
+    Attributes:
+        working_atoms: W: ``padding_atoms``, or what one resolution can make of that where single actions are
+            skipped, for a skipped state is not bound by ``padding_atoms``.
+        num_visited: V.
+        max_depth: T.
+        embedding_dim: E.
+    """
+
+    working_atoms: int
+    num_visited: int
+    max_depth: int
+    embedding_dim: int
+
+    @classmethod
+    def of(cls, settings: ProverSettings, longest_body: int, embedding_dim: int) -> LaneShape:
+        """The sizes for these settings and rules."""
+        states_per_step = 1 + (MAX_SKIPPED_UNARY_ACTIONS + 1 if settings.skip_unary_actions else 0)
+        extra_atoms = longest_body - 1 if settings.skip_unary_actions else 0
+        return cls(
+            working_atoms=settings.padding_atoms + extra_atoms,
+            num_visited=1 + settings.max_depth * states_per_step,
+            max_depth=settings.max_depth,
+            embedding_dim=embedding_dim,
+        )
+
+
+class LaneState(NamedTuple):
+    """The trajectories under way.
+
+    Attributes:
+        candidate: ``[B]`` int64, place in the pool, or ``IDLE``.
+        atoms: ``[B, W]`` int64, the state whose first goal is resolved next.
+        observed: ``[B, W]`` int64, the state that the policy sees; another than ``atoms`` only while single
+            actions are being skipped.
+        feature: ``[B, E]`` float, the network's vector of ``observed``.
+        has_feature: ``[B]`` bool, whether ``feature`` has been computed.
+        next_variable: ``[B]`` int64, the next free run-time variable.
+        depth: ``[B]`` int64, steps taken.
+        num_skipped: ``[B]`` int64, single actions skipped since the last step.
+        excluded: ``[B]`` int64, the fact that must not be used, or ``NO_FACT``.
+        num_checked: ``[B]`` int64, facts looked at for an immediate proof of ``atoms``, beyond those that become
+            rows.
+        is_proved: ``[B]`` bool, whether one of those was a proof.
+        visited_hash: ``[B, V]`` int64, hashes of the visited states.
+        visited_atoms: ``[B, V, W]`` int64, their atoms.
+        num_visited: ``[B]`` int64, how many there are.
+        log_probability: ``[B]`` float64, of the steps so far.
+        largest_logit: ``[B]`` float64, the largest absolute logit so far.
+        passes_near_tie: ``[B]`` bool.
+        is_ambiguous: ``[B]`` bool, whether two different states with one hash were met, so that the candidate
+            has to be proved by the reference.
+        is_broken: ``[B]`` bool, whether a logit was not finite or a recorded action did not exist.
+        actions: ``[B, T]`` int64, the actions taken.
+    """
+
+    candidate: Tensor
+    atoms: Tensor
+    observed: Tensor
+    feature: Tensor
+    has_feature: Tensor
+    next_variable: Tensor
+    depth: Tensor
+    num_skipped: Tensor
+    excluded: Tensor
+    num_checked: Tensor
+    is_proved: Tensor
+    visited_hash: Tensor
+    visited_atoms: Tensor
+    num_visited: Tensor
+    log_probability: Tensor
+    largest_logit: Tensor
+    passes_near_tie: Tensor
+    is_ambiguous: Tensor
+    is_broken: Tensor
+    actions: Tensor
+
+    @property
+    def is_busy(self) -> Tensor:
+        """``[B]`` bool."""
+        return self.candidate != IDLE
+
+
+def idle_lanes(num_lanes: int, shape: LaneShape, device: torch.device) -> LaneState:
+    """Lanes without candidates."""
+
+    def integers(*sizes: int) -> Tensor:
+        return torch.zeros(num_lanes, *sizes, dtype=torch.int64, device=device)
+
+    def booleans() -> Tensor:
+        return torch.zeros(num_lanes, dtype=torch.bool, device=device)
+
+    def doubles() -> Tensor:
+        return torch.zeros(num_lanes, dtype=torch.float64, device=device)
+
+    return LaneState(
+        candidate=torch.full((num_lanes,), IDLE, dtype=torch.int64, device=device),
+        atoms=integers(shape.working_atoms),
+        observed=integers(shape.working_atoms),
+        feature=torch.zeros(num_lanes, shape.embedding_dim, device=device),
+        has_feature=booleans(),
+        next_variable=integers(),
+        depth=integers(),
+        num_skipped=integers(),
+        excluded=torch.full((num_lanes,), NO_FACT, dtype=torch.int64, device=device),
+        num_checked=integers(),
+        is_proved=booleans(),
+        visited_hash=integers(shape.num_visited),
+        visited_atoms=integers(shape.num_visited, shape.working_atoms),
+        num_visited=integers(),
+        log_probability=doubles(),
+        largest_logit=doubles(),
+        passes_near_tie=booleans(),
+        is_ambiguous=booleans(),
+        is_broken=booleans(),
+        actions=integers(shape.max_depth),
+    )
+
+
+class CandidatePool(NamedTuple):
+    """Candidates that wait and outcomes of those that are done. One more place than P takes what is for none.
+
+    Attributes:
+        atom: ``[P + 1]`` int64, the candidates, packed.
+        excluded: ``[P + 1]`` int64, the fact that each must not use, or ``NO_FACT``.
+        recorded: ``[P + 1, T]`` int64, actions to take, or ``NOT_RECORDED``.
+        is_cancelled: ``[P + 1]`` bool, whether a candidate is to be dropped.
+        queue: ``[P]`` int64, a ring of the places that wait, in order.
+        head: ``[1]`` int64, how many have ever been taken from the ring.
+        tail: ``[1]`` int64, how many have ever been put into it.
+        is_done: ``[P + 1]`` bool.
+        success: ``[P + 1]`` bool.
+        log_probability: ``[P + 1]`` float64.
+        steps: ``[P + 1]`` int64.
+        actions: ``[P + 1, T]`` int64.
+        passes_near_tie: ``[P + 1]`` bool.
+        largest_logit: ``[P + 1]`` float64.
+        is_ambiguous: ``[P + 1]`` bool.
+        is_broken: ``[P + 1]`` bool.
+    """
+
+    atom: Tensor
+    excluded: Tensor
+    recorded: Tensor
+    is_cancelled: Tensor
+    queue: Tensor
+    head: Tensor
+    tail: Tensor
+    is_done: Tensor
+    success: Tensor
+    log_probability: Tensor
+    steps: Tensor
+    actions: Tensor
+    passes_near_tie: Tensor
+    largest_logit: Tensor
+    is_ambiguous: Tensor
+    is_broken: Tensor
+
+    @property
+    def size(self) -> int:
+        """P."""
+        return self.queue.shape[0]
+
+
+def empty_pool(size: int, max_depth: int, device: torch.device) -> CandidatePool:
+    """A pool of ``size`` places without candidates."""
+
+    def integers(*sizes: int, value: int = 0) -> Tensor:
+        return torch.full(sizes, value, dtype=torch.int64, device=device)
+
+    def booleans() -> Tensor:
+        return torch.zeros(size + 1, dtype=torch.bool, device=device)
+
+    def doubles() -> Tensor:
+        return torch.zeros(size + 1, dtype=torch.float64, device=device)
+
+    return CandidatePool(
+        atom=integers(size + 1),
+        excluded=integers(size + 1, value=NO_FACT),
+        recorded=integers(size + 1, max_depth, value=NOT_RECORDED),
+        is_cancelled=booleans(),
+        queue=integers(size),
+        head=integers(1),
+        tail=integers(1),
+        is_done=booleans(),
+        success=booleans(),
+        log_probability=doubles(),
+        steps=integers(size + 1),
+        actions=integers(size + 1, max_depth),
+        passes_near_tie=booleans(),
+        largest_logit=doubles(),
+        is_ambiguous=booleans(),
+        is_broken=booleans(),
+    )

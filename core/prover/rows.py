@@ -1,0 +1,104 @@
+"""Packs requests of different sizes into a buffer of rows: who gets in, and which row is whose.
+
+Lanes ask for rows; they are admitted in turn, beginning with one that may rotate, while their requests fit. A
+request is never cut. Rows of a lane are next to each other, so that everything about them is a difference of two
+prefix sums: exact, in a fixed order, without atomics.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Admission(NamedTuple):
+    """Who got in.
+
+    Attributes:
+        is_admitted: ``[B]`` bool; a lane that asked for nothing is admitted if those before it are.
+        begin: ``[B]`` int64, first row of each lane.
+        end: ``[B]`` int64, one past its last row; ``begin`` for a lane that is not admitted.
+        total: ``[]`` int64, rows in use.
+        order: ``[B]`` int64, the lanes in the order in which they were asked.
+        ends_in_order: ``[B]`` int64, one past the last row of each, in that order.
+    """
+
+    is_admitted: Tensor
+    begin: Tensor
+    end: Tensor
+    total: Tensor
+    order: Tensor
+    ends_in_order: Tensor
+
+
+def admit(request: Tensor, capacity: int, first_lane: Tensor) -> Admission:
+    """Admits lanes in turn while their requests fit.
+
+    Args:
+        request: ``[B]`` int64, rows that each asks for.
+        capacity: rows that there are.
+        first_lane: ``[]`` int64, the lane that is asked first.
+    """
+    num_lanes = request.shape[0]
+    lanes = torch.arange(num_lanes, device=request.device)
+    order = (lanes + first_lane) % num_lanes
+    in_order = request[order]
+    ends = torch.cumsum(in_order, dim=0)
+    fits = ends <= capacity
+    ends = torch.where(fits, ends, 0)
+    total = ends.max()
+    # The place of each lane in the order, to carry what was found back.
+    place = (lanes - first_lane) % num_lanes
+    is_admitted = fits[place]
+    end = torch.where(is_admitted, ends[place], 0)
+    begin = torch.where(is_admitted, end - request, 0)
+    return Admission(is_admitted, begin, end, total, order, torch.where(fits, ends, total))
+
+
+class Rows(NamedTuple):
+    """Rows and their lanes, all ``[R]``.
+
+    Attributes:
+        lane: int64; 0 for a row that is nobody's.
+        index: int64, of the row among those of its lane.
+        is_row: bool, whether it is somebody's.
+    """
+
+    lane: Tensor
+    index: Tensor
+    is_row: Tensor
+
+
+def rows_of(admission: Admission, num_rows: int) -> Rows:
+    """The first ``num_rows`` rows of an admission."""
+    row = torch.arange(num_rows, device=admission.total.device)
+    place = torch.searchsorted(admission.ends_in_order, row, right=True)
+    lane = admission.order[place.clamp(max=admission.order.shape[0] - 1)]
+    is_row = row < admission.total
+    lane = torch.where(is_row, lane, 0)
+    return Rows(lane, row - admission.begin[lane], is_row)
+
+
+class Tally:
+    """Counts flagged rows by prefix sums."""
+
+    def __init__(self, flags: Tensor) -> None:
+        """Counts ``flags`` ``[R]`` bool."""
+        self.inclusive = torch.cumsum(flags, dim=0)
+        self.before = torch.cat([self.inclusive.new_zeros(1), self.inclusive])
+
+    def of_lanes(self, admission: Admission) -> Tensor:
+        """Flagged rows of each lane, ``[B]`` int64."""
+        return self.before[admission.end] - self.before[admission.begin]
+
+    def rank(self, rows: Rows, admission: Admission) -> Tensor:
+        """Flagged rows of the same lane before each row, ``[R]`` int64."""
+        return self.before[:-1] - self.before[admission.begin[rows.lane]]
+
+    def find(self, admission: Admission, rank: Tensor) -> Tensor:
+        """The row of the flagged row of that rank in each lane, ``[B]`` int64; any row where there is none."""
+        wanted = self.before[admission.begin] + rank + 1
+        row = torch.searchsorted(self.inclusive, wanted)
+        return row.clamp(max=max(0, self.inclusive.shape[0] - 1))

@@ -1,0 +1,50 @@
+"""States as sets of atoms, for the visited check: hashes to find a match, comparison to be sure of it.
+
+Order and repetitions of atoms do not matter. Two different sets with one hash are told apart by comparison, so a
+result never rests on a hash alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_FIRST_MULTIPLIER = -4658895280553007687  # odd 64-bit constants with mixed bits (Steele et al. 2014)
+_SECOND_MULTIPLIER = -7723592293110705685
+
+
+def set_hash(atoms: Tensor) -> Tensor:
+    """A hash of the set of atoms of each state.
+
+    Args:
+        atoms: ``[..., W]`` int64, padded with 0.
+
+    Returns:
+        ``[...]`` int64, equal for states with the same atoms in any order and number.
+    """
+    mixed = atoms ^ (atoms >> 30)
+    mixed = mixed * _FIRST_MULTIPLIER
+    mixed = mixed ^ (mixed >> 27)
+    mixed = mixed * _SECOND_MULTIPLIER
+    mixed = mixed ^ (mixed >> 31)
+    counts = atoms != 0
+    width = atoms.shape[-1]
+    for later in range(1, width):
+        is_repeated = (atoms[..., :later] == atoms[..., later : later + 1]).any(dim=-1)
+        counts = torch.cat(
+            [
+                counts[..., :later],
+                (counts[..., later] & ~is_repeated).unsqueeze(-1),
+                counts[..., later + 1 :],
+            ],
+            dim=-1,
+        )
+    return (mixed * counts).sum(dim=-1)
+
+
+def same_set(left: Tensor, right: Tensor) -> Tensor:
+    """Whether states have the same set of atoms; ``[..., W]`` int64 each, ``[...]`` bool."""
+    equal = left.unsqueeze(-1) == right.unsqueeze(-2)
+    is_left_in_right = equal.any(dim=-1) | (left == 0)
+    is_right_in_left = equal.any(dim=-2) | (right == 0)
+    return is_left_in_right.all(dim=-1) & is_right_in_left.all(dim=-1)

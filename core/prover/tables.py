@@ -1,0 +1,126 @@
+"""The graph as tensors: facts in the orders that goals ask for, rules by predicate, and membership.
+
+A goal's matching facts are one contiguous range of ``matches``, found by two binary searches, so that counting them
+costs the same however many there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.graph import Dataset, Rule
+from core.prover.fact_set import FactSet
+from core.prover.packing import ARGUMENT_BITS, ARGUMENT_MASK, FIRST_SHIFT, PREDICATE_SHIFT
+
+BY_FIRST, BY_SECOND, BY_LOOP = 0, 1, 2
+"""Orders of ``matches``: by (predicate, first), by (predicate, second), and the facts whose arguments are equal."""
+
+ORDER_SHIFT = 61
+
+FROM_FIRST, FROM_SECOND, FRESH = -1, -2, -3
+"""Codes of a rule's body arguments: the goal's first or second argument; ``FRESH - j`` is fresh variable j.
+Codes above 0 are constants."""
+
+
+@dataclass(frozen=True)
+class GraphTables:
+    """One graph on one device. ``G`` is the number of rules, ``L`` the longest body, ``P`` the predicates.
+
+    Attributes:
+        num_constants: C; larger arguments are variables.
+        matches: ``[F + F + loops]`` int64 packed facts, in the three orders one after the other.
+        search_keys: the same length, ascending: order, then what facts of that order are looked up by.
+        facts: membership.
+        rule_offset: ``[P + 4]`` int64, first rule of each predicate.
+        num_rules: ``[P + 4]`` int64, rules of each predicate; none of terminal ones.
+        rule_head: ``[G, 2]`` int64, constants above 0, variables below.
+        rule_body: ``[G, L, 3]`` int64: predicate (0 for no atom) and argument codes.
+        num_fresh: ``[G]`` int64, fresh variables of each rule.
+        max_rules: the most rules of one predicate.
+        device: where all of them are.
+    """
+
+    num_constants: int
+    matches: Tensor
+    search_keys: Tensor
+    facts: FactSet
+    rule_offset: Tensor
+    num_rules: Tensor
+    rule_head: Tensor
+    rule_body: Tensor
+    num_fresh: Tensor
+    max_rules: int
+    device: torch.device
+
+    @property
+    def longest_body(self) -> int:
+        """L."""
+        return self.rule_body.shape[1]
+
+
+def build_tables(dataset: Dataset, device: torch.device) -> GraphTables:
+    """The tables of ``dataset``; its size must have been checked by ``check_packable``."""
+    triples = np.asarray(sorted(set(dataset.splits["train"])), dtype=np.int64).reshape(-1, 3)
+    predicate, first, second = triples.T
+    facts = predicate << PREDICATE_SHIFT | first << FIRST_SHIFT | second
+    swapped = predicate << PREDICATE_SHIFT | second << FIRST_SHIFT | first
+    by_second = np.argsort(swapped, kind="stable")
+    loops = facts[first == second]
+    order = [np.int64(number) << ORDER_SHIFT for number in (BY_FIRST, BY_SECOND, BY_LOOP)]
+    matches = np.concatenate([facts, facts[by_second], loops])
+    search_keys = np.concatenate([facts | order[0], swapped[by_second] | order[1], loops | order[2]])
+
+    num_predicates = dataset.vocabulary.endf_index + 1
+    rules = [rule for index in range(num_predicates) for rule in dataset.rules_by_predicate.get(index, ())]
+    num_rules = np.zeros(num_predicates, dtype=np.int64)
+    for rule in rules:
+        num_rules[rule.head[0]] += 1
+    longest = max(len(rule.body) for rule in rules)
+    return GraphTables(
+        num_constants=dataset.vocabulary.num_constants,
+        matches=torch.from_numpy(matches).to(device),
+        search_keys=torch.from_numpy(search_keys).to(device),
+        facts=FactSet(facts, device),
+        rule_offset=torch.from_numpy(np.cumsum(num_rules) - num_rules).to(device),
+        num_rules=torch.from_numpy(num_rules).to(device),
+        rule_head=torch.tensor([rule.head[1:] for rule in rules], dtype=torch.int64, device=device),
+        rule_body=torch.tensor([_body(rule, longest) for rule in rules], dtype=torch.int64, device=device),
+        num_fresh=torch.tensor(
+            [rule.num_fresh_variables for rule in rules], dtype=torch.int64, device=device
+        ),
+        max_rules=int(num_rules.max()),
+        device=device,
+    )
+
+
+def _body(rule: Rule, longest: int) -> list[tuple[int, int, int]]:
+    """The body with its arguments as codes, padded to ``longest`` atoms."""
+    head_variables = {value for value in rule.head[1:] if value < 0}
+
+    def code(argument: int) -> int:
+        if argument > 0:
+            return argument
+        if argument == rule.head[1]:
+            return FROM_FIRST
+        if argument == rule.head[2]:
+            return FROM_SECOND
+        return FRESH - (-1 - argument - len(head_variables))
+
+    body = [(predicate, code(first), code(second)) for predicate, first, second in rule.body]
+    return body + [(0, 0, 0)] * (longest - len(body))
+
+
+def lower_bound_keys(order: Tensor, predicate: Tensor, argument: Tensor) -> Tensor:
+    """The least search key of a range, ``[...]`` int64; an argument of 0 asks for the whole predicate."""
+    return (order << ORDER_SHIFT) | (predicate << PREDICATE_SHIFT) | (argument << FIRST_SHIFT)
+
+
+def upper_bound_keys(order: Tensor, predicate: Tensor, argument: Tensor) -> Tensor:
+    """The largest search key of a range, ``[...]`` int64; an argument of 0 asks for the whole predicate."""
+    whole = (ARGUMENT_MASK << ARGUMENT_BITS) | ARGUMENT_MASK
+    rest = ((argument == 0) * whole) | (argument << FIRST_SHIFT) | ARGUMENT_MASK
+    return (order << ORDER_SHIFT) | (predicate << PREDICATE_SHIFT) | rest
