@@ -4,6 +4,9 @@ In: states and the fact that they must not use. Out: the fewest steps to ``[True
 step is comes from :class:`core.prover.ReferenceProver`, so that the search finds no proof that the prover
 cannot take; only the visited states are not looked at, for a shortest proof never passes a state twice.
 
+A goal without a constant is not searched beyond the next step: it matches every fact of its predicate, and
+the way through it is hardly ever the shortest.
+
 Nearly all time goes into asking whether a state is proved at once, so that this question has a fast way: it
 follows the bindings of the first goal and stops at the first remaining atom that is no fact.
 """
@@ -100,16 +103,42 @@ class ProofSearch:
             or len(state) > self._settings.padding_atoms
         ):
             return False
-        self._looked_at += 1
-        if self._looked_at > self._budget:
-            raise SearchBudgetExceeded
+        if self.least_steps(state) > steps:
+            return False
         if self.is_proved_at_once(state, excluded):
             return True
-        if steps == 1:
+        if steps == 1 or min(state[0][1:]) > self._num_constants:
             return False
         # The prover's own resolvents: it offers only the first of them where there are many.
         resolvents, _ = self.prover.resolvents(state, self._next_variable(state), excluded)
+        self._looked_at += len(resolvents)
+        if self._looked_at > self._budget:
+            raise SearchBudgetExceeded
         return any(self._is_proved_within(resolvent, excluded, steps - 1) for resolvent in resolvents)
+
+    def least_steps(self, state: State) -> int:
+        """A lower bound of the steps from ``state`` to ``[True]``, by which the search leaves states aside.
+
+        One step can prove several atoms only where they share variables that it binds. A ground atom that is no
+        fact takes a step for a rule and, if all its rules have fresh variables, another one.
+        """
+        steps = 0
+        groups: list[set[int]] = []
+        for predicate, first, second in state:
+            variables = {argument for argument in (first, second) if argument > self._num_constants}
+            if not variables:
+                steps += self._least_steps_of_ground_atom((predicate, first, second))
+                continue
+            connected = [group for group in groups if group & variables]
+            groups = [group for group in groups if not group & variables]
+            groups.append(variables.union(*connected))
+        return steps + len(groups)
+
+    def _least_steps_of_ground_atom(self, atom: Atom) -> int:
+        if atom in self._facts:
+            return 0
+        rules = self._rules.get(atom[0], ())
+        return 2 if all(rule.num_fresh_variables for rule in rules) else 1
 
     def _next_variable(self, state: State) -> int:
         """A variable above those in ``state``: for the search the numbers do not matter."""

@@ -48,9 +48,7 @@ def test_of_a_held_out_country_and_its_neighbors_no_region_is_known(countries: D
 def test_the_region_of_each_held_out_country_can_be_proved(countries: Dataset, split: str) -> None:
     search = ProofSearch(countries, ProverSettings())
     # r2, its two neighbours, and the end.
-    steps = {
-        query: search.steps_to_proof((query,), None, limit=4) for query in countries.splits[split]
-    }
+    steps = {query: search.steps_to_proof((query,), None, limit=4) for query in countries.splits[split]}
     assert set(steps.values()) == {3}
 
 

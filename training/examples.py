@@ -1,0 +1,127 @@
+"""Collects examples: rolls a policy out and has the search say which actions were right where it came to.
+
+Where a true triple is being proved, the right actions are those that lead to a proof in the fewest steps; a
+state from which the search finds none gives no example. Where a corruption is being proved, giving up is
+right. True are the train triples alone: valid and test triples are known to nothing in here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from core.graph import Dataset, Triple
+from core.prover import Atom, Candidate, ProverSettings, State
+from core.ranking import Corruptor, sides_of
+from training.batches import Example
+from training.options import TrainingOptions
+from training.rollout import Choosing, LogitsOf, roll_out
+from training.search import ProofSearch, SearchBudgetExceeded
+
+
+def without_held_out(dataset: Dataset) -> Dataset:
+    """``dataset`` as training may see it: without its valid and test triples."""
+    return dataclasses.replace(dataset, splits={"train": dataset.splits["train"], "valid": (), "test": ()})
+
+
+class ExampleCollector:
+    """Collects examples round after round; the same choice met again is not searched again."""
+
+    def __init__(self, dataset: Dataset, settings: ProverSettings, options: TrainingOptions) -> None:
+        """A collector without examples.
+
+        Args:
+            dataset: its train triples are proved.
+            settings: of the prover.
+            options: of the training.
+        """
+        self._dataset = without_held_out(dataset)
+        self._options = options
+        self._search = ProofSearch(self._dataset, settings, budget=options.search_budget)
+        # Given up, the prover is in this state; without such an action corruptions teach nothing.
+        self._endf_state: State = self._search.prover.endf_state
+        self._examples: dict[tuple[Atom | None, tuple[State, ...]], Example | None] = {}
+
+    def collect(
+        self,
+        logits_of: LogitsOf,
+        round_index: int,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> list[Example]:
+        """Rolls a policy out and adds what it teaches.
+
+        Args:
+            logits_of: the policy.
+            round_index: seeds the choice of triples and corruptions; round 0 is that of an untrained policy.
+            on_progress: told how many candidates are done, and of how many.
+
+        Returns:
+            The examples of this and all earlier rounds.
+        """
+        candidates = list(self._candidates(round_index))
+        first_variable = self._dataset.vocabulary.first_variable_index
+        rolled = roll_out(
+            self._search.prover,
+            first_variable,
+            candidates,
+            logits_of,
+            # A policy that has learned nothing goes where no trained one will: only its start is of use.
+            most_choices=1 if round_index == 0 else self._options.most_choices,
+        )
+        for done, trajectory in enumerate(rolled, start=1):
+            self._add(trajectory.choices)
+            if on_progress is not None:
+                on_progress(done, len(candidates))
+        return [example for example in self._examples.values() if example is not None]
+
+    def _candidates(self, round_index: int) -> Iterator[Candidate]:
+        """Train triples that have a rule, each with its corruptions."""
+        options = self._options
+        rules = self._dataset.rules_by_predicate
+        triples = [triple for triple in self._dataset.splits["train"] if triple.predicate in rules]
+        if options.most_queries is not None and options.most_queries < len(triples):
+            generator = np.random.default_rng([options.seed, round_index])
+            chosen = np.sort(generator.choice(len(triples), options.most_queries, replace=False))
+            triples = [triples[index] for index in chosen]
+        corruptor = Corruptor(
+            self._dataset, number=options.corruptions, seed=options.seed * 1000 + round_index
+        )
+        for triple in triples:
+            yield Candidate(triple, is_positive=True)
+            for side in sides_of(options.sides):
+                yield from (
+                    Candidate(other, is_positive=False) for other in self._corrupt(corruptor, triple, side)
+                )
+
+    def _corrupt(self, corruptor: Corruptor, triple: Triple, side: str) -> list[Triple]:
+        return corruptor.corruptions(triple, "head" if side == "head" else "tail")
+
+    def _add(self, choices: Iterable[Choosing]) -> None:
+        for choice in choices:
+            key = (choice.excluded, (choice.state, *choice.actions))
+            if key not in self._examples:
+                self._examples[key] = self._example(choice)
+
+    def _example(self, choice: Choosing) -> Example | None:
+        """What the choice teaches; None for nothing."""
+        if choice.candidate.is_positive:
+            targets, weight = self._proving(choice), 1.0
+        else:
+            targets, weight = self._giving_up(choice), self._options.corruption_weight
+        # Where every action is right, there is nothing to learn.
+        if not 0 < len(targets) < len(choice.actions) or weight == 0:
+            return None
+        return Example(choice.state, choice.actions, targets, weight)
+
+    def _proving(self, choice: Choosing) -> tuple[int, ...]:
+        try:
+            found = self._search.targets(choice.actions, choice.excluded, self._options.search_limit)
+        except SearchBudgetExceeded:
+            return ()
+        return found.actions if found is not None else ()
+
+    def _giving_up(self, choice: Choosing) -> tuple[int, ...]:
+        last = len(choice.actions) - 1
+        return (last,) if choice.actions[last] == self._endf_state else ()

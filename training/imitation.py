@@ -1,0 +1,157 @@
+"""Trains a network to choose as the search would: examples from roll-outs, then epochs over them, in rounds.
+
+In every round the policy is rolled out as it is by then, so that it learns what to do in the states that it
+really comes to, its own mistakes included (as in DAgger: Ross, Gordon and Bagnell 2011). One seed decides
+everything that is random; on one machine with one thread the weights come out the same to the bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from core.graph import PADDING, Dataset, Vocabulary
+from core.policy import PolicyConfig, PolicyNetwork
+from core.prover import ProverSettings
+from training.batches import Example, ExampleSet, batch_logits, imitation_loss
+from training.examples import ExampleCollector
+from training.options import TrainingOptions
+from training.rollout import logits_of_network
+
+_WARM_UP_STEPS = 200
+_MOST_GRADIENT_NORM = 1.0
+
+
+class Progress(Protocol):
+    """Who wants to know how far a training is."""
+
+    def collecting(self, round_index: int, done: int, total: int) -> None:
+        """``done`` of ``total`` candidates of a round are rolled out."""
+        ...
+
+    def learning(self, round_index: int, epoch: int, num_examples: int, loss: float) -> None:
+        """An epoch of a round is over; ``loss`` is its mean."""
+        ...
+
+
+def untrained_network(
+    config: PolicyConfig, vocabulary: Vocabulary, seed: int, embedding_scale: float
+) -> PolicyNetwork:
+    """A network with random weights, in evaluation mode and without gradients.
+
+    Args:
+        config: its shape.
+        vocabulary: what it embeds.
+        seed: of the weights.
+        embedding_scale: standard deviation of the embeddings.
+    """
+    torch.manual_seed(seed)
+    network = PolicyNetwork(config, vocabulary.num_predicates, vocabulary.num_constants)
+    with torch.no_grad():
+        for table in (network.embedding.predicates, network.embedding.arguments):
+            table.normal_(0.0, embedding_scale)
+            table[PADDING] = 0.0
+    return network.eval().requires_grad_(False)
+
+
+def train(
+    dataset: Dataset,
+    config: PolicyConfig,
+    settings: ProverSettings,
+    options: TrainingOptions,
+    progress: Progress,
+) -> PolicyNetwork:
+    """A network trained on the train triples of ``dataset``.
+
+    Args:
+        dataset: the graph.
+        config: shape of the network.
+        settings: of the prover.
+        options: of the training.
+        progress: is told how far it is.
+
+    Returns:
+        The network, in evaluation mode and without gradients.
+
+    Raises:
+        ValueError: the search finds no proof of any train triple, so that there is nothing to imitate.
+    """
+    start = time.monotonic()
+    network = untrained_network(config, dataset.vocabulary, options.seed, options.embedding_scale)
+    collector = ExampleCollector(dataset, settings, options)
+    learner = _Learner(network, options)
+    for round_index in range(options.rounds):
+        examples = collector.collect(
+            logits_of_network(network),
+            round_index,
+            lambda done, total, index=round_index: progress.collecting(index, done, total),
+        )
+        if not examples:
+            raise ValueError(
+                f"no train triple of {dataset.name!r} is proved within {options.search_limit} steps"
+            )
+        learner.learn(examples, round_index, progress)
+        if options.time_limit is not None and time.monotonic() - start > options.time_limit:
+            break
+    return network
+
+
+class _Learner:
+    """The network's optimiser, and how far its learning rate has come."""
+
+    def __init__(self, network: PolicyNetwork, options: TrainingOptions) -> None:
+        self._network = network
+        self._options = options
+        self._generator = np.random.default_rng(options.seed)
+        self._steps = 0
+        embeddings = list(network.embedding.parameters())
+        others = [
+            parameter for name, parameter in network.named_parameters() if not name.startswith("embedding.")
+        ]
+        self._optimizer = torch.optim.AdamW(
+            [
+                {"params": embeddings, "weight_decay": 0.0},
+                {"params": others, "weight_decay": options.weight_decay},
+            ]
+        )
+
+    def learn(self, examples: Sequence[Example], round_index: int, progress: Progress) -> None:
+        """One round's epochs over ``examples``."""
+        options = self._options
+        example_set = ExampleSet(examples)
+        self._network.train().requires_grad_(True)
+        for epoch in range(options.epochs):
+            losses: list[float] = []
+            batches = list(example_set.shuffled(self._generator, options.batch_rows))
+            for index, batch in enumerate(batches):
+                done = (round_index * options.epochs + epoch + index / len(batches)) / (
+                    options.rounds * options.epochs
+                )
+                self._set_learning_rate(done)
+                logits = batch_logits(self._network, batch)
+                loss = imitation_loss(logits, batch, options.evenness)
+                self._optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(self._network.parameters(), _MOST_GRADIENT_NORM)
+                self._optimizer.step()
+                self._keep_padding_zero()
+                losses.append(loss.item())
+            progress.learning(round_index, epoch, len(examples), float(np.mean(losses)))
+        self._network.eval().requires_grad_(False)
+
+    def _set_learning_rate(self, done: float) -> None:
+        """Rises over the first steps, then falls to 0 as ``done`` goes to 1."""
+        self._steps += 1
+        warm_up = min(1.0, self._steps / _WARM_UP_STEPS)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._options.learning_rate * warm_up * (1.0 - done)
+
+    @torch.no_grad()
+    def _keep_padding_zero(self) -> None:
+        """The row of index 0 stands for no atom: it must not learn."""
+        for table in self._network.embedding.parameters():
+            table[PADDING] = 0.0

@@ -1,0 +1,178 @@
+"""Rolls candidates out under a policy, many at a time, and collects the states that it meets.
+
+The steps are those of :class:`core.prover.ReferenceProver`; what is batched here is only the network. Logits
+may differ from the evaluator's in the last bits, which matters for nothing that is learned from a roll-out;
+results that are reported come from an evaluator of ``core``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from core.policy import PolicyNetwork
+from core.prover import Atom, Candidate, ReferenceProver, State, first_of_the_best
+from training.batches import pack_states
+
+LogitsOf = Callable[[Sequence["Choosing"]], list[list[float]]]
+"""Takes what trajectories have to choose from and returns the logits of their actions."""
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """A state with more than one action that a trajectory came to.
+
+    Attributes:
+        candidate: what is being proved.
+        excluded: the fact that must not be used, if there is one.
+        state: the goals.
+        actions: the states that can be chosen, at least two.
+    """
+
+    candidate: Candidate
+    excluded: Atom | None
+    state: State
+    actions: tuple[State, ...]
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """The end of a trajectory.
+
+    Attributes:
+        success: whether it was proved.
+        log_probability: sum over the steps.
+        choices: the states with more than one action that it passed.
+    """
+
+    success: bool
+    log_probability: float
+    choices: tuple[Choosing, ...]
+
+
+class _Trajectory:
+    """The moving part of a roll-out: one candidate on its way."""
+
+    def __init__(self, prover: ReferenceProver, first_variable: int, candidate: Candidate) -> None:
+        self._prover = prover
+        self._candidate = candidate
+        self._state: State = (candidate.triple,)
+        self._excluded: Atom | None = candidate.triple if candidate.is_positive else None
+        self._visited: set[frozenset[Atom]] = {frozenset(self._state)}
+        self._next_variable = first_variable
+        self._steps = 0
+        self._log_probability = 0.0
+        self._choices: list[Choosing] = []
+        self._num_choices = 0
+        self.success: bool | None = None
+        self.actions: tuple[State, ...] = ()
+        self._find_actions()
+
+    def choose(self, logits: Sequence[float]) -> None:
+        """Takes the best action, then goes on to the next choice or the end."""
+        chosen = first_of_the_best(logits)
+        largest = max(logits)
+        total = math.fsum(math.exp(logit - largest) for logit in logits)
+        self._log_probability += logits[chosen] - largest - math.log(total)
+        self._num_choices += 1
+        self._move(self.actions[chosen])
+
+    def pass_single_actions(self) -> None:
+        """Goes on to the next choice or the end."""
+        while self.success is None and len(self.actions) == 1:
+            self._move(self.actions[0])
+
+    def _move(self, state: State) -> None:
+        self._state = state
+        self._steps += 1
+        is_terminal = state in (self._prover.true_state, self._prover.false_state, self._prover.endf_state)
+        if is_terminal or self._steps >= self._prover.settings.max_depth:
+            self.success = state == self._prover.true_state
+        else:
+            self._find_actions()
+
+    def _find_actions(self) -> None:
+        found = self._prover.actions(self._state, self._next_variable, self._visited, self._excluded)
+        self._next_variable = found.next_variable
+        self.actions = found.states
+        if found.is_stuck:
+            self.success = False
+        elif len(found.states) > 1:
+            self._choices.append(Choosing(self._candidate, self._excluded, self._state, found.states))
+
+    @property
+    def num_choices(self) -> int:
+        """How many choices were taken."""
+        return self._num_choices
+
+    @property
+    def choosing(self) -> Choosing:
+        """What is to be chosen from now."""
+        return self._choices[-1]
+
+    def result(self) -> Rolled:
+        """How it ended."""
+        return Rolled(bool(self.success), self._log_probability, tuple(self._choices))
+
+
+def roll_out(
+    prover: ReferenceProver,
+    first_variable: int,
+    candidates: Iterable[Candidate],
+    logits_of: LogitsOf,
+    *,
+    most_choices: int | None = None,
+    lanes: int = 512,
+) -> Iterator[Rolled]:
+    """The trajectories of ``candidates``, in order.
+
+    Args:
+        prover: says what a step is.
+        first_variable: the first free run-time variable.
+        candidates: what to prove.
+        logits_of: the policy.
+        most_choices: after so many choices a trajectory is given up; None to go on to its end.
+        lanes: how many to move at a time.
+    """
+    remaining = iter(candidates)
+    while batch := [
+        _Trajectory(prover, first_variable, candidate) for candidate in itertools.islice(remaining, lanes)
+    ]:
+        active = batch
+        while active:
+            for trajectory in active:
+                trajectory.pass_single_actions()
+            active = [
+                trajectory
+                for trajectory in active
+                if trajectory.success is None and trajectory.num_choices != most_choices
+            ]
+            logits = logits_of([trajectory.choosing for trajectory in active])
+            for trajectory, own in zip(active, logits, strict=True):
+                trajectory.choose(own)
+        for trajectory in batch:
+            yield trajectory.result()
+
+
+def logits_of_network(network: PolicyNetwork) -> LogitsOf:
+    """The policy that ``network`` is."""
+
+    @torch.inference_mode()
+    def logits_of(choosing: Sequence[Choosing]) -> list[list[float]]:
+        states = [state for choice in choosing for state in (choice.state, *choice.actions)]
+        if not states:
+            return []
+        vectors = network.features(torch.from_numpy(pack_states(states)).long())
+        logits: list[list[float]] = []
+        row = 0
+        for choice in choosing:
+            end = row + 1 + len(choice.actions)
+            logits.append((vectors[row + 1 : end] @ vectors[row] * network.logit_scale).tolist())
+            row = end
+        return logits
+
+    return logits_of

@@ -1,0 +1,260 @@
+"""Trains a policy for a dataset, saves it, and prints its test MRR beside that of an untrained one.
+
+    python -m training.train --dataset core/default/countries --out core/default/policy --seed 0
+
+In: a dataset folder, the shape of a network and the options of the training. Out: a checkpoint folder that
+:func:`core.policy.load_policy` reads. On one machine the same command gives the same bytes: everything
+random has its seed, and torch is told to use one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import random
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from core.errors import ProofrankError
+from core.evaluator import ENGINES, create_evaluator
+from core.graph import SPLITS, Dataset, load_dataset
+from core.policy import Policy, PolicyConfig, PolicyNetwork, save_policy
+from core.policy.config import ATOM_EMBEDDERS, STATE_POOLINGS
+from core.prover import ProverSettings
+from core.ranking import (
+    SIDE_OPTIONS,
+    Corruptor,
+    Metrics,
+    aggregate,
+    corrupted_queries,
+    rank_queries,
+    sides_of,
+)
+from training.imitation import train, untrained_network
+from training.options import TrainingOptions
+
+RankingProgress = Callable[[int, int], None]
+"""Is told how many candidates are done, and of how many."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """On what a policy is measured.
+
+    Attributes:
+        split: whose triples are ranked.
+        sides: ``head``, ``tail`` or ``both``.
+        corruptions: how many to rank against, on each side; None for all.
+        most_queries: how many triples are ranked, a seeded sample; None for all.
+        engine: the evaluator's name.
+        seed: of the corruptions and of the sample.
+    """
+
+    split: str = "test"
+    sides: str = "tail"
+    corruptions: int | None = None
+    most_queries: int | None = None
+    engine: str = "auto"
+    seed: int = 0
+
+
+def measure(
+    dataset: Dataset,
+    network: PolicyNetwork,
+    settings: ProverSettings,
+    measurement: Measurement,
+    on_progress: RankingProgress = lambda done, total: None,
+) -> Metrics:
+    """The metrics of a network as a policy, with realistic ranks.
+
+    Raises:
+        EvaluationError: the network lacks variables for such long proofs.
+    """
+    policy = Policy("measured", network, dataset.vocabulary, settings, "")
+    evaluator = create_evaluator(measurement.engine, dataset, policy, settings)
+    triples = dataset.splits[measurement.split]
+    if measurement.most_queries is not None and measurement.most_queries < len(triples):
+        triples = random.Random(measurement.seed).sample(triples, measurement.most_queries)  # noqa: S311
+    corruptor = Corruptor(dataset, number=measurement.corruptions, seed=measurement.seed)
+    queries = corrupted_queries(triples, sides_of(measurement.sides), corruptor)
+    total = sum(1 + len(query.corruptions) for query in queries)
+    return aggregate(rank_queries(evaluator, queries, on_progress=lambda done: on_progress(done, total)))
+
+
+class _Bars:
+    """Shows on the terminal how far training and ranking are."""
+
+    def __init__(self, console: Console, options: TrainingOptions) -> None:
+        self._options = options
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._epochs = self._bar.add_task("epochs", total=options.rounds * options.epochs)
+        self._candidates = self._bar.add_task("candidates rolled out", total=None, visible=False)
+
+    def __enter__(self) -> _Bars:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def collecting(self, round_index: int, done: int, total: int) -> None:
+        """See :class:`training.imitation.Progress`."""
+        description = f"candidates of round {round_index + 1}"
+        self._bar.update(self._candidates, description=description, completed=done, total=total, visible=True)
+
+    def learning(self, round_index: int, epoch: int, num_examples: int, loss: float) -> None:
+        """See :class:`training.imitation.Progress`."""
+        done = round_index * self._options.epochs + epoch + 1
+        self._bar.update(self._epochs, completed=done, description=f"epochs, loss {loss:.3f}")
+        if epoch == self._options.epochs - 1:
+            self._bar.console.print(f"round {round_index + 1}: {num_examples} examples, loss {loss:.3f}")
+
+    def ranking(self, done: int, total: int) -> None:
+        """How many candidates are ranked."""
+        self._bar.update(
+            self._candidates, description="candidates ranked", completed=done, total=total, visible=True
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    options, network, prover = TrainingOptions(), PolicyConfig(), ProverSettings()
+    parser = argparse.ArgumentParser(
+        prog="python -m training.train",
+        description="Trains a policy for a dataset and prints its test MRR beside that of an untrained one.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--dataset", type=Path, required=True, help="folder of the graph")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--seed", type=int, default=options.seed, help="of everything random")
+
+    shape = parser.add_argument_group("network")
+    shape.add_argument("--embedding-dim", type=int, default=32)
+    shape.add_argument("--hidden-dim", type=int, default=64)
+    shape.add_argument("--num-layers", type=int, default=2)
+    shape.add_argument("--atom-embedder", choices=ATOM_EMBEDDERS, default=network.atom_embedder)
+    shape.add_argument("--state-pooling", choices=STATE_POOLINGS, default=network.state_pooling)
+    shape.add_argument("--max-variables", type=int, default=100, help="run-time variables that are embedded")
+
+    settings = parser.add_argument_group("prover")
+    settings.add_argument("--padding-atoms", type=int, default=prover.padding_atoms)
+    settings.add_argument("--padding-states", type=int, default=prover.padding_states)
+    settings.add_argument("--max-depth", type=int, default=prover.max_depth)
+
+    training = parser.add_argument_group("training")
+    training.add_argument("--rounds", type=int, default=options.rounds, help="of rolling out and learning")
+    training.add_argument("--epochs", type=int, default=options.epochs, help="of each round")
+    training.add_argument(
+        "--most-queries", type=int, help="train triples rolled out in a round (default: all)"
+    )
+    training.add_argument(
+        "--corruptions", type=int, default=options.corruptions, help="of each, on each side"
+    )
+    training.add_argument("--corruption-weight", type=float, default=options.corruption_weight)
+    training.add_argument(
+        "--sides", choices=SIDE_OPTIONS, default=options.sides, help="to corrupt, and to rank"
+    )
+    training.add_argument("--search-limit", type=int, default=options.search_limit, help="steps to a proof")
+    training.add_argument("--search-budget", type=int, default=options.search_budget, help="states looked at")
+    training.add_argument("--most-choices", type=int, default=options.most_choices, help="of a trajectory")
+    training.add_argument("--learning-rate", type=float, default=options.learning_rate)
+    training.add_argument("--weight-decay", type=float, default=options.weight_decay)
+    training.add_argument("--embedding-scale", type=float, default=options.embedding_scale)
+    training.add_argument(
+        "--evenness", type=float, default=options.evenness, help="of the loss over the targets"
+    )
+    training.add_argument(
+        "--batch-rows", type=int, default=options.batch_rows, help="states and actions a batch"
+    )
+    training.add_argument(
+        "--time-limit", type=float, help="seconds; no round begins after them (default: none)"
+    )
+
+    ranking = parser.add_argument_group("measurement")
+    ranking.add_argument("--split", choices=SPLITS, default="test")
+    ranking.add_argument("--rank-corruptions", type=int, help="to rank against, on each side (default: all)")
+    ranking.add_argument("--rank-queries", type=int, help="to rank, a seeded sample (default: all)")
+    ranking.add_argument("--engine", choices=ENGINES, default="auto", help="that ranks")
+    ranking.add_argument("--no-untrained", action="store_true", help="do not rank the untrained policy")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parsed = _parser().parse_args(arguments)
+    torch.set_num_threads(1)  # with more, sums are made in another order, and the weights come out otherwise
+    torch.use_deterministic_algorithms(True)
+    console, errors = Console(), Console(stderr=True)
+    try:
+        _run(parsed, console, errors)
+    except (ProofrankError, ValueError) as error:
+        errors.print(f"[red]error:[/red] {error}", highlight=False)
+        return 2
+    return 0
+
+
+def _run(parsed: argparse.Namespace, console: Console, errors: Console) -> None:
+    dataset = load_dataset(parsed.dataset)
+    config = PolicyConfig(
+        embedding_dim=parsed.embedding_dim,
+        hidden_dim=parsed.hidden_dim,
+        num_layers=parsed.num_layers,
+        atom_embedder=parsed.atom_embedder,
+        state_pooling=parsed.state_pooling,
+        max_variables=parsed.max_variables,
+        padding_atoms=parsed.padding_atoms,
+    )
+    settings = ProverSettings(
+        padding_atoms=parsed.padding_atoms, padding_states=parsed.padding_states, max_depth=parsed.max_depth
+    )
+    names = [field.name for field in dataclasses.fields(TrainingOptions)]
+    options = TrainingOptions(**{name: getattr(parsed, name) for name in names})
+    measurement = Measurement(
+        parsed.split, parsed.sides, parsed.rank_corruptions, parsed.rank_queries, parsed.engine, parsed.seed
+    )
+    untrained = untrained_network(config, dataset.vocabulary, options.seed, options.embedding_scale)
+    with _Bars(errors, options) as bars:
+        network = train(dataset, config, settings, options, bars)
+        record = {"dataset": dataset.content_hash, "torch": torch.__version__, **dataclasses.asdict(options)}
+        save_policy(parsed.out, network, dataset.vocabulary, settings, record)
+        measured = {"trained": measure(dataset, network, settings, measurement, bars.ranking)}
+        if not parsed.no_untrained:
+            measured["untrained"] = measure(dataset, untrained, settings, measurement, bars.ranking)
+    console.print(_table(dataset, measurement, measured))
+
+
+def _table(dataset: Dataset, measurement: Measurement, measured: dict[str, Metrics]) -> Table:
+    against = (
+        "all corruptions" if measurement.corruptions is None else f"{measurement.corruptions} corruptions"
+    )
+    table = Table(
+        title=f"{dataset.name} {measurement.split}, {measurement.sides}, {against}, realistic ranks"
+    )
+    for column in ("policy", "MRR", "Hits@1", "Hits@10", "positives proved", "corruptions proved", "queries"):
+        table.add_column(column)
+    for name, metrics in measured.items():
+        table.add_row(
+            name,
+            f"{metrics.mrr:.4f}",
+            f"{metrics.hits_at[1]:.4f}",
+            f"{metrics.hits_at[10]:.4f}",
+            f"{metrics.positives_proved:.4f}",
+            "-" if metrics.corruptions_proved is None else f"{metrics.corruptions_proved:.5f}",
+            str(metrics.queries),
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
