@@ -27,6 +27,7 @@ ODD_NAMES = (
     "St. John",
     "$x%y",
     "a:b->c",
+    "line\u2028separator",
 )
 
 

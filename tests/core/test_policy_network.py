@@ -94,13 +94,13 @@ def test_a_residual_block_adds_the_norm_of_the_rectified_linear_layer() -> None:
     block.linear.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
     block.linear.bias.copy_(torch.tensor([1.0, 0.0]))
     block.norm.weight.copy_(torch.tensor([2.0, 2.0]))
-    block.norm.bias.copy_(torch.tensor([0.0, 10.0]))
+    block.norm.bias.copy_(torch.tensor([0.0, 1.0]))
 
     features = block(torch.tensor([3.0, 5.0]))
 
-    # Linear (4, -5), ReLU (4, 0), normed to nearly (1, -1), times 2, plus (0, 10), plus the input.
+    # Linear (4, -5), ReLU (4, 0), normed to nearly (1, -1), times 2, plus (0, 1), plus the input.
     exact = 2.0 / math.sqrt(4.0 + 1e-5)
-    assert features.tolist() == pytest.approx([3.0 + 2 * exact, 5.0 - 2 * exact + 10.0])
+    assert features.tolist() == pytest.approx([3.0 + 2 * exact, 5.0 - 2 * exact + 1.0])
 
 
 def test_features_go_through_body_and_head_in_order() -> None:
