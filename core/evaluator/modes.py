@@ -60,6 +60,8 @@ def compile_tick(tick: Tick, mode: Mode) -> None:
     """Replaces the parts of ``tick`` by compiled ones, as ``mode`` says; the compiler runs at their first call."""
     if mode.compile_mode == "eager":
         return
+    # One product for all rows: the compiler then has one copy of the network to deal with, not one a chunk.
+    tick.features.is_chunked = False
     if mode.compile_mode == "separate":
         tick.begin = torch.compile(tick.begin, fullgraph=mode.fullgraph, dynamic=False)
         tick.score = torch.compile(tick.score, fullgraph=mode.fullgraph, dynamic=False)

@@ -46,6 +46,7 @@ class RowFeatures(nn.Module):
         self._second_offset = num_predicates + num_arguments
         self._divisor = network.config.padding_atoms if network.config.state_pooling == "mean" else 1
         self.is_fused_embedding = network.config.atom_embedder == "transe"
+        self.is_chunked = True
         self.load(network)
 
     @torch.no_grad()
@@ -75,6 +76,8 @@ class RowFeatures(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """Vectors ``[N, E]`` of packed states ``[N, W]`` int64; N is a multiple of ``ROW_MULTIPLE``."""
         embedded = self.embed(states)
+        if not self.is_chunked:
+            return self.transform(embedded)
         chunks = [self.transform(chunk) for chunk in embedded.split(CHUNK_ROWS)]
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 

@@ -27,18 +27,10 @@ def set_hash(atoms: Tensor) -> Tensor:
     mixed = mixed ^ (mixed >> 27)
     mixed = mixed * _SECOND_MULTIPLIER
     mixed = mixed ^ (mixed >> 31)
-    counts = atoms != 0
-    width = atoms.shape[-1]
-    for later in range(1, width):
-        is_repeated = (atoms[..., :later] == atoms[..., later : later + 1]).any(dim=-1)
-        counts = torch.cat(
-            [
-                counts[..., :later],
-                (counts[..., later] & ~is_repeated).unsqueeze(-1),
-                counts[..., later + 1 :],
-            ],
-            dim=-1,
-        )
+    # Of equal atoms only the first counts.
+    earlier = torch.ones(atoms.shape[-1], atoms.shape[-1], dtype=torch.bool, device=atoms.device).tril(-1)
+    is_repeated = ((atoms.unsqueeze(-1) == atoms.unsqueeze(-2)) & earlier).any(dim=-1)
+    counts = (atoms != 0) & ~is_repeated
     return (mixed * counts).sum(dim=-1)
 
 
