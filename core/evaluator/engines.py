@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import torch
 
 from core.errors import EvaluationError, did_you_mean, nearest_names
 from core.evaluator.base import Evaluator
+from core.evaluator.capacities import DEFAULT_BUCKETS
+from core.evaluator.compiled import CompiledEvaluator
+from core.evaluator.modes import COMPILE_MODES
 from core.evaluator.original import OriginalEvaluator
 from core.graph import Dataset
 from core.policy import Policy
 from core.prover import ProverSettings
 
-ENGINES = ("auto", "original")
-"""``auto`` is the fastest that fits the machine; ``original`` is the reference."""
+ENGINES = ("auto", "original", *COMPILE_MODES)
+"""``original`` is the reference; the compile modes are those of ``core.evaluator.modes``; ``auto`` is the fastest of
+them on the device, by measurement (``docs/benchmarks.md``)."""
 
 
-def create_evaluator(engine: str, dataset: Dataset, policy: Policy, settings: ProverSettings) -> Evaluator:
+def create_evaluator(
+    engine: str,
+    dataset: Dataset,
+    policy: Policy,
+    settings: ProverSettings,
+    *,
+    device: torch.device | str | None = None,
+    fullgraph: bool = True,
+    buckets: Sequence[int] = DEFAULT_BUCKETS,
+) -> Evaluator:
     """An evaluator of the named engine.
+
+    Args:
+        engine: one of ``ENGINES``.
+        dataset: the graph.
+        policy: must fit it.
+        settings: of the prover.
+        device: where to compute; CUDA where there is one by default. The reference stays on the CPU.
+        fullgraph: whether the compiler must take the tick as one graph.
+        buckets: numbers of lanes of a vectorised engine.
 
     Raises:
         EvaluationError: there is no such engine, or it cannot evaluate this graph exactly.
@@ -27,7 +51,23 @@ def create_evaluator(engine: str, dataset: Dataset, policy: Policy, settings: Pr
     if engine not in ENGINES:
         near = did_you_mean(nearest_names(engine, ENGINES))
         raise EvaluationError(f"unknown engine {engine!r}{near}; expected one of {', '.join(ENGINES)}")
-    return OriginalEvaluator(dataset, policy, settings)
+    if engine == "original":
+        return OriginalEvaluator(dataset, policy, settings)
+    device = torch.device(device if device is not None else default_device())
+    mode = fastest_mode(device) if engine == "auto" else engine
+    return CompiledEvaluator(
+        dataset, policy, settings, compile_mode=mode, fullgraph=fullgraph, device=device, buckets=buckets
+    )
+
+
+def default_device() -> str:
+    """``cuda`` where there is one, else ``cpu``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def fastest_mode(device: torch.device) -> str:
+    """The compile mode that was measured to be the fastest on such a device."""
+    return "reduce-overhead" if device.type == "cuda" else "eager"
 
 
 def settings_for(policy: Policy, overrides: Mapping[str, Any] | None = None) -> ProverSettings:

@@ -71,17 +71,21 @@ def replay(
     """
     records = recording.candidates
     candidates = [to_candidate(record, dataset) for record in records]
-    if not is_following:
-        outcomes: list[Outcome | None] = list(evaluator.evaluate(candidates, on_progress=on_progress))
-        problems = [""] * len(records)
-    else:
-        outcomes, problems = [], []
-        for index, (record, candidate) in enumerate(zip(records, candidates, strict=True)):
-            outcome, problem = _follow(evaluator, candidate, record)
-            outcomes.append(outcome)
-            problems.append(problem)
-            if on_progress is not None:
-                on_progress(index + 1)
+    recorded_actions = [record.actions for record in records] if is_following else None
+    problems = [""] * len(records)
+    try:
+        outcomes: list[Outcome | None] = list(
+            evaluator.evaluate(candidates, recorded_actions=recorded_actions, on_progress=on_progress)
+        )
+    except EvaluationError:
+        if not is_following:
+            raise
+        # Some record cannot be followed; one by one it shows which.
+        followed = [
+            _follow(evaluator, candidate, record)
+            for candidate, record in zip(candidates, records, strict=True)
+        ]
+        outcomes, problems = [outcome for outcome, _ in followed], [problem for _, problem in followed]
     return [
         Comparison(record, outcome, problem or _difference(record, candidate, outcome, reference, dataset))
         for record, candidate, outcome, problem in zip(records, candidates, outcomes, problems, strict=True)

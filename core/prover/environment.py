@@ -195,7 +195,7 @@ class EvalOnlyEnvCompiled:
         rows = rows_of(admission, self._trimmed(admission.total, capacities.num_rows))
         lane = rows.lane
         resolvents = self.engine.resolve(
-            rows.index,
+            rows.place,
             lanes.atoms[lane],
             lanes.next_variable[lane],
             lanes.excluded[lane],
@@ -314,7 +314,7 @@ class EvalOnlyEnvCompiled:
         admission = admit(granted, self.capacities.num_checks, first_lane)
         rows = rows_of(admission, self._trimmed(admission.total, self.capacities.num_checks))
         lane = rows.lane
-        number = self._num_fact_rows + lanes.num_checked[lane] + rows.index
+        number = self._num_fact_rows + lanes.num_checked[lane] + rows.place
         match = torch.where(rows.is_row, matches.fact_offset[lane] + number, 0)
         is_proof = self.engine.proves_at_once(
             self.engine.tables.matches[match],

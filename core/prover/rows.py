@@ -62,12 +62,12 @@ class Rows(NamedTuple):
 
     Attributes:
         lane: int64; 0 for a row that is nobody's.
-        index: int64, of the row among those of its lane.
+        place: int64, of the row among those of its lane.
         is_row: bool, whether it is somebody's.
     """
 
     lane: Tensor
-    index: Tensor
+    place: Tensor
     is_row: Tensor
 
 
