@@ -90,7 +90,7 @@ class ExampleCollector:
         )
         for triple in triples:
             yield Candidate(triple, is_positive=True)
-            for side in sides_of(options.sides):
+            for side in sides_of(options.sides) if options.corruptions else ():
                 yield from (
                     Candidate(other, is_positive=False) for other in self._corrupt(corruptor, triple, side)
                 )

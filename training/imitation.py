@@ -20,7 +20,7 @@ from core.prover import ProverSettings
 from training.batches import Example, ExampleSet, batch_logits, imitation_loss
 from training.examples import ExampleCollector
 from training.options import TrainingOptions
-from training.rollout import logits_of_network
+from training.rollout import exploring, logits_of_network
 
 _WARM_UP_STEPS = 200
 _MOST_GRADIENT_NORM = 1.0
@@ -86,7 +86,9 @@ def train(
     learner = _Learner(network, options)
     for round_index in range(options.rounds):
         examples = collector.collect(
-            logits_of_network(network),
+            exploring(
+                logits_of_network(network), options.exploration, seed=options.seed * 1000 + round_index
+            ),
             round_index,
             lambda done, total, index=round_index: progress.collecting(index, done, total),
         )

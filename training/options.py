@@ -20,6 +20,8 @@ class TrainingOptions:
         sides: sides to corrupt, ``head``, ``tail`` or ``both``.
         search_limit: the longest proof that the search looks for, in steps from the state.
         search_budget: how many states the search looks at before it leaves an example out.
+        exploration: share of the choices in a roll-out that are made at random, so that the examples show how to
+            go on after a bad choice: of a triple that it learns from, a policy hardly makes one by itself.
         most_choices: how many choices of one trajectory become examples; in the first round only one does.
         learning_rate: of Adam, at its peak; it rises over the first steps and then falls to 0.
         weight_decay: of everything but the embeddings.
@@ -40,6 +42,7 @@ class TrainingOptions:
     sides: str = "tail"
     search_limit: int = 6
     search_budget: int = 5000
+    exploration: float = 0.0
     most_choices: int = 8
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2

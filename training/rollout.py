@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -116,7 +117,7 @@ class _Trajectory:
 
     def result(self) -> Rolled:
         """How it ended."""
-        return Rolled(bool(self.success), self._log_probability, tuple(self._choices))
+        return Rolled(bool(self.success), self._log_probability, tuple(self._choices[: self._num_choices]))
 
 
 def roll_out(
@@ -176,3 +177,16 @@ def logits_of_network(network: PolicyNetwork) -> LogitsOf:
         return logits
 
     return logits_of
+
+
+def exploring(logits_of: LogitsOf, share: float, seed: int) -> LogitsOf:
+    """The policy ``logits_of``, but for a ``share`` of its choices, which are made at random."""
+    generator = random.Random(seed)  # noqa: S311 - not for secrets
+
+    def explored(choosing: Sequence[Choosing]) -> list[list[float]]:
+        return [
+            [generator.random() for _ in own] if generator.random() < share else own
+            for own in logits_of(choosing)
+        ]
+
+    return explored

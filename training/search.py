@@ -152,35 +152,47 @@ class ProofSearch:
         )
 
     def _is_proved_by_fact(self, goal: Atom, remaining: State, excluded: Atom | None) -> bool:
-        predicate, first, second = goal
-        num_constants = self._num_constants
-        bound = {argument for argument in (first, second) if argument > num_constants}
         # A variable that the goal does not bind stays: then something is left to prove.
-        if any(
-            argument > num_constants and argument not in bound for atom in remaining for argument in atom[1:]
-        ):
-            return False
-        if not bound:
-            facts: Sequence[Atom] = (goal,) if goal in self._facts else ()
-        elif first <= num_constants:
-            facts = self._facts.with_first(predicate, first)
-        elif second <= num_constants:
-            facts = self._facts.with_second(predicate, second)
-        else:
-            facts = self._facts.with_predicate(predicate)
-        known = self._facts
-        for fact in facts:
+        return all(
+            argument <= self._num_constants or argument in goal[1:]
+            for atom in remaining
+            for argument in atom[1:]
+        ) and self._can_all_be_facts((goal, *remaining), excluded)
+
+    def _can_all_be_facts(self, atoms: State, excluded: Atom | None) -> bool:
+        """Whether some binding of the variables makes every one of ``atoms`` a fact other than ``excluded``."""
+        fewest: Sequence[Atom] | None = None
+        pivot = 0
+        for index, atom in enumerate(atoms):
+            facts = self._matching_facts(atom)
+            if not facts:
+                return False
+            if fewest is None or len(facts) < len(fewest):
+                fewest, pivot = facts, index
+        others = atoms[:pivot] + atoms[pivot + 1 :]
+        _, first, second = atoms[pivot]
+        for fact in fewest or ():
             if fact == excluded or (first == second and fact[1] != fact[2]):
                 continue
-            for atom_predicate, left, right in remaining:
-                left = fact[1] if left == first else fact[2] if left == second else left
-                right = fact[1] if right == first else fact[2] if right == second else right
-                atom = (atom_predicate, left, right)
-                if atom not in known or atom == excluded:
-                    break
-            else:
+            bound = {
+                argument: constant
+                for argument, constant in ((first, fact[1]), (second, fact[2]))
+                if argument > self._num_constants
+            }
+            if not others or self._can_all_be_facts(substitute(others, bound), excluded):
                 return True
         return False
+
+    def _matching_facts(self, atom: Atom) -> Sequence[Atom]:
+        """The facts that agree with the constants of ``atom``."""
+        predicate, first, second = atom
+        if first <= self._num_constants:
+            if second <= self._num_constants:
+                return (atom,) if atom in self._facts else ()
+            return self._facts.with_first(predicate, first)
+        if second <= self._num_constants:
+            return self._facts.with_second(predicate, second)
+        return self._facts.with_predicate(predicate)
 
     def _is_proved_by_rule(self, rule: Rule, goal: Atom, remaining: State, excluded: Atom | None) -> bool:
         # A fresh variable in the body is left to prove.

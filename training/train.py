@@ -167,6 +167,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     training.add_argument("--search-limit", type=int, default=options.search_limit, help="steps to a proof")
     training.add_argument("--search-budget", type=int, default=options.search_budget, help="states looked at")
+    training.add_argument(
+        "--exploration", type=float, default=options.exploration, help="share of random choices"
+    )
     training.add_argument("--most-choices", type=int, default=options.most_choices, help="of a trajectory")
     training.add_argument("--learning-rate", type=float, default=options.learning_rate)
     training.add_argument("--weight-decay", type=float, default=options.weight_decay)
