@@ -20,7 +20,7 @@ from core.ranking import report
 from service import problems
 from service.host import READY, EvaluatorHost
 from service.metrics import ServiceMetrics
-from service.middleware import RequestMiddleware
+from service.middleware import REQUEST_ID_HEADER, RequestMiddleware
 from service.problems import MEDIA_TYPE, Problem, ProblemBody
 from service.ranking import Limits, proof_maker, to_queries, to_report, to_results
 from service.schemas import Identity, InfoResponse, RankRequest, RankResponse, Readiness, Timing
@@ -161,7 +161,12 @@ def create_app(settings: Settings, on_failure: Callable[[], None] | None = None)
     async def on_fault(request: Request, error: Exception) -> JSONResponse:
         """A fault of ours: the client learns its request id and nothing else."""
         logger.error("fault in request %s", request.state.request_id, exc_info=error)
-        problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the server; it has been logged")
+        problem = Problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "a fault of the server; it has been logged",
+            # This answer passes outside the middleware that names the others.
+            headers={REQUEST_ID_HEADER: request.state.request_id},
+        )
         return problems.response(problem, request.state.request_id)
 
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -12,6 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+
+from core.errors import nearest_names
+from service.schemas import fields_beside
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20
@@ -59,10 +63,21 @@ class Problem(Exception):
         self.headers = headers or {}
 
 
+class ProblemResponse(JSONResponse):
+    """JSON that may repeat whatever a client sent, half of a surrogate pair included."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        """``content`` as JSON; what UTF-8 cannot hold is left as the escape that JSON has for it."""
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode("utf-8", "backslashreplace")
+
+
 def invalid(errors: Sequence[FieldError]) -> Problem:
     """A 422 for these errors, of which the first ``MAX_ERRORS`` are shown."""
     shown = list(errors[:MAX_ERRORS])
-    more = f" (the first {len(shown)} of {len(errors)} errors)" if len(errors) > len(shown) else ""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{shown[0].field}: {shown[0].message}{more}", shown)
 
 
@@ -76,23 +91,19 @@ def response(problem: Problem, request_id: str | None) -> JSONResponse:
         errors=problem.errors,
         request_id=request_id,
     )
-    return JSONResponse(
-        body.model_dump(mode="json"),
-        status_code=problem.status,
-        headers=problem.headers,
-        media_type=MEDIA_TYPE,
-    )
+    return ProblemResponse(body.model_dump(mode="json"), status_code=problem.status, headers=problem.headers)
 
 
 def shortened(value: Any) -> Any:
     """``value`` if it is short as JSON, else the start of it as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no such number
     if isinstance(value, str):
         return value if len(value) <= _SHOWN else value[:_SHOWN] + "…"
     try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = repr(value)
-        return text[:_SHOWN]
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)[:_SHOWN]
     return value if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
@@ -112,6 +123,14 @@ def install(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        # FastAPI turns whatever stops it from reading a body into a 400 that does not say why.
+        cause = error.__cause__
+        if isinstance(cause, Problem):
+            return response(cause, request_id(request))
+        if isinstance(cause, ValueError | RecursionError):
+            reason = "nested too deeply" if isinstance(cause, RecursionError) else str(cause)
+            problem = invalid([FieldError(field="body", message=f"not JSON: {reason}")])
+            return response(problem, request_id(request))
         status = HTTPStatus(error.status_code)
         return response(
             Problem(status, str(error.detail), headers=dict(error.headers or {})), request_id(request)
@@ -128,6 +147,7 @@ def _field_error(item: dict[str, Any]) -> FieldError:
     field = ""
     for part in location:
         field += f"[{part}]" if isinstance(part, int) else f".{part}" if field else str(part)
+    field = shortened(field)
     if item["type"] == "json_invalid":
         return FieldError(
             field="body", value=None, message=f"not JSON: {item.get('ctx', {}).get('error', item['msg'])}"
@@ -137,6 +157,11 @@ def _field_error(item: dict[str, Any]) -> FieldError:
             field="body", value=None, message="expected JSON with Content-Type: application/json"
         )
     if item["type"] == "extra_forbidden":
-        return FieldError(field=field, value=shortened(item.get("input")), message="no such field")
+        return FieldError(
+            field=field,
+            value=shortened(item.get("input")),
+            message="no such field",
+            nearest=nearest_names(str(location[-1])[:_SHOWN], fields_beside(location)),
+        )
     message = item["msg"][:1].lower() + item["msg"][1:]
     return FieldError(field=field or "body", value=shortened(item.get("input")), message=message)

@@ -12,7 +12,7 @@ from core.graph import Dataset, Triple
 from core.policy import StateScorer
 from core.prover import Candidate, ReferenceProver, State
 from core.ranking import Corruptor, Query, RankedQuery, Report, Side, sides_of
-from service.problems import FieldError, invalid, shortened
+from service.problems import MAX_ERRORS, FieldError, invalid, shortened
 from service.schemas import (
     CandidateScore,
     Proof,
@@ -52,6 +52,7 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
         raise invalid(
             [_too_many("queries", len(request.queries), limits.max_proofs, "queries that ask for proofs")]
         )
+    _check_own_candidates(request, limits)
     names = _NameReader(dataset)
     triples = [names.triple(query, f"queries[{index}]") for index, query in enumerate(request.queries)]
     chosen = [_own_candidates(query, index, names) for index, query in enumerate(request.queries)]
@@ -72,6 +73,22 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
                 raise invalid([_too_many("corruptions", request.corruptions, limits.max_candidates, message)])
             queries.append(Query(index, triple, side, tuple(corruptions)))
     return queries
+
+
+def _check_own_candidates(request: RankRequest, limits: Limits) -> None:
+    """Refuses too many candidates of the caller's own before any is looked up."""
+    num_candidates = 0
+    for index, query in enumerate(request.queries):
+        num_candidates += len(query.candidates or ())
+        if num_candidates > limits.max_candidates:
+            field = f"queries[{index}].candidates"
+            raise invalid(
+                [
+                    _too_many(
+                        field, len(query.candidates or ()), limits.max_candidates, "candidates in one request"
+                    )
+                ]
+            )
 
 
 def _too_many(field: str, value: int | str, most: int, what: str) -> FieldError:
@@ -115,7 +132,8 @@ def _replaced(triple: Triple, side: Side, constants: Sequence[int]) -> list[Trip
 
 
 class _NameReader:
-    """Looks names up and gathers what is wrong with them; an unknown name reads as padding (0)."""
+    """Looks names up and gathers what is wrong with them, as much as an answer shows; an unknown name reads as
+    padding (0)."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.errors: list[FieldError] = []
@@ -136,6 +154,8 @@ class _NameReader:
 
     def _read(self, name: str, field: str, kind: str) -> int:
         is_known = self._vocabulary.has_constant if kind == "constant" else self._vocabulary.has_predicate
+        if len(self.errors) >= MAX_ERRORS:
+            raise invalid(self.errors)
         if not is_known(name) and len(self.errors) >= _MAX_NEAREST:
             self.errors.append(FieldError(field=field, value=shortened(name), message=f"unknown {kind}"))
             return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
@@ -28,6 +29,7 @@ class RankQuery(BaseModel):
     candidates: list[Name] | None = Field(
         None,
         min_length=1,
+        fail_fast=True,
         description="constants to put in the place of the side's constant, instead of drawn corruptions; the "
         "query's own constant may be among them and is not counted twice; side must be head or tail",
     )
@@ -52,7 +54,8 @@ class RankRequest(BaseModel):
         },
     )
 
-    queries: list[RankQuery] = Field(min_length=1, description="the triples to rank")
+    # A body may hold millions of bad queries; finding, and wording, what is wrong with each takes a minute.
+    queries: list[RankQuery] = Field(min_length=1, fail_fast=True, description="the triples to rank")
     side: SideOption = Field("both", description="which constant is replaced, for queries that do not say")
     corruptions: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
         50, description="how many corruptions per query and side; all that there are for 'all'"
@@ -70,6 +73,12 @@ class RankRequest(BaseModel):
         if value == "all" or (type(value) is int and value >= 0):
             return value
         raise PydanticCustomError("corruptions", "expected a whole number, 0 or more, or 'all'")
+
+
+def fields_beside(location: Sequence[str | int]) -> list[str]:
+    """The fields of a request that may stand where an error's location points to."""
+    model = RankQuery if len(location) > 1 and location[0] == "queries" else RankRequest
+    return list(model.model_fields)
 
 
 class CandidateScore(BaseModel):
