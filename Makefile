@@ -1,0 +1,41 @@
+# make evaluate   sets everything up in .venv and ranks the test triples of the graph in the package
+# make test       sets everything up in .venv and runs linter, type checker and tests
+# make serve      serves ranks at http://127.0.0.1:8000
+
+TORCH ?= torch==2.13.0
+PYTHON ?= python3
+
+BIN := .venv/bin
+export PYTHONPATH :=
+
+.PHONY: evaluate serve test lint clean
+
+evaluate: .venv/installed
+	$(BIN)/proofrank evaluate
+
+serve: .venv/installed
+	$(BIN)/proofrank serve
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+clean:
+	rm -rf .venv
+
+.venv/installed: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet "$(TORCH)"
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet "$(TORCH)"
+	$(BIN)/pip install --quiet --editable ".[test]"
+	touch $@ .venv/installed
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
