@@ -129,7 +129,7 @@ def install(app: FastAPI) -> None:
             return response(cause, request_id(request))
         if isinstance(cause, ValueError | RecursionError):
             reason = "nested too deeply" if isinstance(cause, RecursionError) else str(cause)
-            problem = invalid([FieldError(field="body", message=f"not JSON: {reason}")])
+            problem = invalid([FieldError(field="body", value=None, message=f"not JSON: {reason}")])
             return response(problem, request_id(request))
         status = HTTPStatus(error.status_code)
         return response(

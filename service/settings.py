@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from core.default import DATASET, POLICY
 from core.errors import ProofrankError, did_you_mean, nearest_names
@@ -56,6 +56,15 @@ class Settings(BaseModel):
     memory_pruning: bool | None = Field(None, description="visited states are no action; as trained if unset")
     end_proof_action: bool | None = Field(None, description="the policy may give up; as trained if unset")
     skip_unary_actions: bool | None = Field(None, description="follow single actions; as trained if unset")
+
+    @field_validator("max_queued_candidates")
+    @classmethod
+    def _holds_one_request(cls, value: int, info: ValidationInfo) -> int:
+        """Else a request that is within its limit would be told to come again, for ever."""
+        most = info.data.get("max_candidates", 0)
+        if value < most:
+            raise ValueError(f"expected at least max_candidates, which is {most}")
+        return value
 
     @property
     def prover_overrides(self) -> dict[str, int | bool]:
@@ -118,7 +127,9 @@ def load_settings(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
-        raise SettingsError(f"{sources.get(name, name)} is {first['input']!r}: {first['msg']}") from error
+        raise SettingsError(
+            f"{sources.get(name, name)} is {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+        ) from error
 
 
 def _read_file(path: Path) -> dict[str, Any]:

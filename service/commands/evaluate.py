@@ -32,6 +32,7 @@ from service.commands.options import (
     add_engine,
     add_prover_settings,
     add_threads,
+    check_writable,
     progress_bar,
     prover_overrides,
 )
@@ -97,11 +98,12 @@ def run(parsed: argparse.Namespace) -> int:
             soft_wrap=True,
         )
         return 0
+    check_writable("--json", parsed.json)
     evaluator = create_evaluator(parsed.engine, dataset, policy, settings)
     use_threads(parsed.threads, evaluator.engine)
     metrics = _evaluate(parsed, dataset, evaluator, errors)
     if parsed.json is not None:
-        _write(parsed.json, metrics)
+        parsed.json.write_text(json.dumps(metrics.to_dict(), indent=1) + "\n", encoding="utf-8")
     title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}"
     table = metrics_table(metrics, title)
     # A narrow terminal wraps whole lines, which reads better than cells cut short.
@@ -167,13 +169,6 @@ def _cells(row: Metrics) -> list[str]:
         share(row.corruptions_proved),
         str(row.queries),
     ]
-
-
-def _write(path: Path, metrics: Report) -> None:
-    try:
-        path.write_text(json.dumps(metrics.to_dict(), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ProofrankError(f"--json {path}: cannot be written: {error.strerror}") from error
 
 
 def _number_or_all(text: str) -> int | None:

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from core.default import DATASET, POLICY
+from core.errors import ProofrankError
 from core.evaluator import ENGINES
 from core.prover import ProverSettings
 from service.settings import PROVER_FIELDS, Settings
@@ -73,6 +74,20 @@ def add_prover_settings(parser: argparse.ArgumentParser) -> None:
 def prover_overrides(parsed: argparse.Namespace) -> dict[str, int | bool]:
     """The prover settings that were given."""
     return {name: value for name in PROVER_FIELDS if (value := getattr(parsed, name)) is not None}
+
+
+def check_writable(flag: str, path: Path | None) -> None:
+    """Refuses a file that cannot be written before the work whose result it is for.
+
+    Raises:
+        ProofrankError: names ``flag``, ``path`` and the reason.
+    """
+    if path is None:
+        return
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise ProofrankError(f"{flag} {path}: cannot be written: {error.strerror}") from error
 
 
 @contextmanager

@@ -10,14 +10,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from core.errors import ProofrankError
 from core.evaluator import OriginalEvaluator, create_evaluator
 from core.evaluator.recordings import Recording, read_recording
 from core.evaluator.replay import Comparison, replay
 from core.graph import load_dataset
 from core.policy import load_policy
 from core.ranking import rank_as_deepprooflog
-from service.commands.options import add_engine, add_threads, progress_bar
+from service.commands.options import add_engine, add_threads, check_writable, progress_bar
 from service.threads import use_threads
 
 EXIT_DIFFERS = 1
@@ -55,6 +54,7 @@ def run(parsed: argparse.Namespace) -> int:
     dataset = load_dataset(root / recording.dataset)
     policy = load_policy(parsed.folder, dataset)
     reference = OriginalEvaluator(dataset, policy, recording.settings)
+    check_writable("--out", parsed.out)
     evaluator = create_evaluator(parsed.engine, dataset, policy, recording.settings)
     use_threads(parsed.threads, evaluator.engine)
     began = time.perf_counter()
@@ -106,13 +106,10 @@ def _rank_line(recording: Recording) -> str:
 
 def _write(path: Path, recording: Recording, comparisons: Sequence[Comparison]) -> None:
     remaining: Iterator[Comparison] = iter(comparisons)
-    try:
-        with path.open("w", encoding="utf-8") as file:
-            for query in recording.queries:
-                for _ in query.candidates:
-                    file.write(_line(query.names, query.side, next(remaining)) + "\n")
-    except OSError as error:
-        raise ProofrankError(f"--out {path}: cannot be written: {error.strerror}") from error
+    with path.open("w", encoding="utf-8") as file:
+        for query in recording.queries:
+            for _ in query.candidates:
+                file.write(_line(query.names, query.side, next(remaining)) + "\n")
 
 
 def _line(query: tuple[str, str, str], side: str, comparison: Comparison) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import types
 import typing
@@ -57,5 +58,7 @@ def run(parsed: argparse.Namespace) -> int:
 
     app = create_app(settings, on_failure=stop)
     server = Server(app, settings)
-    server.run()
+    # Where it cannot listen, uvicorn logs why and exits with a status of its own.
+    with contextlib.suppress(SystemExit):
+        server.run()
     return EXIT_CANNOT_START if app.state.host.has_failed or not server.started else 0
