@@ -1,0 +1,77 @@
+"""Fixtures of the service's tests: the family, its policy, and servers of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+
+from core.evaluator import OriginalEvaluator
+from core.graph import Dataset, load_dataset
+from core.policy import load_policy
+from core.prover import ProverSettings
+from tests.service.family import write_family, write_untrained_policy
+from tests.service.serving import RunningServer
+
+MAX_QUERIES = 50
+MAX_CANDIDATES = 200
+MAX_PROOFS = 3
+MAX_BODY_BYTES = 200_000
+
+
+@pytest.fixture(scope="session")
+def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset folder."""
+    return write_family(tmp_path_factory.mktemp("data") / "family")
+
+
+@pytest.fixture(scope="session")
+def policy_folder(family_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint folder."""
+    return write_untrained_policy(tmp_path_factory.mktemp("policies") / "untrained", family_folder)
+
+
+@pytest.fixture(scope="session")
+def family(family_folder: Path) -> Dataset:
+    """The dataset, loaded in this process."""
+    return load_dataset(family_folder)
+
+
+@pytest.fixture(scope="session")
+def reference(family: Dataset, policy_folder: Path) -> OriginalEvaluator:
+    """The reference, in this process, under the settings that the policy was saved with."""
+    return OriginalEvaluator(family, load_policy(policy_folder, family), ProverSettings())
+
+
+@pytest.fixture(scope="session")
+def serve_arguments(family_folder: Path, policy_folder: Path) -> list[str]:
+    """The arguments that make ``proofrank serve`` serve the family, with limits that a test can reach."""
+    return [
+        *("--dataset", str(family_folder), "--policy", str(policy_folder), "--engine", "original"),
+        *("--max-queries", str(MAX_QUERIES), "--max-candidates", str(MAX_CANDIDATES)),
+        *("--max-proofs", str(MAX_PROOFS), "--max-body-bytes", str(MAX_BODY_BYTES)),
+    ]
+
+
+@pytest.fixture(scope="session")
+def server(serve_arguments: list[str]) -> Iterator[RunningServer]:
+    """A server that is ready, for all tests that leave it running."""
+    with RunningServer(*serve_arguments) as running:
+        yield running.wait_until_ready()
+
+
+@pytest.fixture(scope="session")
+def client(server: RunningServer) -> httpx.Client:
+    """Speaks to that server."""
+    return server.client
+
+
+@pytest.fixture
+def keep_threads() -> Iterator[None]:
+    """Restores the threads of torch, which the commands set."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

@@ -1,0 +1,132 @@
+"""Runs ``proofrank serve`` as a process of its own, on a free port of the loopback interface."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+_PATIENCE = 60.0
+"""Seconds until a server that does not come up, or does not end, counts as broken; never waited in full."""
+
+_LISTENING = re.compile(r"Uvicorn running on (http://\S+)")
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without settings of the service, with one thread for torch, and with ``extra``."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PROOFRANK_")}
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), **(extra or {})}
+
+
+class RunningServer:
+    """A server process; a context manager that ends it.
+
+    Attributes:
+        client: speaks to the server, once :meth:`wait_until_listening` has returned.
+    """
+
+    client: httpx.Client
+
+    def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", "serve", "--port", "0", *arguments],
+            cwd=REPOSITORY,
+            env=clean_environment(environment),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._lines: list[str] = []
+        self._url: str | None = None
+        self._has_url_or_end = threading.Event()
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+
+    @property
+    def log(self) -> str:
+        """What the server has written to standard error so far."""
+        return "".join(self._lines)
+
+    @property
+    def url(self) -> str:
+        """The address that the server listens on."""
+        assert self._url is not None, self.log
+        return self._url
+
+    def wait_until_listening(self) -> RunningServer:
+        """Returns once the server takes connections."""
+        assert self._has_url_or_end.wait(_PATIENCE), f"the server does not listen:\n{self.log}"
+        self.client = httpx.Client(base_url=self.url, timeout=_PATIENCE, trust_env=False)
+        return self
+
+    def wait_until_ready(self) -> RunningServer:
+        """Returns once ``/readyz`` says so."""
+        self.wait_until_listening()
+        deadline = time.monotonic() + _PATIENCE
+        while self.client.get("/readyz").status_code != 200:
+            assert time.monotonic() < deadline, f"the server does not get ready:\n{self.log}"
+            time.sleep(0.02)
+        return self
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal."""
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """The exit status, once the server has ended by itself."""
+        status = self._process.wait(_PATIENCE)
+        self._reader.join(_PATIENCE)
+        return status
+
+    def __enter__(self) -> RunningServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if hasattr(self, "client"):
+            self.client.close()
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._lines.append(line)
+            match = _LISTENING.search(line)
+            if match is not None:
+                self._url = match[1]
+                self._has_url_or_end.set()
+        self._has_url_or_end.set()
+
+
+def run_command(
+    *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs ``proofrank`` with ``arguments`` as a process of its own."""
+    command: Sequence[str] = [sys.executable, "-m", "service.cli", *arguments]
+    return subprocess.run(
+        command,
+        cwd=REPOSITORY,
+        env=clean_environment(environment),
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE,
+        check=False,
+    )

@@ -1,0 +1,166 @@
+"""The service from its start to its end: readiness by stages, signals, failures to start."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from http import HTTPStatus
+from pathlib import Path
+
+import httpx
+import pytest
+
+from core.ranking import Corruptor, corrupted_queries
+from service.host import EvaluatorHost
+from service.metrics import ServiceMetrics
+from service.problems import Problem
+from service.settings import load_settings
+from tests.service.serving import RunningServer, run_command
+
+QUERY = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
+
+
+@pytest.fixture
+def held_policy(policy_folder: Path, tmp_path: Path) -> tuple[Path, bytes]:
+    """A checkpoint whose ``policy.json`` is a pipe: loading waits there until somebody writes into it.
+
+    Returns:
+        The folder, and what to write.
+    """
+    folder = tmp_path / "held"
+    shutil.copytree(policy_folder, folder)
+    content = (folder / "policy.json").read_bytes()
+    (folder / "policy.json").unlink()
+    os.mkfifo(folder / "policy.json")
+    return folder, content
+
+
+def test_until_it_is_warm_the_service_is_alive_but_not_ready_and_says_at_which_stage_it_is(
+    family_folder: Path, held_policy: tuple[Path, bytes]
+) -> None:
+    folder, content = held_policy
+    with RunningServer("--dataset", str(family_folder), "--policy", str(folder)) as server:
+        client = server.wait_until_listening().client
+        while client.get("/readyz").json()["stage"] != "load policy":
+            time.sleep(0.01)
+        readiness = client.get("/readyz")
+        assert readiness.status_code == 503
+        assert readiness.json()["ready"] is False
+        assert readiness.json()["seconds"] >= 0
+        assert client.get("/healthz").json() == {"status": "ok"}
+        assert "proofrank_ready 0.0" in client.get("/metrics").text
+        for refused in (client.post("/rank", json={"queries": [QUERY]}), client.get("/info")):
+            assert refused.status_code == 503
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.headers["retry-after"] == "1"
+            assert refused.json()["detail"] == "not ready: load policy"
+
+        (folder / "policy.json").write_bytes(content)
+        server.wait_until_ready()
+        assert client.get("/readyz").json()["stage"] == "ready"
+        assert "proofrank_ready 1.0" in client.get("/metrics").text
+        assert client.post("/rank", json={"queries": [QUERY]}).status_code == 200
+
+
+def test_a_terminated_server_finishes_what_runs_and_exits_with_0(serve_arguments: list[str]) -> None:
+    body = json.dumps({"queries": [QUERY]}).encode()
+    with RunningServer(*serve_arguments) as server:
+        server.wait_until_ready()
+        url = httpx.URL(server.url)
+        with socket.create_connection((url.host, url.port or 0), timeout=60) as connection:
+            head = f"POST /rank HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n"
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:10])
+            # Once this is answered, the half request before it has been taken as well.
+            assert server.client.get("/healthz").status_code == 200
+            server.send(signal.SIGTERM)
+            while "Shutting down" not in server.log:
+                time.sleep(0.01)
+            connection.sendall(body[10:])
+            answer = b""
+            while piece := connection.recv(65536):
+                answer += piece
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b'"mrr"' in answer
+        assert server.wait() == 0
+        assert "draining" in server.log
+
+
+def test_an_interrupted_server_exits_with_0(serve_arguments: list[str]) -> None:
+    with RunningServer(*serve_arguments) as server:
+        server.wait_until_ready()
+        server.send(signal.SIGINT)
+        assert server.wait() == 0
+
+
+def test_a_missing_dataset_ends_the_server_with_1_and_says_which(tmp_path: Path, policy_folder: Path) -> None:
+    missing = tmp_path / "nowhere"
+    ended = run_command("serve", "--port", "0", "--dataset", str(missing), "--policy", str(policy_folder))
+    assert ended.returncode == 1
+    assert f"cannot start: {missing}: no such folder; expected a dataset folder" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_policy_of_another_graph_ends_the_server_with_1_and_says_what_differs(
+    policy_folder: Path, family_folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(family_folder, other)
+    with (other / "train.txt").open("a", encoding="utf-8") as file:
+        file.write("parent(anna,newborn).\n")
+    ended = run_command("serve", "--port", "0", "--dataset", str(other), "--policy", str(policy_folder))
+    assert ended.returncode == 1
+    assert "the policy lacks 1 constant ('newborn') of the graph" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_port_that_is_taken_ends_the_server_with_1_and_says_so(serve_arguments: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = run_command("serve", *serve_arguments, "--port", str(taken.getsockname()[1]))
+    assert ended.returncode == 1
+    assert "address already in use" in ended.stderr
+
+
+def test_a_setting_out_of_its_range_ends_the_server_before_it_starts(serve_arguments: list[str]) -> None:
+    ended = run_command("serve", *serve_arguments, environment={"PROOFRANK_MAX_DEPTH": "0"})
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("proofrank: PROOFRANK_MAX_DEPTH in the environment is '0': ")
+
+
+@pytest.mark.usefixtures("keep_threads")
+def test_candidates_over_what_may_wait_are_refused_with_429_until_some_are_done(
+    family_folder: Path, policy_folder: Path
+) -> None:
+    settings = load_settings(
+        {
+            "dataset": family_folder,
+            "policy": policy_folder,
+            "engine": "original",
+            "max_candidates": 10,
+            "max_queued_candidates": 10,
+        },
+        environment={},
+    )
+    host = EvaluatorHost(settings, ServiceMetrics())
+
+    async def overfill() -> None:
+        await host.start()
+        dataset = host.loaded.dataset
+        corruptor = Corruptor(dataset, number=5)
+        queries = corrupted_queries([dataset.triple("anna", "ancestor", "Zoë")], ("tail",), corruptor)
+        first, second = await asyncio.gather(
+            host.rank(queries, 0), host.rank(queries, 0), return_exceptions=True
+        )
+        assert not isinstance(first, BaseException)
+        assert isinstance(second, Problem)
+        assert second.status == HTTPStatus.TOO_MANY_REQUESTS
+        assert second.headers == {"Retry-After": "1"}
+        assert "6 candidates are waiting or running and 6 more" in second.detail
+        assert (await host.rank(queries, 0)).ranked
+        await host.stop()
+
+    asyncio.run(overfill())
