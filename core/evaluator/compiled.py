@@ -9,14 +9,19 @@ is the stream that a scheduler needs: submit, advance by some ticks, collect wha
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
+from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 from core.errors import EvaluationError
+from core.evaluator.artifacts import ArtifactCache, default_cache_folder
 from core.evaluator.base import check_enough_variables
 from core.evaluator.capacities import DEFAULT_BUCKETS, choose_capacities
 from core.evaluator.modes import Mode, compile_tick
@@ -31,6 +36,8 @@ from core.prover.packing import check_packable, pack_atom
 from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS
 from core.prover.tables import build_tables
 from core.prover.vectorized import UnificationEngineVectorized
+
+logger = logging.getLogger("proofrank")
 
 POOL_SIZE = 16384
 TICKS_PER_LOOK = 4
@@ -79,6 +86,7 @@ class CompiledEvaluator:
         device: torch.device | str = "cpu",
         buckets: Sequence[int] = DEFAULT_BUCKETS,
         pool_size: int = POOL_SIZE,
+        cache_folder: Path | None = None,
     ) -> None:
         """Builds tables and buffers; compiles nothing before :meth:`warm_up` or first use.
 
@@ -91,6 +99,7 @@ class CompiledEvaluator:
             device: where everything is computed.
             buckets: numbers of lanes; the smallest that fits is used.
             pool_size: places of the pool.
+            cache_folder: where compiled artifacts are kept; ``default_cache_folder()`` if it is None.
 
         Raises:
             PolicyError: the policy does not fit the graph.
@@ -118,6 +127,7 @@ class CompiledEvaluator:
         self._buckets = sorted(buckets)
         self._ticks: dict[int, Tick] = {}
         self._reference: OriginalEvaluator | None = None
+        self._artifacts = ArtifactCache(cache_folder if cache_folder is not None else default_cache_folder())
 
     @property
     def num_free_places(self) -> int:
@@ -348,21 +358,49 @@ class CompiledEvaluator:
 
     def _tick(self, num_lanes: int) -> Tick:
         if num_lanes not in self._ticks:
-            capacities = choose_capacities(num_lanes, self._tables, self.settings)
-            tick = Tick(
-                self._unification,
-                self._features,
-                self.settings,
-                capacities,
-                self._shape,
-                self._input_buffer,
-                self._dataset.vocabulary.first_variable_index,
-                pack_atom(self._dataset.vocabulary.endf_index, 0, 0),
-                is_trimming=self.mode.is_trimming,
-            )
-            compile_tick(tick, self.mode)
-            self._ticks[num_lanes] = tick
+            self._ticks[num_lanes] = self._make_tick(num_lanes)
         return self._ticks[num_lanes]
+
+    def _make_tick(self, num_lanes: int) -> Tick:
+        """The tick of a bucket, compiled as the mode says; eager, with a warning, where that cannot be done."""
+        capacities = choose_capacities(num_lanes, self._tables, self.settings)
+        tick = Tick(
+            self._unification,
+            self._features,
+            self.settings,
+            capacities,
+            self._shape,
+            self._input_buffer,
+            self._dataset.vocabulary.first_variable_index,
+            pack_atom(self._dataset.vocabulary.endf_index, 0, 0),
+            is_trimming=self.mode.is_trimming,
+        )
+        if self.mode.compile_mode == "eager":
+            return tick
+        compile_tick(tick, self.mode)
+        key = {
+            "mode": self.mode,
+            "capacities": capacities,
+            "shape": self._shape,
+            "settings": self.settings,
+            "network": self._policy.network.config,
+            "rules": list(self._tables.rule_body.shape),
+            "device": self.device,
+        }
+        try:
+            with self._artifacts.using(key), torch.inference_mode():
+                tick.run()
+        except (TorchDynamoException, InductorError, InvalidCxxCompiler) as error:
+            logger.warning(
+                "mode %r cannot be compiled here (%s); going on without the compiler, which is slower",
+                self.engine,
+                str(error).strip().splitlines()[0],
+            )
+            self.mode = Mode.of("eager", fullgraph=self.fullgraph, device=self.device)
+            self.engine = self.mode.engine
+            self._features.is_chunked = True
+            return self._make_tick(num_lanes)
+        return tick
 
     def buffer_addresses(self) -> list[int]:
         """Addresses of every static tensor, for whoever must be sure that they stay."""

@@ -1,0 +1,173 @@
+"""Keeps what the compiler made, so that a restart compiles nothing.
+
+The compiler's own portable cache is used, in a folder of its own for each key: the versions, the device, the code of
+``core``, the mode and every shape. A sealed folder carries a list of its files with their hashes; where a file is
+missing or changed, the folder is dropped with a warning and made again. The compiler writes each file at once and under
+a name made from its content, so two processes that begin together do not harm each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch._dynamo.utils import counters
+
+logger = logging.getLogger("proofrank")
+
+MANIFEST_STEM = "proofrank-manifest"
+MANIFEST = f"{MANIFEST_STEM}.json"
+_CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+_NOT_LISTED = ("precompiled_headers", "locks")
+"""Folders of the compiler that a finished artifact does not need."""
+
+
+def default_cache_folder() -> Path:
+    """Where artifacts are kept if nobody says otherwise."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "proofrank"
+
+
+@dataclass(frozen=True)
+class CompileCounts:
+    """What the compiler did so far in this process.
+
+    Attributes:
+        cache_hits: graphs taken from the cache.
+        cache_misses: graphs compiled.
+        graph_breaks: places where a graph was cut.
+        graphs: graphs traced; more of them after the warm-up are recompiles.
+        nodes: operations in them.
+    """
+
+    cache_hits: int
+    cache_misses: int
+    graph_breaks: int
+    graphs: int
+    nodes: int
+
+
+def compile_counts() -> CompileCounts:
+    """Reads the compiler's counters."""
+    return CompileCounts(
+        cache_hits=counters["inductor"]["fxgraph_cache_hit"],
+        cache_misses=counters["inductor"]["fxgraph_cache_miss"],
+        graph_breaks=sum(counters["graph_break"].values()),
+        graphs=counters["stats"]["unique_graphs"],
+        nodes=counters["stats"]["calls_captured"],
+    )
+
+
+class ArtifactCache:
+    """A folder of compiled artifacts, one folder in it for each key."""
+
+    def __init__(self, root: Path) -> None:
+        """Artifacts under ``root``; made when it is first written to."""
+        self._root = root
+
+    def folder(self, key: Mapping[str, Any]) -> Path:
+        """The folder of ``key``: a name from the hash of all that artifacts depend on."""
+        everything = {**_environment_key(), **key}
+        text = json.dumps(everything, sort_keys=True, default=str)
+        return self._root / hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @contextmanager
+    def using(self, key: Mapping[str, Any]) -> Iterator[None]:
+        """While it lasts, the compiler reads and writes the folder of ``key``; at the end it is sealed."""
+        folder = self.folder(key)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _drop_if_changed(folder)
+        except OSError as error:
+            logger.warning("artifacts are not kept: %s cannot be used: %s", folder, error.strerror)
+            yield
+            return
+        before = os.environ.get(_CACHE_VARIABLE)
+        num_misses = compile_counts().cache_misses
+        os.environ[_CACHE_VARIABLE] = str(folder)
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_CACHE_VARIABLE]
+            else:
+                os.environ[_CACHE_VARIABLE] = before
+        if compile_counts().cache_misses > num_misses or not (folder / MANIFEST).is_file():
+            _seal(folder)
+
+
+@cache
+def _environment_key() -> dict[str, str]:
+    """What every artifact depends on."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(torch.get_num_threads()),
+        "cuda": device,
+        "code": _code_hash(),
+    }
+
+
+def _code_hash() -> str:
+    """SHA-256 over the sources that a tick is traced from."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parent.parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _listed_files(folder: Path) -> dict[str, str]:
+    """Name -> SHA-256 of the files that a finished artifact consists of."""
+    listed: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and MANIFEST_STEM not in path.name and not set(relative.parts) & set(_NOT_LISTED):
+            listed[relative.as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return listed
+
+
+def _seal(folder: Path) -> None:
+    """Writes the list of files, at once."""
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=f".{MANIFEST_STEM}-", delete=False) as file:
+            json.dump(_listed_files(folder), file)
+        os.replace(file.name, folder / MANIFEST)  # noqa: PTH105 - the atomic one
+    except OSError as error:
+        logger.warning("artifacts in %s could not be sealed: %s", folder, error.strerror)
+
+
+def _drop_if_changed(folder: Path) -> None:
+    """Empties a sealed folder in which a listed file is missing or changed. One not yet sealed is left alone:
+    another process may be at work in it, and the compiler checks what it reads there."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return
+    try:
+        listed = json.loads(manifest.read_text())
+        changed = [
+            name
+            for name, digest in listed.items()
+            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest
+        ]
+    except (OSError, ValueError, AttributeError) as error:
+        changed = [f"{MANIFEST} ({error})"]
+    if changed:
+        logger.warning("compiled artifacts in %s are damaged (%s); they are made again", folder, changed[0])
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
