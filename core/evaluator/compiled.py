@@ -87,6 +87,7 @@ class CompiledEvaluator:
         buckets: Sequence[int] = DEFAULT_BUCKETS,
         pool_size: int = POOL_SIZE,
         cache_folder: Path | None = None,
+        precision: str = "float32",
     ) -> None:
         """Builds tables and buffers; compiles nothing before :meth:`warm_up` or first use.
 
@@ -100,6 +101,7 @@ class CompiledEvaluator:
             buckets: numbers of lanes; the smallest that fits is used.
             pool_size: places of the pool.
             cache_folder: where compiled artifacts are kept; ``default_cache_folder()`` if it is None.
+            precision: of the network's matrix products, one of ``core.policy.features.PRECISIONS``.
 
         Raises:
             PolicyError: the policy does not fit the graph.
@@ -117,7 +119,7 @@ class CompiledEvaluator:
         self.settings = settings
         self._dataset = dataset
         self._policy = policy
-        self._features = RowFeatures(policy.network).to(self.device)
+        self._features = RowFeatures(policy.network, precision).to(self.device)
         self._tables = build_tables(dataset, self.device)
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.network.config.embedding_dim)
         self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
@@ -386,6 +388,7 @@ class CompiledEvaluator:
             "network": self._policy.network.config,
             "rules": list(self._tables.rule_body.shape),
             "device": self.device,
+            "precision": self._features.precision,
         }
         try:
             with self._artifacts.using(key), torch.inference_mode():
@@ -394,7 +397,7 @@ class CompiledEvaluator:
             logger.warning(
                 "mode %r cannot be compiled here (%s); going on without the compiler, which is slower",
                 self.engine,
-                str(error).strip().splitlines()[0],
+                " ".join(str(error).split()).split(" Set TORCHDYNAMO")[0][:300],
             )
             self.mode = Mode.of("eager", fullgraph=self.fullgraph, device=self.device)
             self.engine = self.mode.engine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +33,8 @@ def create_evaluator(
     device: torch.device | str | None = None,
     fullgraph: bool = True,
     buckets: Sequence[int] = DEFAULT_BUCKETS,
+    precision: str = "float32",
+    cache_folder: Path | None = None,
 ) -> Evaluator:
     """An evaluator of the named engine.
 
@@ -43,6 +46,8 @@ def create_evaluator(
         device: where to compute; CUDA where there is one by default. The reference stays on the CPU.
         fullgraph: whether the compiler must take the tick as one graph.
         buckets: numbers of lanes of a vectorised engine.
+        precision: of a vectorised engine's matrix products.
+        cache_folder: where compiled artifacts are kept.
 
     Raises:
         EvaluationError: there is no such engine, or it cannot evaluate this graph exactly.
@@ -56,7 +61,15 @@ def create_evaluator(
     device = torch.device(device if device is not None else default_device())
     mode = fastest_mode(device) if engine == "auto" else engine
     return CompiledEvaluator(
-        dataset, policy, settings, compile_mode=mode, fullgraph=fullgraph, device=device, buckets=buckets
+        dataset,
+        policy,
+        settings,
+        compile_mode=mode,
+        fullgraph=fullgraph,
+        device=device,
+        buckets=buckets,
+        precision=precision,
+        cache_folder=cache_folder,
     )
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.policy.network import PolicyNetwork
+from core.errors import EvaluationError
+from core.policy.network import PolicyNetwork, ResidualBlock
 from core.prover.packing import first_of, predicate_of, second_of
 
 CHUNK_ROWS = 512
@@ -22,13 +23,27 @@ CHUNK_ROWS = 512
 ROW_MULTIPLE = 64
 """A last chunk is padded to a multiple of this."""
 
+PRECISIONS = ("float32", "bfloat16")
+"""Of the matrix products; everything else is float32. ``docs/benchmarks.md`` has the drift of bfloat16."""
+
 
 class RowFeatures(nn.Module):
     """The network, applied to rows of packed states."""
 
-    def __init__(self, network: PolicyNetwork) -> None:
-        """Copies the parameters of ``network``; later changes go through :meth:`load`."""
+    def __init__(self, network: PolicyNetwork, precision: str = "float32") -> None:
+        """Copies the parameters of ``network``; later changes go through :meth:`load`.
+
+        Args:
+            network: whose parameters are copied.
+            precision: of the matrix products, one of ``PRECISIONS``.
+
+        Raises:
+            EvaluationError: there is no such precision.
+        """
         super().__init__()
+        if precision not in PRECISIONS:
+            raise EvaluationError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
+        self.precision = precision
         self.config = network.config
         self.network = PolicyNetwork(
             network.config,
@@ -36,6 +51,9 @@ class RowFeatures(nn.Module):
             network.embedding.arguments.shape[0] - 1 - network.config.max_variables,
         )
         self.network.requires_grad_(False).eval()
+        if precision == "bfloat16":
+            for module in self._products():
+                module.bfloat16()
         num_predicates = network.embedding.predicates.shape[0]
         num_arguments = network.embedding.arguments.shape[0]
         # predicate + first - second as one sum over rows of one table.
@@ -83,17 +101,27 @@ class RowFeatures(nn.Module):
 
     def transform(self, embedded: Tensor) -> Tensor:
         """Vectors ``[n, E]`` of embeddings ``[n, E]``: body and head of the network."""
-        network = self.network
-        hidden = network.body_norm(functional.relu(network.body_input(embedded)))
+        network, product = self.network, self._product
+        hidden = network.body_norm(functional.relu(product(network.body_input, embedded)))
         for block in network.body_blocks:
-            hidden = block(hidden)
-        vectors = network.head_output(functional.relu(network.head_hidden(hidden)))
+            assert isinstance(block, ResidualBlock)
+            hidden = hidden + block.norm(functional.relu(product(block.linear, hidden)))
+        vectors = product(network.head_output, functional.relu(product(network.head_hidden, hidden)))
         return functional.normalize(vectors, dim=-1) if self.config.l2_norm else vectors
+
+    def _product(self, linear: nn.Linear, rows: Tensor) -> Tensor:
+        """``linear`` of float ``rows``, computed in the chosen precision."""
+        if self.precision == "float32":
+            return linear(rows)
+        return linear(rows.bfloat16()).float()
+
+    def _products(self) -> list[nn.Linear]:
+        """The matrix products of the network."""
+        return [module for module in self.network.modules() if isinstance(module, nn.Linear)]
 
     def flops_per_state(self) -> int:
         """Multiplications and additions of the matrix products of one state."""
-        products = [module for module in self.network.modules() if isinstance(module, nn.Linear)]
-        return sum(2 * module.in_features * module.out_features for module in products)
+        return sum(2 * product.in_features * product.out_features for product in self._products())
 
     @torch.inference_mode()
     def is_row_invariant(self) -> bool:
