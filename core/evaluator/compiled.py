@@ -142,6 +142,11 @@ class CompiledEvaluator:
         return len(self._submitted)
 
     @property
+    def flops_per_state(self) -> int:
+        """Multiplications and additions of the network for one state."""
+        return self._features.flops_per_state()
+
+    @property
     def work(self) -> Work:
         """What was done so far, over all buckets."""
         totals = [tick.counts() for tick in self._ticks.values()]

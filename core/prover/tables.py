@@ -64,9 +64,11 @@ class GraphTables:
 
 def build_tables(dataset: Dataset, device: torch.device) -> GraphTables:
     """The tables of ``dataset``; its size must have been checked by ``check_packable``."""
-    triples = np.asarray(sorted(set(dataset.splits["train"])), dtype=np.int64).reshape(-1, 3)
-    predicate, first, second = triples.T
-    facts = predicate << PREDICATE_SHIFT | first << FIRST_SHIFT | second
+    triples = np.asarray(dataset.splits["train"], dtype=np.int64).reshape(-1, 3)
+    # Packed integers sort as (predicate, first, second) do.
+    facts = np.unique(triples[:, 0] << PREDICATE_SHIFT | triples[:, 1] << FIRST_SHIFT | triples[:, 2])
+    predicate = facts >> PREDICATE_SHIFT
+    first, second = facts >> FIRST_SHIFT & ARGUMENT_MASK, facts & ARGUMENT_MASK
     swapped = predicate << PREDICATE_SHIFT | second << FIRST_SHIFT | first
     by_second = np.argsort(swapped, kind="stable")
     loops = facts[first == second]

@@ -1,0 +1,126 @@
+"""What the benchmark programs share: workloads, timing side by side, tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.evaluator import settings_for
+from core.graph import Dataset, load_dataset
+from core.policy import Policy, build_network, load_policy
+from core.prover import Candidate, ProverSettings
+from core.ranking import Corruptor, Query, corrupted_queries, sides_of
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Queries on one dataset with one policy."""
+
+    dataset: Dataset
+    policy: Policy
+    settings: ProverSettings
+    queries: list[Query]
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """All candidates, query after query."""
+        return [candidate for query in self.queries for candidate in query.candidates]
+
+
+def load_workload(
+    dataset: Path, policy: Path, num_queries: int, num_corruptions: int | None, side: str, seed: int = 0
+) -> Workload:
+    """A seeded sample of test triples with their corruptions."""
+    graph = load_dataset(dataset)
+    checkpoint = load_policy(policy, graph)
+    triples = list(graph.splits["test"])
+    drawn = np.random.default_rng(seed).choice(len(triples), min(num_queries, len(triples)), replace=False)
+    corruptor = Corruptor(graph, number=num_corruptions, seed=seed)
+    queries = corrupted_queries(
+        [triples[index] for index in sorted(drawn.tolist())], sides_of(side), corruptor
+    )
+    return Workload(graph, checkpoint, settings_for(checkpoint), queries)
+
+
+def random_policy(dataset: Dataset, like: Policy, seed: int) -> Policy:
+    """An untrained policy of the same shape as ``like``."""
+    torch.manual_seed(seed)
+    network = build_network(like.network.config, dataset.vocabulary)
+    for table in (network.embedding.predicates, network.embedding.arguments):
+        table.data.normal_()
+        table.data[0] = 0
+    return Policy(f"random-{seed}", network, dataset.vocabulary, like.settings, "")
+
+
+def interleaved(contestants: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each contestant, run in turn ``repeats`` times, so that the machine's moods meet all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(repeats):
+        for name, run in contestants.items():
+            began = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def median(values: Sequence[float]) -> float:
+    """The median."""
+    return statistics.median(values)
+
+
+def machine() -> dict[str, str | int]:
+    """What the figures were measured on."""
+    processor = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return {
+        "processor": processor,
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Rows with the same keys as a Markdown table."""
+    columns = list(rows[0])
+    print("| " + " | ".join(columns) + " |")
+    print("|" + "---|" * len(columns))
+    for row in rows:
+        print("| " + " | ".join(_cell(row[column]) for column in columns) + " |")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--json`` and ``--threads``."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures to FILE")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help="threads of torch (default: all cores)"
+    )
+
+
+def write_output(path: Path | None, figures: dict[str, Any]) -> None:
+    """Writes the raw figures, with the machine, where that was asked for."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"machine": machine(), **figures}, indent=1) + "\n")

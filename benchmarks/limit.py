@@ -1,0 +1,102 @@
+"""What bounds the eager engine on this machine: the network's FLOPs over what a plain product of its shapes reaches.
+
+python -m benchmarks.limit
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from benchmarks.common import SHARED, add_output, load_workload, machine, median, print_table, write_output
+from core.evaluator import CompiledEvaluator
+from core.policy.features import CHUNK_ROWS, PRECISIONS
+
+
+def main() -> int:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", type=Path, default=SHARED / "data" / "family")
+    parser.add_argument("--policy", type=Path, default=SHARED / "truth" / "family-seed0")
+    parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--corruptions", type=int, default=50)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--lanes", type=int, default=512)
+    add_output(parser)
+    parsed = parser.parse_args()
+    torch.set_num_threads(parsed.threads)
+    workload = load_workload(parsed.dataset, parsed.policy, parsed.queries, parsed.corruptions, "both")
+    candidates = workload.candidates
+    rows = []
+    for precision in PRECISIONS:
+        evaluator = CompiledEvaluator(
+            workload.dataset, workload.policy, workload.settings, precision=precision, buckets=(parsed.lanes,)
+        )
+        evaluator.warm_up()
+        rate = _product_rate(workload.policy.network.config.hidden_dim, precision)
+        seconds = []
+        before = evaluator.work
+        for _ in range(parsed.repeats):
+            began = time.perf_counter()
+            evaluator.evaluate(candidates)
+            seconds.append(time.perf_counter() - began)
+        after = evaluator.work
+        states = (after.states_scored - before.states_scored) / parsed.repeats
+        flops = states * evaluator.flops_per_state
+        busy = (after.lanes_busy - before.lanes_busy) / parsed.repeats
+        limit = flops / rate
+        rows.append(
+            {
+                "precision": precision,
+                "candidates": len(candidates),
+                "steps": int(busy),
+                "rows expanded per step": (after.rows_expanded - before.rows_expanded)
+                / parsed.repeats
+                / busy,
+                "facts checked per step": (after.facts_checked - before.facts_checked)
+                / parsed.repeats
+                / busy,
+                "states scored per step": states / busy,
+                "padding waste %": 100
+                * (
+                    1
+                    - (after.states_scored - before.states_scored)
+                    / (after.states_padded - before.states_padded)
+                ),
+                "lanes busy %": 100 * (after.lanes_busy - before.lanes_busy) / (after.lanes - before.lanes),
+                "GFLOP": flops / 1e9,
+                "plain product GFLOP/s": rate / 1e9,
+                "limit ms per candidate": limit / len(candidates) * 1e3,
+                "ms per candidate": median(seconds) / len(candidates) * 1e3,
+                "of the limit %": 100 * limit / median(seconds),
+            }
+        )
+    print(machine())
+    print_table([{"": name, **{row["precision"]: row[name] for row in rows}} for name in rows[0]])
+    write_output(parsed.json, {"arguments": {k: str(v) for k, v in vars(parsed).items()}, "rows": rows})
+    return 0
+
+
+def _product_rate(width: int, precision: str) -> float:
+    """FLOP/s of ``[chunk, width] x [width, width]``, the shape of nearly all of the network's work."""
+    dtype = getattr(torch, precision)
+    rows, weight = torch.randn(CHUNK_ROWS, width, dtype=dtype), torch.randn(width, width, dtype=dtype)
+    bias = torch.randn(width, dtype=dtype)
+    number = 200
+    best = []
+    for _ in range(7):
+        began = time.perf_counter()
+        for _ in range(number):
+            functional.linear(rows, weight, bias)
+        best.append(time.perf_counter() - began)
+    return 2 * CHUNK_ROWS * width * width * number / min(best)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,165 @@
+"""All modes side by side: warm-up, time per query and candidate, MRR, agreement with the original.
+
+python -m benchmarks.modes --dataset ../shared/data/family --policy ../shared/truth/family-seed0
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.common import (
+    SHARED,
+    Workload,
+    add_output,
+    interleaved,
+    load_workload,
+    machine,
+    median,
+    print_table,
+    write_output,
+)
+from core.errors import EvaluationError
+from core.evaluator import CompiledEvaluator, Evaluator, create_evaluator
+from core.evaluator.artifacts import compile_counts
+from core.prover import Outcome
+from core.ranking import aggregate, rank_queries
+
+CONTESTANTS = (
+    ("original", True, "float32"),
+    ("eager", True, "float32"),
+    ("default", True, "float32"),
+    ("default", False, "float32"),
+    ("reduce-overhead", True, "float32"),
+    ("reduce-overhead", False, "float32"),
+    ("separate", True, "float32"),
+    ("eager", True, "bfloat16"),
+)
+
+
+def main() -> int:
+    """Runs the benchmark; 1 where a mode's MRR differs from the original's in float32."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", type=Path, default=SHARED / "data" / "family")
+    parser.add_argument("--policy", type=Path, default=SHARED / "truth" / "family-seed0")
+    parser.add_argument("--queries", type=int, default=20)
+    parser.add_argument("--corruptions", type=int, default=50)
+    parser.add_argument("--side", default="both")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--buckets", type=int, nargs="+", default=[512])
+    parser.add_argument("--only", nargs="+", metavar="ENGINE", help="only these engines")
+    parser.add_argument("--cache-folder", type=Path, help="where compiled artifacts are kept")
+    add_output(parser)
+    parsed = parser.parse_args()
+    torch.set_num_threads(parsed.threads)
+    workload = load_workload(parsed.dataset, parsed.policy, parsed.queries, parsed.corruptions, parsed.side)
+    evaluators: dict[str, Evaluator] = {}
+    warm_up: dict[str, float] = {}
+    for engine, fullgraph, precision in CONTESTANTS:
+        if parsed.only and engine not in parsed.only:
+            continue
+        name = (
+            engine
+            + ("" if fullgraph else ", partial graphs")
+            + ("" if precision == "float32" else f", {precision}")
+        )
+        began = time.perf_counter()
+        try:
+            evaluator = create_evaluator(
+                engine,
+                workload.dataset,
+                workload.policy,
+                workload.settings,
+                fullgraph=fullgraph,
+                precision=precision,
+                buckets=parsed.buckets,
+                cache_folder=parsed.cache_folder,
+            )
+        except EvaluationError as error:
+            print(f"{name}: left out: {error}")
+            continue
+        if isinstance(evaluator, CompiledEvaluator):
+            evaluator.warm_up()
+        evaluators[name] = evaluator
+        warm_up[name] = time.perf_counter() - began
+        print(f"{name}: ready after {warm_up[name]:.1f} s, {compile_counts()}", flush=True)
+    candidates = workload.candidates
+    outcomes: dict[str, list[Outcome]] = {}
+
+    def run(name: str) -> None:
+        outcomes[name] = evaluators[name].evaluate(candidates)
+
+    # The original takes long and varies little: its thread count is 1, which is its fastest.
+    seconds = interleaved({name: partial(run, name) for name in evaluators}, parsed.repeats)
+    rows = [
+        _row(name, workload, evaluators[name], outcomes, warm_up[name], seconds[name]) for name in evaluators
+    ]
+    base = next((row["ms per candidate"] for row in rows if row["mode"] == "original"), None)
+    if base is not None:
+        for row in rows:
+            row["times the original"] = base / row["ms per candidate"]
+    print(machine())
+    print_table(rows)
+    write_output(parsed.json, {"arguments": {k: str(v) for k, v in vars(parsed).items()}, "rows": rows})
+    exact = {row["MRR"] for row in rows if "bfloat16" not in row["mode"]}
+    return 0 if len(exact) <= 1 else 1
+
+
+def _row(
+    name: str,
+    workload: Workload,
+    evaluator: Evaluator,
+    outcomes: dict[str, list[Outcome]],
+    warm_up: float,
+    seconds: list[float],
+) -> dict[str, Any]:
+    own = outcomes[name]
+    original = outcomes.get("original", own)
+    same = sum(
+        mine.actions == theirs.actions and mine.success == theirs.success
+        for mine, theirs in zip(own, original, strict=True)
+    )
+    gap = max(
+        (
+            abs(mine.log_probability - theirs.log_probability)
+            for mine, theirs in zip(own, original, strict=True)
+            if mine.actions == theirs.actions
+        ),
+        default=0.0,
+    )
+    replayed = _Replayed(own, evaluator.engine)
+    work = evaluator.work if isinstance(evaluator, CompiledEvaluator) else None
+    return {
+        "mode": name,
+        "warm-up s": warm_up,
+        "ms per query": median(seconds) / len(workload.queries) * 1e3,
+        "ms per candidate": median(seconds) / len(own) * 1e3,
+        "spread %": (max(seconds) - min(seconds)) / median(seconds) * 100,
+        "MRR": round(aggregate(rank_queries(replayed, workload.queries)).mrr, 6),
+        "same proofs": f"{same} of {len(own)}",
+        "largest difference of a log-probability": gap,
+        "padding waste %": 100 * work.padding_waste if work is not None else 0.0,
+    }
+
+
+class _Replayed:
+    """Gives outcomes that are known already, to rank them."""
+
+    def __init__(self, outcomes: list[Outcome], engine: str) -> None:
+        self.engine = engine
+        self._outcomes = outcomes
+
+    def evaluate(self, candidates: Any, **_: Any) -> list[Outcome]:
+        """The outcomes, whatever is asked."""
+        return self._outcomes
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
