@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from core.errors import ProofrankError
-from core.evaluator import Evaluator, OriginalEvaluator, create_evaluator, settings_for
+from core.evaluator import CompiledEvaluator, Evaluator, OriginalEvaluator, create_evaluator, settings_for
 from core.graph import Dataset, load_dataset
 from core.policy import Policy, load_policy
-from core.prover import Candidate, ProverSettings
+from core.prover import ProverSettings
 from core.ranking import Query, RankedQuery, rank_queries
 from service.metrics import ServiceMetrics
 from service.problems import Problem
@@ -109,11 +109,20 @@ class EvaluatorHost:
         policy = load_policy(self._settings.policy, dataset)
         settings = settings_for(policy, self._settings.prover_overrides)
         self._enter("build evaluator")
-        evaluator = create_evaluator(self._settings.engine, dataset, policy, settings)
+        evaluator = create_evaluator(
+            self._settings.engine,
+            dataset,
+            policy,
+            settings,
+            device=self._settings.device,
+            fullgraph=self._settings.fullgraph,
+            precision=self._settings.precision,
+            cache_folder=self._settings.cache_folder,
+        )
         use_threads(self._settings.threads, evaluator.engine)
         reference = OriginalEvaluator(dataset, policy, settings)
-        self._enter("warm up")
-        evaluator.evaluate([Candidate(dataset.splits["train"][0], is_positive=True)])
+        if isinstance(evaluator, CompiledEvaluator):
+            evaluator.warm_up(lambda num_lanes: self._enter(f"warm up {num_lanes} lanes"))
         self._loaded = Loaded(dataset, policy, settings, evaluator, reference)
         self._enter(READY)
 

@@ -32,6 +32,12 @@ class Settings(BaseModel):
     dataset: Path = Field(DATASET, description="dataset folder")
     policy: Path = Field(POLICY, description="checkpoint folder")
     engine: str = Field("auto", description="evaluator engine")
+    device: str | None = Field(None, description="torch device; CUDA where there is one if unset")
+    fullgraph: bool = Field(True, description="compile the tick as one graph, or not at all")
+    precision: str = Field("float32", description="of matrix products: float32 or bfloat16")
+    cache_folder: Path | None = Field(
+        None, description="folder of compiled artifacts; the user's cache if unset"
+    )
     threads: int | None = Field(None, ge=1, description="threads of torch; as fits the engine if unset")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 for a free one")

@@ -174,13 +174,15 @@ class CompiledEvaluator:
             tick.policy_changed()
 
     def warm_up(self, on_bucket: Callable[[int], None] | None = None) -> None:
-        """Compiles and runs the tick of every bucket once."""
+        """Compiles and runs the tick of every bucket once.
+
+        Args:
+            on_bucket: told the number of lanes of each bucket before its turn.
+        """
         for num_lanes in self._buckets:
-            self._tick(num_lanes)
-            triple = self._dataset.splits["train"][0]
-            self._run([Candidate(triple, is_positive=True)], None, None, num_lanes)
             if on_bucket is not None:
                 on_bucket(num_lanes)
+            self._run([Candidate(self._dataset.splits["train"][0], is_positive=True)], None, None, num_lanes)
 
     def evaluate(
         self,

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from core.errors import ProofrankError
-from core.evaluator import Evaluator, OriginalEvaluator, create_evaluator, explain, render_proof, settings_for
+from core.evaluator import Evaluator, OriginalEvaluator, explain, render_proof, settings_for
 from core.graph import SPLITS, Dataset, Triple, load_dataset
 from core.policy import load_policy
 from core.prover import Candidate
@@ -31,12 +31,11 @@ from service.commands.options import (
     add_dataset_and_policy,
     add_engine,
     add_prover_settings,
-    add_threads,
     check_writable,
+    make_evaluator,
     progress_bar,
     prover_overrides,
 )
-from service.threads import use_threads
 
 _TABLE_WIDTH = 110
 
@@ -48,7 +47,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_dataset_and_policy(parser)
     add_engine(parser, default="auto")
-    add_threads(parser)
     parser.add_argument(
         "--split", default="test", choices=SPLITS, help="which triples to rank (default: test)"
     )
@@ -99,8 +97,7 @@ def run(parsed: argparse.Namespace) -> int:
         )
         return 0
     check_writable("--json", parsed.json)
-    evaluator = create_evaluator(parsed.engine, dataset, policy, settings)
-    use_threads(parsed.threads, evaluator.engine)
+    evaluator = make_evaluator(parsed, dataset, policy, settings)
     metrics = _evaluate(parsed, dataset, evaluator, errors)
     if parsed.json is not None:
         parsed.json.write_text(json.dumps(metrics.to_dict(), indent=1) + "\n", encoding="utf-8")

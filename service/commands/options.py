@@ -19,9 +19,13 @@ from rich.progress import (
 
 from core.default import DATASET, POLICY
 from core.errors import ProofrankError
-from core.evaluator import ENGINES
+from core.evaluator import ENGINES, Evaluator, create_evaluator
+from core.graph import Dataset
+from core.policy import Policy
+from core.policy.features import PRECISIONS
 from core.prover import ProverSettings
 from service.settings import PROVER_FIELDS, Settings
+from service.threads import use_threads
 
 
 def add_dataset_and_policy(parser: argparse.ArgumentParser) -> None:
@@ -43,20 +47,44 @@ def add_dataset_and_policy(parser: argparse.ArgumentParser) -> None:
 
 
 def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
-    """Adds ``--engine``."""
-    parser.add_argument(
+    """Adds ``--engine`` and what goes with it."""
+    group = parser.add_argument_group("engine")
+    group.add_argument(
         "--engine", default=default, metavar="NAME", help=f"one of {', '.join(ENGINES)} (default: {default})"
     )
-
-
-def add_threads(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--threads``."""
-    parser.add_argument(
+    group.add_argument("--device", metavar="NAME", help="torch device (default: CUDA where there is one)")
+    group.add_argument(
+        "--fullgraph",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="compile the tick as one graph, or not at all (default: yes)",
+    )
+    group.add_argument("--precision", default=PRECISIONS[0], choices=PRECISIONS, help="of matrix products")
+    group.add_argument("--cache-folder", type=Path, metavar="DIR", help="where compiled artifacts are kept")
+    group.add_argument(
         "--threads",
         type=int,
         metavar="N",
         help="threads of torch (default: 1 for the original engine, else all cores)",
     )
+
+
+def make_evaluator(
+    parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings
+) -> Evaluator:
+    """The evaluator that the options of :func:`add_engine` ask for, with the threads that fit it."""
+    evaluator = create_evaluator(
+        parsed.engine,
+        dataset,
+        policy,
+        settings,
+        device=parsed.device,
+        fullgraph=parsed.fullgraph,
+        precision=parsed.precision,
+        cache_folder=parsed.cache_folder,
+    )
+    use_threads(parsed.threads, evaluator.engine)
+    return evaluator
 
 
 def add_prover_settings(parser: argparse.ArgumentParser) -> None:

@@ -10,14 +10,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from core.evaluator import OriginalEvaluator, create_evaluator
+from core.evaluator import OriginalEvaluator
 from core.evaluator.recordings import Recording, read_recording
 from core.evaluator.replay import Comparison, replay
 from core.graph import load_dataset
 from core.policy import load_policy
 from core.ranking import rank_as_deepprooflog
-from service.commands.options import add_engine, add_threads, check_writable, progress_bar
-from service.threads import use_threads
+from service.commands.options import add_engine, check_writable, make_evaluator, progress_bar
 
 EXIT_DIFFERS = 1
 
@@ -43,7 +42,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out", type=Path, metavar="FILE", help="write every outcome to FILE, a JSON object a line"
     )
     add_engine(parser, default="original")
-    add_threads(parser)
     parser.set_defaults(run=run)
 
 
@@ -55,8 +53,7 @@ def run(parsed: argparse.Namespace) -> int:
     policy = load_policy(parsed.folder, dataset)
     reference = OriginalEvaluator(dataset, policy, recording.settings)
     check_writable("--out", parsed.out)
-    evaluator = create_evaluator(parsed.engine, dataset, policy, recording.settings)
-    use_threads(parsed.threads, evaluator.engine)
+    evaluator = make_evaluator(parsed, dataset, policy, recording.settings)
     began = time.perf_counter()
     with progress_bar(Console(stderr=True), "candidates", len(recording.candidates)) as on_progress:
         comparisons = replay(
