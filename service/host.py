@@ -121,8 +121,9 @@ class EvaluatorHost:
         )
         use_threads(self._settings.threads, evaluator.engine)
         reference = OriginalEvaluator(dataset, policy, settings)
+        self._enter("warm up")
         if isinstance(evaluator, CompiledEvaluator):
-            evaluator.warm_up(lambda num_lanes: self._enter(f"warm up {num_lanes} lanes"))
+            evaluator.warm_up(lambda num_lanes: logger.info("warming a bucket of %d lanes", num_lanes))
         self._loaded = Loaded(dataset, policy, settings, evaluator, reference)
         self._enter(READY)
 
