@@ -23,7 +23,7 @@ from torch._inductor.exc import InductorError, InvalidCxxCompiler
 from core.errors import EvaluationError
 from core.evaluator.artifacts import ArtifactCache, default_cache_folder
 from core.evaluator.base import check_enough_variables
-from core.evaluator.capacities import DEFAULT_BUCKETS, choose_capacities
+from core.evaluator.capacities import DEFAULT_BUCKETS, check_memory, choose_capacities, required_bytes
 from core.evaluator.modes import Mode, compile_tick
 from core.evaluator.original import OriginalEvaluator
 from core.evaluator.tick import Tick
@@ -105,7 +105,8 @@ class CompiledEvaluator:
 
         Raises:
             PolicyError: the policy does not fit the graph.
-            EvaluationError: the graph or the settings cannot be evaluated exactly, or do not fit into memory.
+            EvaluationError: the graph or the settings cannot be evaluated exactly, or the buffers do not fit into
+                memory.
         """
         policy.check_fits(dataset)
         check_packable(dataset, policy.network.config.max_variables)
@@ -123,6 +124,14 @@ class CompiledEvaluator:
         self._tables = build_tables(dataset, self.device)
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.network.config.embedding_dim)
         self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
+        for num_lanes in buckets:
+            needed = required_bytes(
+                choose_capacities(num_lanes, self._tables, settings),
+                self._shape,
+                self._tables.longest_body,
+                policy.network.config.hidden_dim,
+            )
+            check_memory(needed, f"a bucket of {num_lanes} lanes", self.device)
         self._input_buffer: CandidatePool = empty_pool(pool_size, settings.max_depth, self.device)
         self._free = deque(range(pool_size))
         self._submitted: dict[int, Candidate] = {}
