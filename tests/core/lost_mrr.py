@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("give --recording, or --dataset and --policy")
     print(f"{len(task.queries)} rankings, {len(task.candidates)} candidates\n")
     print(
-        "| defect | MRR | change | other trajectories | other successes | positives proved | corruptions proved |"
+        "| defect | MRR | change | other outcomes | other successes | positives proved | corruptions proved |"
     )
     print("|---|---|---|---|---|---|---|")
     start, group = time.perf_counter(), ""
