@@ -14,12 +14,8 @@ COMMANDS = (evaluate, replay, compilation, serve)
 EXIT_USAGE = 2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit status.
-
-    Args:
-        arguments: the command line without the program's name; that of the process by default.
-    """
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; what it parses has the command as ``run``."""
     parser = argparse.ArgumentParser(
         prog="proofrank", description="Exact ranks, MRR and proofs for neural-guided knowledge-graph provers."
     )
@@ -27,7 +23,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(subparsers)
-    parsed = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status.
+
+    Args:
+        arguments: the command line without the program's name; that of the process by default.
+    """
+    parsed = make_parser().parse_args(arguments)
     try:
         return parsed.run(parsed)
     except ProofrankError as error:

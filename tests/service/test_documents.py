@@ -1,0 +1,97 @@
+"""What README and docs say of commands, settings, metrics and requests is what there is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.cli import make_parser
+from service.metrics import ServiceMetrics
+from service.schemas import RankRequest
+from service.settings import Settings
+from tests.service.serving import REPOSITORY
+
+DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
+BY_NAME = {path.name: path for path in DOCUMENTS}
+
+_COMMAND = re.compile(r"\s*(?:\$ )?(?:\S+=\S+ )*(?:\.venv/bin/)?proofrank (?P<arguments>.+)")
+_LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+
+
+def code_lines(path: Path) -> Iterator[str]:
+    """The lines of a document's code blocks, fenced or indented, with continued lines joined."""
+    is_fenced = False
+    for line in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+        if line.lstrip().startswith("```"):
+            is_fenced = not is_fenced
+        elif is_fenced or line.startswith("    "):
+            yield line
+
+
+def table_rows(path: Path, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, without its head."""
+    section = path.read_text(encoding="utf-8").split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+def commands_of(path: Path) -> list[str]:
+    """The arguments of each ``proofrank`` command in a document's code blocks."""
+    found = (_COMMAND.fullmatch(line) for line in code_lines(path))
+    return [match["arguments"].split(" | ")[0] for match in found if match is not None]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_of_a_document_parses(path: Path) -> None:
+    for command in commands_of(path):
+        without_redirection = re.split(r"\s+(?:&|[12]?>|#)", command)[0]
+        make_parser().parse_args(shlex.split(without_redirection))
+
+
+def test_the_documents_have_commands_to_parse() -> None:
+    assert sum(len(commands_of(path)) for path in DOCUMENTS) >= 1
+
+
+def test_the_documented_settings_are_those_that_there_are() -> None:
+    documented = table_rows(BY_NAME["operation.md"], "Settings")
+    assert [row[0].strip("`") for row in documented] == list(Settings.model_fields)
+    for (_, default, meaning), field in zip(documented, Settings.model_fields.values(), strict=True):
+        assert meaning == field.description
+        if default != "the package's countries" and default != "the package's policy":
+            assert default == ("unset" if field.default is None else str(field.default))
+
+
+def test_the_documented_metrics_are_those_that_there_are() -> None:
+    documented = table_rows(BY_NAME["operation.md"], "Metrics")
+    exported = {
+        family.name + "_total" * (family.type == "counter"): family.type
+        for family in ServiceMetrics().registry.collect()
+    }
+    assert {row[0].strip("`"): row[1] for row in documented} == exported
+
+
+def test_the_documented_fields_of_a_request_are_those_that_there_are() -> None:
+    documented = {row[0] for row in table_rows(BY_NAME["api.md"], "`POST /rank`")}
+    names = {name for cell in documented for name in re.findall(r"`([^`]+)`", cell)}
+    for name in RankRequest.model_fields:
+        assert name in names
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_request_of_a_document_is_one_that_is_taken(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for body in re.findall(r"(?:-d|--data) '([^']+)'", text):
+        RankRequest.model_validate(json.loads(body))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_within_the_repository_leads_to_a_file(path: Path) -> None:
+    targets = (match["target"] for match in _LINK.finditer(path.read_text(encoding="utf-8")))
+    within = [target.split("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)]
+    missing = [target for target in within if not (path.parent / target).exists()]
+    assert missing == []
