@@ -30,7 +30,7 @@ from core.evaluator.tick import Tick
 from core.graph import Dataset
 from core.policy import Policy
 from core.policy.features import RowFeatures
-from core.prover import Candidate, Outcome, ProverSettings
+from core.prover import Candidate, Outcome, ProverSettings, first_of_the_best, recorded
 from core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool, LaneShape, empty_pool
 from core.prover.packing import check_packable, pack_atom
 from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS
@@ -124,14 +124,16 @@ class CompiledEvaluator:
         self._tables = build_tables(dataset, self.device)
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.network.config.embedding_dim)
         self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
-        for num_lanes in buckets:
-            needed = required_bytes(
+        needed = sum(
+            required_bytes(
                 choose_capacities(num_lanes, self._tables, settings),
                 self._shape,
                 self._tables.longest_body,
                 policy.network.config.hidden_dim,
             )
-            check_memory(needed, f"a bucket of {num_lanes} lanes", self.device)
+            for num_lanes in buckets
+        )
+        check_memory(needed, f"buckets of {', '.join(map(str, buckets))} lanes", self.device)
         self._input_buffer: CandidatePool = empty_pool(pool_size, settings.max_depth, self.device)
         self._free = deque(range(pool_size))
         self._submitted: dict[int, Candidate] = {}
@@ -233,6 +235,8 @@ class CompiledEvaluator:
                     num_submitted += number
                 self.advance(TICKS_PER_LOOK, num_lanes)
                 for place, outcome in self.collect():
+                    if isinstance(outcome, EvaluationError):
+                        raise outcome
                     outcomes[index_of_place.pop(place)] = outcome
                     num_done += 1
                 if on_progress is not None:
@@ -260,29 +264,37 @@ class CompiledEvaluator:
         """
         if len(candidates) > len(self._free):
             raise EvaluationError(f"{len(candidates)} candidates for {len(self._free)} free places")
-        places = [self._free.popleft() for _ in candidates]
-        pool, device = self._input_buffer, self.device
-        index = torch.tensor(places, device=device)
+        actions = self._recorded(len(candidates), recorded_actions)
+        if not candidates:
+            return []
         atoms = torch.tensor([pack_atom(*candidate.triple) for candidate in candidates])
         is_positive = torch.tensor([candidate.is_positive for candidate in candidates])
+        pool, device = self._input_buffer, self.device
+        places = [self._free.popleft() for _ in candidates]
+        index = torch.tensor(places, device=device)
         pool.atom[index] = atoms.to(device)
         pool.excluded[index] = torch.where(is_positive, atoms, NO_FACT).to(device)
         pool.is_done[index] = False
         pool.is_cancelled[index] = False
-        recorded = torch.full((len(places), self.settings.max_depth), NOT_RECORDED)
-        if recorded_actions is not None:
-            for row, actions in enumerate(recorded_actions):
-                taken = list(actions)[: self.settings.max_depth]
-                # A step past the end of the record is an error, as a missing action is.
-                recorded[row] = NOT_RECORDED - 1
-                recorded[row, : len(taken)] = torch.tensor(taken, dtype=torch.int64)
-        pool.recorded[index] = recorded.to(device)
+        pool.recorded[index] = actions.to(device)
         tail = int(pool.tail)
         turn = (tail + torch.arange(len(places))) % pool.size
         pool.queue[turn.to(device)] = index
         pool.tail.fill_(tail + len(places))
         self._submitted.update(zip(places, candidates, strict=True))
         return places
+
+    def _recorded(self, number: int, recorded_actions: Sequence[Sequence[int]] | None) -> Tensor:
+        """Recorded actions as ``[number, T]`` int64."""
+        table = torch.full((number, self.settings.max_depth), NOT_RECORDED)
+        for row, actions in enumerate(recorded_actions or ()):
+            if len(actions) > self.settings.max_depth:
+                raise EvaluationError(
+                    f"{len(actions)} recorded actions of a trajectory of at most {self.settings.max_depth} steps"
+                )
+            table[row] = NOT_RECORDED - 1  # a step past the end of the record is an error
+            table[row, : len(actions)] = torch.tensor(list(actions), dtype=torch.int64)
+        return table
 
     @torch.inference_mode()
     def advance(self, num_ticks: int, num_lanes: int | None = None) -> None:
@@ -292,11 +304,12 @@ class CompiledEvaluator:
             tick.run()
 
     @torch.inference_mode()
-    def collect(self) -> list[tuple[int, Outcome]]:
+    def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
         """Takes out the candidates that are done, with their places.
 
-        Raises:
-            EvaluationError: a logit was not finite, or recorded actions could not be followed.
+        Returns:
+            For each its outcome; or the error, where a logit was not finite or recorded actions could not be followed,
+            which concerns that candidate alone.
         """
         pool = self._input_buffer
         places = [
@@ -314,19 +327,12 @@ class CompiledEvaluator:
                 pool.largest_logit, pool.is_ambiguous, pool.is_broken,
             )
         ]  # fmt: skip
-        collected: list[tuple[int, Outcome]] = []
         pool.is_done[index] = False
-        broken: Candidate | None = None
+        collected: list[tuple[int, Outcome | EvaluationError]] = []
         for place, row in zip(places, zip(*columns, strict=True), strict=True):
             success, log_probability, steps, actions, near_tie, largest_logit, is_ambiguous, is_broken = row
             candidate = self._submitted.pop(place)
             self._free.append(place)
-            if is_broken:
-                broken = candidate
-                continue
-            if is_ambiguous:
-                collected.append((place, self.reference.prove(candidate)))
-                continue
             outcome = Outcome(
                 success=success,
                 log_probability=log_probability,
@@ -335,13 +341,28 @@ class CompiledEvaluator:
                 passes_near_tie=near_tie,
                 largest_logit=largest_logit,
             )
-            collected.append((place, outcome))
-        if broken is not None:
-            raise EvaluationError(
-                f"candidate {self._dataset.names(broken.triple)}: the policy gave a logit that is not finite, or an "
-                "action of its record does not exist"
-            )
+            if is_broken:
+                collected.append((place, self._broken(candidate)))
+            elif is_ambiguous:
+                collected.append((place, self._prove_again(candidate, pool.recorded[place].tolist())))
+            else:
+                collected.append((place, outcome))
         return collected
+
+    def _broken(self, candidate: Candidate) -> EvaluationError:
+        return EvaluationError(
+            f"candidate {self._dataset.names(candidate.triple)}: the policy gave a logit that is not finite, or an "
+            "action of its record does not exist"
+        )
+
+    def _prove_again(self, candidate: Candidate, actions: list[int]) -> Outcome | EvaluationError:
+        """The outcome by the reference, along the recorded actions where there are any."""
+        follows = actions[0] != NOT_RECORDED
+        choose = recorded(action for action in actions if action >= 0) if follows else first_of_the_best
+        try:
+            return self.reference.prove(candidate, choose=choose)
+        except EvaluationError as error:
+            return error
 
     @torch.inference_mode()
     def cancel(self, places: Sequence[int]) -> None:
@@ -418,6 +439,8 @@ class CompiledEvaluator:
             self.mode = Mode.of("eager", fullgraph=self.fullgraph, device=self.device)
             self.engine = self.mode.engine
             self._features.is_chunked = True
+            # One mode for all buckets: those compiled before are made again when they are next used.
+            self._ticks.clear()
             return self._make_tick(num_lanes)
         return tick
 
