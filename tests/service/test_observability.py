@@ -106,12 +106,11 @@ def test_metrics_count_requests_rankings_and_candidates(client: httpx.Client) ->
         assert growth(before, after, "proofrank_reciprocal_rank_total", **labels) == pytest.approx(
             1 / ranking["ranks"]["realistic"]
         )
-    candidates = [
-        growth(before, after, name, **dict(labels))
-        for name, labels in after
-        if name == "proofrank_candidates_total"
-    ]
-    assert sum(candidates) == answer["metrics"]["candidates"] == 8
+    by_kind = {"positive": 0.0, "corruption": 0.0}
+    for name, labels in after:
+        if name == "proofrank_candidates_total":
+            by_kind[dict(labels)["kind"]] += growth(before, after, name, **dict(labels))
+    assert by_kind == {"positive": 2, "corruption": 6}
     assert growth(before, after, "proofrank_proof_steps_total") >= 8
     assert after["proofrank_last_request_mrr", ()] == pytest.approx(answer["metrics"]["mrr"])
     assert after["proofrank_queued_candidates", ()] == 0

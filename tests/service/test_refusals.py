@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from tests.service.conftest import MAX_BODY_BYTES, MAX_CANDIDATES, MAX_PROOFS, MAX_QUERIES
+from tests.service.serving import RunningServer
 
 QUERY = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
 
@@ -76,6 +78,7 @@ def test_every_unknown_name_of_a_request_is_told_up_to_twenty(client: httpx.Clie
     assert len(refusal(client.post("/rank", json={"queries": [both]}))["errors"]) == 2
     many = refusal(client.post("/rank", json={"queries": [both] * MAX_QUERIES}))
     assert len(many["errors"]) == 20
+    assert many["detail"].endswith(" (and 19 more)")  # the search for more ended there
 
 
 @pytest.mark.parametrize(
@@ -221,6 +224,14 @@ def test_a_body_of_declared_length_over_the_limit_is_refused(client: httpx.Clien
     assert str(MAX_BODY_BYTES) in body["detail"]
 
 
+def test_a_body_of_declared_length_over_the_limit_is_refused_before_it_is_sent(server: RunningServer) -> None:
+    url = httpx.URL(server.url)
+    with socket.create_connection((url.host, url.port or 0), timeout=60) as connection:
+        head = f"POST /rank HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Content-Length: {MAX_BODY_BYTES + 1}\r\n\r\n".encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413")
+
+
 def test_a_streamed_body_over_the_limit_is_refused(client: httpx.Client) -> None:
     def pieces() -> Iterator[bytes]:
         for _ in range(5):
@@ -233,6 +244,12 @@ def test_a_streamed_body_over_the_limit_is_refused(client: httpx.Client) -> None
 def test_of_many_bad_queries_only_the_first_is_told(client: httpx.Client) -> None:
     body = refusal(client.post("/rank", json={"queries": [0] * 50_000}))
     assert [error["field"] for error in body["errors"]] == ["queries[0]"]
+
+
+def test_of_many_bad_candidates_only_the_first_is_told(client: httpx.Client) -> None:
+    query = {**QUERY, "side": "tail", "candidates": [0] * 50_000}
+    body = refusal(client.post("/rank", json={"queries": [query]}))
+    assert [error["field"] for error in body["errors"]] == ["queries[0].candidates[0]"]
 
 
 def test_long_values_and_long_field_names_are_shortened(client: httpx.Client) -> None:

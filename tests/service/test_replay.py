@@ -143,6 +143,15 @@ def test_one_changed_action_is_a_divergence_that_is_named(
         assert f"recorded {changed['actions'][0]}" in printed[3]
 
 
+def test_another_number_of_steps_is_a_divergence(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = read_lines(recording)
+    changed = some_candidate(lines, is_near_tie=False)
+    changed["steps"] += 1
+    write_lines(recording, lines)
+    assert main(["replay", str(recording)]) == 1
+    assert f"{changed['steps'] - 1} steps, recorded {changed['steps']}" in capsys.readouterr().out
+
+
 def test_another_way_at_a_near_tie_is_excused_but_not_along_the_recorded_actions(
     recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
