@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from core.graph import Dataset, load_dataset
 from core.prover import State
@@ -15,6 +16,15 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 DatasetMaker = Callable[..., Dataset]
 """Takes lines of ``train``, ``rules``, ``valid``, ``test`` and perhaps ``domains``; loads what they make."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """One thread for torch: with more, a test run beside another busy process takes ten times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
