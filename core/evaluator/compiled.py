@@ -292,8 +292,10 @@ class CompiledEvaluator:
                 raise EvaluationError(
                     f"{len(actions)} recorded actions of a trajectory of at most {self.settings.max_depth} steps"
                 )
-            table[row] = NOT_RECORDED - 1  # a step past the end of the record is an error
-            table[row, : len(actions)] = torch.tensor(list(actions), dtype=torch.int64)
+            # A step past the end of the record is an error, and so is an action that cannot exist.
+            table[row] = NOT_RECORDED - 1
+            taken = torch.tensor(list(actions), dtype=torch.int64)
+            table[row, : len(actions)] = torch.where(taken < 0, NOT_RECORDED - 1, taken)
         return table
 
     @torch.inference_mode()

@@ -500,12 +500,14 @@ class EvalOnlyEnvCompiled:
         chosen = torch.where(is_best, column, logits.shape[1] - 1).amin(dim=1)
         log_total = torch.log(torch.exp(logits - largest).sum(dim=1, keepdim=True))
         absolute = torch.where(is_action, logits.abs(), 0.0)
+        is_finite = absolute.isfinite().all(dim=1)
+        # Where a logit is not finite nothing is the best; any action that exists will do, for the outcome is an error.
         return (
-            chosen,
+            torch.where(is_finite, chosen, 0),
             logits - largest - log_total,
             absolute.amax(dim=1),
             is_best.sum(dim=1) > 1,
-            absolute.isfinite().all(dim=1),
+            is_finite,
         )
 
     @staticmethod
