@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 
 from core.evaluator import OriginalEvaluator
 from core.evaluator.compiled import CompiledEvaluator
@@ -22,9 +23,33 @@ FOLDERS = tuple(sorted(path.name for path in (SHARED / "truth").glob("*") if pat
 pytestmark = pytest.mark.skipif(not FOLDERS, reason=f"no recorded evaluations: {SHARED / 'truth'} is missing")
 
 
-@pytest.mark.parametrize("is_following", [False, True], ids=["freely", "along-recorded-actions"])
-@pytest.mark.parametrize("is_trimming", [True, False], ids=["trimming", "static"])
-@pytest.mark.parametrize("folder", FOLDERS or [""])
+QUICK = {
+    "nations-seed0": ("trimming", "static"),
+    "countries_s3-seed1-skip-unary": ("trimming", "static"),
+    "countries_s3-seed0": ("trimming",),
+    "umls-seed0": ("trimming",),
+    "family-seed0": ("trimming",),
+}
+"""The kinds of buffers for which a recording takes a few seconds, or is wanted in every run all the same."""
+
+
+def parity_cases() -> list[ParameterSet]:
+    """Every recording on both kinds of buffers, freely and along its actions; most are slow."""
+    return [
+        pytest.param(
+            folder,
+            kind == "trimming",
+            way == "along-recorded-actions",
+            id=f"{folder}-{kind}-{way}",
+            marks=[] if way == "freely" and kind in QUICK.get(folder, ()) else [pytest.mark.slow],
+        )
+        for folder in FOLDERS or [""]
+        for kind in ("trimming", "static")
+        for way in ("freely", "along-recorded-actions")
+    ]
+
+
+@pytest.mark.parametrize(("folder", "is_trimming", "is_following"), parity_cases())
 def test_eager_gives_every_recorded_outcome_but_behind_near_ties(
     folder: str,
     is_following: bool,
