@@ -1,0 +1,79 @@
+"""Two engines on the same candidates: what differs, and the first state in which they part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from core.default import DATASET, POLICY
+from core.evaluator import OriginalEvaluator, create_evaluator
+from core.evaluator.diff import describe, differences
+from core.graph import Dataset, load_dataset
+from core.policy import load_policy
+from core.prover import Candidate, Outcome
+from service.cli import main
+
+
+class OneOtherAction:
+    """An engine with a fault: it takes another action than the policy's at the first choice of every candidate."""
+
+    engine = "faulty"
+
+    def __init__(self, reference: OriginalEvaluator) -> None:
+        self._reference = reference
+
+    def evaluate(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        recorded_actions: Sequence[Sequence[int]] | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[Outcome]:
+        """Outcomes that begin with the second action where the policy takes the first, and the other way round."""
+
+        def choose_otherwise() -> Callable[[Sequence[float]], int]:
+            choices: list[int] = []
+
+            def choose(logits: Sequence[float]) -> int:
+                best = max(range(len(logits)), key=logits.__getitem__)
+                choices.append(best if choices or len(logits) == 1 else 1 - min(best, 1))
+                return choices[-1]
+
+            return choose
+
+        return [self._reference.prove(candidate, choose=choose_otherwise()) for candidate in candidates]
+
+
+@pytest.fixture(scope="module")
+def countries() -> tuple[Dataset, OriginalEvaluator, list[Candidate]]:
+    dataset = load_dataset(DATASET)
+    policy = load_policy(POLICY, dataset)
+    assert policy.settings is not None
+    reference = OriginalEvaluator(dataset, policy, policy.settings)
+    return dataset, reference, [Candidate(triple, is_positive=True) for triple in dataset.splits["test"]]
+
+
+def test_engines_that_agree_have_no_difference(countries: Any) -> None:
+    dataset, reference, candidates = countries
+    policy = load_policy(POLICY, dataset)
+    eager = create_evaluator("eager", dataset, policy, reference.prover.settings)
+    assert differences(eager, reference, candidates) == []
+
+
+def test_another_choice_is_shown_with_its_state_actions_and_who_chose_what(countries: Any) -> None:
+    dataset, reference, candidates = countries
+    found = differences(reference, OneOtherAction(reference), candidates)
+    text = describe(found[0], ("original", "faulty"), reference, dataset)
+    state = "locatedInCR({}, {})".format(*dataset.names(found[0].candidate.triple)[::2])
+    assert len(found) == len(candidates)
+    assert f"first divergence at step 0, state [{state}]" in text
+    assert text.count("<- original") == text.count("<- faulty") == 1
+    assert "[Endf]" in text
+
+
+def test_the_command_exits_with_0_where_the_engines_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["diff", "--queries", "2", "--corruptions", "3", "--side", "tail"])
+    assert status == 0
+    assert "8 candidates, engines eager and original: 0 outcomes differ" in capsys.readouterr().out
