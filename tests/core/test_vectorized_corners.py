@@ -210,3 +210,24 @@ def test_an_endless_chain_of_single_actions_ends_in_failure_as_in_the_reference(
 
     assert_same(outcomes, OriginalEvaluator(dataset, policy, prover_settings).evaluate(candidates))
     assert [(outcome.success, outcome.steps) for outcome in outcomes[:2]] == [(False, 1)] * 2
+
+
+@pytest.mark.parametrize("is_trimming", [True, False], ids=["trimming", "static"])
+def test_a_positive_among_the_goals_that_a_hubs_fact_leaves_is_not_known(
+    make_dataset: DatasetMaker, is_trimming: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_trimming:
+        use_static_shapes(monkeypatch)
+    dataset = make_dataset(
+        [*(f"hub(a,c{number:04d})." for number in range(SPOKES)), f"gate({LAST},b)."],
+        ["gate(X,Y) :- hub(a,V), gate(V,Y)."],
+    )
+    prover_settings = ProverSettings(padding_states=4, max_depth=2, end_proof_action=False)
+    policy = make_policy(dataset)
+    triple = dataset.triple(LAST, "gate", "b")
+    candidates = [Candidate(triple, is_positive=True), Candidate(triple, is_positive=False)]
+
+    outcomes = CompiledEvaluator(dataset, policy, prover_settings, buckets=(2,)).evaluate(candidates)
+
+    assert [outcome.success for outcome in outcomes] == [False, True]
+    assert_same(outcomes, OriginalEvaluator(dataset, policy, prover_settings).evaluate(candidates))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,11 @@ from core.prover.fact_set import FactSet
 from core.prover.packing import pack_atom
 from core.prover.rows import Tally, admit, rows_of
 from core.prover.state_sets import same_set, set_hash
+from core.prover.tables import build_tables
+from core.prover.unification import resolve, unify
+from core.prover.vectorized import UnificationEngineVectorized
+from tests.conftest import DatasetMaker
+from tests.core.strategies import NUM_CONSTANTS, goals, heads
 
 CPU = torch.device("cpu")
 
@@ -224,3 +230,31 @@ def test_hashes_of_many_different_sets_differ() -> None:
     hashes = torch.cat([set_hash(pairs), set_hash(atoms.unsqueeze(1))])
 
     assert hashes.unique().shape == hashes.shape
+
+
+@settings(max_examples=400, deadline=None)
+@given(head=heads, goal=goals)
+def test_heads_and_goals_are_unified_as_the_reference_unifies_them(
+    head: tuple[int, int, int], goal: tuple[int, int, int], make_dataset: DatasetMaker
+) -> None:
+    head = (goal[0], *head[1:])  # a lane meets no other rules
+    expected = unify(head, goal, NUM_CONSTANTS)
+    engine = small_engine(make_dataset)
+
+    bound_first, bound_second, unifies = engine._unify(
+        torch.tensor([head[1]]), torch.tensor([head[2]]), torch.tensor([pack_atom(*goal)])
+    )
+
+    assert bool(unifies) is (expected is not None)
+    if expected is not None:
+        assert (int(bound_first), int(bound_second)) == tuple(
+            resolve(argument, expected) for argument in goal[1:]
+        )
+
+
+@functools.cache
+def small_engine(make_dataset: DatasetMaker) -> UnificationEngineVectorized:
+    """An engine over a graph of as many constants as the strategies have."""
+    dataset = make_dataset(["p(a,b).", "q(b,c)."], ["p(X,Y) -> q(Y,X)"])
+    assert dataset.vocabulary.num_constants == NUM_CONSTANTS
+    return UnificationEngineVectorized(build_tables(dataset, CPU), working_atoms=2)
