@@ -11,7 +11,7 @@ export PYTHONPATH :=
 .PHONY: evaluate serve test lint clean
 
 evaluate: .venv/installed
-	$(BIN)/proofrank evaluate
+	$(BIN)/proofrank evaluate --side tail --corruptions all
 
 serve: .venv/installed
 	$(BIN)/proofrank serve

@@ -11,8 +11,11 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from core.errors import DatasetError
 from core.graph.atoms import NamedAtom
@@ -72,6 +75,32 @@ class Dataset:
         for rule in self.rules:
             grouped.setdefault(rule.head[0], []).append(rule)
         return {predicate: tuple(rules) for predicate, rules in grouped.items()}
+
+    @cached_property
+    def known_heads(self) -> dict[tuple[int, int], list[int]]:
+        """(predicate, tail) -> the heads of the known triples, of all splits."""
+        heads: dict[tuple[int, int], list[int]] = {}
+        for predicate, head, tail in chain.from_iterable(self.splits.values()):
+            heads.setdefault((predicate, tail), []).append(head)
+        return heads
+
+    @cached_property
+    def known_tails(self) -> dict[tuple[int, int], list[int]]:
+        """(predicate, head) -> the tails of the known triples, of all splits."""
+        tails: dict[tuple[int, int], list[int]] = {}
+        for predicate, head, tail in chain.from_iterable(self.splits.values()):
+            tails.setdefault((predicate, head), []).append(tail)
+        return tails
+
+    @cached_property
+    def domains_of_constants(self) -> dict[int, list[np.ndarray]]:
+        """Constant -> the constants of each of its domains, ascending ``[n]`` int64."""
+        domains: dict[int, list[np.ndarray]] = {}
+        for constants in self.domains.values():
+            domain = np.asarray(constants, dtype=np.int64)
+            for constant in constants:
+                domains.setdefault(constant, []).append(domain)
+        return domains
 
     def triple(self, head: str, relation: str, tail: str) -> Triple:
         """The triple of these names. Raises UnknownNameError with the nearest names."""

@@ -8,6 +8,7 @@ query has the same corruptions in whatever company it is asked.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -75,37 +76,17 @@ class Corruptor:
 
     def _same_domain(self, constant: int) -> np.ndarray:
         """The constants that may replace ``constant``: of its domains, or all where it has none. Ascending."""
-        domains = self._domains_by_constant.get(constant)
+        domains = self.dataset.domains_of_constants.get(constant)
         if domains is None:
             return self._all_constants
-        if len(domains) == 1:
-            return domains[0]
-        return np.unique(np.concatenate(domains))
+        return domains[0] if len(domains) == 1 else np.unique(np.concatenate(domains))
 
-    def _known(self, query: Triple, side: Side) -> list[int]:
+    def _known(self, query: Triple, side: Side) -> Sequence[int]:
         """The constants that make a known triple on ``side``."""
-        kept = query.tail if side == "head" else query.head
-        return self._known_by_side[side].get((query.predicate, kept), [])
+        if side == "head":
+            return self.dataset.known_heads.get((query.predicate, query.tail), ())
+        return self.dataset.known_tails.get((query.predicate, query.head), ())
 
     @cached_property
     def _all_constants(self) -> np.ndarray:
         return np.arange(1, self.dataset.vocabulary.num_constants + 1)
-
-    @cached_property
-    def _domains_by_constant(self) -> dict[int, list[np.ndarray]]:
-        by_constant: dict[int, list[np.ndarray]] = {}
-        for constants in self.dataset.domains.values():
-            domain = np.asarray(constants)
-            for constant in constants:
-                by_constant.setdefault(constant, []).append(domain)
-        return by_constant
-
-    @cached_property
-    def _known_by_side(self) -> dict[Side, dict[tuple[int, int], list[int]]]:
-        heads: dict[tuple[int, int], list[int]] = {}
-        tails: dict[tuple[int, int], list[int]] = {}
-        for triples in self.dataset.splits.values():
-            for predicate, head, tail in triples:
-                heads.setdefault((predicate, tail), []).append(head)
-                tails.setdefault((predicate, head), []).append(tail)
-        return {"head": heads, "tail": tails}
