@@ -231,3 +231,15 @@ def test_a_positive_among_the_goals_that_a_hubs_fact_leaves_is_not_known(
 
     assert [outcome.success for outcome in outcomes] == [False, True]
     assert_same(outcomes, OriginalEvaluator(dataset, policy, prover_settings).evaluate(candidates))
+
+
+def test_skipped_actions_are_counted_anew_for_each_candidate_of_a_lane(make_dataset: DatasetMaker) -> None:
+    rules = [f"s{number}(X,Y) :- s{number + 1}(X,Y)." for number in range(14)]
+    dataset = make_dataset(["f(a,b)."], [*rules, "s14(X,Y) :- f(X,Y)."])
+    prover_settings = ProverSettings(skip_unary_actions=True)
+    policy = make_policy(dataset)
+    candidates = [Candidate(dataset.triple("a", "s0", "b"), is_positive=False)] * 3
+
+    outcomes = CompiledEvaluator(dataset, policy, prover_settings, buckets=(1,)).evaluate(candidates)
+
+    assert [(outcome.success, outcome.steps) for outcome in outcomes] == [(True, 1)] * 3
