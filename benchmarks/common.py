@@ -119,6 +119,14 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def arguments_of(parsed: argparse.Namespace) -> dict[str, str]:
+    """The arguments of a run, for its record; paths as seen from the present folder."""
+    return {
+        name: os.path.relpath(value) if isinstance(value, Path) else str(value)
+        for name, value in vars(parsed).items()
+    }
+
+
 def write_output(path: Path | None, figures: dict[str, Any]) -> None:
     """Writes the raw figures, with the machine, where that was asked for."""
     if path is not None:

@@ -12,7 +12,16 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from benchmarks.common import SHARED, add_output, load_workload, machine, median, print_table, write_output
+from benchmarks.common import (
+    SHARED,
+    add_output,
+    arguments_of,
+    load_workload,
+    machine,
+    median,
+    print_table,
+    write_output,
+)
 from core.evaluator import CompiledEvaluator
 from core.policy.features import CHUNK_ROWS, PRECISIONS
 
@@ -79,7 +88,7 @@ def main() -> int:
         )
     print(machine())
     print_table([{"": name, **{row["precision"]: row[name] for row in rows}} for name in rows[0]])
-    write_output(parsed.json, {"arguments": {k: str(v) for k, v in vars(parsed).items()}, "rows": rows})
+    write_output(parsed.json, {"arguments": arguments_of(parsed), "rows": rows})
     return 0
 
 

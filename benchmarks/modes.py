@@ -17,6 +17,7 @@ from benchmarks.common import (
     SHARED,
     Workload,
     add_output,
+    arguments_of,
     interleaved,
     load_workload,
     machine,
@@ -108,7 +109,7 @@ def main() -> int:
             row["times the original"] = base / row["ms per candidate"]
     print(machine())
     print_table(rows)
-    write_output(parsed.json, {"arguments": {k: str(v) for k, v in vars(parsed).items()}, "rows": rows})
+    write_output(parsed.json, {"arguments": arguments_of(parsed), "rows": rows})
     exact = {row["MRR"] for row in rows if "bfloat16" not in row["mode"]}
     return 0 if len(exact) <= 1 else 1
 
