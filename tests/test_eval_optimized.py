@@ -19,6 +19,11 @@ from pathlib import Path
 
 import torch
 
+try:
+    from pytest import mark
+except ImportError:  # as a program it needs none
+    mark = None
+
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
@@ -94,7 +99,7 @@ def seed_test(workload: Workload, num_seeds: int, modes: Sequence[str], *, fullg
 
 
 def check_compile(workload: Workload, mode: str, *, fullgraph: bool) -> bool:
-    """Prints graph breaks, nodes and recompiles over many odd-sized batches; whether there were none of either."""
+    """Prints graph breaks, nodes and recompiles over odd-sized batches; whether it compiled, with none of them."""
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     evaluator = make_evaluators(workload, [mode], fullgraph=fullgraph)[0]
@@ -117,11 +122,13 @@ def check_compile(workload: Workload, mode: str, *, fullgraph: bool) -> bool:
             }
         ]
     )
-    return recompiles == 0 and (after.graph_breaks == 0 or not fullgraph)
+    # Without a compiler the evaluator goes on in eager mode, where there is nothing to count.
+    is_compiled = evaluator.mode.compile_mode == mode and warm.graphs > 0
+    return is_compiled and recompiles == 0 and (after.graph_breaks == 0 or not fullgraph)
 
 
 def compiled_smoke(workload: Workload, mode: str, *, fullgraph: bool) -> bool:
-    """Prints the time to compile with an empty cache; whether a few outcomes are then right."""
+    """Prints the time to compile with an empty cache; whether it did and a few outcomes are right."""
     with tempfile.TemporaryDirectory() as cache:
         evaluator = CompiledEvaluator(
             workload.dataset, workload.policy, workload.settings, compile_mode=mode, fullgraph=fullgraph,
@@ -131,7 +138,8 @@ def compiled_smoke(workload: Workload, mode: str, *, fullgraph: bool) -> bool:
         evaluator.warm_up()
         print_table([{"engine": evaluator.engine, "compile s": time.perf_counter() - began}])
         original = OriginalEvaluator(workload.dataset, workload.policy, workload.settings)
-        return not differences(evaluator, original, workload.candidates[:50])
+        is_compiled = evaluator.mode.compile_mode == mode
+        return is_compiled and not differences(evaluator, original, workload.candidates[:50])
 
 
 def make_evaluators(workload: Workload, modes: Sequence[str], *, fullgraph: bool) -> list[CompiledEvaluator]:
@@ -172,6 +180,21 @@ def test_one_candidate_alone_is_evaluated_too() -> None:
     evaluator = make_evaluators(workload, ["eager"], fullgraph=True)[0]
     candidate = Candidate(workload.queries[0].triple, is_positive=True)
     assert evaluator.evaluate([candidate])[0].success
+
+
+def test_a_compiler_that_is_missing_is_a_discrepancy() -> None:
+    # Nothing is compiled in eager mode either: no graph, and so no graph break and no recompile to be seen.
+    workload = load_workload(DATASET, POLICY, 1, 1, "tail")
+    assert not check_compile(workload, "eager", fullgraph=True)
+
+
+def test_a_compiled_tick_has_no_graph_break_and_no_recompile() -> None:
+    workload = load_workload(DATASET, POLICY, 4, 10, "both")
+    assert check_compile(workload, "default", fullgraph=True)
+
+
+if mark is not None:
+    mark.slow(test_a_compiled_tick_has_no_graph_break_and_no_recompile)
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ and the first step at which the two trajectories differ is shown: state, actions
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ def describe(
         dataset: the graph.
 
     Raises:
-        EvaluationError: the actions of an engine are no trajectory of the candidate.
+        EvaluationError: the actions that both engines took are no trajectory of the candidate.
     """
     head, relation, tail = dataset.names(difference.candidate.triple)
     kind = "positive" if difference.candidate.is_positive else "corruption"
@@ -70,15 +71,30 @@ def describe(
     if number is None:
         lines.append("  the actions are the same; only success or log-probability differ")
         return "\n".join(lines)
-    trajectory = difference.first if number < len(difference.first.actions) else difference.second
-    walked = reference.prove(difference.candidate, choose=recorded(trajectory.actions), with_trace=True)
-    step = (walked.trace or ())[number]
+    # Along what both took; from there on any action will do, for an engine's own may not exist.
+    shared = difference.first.actions[:number]
+    choose = recorded(itertools.chain(shared, itertools.repeat(0)))
+    steps = reference.prove(difference.candidate, choose=choose, with_trace=True).trace or ()
     chosen = {
         name: outcome.actions[number] if number < len(outcome.actions) else None
         for name, outcome in zip(names, (difference.first, difference.second), strict=True)
     }
-    lines.append(f"first divergence at step {number}, state {_text(step.state, dataset)}, by the reference:")
-    lines.extend(_action_lines(step, chosen, dataset))
+    if number >= len(steps):
+        lines.append(f"first divergence at step {number}: by the reference the trajectory has ended")
+        lines.extend(
+            f"  {name} took action {action}" for name, action in chosen.items() if action is not None
+        )
+    else:
+        step = steps[number]
+        lines.append(
+            f"first divergence at step {number}, state {_text(step.state, dataset)}, by the reference:"
+        )
+        lines.extend(_action_lines(step, chosen, dataset))
+        lines.extend(
+            f"  {name} chose {action} of only {len(step.actions)} actions"
+            for name, action in chosen.items()
+            if action is not None and not 0 <= action < len(step.actions)
+        )
     lines.extend(f"  {name} had ended before" for name, action in chosen.items() if action is None)
     return "\n".join(lines)
 

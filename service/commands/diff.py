@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from core.errors import ProofrankError
 from core.evaluator import OriginalEvaluator, settings_for
 from core.evaluator.diff import describe, differences
 from core.evaluator.recordings import read_recording
@@ -86,6 +87,10 @@ def _candidates(parsed: argparse.Namespace) -> tuple[Dataset, Policy, ProverSett
     dataset = load_dataset(parsed.dataset)
     policy = load_policy(parsed.policy, dataset)
     triples = list(dataset.splits["test"])
+    if parsed.queries < 1:
+        raise ProofrankError(f"--queries {parsed.queries}: expected 1 or more")
+    if not triples:
+        raise ProofrankError(f"split 'test' of dataset {dataset.name!r} has no triples to compare on")
     drawn = np.random.default_rng(parsed.seed).permutation(len(triples))[: parsed.queries]
     corruptor = Corruptor(dataset, number=parsed.corruptions, seed=parsed.seed)
     queries = corrupted_queries(

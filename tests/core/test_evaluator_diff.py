@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from core.default import DATASET, POLICY
 from core.evaluator import OriginalEvaluator, create_evaluator
-from core.evaluator.diff import describe, differences
+from core.evaluator.diff import Difference, describe, differences
 from core.graph import Dataset, load_dataset
 from core.policy import load_policy
 from core.prover import Candidate, Outcome
@@ -77,3 +78,30 @@ def test_the_command_exits_with_0_where_the_engines_agree(capsys: pytest.Capture
     status = main(["diff", "--queries", "2", "--corruptions", "3", "--side", "tail"])
     assert status == 0
     assert "8 candidates, engines eager and original: 0 outcomes differ" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda actions: (99, *actions[1:]), "faulty chose 99 of only 3 actions"),
+        (lambda actions: actions[:-1], "faulty had ended before"),
+        (lambda actions: (*actions, 0), "by the reference the trajectory has ended\n  faulty took action 0"),
+    ],
+    ids=["no such action", "too few", "too many"],
+)
+def test_actions_that_are_no_trajectory_are_shown_too(
+    change: Any, text: str, is_first: bool, countries: Any
+) -> None:
+    dataset, reference, candidates = countries
+    right = reference.prove(candidates[0])
+    wrong = dataclasses.replace(right, actions=change(right.actions))
+    pair = [("faulty", wrong), ("original", right)][:: 1 if is_first else -1]
+    difference = Difference(candidates[0], pair[0][1], pair[1][1])
+    assert text in describe(difference, (pair[0][0], pair[1][0]), reference, dataset)
+
+
+@pytest.mark.parametrize("number", ["0", "-1"])
+def test_a_comparison_of_nothing_is_refused(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diff", "--queries", number]) == 2
+    assert f"--queries {number}: expected 1 or more" in capsys.readouterr().err
