@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from core.evaluator import settings_for
 from core.graph import Dataset, load_dataset
 from core.policy import Policy, build_network, load_policy
 from core.prover import Candidate, ProverSettings
-from core.ranking import Corruptor, Query, corrupted_queries, sides_of
+from core.ranking import Corruptor, Query, corrupted_queries, sample_triples, sides_of
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -46,12 +45,9 @@ def load_workload(
     """A seeded sample of test triples with their corruptions."""
     graph = load_dataset(dataset)
     checkpoint = load_policy(policy, graph)
-    triples = list(graph.splits["test"])
-    drawn = np.random.default_rng(seed).choice(len(triples), min(num_queries, len(triples)), replace=False)
+    triples = sample_triples(graph.splits["test"], num_queries, seed)
     corruptor = Corruptor(graph, number=num_corruptions, seed=seed)
-    queries = corrupted_queries(
-        [triples[index] for index in sorted(drawn.tolist())], sides_of(side), corruptor
-    )
+    queries = corrupted_queries(triples, sides_of(side), corruptor)
     return Workload(graph, checkpoint, settings_for(checkpoint), queries)
 
 
@@ -109,6 +105,15 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
 
 def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def add_workload(parser: argparse.ArgumentParser, num_queries: int, num_repeats: int) -> None:
+    """Adds the options of a workload, by default family with the policy of its recording."""
+    parser.add_argument("--dataset", type=Path, default=SHARED / "data" / "family")
+    parser.add_argument("--policy", type=Path, default=SHARED / "truth" / "family-seed0")
+    parser.add_argument("--queries", type=int, default=num_queries)
+    parser.add_argument("--corruptions", type=int, default=50)
+    parser.add_argument("--repeats", type=int, default=num_repeats)
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:

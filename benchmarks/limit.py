@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 import torch
 from torch.nn import functional
 
 from benchmarks.common import (
-    SHARED,
     add_output,
+    add_workload,
     arguments_of,
     load_workload,
     machine,
@@ -31,11 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dataset", type=Path, default=SHARED / "data" / "family")
-    parser.add_argument("--policy", type=Path, default=SHARED / "truth" / "family-seed0")
-    parser.add_argument("--queries", type=int, default=100)
-    parser.add_argument("--corruptions", type=int, default=50)
-    parser.add_argument("--repeats", type=int, default=5)
+    add_workload(parser, num_queries=100, num_repeats=5)
     parser.add_argument("--lanes", type=int, default=512)
     add_output(parser)
     parsed = parser.parse_args()

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from benchmarks.common import (
-    SHARED,
     Workload,
     add_output,
+    add_workload,
     arguments_of,
     interleaved,
     load_workload,
@@ -48,12 +48,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dataset", type=Path, default=SHARED / "data" / "family")
-    parser.add_argument("--policy", type=Path, default=SHARED / "truth" / "family-seed0")
-    parser.add_argument("--queries", type=int, default=20)
-    parser.add_argument("--corruptions", type=int, default=50)
+    add_workload(parser, num_queries=20, num_repeats=3)
     parser.add_argument("--side", default="both")
-    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--buckets", type=int, nargs="+", default=[512])
     parser.add_argument("--only", nargs="+", metavar="ENGINE", help="only these engines")
     parser.add_argument("--cache-folder", type=Path, help="where compiled artifacts are kept")

@@ -11,7 +11,7 @@ from core.evaluator.replay import atom_text, state_names
 from core.graph import Dataset, Triple
 from core.policy import StateScorer
 from core.prover import Candidate, ReferenceProver, State
-from core.ranking import Corruptor, Query, RankedQuery, Report, Side, sides_of
+from core.ranking import Corruptor, Query, RankedQuery, Report, Side, sides_of, with_constant
 from service.problems import MAX_ERRORS, FieldError, invalid, shortened
 from service.schemas import (
     CandidateScore,
@@ -122,12 +122,7 @@ def _own_candidates(query: RankQuery, index: int, names: _NameReader) -> list[in
 
 def _replaced(triple: Triple, side: Side, constants: Sequence[int]) -> list[Triple]:
     """``triple`` with each of ``constants`` on ``side``, without itself."""
-    made = (
-        Triple(triple.predicate, constant, triple.tail)
-        if side == "head"
-        else Triple(triple.predicate, triple.head, constant)
-        for constant in constants
-    )
+    made = (with_constant(triple, side, constant) for constant in constants)
     return [corruption for corruption in made if corruption != triple]
 
 

@@ -10,7 +10,6 @@ from core.errors import EvaluationError
 from core.policy.features import CHUNK_ROWS
 from core.prover.environment import Capacities
 from core.prover.lanes import LaneShape
-from core.prover.packing import FIRST_SHIFT, PREDICATE_SHIFT
 from core.prover.settings import ProverSettings
 from core.prover.tables import GraphTables
 
@@ -36,7 +35,7 @@ def choose_capacities(num_lanes: int, tables: GraphTables, settings: ProverSetti
     if num_lanes < 1:
         raise EvaluationError(f"a bucket of {num_lanes} lanes; expected at least 1")
     most_rows = tables.max_rules + settings.padding_states + 1
-    rows_per_lane = min(_MOST_ROWS_PER_LANE, max(4, round(_HEADROOM * mean_choices(tables))))
+    rows_per_lane = min(_MOST_ROWS_PER_LANE, max(4, round(_HEADROOM * tables.mean_choices)))
     num_states = max(num_lanes * rows_per_lane, settings.padding_states + 1)
     return Capacities(
         num_lanes=num_lanes,
@@ -45,20 +44,6 @@ def choose_capacities(num_lanes: int, tables: GraphTables, settings: ProverSetti
         # Whole chunks: the network computes no other number of rows.
         num_states=-(-num_states // CHUNK_ROWS) * CHUNK_ROWS,
     )
-
-
-def mean_choices(tables: GraphTables) -> float:
-    """Rules and facts that a goal has on average: a goal of a rule's body with its first argument bound."""
-    num_predicates = tables.num_rules.shape[0]
-    facts = tables.matches[(tables.search_keys >> PREDICATE_SHIFT) < num_predicates]
-    predicate = facts >> PREDICATE_SHIFT
-    num_facts = torch.bincount(predicate, minlength=num_predicates)
-    pairs = torch.unique(facts >> FIRST_SHIFT)
-    num_firsts = torch.bincount(pairs >> (PREDICATE_SHIFT - FIRST_SHIFT), minlength=num_predicates)
-    goals = tables.rule_body[:, :, 0].flatten()
-    goals = goals[goals > 0]
-    facts_per_goal = num_facts[goals] / num_firsts[goals].clamp(min=1)
-    return float((tables.num_rules[goals] + facts_per_goal).double().mean())
 
 
 def required_bytes(capacities: Capacities, shape: LaneShape, longest_body: int, hidden_dim: int) -> int:

@@ -33,7 +33,6 @@ from core.policy.features import RowFeatures
 from core.prover import Candidate, Outcome, ProverSettings, first_of_the_best, recorded
 from core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool, LaneShape, empty_pool
 from core.prover.packing import check_packable, pack_atom
-from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS
 from core.prover.tables import build_tables
 from core.prover.vectorized import UnificationEngineVectorized
 
@@ -110,8 +109,7 @@ class CompiledEvaluator:
         """
         policy.check_fits(dataset)
         check_packable(dataset, policy.network.config.max_variables)
-        steps_per_depth = 1 + MAX_SKIPPED_UNARY_ACTIONS + 1 if settings.skip_unary_actions else 1
-        check_enough_variables(dataset, policy, settings, steps_per_depth)
+        check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
         self.mode = Mode.of(compile_mode, fullgraph=fullgraph, device=torch.device(device))
         self.engine = self.mode.engine
         self.compile_mode = compile_mode

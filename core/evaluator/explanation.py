@@ -73,7 +73,7 @@ def explain(
     for step in trace:
         probability: float | None = math.exp(step.log_probability)
         for resolvent in _path(prover, step, excluded):
-            goals = _resolve(prover, goals, resolvent, probability, bindings)
+            goals = _resolve(goals, resolvent, probability, bindings)
             probability = None  # a skipped single action is no step of the policy
     return Explanation(root, bindings, trace, outcome)
 
@@ -95,7 +95,6 @@ def _path(prover: ReferenceProver, step: ProofStep, excluded: Atom | None) -> li
 
 
 def _resolve(
-    prover: ReferenceProver,
     goals: list[ProofNode],
     resolvent: Resolvent,
     probability: float | None,

@@ -16,7 +16,6 @@ from core.prover import (
     first_of_the_best,
     recorded,
 )
-from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS
 
 
 class OriginalEvaluator:
@@ -32,8 +31,7 @@ class OriginalEvaluator:
             EvaluationError: a trajectory might need more variables than the policy can embed.
         """
         policy.check_fits(dataset)
-        steps_per_depth = 1 + MAX_SKIPPED_UNARY_ACTIONS + 1 if settings.skip_unary_actions else 1
-        check_enough_variables(dataset, policy, settings, steps_per_depth)
+        check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
         self.prover = ReferenceProver(dataset, settings)
         self.scorer = StateScorer(policy.network)
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from core.policy.features import CHUNK_ROWS, RowFeatures, padded_rows
 from core.prover.environment import Capacities, EvalObs, EvalOnlyEnvCompiled
-from core.prover.lanes import CandidatePool, LaneShape, LaneState, idle_lanes
+from core.prover.lanes import IDLE, CandidatePool, LaneShape, LaneState, idle_lanes
+from core.prover.rows import rotation
 from core.prover.settings import ProverSettings
 from core.prover.vectorized import UnificationEngineVectorized
 
@@ -69,7 +70,7 @@ class Tick:
         )
         self.score: Callable[[Tensor], Tensor] = features
         self.finish: Callable[..., tuple[LaneState, Tensor, Tensor]] = self._finish
-        self.whole: Callable[..., None] | None = None
+        self.whole: Callable[..., None] = self.tick_functional
         self.policy_changed()
 
     @torch.inference_mode()
@@ -80,20 +81,7 @@ class Tick:
 
     def run(self) -> None:
         """Moves every lane by one step."""
-        if self.whole is not None:
-            self.whole(self.lanes, self.pool, self.first_lane, self.endf_feature, self.counters)
-            return
-        lanes, head, observation = self.begin(self.lanes, self.pool, self.first_lane)
-        if self._is_trimming:
-            observation = self._padded(observation)
-        features = self.score(observation.states)
-        lanes, first_lane, counts = self.finish(
-            lanes, self.pool, observation, features, self.endf_feature, self.first_lane
-        )
-        self._store(self.lanes, lanes)
-        self.pool.head.copy_(head)
-        self.first_lane.copy_(first_lane)
-        self.counters.add_(counts)
+        self.whole(self.lanes, self.pool, self.first_lane, self.endf_feature, self.counters)
 
     def _padded(self, observation: EvalObs) -> EvalObs:
         """The observation with its states padded to a number of rows for which a row's bits are known to stay."""
@@ -113,9 +101,11 @@ class Tick:
         counters: Tensor,
     ) -> None:
         """The whole tick as one function, on its arguments, in place: what is compiled as one graph."""
-        new_lanes, head, observation = self._begin(lanes, pool, first_lane)
-        features = self.features(observation.states)
-        new_lanes, new_first_lane, counts = self._finish(
+        new_lanes, head, observation = self.begin(lanes, pool, first_lane)
+        if self._is_trimming:
+            observation = self._padded(observation)
+        features = self.score(observation.states)
+        new_lanes, new_first_lane, counts = self.finish(
             new_lanes, pool, observation, features, endf_feature, first_lane
         )
         self._store(lanes, new_lanes)
@@ -164,7 +154,7 @@ class Tick:
         )
         is_waiting = is_busy & ~is_ended & (lanes.depth == depth) & (lanes.num_skipped == num_skipped)
         num_lanes = is_busy.shape[0]
-        place = (torch.arange(num_lanes, device=depth.device) - first_lane) % num_lanes
+        _, place = rotation(num_lanes, first_lane)
         # The first that had to wait goes first; where none did, the order stays.
         nearest = torch.where(is_waiting, place, num_lanes).amin() % num_lanes
         lanes = self.environment.retire(lanes, pool, is_ended, success)
@@ -174,7 +164,7 @@ class Tick:
     def drop_cancelled(self) -> None:
         """Frees the lanes of cancelled candidates now."""
         is_dropped = self.lanes.is_busy & self.pool.is_cancelled[self.lanes.candidate]
-        self.lanes.candidate.masked_fill_(is_dropped, -1)
+        self.lanes.candidate.masked_fill_(is_dropped, IDLE)
 
     def counts(self) -> dict[str, int]:
         """The counters by name."""

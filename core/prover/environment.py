@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from core.prover.lanes import IDLE, NO_FACT, NOT_RECORDED, CandidatePool, LaneState
-from core.prover.rows import Admission, Rows, Tally, admit, rows_of
+from core.prover.rows import Admission, Rows, Tally, admit, rotation, rows_of
 from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, TIE_TOLERANCE, ProverSettings
 from core.prover.state_sets import same_set, set_hash
 from core.prover.vectorized import Matches, UnificationEngineVectorized
@@ -61,7 +61,6 @@ class EvalObs(NamedTuple):
         is_stuck: ``[B]`` bool: too many single actions skipped on arrival; ends without a step.
         is_skipping: ``[B]`` bool: a single action is followed without a step.
         row_atoms: ``[R, W]`` int64, the resolvents.
-        row_hash: ``[R]`` int64, their hashes as sets.
         single_row: ``[B]`` int64, the row of a lane's only action.
         action_tally: ``[R + 1]`` int64, prefix sum of the rows that are actions of lanes that are scored.
         row_begin: ``[B]`` int64, first row of each lane.
@@ -87,7 +86,6 @@ class EvalObs(NamedTuple):
     is_stuck: Tensor
     is_skipping: Tensor
     row_atoms: Tensor
-    row_hash: Tensor
     single_row: Tensor
     action_tally: Tensor
     row_begin: Tensor
@@ -267,7 +265,6 @@ class EvalOnlyEnvCompiled:
             is_stuck=is_too_long & (lanes.depth > 0),
             is_skipping=is_hop & ~is_too_long,
             row_atoms=resolvents.atoms,
-            row_hash=row_hash,
             single_row=single_row,
             action_tally=scored.before,
             row_begin=admission.begin,
@@ -306,9 +303,7 @@ class EvalOnlyEnvCompiled:
         unchecked = matches.num_facts - self._num_fact_rows - lanes.num_checked
         unchecked = torch.where(needs_check, unchecked, 0)
         # Unlike rows, checks of a lane may be split over ticks: whatever fits is looked at.
-        num_lanes = unchecked.shape[0]
-        order = (torch.arange(num_lanes, device=unchecked.device) + first_lane) % num_lanes
-        place = (torch.arange(num_lanes, device=unchecked.device) - first_lane) % num_lanes
+        order, place = rotation(unchecked.shape[0], first_lane)
         wanted = torch.cumsum(unchecked[order], dim=0).clamp(max=self.capacities.num_checks)
         granted = torch.diff(wanted, prepend=wanted.new_zeros(1))[place]
         admission = admit(granted, self.capacities.num_checks, first_lane)
@@ -345,7 +340,8 @@ class EvalOnlyEnvCompiled:
         is_observed = same_set(atoms, lanes.observed[lane])
         return has_match & is_same, is_observed, has_match & ~is_same
 
-    def _most_fresh(self, num_fresh: Tensor, is_valid: Tensor, rows: Rows, like: Tensor) -> Tensor:
+    @staticmethod
+    def _most_fresh(num_fresh: Tensor, is_valid: Tensor, rows: Rows, like: Tensor) -> Tensor:
         """The most fresh variables of any resolvent of each lane, ``[B]`` int64."""
         fresh = torch.where(is_valid & rows.is_row, num_fresh, 0)
         return torch.zeros_like(like).scatter_reduce(0, rows.lane, fresh, "amax")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, ProverSettings
+from core.prover.settings import ProverSettings
 
 NO_FACT = -1
 """In the place of the excluded fact, where there is none."""
@@ -45,11 +45,10 @@ class LaneShape:
     @classmethod
     def of(cls, settings: ProverSettings, longest_body: int, embedding_dim: int) -> LaneShape:
         """The sizes for these settings and rules."""
-        states_per_step = 1 + (MAX_SKIPPED_UNARY_ACTIONS + 1 if settings.skip_unary_actions else 0)
         extra_atoms = longest_body - 1 if settings.skip_unary_actions else 0
         return cls(
             working_atoms=settings.padding_atoms + extra_atoms,
-            num_visited=1 + settings.max_depth * states_per_step,
+            num_visited=1 + settings.max_depth * settings.max_resolutions_per_step,
             max_depth=settings.max_depth,
             embedding_dim=embedding_dim,
         )

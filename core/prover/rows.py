@@ -13,6 +13,16 @@ import torch
 from torch import Tensor
 
 
+def rotation(num_lanes: int, first_lane: Tensor) -> tuple[Tensor, Tensor]:
+    """The order in which lanes have their turn, beginning with ``first_lane`` ``[]`` int64.
+
+    Returns:
+        The lanes in that order, and the place of each lane in it, ``[B]`` int64 each.
+    """
+    lanes = torch.arange(num_lanes, device=first_lane.device)
+    return (lanes + first_lane) % num_lanes, (lanes - first_lane) % num_lanes
+
+
 class Admission(NamedTuple):
     """Who got in.
 
@@ -41,16 +51,12 @@ def admit(request: Tensor, capacity: int, first_lane: Tensor) -> Admission:
         capacity: rows that there are.
         first_lane: ``[]`` int64, the lane that is asked first.
     """
-    num_lanes = request.shape[0]
-    lanes = torch.arange(num_lanes, device=request.device)
-    order = (lanes + first_lane) % num_lanes
+    order, place = rotation(request.shape[0], first_lane)
     in_order = request[order]
     ends = torch.cumsum(in_order, dim=0)
     fits = ends <= capacity
     ends = torch.where(fits, ends, 0)
     total = ends.max()
-    # The place of each lane in the order, to carry what was found back.
-    place = (lanes - first_lane) % num_lanes
     is_admitted = fits[place]
     end = torch.where(is_admitted, ends[place], 0)
     begin = torch.where(is_admitted, end - request, 0)

@@ -53,6 +53,11 @@ class ProverSettings:
                     f"prover setting {name} is {getattr(self, name)}; expected at least {bound}"
                 )
 
+    @property
+    def max_resolutions_per_step(self) -> int:
+        """States that one step may resolve: its own, and those skipped, one more than allowed where it gets stuck."""
+        return 1 + (MAX_SKIPPED_UNARY_ACTIONS + 1 if self.skip_unary_actions else 0)
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ProverSettings:
         """The settings in ``values``; those left out keep their defaults.

@@ -7,6 +7,7 @@ costs the same however many there are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -60,6 +61,19 @@ class GraphTables:
     def longest_body(self) -> int:
         """L."""
         return self.rule_body.shape[1]
+
+    @cached_property
+    def mean_choices(self) -> float:
+        """Rules and facts that a goal has on average: a goal of a rule's body with its first argument bound."""
+        num_predicates = self.num_rules.shape[0]
+        facts = self.matches[(self.search_keys >> PREDICATE_SHIFT) < num_predicates]
+        num_facts = torch.bincount(facts >> PREDICATE_SHIFT, minlength=num_predicates)
+        pairs = torch.unique(facts >> FIRST_SHIFT)
+        num_firsts = torch.bincount(pairs >> (PREDICATE_SHIFT - FIRST_SHIFT), minlength=num_predicates)
+        goals = self.rule_body[:, :, 0].flatten()
+        goals = goals[goals > 0]
+        facts_per_goal = num_facts[goals] / num_firsts[goals].clamp(min=1)
+        return float((self.num_rules[goals] + facts_per_goal).double().mean())
 
 
 def build_tables(dataset: Dataset, device: torch.device) -> GraphTables:

@@ -1,6 +1,14 @@
 """Corruptions, ranks and metrics: from proved candidates to MRR."""
 
-from core.ranking.corruptions import SIDE_OPTIONS, SIDES, Corruptor, Side, sides_of
+from core.ranking.corruptions import (
+    SIDE_OPTIONS,
+    SIDES,
+    Corruptor,
+    Side,
+    sample_triples,
+    sides_of,
+    with_constant,
+)
 from core.ranking.evaluation import Query, corrupted_queries, rank_queries
 from core.ranking.metrics import HITS_AT, Metrics, RankedQuery, Report, aggregate, report
 from core.ranking.ranks import TIE_POLICIES, Ranks, rank_as_deepprooflog, rank_positive
@@ -23,5 +31,7 @@ __all__ = [
     "rank_positive",
     "rank_queries",
     "report",
+    "sample_triples",
     "sides_of",
+    "with_constant",
 ]

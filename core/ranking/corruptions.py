@@ -33,6 +33,21 @@ def sides_of(option: str) -> tuple[Side, ...]:
     raise RankingError(f"side is {option!r}; expected one of {', '.join(SIDE_OPTIONS)}")
 
 
+def sample_triples(triples: Sequence[Triple], number: int, seed: int) -> list[Triple]:
+    """A seeded sample of ``number`` of ``triples`` in their order; all of them where there are no more."""
+    if number >= len(triples):
+        return list(triples)
+    drawn = np.random.default_rng(seed).choice(len(triples), number, replace=False)
+    return [triples[index] for index in sorted(drawn.tolist())]
+
+
+def with_constant(query: Triple, side: Side, constant: int) -> Triple:
+    """``query`` with ``constant`` in the place of its head or tail."""
+    if side == "head":
+        return Triple(query.predicate, constant, query.tail)
+    return Triple(query.predicate, query.head, constant)
+
+
 def query_seed(seed: int, query: Triple, side: Side) -> list[int]:
     """The seed of whatever is random about one query and side: not of what else is asked with it."""
     return [seed, *query, SIDES.index(side)]
@@ -70,9 +85,7 @@ class Corruptor:
         if self.number is not None and self.number < pool.size:
             generator = np.random.default_rng(query_seed(self.seed, query, side))
             pool = np.sort(generator.choice(pool, self.number, replace=False))
-        if side == "head":
-            return [Triple(query.predicate, constant, query.tail) for constant in pool.tolist()]
-        return [Triple(query.predicate, query.head, constant) for constant in pool.tolist()]
+        return [with_constant(query, side, constant) for constant in pool.tolist()]
 
     def _same_domain(self, constant: int) -> np.ndarray:
         """The constants that may replace ``constant``: of its domains, or all where it has none. Ascending."""

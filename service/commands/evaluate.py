@@ -6,7 +6,6 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +24,7 @@ from core.ranking import (
     corrupted_queries,
     rank_queries,
     report,
+    sample_triples,
     sides_of,
 )
 from service.commands.options import (
@@ -120,9 +120,8 @@ def _evaluate(parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator
     triples = list(dataset.splits[parsed.split])
     if not triples:
         raise ProofrankError(f"split {parsed.split!r} of dataset {dataset.name!r} has no triples to rank")
-    if parsed.queries is not None and parsed.queries < len(triples):
-        drawn = np.random.default_rng(parsed.seed).choice(len(triples), parsed.queries, replace=False)
-        triples = [triples[index] for index in sorted(drawn.tolist())]
+    if parsed.queries is not None:
+        triples = sample_triples(triples, parsed.queries, parsed.seed)
     corruptor = Corruptor(
         dataset, number=parsed.corruptions, is_filtered=not parsed.unfiltered, seed=parsed.seed
     )
