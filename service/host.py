@@ -10,14 +10,15 @@ import asyncio
 import dataclasses
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from core.errors import ProofrankError
+from core.errors import EvaluationError, ProofrankError
 from core.evaluator import CompiledEvaluator, Evaluator, OriginalEvaluator, create_evaluator, settings_for
 from core.graph import Dataset, load_dataset
-from core.policy import Policy, load_policy
+from core.policy import Policy, PolicyConfig, load_policy
 from core.prover import ProverSettings
 from core.ranking import Query, RankedQuery, rank_queries
 from service.metrics import ServiceMetrics
@@ -31,23 +32,24 @@ READY = "ready"
 DRAINING = "draining"
 FAILED = "failed"
 
+_MOST_REFERENCES = 4
+
 
 @dataclass(frozen=True)
 class Loaded:
     """Everything that is being served."""
 
     dataset: Dataset
-    policy: Policy
     settings: ProverSettings
     evaluator: Evaluator
-    reference: OriginalEvaluator
 
 
 @dataclass(frozen=True)
 class Execution:
-    """Ranked queries, and where the time went in seconds."""
+    """Ranked queries, the policy that they were ranked by, and where the time went in seconds."""
 
     ranked: list[RankedQuery]
+    policy: Policy
     queue_seconds: float
     execution_seconds: float
 
@@ -60,6 +62,8 @@ class EvaluatorHost:
         self._metrics = metrics
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evaluator")
         self._loaded: Loaded | None = None
+        self._active: Policy | None = None
+        self._references: dict[str, OriginalEvaluator] = {}
         self._queued_candidates = 0
         self._stage = "starting"
         self._stage_began = time.monotonic()
@@ -88,6 +92,50 @@ class EvaluatorHost:
                 HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {self._stage}", headers={"Retry-After": "1"}
             )
         return self._loaded
+
+    @property
+    def active_policy(self) -> Policy:
+        """The policy that ranks what comes in now. Raises a 503 Problem where the service is not ready."""
+        _ = self.loaded
+        assert self._active is not None
+        return self._active
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs."""
+        return self.loaded.evaluator.engine
+
+    def activate(self, policy: Policy) -> None:
+        """Lets ``policy`` rank whatever comes in from now on.
+
+        Raises:
+            EvaluationError: its shape, or a prover setting that it was trained under, is not what is being served.
+            PolicyError: it does not fit the graph.
+        """
+        self.check_policy(policy)
+        self._active = policy
+
+    def check_policy(self, policy: Policy) -> None:
+        """Whether ``policy`` can go live without a new evaluator; raises as :meth:`activate` does."""
+        loaded, active = self.loaded, self.active_policy
+        policy.check_fits(loaded.dataset)
+        differing = [
+            *_differences(policy.network.config, active.network.config),
+            *_differences(settings_for(policy, self._settings.prover_overrides), loaded.settings),
+        ]
+        if differing:
+            raise EvaluationError(
+                f"policy {policy.name!r} cannot replace {active.name!r} in this server: {'; '.join(differing)}"
+            )
+
+    def reference(self, policy: Policy) -> OriginalEvaluator:
+        """The reference evaluator with ``policy``; it shares no state with the one that serves."""
+        loaded = self.loaded
+        if policy.content_hash not in self._references:
+            if len(self._references) >= _MOST_REFERENCES:
+                del self._references[next(iter(self._references))]
+            self._references[policy.content_hash] = OriginalEvaluator(loaded.dataset, policy, loaded.settings)
+        return self._references[policy.content_hash]
 
     async def start(self) -> None:
         """Loads and warms everything; ``has_failed`` tells afterwards whether that could not be done."""
@@ -120,11 +168,11 @@ class EvaluatorHost:
             cache_folder=self._settings.cache_folder,
         )
         use_threads(self._settings.threads, evaluator.engine)
-        reference = OriginalEvaluator(dataset, policy, settings)
         self._enter("warm up")
         if isinstance(evaluator, CompiledEvaluator):
             evaluator.warm_up(lambda num_lanes: logger.info("warming a bucket of %d lanes", num_lanes))
-        self._loaded = Loaded(dataset, policy, settings, evaluator, reference)
+        self._active = policy
+        self._loaded = Loaded(dataset, settings, evaluator)
         self._enter(READY)
 
     def _enter(self, stage: str) -> None:
@@ -135,13 +183,20 @@ class EvaluatorHost:
         logger.info("%s (after %.2f s of %s)", stage, seconds, self._stage)
         self._stage, self._stage_began = stage, time.monotonic()
 
-    async def rank(self, queries: list[Query], seed: int) -> Execution:
+    async def rank(self, queries: Sequence[Query], seed: int, *, policy: Policy | None = None) -> Execution:
         """Ranks ``queries``, after those that came before.
+
+        Args:
+            queries: what to rank.
+            seed: of the random order of ties.
+            policy: ranks them, whatever is activated meanwhile; the active one by default.
 
         Raises:
             Problem: 429 where too many candidates wait, 503 where the service is not ready.
+            EvaluationError: a candidate cannot be evaluated.
         """
         loaded = self.loaded
+        with_policy = policy if policy is not None else self.active_policy
         num_candidates = sum(1 + len(query.corruptions) for query in queries)
         if self._queued_candidates + num_candidates > self._settings.max_queued_candidates:
             raise Problem(
@@ -154,8 +209,13 @@ class EvaluatorHost:
 
         def execute() -> Execution:
             began = time.perf_counter()
-            ranked = rank_queries(loaded.evaluator, queries, seed=seed)
-            return Execution(ranked, began - accepted, time.perf_counter() - began)
+            evaluator = loaded.evaluator
+            if isinstance(evaluator, CompiledEvaluator):
+                evaluator.load_policy(with_policy)
+            else:
+                evaluator = self.reference(with_policy)
+            ranked = rank_queries(evaluator, queries, seed=seed)
+            return Execution(ranked, with_policy, began - accepted, time.perf_counter() - began)
 
         self._count_queued(num_candidates)
         try:
@@ -164,7 +224,7 @@ class EvaluatorHost:
             self._count_queued(-num_candidates)
         self._metrics.queue_seconds.observe(execution.queue_seconds)
         self._metrics.execution_seconds.observe(execution.execution_seconds)
-        self._metrics.record_ranked(execution.ranked, loaded.dataset.name, loaded.policy.name)
+        self._metrics.record_ranked(execution.ranked, loaded.dataset.name, with_policy.name)
         return execution
 
     def _count_queued(self, change: int) -> None:
@@ -180,3 +240,13 @@ class EvaluatorHost:
     def describe_prover(self) -> dict[str, int | bool]:
         """The prover settings in force."""
         return dataclasses.asdict(self.loaded.settings)
+
+
+def _differences(offered: PolicyConfig | ProverSettings, served: PolicyConfig | ProverSettings) -> list[str]:
+    """Each field in which ``offered`` is not ``served``, in words."""
+    theirs, ours = dataclasses.asdict(offered), dataclasses.asdict(served)
+    return [
+        f"its {name} is {theirs[name]!r}, here it is {ours[name]!r}"
+        for name in ours
+        if theirs[name] != ours[name]
+    ]

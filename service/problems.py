@@ -46,6 +46,14 @@ class ProblemBody(BaseModel):
     request_id: str | None = Field(None, description="identifies the request in the server's log")
 
 
+def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of the errors that a route answers with."""
+    return {
+        int(status): {"model": ProblemBody, "description": status.phrase, "content": {MEDIA_TYPE: {}}}
+        for status in statuses
+    }
+
+
 class Problem(Exception):
     """An answer with problem+json."""
 

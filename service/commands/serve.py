@@ -61,4 +61,4 @@ def run(parsed: argparse.Namespace) -> int:
     # Where it cannot listen, uvicorn logs why and exits with a status of its own.
     with contextlib.suppress(SystemExit):
         server.run()
-    return EXIT_CANNOT_START if app.state.host.has_failed or not server.started else 0
+    return EXIT_CANNOT_START if app.state.services.host.has_failed or not server.started else 0

@@ -1,0 +1,77 @@
+"""What operators ask: ``/healthz``, ``/readyz``, ``/info`` and ``/metrics``."""
+
+from __future__ import annotations
+
+import dataclasses
+from http import HTTPStatus
+
+import torch
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from core import __version__
+from service.host import READY
+from service.problems import problem_responses
+from service.schemas import InfoResponse, Readiness
+from service.services import Services
+
+
+def make_router(services: Services) -> APIRouter:
+    """The routes on these services."""
+    router = APIRouter()
+    host, settings = services.host, services.settings
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Whether the process is alive."""
+        return {"status": "ok"}
+
+    @router.get("/readyz", responses={int(HTTPStatus.SERVICE_UNAVAILABLE): {"model": Readiness}})
+    async def readyz(answer: Response) -> Readiness:
+        """Whether requests are taken; 503 with the stage until the evaluator is warm."""
+        is_ready = host.stage == READY
+        if not is_ready:
+            answer.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+        return Readiness(ready=is_ready, stage=host.stage, seconds=host.seconds_in_stage)
+
+    @router.get("/info", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
+    async def info() -> InfoResponse:
+        """What is being served: dataset, policy, prover settings, limits."""
+        dataset, policy = host.loaded.dataset, host.active_policy
+        return InfoResponse(
+            version=__version__,
+            dataset={
+                "name": dataset.name,
+                "sha256": dataset.content_hash,
+                "constants": dataset.vocabulary.num_constants,
+                "relations": list(dataset.vocabulary.predicates[:1000]),
+                "rules": len(dataset.rules),
+                "domains": {name: len(constants) for name, constants in dataset.domains.items()},
+                **{split: len(triples) for split, triples in dataset.splits.items()},
+            },
+            policy={
+                "name": policy.name,
+                "sha256": policy.content_hash,
+                "parameters": sum(parameter.numel() for parameter in policy.network.parameters()),
+                **dataclasses.asdict(policy.network.config),
+            },
+            prover=host.describe_prover(),
+            engine=host.engine,
+            device=str(policy.network.embedding.arguments.device),
+            torch=torch.__version__,
+            limits={
+                "max_body_bytes": settings.max_body_bytes,
+                "max_queries": settings.max_queries,
+                "max_candidates": settings.max_candidates,
+                "max_queued_candidates": settings.max_queued_candidates,
+                "max_proofs": settings.max_proofs,
+            },
+            startup_seconds=host.stage_seconds,
+        )
+
+    @router.get("/metrics", include_in_schema=False)
+    async def prometheus() -> Response:
+        """The metrics, in Prometheus' text form."""
+        return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router

@@ -1,0 +1,58 @@
+"""``POST /rank``: ranks triples against corrupted copies of themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request
+
+from core.errors import EvaluationError
+from core.ranking import report
+from service.problems import Problem, problem_responses
+from service.ranking import Limits, proof_maker, to_queries, to_report, to_results
+from service.schemas import Identity, RankRequest, RankResponse, Timing
+from service.services import Services
+
+
+def make_router(services: Services) -> APIRouter:
+    """The route on these services."""
+    router = APIRouter()
+    host, settings = services.host, services.settings
+    limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)
+
+    @router.post(
+        "/rank",
+        responses=problem_responses(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.TOO_MANY_REQUESTS,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
+    )
+    async def rank(body: RankRequest, request: Request) -> RankResponse:
+        """Ranks triples against corrupted copies of themselves."""
+        dataset, policy = host.loaded.dataset, host.active_policy
+        # In a thread: looking up many names, and drawing many corruptions, takes a while.
+        queries = await asyncio.to_thread(to_queries, body, dataset, limits)
+        try:
+            execution = await host.rank(queries, body.seed, policy=policy)
+        except EvaluationError as error:
+            raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
+        reference = host.reference(policy)
+        make_proof = proof_maker(reference.prover, reference.scorer, dataset)
+        # The reference shares no state with the evaluator, so the next request need not wait for proofs.
+        results = await asyncio.to_thread(to_results, body, execution.ranked, dataset, make_proof)
+        return RankResponse(
+            request_id=request.state.request_id,
+            dataset=Identity(name=dataset.name, sha256=dataset.content_hash),
+            policy=Identity(name=policy.name, sha256=policy.content_hash),
+            engine=host.engine,
+            metrics=to_report(report(execution.ranked, dataset, body.ties)),
+            timing=Timing(
+                queue_seconds=execution.queue_seconds, execution_seconds=execution.execution_seconds
+            ),
+            queries=results,
+        )
+
+    return router
