@@ -1,28 +1,35 @@
-"""Owns the evaluator: loads and warms it in the background, then runs one request after the other off the loop.
-
-The thread that evaluates is the only one that touches the evaluator; what comes back to the event loop are
-finished answers.
-"""
+"""Owns what is being served: loads and warms it in the background, lends it to requests, and replaces what fails."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import logging
+import math
+import threading
 import time
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from core.errors import EvaluationError, ProofrankError
-from core.evaluator import CompiledEvaluator, Evaluator, OriginalEvaluator, create_evaluator, settings_for
+from core.evaluator import (
+    CandidateStream,
+    CompiledEvaluator,
+    OriginalEvaluator,
+    OriginalStream,
+    create_evaluator,
+    default_device,
+    settings_for,
+)
 from core.graph import Dataset, load_dataset
 from core.policy import Policy, PolicyConfig, load_policy
 from core.prover import ProverSettings
-from core.ranking import Query, RankedQuery, rank_queries
+from core.ranking import Query, RankedQuery, rank_outcomes
 from service.metrics import ServiceMetrics
 from service.problems import Problem
+from service.scheduler import DeadlineError, FaultError, Finished, Lanes, Scheduler, StoppedError, Task
 from service.settings import Settings
 from service.threads import use_threads
 
@@ -33,15 +40,19 @@ DRAINING = "draining"
 FAILED = "failed"
 
 _MOST_REFERENCES = 4
+_MOST_RETRY_SECONDS = 60
+_TICKS_PER_LOOK_ON_DEVICE = 4
+_CPU_BUCKETS = (256,)
+_DEVICE_BUCKETS = (64, 512, 4096)
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Everything that is being served."""
+    """Everything that is being served, but for the policy."""
 
     dataset: Dataset
     settings: ProverSettings
-    evaluator: Evaluator
+    scheduler: Scheduler
 
 
 @dataclass(frozen=True)
@@ -51,20 +62,24 @@ class Execution:
     ranked: list[RankedQuery]
     policy: Policy
     queue_seconds: float
+    first_result_seconds: float
     execution_seconds: float
 
 
 class EvaluatorHost:
-    """Loads the evaluator and lends it to one request at a time."""
+    """Loads the evaluator, and shares it among the requests by a :class:`Scheduler`."""
 
     def __init__(self, settings: Settings, metrics: ServiceMetrics) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evaluator")
         self._loaded: Loaded | None = None
         self._active: Policy | None = None
         self._references: dict[str, OriginalEvaluator] = {}
+        self._engine = settings.engine
         self._queued_candidates = 0
+        self._rate = _Rate()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_stopping = threading.Event()
         self._stage = "starting"
         self._stage_began = time.monotonic()
         self.stage_seconds: dict[str, float] = {}
@@ -87,10 +102,9 @@ class EvaluatorHost:
     @property
     def loaded(self) -> Loaded:
         """What is being served. Raises a 503 Problem where that is not ready."""
-        if self._loaded is None or self._stage != READY:
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {self._stage}", headers={"Retry-After": "1"}
-            )
+        # While draining, requests whose connection was there before are still taken.
+        if self._loaded is None or self._stage not in (READY, DRAINING):
+            raise _unavailable(f"not ready: {self._stage}")
         return self._loaded
 
     @property
@@ -103,7 +117,7 @@ class EvaluatorHost:
     @property
     def engine(self) -> str:
         """Name of the engine that runs."""
-        return self.loaded.evaluator.engine
+        return self._engine
 
     def activate(self, policy: Policy) -> None:
         """Lets ``policy`` rank whatever comes in from now on.
@@ -139,8 +153,9 @@ class EvaluatorHost:
 
     async def start(self) -> None:
         """Loads and warms everything; ``has_failed`` tells afterwards whether that could not be done."""
+        self._loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._load)
+            await asyncio.to_thread(self._load)
         except ProofrankError as error:
             self._enter(FAILED)
             logger.error("cannot start: %s", error)
@@ -156,24 +171,68 @@ class EvaluatorHost:
         self._enter("load policy")
         policy = load_policy(self._settings.policy, dataset)
         settings = settings_for(policy, self._settings.prover_overrides)
+        stream, lanes = self._make_stream(dataset, policy, settings)
+        scheduler = Scheduler(stream, lanes, lambda fault: self._make_again(dataset, policy, settings, fault))
+        scheduler.start()
+        self._active = policy
+        self._loaded = Loaded(dataset, settings, scheduler)
+        self._enter(DRAINING if self._is_stopping.is_set() else READY)
+
+    def _make_stream(
+        self, dataset: Dataset, policy: Policy, settings: ProverSettings
+    ) -> tuple[CandidateStream, Lanes]:
+        """An evaluator that is warm, and what its lanes are like."""
         self._enter("build evaluator")
+        # Before it is made: it asks what the machine does with this number of threads.
+        use_threads(self._settings.threads, self._settings.engine)
+        gather_seconds = self._settings.gather_ms / 1000
+        if self._settings.engine == OriginalStream.engine:
+            stream = OriginalStream(dataset, policy, settings)
+            return stream, Lanes(
+                (stream.num_free_places,), is_cost_by_lane=True, gather_seconds=gather_seconds
+            )
+        device = self._settings.device or default_device()
         evaluator = create_evaluator(
             self._settings.engine,
             dataset,
             policy,
             settings,
-            device=self._settings.device,
+            device=device,
             fullgraph=self._settings.fullgraph,
+            buckets=self._settings.buckets or (_CPU_BUCKETS if device == "cpu" else _DEVICE_BUCKETS),
             precision=self._settings.precision,
             cache_folder=self._settings.cache_folder,
         )
-        use_threads(self._settings.threads, evaluator.engine)
+        assert isinstance(evaluator, CompiledEvaluator)
         self._enter("warm up")
-        if isinstance(evaluator, CompiledEvaluator):
-            evaluator.warm_up(lambda num_lanes: logger.info("warming a bucket of %d lanes", num_lanes))
-        self._active = policy
-        self._loaded = Loaded(dataset, settings, evaluator)
-        self._enter(READY)
+        evaluator.warm_up(lambda num_lanes: logger.info("warming a bucket of %d lanes", num_lanes))
+        self._engine = evaluator.engine
+        is_cost_by_lane = evaluator.mode.is_trimming
+        return evaluator, Lanes(
+            evaluator.buckets,
+            is_cost_by_lane=is_cost_by_lane,
+            ticks_per_look=1 if is_cost_by_lane else _TICKS_PER_LOOK_ON_DEVICE,
+            gather_seconds=gather_seconds,
+        )
+
+    def _make_again(
+        self, dataset: Dataset, policy: Policy, settings: ProverSettings, fault: Exception
+    ) -> CandidateStream:
+        """Another evaluator in the place of one that failed; tries until it can be made or the server stops."""
+        self._metrics.evaluator_rebuilds.inc()
+        logger.error("making the evaluator anew after %s", type(fault).__name__)
+        seconds = 1.0
+        while True:
+            try:
+                stream, _ = self._make_stream(dataset, policy, settings)
+            except Exception:
+                logger.exception("the evaluator cannot be made; trying again in %.0f s", seconds)
+                if self._is_stopping.wait(seconds):
+                    return OriginalStream(dataset, policy, settings)
+                seconds = min(2 * seconds, _MOST_RETRY_SECONDS)
+            else:
+                self._enter(DRAINING if self._is_stopping.is_set() else READY)
+                return stream
 
     def _enter(self, stage: str) -> None:
         seconds = self.seconds_in_stage
@@ -183,63 +242,142 @@ class EvaluatorHost:
         logger.info("%s (after %.2f s of %s)", stage, seconds, self._stage)
         self._stage, self._stage_began = stage, time.monotonic()
 
-    async def rank(self, queries: Sequence[Query], seed: int, *, policy: Policy | None = None) -> Execution:
-        """Ranks ``queries``, after those that came before.
+    async def rank(
+        self,
+        queries: Sequence[Query],
+        seed: int,
+        *,
+        policy: Policy | None = None,
+        is_job: bool = False,
+        deadline: float | None = None,
+    ) -> Execution:
+        """Ranks ``queries`` beside what else runs; cancelling it frees its lanes.
 
         Args:
             queries: what to rank.
             seed: of the random order of ties.
             policy: ranks them, whatever is activated meanwhile; the active one by default.
+            is_job: whether it yields to what is no job, and does not count for the limit on what waits.
+            deadline: by ``time.monotonic()``.
 
         Raises:
-            Problem: 429 where too many candidates wait, 503 where the service is not ready.
+            Problem: 429 where too many candidates wait, 500 where the evaluator fails over them, 503 where the service
+                is not ready or stops, 504 at the deadline.
             EvaluationError: a candidate cannot be evaluated.
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
-        num_candidates = sum(1 + len(query.corruptions) for query in queries)
-        if self._queued_candidates + num_candidates > self._settings.max_queued_candidates:
+        candidates = [candidate for query in queries for candidate in query.candidates]
+        if not is_job:
+            self._check_room(len(candidates))
+            self._count_queued(len(candidates))
+        try:
+            task = Task(candidates, with_policy, is_job=is_job, deadline=deadline)
+            loaded.scheduler.submit(task)
+            finished = await self._outcome(task)
+        finally:
+            if not is_job:
+                self._count_queued(-len(candidates))
+        self._rate.count(len(candidates))
+        ranked = await asyncio.to_thread(
+            rank_outcomes, queries, finished.outcomes, seed=seed, seconds=finished.execution_seconds
+        )
+        self._metrics.queue_seconds.observe(finished.queue_seconds)
+        self._metrics.execution_seconds.observe(finished.execution_seconds)
+        self._metrics.record_ranked(ranked, loaded.dataset.name, with_policy.name)
+        return Execution(
+            ranked,
+            with_policy,
+            finished.queue_seconds,
+            finished.first_result_seconds,
+            finished.execution_seconds,
+        )
+
+    @staticmethod
+    async def _outcome(task: Task) -> Finished:
+        try:
+            return await asyncio.wrap_future(task.future)
+        except DeadlineError as error:
+            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, f"the deadline has passed: {error}") from error
+        except StoppedError as error:
+            raise _unavailable(str(error)) from error
+        except FaultError as error:
+            raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
+
+    def _check_room(self, num_candidates: int) -> None:
+        """Raises a 429 Problem where so many more would be over the limit."""
+        most = self._settings.max_queued_candidates
+        if self._queued_candidates + num_candidates > most:
+            surplus = self._queued_candidates + num_candidates - most
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 f"{self._queued_candidates} candidates are waiting or running and {num_candidates} more would be "
-                f"over the limit of {self._settings.max_queued_candidates}",
-                headers={"Retry-After": "1"},
+                f"over the limit of {most}",
+                headers={"Retry-After": str(self._rate.seconds_for(surplus))},
             )
-        accepted = time.perf_counter()
-
-        def execute() -> Execution:
-            began = time.perf_counter()
-            evaluator = loaded.evaluator
-            if isinstance(evaluator, CompiledEvaluator):
-                evaluator.load_policy(with_policy)
-            else:
-                evaluator = self.reference(with_policy)
-            ranked = rank_queries(evaluator, queries, seed=seed)
-            return Execution(ranked, with_policy, began - accepted, time.perf_counter() - began)
-
-        self._count_queued(num_candidates)
-        try:
-            execution = await asyncio.get_running_loop().run_in_executor(self._executor, execute)
-        finally:
-            self._count_queued(-num_candidates)
-        self._metrics.queue_seconds.observe(execution.queue_seconds)
-        self._metrics.execution_seconds.observe(execution.execution_seconds)
-        self._metrics.record_ranked(execution.ranked, loaded.dataset.name, with_policy.name)
-        return execution
 
     def _count_queued(self, change: int) -> None:
         self._queued_candidates += change
         self._metrics.queued_candidates.set(self._queued_candidates)
 
-    async def stop(self) -> None:
-        """Takes no more requests and waits for those that run."""
+    def drain(self) -> None:
+        """Is not ready any more, and gives requests that run ``grace_seconds``; from any thread, and from signals."""
+        if self._loop is not None and not self._is_stopping.is_set():
+            self._is_stopping.set()
+            self._loop.call_soon_threadsafe(self._begin_drain)
+
+    def _begin_drain(self) -> None:
+        assert self._loop is not None
         if self._stage != FAILED:
             self._enter(DRAINING)
-        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=False)
+        self._loop.call_later(self._settings.grace_seconds, self._end_drain)
+
+    def _end_drain(self) -> None:
+        if self._loaded is not None:
+            threading.Thread(target=self._loaded.scheduler.stop, name="end of grace").start()
+
+    async def stop(self) -> None:
+        """Ends the evaluator; requests that still run are answered by 503."""
+        self._is_stopping.set()
+        if self._stage not in (FAILED, DRAINING):
+            self._enter(DRAINING)
+        if self._loaded is not None:
+            await asyncio.to_thread(self._loaded.scheduler.stop)
 
     def describe_prover(self) -> dict[str, int | bool]:
         """The prover settings in force."""
         return dataclasses.asdict(self.loaded.settings)
+
+
+class _Rate:
+    """Candidates per second, of late."""
+
+    _SECONDS = 30.0
+
+    def __init__(self) -> None:
+        self._done: deque[tuple[float, int]] = deque()
+        self._total = 0
+
+    def count(self, number: int) -> None:
+        """Counts candidates that are done."""
+        self._forget()
+        self._done.append((time.monotonic(), number))
+        self._total += number
+
+    def seconds_for(self, number: int) -> int:
+        """Whole seconds in which about ``number`` candidates will be done."""
+        self._forget()
+        rate = self._total / self._SECONDS
+        return max(1, min(_MOST_RETRY_SECONDS, math.ceil(number / rate))) if rate else 1
+
+    def _forget(self) -> None:
+        """Forgets what is too long ago."""
+        while self._done and time.monotonic() - self._done[0][0] > self._SECONDS:
+            self._total -= self._done.popleft()[1]
+
+
+def _unavailable(detail: str) -> Problem:
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "1"})
 
 
 def _differences(offered: PolicyConfig | ProverSettings, served: PolicyConfig | ProverSettings) -> list[str]:

@@ -58,6 +58,11 @@ class ServiceMetrics:
         self.queued_candidates = Gauge(
             "proofrank_queued_candidates", "Candidates waiting or running.", registry=self.registry
         )
+        self.evaluator_rebuilds = Counter(
+            "proofrank_evaluator_rebuilds",
+            "Times that the evaluator was made anew after it had failed.",
+            registry=self.registry,
+        )
         self.ready = Gauge("proofrank_ready", "1 when requests are taken, else 0.", registry=self.registry)
         self.startup_seconds = Gauge(
             "proofrank_startup_stage_seconds",

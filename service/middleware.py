@@ -10,6 +10,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.disconnection import CLIENT_GONE_STATUS, ClientGoneError
 from service.metrics import ServiceMetrics
 from service.problems import Problem, response
 
@@ -64,6 +65,8 @@ class RequestMiddleware:
             if declared.isdigit() and int(declared) > self._max_body_bytes:
                 raise self._too_large()
             await self._app(scope, receive_bounded, send_with_id)
+        except ClientGoneError:
+            status = CLIENT_GONE_STATUS
         except Problem as problem:  # raised outside the routes, where no handler sees it
             if has_begun:
                 raise

@@ -63,6 +63,11 @@ class RankRequest(BaseModel):
     filtered: bool = Field(True, description="leave out corruptions that are known triples")
     seed: int = Field(0, ge=0, lt=2**63, description="of the draw of corruptions and of random ties")
     ties: Ties = Field("realistic", description="which rank counts where scores are equal")
+    deadline_ms: int | None = Field(
+        None,
+        ge=1,
+        description="after so many milliseconds the answer is 504; the server's maximum if that is less",
+    )
     return_candidates: bool = Field(False, description="answer with every candidate's score")
     return_proof: bool = Field(False, description="answer with the positive's proof")
 
@@ -179,7 +184,8 @@ class Timing(BaseModel):
     """Where the time went."""
 
     queue_seconds: float = Field(description="from acceptance to the start of the evaluation")
-    execution_seconds: float = Field(description="in the evaluation")
+    first_result_seconds: float = Field(description="from acceptance to the first candidate that was done")
+    execution_seconds: float = Field(description="from the start of the evaluation to its end")
 
 
 class RankResponse(BaseModel):

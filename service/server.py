@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from service.settings import Settings
 
-_GRACE_SECONDS = 30
+_SECONDS_AFTER_GRACE = 5
+"""For the answers to what was not done in time."""
 
 
 class Server(uvicorn.Server):
@@ -21,16 +24,23 @@ class Server(uvicorn.Server):
     was asked for is a success, and the caller goes on.
     """
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(self, app: FastAPI, settings: Settings, on_signal: Callable[[], None]) -> None:
+        """A server that calls ``on_signal`` as soon as a signal ends it."""
+        self._on_signal = on_signal
         super().__init__(
             uvicorn.Config(
                 app,
                 host=settings.host,
                 port=settings.port,
                 log_config=None,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
+                timeout_graceful_shutdown=math.ceil(settings.grace_seconds) + _SECONDS_AFTER_GRACE,
             )
         )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handles a signal that ends the server."""
+        self._on_signal()
+        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

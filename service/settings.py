@@ -39,6 +39,12 @@ class Settings(BaseModel):
         None, description="folder of compiled artifacts; the user's cache if unset"
     )
     threads: int | None = Field(None, ge=1, description="threads of torch; as fits the engine if unset")
+    buckets: tuple[int, ...] | None = Field(
+        None, description="lanes of each bucket, as in 64,512; as fits the device if unset"
+    )
+    gather_ms: float = Field(
+        0, ge=0, le=1000, description="how long an idle evaluator waits for more requests, milliseconds"
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 for a free one")
 
@@ -49,6 +55,12 @@ class Settings(BaseModel):
     )
     max_queued_candidates: int = Field(
         4_000_000, ge=1, description="most candidates waiting or running at once"
+    )
+    max_deadline_ms: int = Field(
+        3_600_000, ge=1, description="longest time that a request may take, milliseconds"
+    )
+    grace_seconds: float = Field(
+        30, ge=0, description="how long requests that run may go on after SIGTERM, seconds"
     )
     max_proofs: int = Field(1_000, ge=0, description="most queries in a request that asks for proofs")
 
@@ -62,6 +74,19 @@ class Settings(BaseModel):
     memory_pruning: bool | None = Field(None, description="visited states are no action; as trained if unset")
     end_proof_action: bool | None = Field(None, description="the policy may give up; as trained if unset")
     skip_unary_actions: bool | None = Field(None, description="follow single actions; as trained if unset")
+
+    @field_validator("buckets", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        """Numbers between commas, as flags and variables have them."""
+        return value.split(",") if isinstance(value, str) else value
+
+    @field_validator("buckets")
+    @classmethod
+    def _in_order(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (not value or min(value) < 1):
+            raise ValueError("expected one number of lanes or more, each at least 1")
+        return None if value is None else tuple(sorted(set(value)))
 
     @field_validator("max_queued_candidates")
     @classmethod

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from core.evaluator.original import OriginalEvaluator
 from core.evaluator.tick import Tick
 from core.graph import Dataset
 from core.policy import Policy
-from core.policy.features import RowFeatures
+from core.policy.features import CHUNK_ROWS, RowFeatures
 from core.prover import Candidate, Outcome, ProverSettings, first_of_the_best, recorded
 from core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool, LaneShape, empty_pool
 from core.prover.packing import check_packable, pack_atom
@@ -134,11 +134,23 @@ class CompiledEvaluator:
         check_memory(needed, f"buckets of {', '.join(map(str, buckets))} lanes", self.device)
         self._input_buffer: CandidatePool = empty_pool(pool_size, settings.max_depth, self.device)
         self._free = deque(range(pool_size))
-        self._submitted: dict[int, Candidate] = {}
+        self._submitted: dict[int, tuple[Candidate, Policy]] = {}
+        self._held: Set[int] = frozenset()
         self._buckets = sorted(buckets)
         self._ticks: dict[int, Tick] = {}
         self._reference: OriginalEvaluator | None = None
+        self._endf_states = torch.zeros(
+            CHUNK_ROWS, self._shape.working_atoms, dtype=torch.int64, device=self.device
+        )
+        self._endf_states[:, 0] = pack_atom(dataset.vocabulary.endf_index, 0, 0)
+        self._endf_feature = torch.zeros(self._shape.embedding_dim, device=self.device)
+        self._policy_changed()
         self._artifacts = ArtifactCache(cache_folder if cache_folder is not None else default_cache_folder())
+
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """Numbers of lanes of the buckets, ascending."""
+        return tuple(self._buckets)
 
     @property
     def num_free_places(self) -> int:
@@ -163,24 +175,30 @@ class CompiledEvaluator:
         return Work(**{name: sum(total[name] for total in totals) for name in fields})
 
     def load_policy(self, policy: Policy) -> None:
-        """Puts another policy of the same shape into the same buffers; nothing may be in flight.
+        """Puts another policy of the same shape into the same buffers, for what is submitted from now on.
+
+        Candidates that were submitted under another policy keep still until that is loaded again.
 
         Raises:
             PolicyError: it does not fit the graph.
-            EvaluationError: its shape is another, or candidates are in flight.
+            EvaluationError: its shape is another.
         """
+        if policy is self._policy:
+            return
         policy.check_fits(self._dataset)
         if policy.network.config != self._policy.network.config:
             raise EvaluationError(
                 f"policy {policy.name!r} has another shape than {self._policy.name!r}; make a new evaluator for it"
             )
-        if self._submitted:
-            raise EvaluationError(f"{len(self._submitted)} candidates are in flight; collect them first")
         self._policy = policy
-        self._reference = None
         self._features.load(policy.network)
-        for tick in self._ticks.values():
-            tick.policy_changed()
+        self._policy_changed()
+        self._hold_others(self._submitted)
+
+    @torch.inference_mode()
+    def _policy_changed(self) -> None:
+        """Computes anew what depends on the policy alone."""
+        self._endf_feature.copy_(self._features(self._endf_states)[0])
 
     def warm_up(self, on_bucket: Callable[[int], None] | None = None) -> None:
         """Compiles and runs the tick of every bucket once.
@@ -273,13 +291,16 @@ class CompiledEvaluator:
         pool.atom[index] = atoms.to(device)
         pool.excluded[index] = torch.where(is_positive, atoms, NO_FACT).to(device)
         pool.is_done[index] = False
-        pool.is_cancelled[index] = False
+        pool.is_held[index] = False
         pool.recorded[index] = actions.to(device)
         tail = int(pool.tail)
         turn = (tail + torch.arange(len(places))) % pool.size
         pool.queue[turn.to(device)] = index
         pool.tail.fill_(tail + len(places))
-        self._submitted.update(zip(places, candidates, strict=True))
+        policy = self._policy
+        self._submitted.update(
+            (place, (candidate, policy)) for place, candidate in zip(places, candidates, strict=True)
+        )
         return places
 
     def _recorded(self, number: int, recorded_actions: Sequence[Sequence[int]] | None) -> Tensor:
@@ -297,11 +318,37 @@ class CompiledEvaluator:
         return table
 
     @torch.inference_mode()
-    def advance(self, num_ticks: int, num_lanes: int | None = None) -> None:
-        """Runs ``num_ticks`` ticks on the bucket of ``num_lanes`` lanes, by default the largest."""
+    def advance(
+        self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
+    ) -> None:
+        """Runs ticks.
+
+        Args:
+            num_ticks: how many.
+            num_lanes: of the bucket; the largest by default.
+            only: the places whose candidates move; the others keep still. All that were submitted under the loaded
+                policy by default.
+        """
         tick = self._tick(num_lanes if num_lanes is not None else self._buckets[-1])
+        self._hold_others(self._submitted if only is None else only)
         for _ in range(num_ticks):
             tick.run()
+
+    @torch.inference_mode()
+    def _hold_others(self, moving: Collection[int]) -> None:
+        """Lets the candidates in ``moving`` move that the loaded policy has to prove, and no others."""
+        running = {
+            place
+            for place in moving
+            if place in self._submitted and self._submitted[place][1] is self._policy
+        }
+        held = self._submitted.keys() - running
+        if held == self._held:
+            return
+        self._held = held
+        is_held = self._input_buffer.is_held
+        is_held.zero_()
+        is_held[torch.tensor(sorted(held), dtype=torch.int64, device=self.device)] = True
 
     @torch.inference_mode()
     def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
@@ -331,7 +378,7 @@ class CompiledEvaluator:
         collected: list[tuple[int, Outcome | EvaluationError]] = []
         for place, row in zip(places, zip(*columns, strict=True), strict=True):
             success, log_probability, steps, actions, near_tie, largest_logit, is_ambiguous, is_broken = row
-            candidate = self._submitted.pop(place)
+            candidate, policy = self._submitted.pop(place)
             self._free.append(place)
             outcome = Outcome(
                 success=success,
@@ -344,7 +391,7 @@ class CompiledEvaluator:
             if is_broken:
                 collected.append((place, self._broken(candidate)))
             elif is_ambiguous:
-                collected.append((place, self._prove_again(candidate, pool.recorded[place].tolist())))
+                collected.append((place, self._prove_again(candidate, policy, pool.recorded[place].tolist())))
             else:
                 collected.append((place, outcome))
         return collected
@@ -355,12 +402,14 @@ class CompiledEvaluator:
             "action of its record does not exist"
         )
 
-    def _prove_again(self, candidate: Candidate, actions: list[int]) -> Outcome | EvaluationError:
+    def _prove_again(
+        self, candidate: Candidate, policy: Policy, actions: list[int]
+    ) -> Outcome | EvaluationError:
         """The outcome by the reference, along the recorded actions where there are any."""
         follows = actions[0] != NOT_RECORDED
         choose = recorded(action for action in actions if action >= 0) if follows else first_of_the_best
         try:
-            return self.reference.prove(candidate, choose=choose)
+            return self._reference_of(policy).prove(candidate, choose=choose)
         except EvaluationError as error:
             return error
 
@@ -372,7 +421,6 @@ class CompiledEvaluator:
             return
         pool = self._input_buffer
         gone = set(mine)
-        pool.is_cancelled[torch.tensor(mine, device=self.device)] = True
         head, tail = int(pool.head), int(pool.tail)
         ring = [pool.queue[turn % pool.size].item() for turn in range(head, tail)]
         kept = [place for place in ring if place not in gone]
@@ -382,8 +430,9 @@ class CompiledEvaluator:
             )
             pool.queue[turns] = torch.tensor(kept, device=self.device)
         pool.tail.fill_(head + len(kept))
+        dropped = torch.tensor(mine, device=self.device)
         for tick in self._ticks.values():
-            tick.drop_cancelled()
+            tick.drop(dropped)
         for place in mine:
             del self._submitted[place]
             self._free.append(place)
@@ -391,8 +440,11 @@ class CompiledEvaluator:
     @property
     def reference(self) -> OriginalEvaluator:
         """The reference with the same policy."""
-        if self._reference is None:
-            self._reference = OriginalEvaluator(self._dataset, self._policy, self.settings)
+        return self._reference_of(self._policy)
+
+    def _reference_of(self, policy: Policy) -> OriginalEvaluator:
+        if self._reference is None or self._reference.policy is not policy:
+            self._reference = OriginalEvaluator(self._dataset, policy, self.settings)
         return self._reference
 
     def _tick(self, num_lanes: int) -> Tick:
@@ -411,7 +463,7 @@ class CompiledEvaluator:
             self._shape,
             self._input_buffer,
             self._dataset.vocabulary.first_variable_index,
-            pack_atom(self._dataset.vocabulary.endf_index, 0, 0),
+            self._endf_feature,
             is_trimming=self.mode.is_trimming,
         )
         if self.mode.compile_mode == "eager":
@@ -446,7 +498,11 @@ class CompiledEvaluator:
 
     def buffer_addresses(self) -> list[int]:
         """Addresses of every static tensor, for whoever must be sure that they stay."""
-        tensors: list[Tensor] = [*self._input_buffer, self._features.get_buffer("table")]
+        tensors: list[Tensor] = [
+            *self._input_buffer,
+            self._features.get_buffer("table"),
+            self._endf_feature,
+        ]
         for tick in self._ticks.values():
             tensors.extend(tick.lanes)
         return [tensor.data_ptr() for tensor in tensors]

@@ -32,6 +32,7 @@ class OriginalEvaluator:
         """
         policy.check_fits(dataset)
         check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
+        self.policy = policy
         self.prover = ReferenceProver(dataset, settings)
         self.scorer = StateScorer(policy.network)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from core.policy.features import CHUNK_ROWS, RowFeatures, padded_rows
+from core.policy.features import RowFeatures, padded_rows
 from core.prover.environment import Capacities, EvalObs, EvalOnlyEnvCompiled
 from core.prover.lanes import IDLE, CandidatePool, LaneShape, LaneState, idle_lanes
 from core.prover.rows import rotation
@@ -34,7 +34,7 @@ class Tick:
         shape: LaneShape,
         pool: CandidatePool,
         first_variable: int,
-        endf_atom: int,
+        endf_feature: Tensor,
         *,
         is_trimming: bool,
     ) -> None:
@@ -48,7 +48,7 @@ class Tick:
             shape: sizes of the lanes' tensors.
             pool: where candidates come from and outcomes go.
             first_variable: index of the first run-time variable.
-            endf_atom: the state ``[Endf]``, packed.
+            endf_feature: ``[E]``, the network's vector of ``[Endf]``.
             is_trimming: whether buffers follow the true counts.
         """
         device = engine.tables.device
@@ -60,10 +60,7 @@ class Tick:
         self.pool = pool
         self.first_lane = torch.zeros((), dtype=torch.int64, device=device)
         self.counters = torch.zeros(len(COUNTERS), dtype=torch.int64, device=device)
-        self.is_row_invariant = True
-        self._endf_state = torch.zeros(CHUNK_ROWS, shape.working_atoms, dtype=torch.int64, device=device)
-        self._endf_state[:, 0] = endf_atom
-        self.endf_feature = torch.zeros(shape.embedding_dim, device=device)
+        self.endf_feature = endf_feature
         self._is_trimming = is_trimming
         self.begin: Callable[[LaneState, CandidatePool, Tensor], tuple[LaneState, Tensor, EvalObs]] = (
             self._begin
@@ -71,13 +68,6 @@ class Tick:
         self.score: Callable[[Tensor], Tensor] = features
         self.finish: Callable[..., tuple[LaneState, Tensor, Tensor]] = self._finish
         self.whole: Callable[..., None] = self.tick_functional
-        self.policy_changed()
-
-    @torch.inference_mode()
-    def policy_changed(self) -> None:
-        """Computes anew what depends on the policy alone."""
-        self.is_row_invariant = self.features.is_row_invariant()
-        self.endf_feature.copy_(self.features(self._endf_state)[0])
 
     def run(self) -> None:
         """Moves every lane by one step."""
@@ -86,7 +76,7 @@ class Tick:
     def _padded(self, observation: EvalObs) -> EvalObs:
         """The observation with its states padded to a number of rows for which a row's bits are known to stay."""
         number, width = observation.states.shape
-        extra = padded_rows(number, is_row_invariant=self.is_row_invariant) - number
+        extra = padded_rows(number, is_row_invariant=self.features.is_row_invariant) - number
         return observation._replace(
             states=torch.cat([observation.states, observation.states.new_zeros(extra, width)]),
             state_lane=torch.cat([observation.state_lane, observation.state_lane.new_zeros(extra)]),
@@ -124,7 +114,12 @@ class Tick:
         self, lanes: LaneState, pool: CandidatePool, first_lane: Tensor
     ) -> tuple[LaneState, Tensor, EvalObs]:
         lanes, head = self.environment.refill(lanes, pool)
-        return lanes, head, self.environment.observe(lanes, first_lane)
+        return lanes, head, self.environment.observe(lanes, self._is_running(lanes, pool), first_lane)
+
+    @staticmethod
+    def _is_running(lanes: LaneState, pool: CandidatePool) -> Tensor:
+        """``[B]`` bool, the lanes that may move."""
+        return lanes.is_busy & ~pool.is_held[lanes.candidate]
 
     def _finish(
         self,
@@ -136,7 +131,7 @@ class Tick:
         first_lane: Tensor,
     ) -> tuple[LaneState, Tensor, Tensor]:
         """The lanes after the tick, the lane to admit first in the next, and what is added to the counters."""
-        is_busy = lanes.is_busy
+        is_running = self._is_running(lanes, pool)
         counts = torch.stack(
             [
                 torch.ones_like(first_lane),
@@ -144,16 +139,16 @@ class Tick:
                 observation.num_checks,
                 observation.num_scored,
                 torch.full_like(first_lane, features.shape[0]),
-                is_busy.sum(),
-                torch.full_like(first_lane, is_busy.shape[0]),
+                is_running.sum(),
+                torch.full_like(first_lane, is_running.shape[0]),
             ]
         )
         depth, num_skipped = lanes.depth, lanes.num_skipped
         lanes, is_ended, success = self.environment.step_functional(
             lanes, observation, features, endf_feature, self.features.logit_scale, pool.recorded
         )
-        is_waiting = is_busy & ~is_ended & (lanes.depth == depth) & (lanes.num_skipped == num_skipped)
-        num_lanes = is_busy.shape[0]
+        is_waiting = is_running & ~is_ended & (lanes.depth == depth) & (lanes.num_skipped == num_skipped)
+        num_lanes = is_running.shape[0]
         _, place = rotation(num_lanes, first_lane)
         # The first that had to wait goes first; where none did, the order stays.
         nearest = torch.where(is_waiting, place, num_lanes).amin() % num_lanes
@@ -161,10 +156,9 @@ class Tick:
         return lanes, (first_lane + nearest) % num_lanes, counts
 
     @torch.inference_mode()
-    def drop_cancelled(self) -> None:
-        """Frees the lanes of cancelled candidates now."""
-        is_dropped = self.lanes.is_busy & self.pool.is_cancelled[self.lanes.candidate]
-        self.lanes.candidate.masked_fill_(is_dropped, IDLE)
+    def drop(self, places: Tensor) -> None:
+        """Frees the lanes of the candidates in ``places`` ``[n]`` int64."""
+        self.lanes.candidate.masked_fill_(torch.isin(self.lanes.candidate, places), IDLE)
 
     def counts(self) -> dict[str, int]:
         """The counters by name."""

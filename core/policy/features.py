@@ -62,9 +62,11 @@ class RowFeatures(nn.Module):
         )
         self._first_offset = num_predicates
         self._second_offset = num_predicates + num_arguments
-        self._divisor = network.config.padding_atoms if network.config.state_pooling == "mean" else 1
-        self.is_fused_embedding = network.config.atom_embedder == "transe"
         self.is_chunked = True
+        self._divisor = network.config.padding_atoms if network.config.state_pooling == "mean" else 1
+        # Asked before the policy's weights come, for they may be such that any two rows are equal.
+        self.is_row_invariant = self._is_row_invariant()
+        self.is_fused_embedding = network.config.atom_embedder == "transe"
         self.load(network)
 
     @torch.no_grad()
@@ -124,11 +126,10 @@ class RowFeatures(nn.Module):
         return sum(2 * product.in_features * product.out_features for product in self._products())
 
     @torch.inference_mode()
-    def is_row_invariant(self) -> bool:
+    def _is_row_invariant(self) -> bool:
         """Whether rows have the same bits in a short chunk, in a whole one, and in another place of it."""
-        device = self.get_buffer("table").device
         generator = torch.Generator().manual_seed(0)
-        rows = torch.randn(CHUNK_ROWS, self.config.embedding_dim, generator=generator).to(device)
+        rows = torch.randn(CHUNK_ROWS, self.config.embedding_dim, generator=generator)
         whole = self.transform(rows)
         turned = self.transform(rows.roll(CHUNK_ROWS // 2 + 1, dims=0)).roll(-(CHUNK_ROWS // 2 + 1), dims=0)
         short = [self.transform(rows[:number]) for number in range(ROW_MULTIPLE, CHUNK_ROWS, ROW_MULTIPLE)]

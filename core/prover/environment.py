@@ -127,13 +127,12 @@ class EvalOnlyEnvCompiled:
         self._num_fact_rows = settings.padding_states + 1
 
     def refill(self, lanes: LaneState, pool: CandidatePool) -> tuple[LaneState, Tensor]:
-        """Drops cancelled candidates and gives waiting ones to idle lanes, in order.
+        """Gives waiting candidates to idle lanes, in order.
 
         Returns:
             The lanes, and the pool's ``head`` after it.
         """
-        is_dropped = lanes.is_busy & pool.is_cancelled[lanes.candidate]
-        is_idle = ~lanes.is_busy | is_dropped
+        is_idle = ~lanes.is_busy
         turn = pool.head + torch.cumsum(is_idle, dim=0) - 1
         is_filled = is_idle & (turn < pool.tail)
         candidate = pool.queue[turn % pool.size]
@@ -147,7 +146,7 @@ class EvalOnlyEnvCompiled:
 
         first_hash = set_hash(atoms)
         lanes = lanes._replace(
-            candidate=torch.where(is_filled, candidate, torch.where(is_idle, IDLE, lanes.candidate)),
+            candidate=torch.where(is_filled, candidate, lanes.candidate),
             atoms=where(atoms, lanes.atoms),
             observed=where(atoms, lanes.observed),
             has_feature=where(False, lanes.has_feature),
@@ -173,21 +172,23 @@ class EvalOnlyEnvCompiled:
         )
         return lanes, torch.minimum(pool.tail, pool.head + is_idle.sum())
 
-    def observe(self, lanes: LaneState, first_lane: Tensor) -> EvalObs:
+    def observe(self, lanes: LaneState, is_running: Tensor, first_lane: Tensor) -> EvalObs:
         """The actions of the lanes' states, and the states to score.
 
         Args:
             lanes: the trajectories.
+            is_running: ``[B]`` bool, the lanes that may move; each has a candidate.
             first_lane: ``[]`` int64, the lane that is admitted first, where not all fit.
         """
         settings, capacities = self.settings, self.capacities
-        is_busy = lanes.is_busy
-        matches = self.engine.matches(torch.where(is_busy, lanes.atoms[:, 0], 0))
-        num_checked, is_found, is_pending, num_checks = self._check_facts(lanes, matches, first_lane)
+        matches = self.engine.matches(torch.where(is_running, lanes.atoms[:, 0], 0))
+        num_checked, is_found, is_pending, num_checks = self._check_facts(
+            lanes, is_running, matches, first_lane
+        )
 
         # Expand: every rule, and as many facts as can become actions.
         fact_rows = matches.num_facts.clamp(max=self._num_fact_rows)
-        can_resolve = is_busy & ~is_pending
+        can_resolve = is_running & ~is_pending
         request = torch.where(can_resolve & ~is_found, matches.num_rules + fact_rows, 0)
         admission = admit(request, capacities.num_rows, first_lane)
         rows = rows_of(admission, self._trimmed(admission.total, capacities.num_rows))
@@ -220,7 +221,7 @@ class EvalOnlyEnvCompiled:
             num_actions = num_actions.clamp(max=settings.padding_states - 1)
 
         single_row = actions.find(admission, torch.zeros_like(num_actions))
-        is_hop = torch.zeros_like(is_busy)
+        is_hop = torch.zeros_like(is_running)
         if settings.skip_unary_actions:
             on_way = Tally(is_small & ~is_visited)
             is_on_way = lanes.num_skipped > 0
@@ -285,7 +286,7 @@ class EvalOnlyEnvCompiled:
         return Tally(flags).of_lanes(admission) > 0
 
     def _check_facts(
-        self, lanes: LaneState, matches: Matches, first_lane: Tensor
+        self, lanes: LaneState, is_running: Tensor, matches: Matches, first_lane: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Looks for immediate proofs among the facts that cannot become actions, some in each tick.
 
@@ -293,8 +294,8 @@ class EvalOnlyEnvCompiled:
             Facts looked at so far, whether one was a proof, whether some are left to look at, ``[B]`` each, and how
             many were looked at now, ``[]``.
         """
-        is_open = (lanes.atoms[:, 1] != 0) if lanes.atoms.shape[1] > 1 else torch.zeros_like(lanes.is_busy)
-        needs_check = lanes.is_busy & is_open & ~lanes.is_proved
+        is_open = (lanes.atoms[:, 1] != 0) if lanes.atoms.shape[1] > 1 else torch.zeros_like(is_running)
+        needs_check = is_running & is_open & ~lanes.is_proved
         needs_check = needs_check & (matches.num_facts > self._num_fact_rows)
         needs_check = needs_check & self.engine.may_be_proved_by_fact(lanes.atoms)
         if self.is_trimming and not bool(needs_check.any()):

@@ -153,7 +153,7 @@ class CandidatePool(NamedTuple):
         atom: ``[P + 1]`` int64, the candidates, packed.
         excluded: ``[P + 1]`` int64, the fact that each must not use, or ``NO_FACT``.
         recorded: ``[P + 1, T]`` int64, actions to take, or ``NOT_RECORDED``.
-        is_cancelled: ``[P + 1]`` bool, whether a candidate is to be dropped.
+        is_held: ``[P + 1]`` bool, whether a candidate's lane keeps still.
         queue: ``[P]`` int64, a ring of the places that wait, in order.
         head: ``[1]`` int64, how many have ever been taken from the ring.
         tail: ``[1]`` int64, how many have ever been put into it.
@@ -171,7 +171,7 @@ class CandidatePool(NamedTuple):
     atom: Tensor
     excluded: Tensor
     recorded: Tensor
-    is_cancelled: Tensor
+    is_held: Tensor
     queue: Tensor
     head: Tensor
     tail: Tensor
@@ -207,7 +207,7 @@ def empty_pool(size: int, max_depth: int, device: torch.device) -> CandidatePool
         atom=integers(size + 1),
         excluded=integers(size + 1, value=NO_FACT),
         recorded=integers(size + 1, max_depth, value=NOT_RECORDED),
-        is_cancelled=booleans(),
+        is_held=booleans(),
         queue=integers(size),
         head=integers(1),
         tail=integers(1),

@@ -9,7 +9,7 @@ from core.ranking.corruptions import (
     sides_of,
     with_constant,
 )
-from core.ranking.evaluation import Query, corrupted_queries, rank_queries
+from core.ranking.evaluation import Query, corrupted_queries, rank_outcomes, rank_queries
 from core.ranking.metrics import HITS_AT, Metrics, RankedQuery, Report, aggregate, report
 from core.ranking.ranks import TIE_POLICIES, Ranks, rank_as_deepprooflog, rank_positive
 
@@ -28,6 +28,7 @@ __all__ = [
     "aggregate",
     "corrupted_queries",
     "rank_as_deepprooflog",
+    "rank_outcomes",
     "rank_positive",
     "rank_queries",
     "report",

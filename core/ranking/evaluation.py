@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from core.evaluator import Evaluator
 from core.graph import Triple
-from core.prover import Candidate
+from core.prover import Candidate, Outcome
 from core.ranking.corruptions import Corruptor, Side, query_seed
 from core.ranking.metrics import RankedQuery
 from core.ranking.ranks import rank_positive
@@ -71,7 +71,20 @@ def rank_queries(
     candidates = [candidate for query in queries for candidate in query.candidates]
     start = time.perf_counter()
     outcomes = evaluator.evaluate(candidates, on_progress=on_progress)
-    seconds = time.perf_counter() - start
+    return rank_outcomes(queries, outcomes, seed=seed, seconds=time.perf_counter() - start)
+
+
+def rank_outcomes(
+    queries: Sequence[Query], outcomes: Sequence[Outcome], *, seed: int, seconds: float
+) -> list[RankedQuery]:
+    """Ranks ``queries`` whose candidates have been proved.
+
+    Args:
+        queries: what to rank.
+        outcomes: of the candidates of all queries, in order.
+        seed: of the random order of ties.
+        seconds: time of the evaluation, which is shared out by steps taken.
+    """
     total_steps = sum(outcome.steps for outcome in outcomes)
     ranked: list[RankedQuery] = []
     position = 0

@@ -73,7 +73,8 @@ def make_evaluator(
     parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings
 ) -> Evaluator:
     """The evaluator that the options of :func:`add_engine` ask for, with the threads that fit it."""
-    evaluator = create_evaluator(
+    use_threads(parsed.threads, parsed.engine)
+    return create_evaluator(
         parsed.engine,
         dataset,
         policy,
@@ -83,8 +84,6 @@ def make_evaluator(
         precision=parsed.precision,
         cache_folder=parsed.cache_folder,
     )
-    use_threads(parsed.threads, evaluator.engine)
-    return evaluator
 
 
 def add_prover_settings(parser: argparse.ArgumentParser) -> None:

@@ -57,7 +57,7 @@ def run(parsed: argparse.Namespace) -> int:
         server.should_exit = True
 
     app = create_app(settings, on_failure=stop)
-    server = Server(app, settings)
+    server = Server(app, settings, on_signal=app.state.services.host.drain)
     # Where it cannot listen, uvicorn logs why and exits with a status of its own.
     with contextlib.suppress(SystemExit):
         server.run()

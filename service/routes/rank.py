@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request
 
 from core.errors import EvaluationError
 from core.ranking import report
+from service.disconnection import unless_client_goes
 from service.problems import Problem, problem_responses
 from service.ranking import Limits, proof_maker, to_queries, to_report, to_results
 from service.schemas import Identity, RankRequest, RankResponse, Timing
@@ -28,15 +30,20 @@ def make_router(services: Services) -> APIRouter:
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.TOO_MANY_REQUESTS,
             HTTPStatus.SERVICE_UNAVAILABLE,
+            HTTPStatus.GATEWAY_TIMEOUT,
         ),
     )
     async def rank(body: RankRequest, request: Request) -> RankResponse:
         """Ranks triples against corrupted copies of themselves."""
+        milliseconds = min(body.deadline_ms or settings.max_deadline_ms, settings.max_deadline_ms)
+        deadline = time.monotonic() + milliseconds / 1000
         dataset, policy = host.loaded.dataset, host.active_policy
         # In a thread: looking up many names, and drawing many corruptions, takes a while.
         queries = await asyncio.to_thread(to_queries, body, dataset, limits)
         try:
-            execution = await host.rank(queries, body.seed, policy=policy)
+            execution = await unless_client_goes(
+                request, host.rank(queries, body.seed, policy=policy, deadline=deadline)
+            )
         except EvaluationError as error:
             raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
         reference = host.reference(policy)
@@ -50,7 +57,9 @@ def make_router(services: Services) -> APIRouter:
             engine=host.engine,
             metrics=to_report(report(execution.ranked, dataset, body.ties)),
             timing=Timing(
-                queue_seconds=execution.queue_seconds, execution_seconds=execution.execution_seconds
+                queue_seconds=execution.queue_seconds,
+                first_result_seconds=execution.first_result_seconds,
+                execution_seconds=execution.execution_seconds,
             ),
             queries=results,
         )

@@ -336,9 +336,13 @@ def _proofs_as_actions(
         return found._replace(atoms=states, num_atoms=found.num_atoms + is_proof)
 
     def no_check(
-        self: EvalOnlyEnvCompiled, lanes: LaneState, matches: Matches, first_lane: Tensor
+        self: EvalOnlyEnvCompiled,
+        lanes: LaneState,
+        is_running: Tensor,
+        matches: Matches,
+        first_lane: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        no = torch.zeros_like(lanes.is_busy)
+        no = torch.zeros_like(is_running)
         return lanes.num_checked, no, no, torch.zeros_like(first_lane)
 
     def step_to_true(self: EvalOnlyEnvCompiled, *arguments: Any) -> tuple[LaneState, Tensor, Tensor]:

@@ -229,14 +229,76 @@ def test_a_policy_of_another_shape_is_refused(
     assert_same(evaluator.evaluate(candidates[:4]), expected[:4])
 
 
-def test_a_policy_is_refused_while_candidates_are_in_flight(
-    make_evaluator: Make, policy: Policy, candidates: list[Candidate]
+def test_candidates_keep_to_the_policy_that_they_were_submitted_under(
+    make_evaluator: Make,
+    dataset: Dataset,
+    policy: Policy,
+    candidates: list[Candidate],
+    expected: list[Outcome],
+) -> None:
+    evaluator = make_evaluator(buckets=(6,))
+    other = make_policy(dataset, 2, spread=2.0)
+    expected_of_other = OriginalEvaluator(dataset, other, SETTINGS).evaluate(candidates)
+    assert [outcome.actions for outcome in expected_of_other[:8]] != [
+        outcome.actions for outcome in expected[:8]
+    ]
+    places = evaluator.submit(candidates[:8])
+    evaluator.advance(1)
+    evaluator.load_policy(other)
+    places_of_other = evaluator.submit(candidates[:8])
+    outcomes: dict[int, Outcome] = {}
+    for turn in range(ENOUGH_TICKS):
+        evaluator.load_policy(other if turn % 3 else policy)
+        evaluator.advance(1)
+        outcomes.update(collect_outcomes(evaluator))
+
+    assert_same([outcomes[place] for place in places], expected[:8])
+    assert_same([outcomes[place] for place in places_of_other], expected_of_other[:8])
+
+
+def test_while_another_policy_is_loaded_candidates_keep_still(
+    make_evaluator: Make, dataset: Dataset, policy: Policy, candidates: list[Candidate]
 ) -> None:
     evaluator = make_evaluator()
-    evaluator.submit(candidates[:3])
+    places = evaluator.submit(candidates[:4])
+    evaluator.load_policy(make_policy(dataset, 2, spread=2.0))
 
-    with pytest.raises(EvaluationError, match="3 candidates are in flight"):
-        evaluator.load_policy(policy)
+    evaluator.advance(ENOUGH_TICKS)
+
+    assert evaluator.collect() == []
+    evaluator.load_policy(policy)
+    evaluator.advance(ENOUGH_TICKS)
+    assert sorted(collect_outcomes(evaluator)) == sorted(places)
+
+
+def test_only_the_candidates_that_are_named_move(
+    make_evaluator: Make, candidates: list[Candidate], expected: list[Outcome]
+) -> None:
+    evaluator = make_evaluator(buckets=(16,))
+    places = evaluator.submit(candidates[:12])
+
+    evaluator.advance(ENOUGH_TICKS, only=places[1::2])
+
+    outcomes = collect_outcomes(evaluator)
+    assert sorted(outcomes) == sorted(places[1::2])
+    evaluator.cancel(places[:4])
+    evaluator.advance(ENOUGH_TICKS, only=[])
+    assert evaluator.collect() == []
+    evaluator.advance(ENOUGH_TICKS)
+    outcomes |= collect_outcomes(evaluator)
+    kept = [index for index in range(12) if index >= 4 or index % 2]
+    assert set(outcomes) == {places[index] for index in kept}
+    assert_same([outcomes[places[index]] for index in kept], [expected[index] for index in kept])
+
+
+def test_candidates_that_keep_still_cost_no_rows(make_evaluator: Make, candidates: list[Candidate]) -> None:
+    evaluator = make_evaluator(buckets=(16,))
+    evaluator.submit(candidates[:12])
+    evaluator.advance(1, only=[])
+
+    work = evaluator.work
+
+    assert (work.ticks, work.lanes_busy, work.rows_expanded, work.states_scored) == (1, 0, 0, 0)
 
 
 def test_a_batch_is_refused_while_candidates_are_in_flight(

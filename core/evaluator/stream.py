@@ -1,0 +1,114 @@
+"""What a scheduler needs of an evaluator: submit, advance, collect, cancel; and the reference behind the same verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from core.errors import EvaluationError
+from core.evaluator.original import OriginalEvaluator
+from core.graph import Dataset
+from core.policy import Policy
+from core.prover import Candidate, Outcome, ProverSettings
+
+
+class CandidateStream(Protocol):
+    """Candidates go in, are moved, and come out with their outcomes, each under the policy that it came in with."""
+
+    engine: str
+    """Name of the engine."""
+
+    @property
+    def num_free_places(self) -> int:
+        """How many candidates can be submitted now."""
+        ...
+
+    def submit(self, candidates: Sequence[Candidate]) -> list[int]:
+        """Takes candidates, to be proved by the loaded policy; gives the place of each, by which it is known."""
+        ...
+
+    def advance(
+        self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
+    ) -> None:
+        """Moves the candidates in the places ``only`` that the loaded policy has to prove."""
+        ...
+
+    def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
+        """Takes out what is done, with its place."""
+        ...
+
+    def cancel(self, places: Sequence[int]) -> None:
+        """Drops candidates."""
+        ...
+
+    def load_policy(self, policy: Policy) -> None:
+        """Changes the policy for what is submitted from now on."""
+        ...
+
+
+class OriginalStream:
+    """The reference as a stream: a tick proves one candidate."""
+
+    engine = "original"
+
+    def __init__(
+        self, dataset: Dataset, policy: Policy, settings: ProverSettings, *, num_places: int = 64
+    ) -> None:
+        """A stream with the loaded ``policy`` that takes ``num_places`` candidates at once."""
+        self._dataset = dataset
+        self._settings = settings
+        self._num_places = num_places
+        self._evaluator = OriginalEvaluator(dataset, policy, settings)
+        self._waiting: dict[int, tuple[Candidate, OriginalEvaluator]] = {}
+        self._done: dict[int, Outcome | EvaluationError] = {}
+        self._next_place = 0
+
+    @property
+    def num_free_places(self) -> int:
+        """See :class:`CandidateStream`."""
+        return self._num_places - len(self._waiting) - len(self._done)
+
+    def submit(self, candidates: Sequence[Candidate]) -> list[int]:
+        """See :class:`CandidateStream`."""
+        if len(candidates) > self.num_free_places:
+            raise EvaluationError(f"{len(candidates)} candidates for {self.num_free_places} free places")
+        places = list(range(self._next_place, self._next_place + len(candidates)))
+        self._next_place += len(candidates)
+        for place, candidate in zip(places, candidates, strict=True):
+            self._waiting[place] = (candidate, self._evaluator)
+        return places
+
+    def advance(
+        self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
+    ) -> None:
+        """See :class:`CandidateStream`; there are no lanes."""
+        movable = [
+            place
+            for place, (_, evaluator) in self._waiting.items()
+            if evaluator is self._evaluator and (only is None or place in only)
+        ]
+        for place in movable[:num_ticks]:
+            candidate, evaluator = self._waiting.pop(place)
+            try:
+                self._done[place] = evaluator.prove(candidate)
+            except EvaluationError as error:
+                self._done[place] = error
+
+    def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
+        """See :class:`CandidateStream`."""
+        done, self._done = self._done, {}
+        return list(done.items())
+
+    def cancel(self, places: Sequence[int]) -> None:
+        """See :class:`CandidateStream`."""
+        for place in places:
+            self._waiting.pop(place, None)
+            self._done.pop(place, None)
+
+    def load_policy(self, policy: Policy) -> None:
+        """See :class:`CandidateStream`."""
+        if policy is self._evaluator.policy:
+            return
+        # What waits under a policy that is loaded again has to go on with the evaluator that it came with.
+        known = (evaluator for _, evaluator in self._waiting.values() if evaluator.policy is policy)
+        self._evaluator = next(known, None) or OriginalEvaluator(self._dataset, policy, self._settings)

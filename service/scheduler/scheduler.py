@@ -1,0 +1,308 @@
+"""The thread that owns the evaluator: takes tasks, gives them lanes, moves the lanes, hands out what is done.
+
+Tasks that cannot share the loaded policy take turns. Whatever the evaluator raises costs only the task that makes it
+raise: the evaluator is made anew, and those that ran go on one at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.errors import EvaluationError
+from core.evaluator import Work
+from core.evaluator.stream import CandidateStream
+from core.policy import Policy
+from service.scheduler.shares import Demand, moving_lanes
+from service.scheduler.tasks import DeadlineError, FaultError, StoppedError, Task
+
+logger = logging.getLogger("proofrank")
+
+LANES_PER_TASK = 16
+"""Lanes for each task that has a turn, at least: with fewer all would end late, and none early."""
+
+TURN_SECONDS = 0.25
+JOB_TURN_SECONDS = 0.05
+"""For how long the tasks of one policy run while those of another wait; the second for those that are all jobs."""
+
+LOOK_SECONDS = 0.2
+"""Between two snapshots of a busy scheduler, for reading the counters waits for the device."""
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """The lanes that there are, and what a tick of them is like.
+
+    Attributes:
+        buckets: numbers of lanes, ascending.
+        is_cost_by_lane: whether a tick costs what its moving lanes cost, as on a CPU without padding.
+        ticks_per_look: ticks between two looks at what is done.
+        gather_seconds: how long an idle scheduler waits for more tasks after the first.
+    """
+
+    buckets: tuple[int, ...]
+    is_cost_by_lane: bool
+    ticks_per_look: int = 1
+    gather_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was going on at the last look.
+
+    Attributes:
+        work: counters of the evaluator, or None where it has none.
+        num_tasks: tasks that wait or run.
+        num_in_flight: candidates that have a lane.
+        num_lanes: lanes of the bucket in use.
+    """
+
+    work: Work | None
+    num_tasks: int
+    num_in_flight: int
+    num_lanes: int
+
+
+class Scheduler:
+    """Runs tasks on one evaluator; :meth:`submit` may be called from any thread."""
+
+    def __init__(
+        self,
+        stream: CandidateStream,
+        lanes: Lanes,
+        rebuild: Callable[[Exception], CandidateStream],
+    ) -> None:
+        """A scheduler that has not been started.
+
+        Args:
+            stream: the evaluator; from :meth:`start` on it belongs to the scheduler's thread.
+            lanes: what it has.
+            rebuild: makes another evaluator after this one has failed; called in the scheduler's thread.
+        """
+        self._stream = stream
+        self._lanes = lanes
+        self._rebuild = rebuild
+        self._tasks: list[Task] = []
+        self._inbox: list[Task] = []
+        self._has_news = threading.Condition()
+        self._is_stopping = False
+        self._policy: Policy | None = None
+        self._turn_ends = 0.0
+        self._with_turn: list[Task] = []
+        self._next_look = 0.0
+        self._num_lanes = lanes.buckets[0]
+        self.snapshot = Snapshot(None, 0, 0, self._num_lanes)
+        self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def submit(self, task: Task) -> None:
+        """Takes a task; its future tells its end."""
+        with self._has_news:
+            if self._is_stopping:
+                task.fail(StoppedError("the server is stopping"))
+                return
+            self._inbox.append(task)
+            self._has_news.notify()
+
+    def stop(self) -> None:
+        """Ends the thread; tasks that are not done fail with ``StoppedError``."""
+        with self._has_news:
+            self._is_stopping = True
+            self._has_news.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while self._receive():
+            try:
+                self._drop_ended()
+                if self._tasks:
+                    self._tick()
+            except Exception as fault:
+                self._recover(fault)
+            self._look()
+        for task in self._tasks:
+            task.fail(StoppedError("the server stopped before the request was done"))
+
+    def _receive(self) -> bool:
+        """Takes in new tasks, waiting for one where there is nothing to do; False once it is to stop."""
+        with self._has_news:
+            if not self._tasks and not self._inbox:
+                self._has_news.wait_for(lambda: self._inbox or self._is_stopping)
+                ends = time.monotonic() + self._lanes.gather_seconds
+                while not self._is_stopping and (left := ends - time.monotonic()) > 0:
+                    self._has_news.wait(left)
+            self._tasks.extend(self._inbox)
+            self._inbox.clear()
+            return not self._is_stopping
+
+    def _drop_ended(self) -> None:
+        """Frees the lanes of tasks that are done, cancelled or late."""
+        now = time.monotonic()
+        for task in self._tasks:
+            if task.num_remaining == 0 and not task.future.done():
+                task.finish()  # it had no candidates at all
+            if task.deadline is not None and now > task.deadline and not task.future.done():
+                task.fail(DeadlineError(f"{task.num_remaining} candidates were not done at the deadline"))
+            if task.future.done() and task.places:
+                self._stream.cancel(list(task.places))
+                task.places.clear()
+        self._tasks = [task for task in self._tasks if not task.future.done()]
+
+    def _tick(self) -> None:
+        """Loads a policy, gives lanes to its tasks, moves them and hands out what is done."""
+        policies = list({id(task.policy): task.policy for task in self._queue()}.values())
+        policy = self._choose_policy(policies)
+        self._with_turn = self._choose_tasks(policy)
+        self._stream.load_policy(policy)
+        num_lanes = self._choose_bucket()
+        # Each policy has lanes of its own, or else none would keep them until its trajectories end.
+        shares = moving_lanes(
+            [Demand(task.num_remaining, task.is_job) for task in self._with_turn],
+            max(1, num_lanes // len(policies)),
+            is_cost_by_lane=self._lanes.is_cost_by_lane,
+        )
+        if not self._is_outgrown(num_lanes):
+            self._fill(shares, num_lanes, len(policies))
+        moving: set[int] = set()
+        for task, share in zip(self._with_turn, shares, strict=True):
+            moving.update(list(task.places)[:share])
+        self._stream.advance(self._lanes.ticks_per_look, num_lanes, only=moving)
+        self._hand_out()
+
+    def _choose_policy(self, policies: list[Policy]) -> Policy:
+        """The policy whose tasks have their turn; the next one's where the turn is over."""
+        now = time.monotonic()
+        if self._policy in policies and (len(policies) == 1 or now < self._turn_ends):
+            return self._policy
+        # One that is not there any more counts as the one before the first.
+        current = policies.index(self._policy) if self._policy in policies else -1
+        policy = policies[(current + 1) % len(policies)]
+        is_urgent = any(not task.is_job for task in self._queue() if task.policy is policy)
+        self._policy = policy
+        self._turn_ends = now + (TURN_SECONDS if is_urgent else JOB_TURN_SECONDS)
+        return policy
+
+    def _queue(self) -> list[Task]:
+        """The tasks that may run: all of them, or one alone while there are suspects."""
+        suspect = next((task for task in self._tasks if task.is_suspect), None)
+        return self._tasks if suspect is None else [suspect]
+
+    def _choose_tasks(self, policy: Policy) -> list[Task]:
+        """The tasks of a policy that are given lanes, the oldest first.
+
+        All where lanes suffice; else those that have some, and then the oldest and the shortest by turns: a small task
+        is not stuck behind large ones, and no task waits for ever.
+        """
+        queue = [task for task in self._queue() if task.policy is policy]
+        most = max(2, self._lanes.buckets[-1] // LANES_PER_TASK)
+        if len(queue) <= most:
+            return queue
+        chosen = {id(task) for task in queue if task.places}
+        # Jobs last, so that they cannot take the turns of those that somebody waits for.
+        oldest = sorted(queue, key=lambda task: task.is_job)
+        shortest = sorted(queue, key=lambda task: (task.is_job, task.num_remaining))
+        for pair in zip(oldest, shortest, strict=True):
+            for task in pair:
+                if len(chosen) < most:
+                    chosen.add(id(task))
+        return [task for task in queue if id(task) in chosen]
+
+    def _choose_bucket(self) -> int:
+        """The smallest bucket that fits; lanes must be empty before another can be taken."""
+        if not any(task.places for task in self._tasks):
+            wanted = sum(task.num_remaining for task in self._tasks)
+            buckets = self._lanes.buckets
+            self._num_lanes = next((size for size in buckets if size >= wanted), buckets[-1])
+        return self._num_lanes
+
+    def _is_outgrown(self, num_lanes: int) -> bool:
+        """Whether lanes are to run empty, because a larger bucket is wanted."""
+        return (
+            num_lanes < self._lanes.buckets[-1]
+            and any(task.places for task in self._tasks)
+            and sum(task.num_remaining for task in self._tasks) > num_lanes
+        )
+
+    def _fill(self, shares: list[int], num_lanes: int, num_policies: int) -> None:
+        """Submits candidates of the tasks that have a turn and fewer lanes than their share."""
+        wanted = [
+            max(0, min(share - len(task.places), task.num_waiting))
+            for task, share in zip(self._with_turn, shares, strict=True)
+        ]
+        num_free = num_lanes - sum(len(task.places) for task in self._tasks)
+        if num_free < sum(wanted):
+            num_free += self._take_back(sum(wanted) - num_free, shares, num_lanes // num_policies)
+        num_free = min(num_free, self._stream.num_free_places)
+        for task, number in zip(self._with_turn, wanted, strict=True):
+            number = min(number, num_free)
+            if number > 0:
+                indices = task.take(number)
+                places = self._stream.submit([task.candidate(index) for index in indices])
+                task.places.update(zip(places, indices, strict=True))
+                num_free -= number
+
+    def _take_back(self, wanted: int, shares: list[int], most_of_policy: int) -> int:
+        """Takes lanes from tasks that have more than their share, their youngest trajectories; how many."""
+        surplus = [
+            (task, len(task.places) - share) for task, share in zip(self._with_turn, shares, strict=True)
+        ]
+        others: dict[int, list[Task]] = {}
+        for task in self._tasks:
+            if task.policy is not self._policy and task.places:
+                others.setdefault(id(task.policy), []).append(task)
+        for tasks in others.values():
+            excess = sum(len(task.places) for task in tasks) - most_of_policy
+            surplus.extend((task, min(len(task.places), excess)) for task in tasks[-1:])
+        num_taken = 0
+        for task, number in surplus:
+            places = list(task.places)[len(task.places) - min(max(0, number), wanted - num_taken) :]
+            if places:
+                self._stream.cancel(places)
+                task.give_back(places)
+                num_taken += len(places)
+        return num_taken
+
+    def _hand_out(self) -> None:
+        collected = self._stream.collect()
+        if not collected:
+            return
+        task_of_place = {place: task for task in self._tasks for place in task.places}
+        for place, outcome in collected:
+            task = task_of_place[place]
+            if isinstance(outcome, EvaluationError):
+                task.places.pop(place)
+                task.fail(outcome)
+            else:
+                task.record(place, outcome)
+
+    def _recover(self, fault: Exception) -> None:
+        """Fails the task that made the evaluator fail, where that is known, and makes another evaluator."""
+        logger.error("the evaluator failed", exc_info=fault)
+        concerned = [task for task in self._tasks if task.places or task in self._with_turn]
+        if len(concerned) == 1:
+            concerned[0].fail(FaultError(f"the evaluator failed: {type(fault).__name__}"))
+        for task in concerned:
+            task.give_back(list(task.places))
+            task.is_suspect = True
+        self._policy = None
+        self._with_turn = []
+        self._stream = self._rebuild(fault)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._tasks and now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        self.snapshot = Snapshot(
+            work=getattr(self._stream, "work", None),
+            num_tasks=len(self._tasks),
+            num_in_flight=sum(len(task.places) for task in self._tasks),
+            num_lanes=self._num_lanes,
+        )

@@ -1,0 +1,138 @@
+"""A task is the candidates of one request, or of one chunk of a job, on their way through the evaluator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass
+
+from core.errors import ProofrankError
+from core.policy import Policy
+from core.prover import Candidate, Outcome
+
+
+class DeadlineError(ProofrankError):
+    """The task's deadline has passed."""
+
+
+class FaultError(ProofrankError):
+    """The evaluator failed while it ran this task alone."""
+
+
+class StoppedError(ProofrankError):
+    """The scheduler stopped before the task was done."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What came of a task, and where its time went in seconds.
+
+    Attributes:
+        outcomes: of the candidates, in order.
+        queue_seconds: from its submission to its first tick.
+        first_result_seconds: from its submission to the first candidate that was done.
+        execution_seconds: from its first tick to the last.
+    """
+
+    outcomes: list[Outcome]
+    queue_seconds: float
+    first_result_seconds: float
+    execution_seconds: float
+
+
+class Task:
+    """One task; after its submission it belongs to the scheduler's thread, except for ``future``.
+
+    Attributes:
+        policy: proves the candidates.
+        is_job: whether it yields to the tasks that are not.
+        deadline: by ``time.monotonic()``, or None.
+        future: its end; cancelling it drops the task.
+        is_suspect: whether the evaluator failed while it ran, so that it has to run alone.
+        places: in flight: place in the evaluator -> index of the candidate, the oldest first.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        policy: Policy,
+        *,
+        is_job: bool = False,
+        deadline: float | None = None,
+    ) -> None:
+        self.policy = policy
+        self.is_job = is_job
+        self.deadline = deadline
+        self.future: Future[Finished] = Future()
+        self.is_suspect = False
+        self.places: dict[int, int] = {}
+        self._candidates = candidates
+        self._outcomes: list[Outcome | None] = [None] * len(candidates)
+        self._num_done = 0
+        self._next_index = 0
+        self._returned: list[int] = []
+        self._submitted = time.monotonic()
+        self._began: float | None = None
+        self._first_result: float | None = None
+
+    @property
+    def num_remaining(self) -> int:
+        """How many candidates are not done."""
+        return len(self._candidates) - self._num_done
+
+    @property
+    def num_waiting(self) -> int:
+        """How many candidates are not in flight yet."""
+        return self.num_remaining - len(self.places)
+
+    def take(self, number: int) -> list[int]:
+        """The indices of the next candidates, at most ``number``."""
+        if self._began is None:
+            self._began = time.monotonic()
+        taken = self._returned[:number]
+        del self._returned[: len(taken)]
+        end = min(self._next_index + number - len(taken), len(self._candidates))
+        taken.extend(range(self._next_index, end))
+        self._next_index = end
+        return taken
+
+    def candidate(self, index: int) -> Candidate:
+        """The candidate of that index."""
+        return self._candidates[index]
+
+    def give_back(self, places: Sequence[int]) -> None:
+        """Makes the candidates in ``places``, which are not in flight any more, wait again."""
+        self._returned.extend(self.places.pop(place) for place in places)
+
+    def record(self, place: int, outcome: Outcome) -> None:
+        """Takes the outcome of the candidate in ``place``; the last one ends the task."""
+        if self._first_result is None:
+            self._first_result = time.monotonic()
+        self._outcomes[self.places.pop(place)] = outcome
+        self._num_done += 1
+        if self._num_done == len(self._candidates):
+            self.finish()
+
+    def finish(self) -> None:
+        """Ends the task with its outcomes."""
+        now = time.monotonic()
+        began = self._began if self._began is not None else now
+        first = self._first_result if self._first_result is not None else now
+        finished = Finished(
+            [outcome for outcome in self._outcomes if outcome is not None],
+            queue_seconds=began - self._submitted,
+            first_result_seconds=first - self._submitted,
+            execution_seconds=now - began,
+        )
+        try:
+            self.future.set_result(finished)
+        except InvalidStateError:
+            return  # cancelled at this very moment
+
+    def fail(self, error: Exception) -> None:
+        """Ends the task with an error."""
+        try:
+            self.future.set_exception(error)
+        except InvalidStateError:
+            return
