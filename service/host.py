@@ -188,6 +188,7 @@ class EvaluatorHost:
         gather_seconds = self._settings.gather_ms / 1000
         if self._settings.engine == OriginalStream.engine:
             stream = OriginalStream(dataset, policy, settings)
+            self._enter("warm up")
             return stream, Lanes(
                 (stream.num_free_places,), is_cost_by_lane=True, gather_seconds=gather_seconds
             )
