@@ -197,14 +197,14 @@ class Scheduler:
     def _choose_tasks(self, policy: Policy) -> list[Task]:
         """The tasks of a policy that are given lanes, the oldest first.
 
-        All where lanes suffice; else those that have some, and then the oldest and the shortest by turns: a small task
-        is not stuck behind large ones, and no task waits for ever.
+        All where lanes suffice; else the oldest and the shortest: a small task is not stuck behind large ones, and no
+        task waits for ever.
         """
         queue = [task for task in self._queue() if task.policy is policy]
         most = max(2, self._lanes.buckets[-1] // LANES_PER_TASK)
         if len(queue) <= most:
             return queue
-        chosen = {id(task) for task in queue if task.places}
+        chosen: set[int] = set()
         # Jobs last, so that they cannot take the turns of those that somebody waits for.
         oldest = sorted(queue, key=lambda task: task.is_job)
         shortest = sorted(queue, key=lambda task: (task.is_job, task.num_remaining))
@@ -250,9 +250,11 @@ class Scheduler:
 
     def _take_back(self, wanted: int, shares: list[int], most_of_policy: int) -> int:
         """Takes lanes from tasks that have more than their share, their youngest trajectories; how many."""
-        surplus = [
-            (task, len(task.places) - share) for task, share in zip(self._with_turn, shares, strict=True)
-        ]
+        share_of = {id(task): share for task, share in zip(self._with_turn, shares, strict=True)}
+        mine = [task for task in self._tasks if task.policy is self._policy]
+        # Those without a turn have a share of none, and come first.
+        surplus = [(task, len(task.places) - share_of.get(id(task), 0)) for task in mine]
+        surplus.sort(key=lambda entry: id(entry[0]) in share_of)
         others: dict[int, list[Task]] = {}
         for task in self._tasks:
             if task.policy is not self._policy and task.places:

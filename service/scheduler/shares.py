@@ -45,8 +45,12 @@ def moving_lanes(demands: Sequence[Demand], num_lanes: int, *, is_cost_by_lane: 
         of_jobs = fill(jobs, num_lanes - sum(of_urgent))
     else:
         of_urgent = fill(urgent, _worthwhile(urgent, num_lanes))
-        for_jobs = max(1, sum(of_urgent) // JOB_FRACTION) if urgent else _worthwhile(jobs, num_lanes)
-        of_jobs = fill(jobs, for_jobs)
+        if urgent:
+            # Never none, so that a job goes on however much there is beside it.
+            most = max(1, min(sum(of_urgent) // JOB_FRACTION, num_lanes - sum(of_urgent)))
+        else:
+            most = _worthwhile(jobs, num_lanes)
+        of_jobs = fill(jobs, most)
     urgent_shares, job_shares = iter(of_urgent), iter(of_jobs)
     return [next(job_shares if demand.is_job else urgent_shares) for demand in demands]
 
