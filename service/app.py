@@ -13,6 +13,8 @@ from fastapi.responses import JSONResponse
 
 from core import __version__
 from service import problems
+from service.data_folder import DataFolder, default_data_folder
+from service.database import Database
 from service.host import EvaluatorHost
 from service.metrics import ServiceMetrics
 from service.middleware import REQUEST_ID_HEADER, RequestMiddleware
@@ -32,10 +34,15 @@ def create_app(settings: Settings, on_failure: Callable[[], None] | None = None)
     Args:
         settings: of the service.
         on_failure: called where the evaluator cannot be loaded.
+
+    Raises:
+        DataFolderError: the data folder cannot be used, or another server has it.
     """
     metrics = ServiceMetrics()
+    folder = DataFolder.open(settings.data_folder or default_data_folder())
     host = EvaluatorHost(settings, metrics)
-    services = Services(settings, metrics, host)
+    database = Database.open(folder.path)
+    services = Services(settings, metrics, host, database)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -48,6 +55,8 @@ def create_app(settings: Settings, on_failure: Callable[[], None] | None = None)
         yield
         await host.stop()
         await asyncio.gather(starting, return_exceptions=True)
+        await asyncio.to_thread(database.close)
+        folder.close()
 
     app = FastAPI(
         title="proofrank",

@@ -38,6 +38,10 @@ class Settings(BaseModel):
     cache_folder: Path | None = Field(
         None, description="folder of compiled artifacts; the user's cache if unset"
     )
+    data_folder: Path | None = Field(
+        None,
+        description="folder of stored policies and jobs, one server's alone; the user's data folder if unset",
+    )
     threads: int | None = Field(None, ge=1, description="threads of torch; as fits the engine if unset")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 for a free one")
@@ -51,6 +55,8 @@ class Settings(BaseModel):
         4_000_000, ge=1, description="most candidates waiting or running at once"
     )
     max_proofs: int = Field(1_000, ge=0, description="most queries in a request that asks for proofs")
+    max_policy_bytes: int = Field(512 * 2**20, ge=1024, description="largest upload of a policy, bytes")
+    max_policies: int = Field(100, ge=1, description="most names of stored policies")
 
     padding_atoms: int | None = Field(
         None, ge=1, description="atoms of a state, at most; as trained if unset"
