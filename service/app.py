@@ -13,17 +13,20 @@ from fastapi.responses import JSONResponse
 
 from core import __version__
 from service import problems
+from service.data_folder import DataFolder, default_data_folder
+from service.database import Database
 from service.host import EvaluatorHost
 from service.metrics import ServiceMetrics
-from service.middleware import REQUEST_ID_HEADER, RequestMiddleware
+from service.middleware import REQUEST_ID_HEADER, BodyLimit, RequestMiddleware
+from service.policies import PolicyRegistry, PolicyStore, policy_at_start
 from service.problems import Problem
-from service.routes import operation, rank
+from service.routes import operation, policies, rank
 from service.services import Services
 from service.settings import Settings
 
 logger = logging.getLogger("proofrank")
 
-_ROUTES = (rank, operation)
+_ROUTES = (rank, policies, operation)
 
 
 def create_app(settings: Settings, on_failure: Callable[[], None] | None = None) -> FastAPI:
@@ -32,10 +35,18 @@ def create_app(settings: Settings, on_failure: Callable[[], None] | None = None)
     Args:
         settings: of the service.
         on_failure: called where the evaluator cannot be loaded.
+
+    Raises:
+        DataFolderError: the data folder cannot be used, or another server has it.
     """
     metrics = ServiceMetrics()
-    host = EvaluatorHost(settings, metrics)
-    services = Services(settings, metrics, host)
+    folder = DataFolder.open(settings.data_folder or default_data_folder())
+    database = Database.open(folder.path)
+    store = PolicyStore(folder.path, database, settings.max_policies)
+    host = EvaluatorHost(
+        settings, metrics, lambda dataset: policy_at_start(store, settings.policy, dataset, metrics)
+    )
+    services = Services(settings, metrics, host, database, PolicyRegistry(store, host, metrics))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -48,6 +59,8 @@ def create_app(settings: Settings, on_failure: Callable[[], None] | None = None)
         yield
         await host.stop()
         await asyncio.gather(starting, return_exceptions=True)
+        await asyncio.to_thread(database.close)
+        folder.close()
 
     app = FastAPI(
         title="proofrank",
@@ -57,7 +70,12 @@ def create_app(settings: Settings, on_failure: Callable[[], None] | None = None)
     )
     app.state.services = services
     problems.install(app)
-    app.add_middleware(RequestMiddleware, metrics=metrics, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        RequestMiddleware,
+        metrics=metrics,
+        max_body_bytes=settings.max_body_bytes,
+        body_limits=[BodyLimit("/policies/", settings.max_policy_bytes)],
+    )
     for route in _ROUTES:
         app.include_router(route.make_router(services))
 

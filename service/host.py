@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -45,6 +45,9 @@ _TICKS_PER_LOOK_ON_DEVICE = 4
 _CPU_BUCKETS = (256,)
 _DEVICE_BUCKETS = (64, 512, 4096)
 
+PolicySource = Callable[[Dataset], Policy]
+"""Gives the policy to begin with; it must fit the graph."""
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -69,8 +72,11 @@ class Execution:
 class EvaluatorHost:
     """Loads the evaluator, and shares it among the requests by a :class:`Scheduler`."""
 
-    def __init__(self, settings: Settings, metrics: ServiceMetrics) -> None:
+    def __init__(
+        self, settings: Settings, metrics: ServiceMetrics, policy_source: PolicySource | None = None
+    ) -> None:
         self._settings = settings
+        self._policy_source = policy_source or (lambda dataset: load_policy(settings.policy, dataset))
         self._metrics = metrics
         self._loaded: Loaded | None = None
         self._active: Policy | None = None
@@ -169,7 +175,7 @@ class EvaluatorHost:
         for warning in dataset.warnings:
             logger.warning("%s", warning)
         self._enter("load policy")
-        policy = load_policy(self._settings.policy, dataset)
+        policy = self._policy_source(dataset)
         settings = settings_for(policy, self._settings.prover_overrides)
         stream, lanes = self._make_stream(dataset, policy, settings)
         scheduler = Scheduler(stream, lanes, lambda fault: self._make_again(dataset, policy, settings, fault))

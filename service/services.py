@@ -1,11 +1,13 @@
-"""What the routes share: settings, metrics, and the host of the evaluator."""
+"""What the routes share: settings, metrics, the host of the evaluator, and what is stored."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from service.database import Database
 from service.host import EvaluatorHost
 from service.metrics import ServiceMetrics
+from service.policies import PolicyRegistry
 from service.settings import Settings
 
 
@@ -16,3 +18,5 @@ class Services:
     settings: Settings
     metrics: ServiceMetrics
     host: EvaluatorHost
+    database: Database
+    policies: PolicyRegistry

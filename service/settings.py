@@ -38,6 +38,10 @@ class Settings(BaseModel):
     cache_folder: Path | None = Field(
         None, description="folder of compiled artifacts; the user's cache if unset"
     )
+    data_folder: Path | None = Field(
+        None,
+        description="folder of stored policies and jobs, one server's alone; the user's data folder if unset",
+    )
     threads: int | None = Field(None, ge=1, description="threads of torch; as fits the engine if unset")
     buckets: tuple[int, ...] | None = Field(
         None, description="lanes of each bucket, as in 64,512; as fits the device if unset"
@@ -63,6 +67,8 @@ class Settings(BaseModel):
         30, ge=0, description="how long requests that run may go on after SIGTERM, seconds"
     )
     max_proofs: int = Field(1_000, ge=0, description="most queries in a request that asks for proofs")
+    max_policy_bytes: int = Field(512 * 2**20, ge=1024, description="largest upload of a policy, bytes")
+    max_policies: int = Field(100, ge=1, description="most names of stored policies")
 
     padding_atoms: int | None = Field(
         None, ge=1, description="atoms of a state, at most; as trained if unset"

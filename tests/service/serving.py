@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -39,10 +40,12 @@ class RunningServer:
     client: httpx.Client
 
     def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        # Where data goes unless the test says otherwise: never the user's, and servers run side by side.
+        self._data_home = tempfile.TemporaryDirectory(prefix="proofrank-")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "service.cli", "serve", "--port", "0", *arguments],
             cwd=REPOSITORY,
-            env=clean_environment(environment),
+            env=clean_environment({"XDG_DATA_HOME": self._data_home.name, **(environment or {})}),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -104,6 +107,7 @@ class RunningServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._data_home.cleanup()
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None
@@ -121,12 +125,13 @@ def run_command(
 ) -> subprocess.CompletedProcess[str]:
     """Runs ``proofrank`` with ``arguments`` as a process of its own."""
     command: Sequence[str] = [sys.executable, "-m", "service.cli", *arguments]
-    return subprocess.run(
-        command,
-        cwd=REPOSITORY,
-        env=clean_environment(environment),
-        capture_output=True,
-        text=True,
-        timeout=_PATIENCE,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="proofrank-") as data_home:
+        return subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=clean_environment({"XDG_DATA_HOME": data_home, **(environment or {})}),
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
