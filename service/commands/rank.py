@@ -84,7 +84,9 @@ def _check(parsed: argparse.Namespace) -> None:
     if sum((bool(parsed.triple), parsed.split is not None, parsed.file is not None)) != 1:
         raise ProofrankError("expected one of HEAD RELATION TAIL, --split and --file")
     if parsed.triple and len(parsed.triple) != 3:
-        raise ProofrankError(f"expected HEAD RELATION TAIL, got {len(parsed.triple)} names: {parsed.triple}")
+        raise ProofrankError(
+            f"expected HEAD RELATION TAIL, got {len(parsed.triple)} names: {' '.join(parsed.triple)}"
+        )
     only_for = {
         "--policy": (
             parsed.policy is not None,
