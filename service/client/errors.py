@@ -10,7 +10,7 @@
     │  ├─ AccessError          401, 403: no key, an unknown one, or one without the right
     │  ├─ NotFoundError        404
     │  ├─ ConflictError        409
-    │  ├─ UnavailableError     429, 502, 503, 504, after all attempts
+    │  ├─ UnavailableError     408, 429, 502, 503, 504, after all attempts
     │  ├─ DeadlineError        504 of the service: the request's deadline passed
     │  └─ ServerError          500 and the like: a fault of the server
     ├─ NotReadyError           the server did not get ready in time

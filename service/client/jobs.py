@@ -18,11 +18,11 @@ ENDED = frozenset({DONE, "failed", "cancelled"})
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How much of a job there is, and how much of it is done."""
+    """How much of a job there is, and how much of it is done; ``candidates`` is None until they are counted."""
 
     queries: int
     queries_done: int
-    candidates: int
+    candidates: int | None
     candidates_done: int
 
 

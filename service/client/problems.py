@@ -30,6 +30,7 @@ _CLASSES: dict[int, type[AnswerError]] = {
     HTTPStatus.FORBIDDEN: AccessError,
     HTTPStatus.NOT_FOUND: NotFoundError,
     HTTPStatus.CONFLICT: ConflictError,
+    HTTPStatus.REQUEST_TIMEOUT: UnavailableError,
     HTTPStatus.TOO_MANY_REQUESTS: UnavailableError,
     HTTPStatus.BAD_GATEWAY: UnavailableError,
     HTTPStatus.SERVICE_UNAVAILABLE: UnavailableError,

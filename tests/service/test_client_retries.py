@@ -70,11 +70,12 @@ def outcome(server: ScriptedServer, act: Callable[[Client], Any], retries: Retri
     [
         problem(503, "not ready: warm up"),
         problem(429, "too much waits"),
+        problem(408, "the body came too slowly"),
         Answer(502, "<html>Bad Gateway</html>", content_type="text/html"),
         Answer(504, "<html>Gateway Time-out</html>", content_type="text/html"),
         LOST,
     ],
-    ids=["503", "429", "502", "504 of a gateway", "connection lost"],
+    ids=["503", "429", "408", "502", "504 of a gateway", "connection lost"],
 )
 def test_what_can_pass_is_tried_again(refusal: Answer) -> None:
     with ScriptedServer([refusal, refusal, Answer(200, INFO)]) as server:

@@ -15,7 +15,7 @@ import pytest
 
 from service.cli import main, make_parser
 from service.client import DEFAULT_URL
-from service.settings import Settings
+from service.settings import load_settings
 from tests.service.scripted import Answer, ScriptedServer, problem
 from tests.service.serving import REPOSITORY, RunningServer, clean_environment
 
@@ -174,7 +174,7 @@ def test_a_bad_option_is_refused_with_its_name(capsys: pytest.CaptureFixture[str
 
 
 def test_command_and_client_look_for_the_server_where_it_listens_by_default() -> None:
-    settings = Settings()
+    settings = load_settings(environment={})
     assert f"http://{settings.host}:{settings.port}" == DEFAULT_URL
     assert make_parser().parse_args(["rank", *TRIPLE]).url == DEFAULT_URL
 

@@ -48,7 +48,7 @@ def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
 
 
 def test_the_key_of_a_client_on_the_same_machine_is_no_setting() -> None:
-    assert load_settings({}, {"PROOFRANK_API_KEY": "secret"}) == Settings()
+    assert load_settings({}, {"PROOFRANK_API_KEY": "secret"}) == load_settings({}, {})
 
 
 def test_prover_settings_are_overrides_only_where_they_are_given() -> None:
