@@ -19,6 +19,9 @@ from core.errors import ProofrankError, did_you_mean, nearest_names
 PREFIX = "PROOFRANK_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 
+_NO_SETTINGS = {CONFIG_VARIABLE, f"{PREFIX}API_KEY"}
+"""Variables that are no settings; the second is that of a client, which may run on the same machine."""
+
 
 class SettingsError(ProofrankError):
     """A setting is unknown or has a bad value."""
@@ -142,7 +145,7 @@ def load_settings(
     from_environment = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
-        if name.startswith(PREFIX) and name != CONFIG_VARIABLE
+        if name.startswith(PREFIX) and name not in _NO_SETTINGS
     }
     layers = (
         (_read_file(config) if config is not None else {}, lambda name: f"{name} in {config}"),
