@@ -122,6 +122,7 @@ class Timing:
     """Seconds that a request waited, and that its evaluation took."""
 
     queue_seconds: float
+    first_result_seconds: float
     execution_seconds: float
 
 
