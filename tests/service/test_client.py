@@ -98,7 +98,7 @@ def test_a_result_becomes_a_frame_with_a_row_for_each_ranking(speaker: Client) -
     assert list(frame["side"]) == ["head", "tail"] * 3
     ranks = list(frame["rank"])
     assert sum(1 / rank for rank in ranks) / len(ranks) == pytest.approx(result.metrics.mrr)
-    assert list(frame["realistic"]) == ranks
+    assert list(frame["rank_realistic"]) == ranks
 
 
 def test_the_asynchronous_client_answers_the_same(server: RunningServer, speaker: Client) -> None:
