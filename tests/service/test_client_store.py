@@ -119,7 +119,7 @@ def test_a_policy_is_uploaded_activated_and_deleted(
 def test_a_policy_that_cannot_be_one_is_refused_with_the_reason(speaker: Client, tmp_path: Path) -> None:
     for name in ("policy.safetensors", "policy.json", "vocab.json"):
         (tmp_path / name).write_text("{}", encoding="utf-8")
-    with pytest.raises(InvalidRequestError, match="policy"):
+    with pytest.raises(InvalidRequestError, match="vocabulary"):
         speaker.upload_policy("broken", tmp_path)
 
 
