@@ -184,7 +184,9 @@ def test_a_tally_reports_the_same_bits_in_whatever_order_the_queries_come(make_d
     dataset = make_dataset(["p(a,b).", "q(b,a)."], ["p(X,Y) -> q(Y,X)"])
     generator = random.Random(5)
     queries = [
-        ranked([0.0, *generator.choices((-1.0, 0.0, 1.0), k=generator.randrange(40))], index=index, predicate=1)
+        ranked(
+            [0.0, *generator.choices((-1.0, 0.0, 1.0), k=generator.randrange(40))], index=index, predicate=1
+        )
         for index in range(200)
     ]
     expected = report(queries, dataset)
