@@ -17,15 +17,16 @@ from service.data_folder import DataFolder, default_data_folder
 from service.database import Database
 from service.host import EvaluatorHost
 from service.metrics import ServiceMetrics
-from service.middleware import REQUEST_ID_HEADER, RequestMiddleware
+from service.middleware import REQUEST_ID_HEADER, BodyLimit, RequestMiddleware
+from service.policies import PolicyRegistry, PolicyStore, policy_at_start
 from service.problems import Problem
-from service.routes import operation, rank
+from service.routes import operation, policies, rank
 from service.services import Services
 from service.settings import Settings
 
 logger = logging.getLogger("proofrank")
 
-_ROUTES = (rank, operation)
+_ROUTES = (rank, policies, operation)
 
 
 def create_app(settings: Settings, on_failure: Callable[[], None] | None = None) -> FastAPI:
@@ -40,9 +41,12 @@ def create_app(settings: Settings, on_failure: Callable[[], None] | None = None)
     """
     metrics = ServiceMetrics()
     folder = DataFolder.open(settings.data_folder or default_data_folder())
-    host = EvaluatorHost(settings, metrics)
     database = Database.open(folder.path)
-    services = Services(settings, metrics, host, database)
+    store = PolicyStore(folder.path, database, settings.max_policies)
+    host = EvaluatorHost(
+        settings, metrics, lambda dataset: policy_at_start(store, settings.policy, dataset, metrics)
+    )
+    services = Services(settings, metrics, host, database, PolicyRegistry(store, host, metrics))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -66,7 +70,12 @@ def create_app(settings: Settings, on_failure: Callable[[], None] | None = None)
     )
     app.state.services = services
     problems.install(app)
-    app.add_middleware(RequestMiddleware, metrics=metrics, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        RequestMiddleware,
+        metrics=metrics,
+        max_body_bytes=settings.max_body_bytes,
+        body_limits=[BodyLimit("/policies/", settings.max_policy_bytes)],
+    )
     for route in _ROUTES:
         app.include_router(route.make_router(services))
 

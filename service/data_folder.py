@@ -6,18 +6,28 @@ it ends with the process, however that ends, so there is none to clean up after 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import ProofrankError
 
 LOCK_FILE = "lock"
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No space, no quota, or no file as large as that."""
+
 
 class DataFolderError(ProofrankError):
     """The data folder, or what is in it, cannot be used."""
+
+
+class DataFolderFullError(DataFolderError):
+    """There is no room for what was to be written."""
 
 
 def default_data_folder(environment: Mapping[str, str] | None = None) -> Path:
@@ -82,3 +92,18 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def telling_of_a_full_disk() -> Iterator[None]:
+    """Whatever is written inside: where there is no room for it, that is a DataFolderFullError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise DataFolderFullError(f"the data folder has no room for it: {error.strerror}") from error
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise DataFolderFullError(f"the data folder has no room for it: {error}") from error

@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -33,6 +33,9 @@ DRAINING = "draining"
 FAILED = "failed"
 
 _MOST_REFERENCES = 4
+
+PolicySource = Callable[[Dataset], Policy]
+"""Gives the policy to begin with; it must fit the graph."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,11 @@ class Execution:
 class EvaluatorHost:
     """Loads the evaluator and lends it to one request at a time."""
 
-    def __init__(self, settings: Settings, metrics: ServiceMetrics) -> None:
+    def __init__(
+        self, settings: Settings, metrics: ServiceMetrics, policy_source: PolicySource | None = None
+    ) -> None:
         self._settings = settings
+        self._policy_source = policy_source or (lambda dataset: load_policy(settings.policy, dataset))
         self._metrics = metrics
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evaluator")
         self._loaded: Loaded | None = None
@@ -154,7 +160,7 @@ class EvaluatorHost:
         for warning in dataset.warnings:
             logger.warning("%s", warning)
         self._enter("load policy")
-        policy = load_policy(self._settings.policy, dataset)
+        policy = self._policy_source(dataset)
         settings = settings_for(policy, self._settings.prover_overrides)
         self._enter("build evaluator")
         evaluator = create_evaluator(

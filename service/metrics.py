@@ -5,7 +5,7 @@ Quality is exported as sums and counts of reciprocal ranks, so that an MRR over 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -13,6 +13,10 @@ from core import __version__
 from core.ranking import RankedQuery
 
 _LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+DELETED = "(deleted)"
+"""In place of the name of a policy that is not stored any more; no policy can be called so."""
 
 
 class ServiceMetrics:
@@ -58,6 +62,18 @@ class ServiceMetrics:
         self.queued_candidates = Gauge(
             "proofrank_queued_candidates", "Candidates waiting or running.", registry=self.registry
         )
+        self.policy_info = Gauge(
+            "proofrank_policy_info",
+            "1, labelled with the policy that ranks what comes in.",
+            ["policy", "sha256"],
+            registry=self.registry,
+        )
+        self.policy_changes = Counter(
+            "proofrank_policy_changes",
+            "Uploads, activations and deletions of policies by clients.",
+            ["action"],
+            registry=self.registry,
+        )
         self.ready = Gauge("proofrank_ready", "1 when requests are taken, else 0.", registry=self.registry)
         self.startup_seconds = Gauge(
             "proofrank_startup_stage_seconds",
@@ -68,9 +84,32 @@ class ServiceMetrics:
         Gauge(
             "proofrank_build_info", "1, labelled with the version.", ["version"], registry=self.registry
         ).labels(__version__).set(1)
+        self._by_policy = (self.rankings, self.reciprocal_ranks)
+        self._policies: frozenset[str] | None = None
+
+    def show_live_policy(self, name: str, content_hash: str) -> None:
+        """Shows which policy ranks what comes in, instead of the one before."""
+        self.policy_info.clear()
+        self.policy_info.labels(name, content_hash).set(1)
+
+    def keep_policies(self, names: Collection[str]) -> None:
+        """Removes the series of policies whose names are gone, so that clients cannot make ever more of them.
+
+        A request that began before its policy was deleted counts under ``DELETED``.
+        """
+        before = self._policies or frozenset()
+        self._policies = frozenset(names)
+        for metric in self._by_policy:
+            for name in before - self._policies:
+                metric.remove_by_labels({"policy": name})
+
+    def policy_label(self, name: str) -> str:
+        """The label of a policy: its name while that is stored."""
+        return name if self._policies is None or name in self._policies else DELETED
 
     def record_ranked(self, ranked: Sequence[RankedQuery], dataset: str, policy: str) -> None:
         """Counts the ranked queries of one request."""
+        policy = self.policy_label(policy)
         reciprocal = 0.0
         for query in ranked:
             for index, outcome in enumerate(query.outcomes):

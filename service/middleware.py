@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Sequence
 from http import HTTPStatus
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,13 +20,27 @@ REQUEST_ID_HEADER = "X-Request-ID"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
+class BodyLimit(NamedTuple):
+    """The most bytes that a body may have on the paths that begin like this."""
+
+    path_prefix: str
+    max_bytes: int
+
+
 class RequestMiddleware:
     """Gives each request an id (the client's own where it is a sane one), bounds its body, measures it."""
 
-    def __init__(self, app: ASGIApp, metrics: ServiceMetrics, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: ServiceMetrics,
+        max_body_bytes: int,
+        body_limits: Sequence[BodyLimit] = (),
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._body_limits = tuple(body_limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one ASGI connection."""
@@ -50,19 +66,20 @@ class RequestMiddleware:
             await send(message)
 
         num_bytes = 0
+        most_bytes = self._most_bytes(request.url.path)
 
         async def receive_bounded() -> Message:
             nonlocal num_bytes
             message = await receive()
             num_bytes += len(message.get("body", b""))
-            if num_bytes > self._max_body_bytes:
-                raise self._too_large()
+            if num_bytes > most_bytes:
+                raise _too_large(most_bytes)
             return message
 
         try:
             declared = request.headers.get("content-length", "0")
-            if declared.isdigit() and int(declared) > self._max_body_bytes:
-                raise self._too_large()
+            if declared.isdigit() and int(declared) > most_bytes:
+                raise _too_large(most_bytes)
             await self._app(scope, receive_bounded, send_with_id)
         except Problem as problem:  # raised outside the routes, where no handler sees it
             if has_begun:
@@ -74,7 +91,10 @@ class RequestMiddleware:
             endpoint = getattr(route, "path", "unknown")
             self._metrics.request_seconds.labels(endpoint, str(status)).observe(time.perf_counter() - began)
 
-    def _too_large(self) -> Problem:
-        return Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self._max_body_bytes} bytes"
-        )
+    def _most_bytes(self, path: str) -> int:
+        of_path = (limit.max_bytes for limit in self._body_limits if path.startswith(limit.path_prefix))
+        return next(of_path, self._max_body_bytes)
+
+
+def _too_large(most_bytes: int) -> Problem:
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {most_bytes} bytes")

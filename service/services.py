@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from service.database import Database
 from service.host import EvaluatorHost
 from service.metrics import ServiceMetrics
+from service.policies import PolicyRegistry
 from service.settings import Settings
 
 
@@ -18,3 +19,4 @@ class Services:
     metrics: ServiceMetrics
     host: EvaluatorHost
     database: Database
+    policies: PolicyRegistry

@@ -245,8 +245,9 @@ def _check_weights(
 def _check_names(where: str, kind: str, of_policy: tuple[str, ...], of_graph: tuple[str, ...]) -> None:
     if of_policy == of_graph:
         return
-    lacking = [name for name in of_graph if name not in set(of_policy)]
-    extra = [name for name in of_policy if name not in set(of_graph)]
+    names_of_policy, names_of_graph = set(of_policy), set(of_graph)
+    lacking = [name for name in of_graph if name not in names_of_policy]
+    extra = [name for name in of_policy if name not in names_of_graph]
     problems = []
     if lacking:
         problems.append(f"the policy lacks {_some(kind, lacking)} of the graph")

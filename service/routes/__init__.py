@@ -1,5 +1,5 @@
 """The routes, a module for each thing that clients do; each makes a router from the services."""
 
-from service.routes import operation, rank
+from service.routes import operation, policies, rank
 
-__all__ = ["operation", "rank"]
+__all__ = ["operation", "policies", "rank"]

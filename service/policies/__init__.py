@@ -1,0 +1,13 @@
+"""Stored policies: content-addressed folders, names for them in the database, and which of them is live.
+
+What a client uploads is received into a folder of its own (``upload``), loaded and checked, and only then moved to
+where its content's hash says (``files``); its name is a row of the database (``records``), written with the move
+(``store``). ``registry`` is what the routes and jobs use; ``start`` finds the policy that is live when the server
+starts.
+"""
+
+from service.policies.registry import PolicyRegistry
+from service.policies.start import policy_at_start
+from service.policies.store import PolicyStore
+
+__all__ = ["PolicyRegistry", "PolicyStore", "policy_at_start"]

@@ -1,0 +1,107 @@
+"""What the database says of policies. Each function is part of the transaction that ``connection`` is in."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from core.errors import did_you_mean, nearest_names
+from service.problems import Problem
+
+_COLUMNS = """
+    SELECT policies.name, policies.sha256, policies.bytes, policies.created, live_policy.name IS NOT NULL
+    FROM policies LEFT JOIN live_policy USING (name, sha256)
+"""
+
+
+@dataclass(frozen=True)
+class PolicyRecord:
+    """A name and the content that it stands for.
+
+    Attributes:
+        name: as the client gave it.
+        sha256: of the content.
+        bytes: size of the files.
+        created: when this content got the name.
+        is_live: whether it ranks what comes in.
+    """
+
+    name: str
+    sha256: str
+    bytes: int
+    created: datetime
+    is_live: bool
+
+
+@dataclass(frozen=True)
+class LivePolicy:
+    """The policy that ranks what comes in. Its name may have got other content since, which is not live."""
+
+    name: str
+    sha256: str
+
+
+def all_records(connection: sqlite3.Connection) -> list[PolicyRecord]:
+    """All policies, by name."""
+    return [_record(row) for row in connection.execute(f"{_COLUMNS} ORDER BY policies.name")]
+
+
+def find(connection: sqlite3.Connection, name: str) -> PolicyRecord | None:
+    """The policy of this name."""
+    row = connection.execute(f"{_COLUMNS} WHERE policies.name = ?", (name,)).fetchone()
+    return None if row is None else _record(row)
+
+
+def required(connection: sqlite3.Connection, name: str) -> PolicyRecord:
+    """The policy of this name. Raises a 404 Problem, with the nearest names, where there is none."""
+    record = find(connection, name)
+    if record is None:
+        nearest = nearest_names(name, (known.name for known in all_records(connection)))
+        raise Problem(HTTPStatus.NOT_FOUND, f"no policy is called {name!r}{did_you_mean(nearest)}")
+    return record
+
+
+def write(connection: sqlite3.Connection, name: str, sha256: str, num_bytes: int) -> None:
+    """Gives ``name`` to this content; where it has it, nothing changes."""
+    connection.execute(
+        """
+        INSERT INTO policies (name, sha256, bytes, created) VALUES (?, ?, ?, ?)
+        ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, bytes = excluded.bytes, created = excluded.created
+        WHERE sha256 <> excluded.sha256
+        """,
+        (name, sha256, num_bytes, datetime.now(UTC).isoformat(timespec="milliseconds")),
+    )
+
+
+def remove(connection: sqlite3.Connection, name: str) -> None:
+    """Frees a name."""
+    connection.execute("DELETE FROM policies WHERE name = ?", (name,))
+
+
+def live(connection: sqlite3.Connection) -> LivePolicy | None:
+    """The live policy; None before the first start."""
+    row = connection.execute("SELECT name, sha256 FROM live_policy").fetchone()
+    return None if row is None else LivePolicy(*row)
+
+
+def write_live(connection: sqlite3.Connection, name: str, sha256: str) -> None:
+    """Has this policy live from now on, after a restart as well."""
+    connection.execute("INSERT OR REPLACE INTO live_policy VALUES (1, ?, ?)", (name, sha256))
+
+
+def configured_hash(connection: sqlite3.Connection) -> str | None:
+    """What the setting ``policy`` held when it was last registered."""
+    row = connection.execute("SELECT sha256 FROM configured_policy").fetchone()
+    return None if row is None else row[0]
+
+
+def write_configured_hash(connection: sqlite3.Connection, sha256: str) -> None:
+    """Notes what the setting ``policy`` holds."""
+    connection.execute("INSERT OR REPLACE INTO configured_policy VALUES (1, ?)", (sha256,))
+
+
+def _record(row: tuple[str, str, int, str, int]) -> PolicyRecord:
+    name, sha256, size, created, is_live = row
+    return PolicyRecord(name, sha256, size, datetime.fromisoformat(created), bool(is_live))

@@ -1,0 +1,189 @@
+"""What routes and jobs use: stored policies, and the change of the one that is live, one change at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar
+
+from core.errors import EvaluationError, PolicyError
+from core.policy import Policy
+from service.host import EvaluatorHost
+from service.metrics import ServiceMetrics
+from service.policies import upload
+from service.policies.files import CONFIG, PARTS, VOCABULARY, load_named
+from service.policies.records import PolicyRecord
+from service.policies.store import PolicyStore, Put
+from service.problems import FieldError, Problem, invalid
+
+Result = TypeVar("Result")
+
+logger = logging.getLogger("proofrank")
+
+_MOST_UPLOADS = 4
+"""Uploads that are received at once: each may take as much of the disk as a policy may."""
+
+
+class PolicyRegistry:
+    """The stored policies of a server, and which of them is live."""
+
+    def __init__(self, store: PolicyStore, host: EvaluatorHost, metrics: ServiceMetrics) -> None:
+        self.store = store
+        self._host = host
+        self._metrics = metrics
+        self._num_uploads = 0
+        # What the store says is live and what the host ranks by change together.
+        self._change = asyncio.Lock()
+
+    async def records(self) -> list[PolicyRecord]:
+        """All policies, by name."""
+        return await asyncio.to_thread(self.store.records)
+
+    async def find(self, name: str) -> PolicyRecord:
+        """The policy of this name. Raises a 404 Problem where there is none."""
+        return await asyncio.to_thread(self.store.required, name)
+
+    async def load(self, name: str, content_hash: str) -> Policy:
+        """The policy with this content, under ``name``, ready to rank by.
+
+        Raises:
+            PolicyError: it is not there, or is damaged, or does not fit the graph.
+            EvaluationError: it cannot be used in this server.
+            Problem: 503 where the service is not ready.
+        """
+        active = self._host.active_policy
+        if (active.name, active.content_hash) == (name, content_hash):
+            return active
+
+        def load() -> Policy:
+            policy = self.store.load(name, content_hash)
+            self._host.check_policy(policy)
+            return policy
+
+        return await asyncio.to_thread(load)
+
+    @asynccontextmanager
+    async def incoming(self, name: str) -> AsyncIterator[Path]:
+        """A folder to receive an upload in, removed afterwards.
+
+        Raises:
+            Problem: 409 where there are too many policies, 429 where too many uploads are under way.
+        """
+        if self._num_uploads >= _MOST_UPLOADS:
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"{self._num_uploads} policies are being uploaded, and there may not be more at once",
+                headers={"Retry-After": "1"},
+            )
+        self._num_uploads += 1
+        try:
+            await asyncio.to_thread(self.store.check_room, name)
+            folder = await asyncio.to_thread(self.store.files.new_folder)
+            try:
+                yield folder
+            finally:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        finally:
+            self._num_uploads -= 1
+
+    async def receive(self, body: AsyncIterator[bytes], content_type: str, folder: Path) -> None:
+        """Writes an uploaded body into ``folder``; raises as :func:`service.policies.upload.receive` does."""
+        limits = await asyncio.to_thread(upload.size_limits, self._host.loaded.dataset)
+        await upload.receive(body, content_type, folder, limits)
+
+    async def put(self, name: str, folder: Path, *, activate: bool) -> Put:
+        """Checks the policy in ``folder``, stores it under ``name`` and perhaps has it live from now on.
+
+        Raises:
+            Problem: 422 where it cannot be used in this server, 409 where there are too many policies.
+            DataFolderFullError: there is no room for it.
+        """
+        return await _to_its_end(self._put(name, folder, activate))
+
+    async def _put(self, name: str, folder: Path, activate: bool) -> Put:
+        async with self._change:
+            policy = await asyncio.to_thread(self._checked, folder, name)
+            put = await asyncio.to_thread(self.store.put, folder, policy, live=activate)
+            self._metrics.policy_changes.labels("upload").inc()
+            if activate:
+                self._go_live(policy)
+            await self._show_names()
+            return put
+
+    async def activate(self, name: str) -> PolicyRecord:
+        """Has a stored policy live from now on, after a restart as well; what has begun keeps the one it began with.
+
+        Raises:
+            Problem: 404 where there is none of this name, 409 where it cannot be used in this server.
+            DataFolderFullError: there is no room to note it.
+        """
+        return await _to_its_end(self._activate(name))
+
+    async def _activate(self, name: str) -> PolicyRecord:
+        async with self._change:
+            record = await self.find(name)
+            try:
+                policy = await self.load(name, record.sha256)
+            except (PolicyError, EvaluationError) as error:
+                raise Problem(HTTPStatus.CONFLICT, str(error)) from error
+            record = await asyncio.to_thread(self.store.make_live, policy)
+            self._go_live(policy)
+            return record
+
+    async def delete(self, name: str) -> None:
+        """Removes a policy.
+
+        Raises:
+            Problem: 404 where there is none of this name; 409 where it is live or needed by a job.
+        """
+        await _to_its_end(self._delete(name))
+
+    async def _delete(self, name: str) -> None:
+        async with self._change:
+            await asyncio.to_thread(self.store.delete, name)
+            self._metrics.policy_changes.labels("delete").inc()
+            await self._show_names()
+
+    def _checked(self, folder: Path, name: str) -> Policy:
+        try:
+            policy = load_named(folder, name)
+        except PolicyError as error:
+            text = str(error)
+            part = next((part for part in PARTS if text.startswith(part.file)), None)
+            raise invalid([_refusal("body" if part is None else part.field, text)]) from error
+        try:
+            self._host.check_policy(policy)
+        except PolicyError as error:
+            raise invalid([_refusal(VOCABULARY.field, str(error))]) from error
+        except EvaluationError as error:
+            raise invalid([_refusal(CONFIG.field, str(error))]) from error
+        return policy
+
+    def _go_live(self, policy: Policy) -> None:
+        self._host.activate(policy)
+        self._metrics.show_live_policy(policy.name, policy.content_hash)
+        self._metrics.policy_changes.labels("activate").inc()
+        logger.info("policy %s (%s) is live: a client activated it", policy.name, policy.content_hash)
+
+    async def _show_names(self) -> None:
+        self._metrics.keep_policies({record.name for record in await self.records()})
+
+
+def _refusal(field: str, message: str) -> FieldError:
+    return FieldError(field=field, value=None, message=message)
+
+
+async def _to_its_end(change: Coroutine[Any, Any, Result]) -> Result:
+    """Waits for ``change`` even where the request is cancelled: a thread that writes cannot be called back, and what
+    it has written must become known."""
+    task = asyncio.create_task(change)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

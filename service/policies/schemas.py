@@ -1,0 +1,69 @@
+"""What the routes of policies take and give, as OpenAPI describes it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from service.policies.files import CONFIG, PARTS, VOCABULARY, WEIGHTS
+from service.policies.records import PolicyRecord
+
+MAX_POLICY_NAME_LENGTH = 64
+POLICY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+class PolicyEntry(BaseModel):
+    """A stored policy."""
+
+    name: str = Field(description="by which requests and metrics know it")
+    sha256: str = Field(description="of its content")
+    active: bool = Field(description="whether this content ranks what comes in now")
+    bytes: int = Field(description="size of its files")
+    created: datetime = Field(description="when this content got the name, UTC")
+
+
+class PolicyList(BaseModel):
+    """The answer to ``GET /policies``."""
+
+    active: str = Field(description="name of the policy that ranks what comes in now")
+    policies: list[PolicyEntry] = Field(description="by name")
+
+
+def to_entry(record: PolicyRecord) -> PolicyEntry:
+    """The record as clients see it."""
+    return PolicyEntry(
+        name=record.name,
+        sha256=record.sha256,
+        active=record.is_live,
+        bytes=record.bytes,
+        created=record.created,
+    )
+
+
+_DESCRIPTIONS = {
+    WEIGHTS: "the weights: `policy.safetensors`",
+    CONFIG: "shape and prover settings: `policy.json`",
+    VOCABULARY: "names of predicates and constants: `vocab.json`",
+}
+
+UPLOAD_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [part.field for part in PARTS],
+                    "additionalProperties": False,
+                    "properties": {
+                        part.field: {"type": "string", "format": "binary", "description": _DESCRIPTIONS[part]}
+                        for part in PARTS
+                    },
+                }
+            }
+        },
+    }
+}
+"""OpenAPI's description of an upload, which is read by hand: straight into the data folder, without a copy."""

@@ -1,0 +1,104 @@
+"""``/policies``: upload, list, activate and delete policies while requests are being answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from service.data_folder import DataFolderFullError
+from service.policies.schemas import POLICY_NAME_PATTERN, UPLOAD_BODY, PolicyEntry, PolicyList, to_entry
+from service.problems import Problem, problem_responses
+from service.services import Services
+
+PolicyName = Annotated[str, Path(pattern=POLICY_NAME_PATTERN, description="name of the policy")]
+
+
+def make_router(services: Services) -> APIRouter:
+    """The routes on these services."""
+    router = APIRouter(prefix="/policies", tags=["policies"])
+    host, policies = services.host, services.policies
+
+    @router.get("", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
+    async def list_policies() -> PolicyList:
+        """The stored policies, and which of them is live."""
+        records = await policies.records()
+        return PolicyList(active=host.active_policy.name, policies=[to_entry(record) for record in records])
+
+    @router.put(
+        "/{name}",
+        status_code=HTTPStatus.CREATED,
+        openapi_extra=UPLOAD_BODY,
+        responses={
+            int(HTTPStatus.OK): {"model": PolicyEntry, "description": "The name existed."},
+            **problem_responses(
+                HTTPStatus.REQUEST_TIMEOUT,
+                HTTPStatus.CONFLICT,
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                HTTPStatus.TOO_MANY_REQUESTS,
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                HTTPStatus.INSUFFICIENT_STORAGE,
+            ),
+        },
+    )
+    async def upload_policy(
+        name: PolicyName,
+        request: Request,
+        answer: Response,
+        activate: Annotated[bool, Query(description="have it rank what comes in from now on")] = False,
+    ) -> PolicyEntry:
+        """Uploads a policy under a name, new or not; it is checked before it is stored."""
+        _ = host.loaded  # 503 before anything is received
+        with _refusing_a_full_disk():
+            async with policies.incoming(name) as folder:
+                await policies.receive(request.stream(), request.headers.get("content-type", ""), folder)
+                put = await policies.put(name, folder, activate=activate)
+        if not put.is_new:
+            answer.status_code = HTTPStatus.OK
+        return to_entry(put.record)
+
+    @router.post(
+        "/{name}/activate",
+        responses=problem_responses(
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.CONFLICT,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            HTTPStatus.INSUFFICIENT_STORAGE,
+        ),
+    )
+    async def activate_policy(name: PolicyName) -> PolicyEntry:
+        """Has a policy rank what comes in from now on; requests that have begun keep theirs."""
+        with _refusing_a_full_disk():
+            return to_entry(await policies.activate(name))
+
+    @router.delete(
+        "/{name}",
+        status_code=HTTPStatus.NO_CONTENT,
+        responses=problem_responses(
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.CONFLICT,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            HTTPStatus.INSUFFICIENT_STORAGE,
+        ),
+    )
+    async def delete_policy(name: PolicyName) -> None:
+        """Deletes a policy that is neither live nor needed by a job."""
+        _ = host.loaded
+        with _refusing_a_full_disk():
+            await policies.delete(name)
+
+    return router
+
+
+@contextmanager
+def _refusing_a_full_disk() -> Iterator[None]:
+    try:
+        yield
+    except DataFolderFullError as error:
+        raise Problem(HTTPStatus.INSUFFICIENT_STORAGE, str(error)) from error
