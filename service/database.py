@@ -36,7 +36,7 @@ MIGRATIONS: tuple[str, ...] = (
         only_row INTEGER PRIMARY KEY DEFAULT 1 CHECK (only_row = 1),
         sha256 TEXT NOT NULL
     );
-    """,    # 2: jobs, and a row for each query that they have ranked on a side. What a client submitted stands apart from
+    """,  # 2: jobs, and a row for each query that they have ranked on a side. What a client submitted stands apart from
     # the progress, for an update writes a whole row anew.
     """
     CREATE TABLE jobs (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic_core import PydanticCustomError
@@ -87,10 +87,19 @@ class RankRequest(RankOptions):
     return_proof: bool = Field(False, description="answer with the positive's proof")
 
 
-def fields_beside(location: Sequence[str | int]) -> list[str]:
-    """The fields of a request that may stand where an error's location points to."""
-    model = RankQuery if len(location) > 1 and location[0] == "queries" else RankRequest
+def fields_beside(location: Sequence[str | int], model: type[BaseModel]) -> list[str]:
+    """The fields that may stand where an error's location, in a body of ``model``, points to."""
+    if len(location) > 1 and isinstance(location[0], str) and location[0] in model.model_fields:
+        inner = _model_within(model.model_fields[location[0]].annotation)
+        return list(inner.model_fields) if inner is not None else []
     return list(model.model_fields)
+
+
+def _model_within(annotation: Any) -> type[BaseModel] | None:
+    """The model in an annotation such as ``list[Model] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_within, get_args(annotation))), None)
 
 
 class CandidateScore(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.ranking import Ranks, RankingSummary
+from core.ranking import RankingSummary, Ranks
 from service.jobs.job import Job, Pinned, StoredRanking
 
 JOB_COLUMNS = (
@@ -46,7 +46,20 @@ def write_ranking(job_number: int, ranking: StoredRanking) -> tuple[Any, ...]:
 
 def read_ranking(row: tuple[Any, ...]) -> StoredRanking:
     """The ranking of a row of ``RANKING_COLUMNS``."""
-    query_index, side, head, relation, tail, *ranks, score, log_probability, proved, steps, corruptions, seconds = row
+    (
+        query_index,
+        side,
+        head,
+        relation,
+        tail,
+        *ranks,
+        score,
+        log_probability,
+        proved,
+        steps,
+        corruptions,
+        seconds,
+    ) = row
     return StoredRanking(
         *(head, relation, tail, score, log_probability, steps),
         RankingSummary(query_index, side, Ranks(*ranks), bool(proved), corruptions, seconds),

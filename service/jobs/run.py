@@ -17,12 +17,12 @@ from service.host import EvaluatorHost, Execution
 from service.jobs.job import Job, JobError, StoredRanking
 from service.jobs.pace import Pace
 from service.jobs.patience import Patience
-from service.jobs.policies import PolicyShelf
 from service.jobs.results import pages
 from service.jobs.schemas import JobOptions
 from service.jobs.store import JobStore
 from service.jobs.work import JobWork
 from service.metrics import ServiceMetrics
+from service.policies import PolicyRegistry
 from service.problems import Problem
 from service.settings import Settings
 
@@ -47,7 +47,7 @@ class Workplace:
 
     settings: Settings
     host: EvaluatorHost
-    policies: PolicyShelf
+    policies: PolicyRegistry
     store: JobStore
     patience: Patience
     metrics: ServiceMetrics
@@ -83,7 +83,7 @@ class JobRun:
 
     async def _rank(self, job: Job, work: JobWork, policy: Policy, dataset: Dataset) -> None:
         tally = await self._tally_so_far()
-        pace = Pace()
+        pace = Pace(self._place.settings.max_candidates)
         num_failures = 0
         while job.queries_done < job.num_queries:
             queries = await asyncio.to_thread(work.chunk, job.queries_done, pace.num_candidates)
@@ -93,11 +93,13 @@ class JobRun:
                 num_failures += 1
                 if num_failures == _ATTEMPTS:
                     raise JobError(problem.detail) from problem
-                logger.warning("job %s: %s (attempt %d of %d)", job.id, problem.detail, num_failures, _ATTEMPTS)
+                logger.warning(
+                    "job %s: %s (attempt %d of %d)", job.id, problem.detail, num_failures, _ATTEMPTS
+                )
                 pace.failed()
                 continue
             num_failures = 0
-            pace.took(sum(1 + len(query.corruptions) for query in queries), execution.execution_seconds)
+            pace.took(execution.execution_seconds)
             running = await self._store_chunk(job, execution.ranked, tally, dataset)
             if running is None:
                 return

@@ -32,10 +32,12 @@ class JobRunner:
         self._has_work = asyncio.Event()
         self._current: tuple[Job, asyncio.Task[None]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopped = False
 
     def start(self) -> None:
-        """Begins to work, first on what an earlier server left."""
-        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._sweep_daily())]
+        """Begins to work, first on what an earlier server left; does nothing where the server is stopping already."""
+        if not self._is_stopped:
+            self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._sweep_daily())]
 
     def wake(self) -> None:
         """Tells that a job has been submitted."""
@@ -48,6 +50,7 @@ class JobRunner:
 
     async def stop(self) -> None:
         """Abandons the chunk in flight; the job goes on from there when the next server starts."""
+        self._is_stopped = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

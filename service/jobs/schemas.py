@@ -8,9 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.jobs.job import Job, JobState, StoredRanking
+from service.policies.schemas import POLICY_NAME_PATTERN
 from service.schemas import Identity, NamedTriple, RankOptions, RanksView, ReportView, Ties
-
-MAX_POLICY_NAME_LENGTH = 64
 
 
 class JobOptions(RankOptions):
@@ -21,8 +20,7 @@ class JobOptions(RankOptions):
     )
     policy: str | None = Field(
         None,
-        min_length=1,
-        max_length=MAX_POLICY_NAME_LENGTH,
+        pattern=POLICY_NAME_PATTERN,
         description="name of the policy to rank by; the active one if unset",
     )
     limit: int | None = Field(

@@ -14,7 +14,14 @@ from datetime import UTC, datetime, timedelta
 
 from service.database import Database
 from service.jobs.job import STATES, UNFINISHED, Change, Job, JobState, Pinned, StoredRanking
-from service.jobs.rows import INSERT_RANKING, JOB_COLUMNS, RANKING_COLUMNS, read_job, read_ranking, write_ranking
+from service.jobs.rows import (
+    INSERT_RANKING,
+    JOB_COLUMNS,
+    RANKING_COLUMNS,
+    read_job,
+    read_ranking,
+    write_ranking,
+)
 
 _IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED)})"
 
@@ -104,7 +111,9 @@ class JobStore:
                 ),
             )
             if new.queries_json is not None:
-                connection.execute("INSERT INTO job_queries VALUES (?, ?)", (cursor.lastrowid, new.queries_json))
+                connection.execute(
+                    "INSERT INTO job_queries VALUES (?, ?)", (cursor.lastrowid, new.queries_json)
+                )
             return Submission(_existing(connection, job_id), is_new=True)
 
         def with_counts(connection: sqlite3.Connection) -> tuple[Submission, Mapping[JobState, int]]:
@@ -135,7 +144,9 @@ class JobStore:
         """The queries that were submitted with the job; None where it ranks a split."""
 
         def work(connection: sqlite3.Connection) -> str | None:
-            row = connection.execute("SELECT queries FROM job_queries WHERE job = ?", (job.number,)).fetchone()
+            row = connection.execute(
+                "SELECT queries FROM job_queries WHERE job = ?", (job.number,)
+            ).fetchone()
             return row[0] if row is not None else None
 
         return await self._database.run(work)

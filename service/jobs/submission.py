@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sqlite3
 from http import HTTPStatus
 
 from core.graph import Dataset
@@ -15,7 +14,6 @@ from service.jobs.store import JobStore, NewJob, OtherBodyError, Submission, Too
 from service.jobs.work import QUERIES, split_triples
 from service.problems import FieldError, Problem, invalid, shortened
 from service.ranking import NameReader
-from service.settings import Settings
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
@@ -76,15 +74,14 @@ def new_job(
     )
 
 
-async def store(new: NewJob, jobs: JobStore, settings: Settings) -> Submission:
+async def store(new: NewJob, jobs: JobStore, max_jobs: int) -> Submission:
     """Stores a job, or finds the one that was submitted with the same key.
 
     Raises:
-        Problem: 422 where the key came with another body, 429 where too many jobs are unfinished, 507 where there is no
-            room.
+        Problem: 422 where the key came with another body, 429 where ``max_jobs`` are unfinished.
     """
     try:
-        return await jobs.submit(new, settings.max_jobs)
+        return await jobs.submit(new, max_jobs)
     except OtherBodyError as error:
         message = "has been used for another body; a new job needs a new key"
         field = FieldError(field=IDEMPOTENCY_HEADER, value=new.idempotency_key, message=message)
@@ -92,13 +89,6 @@ async def store(new: NewJob, jobs: JobStore, settings: Settings) -> Submission:
     except TooManyJobsError as error:
         raise Problem(
             HTTPStatus.TOO_MANY_REQUESTS,
-            f"{settings.max_jobs} jobs are unfinished, and max_jobs is {settings.max_jobs}; wait for one or cancel one",
+            f"{max_jobs} jobs wait or run, and max_jobs is {max_jobs}; wait for one to end, or cancel one",
             headers={"Retry-After": _RETRY_SECONDS},
         ) from error
-    except sqlite3.OperationalError as error:
-        raise no_room(error) from error
-
-
-def no_room(error: sqlite3.OperationalError) -> Problem:
-    """A 507 for a database that cannot be written."""
-    return Problem(HTTPStatus.INSUFFICIENT_STORAGE, f"the data folder cannot be written: {error}")

@@ -57,8 +57,8 @@ class JobWork:
             JobError: one query has more than ``most``.
         """
         total = 0
-        for index, (triple, sides) in enumerate(zip(self.triples, self.sides, strict=True)):
-            num = sum(1 + self.corruptor.count(triple, side) for side in sides)
+        for index in range(len(self.triples)):
+            num = self._num_candidates(index)
             if num > most:
                 raise JobError(
                     f"query {index} has {num} candidates, and max_candidates is {most}; ask for fewer corruptions"
@@ -67,18 +67,20 @@ class JobWork:
         return total
 
     def chunk(self, start: int, num_candidates: int) -> list[Query]:
-        """Whole queries from ``start`` on: as few as have ``num_candidates``, or all that are left."""
+        """Whole queries from ``start`` on: as many as have ``num_candidates`` at most, but one at least."""
         queries: list[Query] = []
-        num = 0
+        room = num_candidates
         for index in range(start, len(self.triples)):
+            room -= self._num_candidates(index)
+            if room < 0 and queries:
+                break
             triple = self.triples[index]
             for side in self.sides[index]:
-                corruptions = self.corruptor.corruptions(triple, side)
-                queries.append(Query(index, triple, side, tuple(corruptions)))
-                num += 1 + len(corruptions)
-            if num >= num_candidates:
-                break
+                queries.append(Query(index, triple, side, tuple(self.corruptor.corruptions(triple, side))))
         return queries
+
+    def _num_candidates(self, index: int) -> int:
+        return sum(1 + self.corruptor.count(self.triples[index], side) for side in self.sides[index])
 
 
 def split_triples(dataset: Dataset, split: str, limit: int | None, seed: int) -> Sequence[Triple]:
