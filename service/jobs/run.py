@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from core.errors import EvaluationError, PolicyError
 from core.graph import Dataset
@@ -88,7 +89,7 @@ class JobRun:
         while job.queries_done < job.num_queries:
             queries = await asyncio.to_thread(work.chunk, job.queries_done, pace.num_candidates)
             try:
-                execution = await self._place.patience.until_ready(lambda: self._execution(queries, policy))  # noqa: B023
+                execution = await self._place.patience.until_ready(partial(self._execution, queries, policy))
             except Problem as problem:
                 num_failures += 1
                 if num_failures == _ATTEMPTS:

@@ -75,8 +75,10 @@ class JobWork:
             if room < 0 and queries:
                 break
             triple = self.triples[index]
-            for side in self.sides[index]:
-                queries.append(Query(index, triple, side, tuple(self.corruptor.corruptions(triple, side))))
+            queries.extend(
+                Query(index, triple, side, tuple(self.corruptor.corruptions(triple, side)))
+                for side in self.sides[index]
+            )
         return queries
 
     def _num_candidates(self, index: int) -> int:
