@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import cached_property
+from typing import Any
+
+import anyio
 
 from service.jobs.job import Job
 from service.jobs.schemas import JobView
@@ -52,15 +55,16 @@ class JobUpdates:
             topic.set(job)
 
     async def follow(
-        self, job_id: str, read: Callable[[str], Awaitable[Job | None]]
+        self, job_id: str, read: Callable[[str], Awaitable[Job | None]], until: anyio.Event
     ) -> AsyncIterator[Update]:
-        """The job as it is, and after each change, until it ends or is removed.
+        """The job as it is, and after each change, until it ends, is removed, or ``until`` is set.
 
         A watcher that is slow misses what came between.
 
         Args:
             job_id: of the job.
             read: gives the job as it is stored, for the first who watches it.
+            until: is set when the server stops.
         """
         topic = self._topics.setdefault(job_id, _Topic())
         topic.num_watchers += 1
@@ -71,10 +75,10 @@ class JobUpdates:
                 if topic.latest is None and not topic.is_removed:
                     topic.set(job)
             shown: Update | None = None
-            while topic.latest is not None:
+            while topic.latest is not None and not until.is_set():
                 changed = topic.changed
                 if topic.latest is shown:
-                    await changed.wait()
+                    await _first(changed.wait(), until.wait())
                     continue
                 shown = topic.latest
                 yield shown
@@ -84,3 +88,13 @@ class JobUpdates:
             topic.num_watchers -= 1
             if not topic.num_watchers:
                 del self._topics[job_id]
+
+
+async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Returns when one of ``waits`` does, and lets the others be."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Annotated
 
+import anyio
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -21,6 +22,7 @@ from service.problems import FieldError, Problem, invalid, problem_responses
 from service.services import Services
 
 _MOST_LISTED = 100
+_FAREWELL_SECONDS = 2.0
 
 _MISSING = problem_responses(HTTPStatus.NOT_FOUND)
 
@@ -113,14 +115,20 @@ def make_router(services: Services) -> APIRouter:
             job = await jobs.store.get(followed_id)
             return jobs.patience.with_obstacle(job) if job is not None else None
 
+        is_stopping = anyio.Event()
+
         async def events() -> AsyncIterator[ServerSentEvent]:
             last = "null"
-            async for update in jobs.updates.follow(job_id, read):
+            async for update in jobs.updates.follow(job_id, read, is_stopping):
                 last = update.json
                 yield ServerSentEvent(last, event="progress")
-            yield ServerSentEvent(last, event="end")
+            # Where the server stops, the job goes on with the next one: not its end, but that of the stream.
+            if not is_stopping.is_set():
+                yield ServerSentEvent(last, event="end")
 
-        return EventSourceResponse(events())
+        return EventSourceResponse(
+            events(), shutdown_event=is_stopping, shutdown_grace_period=_FAREWELL_SECONDS
+        )
 
     @router.get("/{job_id}/results", response_model=JobResults, responses=_MISSING)
     async def get_results(job_id: str) -> StreamingResponse:
