@@ -7,11 +7,10 @@ import csv
 import importlib
 import io
 from collections.abc import AsyncIterator
-from itertools import groupby
 from typing import Any, NamedTuple, get_type_hints
 
 from service.jobs.job import Job, StoredRanking
-from service.jobs.schemas import JobOptions, JobQueryResult, JobRanking, JobView
+from service.jobs.schemas import JobOptions, JobRanking, JobView
 from service.jobs.store import JobStore
 
 _QUERIES_A_PAGE = 1000
@@ -20,7 +19,7 @@ _QUERIES_A_PAGE = 1000
 class ResultRow(NamedTuple):
     """A row of a table of results: one query on one side."""
 
-    query: int
+    query_index: int
     head: str
     relation: str
     tail: str
@@ -69,20 +68,11 @@ async def pages(job: Job, store: JobStore) -> AsyncIterator[list[StoredRanking]]
 async def json_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
     """:class:`~service.jobs.schemas.JobResults` as JSON."""
     ties = JobOptions.model_validate_json(job.options_json).ties
-    yield b'{"job":' + JobView.of(job).model_dump_json(by_alias=True).encode() + b',"queries":['
+    yield b'{"job":' + JobView.of(job).model_dump_json(by_alias=True).encode() + b',"rankings":['
     separator = ""
     async for page in pages(job, store):
-        results = []
-        for _, group in groupby(page, key=lambda ranking: ranking.summary.query_index):
-            rankings = list(group)
-            result = JobQueryResult(
-                head=rankings[0].head,
-                relation=rankings[0].relation,
-                tail=rankings[0].tail,
-                rankings=[JobRanking.of(ranking, ties) for ranking in rankings],
-            )
-            results.append(result.model_dump_json())
-        yield (separator + ",".join(results)).encode()
+        rankings = (JobRanking.of(ranking, ties).model_dump_json() for ranking in page)
+        yield (separator + ",".join(rankings)).encode()
         separator = ","
     yield b"]}"
 

@@ -104,6 +104,10 @@ class JobList(BaseModel):
 class JobRanking(BaseModel):
     """One query on one side."""
 
+    query_index: int = Field(description="its place in the split or the request, from 0")
+    head: str
+    relation: str
+    tail: str
     side: Literal["head", "tail"]
     rank: float = Field(description="under the job's ties")
     reciprocal_rank: float
@@ -121,6 +125,10 @@ class JobRanking(BaseModel):
         summary, ranks = ranking.summary, ranking.summary.ranks
         rank = ranks.by(ties)
         return cls(
+            query_index=summary.query_index,
+            head=ranking.head,
+            relation=ranking.relation,
+            tail=ranking.tail,
             side=summary.side,
             rank=rank,
             reciprocal_rank=1 / rank,
@@ -139,17 +147,8 @@ class JobRanking(BaseModel):
         )
 
 
-class JobQueryResult(BaseModel):
-    """One query and its rankings."""
-
-    head: str
-    relation: str
-    tail: str
-    rankings: list[JobRanking]
-
-
 class JobResults(BaseModel):
     """A job and the rankings of the queries that it has done, in the order of the split or the request."""
 
     job: JobView
-    queries: list[JobQueryResult]
+    rankings: list[JobRanking]

@@ -62,8 +62,8 @@ class RunningServer:
         return "".join(self._lines)
 
     @property
-    def pid(self) -> int:
-        """The id of the process."""
+    def process_id(self) -> int:
+        """Of the server."""
         return self._process.pid
 
     @property

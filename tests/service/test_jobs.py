@@ -51,13 +51,31 @@ def client(server: RunningServer) -> Iterator[httpx.Client]:
             server.client.delete(f"/jobs/{job['id']}")
 
 
-def without_job_fields(queries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The queries of a job's results, or of an answer of ``/rank``, with the fields that both have."""
-    for query in queries:
-        for ranking in query["rankings"]:
-            for name in ("corruptions_proved", "candidates", "proof"):
-                ranking.pop(name, None)
-    return queries
+def rankings_asked(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rankings of an answer of ``/rank``, as those of a job are."""
+    return [
+        {
+            "query_index": index,
+            "head": query["head"],
+            "relation": query["relation"],
+            "tail": query["tail"],
+            **ranking,
+        }
+        for index, query in enumerate(without_keys(answer["queries"], ("candidates", "proof")))
+        for ranking in query["rankings"]
+    ]
+
+
+def rankings_found(client: httpx.Client, job_id: str) -> list[dict[str, Any]]:
+    """The rankings of a job, without what those of ``/rank`` have not."""
+    return without_keys(results(client, job_id)["rankings"], ("corruptions_proved",))
+
+
+def without_keys(value: Any, names: tuple[str, ...]) -> Any:
+    """``value`` without the keys ``names`` at any depth."""
+    if isinstance(value, dict):
+        return {name: without_keys(item, names) for name, item in value.items() if name not in names}
+    return [without_keys(item, names) for item in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize(
@@ -75,9 +93,8 @@ def test_a_job_of_a_split_ends_with_the_ranks_and_metrics_of_a_request_for_its_t
     job = ended(client, submit(client, split="test", **options)["id"])
     assert job["state"] == "done"
     assert without_time(job["metrics"]) == without_time(asked["metrics"])
-    found = results(client, job["id"])
-    assert found["job"] == job
-    assert without_job_fields(found["queries"]) == without_job_fields(asked["queries"])
+    assert results(client, job["id"])["job"] == job
+    assert rankings_found(client, job["id"]) == rankings_asked(asked)
     candidates = asked["metrics"]["candidates"]
     assert job["progress"] == {
         "queries": 3,
@@ -93,9 +110,12 @@ def test_a_job_of_sent_queries_ranks_them_in_their_order_whatever_chunks_they_fa
     queries = many_queries(48)
     asked = client.post("/rank", json={"queries": queries[:4], "corruptions": 2, "ties": "random"}).json()
     job = ended(client, submit(client, queries=queries, ties="random", corruptions=2)["id"])
-    assert without_job_fields(results(client, job["id"])["queries"]) == 12 * without_job_fields(
-        asked["queries"]
+    found = rankings_found(client, job["id"])
+    assert [ranking.pop("query_index") for ranking in found] == sorted(
+        [*range(48), *(index for index in range(48) if "side" not in queries[index])]
     )
+    expected = without_keys(rankings_asked(asked), ("query_index",))
+    assert found == 12 * expected
     assert job["metrics"]["mrr"] == pytest.approx(asked["metrics"]["mrr"])
     assert job["metrics"]["queries"] == 48
 
@@ -103,7 +123,8 @@ def test_a_job_of_sent_queries_ranks_them_in_their_order_whatever_chunks_they_fa
 def test_a_limit_ranks_a_sample_of_the_split_that_depends_on_the_seed_alone(client: httpx.Client) -> None:
     def sample(seed: int) -> tuple[str, ...]:
         job = ended(client, submit(client, split="train", limit=3, seed=seed, corruptions=1)["id"])
-        return tuple(query["head"] + query["tail"] for query in results(client, job["id"])["queries"])
+        found = results(client, job["id"])["rankings"]
+        return tuple(ranking["head"] + ranking["tail"] for ranking in found if ranking["side"] == "head")
 
     samples = [sample(seed) for seed in range(4)]
     assert all(len(set(drawn)) == 3 for drawn in samples)
@@ -190,20 +211,16 @@ def test_a_table_has_a_row_for_each_query_and_side(client: httpx.Client) -> None
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"] == f'attachment; filename="{job_id}.csv"'
     rows = list(csv.DictReader(io.StringIO(answer.text)))
-    expected = [
-        (str(index), query["head"], query["relation"], query["tail"], ranking)
-        for index, query in enumerate(results(client, job_id)["queries"])
-        for ranking in query["rankings"]
-    ]
+    expected = results(client, job_id)["rankings"]
     assert len(rows) == len(expected) == 6
-    for row, (index, head, relation, tail, ranking) in zip(rows, expected, strict=True):
-        assert (row["query"], row["head"], row["relation"], row["tail"]) == (index, head, relation, tail)
-        assert row["side"] == ranking["side"]
-        assert float(row["rank"]) == ranking["rank"]
+    for row, ranking in zip(rows, expected, strict=True):
+        for name in ("head", "relation", "tail", "side"):
+            assert row[name] == ranking[name]
         for ties in ("optimistic", "realistic", "pessimistic", "random"):
             assert float(row[f"rank_{ties}"]) == ranking["ranks"][ties]
-        for name in ("score", "log_probability", "steps", "num_candidates", "corruptions_proved"):
+        for name in ("query_index", "rank", "score", "log_probability", "steps", "num_candidates"):
             assert float(row[name]) == ranking[name]
+        assert float(row["corruptions_proved"]) == ranking["corruptions_proved"]
         assert row["proved"] == str(ranking["proved"])
 
 
@@ -262,9 +279,9 @@ def test_a_running_job_is_cancelled_and_an_ended_one_removed(client: httpx.Clien
     # The next job runs at once, so that the one before has stopped; what that had done is kept.
     assert ended(client, submit(client, split="test")["id"])["state"] == "done"
     assert get(client, job_id) == job
-    kept = results(client, job_id)["queries"]
-    assert len(kept) == job["progress"]["queries_done"]
-    reciprocals = [ranking["reciprocal_rank"] for query in kept for ranking in query["rankings"]]
+    kept = results(client, job_id)["rankings"]
+    assert kept[-1]["query_index"] == job["progress"]["queries_done"] - 1
+    reciprocals = [ranking["reciprocal_rank"] for ranking in kept]
     assert job["metrics"]["mrr"] == pytest.approx(sum(reciprocals) / len(reciprocals))
     assert client.delete(f"/jobs/{job_id}").status_code == 204
     for path in ("", "/events", "/results", "/results.csv", "/results.parquet"):
@@ -278,7 +295,7 @@ def test_jobs_run_in_the_order_of_submission_and_a_waiting_one_can_be_cancelled(
     first, second, third = (submit(client, queries=many_queries(30), seed=seed)["id"] for seed in range(3))
     cancelled = client.delete(f"/jobs/{second}").json()
     assert (cancelled["state"], cancelled["started"]) == ("cancelled", None)
-    assert results(client, second)["queries"] == []
+    assert results(client, second)["rankings"] == []
     last = ended(client, third)
     assert get(client, first)["finished"] <= last["started"]
     assert get(client, second) == cancelled
@@ -376,8 +393,7 @@ def test_a_job_keeps_the_policy_that_was_live_when_it_was_submitted(
     assert after["policy"]["name"] == "other"
 
     def scores(job: dict[str, Any]) -> list[float]:
-        queries = results(client, job["id"])["queries"]
-        return [ranking["score"] for query in queries for ranking in query["rankings"]]
+        return [ranking["score"] for ranking in results(client, job["id"])["rankings"]]
 
     assert scores(first)[:6] == scores(before)
     assert scores(after) != scores(before)

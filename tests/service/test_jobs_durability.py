@@ -57,7 +57,7 @@ def test_a_job_that_is_killed_at_random_moments_ends_with_the_numbers_of_an_undi
             assert job["state"] == "done", (job, waited)
             metrics, undisturbed = run_undisturbed(client, **body)
             assert without_time(job["metrics"]) == metrics, waited
-            assert results(client, job_id)["queries"] == undisturbed["queries"], waited
+            assert results(client, job_id)["rankings"] == undisturbed["rankings"], waited
             assert job["progress"]["candidates_done"] == job["progress"]["candidates"], waited
 
 
@@ -102,8 +102,8 @@ def full_disk(serve_arguments: list[str], tmp_path: Path) -> Iterator[RunningSer
 
 def allow_file_size(server: RunningServer, size: int) -> None:
     """Sets the limit on the size of files that the server's process may write."""
-    _, hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (size, hard))
+    _, hard = resource.prlimit(server.process_id, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process_id, resource.RLIMIT_FSIZE, (size, hard))
 
 
 def test_without_room_jobs_wait_and_say_why_and_go_on_once_there_is_some(full_disk: RunningServer) -> None:
@@ -126,11 +126,11 @@ def test_without_room_jobs_wait_and_say_why_and_go_on_once_there_is_some(full_di
     # All that needs no room goes on.
     assert client.get("/healthz").status_code == 200
     assert client.post("/rank", json={"queries": body["queries"][:1]}).status_code == 200
-    assert len(results(client, job_id)["queries"]) == job["progress"]["queries_done"]
+    assert results(client, job_id)["rankings"][-1]["query_index"] == job["progress"]["queries_done"] - 1
 
     allow_file_size(full_disk, resource.RLIM_INFINITY)
     job = ended(client, job_id)
     assert (job["state"], job["error"]) == ("done", None)
     metrics, undisturbed = run_undisturbed(client, **body)
     assert without_time(job["metrics"]) == metrics
-    assert results(client, job_id)["queries"] == undisturbed["queries"]
+    assert results(client, job_id)["rankings"] == undisturbed["rankings"]
