@@ -18,6 +18,8 @@ _LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 DELETED = "(deleted)"
 """In place of the name of a policy that is not stored any more; no policy can be called so."""
 
+_JOB_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 72 * 3600)
+
 
 class ServiceMetrics:
     """All metrics, in a registry of their own."""
@@ -77,6 +79,19 @@ class ServiceMetrics:
             "proofrank_policy_changes",
             "Uploads, activations and deletions of policies by clients.",
             ["action"],
+            registry=self.registry,
+        )
+        self.jobs = Gauge("proofrank_jobs", "Jobs that are stored.", ["state"], registry=self.registry)
+        self.job_chunks = Counter(
+            "proofrank_job_chunks", "Chunks of jobs ranked and stored.", registry=self.registry
+        )
+        self.job_mrr = Gauge(
+            "proofrank_job_mrr", "MRR of the last job that was done, under its ties.", registry=self.registry
+        )
+        self.job_seconds = Histogram(
+            "proofrank_job_duration_seconds",
+            "Time from the beginning of a job to its end, restarts included, of jobs that were done.",
+            buckets=_JOB_BUCKETS,
             registry=self.registry,
         )
         self.ready = Gauge("proofrank_ready", "1 when requests are taken, else 0.", registry=self.registry)
