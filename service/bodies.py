@@ -7,8 +7,10 @@ any request has is refused by the parser: a million unknown names would otherwis
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import Request, Response
@@ -31,8 +33,14 @@ class BoundedRequest(Request):
         if not hasattr(self, "_json"):
             body = await self.body()
             is_small = len(body) <= _SMALL_BYTES
-            self._json = self._read(body) if is_small else await asyncio.to_thread(self._read, body)
+            self._json = self._read(body) if is_small else await asyncio.to_thread(self._read_big, body)
         return self._json
+
+    def _read_big(self, body: bytes) -> Any:
+        # Nothing of JSON is garbage yet, but the collector looks through millions of new lists again and again,
+        # with all threads waiting: 16 MiB of empty lists take it 3.1 s, and 0.4 s without it.
+        with _no_collection():
+            return self._read(body)
 
     def _read(self, body: bytes) -> Any:
         value = read_json(body)
@@ -63,6 +71,18 @@ def bounded_route(check: Callable[[Any], None] | None = None) -> type[APIRoute]:
             return handle_bounded
 
     return BoundedRoute
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pauses the garbage collector; of two at once the first to end lets it go on."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def read_json(body: bytes) -> Any:
