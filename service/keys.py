@@ -32,7 +32,7 @@ class ApiKey(BaseModel):
 
     name: str = Field(pattern=NAME_PATTERN, description="stands in the log for the key")
     sha256: str = Field(description="SHA-256 of the key, in hexadecimal")
-    rights: tuple[Right, ...] = Field(("rank",), min_length=1, description="what the key is good for")
+    rights: tuple[Right, ...] = Field(default=("rank",), min_length=1, description="what the key is good for")
 
     @field_validator("sha256")
     @classmethod

@@ -38,9 +38,8 @@ class ClientRates:
         if await self._limiter.hit(self._limit, client):
             return None
         reset_time, _ = await self._limiter.get_window_stats(self._limit, client)
-        # Where only this window has requests, it takes one share of the next until the first of them counts no more.
-        share = self._limit.get_expiry() / self._limit.amount
-        return max(1, math.ceil(reset_time - time.time() + share))
+        # At that very moment the oldest of them still counts; just after it, it does not.
+        return max(1, math.floor(reset_time - time.time()) + 1)
 
     def __str__(self) -> str:
         """The limit in words."""

@@ -324,10 +324,10 @@ def test_the_addresses_that_one_client_has_are_one(first: str, second: str, is_o
     assert (network_of(first) == network_of(second)) == is_one
 
 
+@pytest.mark.parametrize("now", [1_000_000.0, 1_000_000.5, 1_000_019.999])
 def test_a_rate_is_kept_over_any_window_and_waiting_as_told_is_enough(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, now: float
 ) -> None:
-    now = 1_000_000.5
     monkeypatch.setattr(time, "time", lambda: now)
 
     async def come_as_often_as_allowed() -> list[float]:
