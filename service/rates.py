@@ -14,6 +14,9 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 _MOST_CLIENTS = 1000
 """Clients whose windows are kept; over it, the one that has been away longest starts anew."""
 
+_A_LITTLE = 0.01
+"""Seconds: more than what a time of day loses in a float, and less than anybody notices."""
+
 
 class ClientRates:
     """Counts the requests of each client.
@@ -38,8 +41,8 @@ class ClientRates:
         if await self._limiter.hit(self._limit, client):
             return None
         reset_time, _ = await self._limiter.get_window_stats(self._limit, client)
-        # At that very moment the oldest of them still counts; just after it, it does not.
-        return max(1, math.floor(reset_time - time.time()) + 1)
+        # At that very moment the oldest of them still counts; a little later it does not.
+        return max(1, math.ceil(reset_time - time.time() + _A_LITTLE))
 
     def __str__(self) -> str:
         """The limit in words."""
