@@ -1,30 +1,20 @@
-"""The HTTP application: the routes, what every request passes through, and what a fault answers."""
+"""The HTTP applications: that of the service, and that of metrics and health alone."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from http import HTTPStatus
-from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 
 from core import __version__
-from service import problems
-from service.access import DoorMiddleware, describe_access
+from service.entrance import furnish
 from service.host import EvaluatorHost
 from service.metrics import ServiceMetrics
-from service.middleware import REQUEST_ID_HEADER, RequestMiddleware
-from service.problems import Problem
 from service.routes import operation, rank
 from service.services import Services
 from service.settings import Settings
-
-logger = logging.getLogger("proofrank")
 
 _ROUTES = (rank, operation)
 
@@ -62,56 +52,12 @@ def create_app(settings: Settings, on_failure: Callable[[], None] | None = None)
         redoc_url=None,
     )
     app.state.services = services
-    _furnish(app, services, [route.make_router(services) for route in _ROUTES])
+    furnish(app, settings, metrics, [route.make_router(services) for route in _ROUTES])
     return app
 
 
 def create_operation_app(services: Services) -> FastAPI:
     """Metrics and health alone, for a port of their own."""
     app = FastAPI(openapi_url=None)
-    _furnish(app, services, [operation.make_watching_router(services)])
+    furnish(app, services.settings, services.metrics, [operation.make_watching_router(services)])
     return app
-
-
-def _furnish(app: FastAPI, services: Services, routers: Sequence[APIRouter]) -> None:
-    """Gives ``app`` its routes, and what every request passes on the way to them and back."""
-    settings = services.settings
-    problems.install(app)
-    # The middleware added last is the first that a request comes to.
-    app.add_middleware(DoorMiddleware, settings=settings)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID_HEADER],
-            expose_headers=[REQUEST_ID_HEADER, "Location", "Retry-After"],
-        )
-    app.add_middleware(
-        RequestMiddleware,
-        metrics=services.metrics,
-        max_body_bytes=settings.max_body_bytes,
-        routes=[*app.routes, *(route for router in routers for route in router.routes)],
-    )
-    for router in routers:
-        app.include_router(router)
-    make_document = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            describe_access(make_document(), settings.api_keys, metrics_needs_key=settings.metrics_needs_key)
-        return make_document()
-
-    app.openapi = openapi
-
-    @app.exception_handler(Exception)
-    async def on_fault(request: Request, error: Exception) -> JSONResponse:
-        """A fault of ours: the client learns its request id and nothing else."""
-        logger.error("fault in request %s", request.state.request_id, exc_info=error)
-        problem = Problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "a fault of the server; it has been logged",
-            # This answer passes outside the middleware that names the others.
-            headers={REQUEST_ID_HEADER: request.state.request_id},
-        )
-        return problems.response(problem, request.state.request_id)
