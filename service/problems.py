@@ -82,10 +82,16 @@ class ProblemResponse(JSONResponse):
         return text.encode("utf-8", "backslashreplace")
 
 
-def invalid(errors: Sequence[FieldError]) -> Problem:
-    """A 422 for these errors, of which the first ``MAX_ERRORS`` are shown."""
+def invalid(errors: Sequence[FieldError], number: int | None = None) -> Problem:
+    """A 422 for these errors, of which the first ``MAX_ERRORS`` are shown.
+
+    Args:
+        errors: at least one.
+        number: how many there are, where these are only the first.
+    """
     shown = list(errors[:MAX_ERRORS])
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    number = len(errors) if number is None else number
+    more = f" (and {number - 1} more)" if number > 1 else ""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{shown[0].field}: {shown[0].message}{more}", shown)
 
 
@@ -128,7 +134,9 @@ def install(app: FastAPI) -> None:
     async def on_validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         model = _body_model(request)
-        return response(invalid([_field_error(item, model) for item in error.errors()]), request_id(request))
+        found = error.errors()
+        shown = [_field_error(item, model) for item in found[:MAX_ERRORS]]
+        return response(invalid(shown, len(found)), request_id(request))
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

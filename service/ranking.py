@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from core.errors import UnknownNameError
 from core.evaluator import explain, render_proof
@@ -39,6 +40,20 @@ class Limits:
     max_proofs: int
 
 
+def check_num_queries(body: Any, limits: Limits) -> None:
+    """Refuses too many queries while they are mere JSON, for validating a million takes seconds.
+
+    Raises:
+        Problem: 422 with the limit.
+    """
+    queries = body.get("queries") if isinstance(body, dict) else None
+    if not isinstance(queries, list) or len(queries) <= limits.max_queries:
+        return
+    # What is no query at all is for the validation, which ends at the first.
+    if all(isinstance(query, dict) for query in queries):
+        raise invalid([_too_many_queries(len(queries), limits)])
+
+
 def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Query]:
     """The queries of a request, by index, with their corruptions.
 
@@ -46,9 +61,7 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
         Problem: 422 with the field, the value and the nearest known names.
     """
     if len(request.queries) > limits.max_queries:
-        raise invalid(
-            [_too_many("queries", len(request.queries), limits.max_queries, "queries in one request")]
-        )
+        raise invalid([_too_many_queries(len(request.queries), limits)])
     if request.return_proof and len(request.queries) > limits.max_proofs:
         raise invalid(
             [_too_many("queries", len(request.queries), limits.max_proofs, "queries that ask for proofs")]
@@ -90,6 +103,10 @@ def _check_own_candidates(request: RankRequest, limits: Limits) -> None:
                     )
                 ]
             )
+
+
+def _too_many_queries(number: int, limits: Limits) -> FieldError:
+    return _too_many("queries", number, limits.max_queries, "queries in one request")
 
 
 def _too_many(field: str, value: int | str, most: int, what: str) -> FieldError:

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from service.bodies import bounded_route
 from service.jobs import results, submission
 from service.jobs.job import Job, JobState, Pinned
 from service.jobs.schemas import JobList, JobRequest, JobResults, JobView
@@ -29,7 +30,7 @@ _MISSING = problem_responses(HTTPStatus.NOT_FOUND)
 
 def make_router(services: Services) -> APIRouter:
     """The routes on these services."""
-    router = APIRouter(prefix="/jobs", tags=["jobs"])
+    router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=bounded_route())
     host, settings, jobs = services.host, services.settings, services.jobs
 
     async def required(job_id: str) -> Job:

@@ -10,18 +10,19 @@ from fastapi import APIRouter, Request
 
 from core.errors import EvaluationError
 from core.ranking import report
+from service.bodies import bounded_route
 from service.disconnection import unless_client_goes
 from service.problems import Problem, problem_responses
-from service.ranking import Limits, proof_maker, to_queries, to_report, to_results
+from service.ranking import Limits, check_num_queries, proof_maker, to_queries, to_report, to_results
 from service.schemas import Identity, RankRequest, RankResponse, Timing
 from service.services import Services
 
 
 def make_router(services: Services) -> APIRouter:
     """The route on these services."""
-    router = APIRouter()
     host, settings = services.host, services.settings
     limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)
+    router = APIRouter(route_class=bounded_route(lambda value: check_num_queries(value, limits)))
 
     @router.post(
         "/rank",
