@@ -413,13 +413,14 @@ def test_metrics_can_be_scraped_until_the_last_request_is_answered(serve_argumen
         url = httpx.URL(server.url)
         with socket.create_connection((url.host, url.port or 0), timeout=60) as connection:
             head = f"POST /rank HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n"
-            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:10])
-            assert server.client.get("/healthz").status_code == 200
+            connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+            # Said when the body is read: the request has been taken.
+            assert connection.recv(65536).startswith(b"HTTP/1.1 100")
             server.send(signal.SIGTERM)
             while "Shutting down" not in server.log:
                 time.sleep(0.01)
             assert httpx.get(f"{match[1]}/metrics", trust_env=False).status_code == 200
-            connection.sendall(body[10:])
+            connection.sendall(body)
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         assert server.wait() == 0
 
