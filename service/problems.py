@@ -151,12 +151,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
 
 
-def _documented_methods(request: Request) -> list[str]:
-    """The methods that the path of a request takes; the framework itself names those of the first route only."""
-    path = getattr(request.scope.get("route"), "path", None)
-    return [method.upper() for method in request.app.openapi()["paths"].get(path, ())]
-
-
 def _field_error(item: dict[str, Any]) -> FieldError:
     """A pydantic error in our form."""
     location = [part for part in item["loc"] if part != "body"]
@@ -181,3 +175,9 @@ def _field_error(item: dict[str, Any]) -> FieldError:
         )
     message = item["msg"][:1].lower() + item["msg"][1:]
     return FieldError(field=field or "body", value=shortened(item.get("input")), message=message)
+
+
+def _documented_methods(request: Request) -> list[str]:
+    """The methods that the path of a request takes; the framework itself names those of the first route only."""
+    path = getattr(request.scope.get("route"), "path", None)
+    return [method.upper() for method in request.app.openapi()["paths"].get(path, ())]
