@@ -149,9 +149,11 @@ def install(app: FastAPI) -> None:
             problem = invalid([FieldError(field="body", value=None, message=f"not JSON: {reason}")])
             return response(problem, request_id(request))
         status = HTTPStatus(error.status_code)
-        return response(
-            Problem(status, str(error.detail), headers=dict(error.headers or {})), request_id(request)
-        )
+        headers = dict(error.headers or {})
+        methods = _documented_methods(request)
+        if status is HTTPStatus.METHOD_NOT_ALLOWED and methods:
+            headers["Allow"] = ", ".join(methods)
+        return response(Problem(status, str(error.detail), headers=headers), request_id(request))
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
@@ -189,3 +191,9 @@ def _field_error(item: dict[str, Any], model: type[BaseModel]) -> FieldError:
         )
     message = item["msg"][:1].lower() + item["msg"][1:]
     return FieldError(field=field or "body", value=shortened(item.get("input")), message=message)
+
+
+def _documented_methods(request: Request) -> list[str]:
+    """The methods that the path of a request takes; the framework itself names those of the first route only."""
+    path = getattr(request.scope.get("route"), "path", None)
+    return [method.upper() for method in request.app.openapi()["paths"].get(path, ())]

@@ -210,6 +210,12 @@ def test_an_upload_to_the_live_name_leaves_the_old_content_live_until_it_is_acti
     assert ranked(client)["policy"]["sha256"] == new
 
 
+def test_a_method_that_a_path_does_not_take_is_refused_with_all_that_it_takes(client: httpx.Client) -> None:
+    answer = client.get("/policies/untrained")
+    refusal(answer, 405)
+    assert set(answer.headers["allow"].split(", ")) == {"PUT", "DELETE"}
+
+
 def test_a_policy_that_is_live_or_unknown_cannot_be_deleted(client: httpx.Client) -> None:
     live = refusal(client.delete("/policies/untrained"), 409)
     assert live["detail"] == "policy 'untrained' is live; activate another one first"

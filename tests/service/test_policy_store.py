@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,9 +20,10 @@ import pytest
 from core.errors import PolicyError
 from core.graph import Dataset
 from core.policy import Policy, load_policy
-from service.data_folder import DataFolder
+from service.data_folder import DataFolder, DataFolderError, DataFolderFullError, telling_of_a_full_disk
 from service.database import Database
 from service.metrics import ServiceMetrics
+from service.policies.files import PARTS
 from service.policies.start import policy_at_start, policy_name
 from service.policies.store import PolicyStore
 from service.problems import Problem
@@ -49,7 +52,8 @@ class Restarting:
     def put(self, name: str, source: Path, *, live: bool) -> Policy:
         """Stores a policy as an upload does."""
         folder = self.store.files.new_folder()
-        shutil.copytree(source, folder, dirs_exist_ok=True)
+        for part in PARTS:
+            shutil.copyfile(source / part.file, folder / part.file)
         policy = dataclasses.replace(load_policy(folder), name=name)
         self.store.put(folder, policy, live=live)
         return policy
@@ -209,6 +213,64 @@ def test_too_many_policies_do_not_keep_that_of_the_setting_out(
 )
 def test_a_folder_gives_a_name_that_the_api_takes(tmp_path: Path, folder: str, name: str) -> None:
     assert policy_name(tmp_path / folder) == name
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that is full soon."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no mount here")
+    if mounted.returncode != 0:
+        pytest.skip(f"file systems cannot be mounted here: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Leaves no room on ``disk``."""
+    with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(b"x" * 1024)
+
+
+def test_on_a_full_disk_uploads_are_refused_while_policies_are_activated_and_deleted(
+    small_disk: Path,
+    family: Dataset,
+    family_folder: Path,
+    policy_folder: Path,
+    other_folder: Path,
+    tmp_path: Path,
+) -> None:
+    data = small_disk / "data"
+    data.mkdir()
+    database = Database.open(data)
+    server = Restarting(data, policy_folder, family, PolicyStore(data, database, 9), database)
+    server.start()
+    one = server.put("one", other_folder, live=False)
+    two = server.put("two", write_untrained_policy(tmp_path / "two", family_folder, seed=2), live=True)
+    fill(small_disk)
+    with (
+        pytest.raises(DataFolderFullError, match="the data folder has no room for it"),
+        telling_of_a_full_disk(),
+    ):
+        server.put("three", other_folder, live=False)
+    for _ in range(50):  # more than there is room for in the log
+        server.store.make_live(one)
+        server.store.make_live(two)
+    server.store.delete("one")
+    (small_disk / "filler").unlink()
+    assert server.start().content_hash == two.content_hash
+    assert set(server.names()) == {"untrained", "two"}
+    server.database.close()
+
+    fill(small_disk)
+    with pytest.raises(DataFolderError, match=r"cannot be used: .*, for the disk is full"):
+        Database.open(data)
 
 
 def test_a_killed_server_goes_on_with_the_policy_that_was_live_and_without_half_an_upload(
