@@ -22,7 +22,7 @@ from core.ranking import Corruptor, Query, corrupted_queries, sides_of
 from service.database import Database
 from service.host import EvaluatorHost, Execution
 from service.jobs import Jobs, make_jobs
-from service.jobs.job import Job, JobError, JobState, Pinned
+from service.jobs.job import Job, JobError, JobState, Pinned, StoredRanking
 from service.jobs.pace import Pace
 from service.jobs.results import ParquetMissingError, parquet_pieces
 from service.jobs.schemas import JobOptions, JobRequest
@@ -211,6 +211,26 @@ def test_a_fault_of_the_evaluator_is_tried_again_before_it_fails_the_job(
             assert (await place.ended(await place.submit(split="valid"))).state == "done"
 
     asyncio.run(run())
+
+
+def test_a_chunk_that_comes_after_its_job_was_cancelled_is_not_stored(
+    tmp_path: Path, family_folder: Path, policy_folder: Path
+) -> None:
+    async def come_late() -> None:
+        async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
+            store, dataset = place.jobs.store, place.host.loaded.dataset
+            await place.submit(split="test")
+            job = await store.begin_next()
+            assert job is not None
+            work = JobWork.of(JobOptions.model_validate_json(job.options_json), None, dataset)
+            execution = await place.host.rank(work.chunk(0, 1), seed=0)
+            rankings = [StoredRanking.of(ranked, dataset) for ranked in execution.ranked]
+            cancelled = await store.end(job, "cancelled")
+            assert await store.add_chunk(job, rankings, 1, "{}") is None
+            assert await place.get(job) == cancelled
+            assert await store.rankings(job, 0, 3) == []
+
+    asyncio.run(come_late())
 
 
 def test_ended_jobs_are_kept_for_some_days_and_up_to_a_number(
