@@ -10,23 +10,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from core.errors import ProofrankError
 from core.evaluator import Evaluator, OriginalEvaluator, explain, render_proof, settings_for
-from core.graph import SPLITS, Dataset, Triple, load_dataset
+from core.graph import Dataset, Triple, load_dataset
 from core.policy import load_policy
 from core.prover import Candidate
-from core.ranking import (
-    SIDE_OPTIONS,
-    TIE_POLICIES,
-    Corruptor,
-    Metrics,
-    Report,
-    corrupted_queries,
-    rank_queries,
-    report,
-    sample_triples,
-    sides_of,
-)
+from core.ranking import TIE_POLICIES, Metrics, Report, rank_queries, report
 from service.commands.options import (
     add_dataset_and_policy,
     add_engine,
@@ -36,6 +24,7 @@ from service.commands.options import (
     progress_bar,
     prover_overrides,
 )
+from service.commands.queries import add_queries, drawn_queries
 
 _TABLE_WIDTH = 110
 
@@ -47,25 +36,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_dataset_and_policy(parser)
     add_engine(parser, default="auto")
-    parser.add_argument(
-        "--split", default="test", choices=SPLITS, help="which triples to rank (default: test)"
-    )
-    parser.add_argument(
-        "--corruptions",
-        type=_number_or_all,
-        default=50,
-        metavar="N|all",
-        help="per query and side (default: 50)",
-    )
-    parser.add_argument("--side", default="both", choices=SIDE_OPTIONS, help="which constant is replaced")
-    parser.add_argument(
-        "--queries", type=_positive, metavar="N", help="rank a seeded sample of N triples (default: all)"
-    )
-    parser.add_argument("--seed", type=_not_negative, default=0, help="of every draw (default: 0)")
+    add_queries(parser, default_number=None)
     parser.add_argument(
         "--ties", default="realistic", choices=TIE_POLICIES, help="which rank counts among equals"
     )
-    parser.add_argument("--unfiltered", action="store_true", help="corruptions may be known triples")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
     parser.add_argument(
         "--explain",
@@ -117,15 +91,7 @@ def explanation_text(reference: OriginalEvaluator, dataset: Dataset, triple: Tri
 
 
 def _evaluate(parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator, errors: Console) -> Report:
-    triples = list(dataset.splits[parsed.split])
-    if not triples:
-        raise ProofrankError(f"split {parsed.split!r} of dataset {dataset.name!r} has no triples to rank")
-    if parsed.queries is not None:
-        triples = sample_triples(triples, parsed.queries, parsed.seed)
-    corruptor = Corruptor(
-        dataset, number=parsed.corruptions, is_filtered=not parsed.unfiltered, seed=parsed.seed
-    )
-    queries = corrupted_queries(triples, sides_of(parsed.side), corruptor)
+    queries = drawn_queries(parsed, dataset)
     num_candidates = sum(1 + len(query.corruptions) for query in queries)
     with progress_bar(errors, "candidates", num_candidates) as on_progress:
         ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress)
@@ -165,26 +131,3 @@ def _cells(row: Metrics) -> list[str]:
         share(row.corruptions_proved),
         str(row.queries),
     ]
-
-
-def _number_or_all(text: str) -> int | None:
-    """The number of corruptions; None for all."""
-    return None if text == "all" else _not_negative(text)
-
-
-def _not_negative(text: str) -> int:
-    return _at_least(text, 0)
-
-
-def _positive(text: str) -> int:
-    return _at_least(text, 1)
-
-
-def _at_least(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, {least} or more")
-    return value

@@ -20,7 +20,8 @@ from rich.progress import (
 from core.default import DATASET, POLICY
 from core.errors import ProofrankError
 from core.evaluator import ENGINES, Evaluator, create_evaluator
-from core.graph import Dataset
+from core.evaluator.recordings import Recording
+from core.graph import Dataset, load_dataset
 from core.policy import Policy
 from core.policy.features import PRECISIONS
 from core.prover import ProverSettings
@@ -44,6 +45,22 @@ def add_dataset_and_policy(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="checkpoint folder (default: the package's policy)",
     )
+
+
+def add_recorded_data(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--data``, where the datasets that recordings name are looked up."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="ROOT",
+        help="folder of dataset folders (default: 'data' beside the recording's parent)",
+    )
+
+
+def recorded_dataset(parsed: argparse.Namespace, recording: Recording) -> Dataset:
+    """The dataset that ``recording`` names, by the option of :func:`add_recorded_data`. Raises DatasetError."""
+    root = parsed.data if parsed.data is not None else recording.folder.resolve().parent.parent / "data"
+    return load_dataset(root / recording.dataset)
 
 
 def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
