@@ -119,7 +119,8 @@ def _row(
     seconds: list[float],
 ) -> dict[str, Any]:
     own = outcomes[name]
-    original = outcomes.get("original", own)
+    # What agreement is measured against: the original, or the first where it was left out.
+    original = outcomes.get("original", next(iter(outcomes.values())))
     same = sum(
         mine.actions == theirs.actions and mine.success == theirs.success
         for mine, theirs in zip(own, original, strict=True)
