@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.common import random_policy
 from core.evaluator import OriginalEvaluator
@@ -138,6 +139,8 @@ def test_without_a_compiler_outcomes_and_ranks_are_the_originals(
 def test_compiled_outcomes_and_ranks_are_the_originals(
     name: str, compile_mode: str, fullgraph: bool, tmp_path: Path
 ) -> None:
+    # Else the compiler would take what it made for the case before.
+    torch._dynamo.reset()
     first = example(name, 0)
     evaluator = CompiledEvaluator(
         first.dataset,
