@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from core.evaluator.compiled import CompiledEvaluator
+from core.policy import PolicyConfig, PolicyNetwork
+from core.policy.features import CHUNK_ROWS, RowFeatures
 from core.prover import Outcome
 from tests.conftest import DatasetMaker
 from tests.core.test_compiled_invariance import Example, family, made
@@ -178,6 +181,19 @@ def test_fixed_shapes_give_the_same_bits_in_one_full_batch(subject: Subject) -> 
 
     assert subject.evaluator.evaluate(candidates) == subject.alone
     assert subject.evaluator.evaluate(candidates[::-1])[::-1] == subject.alone
+
+
+@pytest.mark.parametrize("num_chunks", [2, 4, 28])
+def test_one_product_for_all_rows_of_a_bucket_gives_the_bits_of_whole_chunks(num_chunks: int) -> None:
+    network = PolicyNetwork(PolicyConfig(max_variables=10), num_predicates=3, num_constants=3)
+    features = RowFeatures(network)
+    rows = torch.randn(num_chunks * CHUNK_ROWS, network.config.embedding_dim)
+
+    with torch.inference_mode():
+        whole = features.transform(rows)
+        chunks = torch.cat([features.transform(chunk) for chunk in rows.split(CHUNK_ROWS)])
+
+    assert torch.equal(whole, chunks)
 
 
 @pytest.mark.slow
