@@ -14,9 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.disconnection import CLIENT_GONE_STATUS, ClientGoneError
 from service.metrics import ServiceMetrics
-from service.problems import Problem, response
+from service.problems import MEDIA_TYPE, Problem, response
+from service.rejections import rejection_of
 
 REQUEST_ID_HEADER = "X-Request-ID"
+METRICS_PATH = "/metrics"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -55,11 +57,15 @@ class RequestMiddleware:
         began = time.perf_counter()
         status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
         has_begun = False
+        # Whoever scrapes would see itself, and never a server at rest.
+        counted = 0 if scope["path"] == METRICS_PATH else 1
+        self._metrics.requests_in_flight.inc(counted)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, has_begun
             if message["type"] == "http.response.start":
                 status, has_begun = message["status"], True
+                self._count_rejection(request, message)
                 message["headers"] = [
                     *message["headers"],
                     (REQUEST_ID_HEADER.lower().encode(), request_id.encode()),
@@ -93,6 +99,15 @@ class RequestMiddleware:
             # The route's pattern, not the path: clients make up paths.
             endpoint = getattr(route, "path", "unknown")
             self._metrics.request_seconds.labels(endpoint, str(status)).observe(time.perf_counter() - began)
+            self._metrics.requests_in_flight.dec(counted)
+
+    def _count_rejection(self, request: Request, start: Message) -> None:
+        """Counts an answer that is a problem which refuses the request."""
+        if (b"content-type", MEDIA_TYPE.encode()) not in start["headers"]:
+            return
+        rejection = getattr(request.state, "rejection", None) or rejection_of(start["status"])
+        if rejection is not None:
+            self._metrics.rejected_requests.labels(rejection).inc()
 
     def _most_bytes(self, path: str) -> int:
         of_path = (limit.max_bytes for limit in self._body_limits if path.startswith(limit.path_prefix))

@@ -166,7 +166,6 @@ class PolicyRegistry:
 
     def _go_live(self, policy: Policy) -> None:
         self._host.activate(policy)
-        self._metrics.show_live_policy(policy.name, policy.content_hash)
         self._metrics.policy_changes.labels("activate").inc()
         logger.info("policy %s (%s) is live: a client activated it", policy.name, policy.content_hash)
 
