@@ -16,17 +16,18 @@ from service import problems
 from service.data_folder import DataFolder, default_data_folder
 from service.database import Database
 from service.host import EvaluatorHost
+from service.jobs import make_jobs
 from service.metrics import ServiceMetrics
 from service.middleware import REQUEST_ID_HEADER, BodyLimit, RequestMiddleware
 from service.policies import PolicyRegistry, PolicyStore, policy_at_start
 from service.problems import Problem
-from service.routes import operation, policies, rank
+from service.routes import jobs, operation, policies, rank
 from service.services import Services
 from service.settings import Settings
 
 logger = logging.getLogger("proofrank")
 
-_ROUTES = (rank, policies, operation)
+_ROUTES = (rank, jobs, policies, operation)
 
 
 def create_app(settings: Settings, on_failure: Callable[[], None] | None = None) -> FastAPI:
@@ -46,17 +47,22 @@ def create_app(settings: Settings, on_failure: Callable[[], None] | None = None)
     host = EvaluatorHost(
         settings, metrics, lambda dataset: policy_at_start(store, settings.policy, dataset, metrics)
     )
-    services = Services(settings, metrics, host, database, PolicyRegistry(store, host, metrics))
+    registry = PolicyRegistry(store, host, metrics)
+    made_jobs = make_jobs(settings, metrics, host, database, registry)
+    services = Services(settings, metrics, host, database, registry, made_jobs)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async def start() -> None:
             await host.start()
-            if host.has_failed and on_failure is not None:
+            if not host.has_failed:
+                made_jobs.runner.start()
+            elif on_failure is not None:
                 on_failure()
 
         starting = asyncio.create_task(start())
         yield
+        await made_jobs.runner.stop()
         await host.stop()
         await asyncio.gather(starting, return_exceptions=True)
         await asyncio.to_thread(database.close)

@@ -36,6 +36,55 @@ MIGRATIONS: tuple[str, ...] = (
         only_row INTEGER PRIMARY KEY DEFAULT 1 CHECK (only_row = 1),
         sha256 TEXT NOT NULL
     );
+    """,  # 2: jobs, and a row for each query that they have ranked on a side. What a client submitted stands apart from
+    # the progress, for an update writes a whole row anew.
+    """
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        idempotency_key TEXT UNIQUE,
+        body_sha256 TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+        created TEXT NOT NULL,
+        started TEXT,
+        finished TEXT,
+        policy_name TEXT NOT NULL,
+        policy_sha256 TEXT NOT NULL,
+        dataset_name TEXT NOT NULL,
+        dataset_sha256 TEXT NOT NULL,
+        options TEXT NOT NULL,
+        num_queries INTEGER NOT NULL,
+        queries_done INTEGER NOT NULL DEFAULT 0,
+        num_candidates INTEGER,
+        candidates_done INTEGER NOT NULL DEFAULT 0,
+        report TEXT,
+        error TEXT
+    );
+    CREATE INDEX jobs_of_state ON jobs (state, number);
+    CREATE TABLE job_queries (
+        job INTEGER PRIMARY KEY REFERENCES jobs (number) ON DELETE CASCADE,
+        queries TEXT NOT NULL
+    );
+    CREATE TABLE rankings (
+        job INTEGER NOT NULL REFERENCES jobs (number) ON DELETE CASCADE,
+        query_index INTEGER NOT NULL,
+        side TEXT NOT NULL,
+        head TEXT NOT NULL,
+        relation TEXT NOT NULL,
+        tail TEXT NOT NULL,
+        optimistic INTEGER NOT NULL,
+        realistic REAL NOT NULL,
+        pessimistic INTEGER NOT NULL,
+        random INTEGER NOT NULL,
+        num_candidates INTEGER NOT NULL,
+        score REAL NOT NULL,
+        log_probability REAL NOT NULL,
+        proved INTEGER NOT NULL,
+        steps INTEGER NOT NULL,
+        corruptions_proved INTEGER NOT NULL,
+        seconds REAL NOT NULL,
+        PRIMARY KEY (job, query_index, side)
+    ) WITHOUT ROWID;
     """,
 )
 """Scripts that bring an older file up to date, in order; the file's ``user_version`` counts those that it has had.

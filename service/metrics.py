@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 
@@ -57,6 +57,7 @@ class ServiceMetrics:
         self.registry = CollectorRegistry()
         self._steps, self._quality = StepsCollector(), QualityCollector()
         self._work, self._compiler = WorkCollector(), CompilerCollector()
+        self._previous_policy: str | None = None
         self._add_requests()
         self._add_evaluations()
         self._add_policies_and_jobs()
@@ -222,10 +223,13 @@ class ServiceMetrics:
         if previous is not None and previous.content_hash != policy.content_hash:
             self.previous_policy_info.clear()
             self.previous_policy_info.labels(previous.name, previous.content_hash).set(1)
+            self._previous_policy = previous.name
 
     def keep_policies(self, names: Collection[str]) -> None:
         """Drops the series of policies whose names are gone, so that clients cannot make ever more of them."""
         self._quality.keep(names)
+        if self._previous_policy not in names:
+            self.previous_policy_info.clear()
 
     def record_done(
         self, kind: Kind, queue_seconds: float, first_result_seconds: float, execution_seconds: float
@@ -238,6 +242,13 @@ class ServiceMetrics:
     def record_undone(self, kind: Kind, outcome: Outcome, seconds: float) -> None:
         """Counts an evaluation that ended otherwise, ``seconds`` after its first tick."""
         self.execution_seconds.labels(kind, outcome).observe(seconds)
+
+    def record_job_done(self, mrr: float, hits_at: Mapping[int, float], seconds: float) -> None:
+        """Counts a job that was done, ``seconds`` after it began."""
+        self.job_mrr.set(mrr)
+        for k, share in hits_at.items():
+            self.job_hits.labels(str(k)).set(share)
+        self.job_seconds.observe(seconds)
 
     def record_ranked(
         self, ranked: Sequence[RankedQuery], dataset: Dataset, policy: Policy, kind: Kind = Kind.INTERACTIVE

@@ -135,7 +135,8 @@ def install(app: FastAPI) -> None:
 
     async def on_validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return response(invalid([_field_error(item) for item in error.errors()]), request_id(request))
+        model = _body_model(request)
+        return response(invalid([_field_error(item, model) for item in error.errors()]), request_id(request))
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -157,7 +158,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
 
 
-def _field_error(item: dict[str, Any]) -> FieldError:
+def _body_model(request: Request) -> type[BaseModel]:
+    """What the body of this route is read as; an empty model where it has none."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    model = body.field_info.annotation if body is not None else None
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else BaseModel
+
+
+def _field_error(item: dict[str, Any], model: type[BaseModel]) -> FieldError:
     """A pydantic error in our form."""
     location = [part for part in item["loc"] if part != "body"]
     field = ""
@@ -177,7 +185,7 @@ def _field_error(item: dict[str, Any]) -> FieldError:
             field=field,
             value=shortened(item.get("input")),
             message="no such field",
-            nearest=nearest_names(str(location[-1])[:_SHOWN], fields_beside(location)),
+            nearest=nearest_names(str(location[-1])[:_SHOWN], fields_beside(location, model)),
         )
     message = item["msg"][:1].lower() + item["msg"][1:]
     return FieldError(field=field or "body", value=shortened(item.get("input")), message=message)

@@ -15,6 +15,7 @@ from core.ranking import Corruptor, Query, RankedQuery, Report, Side, sides_of, 
 from service.problems import MAX_ERRORS, FieldError, invalid, shortened
 from service.schemas import (
     CandidateScore,
+    NamedTriple,
     Proof,
     ProofStepView,
     QueryResult,
@@ -53,7 +54,7 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
             [_too_many("queries", len(request.queries), limits.max_proofs, "queries that ask for proofs")]
         )
     _check_own_candidates(request, limits)
-    names = _NameReader(dataset)
+    names = NameReader(dataset)
     triples = [names.triple(query, f"queries[{index}]") for index, query in enumerate(request.queries)]
     chosen = [_own_candidates(query, index, names) for index, query in enumerate(request.queries)]
     sides = [_sides(query, index, request, names.errors) for index, query in enumerate(request.queries)]
@@ -105,7 +106,7 @@ def _sides(query: RankQuery, index: int, request: RankRequest, errors: list[Fiel
     return sides_of(option)
 
 
-def _own_candidates(query: RankQuery, index: int, names: _NameReader) -> list[int] | None:
+def _own_candidates(query: RankQuery, index: int, names: NameReader) -> list[int] | None:
     if query.candidates is None:
         return None
     constants: dict[int, None] = {}
@@ -126,7 +127,7 @@ def _replaced(triple: Triple, side: Side, constants: Sequence[int]) -> list[Trip
     return [corruption for corruption in made if corruption != triple]
 
 
-class _NameReader:
+class NameReader:
     """Looks names up and gathers what is wrong with them, as much as an answer shows; an unknown name reads as
     padding (0)."""
 
@@ -135,7 +136,7 @@ class _NameReader:
         self._dataset = dataset
         self._vocabulary = dataset.vocabulary
 
-    def triple(self, query: RankQuery, field: str) -> Triple:
+    def triple(self, query: NamedTriple, field: str) -> Triple:
         """The triple of a query."""
         return Triple(
             self._read(query.relation, f"{field}.relation", "predicate"),

@@ -19,6 +19,9 @@ from core.errors import ProofrankError, did_you_mean, nearest_names
 PREFIX = "PROOFRANK_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 
+_NO_SETTINGS = {CONFIG_VARIABLE, f"{PREFIX}API_KEY"}
+"""Variables that are no settings; the second is that of a client, which may run on the same machine."""
+
 
 class SettingsError(ProofrankError):
     """A setting is unknown or has a bad value."""
@@ -69,6 +72,10 @@ class Settings(BaseModel):
     max_proofs: int = Field(1_000, ge=0, description="most queries in a request that asks for proofs")
     max_policy_bytes: int = Field(512 * 2**20, ge=1024, description="largest upload of a policy, bytes")
     max_policies: int = Field(100, ge=1, description="most names of stored policies")
+    max_jobs: int = Field(100, ge=1, description="most jobs waiting or running at once")
+    max_job_queries: int = Field(1_000_000, ge=1, description="most queries in one job")
+    max_ended_jobs: int = Field(1_000, ge=1, description="most ended jobs kept; the oldest are removed first")
+    job_retention_days: float = Field(30, gt=0, le=36_500, description="days that ended jobs are kept")
 
     padding_atoms: int | None = Field(
         None, ge=1, description="atoms of a state, at most; as trained if unset"
@@ -142,7 +149,7 @@ def load_settings(
     from_environment = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
-        if name.startswith(PREFIX) and name != CONFIG_VARIABLE
+        if name.startswith(PREFIX) and name not in _NO_SETTINGS
     }
     layers = (
         (_read_file(config) if config is not None else {}, lambda name: f"{name} in {config}"),

@@ -6,9 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from core.errors import ProofrankError
 from core.evaluator import Evaluator, OriginalEvaluator, explain, render_proof, settings_for
@@ -16,10 +14,7 @@ from core.graph import SPLITS, Dataset, Triple, load_dataset
 from core.policy import load_policy
 from core.prover import Candidate
 from core.ranking import (
-    SIDE_OPTIONS,
-    TIE_POLICIES,
     Corruptor,
-    Metrics,
     Report,
     corrupted_queries,
     rank_queries,
@@ -31,13 +26,13 @@ from service.commands.options import (
     add_dataset_and_policy,
     add_engine,
     add_prover_settings,
+    add_ranking,
     check_writable,
     make_evaluator,
-    progress_bar,
     prover_overrides,
 )
-
-_TABLE_WIDTH = 110
+from service.commands.tables import print_metrics
+from service.progress import progress_bar
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,22 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--split", default="test", choices=SPLITS, help="which triples to rank (default: test)"
     )
-    parser.add_argument(
-        "--corruptions",
-        type=_number_or_all,
-        default=50,
-        metavar="N|all",
-        help="per query and side (default: 50)",
-    )
-    parser.add_argument("--side", default="both", choices=SIDE_OPTIONS, help="which constant is replaced")
-    parser.add_argument(
-        "--queries", type=_positive, metavar="N", help="rank a seeded sample of N triples (default: all)"
-    )
-    parser.add_argument("--seed", type=_not_negative, default=0, help="of every draw (default: 0)")
-    parser.add_argument(
-        "--ties", default="realistic", choices=TIE_POLICIES, help="which rank counts among equals"
-    )
-    parser.add_argument("--unfiltered", action="store_true", help="corruptions may be known triples")
+    add_ranking(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
     parser.add_argument(
         "--explain",
@@ -102,9 +82,7 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.json is not None:
         parsed.json.write_text(json.dumps(metrics.to_dict(), indent=1) + "\n", encoding="utf-8")
     title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}"
-    table = metrics_table(metrics, title)
-    # A narrow terminal wraps whole lines, which reads better than cells cut short.
-    Console(width=max(console.width, _TABLE_WIDTH)).print(table)
+    print_metrics(metrics, title)
     return 0
 
 
@@ -130,61 +108,3 @@ def _evaluate(parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator
     with progress_bar(errors, "candidates", num_candidates) as on_progress:
         ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress)
     return report(ranked, dataset, parsed.ties)
-
-
-def metrics_table(metrics: Report, title: str) -> Table:
-    """The metrics overall, per side and per relation, a row each."""
-    overall = metrics.overall
-    caption = f"{overall.queries} queries, {overall.candidates} candidates, {overall.seconds:.2f} s"
-    table = Table(
-        title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD
-    )
-    table.add_column("")
-    for column in (
-        "MRR", "Hits@1", "Hits@3", "Hits@10", "mean rank", "AMRI", "proved", "false proofs", "queries",
-    ):  # fmt: skip
-        table.add_column(column, justify="right")
-    for name, row in [("all", overall), *metrics.by_side.items()]:
-        table.add_row(name, *_cells(row))
-    table.add_section()
-    for name, row in metrics.by_relation.items():
-        table.add_row(name, *_cells(row))
-    return table
-
-
-def _cells(row: Metrics) -> list[str]:
-    def share(value: float | None) -> str:
-        return "-" if value is None else f"{value:.3f}"
-
-    return [
-        f"{row.mrr:.4f}",
-        *(share(value) for value in row.hits_at.values()),
-        f"{row.mean_rank:.2f}",
-        share(row.adjusted_mean_rank_index),
-        share(row.positives_proved),
-        share(row.corruptions_proved),
-        str(row.queries),
-    ]
-
-
-def _number_or_all(text: str) -> int | None:
-    """The number of corruptions; None for all."""
-    return None if text == "all" else _not_negative(text)
-
-
-def _not_negative(text: str) -> int:
-    return _at_least(text, 0)
-
-
-def _positive(text: str) -> int:
-    return _at_least(text, 1)
-
-
-def _at_least(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, {least} or more")
-    return value

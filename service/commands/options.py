@@ -1,21 +1,9 @@
-"""Options and displays that several commands share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from core.default import DATASET, POLICY
 from core.errors import ProofrankError
@@ -24,6 +12,7 @@ from core.graph import Dataset
 from core.policy import Policy
 from core.policy.features import PRECISIONS
 from core.prover import ProverSettings
+from core.ranking import SIDE_OPTIONS, TIE_POLICIES
 from service.settings import PROVER_FIELDS, Settings
 from service.threads import use_threads
 
@@ -117,16 +106,45 @@ def check_writable(flag: str, path: Path | None) -> None:
         raise ProofrankError(f"{flag} {path}: cannot be written: {error.strerror}") from error
 
 
-@contextmanager
-def progress_bar(console: Console, description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on ``console``; yields a function that is told the number done so far."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+def add_ranking(parser: argparse.ArgumentParser) -> None:
+    """Adds what is to be asked of each triple: ``--corruptions``, ``--side`` and so on."""
+    parser.add_argument(
+        "--corruptions",
+        type=_number_or_all,
+        default=50,
+        metavar="N|all",
+        help="per query and side (default: 50)",
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda done: progress.update(task, completed=done)
+    parser.add_argument("--side", default="both", choices=SIDE_OPTIONS, help="which constant is replaced")
+    parser.add_argument(
+        "--queries", type=positive, metavar="N", help="rank a seeded sample of N triples (default: all)"
+    )
+    parser.add_argument("--seed", type=_not_negative, default=0, help="of every draw (default: 0)")
+    parser.add_argument(
+        "--ties", default="realistic", choices=TIE_POLICIES, help="which rank counts among equals"
+    )
+    parser.add_argument("--unfiltered", action="store_true", help="corruptions may be known triples")
+
+
+def _number_or_all(text: str) -> int | None:
+    """The number of corruptions; None for all."""
+    return None if text == "all" else _not_negative(text)
+
+
+def _not_negative(text: str) -> int:
+    return _at_least(text, 0)
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more, as a type of an option."""
+    return _at_least(text, 1)
+
+
+def _at_least(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, {least} or more")
+    return value

@@ -16,7 +16,8 @@ from core.evaluator.replay import Comparison, replay
 from core.graph import load_dataset
 from core.policy import load_policy
 from core.ranking import rank_as_deepprooflog
-from service.commands.options import add_engine, check_writable, make_evaluator, progress_bar
+from service.commands.options import add_engine, check_writable, make_evaluator
+from service.progress import progress_bar
 
 EXIT_DIFFERS = 1
 

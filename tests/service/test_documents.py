@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.cli import make_parser
+from service.jobs.schemas import JobRequest
 from service.metrics import ServiceMetrics
 from service.schemas import RankRequest
 from service.settings import Settings
@@ -104,6 +105,13 @@ def test_the_documented_rules_and_alerts_are_those_that_there_are() -> None:
     assert re.findall(r"^\| `(Proofrank\w+)` \|", text, flags=re.MULTILINE) == alerts
 
 
+def test_the_documented_fields_of_a_job_are_those_that_there_are() -> None:
+    # Of the two tables there, the one of fields has four columns.
+    documented = {row[0] for row in table_rows(BY_NAME["api.md"], "Jobs") if len(row) == 4}
+    names = {name for cell in documented for name in re.findall(r"`([^`]+)`", cell)}
+    assert names == set(JobRequest.model_fields)
+
+
 def test_the_documented_fields_of_a_request_are_those_that_there_are() -> None:
     documented = {row[0] for row in table_rows(BY_NAME["api.md"], "`POST /rank`")}
     names = {name for cell in documented for name in re.findall(r"`([^`]+)`", cell)}
@@ -114,8 +122,9 @@ def test_the_documented_fields_of_a_request_are_those_that_there_are() -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_request_of_a_document_is_one_that_is_taken(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    for body in re.findall(r"(?:-d|--data) '([^']+)'", text):
-        RankRequest.model_validate(json.loads(body))
+    for before, body in re.findall(r"(?m)^(.*)(?:-d|--data) '([^']+)'", text):
+        model = JobRequest if "/jobs" in before else RankRequest
+        model.model_validate(json.loads(body))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -173,6 +173,8 @@ def test_a_policy_that_goes_live_has_zeros_before_it_ranks_and_the_one_before_it
     metrics.show_live_policy(family, better, policy)
     assert labels_of(metrics, "proofrank_policy_info", "sha256") == ["b" * 64]
     assert labels_of(metrics, "proofrank_previous_policy_info", "sha256") == [policy.content_hash]
+    metrics.keep_policies(set())
+    assert labels_of(metrics, "proofrank_previous_policy_info", "sha256") == []
 
 
 def test_a_graph_of_many_relations_has_no_series_by_relation(tmp_path: Path) -> None:

@@ -47,6 +47,10 @@ def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
     assert load_settings({}, {"PROOFRANK_CONFIG": str(config)}).port == 9
 
 
+def test_the_key_of_a_client_on_the_same_machine_is_no_setting() -> None:
+    assert load_settings({}, {"PROOFRANK_API_KEY": "secret"}) == load_settings({}, {})
+
+
 def test_prover_settings_are_overrides_only_where_they_are_given() -> None:
     settings = load_settings({"max_depth": "5"}, {"PROOFRANK_MEMORY_PRUNING": "false"})
     assert settings.prover_overrides == {"max_depth": 5, "memory_pruning": False}

@@ -1,0 +1,94 @@
+"""A client of the service: ranks, whole test sets, policies. Needs httpx, and neither torch nor FastAPI.
+
+    from service.client import Client
+
+    with Client("http://127.0.0.1:8000") as client:
+        client.wait_until_ready()
+        result = client.rank([("albania", "locatedInCR", "europe")], side="tail", corruptions="all")
+        print(result.metrics.mrr, result.policy.sha256)
+
+``AsyncClient`` has the same methods, to be awaited. An operation is written once, as a generator of what to send and
+how long to pause (:mod:`service.client.operations`); the two clients differ only in how they do that.
+"""
+
+from service.client.clients import AsyncClient, Client
+from service.client.connection import API_KEY_VARIABLE, DEFAULT_URL
+from service.client.errors import (
+    AccessError,
+    AnswerError,
+    ClientError,
+    ConflictError,
+    DeadlineError,
+    FieldError,
+    InvalidRequestError,
+    JobError,
+    MissingLibraryError,
+    NotFoundError,
+    NotReadyError,
+    ServerError,
+    UnavailableError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
+from service.client.jobs import Job, JobProgress, JobQueryResult, JobRanking, JobResult
+from service.client.requests import Query
+from service.client.results import (
+    CandidateScore,
+    Identity,
+    Info,
+    Metrics,
+    PolicyList,
+    Proof,
+    ProofStep,
+    QueryResult,
+    Ranking,
+    RankResult,
+    Ranks,
+    Report,
+    StoredPolicy,
+    Timing,
+)
+from service.client.retries import Retries
+
+__all__ = [
+    "API_KEY_VARIABLE",
+    "DEFAULT_URL",
+    "AccessError",
+    "AnswerError",
+    "AsyncClient",
+    "CandidateScore",
+    "Client",
+    "ClientError",
+    "ConflictError",
+    "DeadlineError",
+    "FieldError",
+    "Identity",
+    "Info",
+    "InvalidRequestError",
+    "Job",
+    "JobError",
+    "JobProgress",
+    "JobQueryResult",
+    "JobRanking",
+    "JobResult",
+    "Metrics",
+    "MissingLibraryError",
+    "NotFoundError",
+    "NotReadyError",
+    "PolicyList",
+    "Proof",
+    "ProofStep",
+    "Query",
+    "QueryResult",
+    "RankResult",
+    "Ranking",
+    "Ranks",
+    "Report",
+    "Retries",
+    "ServerError",
+    "StoredPolicy",
+    "Timing",
+    "UnavailableError",
+    "UnexpectedAnswerError",
+    "UnreachableError",
+]

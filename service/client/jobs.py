@@ -1,0 +1,100 @@
+"""Jobs as the service answers them: the ranking of a whole split or of many triples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from service.client.frames import frame, ranking_row
+from service.client.results import Identity, Ranks, Report
+
+if TYPE_CHECKING:
+    import pandas
+
+DONE = "done"
+ENDED = frozenset({DONE, "failed", "cancelled"})
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How much of a job there is, and how much of it is done; ``candidates`` is None until they are counted."""
+
+    queries: int
+    queries_done: int
+    candidates: int | None
+    candidates_done: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job; ``state`` is queued, running, done, failed or cancelled; ``metrics`` are those so far."""
+
+    id: str
+    state: str
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+    policy: Identity
+    dataset: Identity
+    request: dict[str, Any]
+    progress: JobProgress
+    metrics: Report | None
+    error: str | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.state in ENDED
+
+
+@dataclass(frozen=True)
+class JobRanking:
+    """One query of a job on one side."""
+
+    side: str
+    rank: float
+    reciprocal_rank: float
+    ranks: Ranks
+    score: float
+    log_probability: float
+    proved: bool
+    steps: int
+    num_candidates: int
+    corruptions_proved: int
+
+
+@dataclass(frozen=True)
+class JobQueryResult:
+    """One query of a job and its rankings, one a side."""
+
+    head: str
+    relation: str
+    tail: str
+    rankings: tuple[JobRanking, ...]
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """A job that is done; ``queries`` are in the order of the split or the request."""
+
+    job: Job
+    queries: tuple[JobQueryResult, ...]
+
+    @property
+    def metrics(self) -> Report:
+        """The metrics of the whole job."""
+        assert self.job.metrics is not None
+        return self.job.metrics
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each ranking, with the columns of the job's CSV, and ``reciprocal_rank``.
+
+        Raises:
+            MissingLibraryError: pandas is not installed.
+        """
+        return frame(
+            {**ranking_row(index, query, ranking), "corruptions_proved": ranking.corruptions_proved}
+            for index, query in enumerate(self.queries)
+            for ranking in query.rankings
+        )

@@ -1,0 +1,283 @@
+"""What a client can do, each operation once: generators of requests and pauses (:mod:`service.client.exchange`)."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Literal
+
+import httpx
+
+from service.client.connection import Connection
+from service.client.errors import ClientError, JobError, NotReadyError
+from service.client.exchange import Pause, Steps, exchange, failure_of, parsed
+from service.client.jobs import DONE, Job, JobResult
+from service.client.progress import job_bar
+from service.client.requests import Call, QueryLike, SideOption, Ties, given, path_of, query_fields
+from service.client.results import Info, PolicyList, RankResult, Readiness, StoredPolicy
+
+POLICY_FILES = {"weights": "policy.safetensors", "config": "policy.json", "vocabulary": "vocab.json"}
+"""The files of a policy, by the field of the upload that has them."""
+
+_FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
+"""Seconds between questions to the server while one waits for it."""
+
+
+def rank(
+    connection: Connection,
+    queries: Sequence[QueryLike],
+    *,
+    side: SideOption = "both",
+    corruptions: int | Literal["all"] = 50,
+    filtered: bool = True,
+    seed: int = 0,
+    ties: Ties = "realistic",
+    return_candidates: bool = False,
+    return_proof: bool = False,
+    deadline_ms: int | None = None,
+) -> Steps[RankResult]:
+    """Ranks triples against corrupted copies of themselves.
+
+    Args:
+        queries: the triples: (head, relation, tail), or a :class:`Query` for one with a side or candidates of its own.
+        side: which constant is replaced, for queries that do not say.
+        corruptions: how many per query and side, or ``"all"``.
+        filtered: leave out corruptions that are known triples.
+        seed: of the draw of corruptions and of random ties.
+        ties: which rank counts where scores are equal.
+        return_candidates: with every candidate's score.
+        return_proof: with the positives' proofs.
+        deadline_ms: milliseconds after which the server gives up; with each attempt anew.
+
+    Raises:
+        ClientError: no answer, or an error; see :mod:`service.client.errors`.
+    """
+    body = {
+        "queries": query_fields(queries),
+        **_options(side, corruptions, filtered, seed, ties),
+        "return_candidates": return_candidates,
+        "return_proof": return_proof,
+        **given(deadline_ms=deadline_ms),
+    }
+    return parsed((yield from exchange(connection, Call("POST", "/rank", body=body))), RankResult)
+
+
+def submit(
+    connection: Connection,
+    triples: str | Sequence[QueryLike],
+    *,
+    side: SideOption = "both",
+    corruptions: int | Literal["all"] = 50,
+    filtered: bool = True,
+    seed: int = 0,
+    ties: Ties = "realistic",
+    policy: str | None = None,
+    limit: int | None = None,
+    idempotency_key: str | None = None,
+) -> Steps[Job]:
+    """Starts a job that ranks many triples, and returns at once.
+
+    Args:
+        triples: the split whose triples to rank: ``"test"``, ``"valid"`` or ``"train"``; or triples, as for ``rank``.
+        side: which constant is replaced, for queries that do not say.
+        corruptions: how many per query and side, or ``"all"``.
+        filtered: leave out corruptions that are known triples.
+        seed: of every draw.
+        ties: which rank counts where scores are equal.
+        policy: the name of a policy of the server; the active one if None.
+        limit: rank only so many of the split's triples, drawn with ``seed``.
+        idempotency_key: the same key gives the same job; one of its own if None. A program that may be started again
+            and should then find its job gives one.
+
+    Raises:
+        ClientError: no answer, or an error; see :mod:`service.client.errors`.
+    """
+    what = {"split": triples} if isinstance(triples, str) else {"queries": query_fields(triples)}
+    options = _options(side, corruptions, filtered, seed, ties)
+    body = {**what, **options, **given(policy=policy, limit=limit)}
+    # With a key, a request whose answer was lost can be sent again without making a second job.
+    headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+    return parsed((yield from exchange(connection, Call("POST", "/jobs", body=body, headers=headers))), Job)
+
+
+def wait(
+    connection: Connection,
+    job_id: str,
+    *,
+    progress: bool = True,
+    on_progress: Callable[[Job], None] | None = None,
+) -> Steps[JobResult]:
+    """Waits until a job is done, and fetches its ranks.
+
+    Args:
+        job_id: of the job.
+        progress: show a bar on standard error, if that is a terminal and rich is installed.
+        on_progress: called with the job, each time that it is looked at.
+
+    Raises:
+        JobError: the job failed or was cancelled.
+        ClientError: no answer, or an error; see :mod:`service.client.errors`.
+    """
+    now = yield from job(connection, job_id)
+    with job_bar(now, is_shown=progress) as show:
+        seconds = _FIRST_POLL
+        while True:
+            show(now)
+            if on_progress is not None:
+                on_progress(now)
+            if now.has_ended:
+                break
+            yield Pause(seconds)
+            seconds = min(1.5 * seconds, _LONGEST_POLL)
+            now = yield from job(connection, job_id)
+    if now.state != DONE:
+        raise JobError(now)
+    return parsed(
+        (yield from exchange(connection, Call("GET", path_of("jobs", job_id, "results")))), JobResult
+    )
+
+
+def evaluate(
+    connection: Connection,
+    triples: str | Sequence[QueryLike] = "test",
+    *,
+    side: SideOption = "both",
+    corruptions: int | Literal["all"] = 50,
+    filtered: bool = True,
+    seed: int = 0,
+    ties: Ties = "realistic",
+    policy: str | None = None,
+    limit: int | None = None,
+    idempotency_key: str | None = None,
+    progress: bool = True,
+    on_progress: Callable[[Job], None] | None = None,
+) -> Steps[JobResult]:
+    """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
+
+    The job goes on where this is interrupted; ``on_progress`` is told its id, for ``wait`` or ``cancel_job``.
+
+    Raises:
+        JobError: the job failed or was cancelled.
+        ClientError: no answer, or an error; see :mod:`service.client.errors`.
+    """
+    submitted = yield from submit(
+        connection,
+        triples,
+        side=side,
+        corruptions=corruptions,
+        filtered=filtered,
+        seed=seed,
+        ties=ties,
+        policy=policy,
+        limit=limit,
+        idempotency_key=idempotency_key,
+    )
+    return (yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress))
+
+
+def job(connection: Connection, job_id: str) -> Steps[Job]:
+    """A job as it stands."""
+    return parsed((yield from exchange(connection, Call("GET", path_of("jobs", job_id)))), Job)
+
+
+def cancel_job(connection: Connection, job_id: str) -> Steps[Job]:
+    """Cancels a job that has not ended, leaves one that has, and returns it as it then is."""
+    now = yield from job(connection, job_id)
+    if now.has_ended:
+        return now  # to delete it now would remove its results
+    # A second DELETE would remove the job that the first one cancelled.
+    yield from exchange(connection, Call("DELETE", path_of("jobs", job_id), is_repeatable=False))
+    return (yield from job(connection, job_id))
+
+
+def policies(connection: Connection) -> Steps[tuple[StoredPolicy, ...]]:
+    """The policies that the server holds."""
+    return parsed((yield from exchange(connection, Call("GET", "/policies"))), PolicyList).policies
+
+
+def upload_policy(
+    connection: Connection, name: str, folder: str | Path, activate: bool = False
+) -> Steps[StoredPolicy]:
+    """Uploads a checkpoint folder under a name, in place of what had that name.
+
+    Args:
+        name: of letters, digits, ``.``, ``_`` and ``-``, 64 at most.
+        folder: with ``policy.safetensors``, ``policy.json`` and ``vocab.json``.
+        activate: rank with it from now on.
+
+    Raises:
+        ClientError: a file is missing, no answer, or an error; see :mod:`service.client.errors`.
+    """
+    files = {part: Path(folder) / file for part, file in POLICY_FILES.items()}
+    for path in files.values():
+        if not path.is_file():
+            raise ClientError(f"{path}: no such file; a policy is {', '.join(POLICY_FILES.values())}")
+    parameters = {"activate": "true"} if activate else {}
+    call = Call("PUT", path_of("policies", name), files=files, parameters=parameters)
+    return parsed((yield from exchange(connection, call)), StoredPolicy)
+
+
+def activate(connection: Connection, name: str) -> Steps[StoredPolicy]:
+    """Makes a policy that the server holds the one that ranks from now on."""
+    call = Call("POST", path_of("policies", name, "activate"))
+    return parsed((yield from exchange(connection, call)), StoredPolicy)
+
+
+def delete_policy(connection: Connection, name: str) -> Steps[None]:
+    """Deletes a policy; the active one, and one that an unfinished job uses, are refused."""
+    # A second DELETE would not find what the first one deleted.
+    yield from exchange(connection, Call("DELETE", path_of("policies", name), is_repeatable=False))
+
+
+def info(connection: Connection) -> Steps[Info]:
+    """What is being served."""
+    return parsed((yield from exchange(connection, Call("GET", "/info"))), Info)
+
+
+def is_ready(connection: Connection) -> Steps[bool]:
+    """Whether the server takes requests now; false too where it cannot be reached."""
+    return (yield from _obstacle(connection)) is None
+
+
+def wait_until_ready(connection: Connection, timeout: float = 600.0) -> Steps[None]:
+    """Returns once the server takes requests.
+
+    Args:
+        timeout: seconds after which to give up.
+
+    Raises:
+        NotReadyError: it does not in that time; says what it was doing.
+        ClientError: the answer was another error.
+    """
+    deadline = time.monotonic() + timeout
+    seconds = _FIRST_POLL
+    while (obstacle := (yield from _obstacle(connection))) is not None:
+        if time.monotonic() + seconds > deadline:
+            raise NotReadyError(f"not ready after {timeout:g} s: {obstacle}")
+        yield Pause(seconds)
+        seconds = min(1.5 * seconds, _LONGEST_POLL)
+
+
+def _obstacle(connection: Connection) -> Steps[str | None]:
+    """Why the server takes no requests now; None where it does."""
+    call = Call("GET", "/readyz")
+    reply = yield call
+    failure = failure_of(connection, call, reply)
+    if failure is None:
+        return None
+    if not failure.can_pass:
+        raise failure.error
+    if isinstance(reply, httpx.Response) and reply.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+        readiness = parsed(reply, Readiness)
+        return f"{readiness.stage}, for {readiness.seconds:.0f} s"
+    return str(failure.error)
+
+
+def _options(
+    side: SideOption, corruptions: int | Literal["all"], filtered: bool, seed: int, ties: Ties
+) -> dict[str, object]:
+    """The fields of a request that ``/rank`` and jobs share."""
+    return {"side": side, "corruptions": corruptions, "filtered": filtered, "seed": seed, "ties": ties}

@@ -1,0 +1,52 @@
+"""The table of metrics that commands print."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from core.ranking import Metrics, Report
+
+_TABLE_WIDTH = 110
+
+
+def print_metrics(metrics: Report, title: str) -> None:
+    """Prints the metrics overall, per side and per relation, a row each."""
+    # A narrow terminal wraps whole lines, which reads better than cells cut short.
+    Console(width=max(Console().width, _TABLE_WIDTH)).print(_metrics_table(metrics, title))
+
+
+def _metrics_table(metrics: Report, title: str) -> Table:
+    """The metrics overall, per side and per relation, a row each."""
+    overall = metrics.overall
+    caption = f"{overall.queries} queries, {overall.candidates} candidates, {overall.seconds:.2f} s"
+    table = Table(
+        title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD
+    )
+    table.add_column("")
+    for column in (
+        "MRR", "Hits@1", "Hits@3", "Hits@10", "mean rank", "AMRI", "proved", "false proofs", "queries",
+    ):  # fmt: skip
+        table.add_column(column, justify="right")
+    for name, row in [("all", overall), *metrics.by_side.items()]:
+        table.add_row(name, *_cells(row))
+    table.add_section()
+    for name, row in metrics.by_relation.items():
+        table.add_row(name, *_cells(row))
+    return table
+
+
+def _cells(row: Metrics) -> list[str]:
+    def share(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    return [
+        f"{row.mrr:.4f}",
+        *(share(value) for value in row.hits_at.values()),
+        f"{row.mean_rank:.2f}",
+        share(row.adjusted_mean_rank_index),
+        share(row.positives_proved),
+        share(row.corruptions_proved),
+        str(row.queries),
+    ]
