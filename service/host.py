@@ -27,6 +27,7 @@ from core.graph import Dataset, load_dataset
 from core.policy import Policy, PolicyConfig, load_policy
 from core.prover import ProverSettings
 from core.ranking import Query, RankedQuery, rank_outcomes
+from service.buckets import serving_buckets
 from service.metrics import Kind, Outcome, ServiceMetrics
 from service.problems import Problem
 from service.rejections import Rejection
@@ -43,8 +44,6 @@ FAILED = "failed"
 _MOST_REFERENCES = 4
 _MOST_RETRY_SECONDS = 60
 _TICKS_PER_LOOK_ON_DEVICE = 4
-_CPU_BUCKETS = (256,)
-_DEVICE_BUCKETS = (64, 512, 4096)
 
 PolicySource = Callable[[Dataset], Policy]
 """Gives the policy to begin with; it must fit the graph."""
@@ -212,7 +211,7 @@ class EvaluatorHost:
             settings,
             device=device,
             fullgraph=self._settings.fullgraph,
-            buckets=self._settings.buckets or (_CPU_BUCKETS if device == "cpu" else _DEVICE_BUCKETS),
+            buckets=self._settings.buckets or serving_buckets(device),
             precision=self._settings.precision,
             cache_folder=self._settings.cache_folder,
         )
