@@ -17,9 +17,11 @@ from structlog.contextvars import bound_contextvars
 
 from service.disconnection import CLIENT_GONE_STATUS, ClientGoneError
 from service.metrics import ServiceMetrics
-from service.problems import Problem, response
+from service.problems import MEDIA_TYPE, Problem, response
+from service.rejections import rejection_of
 
 REQUEST_ID_HEADER = "X-Request-ID"
+METRICS_PATH = "/metrics"
 
 logger = logging.getLogger("proofrank.request")
 
@@ -68,11 +70,15 @@ class RequestMiddleware:
         began = time.perf_counter()
         status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
         has_begun = False
+        # Whoever scrapes would see itself, and never a server at rest.
+        counted = 0 if scope["path"] == METRICS_PATH else 1
+        self._metrics.requests_in_flight.inc(counted)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, has_begun
             if message["type"] == "http.response.start":
                 status, has_begun = message["status"], True
+                self._count_rejection(request, message)
                 message["headers"] = [
                     *message["headers"],
                     (REQUEST_ID_HEADER.lower().encode(), request_id.encode()),
@@ -119,6 +125,7 @@ class RequestMiddleware:
                     "client": request.client.host[:_LONGEST_LOGGED] if request.client is not None else None,
                 },
             )
+            self._metrics.requests_in_flight.dec(counted)
 
     def _endpoint(self, scope: Scope) -> str:
         """The route's pattern, not the path: clients make up paths."""
@@ -127,6 +134,14 @@ class RequestMiddleware:
             found = (route for route in self._routes if route.matches(scope)[0] != Match.NONE)
             route = next(found, None)
         return getattr(route, "path", "unknown")
+
+    def _count_rejection(self, request: Request, start: Message) -> None:
+        """Counts an answer that is a problem which refuses the request."""
+        if (b"content-type", MEDIA_TYPE.encode()) not in start["headers"]:
+            return
+        rejection = getattr(request.state, "rejection", None) or rejection_of(start["status"])
+        if rejection is not None:
+            self._metrics.rejected_requests.labels(rejection).inc()
 
     def _most_bytes(self, path: str) -> int:
         of_path = (limit.max_bytes for limit in self._body_limits if path.startswith(limit.path_prefix))

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from core.errors import nearest_names
+from service.rejections import Rejection, rejection_of
 from service.schemas import fields_beside
 
 MEDIA_TYPE = "application/problem+json"
@@ -55,7 +56,11 @@ def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
 
 
 class Problem(Exception):
-    """An answer with problem+json."""
+    """An answer with problem+json.
+
+    Attributes:
+        rejection: what the metrics count it as; what is usual for its status unless it is said.
+    """
 
     def __init__(
         self,
@@ -63,12 +68,14 @@ class Problem(Exception):
         detail: str,
         errors: Sequence[FieldError] = (),
         headers: dict[str, str] | None = None,
+        rejection: Rejection | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = list(errors)
         self.headers = headers or {}
+        self.rejection = rejection or rejection_of(status)
 
 
 class ProblemResponse(JSONResponse):
@@ -129,6 +136,7 @@ def install(app: FastAPI) -> None:
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)
+        request.state.rejection = error.rejection
         return response(error, request_id(request))
 
     async def on_validation(request: Request, error: Exception) -> JSONResponse:

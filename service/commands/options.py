@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.default import DATASET, POLICY
 from core.errors import ProofrankError
 from core.evaluator import ENGINES, Evaluator, create_evaluator
+from core.evaluator.capacities import DEFAULT_BUCKETS
 from core.evaluator.recordings import Recording
 from core.graph import Dataset, load_dataset
 from core.policy import Policy
@@ -75,7 +77,11 @@ def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def make_evaluator(
-    parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings
+    parsed: argparse.Namespace,
+    dataset: Dataset,
+    policy: Policy,
+    settings: ProverSettings,
+    buckets: Sequence[int] = DEFAULT_BUCKETS,
 ) -> Evaluator:
     """The evaluator that the options of :func:`add_engine` ask for, with the threads that fit it."""
     use_threads(parsed.threads, parsed.engine)
@@ -86,6 +92,7 @@ def make_evaluator(
         settings,
         device=parsed.device,
         fullgraph=parsed.fullgraph,
+        buckets=buckets,
         precision=parsed.precision,
         cache_folder=parsed.cache_folder,
     )

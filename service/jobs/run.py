@@ -13,7 +13,7 @@ from functools import partial
 from core.errors import EvaluationError, PolicyError
 from core.graph import Dataset
 from core.policy import Policy
-from core.ranking import Query, RankedQuery, ReportTally
+from core.ranking import HITS_AT, Query, RankedQuery, ReportTally
 from service.host import EvaluatorHost, Execution
 from service.jobs.job import Job, JobError, StoredRanking
 from service.jobs.pace import Pace
@@ -156,7 +156,9 @@ class JobRun:
 
     def _count_done(self, job: Job) -> None:
         assert job.report_json is not None and job.started is not None and job.finished is not None
-        self._place.metrics.job_mrr.set(json.loads(job.report_json)["mrr"])
+        report = json.loads(job.report_json)
         duration = datetime.fromisoformat(job.finished) - datetime.fromisoformat(job.started)
         # The clock may have been set back.
-        self._place.metrics.job_seconds.observe(max(duration.total_seconds(), 0.0))
+        seconds = max(duration.total_seconds(), 0.0)
+        hits_at = {k: report[f"hits@{k}"] for k in HITS_AT}
+        self._place.metrics.record_job_done(report["mrr"], hits_at, seconds)

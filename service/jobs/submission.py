@@ -14,6 +14,7 @@ from service.jobs.store import JobStore, NewJob, OtherBodyError, Submission, Too
 from service.jobs.work import QUERIES, split_triples
 from service.problems import FieldError, Problem, invalid, shortened
 from service.ranking import NameReader
+from service.rejections import Rejection
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
@@ -91,4 +92,5 @@ async def store(new: NewJob, jobs: JobStore, max_jobs: int) -> Submission:
             HTTPStatus.TOO_MANY_REQUESTS,
             f"{max_jobs} jobs wait or run, and max_jobs is {max_jobs}; wait for one to end, or cancel one",
             headers={"Retry-After": _RETRY_SECONDS},
+            rejection=Rejection.QUEUE_FULL,
         ) from error
