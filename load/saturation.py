@@ -28,7 +28,7 @@ from load.triples import read_split
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
-_QUEUED_REQUESTS = 100
+_QUEUED_REQUESTS = 64
 """The server that is overloaded holds so many single queries: a queue of some seconds."""
 
 _SOAK_SHARE = 0.7

@@ -276,12 +276,12 @@ def soak(
 
     def upload() -> None:
         for epoch in itertools.count(1):
-            if is_over.wait(_SECONDS_BETWEEN_POLICIES):
-                return
             form = checkpoint.of_epoch(epoch).form()
             headers = {"Content-Type": form.content_type}
             url = f"{server.url}/policies/soak?activate=true"
             uploads.append(urllib3.request("PUT", url, body=form.body, headers=headers).status)
+            if is_over.wait(_SECONDS_BETWEEN_POLICIES):
+                return
 
     threads = [threading.Thread(target=target) for target in (scrape, upload)]
     for thread in threads:
