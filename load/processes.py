@@ -36,6 +36,11 @@ def _environment(threads: int, extra: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": str(threads), **extra}
 
 
+def _cpu_seconds(process: int) -> float:
+    times = psutil.Process(process).cpu_times()
+    return times.user + times.system
+
+
 class ServerProcess:
     """A server on a free port with a data folder of its own; a context manager that ends it."""
 
@@ -67,6 +72,11 @@ class ServerProcess:
     def resident_mib(self) -> float:
         """Its resident memory."""
         return psutil.Process(self._process.pid).memory_info().rss / 2**20
+
+    @property
+    def cpu_seconds(self) -> float:
+        """What it has computed so far, in all its threads."""
+        return _cpu_seconds(self._process.pid)
 
     def wait_until_ready(self) -> None:
         """Returns once it takes requests.
@@ -142,6 +152,11 @@ class AloneProcess:
             stdout=subprocess.PIPE,
             text=True,
         )
+
+    @property
+    def cpu_seconds(self) -> float:
+        """What it has computed so far, in all its threads."""
+        return _cpu_seconds(self._process.pid)
 
     def rank(self, triples: Sequence[Triple]) -> AloneResult:
         """Ranks ``triples`` on their tails.

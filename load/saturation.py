@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from load.checkpoint import Checkpoint
+from load.fairness import Fairness, fairness
 from load.processes import AloneProcess, ServerProcess
-from load.stages import Fairness, Level, Soak, Throughput, fairness, level, soak, throughput
+from load.stages import Level, Soak, Throughput, level, soak, throughput
 from load.summary import milliseconds, table
 from load.triples import read_split
 
@@ -200,7 +201,8 @@ def _throughput_lines(measured: Throughput) -> list[str]:
         *lines,
         "",
         f"{measured.candidates} candidates a turn; {measured.queries_per_second:.2f} queries a second at saturation; "
-        f"the server costs {measured.cost:.1%} of the evaluator; {measured.gain:.2f} times one at a time, "
+        f"the server costs {measured.cost:.1%} of the evaluator (computing time of a candidate, all threads: "
+        f"{measured.alone_cpu_ms:.2f} and {measured.shared_cpu_ms:.2f} ms); {measured.gain:.2f} times one at a time, "
         f"whose p50 is {milliseconds(measured.serial_seconds.p50)} ms",
     ]
 

@@ -1,17 +1,12 @@
-"""What is measured of a server: throughput, latency by level of load, overload, fairness, and a soak."""
+"""What is measured of a server: throughput, latency by level of load, and a soak."""
 
 from __future__ import annotations
 
-import http.client
 import itertools
-import json
 import statistics
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import urllib3
 
@@ -19,12 +14,10 @@ from load.asking import Asker
 from load.checkpoint import Checkpoint
 from load.processes import AloneProcess, ServerProcess
 from load.tally import Quantiles, Tally
-from load.triples import Triple, rank_body
+from load.triples import Triple
 
 _SECONDS_BETWEEN_POLICIES = 10.0
 _SECONDS_BETWEEN_SCRAPES = 5.0
-_LARGE_CORRUPTIONS = 100
-_SECONDS_TO_SETTLE = 2.0
 
 
 class StageError(Exception):
@@ -43,6 +36,9 @@ class Throughput:
         queries_per_second: of ``shared``, the median.
         cost: share of the evaluator's throughput that the server takes away, of the medians.
         gain: throughput of ``shared`` over that of ``serial``, of the medians.
+        alone_cpu_ms: computing time of a candidate, of all threads, median; it tells the server's cost on a machine
+            that others use too, where rates wobble.
+        shared_cpu_ms: the same of the server.
         serial_seconds: of the requests, one at a time.
     """
 
@@ -54,6 +50,8 @@ class Throughput:
     queries_per_second: float
     cost: float
     gain: float
+    alone_cpu_ms: float
+    shared_cpu_ms: float
     serial_seconds: Quantiles
 
 
@@ -74,15 +72,19 @@ def throughput(
     asker = Asker(server.url, corruptions=corruptions)
     few = triples[: max(1, len(triples) // 4)]
     by_itself, shared, serial = [], [], []
+    alone_cpu, shared_cpu = [], []
     rates: list[float] = []
     candidates, one_by_one = 0, Tally()
     for _ in range(repeats):
+        before = alone.cpu_seconds, server.cpu_seconds
         result = alone.rank(triples)
         candidates = result.candidates
         by_itself.append(candidates / result.seconds)
         tally = asker.closed_loop(triples, num_clients)
         _check_same(tally, result.candidates, result.mrr)
         shared.append(tally.candidates / tally.elapsed)
+        alone_cpu.append((alone.cpu_seconds - before[0]) / candidates * 1000)
+        shared_cpu.append((server.cpu_seconds - before[1]) / candidates * 1000)
         rates.append(tally.queries / tally.elapsed)
         tally = asker.closed_loop(few, 1)
         serial.append(tally.candidates / tally.elapsed)
@@ -96,6 +98,8 @@ def throughput(
         statistics.median(rates),
         cost=1 - statistics.median(shared) / statistics.median(by_itself),
         gain=statistics.median(shared) / statistics.median(serial),
+        alone_cpu_ms=statistics.median(alone_cpu),
+        shared_cpu_ms=statistics.median(shared_cpu),
         serial_seconds=one_by_one.quantiles,
     )
 
@@ -159,82 +163,6 @@ def level(
         tally.candidates / tally.elapsed if tally.answers else 0.0,
         (before, server.resident_mib),
     )
-
-
-@dataclass(frozen=True)
-class Fairness:
-    """Small requests, one at a time, while nothing else runs and beside a large one.
-
-    Attributes:
-        large_candidates: of the large request.
-        idle: seconds of the small requests.
-        beside: the same while the large one runs.
-        ratio: of the two medians.
-    """
-
-    large_candidates: int
-    idle: Quantiles
-    beside: Quantiles
-    ratio: float
-
-
-def fairness(
-    server: ServerProcess,
-    triples: Sequence[Triple],
-    *,
-    corruptions: int,
-    num_small: int,
-    large_candidates: int,
-) -> Fairness:
-    """Measures the fairness.
-
-    Raises:
-        StageError: the large request ended before the small ones did.
-    """
-    asker = Asker(server.url, corruptions=corruptions)
-    small = list(itertools.islice(itertools.cycle(triples), num_small))
-    asker.closed_loop(small[:3], 1)
-    idle = asker.closed_loop(small, 1).quantiles
-    with _large_request(server.url, triples, large_candidates):
-        num_large = int(_queued_candidates(server.url))
-        time.sleep(_SECONDS_TO_SETTLE)
-        beside = asker.closed_loop(small, 1).quantiles
-        if not _queued_candidates(server.url):
-            raise StageError("the large request ended too early; make it larger")
-    return Fairness(num_large, idle, beside, beside.p50 / idle.p50)
-
-
-@contextmanager
-def _large_request(url: str, triples: Sequence[Triple], candidates: int) -> Iterator[None]:
-    """One request with about so many candidates, running; given up at the end."""
-    number = max(1, round(candidates / (2 * (1 + _LARGE_CORRUPTIONS))))
-    many = list(itertools.islice(itertools.cycle(triples), number))
-    body = json.dumps(rank_body(many, side="both", corruptions=_LARGE_CORRUPTIONS))
-    parsed = urlsplit(url)
-    connection = http.client.HTTPConnection(parsed.hostname or "", parsed.port, timeout=60)
-    connection.request("POST", "/rank", body=body, headers={"Content-Type": "application/json"})
-    try:
-        _wait(lambda: _queued_candidates(url) > 0)
-        yield
-    finally:
-        connection.close()
-        _wait(lambda: _queued_candidates(url) == 0)
-
-
-def _wait(is_so: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 60
-    while not is_so():
-        if time.monotonic() > ends:
-            raise StageError(
-                "the large request is not seen in proofrank_queued_candidates, or never leaves it"
-            )
-        time.sleep(0.05)
-
-
-def _queued_candidates(url: str) -> float:
-    text = urllib3.request("GET", f"{url}/metrics").data.decode()
-    lines = (line for line in text.splitlines() if line.startswith("proofrank_queued_candidates "))
-    return float(next(lines).split()[1])
 
 
 @dataclass(frozen=True)
