@@ -141,6 +141,7 @@ def measure(parsed: argparse.Namespace) -> Figures:
     arguments = {
         name: os.path.relpath(value) if isinstance(value, Path) else str(value)
         for name, value in vars(parsed).items()
+        if name != "json"
     }
     machine: dict[str, str | int] = {"processor": _processor(), "cores": os.cpu_count() or 1}
     return Figures(machine, arguments, measured, levels, fair, soaked)
