@@ -49,7 +49,9 @@ def run(parsed: argparse.Namespace) -> int:
 
     from service.app import create_app
     from service.server import Server
+    from service.threads import share_the_interpreter
 
+    share_the_interpreter()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     disable_created_metrics()
 
