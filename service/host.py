@@ -25,7 +25,7 @@ from core.evaluator import (
 )
 from core.graph import Dataset, load_dataset
 from core.policy import Policy, PolicyConfig, load_policy
-from core.prover import ProverSettings
+from core.prover import Candidate, ProverSettings
 from core.ranking import Query, RankedQuery, rank_outcomes
 from service.buckets import serving_buckets
 from service.metrics import Kind, Outcome, ServiceMetrics
@@ -286,19 +286,21 @@ class EvaluatorHost:
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
-        candidates = [candidate for query in queries for candidate in query.candidates]
+        num_candidates = sum(1 + len(query.corruptions) for query in queries)
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
         if not is_job:
-            self._check_room(len(candidates))
-            self._count_queued(len(candidates))
+            self._check_room(num_candidates)
+            self._count_queued(num_candidates)
         try:
+            # In a thread, for a large request has so many that others would wait for them.
+            candidates = await asyncio.to_thread(_candidates_of, queries)
             task = Task(candidates, with_policy, is_job=is_job, deadline=deadline)
             loaded.scheduler.submit(task)
             finished = await self._outcome(task, kind)
         finally:
             if not is_job:
-                self._count_queued(-len(candidates))
-        self._rate.count(len(candidates))
+                self._count_queued(-num_candidates)
+        self._rate.count(num_candidates)
         self._metrics.record_done(
             kind, finished.queue_seconds, finished.first_result_seconds, finished.execution_seconds
         )
@@ -409,6 +411,10 @@ class _Rate:
         """Forgets what is too long ago."""
         while self._done and time.monotonic() - self._done[0][0] > self._SECONDS:
             self._total -= self._done.popleft()[1]
+
+
+def _candidates_of(queries: Sequence[Query]) -> list[Candidate]:
+    return [candidate for query in queries for candidate in query.candidates]
 
 
 def _unavailable(detail: str, rejection: Rejection) -> Problem:

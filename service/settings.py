@@ -25,6 +25,9 @@ CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 _NO_SETTINGS = {CONFIG_VARIABLE, f"{PREFIX}API_KEY"}
 """Variables that are no settings; the second is that of a client, which may run on the same machine."""
 
+_LOAD_PREFIX = f"{PREFIX}LOAD_"
+"""Of the variables of ``load/``, which may run there too."""
+
 
 class SettingsError(ProofrankError):
     """A setting is unknown or has a bad value."""
@@ -226,7 +229,7 @@ def load_settings(
     from_environment = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
-        if name.startswith(PREFIX) and name not in _NO_SETTINGS
+        if name.startswith(PREFIX) and not name.startswith(_LOAD_PREFIX) and name not in _NO_SETTINGS
     }
     layers = (
         (_read_file(config) if config is not None else {}, lambda name: f"{name} in {config}"),

@@ -50,8 +50,10 @@ def run(parsed: argparse.Namespace) -> int:
     from service.app import create_app, create_operation_app
     from service.logs import set_up_logs
     from service.server import Server
+    from service.threads import share_the_interpreter
 
     set_up_logs(settings.log_format, settings.log_level)
+    share_the_interpreter()
     disable_created_metrics()
     warn_if_open(settings)
 

@@ -19,9 +19,6 @@ DOCKERFILE = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8"))
 GPU: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.gpu.yml").read_text(encoding="utf-8"))
 
-NOT_YET = {"load"}
-"""Files that compose mounts and that another part of the work brings."""
-
 
 def stage(name: str) -> str:
     """The instructions of one stage, continued lines joined."""
@@ -106,7 +103,7 @@ def test_the_service_runs_on_a_read_only_root_with_its_folders_in_volumes() -> N
 def test_what_compose_mounts_is_there() -> None:
     for _, source, _ in mounts():
         if source.startswith("./"):
-            assert (REPOSITORY / source).exists() or source.removeprefix("./") in NOT_YET, source
+            assert (REPOSITORY / source).exists(), source
         else:
             assert source in COMPOSE["volumes"]
 
