@@ -22,6 +22,9 @@ CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 _NO_SETTINGS = {CONFIG_VARIABLE, f"{PREFIX}API_KEY"}
 """Variables that are no settings; the second is that of a client, which may run on the same machine."""
 
+_MOST_FILE_BYTES = 2**18
+"""Of a settings file: the parser takes the square of the time for some twice as long."""
+
 
 class SettingsError(ProofrankError):
     """A setting is unknown or has a bad value."""
@@ -83,6 +86,13 @@ class Settings(BaseModel):
     memory_pruning: bool | None = Field(None, description="visited states are no action; as trained if unset")
     end_proof_action: bool | None = Field(None, description="the policy may give up; as trained if unset")
     skip_unary_actions: bool | None = Field(None, description="follow single actions; as trained if unset")
+
+    @field_validator("dataset", "policy", "cache_folder", "data_folder")
+    @classmethod
+    def _can_be_a_path(cls, value: Path | None) -> Path | None:
+        if value is not None and "\0" in str(value):
+            raise ValueError("expected a path, which holds no NUL")
+        return value
 
     @field_validator("buckets", mode="before")
     @classmethod
@@ -174,8 +184,12 @@ def load_settings(
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > _MOST_FILE_BYTES:
+            raise SettingsError(
+                f"settings file {path} is larger than {_MOST_FILE_BYTES} bytes, which none needs to be"
+            )
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of too many digits
         raise SettingsError(f"settings file {path} is not TOML: {error}") from error
