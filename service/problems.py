@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from core.errors import nearest_names
 from service.schemas import fields_beside
@@ -140,13 +141,20 @@ def install(app: FastAPI) -> None:
             problem = invalid([FieldError(field="body", value=None, message=f"not JSON: {reason}")])
             return response(problem, request_id(request))
         status = HTTPStatus(error.status_code)
-        return response(
-            Problem(status, str(error.detail), headers=dict(error.headers or {})), request_id(request)
-        )
+        headers = dict(error.headers or {})
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods(request))
+        return response(Problem(status, str(error.detail), headers=headers), request_id(request))
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of all routes of a path; the exception that stands for one of them knows of that alone."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
 
 
 def _field_error(item: dict[str, Any]) -> FieldError:

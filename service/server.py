@@ -12,7 +12,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.settings import Settings
+from service.slow_clients import SlowClients
 
+_TICKS_PER_LOOK = 5
 _SECONDS_AFTER_GRACE = 5
 """For the answers to what was not done in time."""
 
@@ -27,15 +29,23 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, settings: Settings, on_signal: Callable[[], None]) -> None:
         """A server that calls ``on_signal`` as soon as a signal ends it."""
         self._on_signal = on_signal
+        self._slow_clients = SlowClients(settings.patience_seconds, settings.max_body_bytes)
         super().__init__(
             uvicorn.Config(
                 app,
                 host=settings.host,
                 port=settings.port,
                 log_config=None,
+                limit_concurrency=settings.max_connections,
                 timeout_graceful_shutdown=math.ceil(settings.grace_seconds) + _SECONDS_AFTER_GRACE,
             )
         )
+
+    async def on_tick(self, counter: int) -> bool:
+        """Is called by uvicorn ten times a second; says whether to end."""
+        if counter % _TICKS_PER_LOOK == 0:
+            self._slow_clients.look(self.server_state.connections)  # pyright: ignore[reportArgumentType]
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handles a signal that ends the server."""

@@ -58,6 +58,15 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 for a free one")
 
+    max_connections: int = Field(
+        4096, ge=2, description="connections, or requests in work, from which on more are answered by 503"
+    )
+    patience_seconds: float = Field(
+        30,
+        ge=1,
+        description="how long a client may take to send the head of a request, or be behind 16 KiB a second with a "
+        "body or with reading an answer",
+    )
     max_body_bytes: int = Field(16 * 2**20, ge=1024, description="largest request body, bytes")
     max_queries: int = Field(10_000, ge=1, description="most queries in one request")
     max_candidates: int = Field(

@@ -62,6 +62,11 @@ class RunningServer:
         return "".join(self._lines)
 
     @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
     def url(self) -> str:
         """The address that the server listens on."""
         assert self._url is not None, self.log
