@@ -6,6 +6,11 @@ reads stays in memory.
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
+import logging
+import struct
+import termios
 import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -13,6 +18,8 @@ from weakref import WeakKeyDictionary
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.h11_impl import RequestResponseCycle as Exchange
+
+logger = logging.getLogger("proofrank")
 
 LEAST_BYTES_PER_SECOND = 16 * 1024
 """A client that sends or reads so fast may take as long as it likes."""
@@ -69,6 +76,7 @@ class SlowClients:
             elif mark is None or self._has_moved(mark, state):
                 self._marks[connection] = state
             elif now - mark.since > self._allowance(connection, mark):
+                logger.info("closed the connection of a client that was too slow with the %s", mark.waits_for)
                 connection.transport.abort()
                 self._marks.pop(connection, None)
                 num_closed += 1
@@ -76,7 +84,7 @@ class SlowClients:
 
     def _state(self, connection: H11Protocol, now: float) -> _Mark | None:
         """What the client has to do now; None where it is the server's turn."""
-        exchange, unread = connection.cycle, connection.transport.get_write_buffer_size()
+        exchange, unread = connection.cycle, _unread_bytes(connection.transport)
         if unread:
             return _Mark(exchange, "answer", now, unread)
         if exchange is None or exchange.response_complete:
@@ -97,3 +105,14 @@ class SlowClients:
         declared = headers.get(b"content-length", b"")
         length = int(declared) if declared.isdigit() else self._max_body_bytes
         return self._patience + length / LEAST_BYTES_PER_SECOND
+
+
+def _unread_bytes(transport: asyncio.Transport) -> int:
+    """What was written and the client's machine has not taken, here and in the kernel, which may keep megabytes."""
+    unread = transport.get_write_buffer_size()
+    socket = transport.get_extra_info("socket")
+    try:
+        (in_kernel,) = struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4)))
+    except OSError:  # where the system does not tell
+        return unread
+    return unread + in_kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import socket
@@ -17,26 +18,41 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import write_dataset
+from tests.service.family import write_untrained_policy
 from tests.service.serving import RunningServer
-from tests.service.test_sharing import LARGE, SMALL, queued
+from tests.service.test_sharing import queued
 
 PATIENCE = 3
 MAX_CONNECTIONS = 300
 MOST_SECONDS = 5.0
 """In which a small request is answered whatever others do, on a machine that does other things as well."""
 
-BIG_ANSWER: dict[str, Any] = {
-    "queries": SMALL["queries"] * 2000,
-    "corruptions": "all",
-    "return_candidates": True,
-}
+NAMES = [f"{letter * 700}" for letter in "abcdefgh"]
+"""Long, so that few candidates make a large answer."""
+
+QUERY = {"head": NAMES[0], "relation": "reaches", "tail": NAMES[1]}
+SMALL: dict[str, Any] = {"queries": [QUERY]}
+LARGE: dict[str, Any] = {"queries": [QUERY] * 4000, "corruptions": "all"}
+BIG_ANSWER: dict[str, Any] = {"queries": [QUERY] * 400, "corruptions": "all", "return_candidates": True}
+"""Some seven megabytes: more than the kernel keeps for a client that does not read."""
+
 HEAD = b"POST /rank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 @pytest.fixture(scope="module")
-def server(family_folder: Path, policy_folder: Path) -> Iterator[RunningServer]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    dataset = tmp_path_factory.mktemp("long") / "names"
+    write_dataset(
+        dataset,
+        [f"next({first},{second})." for first, second in itertools.pairwise(NAMES)],
+        ["reaches(X,Y) :- next(X,Y).", "reaches(X,Y) :- next(X,Z), reaches(Z,Y)."],
+        valid=[f"reaches({NAMES[0]},{NAMES[1]})."],
+        test=[f"reaches({NAMES[0]},{NAMES[2]})."],
+    )
+    policy = write_untrained_policy(dataset.parent / "policy", dataset)
     arguments = [
-        *("--dataset", str(family_folder), "--policy", str(policy_folder), "--threads", "1"),
+        *("--dataset", str(dataset), "--policy", str(policy), "--threads", "1"),
         *("--patience-seconds", str(PATIENCE), "--max-connections", str(MAX_CONNECTIONS)),
     ]
     with RunningServer(*arguments) as running:
@@ -86,8 +102,8 @@ def memory_and_files(server: RunningServer) -> tuple[int, int]:
 
 @pytest.mark.parametrize(
     "start",
-    [b"", b"POST /ra", HEAD, HEAD + b"Content-Length: 1000\r\n\r\n"],
-    ids=["nothing", "half a line", "no end of the head", "no body"],
+    [b"POST /ra", HEAD, HEAD + b"Content-Length: 1000\r\n\r\n"],
+    ids=["half a line", "no end of the head", "no body"],
 )
 def test_clients_that_send_a_byte_at_a_time_lose_their_connection_and_hold_up_nobody(
     server: RunningServer, start: bytes
@@ -119,7 +135,7 @@ def drip(connections: list[socket.socket]) -> None:
 
 def test_clients_that_do_not_read_their_answers_lose_them_and_hold_up_nobody(server: RunningServer) -> None:
     with ExitStack() as stack:
-        connections = [stack.enter_context(connect(server, receive_buffer=4096)) for _ in range(4)]
+        connections = [stack.enter_context(connect(server, receive_buffer=4096)) for _ in range(2)]
         for connection in connections:
             connection.sendall(request_bytes(BIG_ANSWER))
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
@@ -128,7 +144,7 @@ def test_clients_that_do_not_read_their_answers_lose_them_and_hold_up_nobody(ser
         time.sleep(PATIENCE + 2)
         received = [read_to_the_end(connection) for connection in connections]
 
-    assert all(len(answer) < 3_000_000 for answer in received)
+    assert all(len(answer) < 6_000_000 for answer in received)
 
 
 def read_to_the_end(connection: socket.socket) -> bytes:
@@ -146,14 +162,15 @@ def test_a_client_that_reads_slowly_but_steadily_has_the_whole_answer(server: Ru
         connection.sendall(request_bytes(BIG_ANSWER))
         received = bytearray(connection.recv(2**16))
         began = time.monotonic()
-        length = int(bytes(received).lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        head, _, _ = bytes(received).lower().partition(b"\r\n\r\n")
+        length = len(head) + 4 + int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
         while len(received) < length and (piece := connection.recv(2**16)):
             received += piece
             if time.monotonic() - began < 3 * PATIENCE:
                 time.sleep(0.05)
 
     assert time.monotonic() - began > 2 * PATIENCE
-    assert len(json.loads(bytes(received).partition(b"\r\n\r\n")[2])["queries"]) == 2000
+    assert len(json.loads(bytes(received).partition(b"\r\n\r\n")[2])["queries"]) == 400
 
 
 def test_more_connections_than_allowed_are_refused_until_the_idle_ones_are_closed(
