@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
+
+_MOST_CHARACTERS = 1500
+_LONGEST_NAME = 1024
+
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 200
 
 
 class ProofrankError(Exception):
-    """Base of every error that bad input can cause; its text is fit to be shown to the user."""
+    """Base of every error that bad input can cause; its text is fit to be shown to the user.
+
+    A text that is long, since it repeats what it found, loses its middle: the place stands before that, and what was
+    expected behind it.
+    """
+
+    def __init__(self, message: str) -> None:
+        if len(message) > _MOST_CHARACTERS:
+            message = f"{message[: _MOST_CHARACTERS // 2]} … {message[-_MOST_CHARACTERS // 2 :]}"
+        super().__init__(message)
 
 
 class DatasetError(ProofrankError):
@@ -42,8 +59,15 @@ class RankingError(ProofrankError):
     """Scores or options from which no rank can be made."""
 
 
+def shown(value: Any) -> str:
+    """``value`` as a message repeats it: short, however long and deeply nested it is."""
+    return _SHOWN.repr(value)
+
+
 def nearest_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
     """The known names nearest to ``name``, best first, at most ``most``; none where nothing is near."""
+    if len(name) > _LONGEST_NAME:
+        return []  # to compare it would take longer than anybody waits
     by_folded: dict[str, str] = {}
     for candidate in known:
         by_folded.setdefault(candidate.casefold(), candidate)

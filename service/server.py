@@ -16,9 +16,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.settings import Settings
+from service.slow_clients import SlowClients
 
 logger = logging.getLogger("proofrank")
 
+_TICKS_PER_LOOK = 5
 _SECONDS_AFTER_GRACE = 5
 """For the answers to what was not done in time."""
 
@@ -46,6 +48,7 @@ class Server(uvicorn.Server):
         watched: FastAPI | None = None,
     ) -> None:
         self._on_signal = on_signal
+        self._slow_clients = SlowClients(settings.patience_seconds, settings.max_body_bytes)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -57,6 +60,7 @@ class Server(uvicorn.Server):
                 # Said in full, for uvicorn would look into the environment.
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=list(settings.trusted_proxies),
+                limit_concurrency=settings.max_connections,
                 timeout_graceful_shutdown=math.ceil(settings.grace_seconds) + _SECONDS_AFTER_GRACE,
             )
         )
@@ -70,6 +74,12 @@ class Server(uvicorn.Server):
             return
         async with _serving(self._watched, self._settings, self._settings.metrics_port):
             await super().serve(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Is called by uvicorn ten times a second; says whether to end."""
+        if counter % _TICKS_PER_LOOK == 0:
+            self._slow_clients.look(self.server_state.connections)  # pyright: ignore[reportArgumentType]
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handles a signal that ends the server."""

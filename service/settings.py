@@ -28,6 +28,9 @@ _NO_SETTINGS = {CONFIG_VARIABLE, f"{PREFIX}API_KEY"}
 _LOAD_PREFIX = f"{PREFIX}LOAD_"
 """Of the variables of ``load/``, which may run there too."""
 
+_MOST_FILE_BYTES = 2**18
+"""Of a settings file: the parser takes the square of the time for some twice as long."""
+
 
 class SettingsError(ProofrankError):
     """A setting is unknown or has a bad value."""
@@ -82,6 +85,15 @@ class Settings(BaseModel):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
 
+    max_connections: int = Field(
+        4096, ge=2, description="connections, or requests in work, from which on more are answered by 503"
+    )
+    patience_seconds: float = Field(
+        30,
+        ge=1,
+        description="how long a client may take to send the head of a request, or be behind 16 KiB a second with a "
+        "body or with reading an answer",
+    )
     max_body_bytes: int = Field(16 * 2**20, ge=1024, description="largest request body, bytes")
     max_queries: int = Field(10_000, ge=1, description="most queries in one request")
     max_candidates: int = Field(
@@ -114,6 +126,13 @@ class Settings(BaseModel):
     memory_pruning: bool | None = Field(None, description="visited states are no action; as trained if unset")
     end_proof_action: bool | None = Field(None, description="the policy may give up; as trained if unset")
     skip_unary_actions: bool | None = Field(None, description="follow single actions; as trained if unset")
+
+    @field_validator("dataset", "policy", "cache_folder", "data_folder")
+    @classmethod
+    def _can_be_a_path(cls, value: Path | None) -> Path | None:
+        if value is not None and "\0" in str(value):
+            raise ValueError("expected a path, which holds no NUL")
+        return value
 
     @field_validator("buckets", mode="before")
     @classmethod
@@ -260,8 +279,12 @@ def load_settings(
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > _MOST_FILE_BYTES:
+            raise SettingsError(
+                f"settings file {path} is larger than {_MOST_FILE_BYTES} bytes, which none needs to be"
+            )
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of too many digits
         raise SettingsError(f"settings file {path} is not TOML: {error}") from error

@@ -20,7 +20,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from core.errors import EvaluationError, PolicyError
+from core.errors import EvaluationError, PolicyError, shown
 from core.graph import PADDING, TERMINAL_PREDICATES, Dataset, Vocabulary
 from core.policy import deepprooflog
 from core.policy.config import PolicyConfig
@@ -193,21 +193,21 @@ def _parse_vocabulary(content: bytes, path: Path) -> tuple[Vocabulary, int]:
     }
     for key, value in expected.items():
         if fields.get(key, value) != value:
-            raise PolicyError(f"{path}: {key!r} is {fields[key]!r}; expected {value}")
+            raise PolicyError(f"{path}: {key!r} is {shown(fields[key])}; expected {value}")
     max_variables = fields.get("max_variables", PolicyConfig.max_variables)
     if type(max_variables) is not int:
-        raise PolicyError(f"{path}: 'max_variables' is {max_variables!r}; expected a whole number")
+        raise PolicyError(f"{path}: 'max_variables' is {shown(max_variables)}; expected a whole number")
     return Vocabulary(tuple(predicates[:-3]), tuple(constants)), max_variables
 
 
 def _read_config(fields: dict[str, Any], path: Path) -> tuple[PolicyConfig, ProverSettings]:
     if fields.get("format") != FORMAT:
-        raise PolicyError(f"{path}: 'format' is {fields.get('format')!r}; expected {FORMAT!r}")
+        raise PolicyError(f"{path}: 'format' is {shown(fields.get('format'))}; expected {FORMAT!r}")
     parts = {}
     for key in ("network", "prover"):
         parts[key] = fields.get(key)
         if not isinstance(parts[key], dict):
-            raise PolicyError(f"{path}: {key!r} is {parts[key]!r}; expected an object")
+            raise PolicyError(f"{path}: {key!r} is {shown(parts[key])}; expected an object")
     try:
         return PolicyConfig.from_dict(parts["network"]), ProverSettings.from_dict(parts["prover"])
     except (PolicyError, EvaluationError) as error:

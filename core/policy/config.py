@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import PolicyError, did_you_mean, nearest_names
+from core.errors import PolicyError, did_you_mean, nearest_names, shown
 
 ATOM_EMBEDDERS = ("transe", "distmult")
 STATE_POOLINGS = ("sum", "mean")
@@ -67,24 +67,26 @@ class PolicyConfig:
             self._check_positive("temperature")
         for name in ("l2_norm", "sqrt_scale"):
             if type(getattr(self, name)) is not bool:
-                raise PolicyError(f"policy config {name} is {getattr(self, name)!r}; expected true or false")
+                raise PolicyError(
+                    f"policy config {name} is {shown(getattr(self, name))}; expected true or false"
+                )
 
     def _check_count(self, name: str, least: int, most: int) -> None:
         value = getattr(self, name)
         if type(value) is not int or not least <= value <= most:
             raise PolicyError(
-                f"policy config {name} is {value!r}; expected a whole number from {least} to {most}"
+                f"policy config {name} is {shown(value)}; expected a whole number from {least} to {most}"
             )
 
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, name)
         if value not in choices:
-            raise PolicyError(f"policy config {name} is {value!r}; expected one of {', '.join(choices)}")
+            raise PolicyError(f"policy config {name} is {shown(value)}; expected one of {', '.join(choices)}")
 
     def _check_positive(self, name: str) -> None:
         value = getattr(self, name)
         if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
-            raise PolicyError(f"policy config {name} is {value!r}; expected a number above 0")
+            raise PolicyError(f"policy config {name} is {shown(value)}; expected a number above 0")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PolicyConfig:

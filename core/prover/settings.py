@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import EvaluationError, did_you_mean, nearest_names
+from core.errors import EvaluationError, did_you_mean, nearest_names, shown
 
 MAX_SKIPPED_UNARY_ACTIONS = 20
 """How many single actions in a row ``skip_unary_actions`` follows before the proof counts as stuck."""
@@ -45,7 +45,7 @@ class ProverSettings:
             value = getattr(self, field.name)
             if type(value) is not type(field.default):
                 wanted = type(field.default).__name__
-                raise EvaluationError(f"prover setting {field.name} is {value!r}; expected {wanted}")
+                raise EvaluationError(f"prover setting {field.name} is {shown(value)}; expected {wanted}")
         least = {"padding_atoms": 1, "padding_states": 2, "max_depth": 1}
         for name, bound in least.items():
             if getattr(self, name) < bound:

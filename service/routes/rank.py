@@ -12,9 +12,10 @@ from core.errors import EvaluationError
 from core.ranking import report
 from service.bodies import bounded_route
 from service.disconnection import unless_client_goes
+from service.host import Execution
 from service.problems import Problem, problem_responses
 from service.ranking import Limits, check_num_queries, proof_maker, to_queries, to_report, to_results
-from service.schemas import Identity, RankRequest, RankResponse, Timing
+from service.schemas import Identity, QueryResult, RankRequest, RankResponse, ReportView, Timing
 from service.services import Services
 
 
@@ -39,24 +40,32 @@ def make_router(services: Services) -> APIRouter:
         milliseconds = min(body.deadline_ms or settings.max_deadline_ms, settings.max_deadline_ms)
         deadline = time.monotonic() + milliseconds / 1000
         dataset, policy = host.loaded.dataset, host.active_policy
-        # In a thread: looking up many names, and drawing many corruptions, takes a while.
-        queries = await asyncio.to_thread(to_queries, body, dataset, limits)
+
+        async def evaluate() -> tuple[Execution, list[QueryResult], ReportView]:
+            # In threads: looking up many names, drawing many corruptions and wording many results take a while.
+            queries = await asyncio.to_thread(to_queries, body, dataset, limits)
+            execution = await host.rank(queries, body.seed, policy=policy, deadline=deadline)
+            reference = host.reference(policy)
+            make_proof = proof_maker(reference.prover, reference.scorer, dataset)
+
+            def word() -> tuple[list[QueryResult], ReportView]:
+                # The reference shares no state with the evaluator, so the next request need not wait for proofs.
+                results = to_results(body, execution.ranked, dataset, make_proof)
+                return results, to_report(report(execution.ranked, dataset, body.ties))
+
+            return execution, *await asyncio.to_thread(word)
+
         try:
-            execution = await unless_client_goes(
-                request, host.rank(queries, body.seed, policy=policy, deadline=deadline)
-            )
+            # All of it: what waits for a thread for a client that has gone keeps the threads from those that are there.
+            execution, results, metrics = await unless_client_goes(request, evaluate())
         except EvaluationError as error:
             raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
-        reference = host.reference(policy)
-        make_proof = proof_maker(reference.prover, reference.scorer, dataset)
-        # The reference shares no state with the evaluator, so the next request need not wait for proofs.
-        results = await asyncio.to_thread(to_results, body, execution.ranked, dataset, make_proof)
         return RankResponse(
             request_id=request.state.request_id,
             dataset=Identity(name=dataset.name, sha256=dataset.content_hash),
             policy=Identity(name=policy.name, sha256=policy.content_hash),
             engine=host.engine,
-            metrics=to_report(report(execution.ranked, dataset, body.ties)),
+            metrics=metrics,
             timing=Timing(
                 queue_seconds=execution.queue_seconds,
                 first_result_seconds=execution.first_result_seconds,

@@ -116,16 +116,23 @@ class Scheduler:
             self._thread.join()
 
     def _run(self) -> None:
-        while self._receive():
-            try:
-                self._drop_ended()
-                if self._tasks:
-                    self._tick()
-            except Exception as fault:
-                self._recover(fault)
-            self._look()
-        for task in self._tasks:
-            task.fail(StoppedError("the server stopped before the request was done"))
+        try:
+            while self._receive():
+                try:
+                    self._drop_ended()
+                    if self._tasks:
+                        self._tick()
+                    self._look()
+                except Exception as fault:
+                    self._recover(fault)
+        except Exception:
+            logger.critical("no other evaluator can be made; the scheduler ends", exc_info=True)
+        finally:
+            # However the thread ends, nobody waits for it in vain.
+            with self._has_news:
+                self._is_stopping = True
+            for task in (*self._tasks, *self._inbox):
+                task.fail(StoppedError("the server stopped before the request was done"))
 
     def _receive(self) -> bool:
         """Takes in new tasks, waiting for one where there is nothing to do; False once it is to stop."""
@@ -147,10 +154,14 @@ class Scheduler:
                 task.finish()  # it had no candidates at all
             if task.deadline is not None and now > task.deadline and not task.future.done():
                 task.fail(DeadlineError(f"{task.num_remaining} candidates were not done at the deadline"))
-            if task.future.done() and task.places:
+        # One look for both: a future that is cancelled between two would leave its lanes behind.
+        ended = [task for task in self._tasks if task.future.done()]
+        for task in ended:
+            if task.places:
                 self._stream.cancel(list(task.places))
                 task.places.clear()
-        self._tasks = [task for task in self._tasks if not task.future.done()]
+        gone = {id(task) for task in ended}
+        self._tasks = [task for task in self._tasks if id(task) not in gone]
 
     def _tick(self) -> None:
         """Loads a policy, gives lanes to its tasks, moves them and hands out what is done."""
@@ -165,11 +176,16 @@ class Scheduler:
             max(1, num_lanes // len(policies)),
             is_cost_by_lane=self._lanes.is_cost_by_lane,
         )
-        if not self._is_outgrown(num_lanes):
+        if self._is_outgrown(num_lanes):
+            # Whatever the shares, which may be none for those that have the lanes: these would never be empty.
+            moving = {place for task in self._tasks if task.policy is policy for place in task.places}
+        else:
             self._fill(shares, num_lanes, len(policies))
-        moving: set[int] = set()
-        for task, share in zip(self._with_turn, shares, strict=True):
-            moving.update(list(task.places)[:share])
+            moving = {
+                place
+                for task, share in zip(self._with_turn, shares, strict=True)
+                for place in list(task.places)[:share]
+            }
         self._stream.advance(self._lanes.ticks_per_look, num_lanes, only=moving)
         self._hand_out()
 
@@ -201,8 +217,8 @@ class Scheduler:
         most = max(2, self._lanes.buckets[-1] // LANES_PER_TASK)
         if len(queue) <= most:
             return queue
-        chosen: set[int] = set()
-        # Jobs last, so that they cannot take the turns of those that somebody waits for.
+        # Jobs last, so that they cannot take the turns of those that somebody waits for; but for one, which goes on.
+        chosen = {id(task) for task in [task for task in queue if task.is_job][:1]}
         oldest = sorted(queue, key=lambda task: task.is_job)
         shortest = sorted(queue, key=lambda task: (task.is_job, task.num_remaining))
         for pair in zip(oldest, shortest, strict=True):

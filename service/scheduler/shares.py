@@ -42,7 +42,8 @@ def moving_lanes(demands: Sequence[Demand], num_lanes: int, *, is_cost_by_lane: 
     urgent = [demand.num_candidates for demand in demands if not demand.is_job]
     jobs = [demand.num_candidates for demand in demands if demand.is_job]
     if not is_cost_by_lane:
-        of_urgent = fill(urgent, num_lanes)
+        # One lane for jobs, or they would stand still for as long as others want all of them.
+        of_urgent = fill(urgent, max(1, num_lanes - min(1, len(jobs))))
         of_jobs = fill(jobs, num_lanes - sum(of_urgent))
     else:
         of_urgent = fill(urgent, _worthwhile(urgent, num_lanes))

@@ -55,7 +55,7 @@ def test_on_a_cpu_many_tasks_fill_the_lanes_even_where_one_of_them_is_nearly_don
 def test_on_a_device_no_lane_is_idle_while_candidates_wait() -> None:
     demands = [Demand(10**6, False), Demand(51, False), Demand(10**6, True)]
 
-    assert moving_lanes(demands, 512, is_cost_by_lane=False) == [461, 51, 0]
+    assert moving_lanes(demands, 512, is_cost_by_lane=False) == [460, 51, 1]
     assert moving_lanes(demands[1:], 512, is_cost_by_lane=False) == [51, 461]
 
 

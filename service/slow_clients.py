@@ -1,0 +1,118 @@
+"""Closes the connections of clients that are too slow: a head that never ends, a body that trickles, an answer unread.
+
+uvicorn bounds none of these in time. A connection costs little, but there are only so many, and an answer that nobody
+reads stays in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import struct
+import termios
+import time
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import RequestResponseCycle as Exchange
+
+logger = logging.getLogger("proofrank")
+
+LEAST_BYTES_PER_SECOND = 16 * 1024
+"""A client that sends or reads so fast may take as long as it likes."""
+
+_LONGEST_BETWEEN_LOOKS = 1.0
+"""Seconds that count between two looks: where the server itself stood still for longer, that is no client's fault."""
+
+
+class _Mark(NamedTuple):
+    """Where a connection stood when its present wait began.
+
+    Attributes:
+        exchange: the request that was its last.
+        waits_for: what the client has to do.
+        since: by the clock of :class:`SlowClients`.
+        unread: bytes of answers that it had not read.
+    """
+
+    exchange: Exchange | None
+    waits_for: str
+    since: float
+    unread: int
+
+
+class SlowClients:
+    """Looks at connections from time to time, and closes those of clients that are too slow."""
+
+    def __init__(self, patience_seconds: float, max_body_bytes: int) -> None:
+        """Args:
+        patience_seconds: how long a client may do nothing, or be behind ``LEAST_BYTES_PER_SECOND``.
+        max_body_bytes: what a body that does not say its length is taken for.
+        """
+        self._patience = patience_seconds
+        self._max_body_bytes = max_body_bytes
+        self._clock = 0.0
+        self._last_look = time.monotonic()
+        self._marks: WeakKeyDictionary[H11Protocol, _Mark] = WeakKeyDictionary()
+
+    def look(self, connections: Iterable[H11Protocol]) -> int:
+        """Closes those that are too slow; how many they were.
+
+        Args:
+            connections: uvicorn's, of either of its implementations, which have the same attributes.
+        """
+        self._clock += min(_LONGEST_BETWEEN_LOOKS, time.monotonic() - self._last_look)
+        self._last_look = time.monotonic()
+        now = self._clock
+        num_closed = 0
+        for connection in list(connections):
+            mark = self._marks.get(connection)
+            state = self._state(connection, now)
+            if state is None:
+                self._marks.pop(connection, None)
+            elif mark is None or self._has_moved(mark, state):
+                self._marks[connection] = state
+            elif now - mark.since > self._allowance(connection, mark):
+                logger.info("closed the connection of a client that was too slow with the %s", mark.waits_for)
+                connection.transport.abort()
+                self._marks.pop(connection, None)
+                num_closed += 1
+        return num_closed
+
+    def _state(self, connection: H11Protocol, now: float) -> _Mark | None:
+        """What the client has to do now; None where it is the server's turn."""
+        exchange, unread = connection.cycle, _unread_bytes(connection.transport)
+        if unread:
+            return _Mark(exchange, "answer", now, unread)
+        if exchange is None or exchange.response_complete:
+            return _Mark(exchange, "head", now, 0)
+        return _Mark(exchange, "body", now, 0) if exchange.more_body else None
+
+    def _has_moved(self, mark: _Mark, state: _Mark) -> bool:
+        if (mark.exchange, mark.waits_for) != (state.exchange, state.waits_for):
+            return True
+        has_read = mark.unread - state.unread
+        return has_read > 0 and has_read >= min(mark.unread, self._patience * LEAST_BYTES_PER_SECOND)
+
+    def _allowance(self, connection: H11Protocol, mark: _Mark) -> float:
+        """Seconds that the client may take for what it has to do."""
+        if mark.waits_for != "body":
+            return self._patience
+        headers: Mapping[bytes, bytes] = dict(connection.scope["headers"])
+        declared = headers.get(b"content-length", b"")
+        length = int(declared) if declared.isdigit() else self._max_body_bytes
+        return self._patience + length / LEAST_BYTES_PER_SECOND
+
+
+def _unread_bytes(transport: asyncio.Transport) -> int:
+    """What was written and the client's machine has not taken, here and in the kernel, which may keep megabytes."""
+    unread = transport.get_write_buffer_size()
+    socket = transport.get_extra_info("socket")
+    try:
+        (in_kernel,) = struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4)))
+    except OSError:  # where the system does not tell
+        return unread
+    return unread + in_kernel

@@ -1,0 +1,223 @@
+"""Clients that send or read too slowly, or vanish at any moment: others are answered meanwhile, and nothing is left."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import write_dataset
+from tests.service.family import write_untrained_policy
+from tests.service.serving import RunningServer
+from tests.service.test_sharing import queued
+
+PATIENCE = 3
+MAX_CONNECTIONS = 300
+MOST_SECONDS = 5.0
+"""In which a small request is answered whatever others do, on a machine that does other things as well."""
+
+NAMES = [f"{letter * 700}" for letter in "abcdefgh"]
+"""Long, so that few candidates make a large answer."""
+
+QUERY = {"head": NAMES[0], "relation": "reaches", "tail": NAMES[1]}
+SMALL: dict[str, Any] = {"queries": [QUERY]}
+LARGE: dict[str, Any] = {"queries": [QUERY] * 4000, "corruptions": "all"}
+BIG_ANSWER: dict[str, Any] = {"queries": [QUERY] * 400, "corruptions": "all", "return_candidates": True}
+"""Some seven megabytes: more than the kernel keeps for a client that does not read."""
+
+HEAD = b"POST /rank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    dataset = tmp_path_factory.mktemp("long") / "names"
+    write_dataset(
+        dataset,
+        [f"next({first},{second})." for first, second in itertools.pairwise(NAMES)],
+        ["reaches(X,Y) :- next(X,Y).", "reaches(X,Y) :- next(X,Z), reaches(Z,Y)."],
+        valid=[f"reaches({NAMES[0]},{NAMES[1]})."],
+        test=[f"reaches({NAMES[0]},{NAMES[2]})."],
+    )
+    policy = write_untrained_policy(dataset.parent / "policy", dataset)
+    arguments = [
+        *("--dataset", str(dataset), "--policy", str(policy), "--threads", "1"),
+        *("--patience-seconds", str(PATIENCE), "--max-connections", str(MAX_CONNECTIONS)),
+    ]
+    with RunningServer(*arguments) as running:
+        yield running.wait_until_ready()
+
+
+def connect(server: RunningServer, receive_buffer: int | None = None) -> socket.socket:
+    """A connection of a client of its own."""
+    url = httpx.URL(server.url)
+    connection = socket.socket()
+    if receive_buffer is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.settimeout(60)
+    connection.connect((url.host, url.port or 0))
+    return connection
+
+
+def request_bytes(body: Any) -> bytes:
+    """A whole request for ranks."""
+    content = json.dumps(body).encode()
+    return HEAD + f"Content-Length: {len(content)}\r\n\r\n".encode() + content
+
+
+def wait_until_closed(connection: socket.socket) -> float:
+    """Seconds until the server has closed the connection; what it sends before is thrown away."""
+    began = time.monotonic()
+    try:
+        while connection.recv(2**20):
+            pass
+    except ConnectionResetError:
+        pass
+    return time.monotonic() - began
+
+
+def answers_soon(server: RunningServer) -> bool:
+    """Whether a small request of somebody else is answered."""
+    answer = httpx.post(f"{server.url}/rank", json=SMALL, timeout=MOST_SECONDS, trust_env=False)
+    return answer.status_code == 200
+
+
+def memory_and_files(server: RunningServer) -> tuple[int, int]:
+    """Resident bytes and open files of the server."""
+    status = Path(f"/proc/{server.process_id}/status").read_text(encoding="ascii")
+    (resident,) = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")]
+    return resident * 1024, len(list(Path(f"/proc/{server.process_id}/fd").iterdir()))
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"POST /ra", HEAD, HEAD + b"Content-Length: 1000\r\n\r\n"],
+    ids=["half a line", "no end of the head", "no body"],
+)
+def test_clients_that_send_a_byte_at_a_time_lose_their_connection_and_hold_up_nobody(
+    server: RunningServer, start: bytes
+) -> None:
+    with ExitStack() as stack:
+        connections = [stack.enter_context(connect(server)) for _ in range(100)]
+        for connection in connections:
+            connection.sendall(start)
+        dripping = threading.Thread(target=drip, args=(connections,))
+        dripping.start()
+
+        assert answers_soon(server)
+        assert max(wait_until_closed(connection) for connection in connections) < PATIENCE + 3
+        dripping.join()
+    assert answers_soon(server)
+
+
+def drip(connections: list[socket.socket]) -> None:
+    """Sends a byte on each now and then, until they are closed."""
+    ends = time.monotonic() + PATIENCE + 1
+    while time.monotonic() < ends:
+        for connection in connections:
+            try:
+                connection.send(b"x")
+            except OSError:
+                return
+        time.sleep(0.3)
+
+
+def test_clients_that_do_not_read_their_answers_lose_them_and_hold_up_nobody(server: RunningServer) -> None:
+    with ExitStack() as stack:
+        connections = [stack.enter_context(connect(server, receive_buffer=4096)) for _ in range(2)]
+        for connection in connections:
+            connection.sendall(request_bytes(BIG_ANSWER))
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+        assert answers_soon(server)
+        time.sleep(PATIENCE + 2)
+        received = [read_to_the_end(connection) for connection in connections]
+
+    assert all(len(answer) < 6_000_000 for answer in received)
+
+
+def read_to_the_end(connection: socket.socket) -> bytes:
+    received = bytearray()
+    try:
+        while piece := connection.recv(2**20):
+            received += piece
+    except ConnectionResetError:
+        pass
+    return bytes(received)
+
+
+def test_a_client_that_reads_slowly_but_steadily_has_the_whole_answer(server: RunningServer) -> None:
+    with connect(server, receive_buffer=4096) as connection:
+        connection.sendall(request_bytes(BIG_ANSWER))
+        received = bytearray(connection.recv(2**16))
+        began = time.monotonic()
+        head, _, _ = bytes(received).lower().partition(b"\r\n\r\n")
+        length = len(head) + 4 + int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+        while len(received) < length and (piece := connection.recv(2**16)):
+            received += piece
+            if time.monotonic() - began < 3 * PATIENCE:
+                time.sleep(0.05)
+
+    assert time.monotonic() - began > 2 * PATIENCE
+    assert len(json.loads(bytes(received).partition(b"\r\n\r\n")[2])["queries"]) == 400
+
+
+def test_more_connections_than_allowed_are_refused_until_the_idle_ones_are_closed(
+    server: RunningServer,
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(MAX_CONNECTIONS):
+            stack.enter_context(connect(server))
+
+        answer = httpx.get(f"{server.url}/healthz", timeout=MOST_SECONDS, trust_env=False)
+        assert answer.status_code == 503
+        assert answer.headers["connection"] == "close"
+        time.sleep(PATIENCE + 2)
+        assert answers_soon(server)
+
+
+def test_five_hundred_clients_that_vanish_at_random_moments_leave_nothing_behind(
+    server: RunningServer,
+) -> None:
+    def vanish(seed: int) -> None:
+        chance = random.Random(seed)
+        request = request_bytes(chance.choice([SMALL, LARGE, BIG_ANSWER]))
+        cut = len(request) if chance.random() < 0.7 else chance.randrange(len(request))
+        with connect(server) as connection:
+            if chance.random() < 0.5:  # by a reset
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(request[:cut])
+            time.sleep(chance.random() * 0.2)
+
+    def all_vanish(seeds: range) -> None:
+        with ThreadPoolExecutor(40) as pool:
+            list(pool.map(vanish, seeds))
+        ends = time.monotonic() + 60
+        while queued(server.client):
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+
+    before = server.client.post("/rank", json=SMALL).json()["queries"]
+    all_vanish(range(100))  # what is allocated once is allocated by now
+    memory, files = memory_and_files(server)
+
+    all_vanish(range(100, 600))
+
+    assert server.client.post("/rank", json=SMALL).json()["queries"] == before
+    assert "proofrank_evaluator_rebuilds_total 0.0" in server.client.get("/metrics").text
+    assert "fault in request" not in server.log
+    time.sleep(PATIENCE + 1)
+    memory_after, files_after = memory_and_files(server)
+    assert files_after <= files + 5
+    assert memory_after < memory + 64 * 2**20
