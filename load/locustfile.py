@@ -81,6 +81,7 @@ class SingleQueries(FastHttpUser):
     def on_stop(self) -> None:
         """Waits a little for what is on its way."""
         self._on_their_way.join(_SECONDS_TO_END)
+        _tally.num_given_up += len(self._on_their_way)
         self._on_their_way.kill()
 
 
@@ -197,6 +198,7 @@ def _prepare(environment: Environment, **_: Any) -> None:
 @events.test_start.add_listener
 def _begin(**_: Any) -> None:
     _tally.answers.clear()
+    _tally.num_given_up = 0
 
 
 @events.request.add_listener

@@ -62,7 +62,7 @@ def summary_lines(tally: Tally) -> list[str]:
         lines.append("")
         lines.append(
             f"{tally.queries / seconds:.2f} queries and {tally.candidates / seconds:.1f} candidates a second, "
-            f"over {seconds:.1f} s"
+            f"over {seconds:.1f} s; {tally.num_given_up} requests were not answered when the run ended"
         )
     return lines
 

@@ -71,9 +71,15 @@ def _nearest_rank(ordered: Sequence[float], percent: int) -> float:
 
 @dataclass
 class Tally:
-    """Gathers answers."""
+    """Gathers answers.
+
+    Attributes:
+        answers: those that there are.
+        num_given_up: requests that were on their way when the run ended, and are no answers.
+    """
 
     answers: list[Answer] = field(default_factory=list)
+    num_given_up: int = 0
 
     def add(self, answer: Answer) -> None:
         """Takes one more; from any thread."""

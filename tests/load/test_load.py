@@ -56,6 +56,7 @@ def test_a_run_that_meets_its_objective_prints_a_summary_exits_with_0_and_leaves
     ):
         assert re.search(rf"\| {re.escape(endpoint)} \| \d+ \| .* \| 20[01]: \d+", ended.stdout), endpoint
     assert re.search(r"[1-9][\d.]* queries and [1-9][\d.]* candidates a second", ended.stdout)
+    assert re.search(r"\d+ requests were not answered when the run ended", ended.stdout)
     assert "objective missed" not in ended.stdout
     assert package_server.client.get("/policies").json() == before
 
