@@ -97,7 +97,9 @@ def test_on_a_device_each_policy_has_its_share_of_the_lanes_and_takes_it_from_on
     second = stage.submit([longest] * 20_000, other_policy)
 
     stage.evaluator.may_tick.set()
-    time.sleep(1)
+    ends = time.monotonic() + PATIENCE
+    while len(second.places) < 16 and time.monotonic() < ends:
+        time.sleep(0.01)
     stage.evaluator.stop_before_the_next_tick()
 
     assert len(first.places) == len(second.places) == 16
