@@ -50,19 +50,20 @@ def test_beside_a_small_task_on_a_cpu_a_large_one_moves_its_oldest_trajectories_
     assert len(second - first) == 10
 
 
-def test_a_small_task_on_a_device_takes_the_lanes_of_the_youngest_trajectories_of_a_large_one(
-    make_stage: MakeStage, policy: Policy, longest: Candidate
+def test_a_small_task_on_a_device_takes_the_lanes_of_the_youngest_trajectories_which_begin_again(
+    make_stage: MakeStage, policy: Policy, longest: Candidate, expected: list[Outcome]
 ) -> None:
     stage = make_stage(is_cost_by_lane=False)
     stage.evaluator.may_tick.clear()
-    large = stage.submit([longest] * 500, policy)
+    large = stage.submit([longest] * 100, policy)
     stage.evaluator.stop_before_the_next_tick()
     of_large = list(large.places)
-    stage.submit([longest] * 4, policy).future.add_done_callback(lambda _: large.future.cancel())
+    small = stage.submit([longest] * 4, policy)
 
     stage.evaluator.may_tick.set()
-    stage.wait_until_idle()
 
+    assert_same(small.future.result(PATIENCE).outcomes, expected[:1] * 4)
+    assert_same(large.future.result(PATIENCE).outcomes, expected[:1] * 100)
     first, second = stage.evaluator.moved[:2]
     assert len(first) == 32
     assert second & first == set(of_large[:28])
