@@ -1,22 +1,91 @@
-# The service with the dataset and the policy of the package; mount others and name them by PROOFRANK_DATASET and
-# PROOFRANK_POLICY.
-FROM python:3.11-slim
+# syntax=docker/dockerfile:1
+# The service with the dataset and the policy of the package, for a CPU and for CUDA:
+#   docker build --target cpu -t proofrank:cpu .
+#   docker build --target cuda -t proofrank:cuda .
+# docs/containers.md says how to run them and what has not been built.
 
-WORKDIR /src
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+# The wheels of torch bring the libraries of CUDA; the image has what they need of the driver's side.
+ARG CUDA_IMAGE=nvidia/cuda:12.8.1-base-ubuntu24.04
+
+# --- What runs: Python, and a C++ compiler, which the engines that compile need to read their cache as well.
+FROM ${PYTHON_IMAGE} AS base-cpu
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends g++ \
+    && rm -rf /var/lib/apt/lists/*
+
+FROM ${CUDA_IMAGE} AS base-cuda
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends g++ python3 python3-dev python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+
+# --- What is built: a virtual environment each, with the torch that fits.
+FROM base-cpu AS build-cpu
 ARG TORCH=torch==2.13.0
-RUN pip install --no-cache-dir "$TORCH"
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+RUN python3 -m venv /opt/proofrank \
+    && /opt/proofrank/bin/pip install --no-cache-dir --index-url "$TORCH_INDEX" "$TORCH"
+WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY core core
 COPY service service
 COPY training training
-RUN pip install --no-cache-dir . && rm -rf /src/*
+RUN /opt/proofrank/bin/pip install --no-cache-dir .
 
-RUN useradd --create-home proofrank
-USER proofrank
-WORKDIR /home/proofrank
-ENV PROOFRANK_HOST=0.0.0.0
+FROM base-cuda AS build-cuda
+ARG TORCH=torch==2.13.0
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cu128
+RUN python3 -m venv /opt/proofrank \
+    && /opt/proofrank/bin/pip install --no-cache-dir --index-url "$TORCH_INDEX" "$TORCH"
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY core core
+COPY service service
+COPY training training
+RUN /opt/proofrank/bin/pip install --no-cache-dir .
+
+# --- The image for CUDA. Nothing is compiled here, for a build sees no GPU: the first start fills the volume.
+FROM base-cuda AS cuda
+COPY --from=build-cuda /opt/proofrank /opt/proofrank
+RUN useradd --system --uid 10001 --home-dir /data proofrank \
+    && install -d -o proofrank -g proofrank /data /cache
+USER 10001
+WORKDIR /data
+ENV PATH=/opt/proofrank/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    TMPDIR=/tmp \
+    PROOFRANK_HOST=0.0.0.0 \
+    PROOFRANK_DATA_FOLDER=/data \
+    PROOFRANK_CACHE_FOLDER=/cache
+VOLUME ["/data", "/cache"]
 EXPOSE 8000
-HEALTHCHECK --interval=10s --start-period=60s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz')"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=600s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+ENTRYPOINT ["proofrank"]
+CMD ["serve"]
+
+# --- The image for a CPU, the last and so the default.
+FROM base-cpu AS cpu
+COPY --from=build-cpu /opt/proofrank /opt/proofrank
+RUN useradd --system --uid 10001 --home-dir /data proofrank \
+    && install -d -o proofrank -g proofrank /data /cache
+USER 10001
+WORKDIR /data
+ENV PATH=/opt/proofrank/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    TMPDIR=/tmp \
+    PROOFRANK_HOST=0.0.0.0 \
+    PROOFRANK_DATA_FOLDER=/data \
+    PROOFRANK_CACHE_FOLDER=/cache
+# What an engine that compiles will need, for so many threads; a new volume begins with it. COMPILE_ENGINE= for none.
+ARG COMPILE_ENGINE=default
+ARG COMPILE_THREADS=2
+RUN if [ -n "$COMPILE_ENGINE" ]; then \
+        proofrank compile --engine "$COMPILE_ENGINE" --threads "$COMPILE_THREADS" --cache-folder /cache; \
+    fi
+VOLUME ["/data", "/cache"]
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
 ENTRYPOINT ["proofrank"]
 CMD ["serve"]

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from core import __version__
 from core.errors import ProofrankError
-from service.commands import compilation, diff, evaluate, rank, replay, serve
+from service.commands import compilation, diff, evaluate, key, rank, replay, serve
 
-COMMANDS = (evaluate, rank, replay, diff, compilation, serve)
+COMMANDS = (evaluate, rank, replay, diff, compilation, serve, key)
 EXIT_USAGE = 2
 
 

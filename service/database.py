@@ -8,6 +8,7 @@ uploaded policy, a chunk of a job).
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -36,12 +37,63 @@ MIGRATIONS: tuple[str, ...] = (
         only_row INTEGER PRIMARY KEY DEFAULT 1 CHECK (only_row = 1),
         sha256 TEXT NOT NULL
     );
+    """,  # 2: jobs, and a row for each query that they have ranked on a side. What a client submitted stands apart from
+    # the progress, for an update writes a whole row anew.
+    """
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        idempotency_key TEXT UNIQUE,
+        body_sha256 TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+        created TEXT NOT NULL,
+        started TEXT,
+        finished TEXT,
+        policy_name TEXT NOT NULL,
+        policy_sha256 TEXT NOT NULL,
+        dataset_name TEXT NOT NULL,
+        dataset_sha256 TEXT NOT NULL,
+        options TEXT NOT NULL,
+        num_queries INTEGER NOT NULL,
+        queries_done INTEGER NOT NULL DEFAULT 0,
+        num_candidates INTEGER,
+        candidates_done INTEGER NOT NULL DEFAULT 0,
+        report TEXT,
+        error TEXT
+    );
+    CREATE INDEX jobs_of_state ON jobs (state, number);
+    CREATE TABLE job_queries (
+        job INTEGER PRIMARY KEY REFERENCES jobs (number) ON DELETE CASCADE,
+        queries TEXT NOT NULL
+    );
+    CREATE TABLE rankings (
+        job INTEGER NOT NULL REFERENCES jobs (number) ON DELETE CASCADE,
+        query_index INTEGER NOT NULL,
+        side TEXT NOT NULL,
+        head TEXT NOT NULL,
+        relation TEXT NOT NULL,
+        tail TEXT NOT NULL,
+        optimistic INTEGER NOT NULL,
+        realistic REAL NOT NULL,
+        pessimistic INTEGER NOT NULL,
+        random INTEGER NOT NULL,
+        num_candidates INTEGER NOT NULL,
+        score REAL NOT NULL,
+        log_probability REAL NOT NULL,
+        proved INTEGER NOT NULL,
+        steps INTEGER NOT NULL,
+        corruptions_proved INTEGER NOT NULL,
+        seconds REAL NOT NULL,
+        PRIMARY KEY (job, query_index, side)
+    ) WITHOUT ROWID;
     """,
 )
 """Scripts that bring an older file up to date, in order; the file's ``user_version`` counts those that it has had.
 One that has been released is never changed: whatever is new comes behind it."""
 
 _PATIENCE_SECONDS = 10.0
+_ROOM_TO_OPEN = 64 * 2**10
+"""Bytes that the files beside the database take at once."""
 
 Result = TypeVar("Result")
 
@@ -73,9 +125,14 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             _migrate(connection, path, migrations)
+            # Gives the tables their place in the file while there is room.
+            connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         except sqlite3.Error as error:
             connection.close()
-            raise DataFolderError(f"{path} cannot be used: {error}") from error
+            # On a full disk, opening fails as any input or output may.
+            is_full = shutil.disk_usage(folder).free < _ROOM_TO_OPEN
+            reason = f"{error}, for the disk is full" if is_full else str(error)
+            raise DataFolderError(f"{path} cannot be used: {reason}") from error
         except DataFolderError:
             connection.close()
             raise
@@ -84,19 +141,31 @@ class Database:
     def transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Runs ``work`` as one transaction and returns its result; undoes it where ``work`` raises.
 
-        Waits for its turn and for the disk: on the event loop, use :meth:`run`.
+        Waits for its turn and for the disk: on the event loop, use :meth:`run`. On a full disk ``work`` is run a second
+        time, so all that it changes must be in the database.
         """
         with self._turn:
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
-                result = work(self._connection)
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # A full disk may have ended the transaction already.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-            return result
+                return self._attempt(work)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                    raise
+                # What the log holds is moved to its place, so that the log begins anew in the room that it has: else
+                # nothing could be deleted from a full disk.
+                self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+                return self._attempt(work)
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(self._connection)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # A full disk may have ended the transaction already.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        return result
 
     async def run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """:meth:`transact` in a thread."""

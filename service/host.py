@@ -25,10 +25,12 @@ from core.evaluator import (
 )
 from core.graph import Dataset, load_dataset
 from core.policy import Policy, PolicyConfig, load_policy
-from core.prover import ProverSettings
+from core.prover import Candidate, ProverSettings
 from core.ranking import Query, RankedQuery, rank_outcomes
-from service.metrics import ServiceMetrics
+from service.buckets import serving_buckets
+from service.metrics import Kind, Outcome, ServiceMetrics
 from service.problems import Problem
+from service.rejections import Rejection
 from service.scheduler import DeadlineError, FaultError, Finished, Lanes, Scheduler, StoppedError, Task
 from service.settings import Settings
 from service.threads import use_threads
@@ -42,8 +44,6 @@ FAILED = "failed"
 _MOST_REFERENCES = 4
 _MOST_RETRY_SECONDS = 60
 _TICKS_PER_LOOK_ON_DEVICE = 4
-_CPU_BUCKETS = (256,)
-_DEVICE_BUCKETS = (64, 512, 4096)
 
 PolicySource = Callable[[Dataset], Policy]
 """Gives the policy to begin with; it must fit the graph."""
@@ -78,6 +78,7 @@ class EvaluatorHost:
         self._settings = settings
         self._policy_source = policy_source or (lambda dataset: load_policy(settings.policy, dataset))
         self._metrics = metrics
+        metrics.max_queued_candidates.set(settings.max_queued_candidates)
         self._loaded: Loaded | None = None
         self._active: Policy | None = None
         self._references: dict[str, OriginalEvaluator] = {}
@@ -110,7 +111,7 @@ class EvaluatorHost:
         """What is being served. Raises a 503 Problem where that is not ready."""
         # While draining, requests whose connection was there before are still taken.
         if self._loaded is None or self._stage not in (READY, DRAINING):
-            raise _unavailable(f"not ready: {self._stage}")
+            raise _unavailable(f"not ready: {self._stage}", Rejection.NOT_READY)
         return self._loaded
 
     @property
@@ -133,6 +134,7 @@ class EvaluatorHost:
             PolicyError: it does not fit the graph.
         """
         self.check_policy(policy)
+        self._metrics.show_live_policy(self.loaded.dataset, policy, self._active)
         self._active = policy
 
     def check_policy(self, policy: Policy) -> None:
@@ -180,6 +182,8 @@ class EvaluatorHost:
         stream, lanes = self._make_stream(dataset, policy, settings)
         scheduler = Scheduler(stream, lanes, lambda fault: self._make_again(dataset, policy, settings, fault))
         scheduler.start()
+        self._metrics.watch(lambda: scheduler.snapshot)
+        self._metrics.show_live_policy(dataset, policy, None)
         self._active = policy
         self._loaded = Loaded(dataset, settings, scheduler)
         self._enter(DRAINING if self._is_stopping.is_set() else READY)
@@ -194,6 +198,7 @@ class EvaluatorHost:
         gather_seconds = self._settings.gather_ms / 1000
         if self._settings.engine == OriginalStream.engine:
             stream = OriginalStream(dataset, policy, settings)
+            self._metrics.show_evaluator(dataset, stream.engine, "cpu")
             self._enter("warm up")
             return stream, Lanes(
                 (stream.num_free_places,), is_cost_by_lane=True, gather_seconds=gather_seconds
@@ -206,14 +211,21 @@ class EvaluatorHost:
             settings,
             device=device,
             fullgraph=self._settings.fullgraph,
-            buckets=self._settings.buckets or (_CPU_BUCKETS if device == "cpu" else _DEVICE_BUCKETS),
+            buckets=self._settings.buckets or serving_buckets(device),
             precision=self._settings.precision,
             cache_folder=self._settings.cache_folder,
         )
         assert isinstance(evaluator, CompiledEvaluator)
         self._enter("warm up")
-        evaluator.warm_up(lambda num_lanes: logger.info("warming a bucket of %d lanes", num_lanes))
+        with self._metrics.compiling() as begin_bucket:
+
+            def on_bucket(num_lanes: int) -> None:
+                logger.info("warming a bucket of %d lanes", num_lanes)
+                begin_bucket(num_lanes)
+
+            evaluator.warm_up(on_bucket)
         self._engine = evaluator.engine
+        self._metrics.show_evaluator(dataset, evaluator.engine, str(device))
         is_cost_by_lane = evaluator.mode.is_trimming
         return evaluator, Lanes(
             evaluator.buckets,
@@ -274,24 +286,31 @@ class EvaluatorHost:
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
-        candidates = [candidate for query in queries for candidate in query.candidates]
+        num_candidates = sum(1 + len(query.corruptions) for query in queries)
+        kind = Kind.JOB if is_job else Kind.INTERACTIVE
         if not is_job:
-            self._check_room(len(candidates))
-            self._count_queued(len(candidates))
+            self._check_room(num_candidates)
+            self._count_queued(num_candidates)
         try:
+            # In a thread, for a large request has so many that others would wait for them.
+            candidates = await asyncio.to_thread(_candidates_of, queries)
             task = Task(candidates, with_policy, is_job=is_job, deadline=deadline)
             loaded.scheduler.submit(task)
-            finished = await self._outcome(task)
+            finished = await self._outcome(task, kind)
         finally:
             if not is_job:
-                self._count_queued(-len(candidates))
-        self._rate.count(len(candidates))
-        ranked = await asyncio.to_thread(
-            rank_outcomes, queries, finished.outcomes, seed=seed, seconds=finished.execution_seconds
+                self._count_queued(-num_candidates)
+        self._rate.count(num_candidates)
+        self._metrics.record_done(
+            kind, finished.queue_seconds, finished.first_result_seconds, finished.execution_seconds
         )
-        self._metrics.queue_seconds.observe(finished.queue_seconds)
-        self._metrics.execution_seconds.observe(finished.execution_seconds)
-        self._metrics.record_ranked(ranked, loaded.dataset.name, with_policy.name)
+
+        def rank() -> list[RankedQuery]:
+            ranked = rank_outcomes(queries, finished.outcomes, seed=seed, seconds=finished.execution_seconds)
+            self._metrics.record_ranked(ranked, loaded.dataset, with_policy, kind)
+            return ranked
+
+        ranked = await asyncio.to_thread(rank)
         return Execution(
             ranked,
             with_policy,
@@ -300,16 +319,26 @@ class EvaluatorHost:
             finished.execution_seconds,
         )
 
-    @staticmethod
-    async def _outcome(task: Task) -> Finished:
+    async def _outcome(self, task: Task, kind: Kind) -> Finished:
+        outcome = Outcome.FAILED
         try:
-            return await asyncio.wrap_future(task.future)
+            finished = await asyncio.wrap_future(task.future)
+            outcome = Outcome.DONE
+            return finished
+        except asyncio.CancelledError:
+            outcome = Outcome.CANCELLED
+            raise
         except DeadlineError as error:
+            outcome = Outcome.DEADLINE
             raise Problem(HTTPStatus.GATEWAY_TIMEOUT, f"the deadline has passed: {error}") from error
         except StoppedError as error:
-            raise _unavailable(str(error)) from error
+            outcome = Outcome.CANCELLED
+            raise _unavailable(str(error), Rejection.DRAINING) from error
         except FaultError as error:
             raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
+        finally:
+            if outcome is not Outcome.DONE:
+                self._metrics.record_undone(kind, outcome, task.seconds_running)
 
     def _check_room(self, num_candidates: int) -> None:
         """Raises a 429 Problem where so many more would be over the limit."""
@@ -321,6 +350,7 @@ class EvaluatorHost:
                 f"{self._queued_candidates} candidates are waiting or running and {num_candidates} more would be "
                 f"over the limit of {most}",
                 headers={"Retry-After": str(self._rate.seconds_for(surplus))},
+                rejection=Rejection.QUEUE_FULL,
             )
 
     def _count_queued(self, change: int) -> None:
@@ -383,8 +413,13 @@ class _Rate:
             self._total -= self._done.popleft()[1]
 
 
-def _unavailable(detail: str) -> Problem:
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "1"})
+def _candidates_of(queries: Sequence[Query]) -> list[Candidate]:
+    return [candidate for query in queries for candidate in query.candidates]
+
+
+def _unavailable(detail: str, rejection: Rejection) -> Problem:
+    headers = {"Retry-After": "1"}
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers, rejection=rejection)
 
 
 def _differences(offered: PolicyConfig | ProverSettings, served: PolicyConfig | ProverSettings) -> list[str]:

@@ -1,7 +1,8 @@
-"""What happens to every request: an id, a limit on its body, and a count with its latency."""
+"""What happens to every request: an id, a limit on its body, a count with its latency, and a line in the log."""
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 import uuid
@@ -10,14 +11,21 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from starlette.requests import Request
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from service.disconnection import CLIENT_GONE_STATUS, ClientGoneError
 from service.metrics import ServiceMetrics
-from service.problems import Problem, response
+from service.problems import MEDIA_TYPE, Problem, response
+from service.rejections import rejection_of
 
 REQUEST_ID_HEADER = "X-Request-ID"
+METRICS_PATH = "/metrics"
 
+logger = logging.getLogger("proofrank.request")
+
+_LONGEST_LOGGED = 64
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -29,19 +37,26 @@ class BodyLimit(NamedTuple):
 
 
 class RequestMiddleware:
-    """Gives each request an id (the client's own where it is a sane one), bounds its body, measures it."""
+    """Gives each request an id (the client's own where it is a sane one), bounds its body, measures it,
+    logs it.
+
+    Args:
+        routes: those of the application, to tell what a request was for that never came to its route.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         metrics: ServiceMetrics,
         max_body_bytes: int,
+        routes: Sequence[BaseRoute],
         body_limits: Sequence[BodyLimit] = (),
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
         self._body_limits = tuple(body_limits)
+        self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one ASGI connection."""
@@ -55,11 +70,15 @@ class RequestMiddleware:
         began = time.perf_counter()
         status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
         has_begun = False
+        # Whoever scrapes would see itself, and never a server at rest.
+        counted = 0 if scope["path"] == METRICS_PATH else 1
+        self._metrics.requests_in_flight.inc(counted)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, has_begun
             if message["type"] == "http.response.start":
                 status, has_begun = message["status"], True
+                self._count_rejection(request, message)
                 message["headers"] = [
                     *message["headers"],
                     (REQUEST_ID_HEADER.lower().encode(), request_id.encode()),
@@ -67,7 +86,7 @@ class RequestMiddleware:
             await send(message)
 
         num_bytes = 0
-        most_bytes = self._most_bytes(request.url.path)
+        most_bytes = self._most_bytes(scope["path"])
 
         async def receive_bounded() -> Message:
             nonlocal num_bytes
@@ -81,7 +100,8 @@ class RequestMiddleware:
             declared = request.headers.get("content-length", "0")
             if declared.isdigit() and int(declared) > most_bytes:
                 raise _too_large(most_bytes)
-            await self._app(scope, receive_bounded, send_with_id)
+            with bound_contextvars(request_id=request_id):
+                await self._app(scope, receive_bounded, send_with_id)
         except ClientGoneError:
             status = CLIENT_GONE_STATUS
         except Problem as problem:  # raised outside the routes, where no handler sees it
@@ -89,10 +109,39 @@ class RequestMiddleware:
                 raise
             await response(problem, request_id)(scope, receive, send_with_id)
         finally:
-            route = scope.get("route")
-            # The route's pattern, not the path: clients make up paths.
-            endpoint = getattr(route, "path", "unknown")
-            self._metrics.request_seconds.labels(endpoint, str(status)).observe(time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            endpoint = self._endpoint(scope)
+            self._metrics.request_seconds.labels(endpoint, str(status)).observe(seconds)
+            logger.info(
+                "request",
+                extra={
+                    "request_id": request_id,
+                    "method": request.method[:_LONGEST_LOGGED],
+                    "endpoint": endpoint,
+                    "status": status,
+                    "seconds": round(seconds, 6),
+                    "bytes_in": num_bytes,
+                    "key": getattr(request.state, "key_name", None),
+                    "client": request.client.host[:_LONGEST_LOGGED] if request.client is not None else None,
+                },
+            )
+            self._metrics.requests_in_flight.dec(counted)
+
+    def _endpoint(self, scope: Scope) -> str:
+        """The route's pattern, not the path: clients make up paths."""
+        route = scope.get("route")
+        if route is None:  # refused on the way to it
+            found = (route for route in self._routes if route.matches(scope)[0] != Match.NONE)
+            route = next(found, None)
+        return getattr(route, "path", "unknown")
+
+    def _count_rejection(self, request: Request, start: Message) -> None:
+        """Counts an answer that is a problem which refuses the request."""
+        if (b"content-type", MEDIA_TYPE.encode()) not in start["headers"]:
+            return
+        rejection = getattr(request.state, "rejection", None) or rejection_of(start["status"])
+        if rejection is not None:
+            self._metrics.rejected_requests.labels(rejection).inc()
 
     def _most_bytes(self, path: str) -> int:
         of_path = (limit.max_bytes for limit in self._body_limits if path.startswith(limit.path_prefix))

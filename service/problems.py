@@ -13,9 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 from core.errors import nearest_names
+from service.rejections import Rejection, rejection_of
 from service.schemas import fields_beside
 
 MEDIA_TYPE = "application/problem+json"
@@ -56,7 +56,11 @@ def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
 
 
 class Problem(Exception):
-    """An answer with problem+json."""
+    """An answer with problem+json.
+
+    Attributes:
+        rejection: what the metrics count it as; what is usual for its status unless it is said.
+    """
 
     def __init__(
         self,
@@ -64,12 +68,14 @@ class Problem(Exception):
         detail: str,
         errors: Sequence[FieldError] = (),
         headers: dict[str, str] | None = None,
+        rejection: Rejection | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = list(errors)
         self.headers = headers or {}
+        self.rejection = rejection or rejection_of(status)
 
 
 class ProblemResponse(JSONResponse):
@@ -83,10 +89,16 @@ class ProblemResponse(JSONResponse):
         return text.encode("utf-8", "backslashreplace")
 
 
-def invalid(errors: Sequence[FieldError]) -> Problem:
-    """A 422 for these errors, of which the first ``MAX_ERRORS`` are shown."""
+def invalid(errors: Sequence[FieldError], number: int | None = None) -> Problem:
+    """A 422 for these errors, of which the first ``MAX_ERRORS`` are shown.
+
+    Args:
+        errors: at least one.
+        number: how many there are, where these are only the first.
+    """
     shown = list(errors[:MAX_ERRORS])
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    number = len(errors) if number is None else number
+    more = f" (and {number - 1} more)" if number > 1 else ""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{shown[0].field}: {shown[0].message}{more}", shown)
 
 
@@ -124,11 +136,15 @@ def install(app: FastAPI) -> None:
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)
+        request.state.rejection = error.rejection
         return response(error, request_id(request))
 
     async def on_validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return response(invalid([_field_error(item) for item in error.errors()]), request_id(request))
+        model = _body_model(request)
+        found = error.errors()
+        shown = [_field_error(item, model) for item in found[:MAX_ERRORS]]
+        return response(invalid(shown, len(found)), request_id(request))
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -142,8 +158,9 @@ def install(app: FastAPI) -> None:
             return response(problem, request_id(request))
         status = HTTPStatus(error.status_code)
         headers = dict(error.headers or {})
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(_methods(request))
+        methods = _documented_methods(request)
+        if status is HTTPStatus.METHOD_NOT_ALLOWED and methods:
+            headers["Allow"] = ", ".join(methods)
         return response(Problem(status, str(error.detail), headers=headers), request_id(request))
 
     app.add_exception_handler(Problem, on_problem)
@@ -151,13 +168,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
 
 
-def _methods(request: Request) -> list[str]:
-    """The methods of all routes of a path; the exception that stands for one of them knows of that alone."""
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
-    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
+def _body_model(request: Request) -> type[BaseModel]:
+    """What the body of this route is read as; an empty model where it has none."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    model = body.field_info.annotation if body is not None else None
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else BaseModel
 
 
-def _field_error(item: dict[str, Any]) -> FieldError:
+def _field_error(item: dict[str, Any], model: type[BaseModel]) -> FieldError:
     """A pydantic error in our form."""
     location = [part for part in item["loc"] if part != "body"]
     field = ""
@@ -177,7 +195,13 @@ def _field_error(item: dict[str, Any]) -> FieldError:
             field=field,
             value=shortened(item.get("input")),
             message="no such field",
-            nearest=nearest_names(str(location[-1])[:_SHOWN], fields_beside(location)),
+            nearest=nearest_names(str(location[-1])[:_SHOWN], fields_beside(location, model)),
         )
     message = item["msg"][:1].lower() + item["msg"][1:]
     return FieldError(field=field or "body", value=shortened(item.get("input")), message=message)
+
+
+def _documented_methods(request: Request) -> list[str]:
+    """The methods that the path of a request takes; the framework itself names those of the first route only."""
+    path = getattr(request.scope.get("route"), "path", None)
+    return [method.upper() for method in request.app.openapi()["paths"].get(path, ())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from core.errors import UnknownNameError
 from core.evaluator import explain, render_proof
@@ -15,6 +16,7 @@ from core.ranking import Corruptor, Query, RankedQuery, Report, Side, sides_of, 
 from service.problems import MAX_ERRORS, FieldError, invalid, shortened
 from service.schemas import (
     CandidateScore,
+    NamedTriple,
     Proof,
     ProofStepView,
     QueryResult,
@@ -38,6 +40,20 @@ class Limits:
     max_proofs: int
 
 
+def check_num_queries(body: Any, limits: Limits) -> None:
+    """Refuses too many queries while they are mere JSON, for validating a million takes seconds.
+
+    Raises:
+        Problem: 422 with the limit.
+    """
+    queries = body.get("queries") if isinstance(body, dict) else None
+    if not isinstance(queries, list) or len(queries) <= limits.max_queries:
+        return
+    # What is no query at all is for the validation, which ends at the first.
+    if all(isinstance(query, dict) for query in queries):
+        raise invalid([_too_many_queries(len(queries), limits)])
+
+
 def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Query]:
     """The queries of a request, by index, with their corruptions.
 
@@ -45,15 +61,13 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
         Problem: 422 with the field, the value and the nearest known names.
     """
     if len(request.queries) > limits.max_queries:
-        raise invalid(
-            [_too_many("queries", len(request.queries), limits.max_queries, "queries in one request")]
-        )
+        raise invalid([_too_many_queries(len(request.queries), limits)])
     if request.return_proof and len(request.queries) > limits.max_proofs:
         raise invalid(
             [_too_many("queries", len(request.queries), limits.max_proofs, "queries that ask for proofs")]
         )
     _check_own_candidates(request, limits)
-    names = _NameReader(dataset)
+    names = NameReader(dataset)
     triples = [names.triple(query, f"queries[{index}]") for index, query in enumerate(request.queries)]
     chosen = [_own_candidates(query, index, names) for index, query in enumerate(request.queries)]
     sides = [_sides(query, index, request, names.errors) for index, query in enumerate(request.queries)]
@@ -91,6 +105,10 @@ def _check_own_candidates(request: RankRequest, limits: Limits) -> None:
             )
 
 
+def _too_many_queries(number: int, limits: Limits) -> FieldError:
+    return _too_many("queries", number, limits.max_queries, "queries in one request")
+
+
 def _too_many(field: str, value: int | str, most: int, what: str) -> FieldError:
     return FieldError(field=field, value=value, message=f"too many: at most {most} {what}")
 
@@ -105,7 +123,7 @@ def _sides(query: RankQuery, index: int, request: RankRequest, errors: list[Fiel
     return sides_of(option)
 
 
-def _own_candidates(query: RankQuery, index: int, names: _NameReader) -> list[int] | None:
+def _own_candidates(query: RankQuery, index: int, names: NameReader) -> list[int] | None:
     if query.candidates is None:
         return None
     constants: dict[int, None] = {}
@@ -126,7 +144,7 @@ def _replaced(triple: Triple, side: Side, constants: Sequence[int]) -> list[Trip
     return [corruption for corruption in made if corruption != triple]
 
 
-class _NameReader:
+class NameReader:
     """Looks names up and gathers what is wrong with them, as much as an answer shows; an unknown name reads as
     padding (0)."""
 
@@ -135,7 +153,7 @@ class _NameReader:
         self._dataset = dataset
         self._vocabulary = dataset.vocabulary
 
-    def triple(self, query: RankQuery, field: str) -> Triple:
+    def triple(self, query: NamedTriple, field: str) -> Triple:
         """The triple of a query."""
         return Triple(
             self._read(query.relation, f"{field}.relation", "predicate"),

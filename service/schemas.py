@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic_core import PydanticCustomError
@@ -15,7 +15,7 @@ SideOption = Literal["head", "tail", "both"]
 Ties = Literal["realistic", "optimistic", "pessimistic", "random"]
 
 
-class RankQuery(BaseModel):
+class NamedTriple(BaseModel):
     """A triple to rank against corrupted copies of itself."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -26,6 +26,11 @@ class RankQuery(BaseModel):
     side: SideOption | None = Field(
         None, description="which constant is replaced; that of the request if unset"
     )
+
+
+class RankQuery(NamedTriple):
+    """A triple to rank against corrupted copies of itself, perhaps against candidates of the caller's own."""
+
     candidates: list[Name] | None = Field(
         None,
         min_length=1,
@@ -35,7 +40,29 @@ class RankQuery(BaseModel):
     )
 
 
-class RankRequest(BaseModel):
+class RankOptions(BaseModel):
+    """How to rank queries."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    side: SideOption = Field("both", description="which constant is replaced, for queries that do not say")
+    corruptions: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
+        50, description="how many corruptions per query and side; all that there are for 'all'"
+    )
+    filtered: bool = Field(True, description="leave out corruptions that are known triples")
+    seed: int = Field(0, ge=0, lt=2**63, description="of the draw of corruptions and of random ties")
+    ties: Ties = Field("realistic", description="which rank counts where scores are equal")
+
+    @field_validator("corruptions", mode="before")
+    @classmethod
+    def _number_or_all(cls, value: Any) -> Any:
+        """One message for both forms, in place of one for each."""
+        if value == "all" or (type(value) is int and value >= 0):
+            return value
+        raise PydanticCustomError("corruptions", "expected a whole number, 0 or more, or 'all'")
+
+
+class RankRequest(RankOptions):
     """Queries and how to rank them."""
 
     model_config = ConfigDict(
@@ -56,13 +83,6 @@ class RankRequest(BaseModel):
 
     # A body may hold millions of bad queries; finding, and wording, what is wrong with each takes a minute.
     queries: list[RankQuery] = Field(min_length=1, fail_fast=True, description="the triples to rank")
-    side: SideOption = Field("both", description="which constant is replaced, for queries that do not say")
-    corruptions: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
-        50, description="how many corruptions per query and side; all that there are for 'all'"
-    )
-    filtered: bool = Field(True, description="leave out corruptions that are known triples")
-    seed: int = Field(0, ge=0, lt=2**63, description="of the draw of corruptions and of random ties")
-    ties: Ties = Field("realistic", description="which rank counts where scores are equal")
     deadline_ms: int | None = Field(
         None,
         ge=1,
@@ -71,19 +91,20 @@ class RankRequest(BaseModel):
     return_candidates: bool = Field(False, description="answer with every candidate's score")
     return_proof: bool = Field(False, description="answer with the positive's proof")
 
-    @field_validator("corruptions", mode="before")
-    @classmethod
-    def _number_or_all(cls, value: Any) -> Any:
-        """One message for both forms, in place of one for each."""
-        if value == "all" or (type(value) is int and value >= 0):
-            return value
-        raise PydanticCustomError("corruptions", "expected a whole number, 0 or more, or 'all'")
 
-
-def fields_beside(location: Sequence[str | int]) -> list[str]:
-    """The fields of a request that may stand where an error's location points to."""
-    model = RankQuery if len(location) > 1 and location[0] == "queries" else RankRequest
+def fields_beside(location: Sequence[str | int], model: type[BaseModel]) -> list[str]:
+    """The fields that may stand where an error's location, in a body of ``model``, points to."""
+    if len(location) > 1 and isinstance(location[0], str) and location[0] in model.model_fields:
+        inner = _model_within(model.model_fields[location[0]].annotation)
+        return list(inner.model_fields) if inner is not None else []
     return list(model.model_fields)
+
+
+def _model_within(annotation: Any) -> type[BaseModel] | None:
+    """The model in an annotation such as ``list[Model] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_within, get_args(annotation))), None)
 
 
 class CandidateScore(BaseModel):

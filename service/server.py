@@ -1,11 +1,15 @@
-"""The HTTP server: uvicorn, told to stop in peace by SIGTERM and SIGINT."""
+"""uvicorn, told to stop in peace by SIGTERM and SIGINT; beside it, if wanted, metrics and health on their own port."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import math
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 
 import uvicorn
@@ -14,9 +18,13 @@ from fastapi import FastAPI
 from service.settings import Settings
 from service.slow_clients import SlowClients
 
+logger = logging.getLogger("proofrank")
+
 _TICKS_PER_LOOK = 5
 _SECONDS_AFTER_GRACE = 5
 """For the answers to what was not done in time."""
+
+_EXIT_CANNOT_LISTEN = 1
 
 
 class Server(uvicorn.Server):
@@ -24,22 +32,50 @@ class Server(uvicorn.Server):
 
     uvicorn raises the signal again once it has shut down, so that the process would die of it; here a shutdown that
     was asked for is a success, and the caller goes on.
+
+    Args:
+        app: what to serve.
+        settings: where to listen.
+        watched: what to serve on ``metrics_port``, where that is set, until the other has ended.
     """
 
-    def __init__(self, app: FastAPI, settings: Settings, on_signal: Callable[[], None]) -> None:
-        """A server that calls ``on_signal`` as soon as a signal ends it."""
+    def __init__(
+        self,
+        app: FastAPI,
+        settings: Settings,
+        *,
+        on_signal: Callable[[], None],
+        watched: FastAPI | None = None,
+    ) -> None:
         self._on_signal = on_signal
-        self._slow_clients = SlowClients(settings.patience_seconds, settings.max_body_bytes)
+        self._slow_clients = SlowClients(
+            settings.patience_seconds, max(settings.max_body_bytes, settings.max_policy_bytes)
+        )
         super().__init__(
             uvicorn.Config(
                 app,
                 host=settings.host,
                 port=settings.port,
                 log_config=None,
+                # Every request has a line of the service's own.
+                access_log=False,
+                # Said in full, for uvicorn would look into the environment.
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
                 limit_concurrency=settings.max_connections,
                 timeout_graceful_shutdown=math.ceil(settings.grace_seconds) + _SECONDS_AFTER_GRACE,
             )
         )
+        self._settings = settings
+        self._watched = watched
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves until told to stop. Exits where it cannot listen, as uvicorn does."""
+        if self._watched is None or self._settings.metrics_port is None:
+            await super().serve(sockets)
+            return
+        async with _serving(self._watched, self._settings, self._settings.metrics_port):
+            await super().serve(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Is called by uvicorn ten times a second; says whether to end."""
@@ -62,3 +98,41 @@ class Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+class _WatchingServer(uvicorn.Server):
+    """Serves beside another server, which has the signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handles none."""
+        yield
+
+
+@asynccontextmanager
+async def _serving(app: FastAPI, settings: Settings, port: int) -> AsyncIterator[None]:
+    """Serves ``app`` on ``port`` of the same address."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listening = socket.create_server((settings.host, port), family=family)
+    except OSError as error:
+        logger.error("metrics: cannot listen on %s, port %d: %s", settings.host, port, error)
+        sys.exit(_EXIT_CANNOT_LISTEN)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        lifespan="off",
+        # Whoever still scrapes when all else has ended is not waited for.
+        timeout_graceful_shutdown=1,
+    )
+    server = _WatchingServer(config)
+    shown = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
+    logger.info("metrics and health on http://%s:%d", shown, listening.getsockname()[1])
+    running = asyncio.create_task(server.serve([listening]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await running

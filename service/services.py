@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from service.database import Database
 from service.host import EvaluatorHost
+from service.jobs import Jobs
 from service.metrics import ServiceMetrics
 from service.policies import PolicyRegistry
 from service.settings import Settings
@@ -20,3 +21,4 @@ class Services:
     host: EvaluatorHost
     database: Database
     policies: PolicyRegistry
+    jobs: Jobs

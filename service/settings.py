@@ -5,22 +5,28 @@ All are read and checked once, at start; nothing below looks at the environment 
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from core.default import DATASET, POLICY
 from core.errors import ProofrankError, did_you_mean, nearest_names
+from service.keys import ApiKey, check_distinct, read_keys
 
 PREFIX = "PROOFRANK_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 
 _NO_SETTINGS = {CONFIG_VARIABLE, f"{PREFIX}API_KEY"}
 """Variables that are no settings; the second is that of a client, which may run on the same machine."""
+
+_LOAD_PREFIX = f"{PREFIX}LOAD_"
+"""Of the variables of ``load/``, which may run there too."""
 
 _MOST_FILE_BYTES = 2**18
 """Of a settings file: the parser takes the square of the time for some twice as long."""
@@ -57,6 +63,27 @@ class Settings(BaseModel):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 for a free one")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="port of its own for metrics and health; 0 for a free one"
+    )
+
+    api_keys: tuple[ApiKey, ...] = Field(
+        (), description="keys that clients must have one of; open to all if none"
+    )
+    metrics_needs_key: bool = Field(False, description="metrics are only for clients with a key")
+    rate_limit: str | None = Field(
+        None, description="most requests of a key, or an address, such as 600/minute; no limit if unset"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses of proxies whose X-Forwarded-For is believed"
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description="origins whose pages may use the service, or * for all"
+    )
+    log_format: Literal["json", "text"] | None = Field(
+        None, description="json or text; text on a terminal and json elsewhere if unset"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
 
     max_connections: int = Field(
         4096, ge=2, description="connections, or requests in work, from which on more are answered by 503"
@@ -84,6 +111,10 @@ class Settings(BaseModel):
     max_proofs: int = Field(1_000, ge=0, description="most queries in a request that asks for proofs")
     max_policy_bytes: int = Field(512 * 2**20, ge=1024, description="largest upload of a policy, bytes")
     max_policies: int = Field(100, ge=1, description="most names of stored policies")
+    max_jobs: int = Field(100, ge=1, description="most jobs waiting or running at once")
+    max_job_queries: int = Field(1_000_000, ge=1, description="most queries in one job")
+    max_ended_jobs: int = Field(1_000, ge=1, description="most ended jobs kept; the oldest are removed first")
+    job_retention_days: float = Field(30, gt=0, le=36_500, description="days that ended jobs are kept")
 
     padding_atoms: int | None = Field(
         None, ge=1, description="atoms of a state, at most; as trained if unset"
@@ -115,6 +146,59 @@ class Settings(BaseModel):
         if value is not None and (not value or min(value) < 1):
             raise ValueError("expected one number of lanes or more, each at least 1")
         return None if value is None else tuple(sorted(set(value)))
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _read_keys(cls, value: Any) -> Any:
+        return read_keys(value)
+
+    @field_validator("api_keys")
+    @classmethod
+    def _differ(cls, value: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
+        check_distinct(value)
+        return value
+
+    @field_validator("trusted_proxies", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """Flags and the environment have text only: a list there has commas."""
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            try:
+                ipaddress.ip_network(address)
+            except ValueError:
+                raise ValueError(f"expected addresses or networks; {address!r} is neither") from None
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if origin != "*" and origin != f"{parts.scheme}://{parts.netloc}":
+                raise ValueError(f"expected origins such as https://example.org, or *; {origin!r} is neither")
+        return value
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _is_a_rate(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        import limits  # only servers with a limit need it, and it is slow to import
+
+        try:
+            (limit,) = limits.parse_many(value)
+        except ValueError:
+            limit = None
+        if limit is None or limit.amount < 1:
+            raise ValueError("expected one rate, such as 600/minute or 5/second")
+        return value
 
     @field_validator("max_queued_candidates")
     @classmethod
@@ -164,7 +248,7 @@ def load_settings(
     from_environment = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
-        if name.startswith(PREFIX) and name not in _NO_SETTINGS
+        if name.startswith(PREFIX) and not name.startswith(_LOAD_PREFIX) and name not in _NO_SETTINGS
     }
     layers = (
         (_read_file(config) if config is not None else {}, lambda name: f"{name} in {config}"),
@@ -185,10 +269,12 @@ def load_settings(
         return Settings(**values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0])
-        raise SettingsError(
-            f"{sources.get(name, name)} is {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
-        ) from error
+        name, *inside = first["loc"]
+        source, message = sources.get(str(name), name), first["msg"].removeprefix("Value error, ")
+        if name == "api_keys":  # what stands there may be a key
+            place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inside)
+            raise SettingsError(f"{source}: {f'{name}{place}: ' if place else ''}{message}") from None
+        raise SettingsError(f"{source} is {first['input']!r}: {message}") from error
 
 
 def _read_file(path: Path) -> dict[str, Any]:

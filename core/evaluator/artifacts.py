@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch._dynamo.utils import counters
+from torch._dynamo.utils import compilation_time_metrics, counters
 
 logger = logging.getLogger("proofrank")
 
@@ -50,6 +50,7 @@ class CompileCounts:
         graph_breaks: places where a graph was cut.
         graphs: graphs traced; more of them after the warm-up are recompiles.
         nodes: operations in them.
+        cuda_graphs: CUDA graphs captured.
     """
 
     cache_hits: int
@@ -57,6 +58,7 @@ class CompileCounts:
     graph_breaks: int
     graphs: int
     nodes: int
+    cuda_graphs: int
 
 
 def compile_counts() -> CompileCounts:
@@ -67,6 +69,8 @@ def compile_counts() -> CompileCounts:
         graph_breaks=sum(counters["graph_break"].values()),
         graphs=counters["stats"]["unique_graphs"],
         nodes=counters["stats"]["calls_captured"],
+        # The compiler times each capture, and keeps the times.
+        cuda_graphs=len(compilation_time_metrics.get("CUDAGraphNode.record", ())),
     )
 
 

@@ -9,6 +9,7 @@ from core.errors import EvaluationError
 from core.graph import Dataset
 from core.policy import Policy
 from core.prover import Candidate, Outcome, ProverSettings
+from core.prover.growth import most_variables, new_variables
 
 
 class Evaluator(Protocol):
@@ -51,11 +52,14 @@ def check_enough_variables(
     Raises:
         EvaluationError: the variables may not suffice.
     """
-    per_step = max(rule.num_fresh_variables for rule in dataset.rules)
-    needed = settings.max_depth * steps_per_depth * per_step
+    needed = most_variables(dataset, settings, steps_per_depth)
     if needed > policy.network.config.max_variables:
+        per_step, per_skip = new_variables(dataset, settings)
+        growth = f"{per_step} new variables of a rule"
+        if steps_per_depth > 1:
+            growth = f"({growth} + {per_skip} x {steps_per_depth - 1} skipped actions)"
         raise EvaluationError(
             f"a trajectory of dataset {dataset.name!r} may need {needed} variables "
-            f"(max_depth {settings.max_depth} x {per_step} new variables of a rule x {steps_per_depth}); "
+            f"(max_depth {settings.max_depth} x {growth}); "
             f"policy {policy.name!r} embeds only {policy.network.config.max_variables}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -24,26 +25,101 @@ _COPIES = 12
 """Buffers of a tick that are alive at once, at most, each as large as the rows' atoms: counted in its code."""
 
 
-def choose_capacities(num_lanes: int, tables: GraphTables, settings: ProverSettings) -> Capacities:
+@dataclass(frozen=True)
+class PerLane:
+    """How much of a tick's buffers there is for each lane of a bucket; what is None is chosen from the graph.
+
+    More lets more lanes move in a tick; less saves memory, and padding where shapes are fixed. No result depends on it.
+
+    Attributes:
+        rows: resolvents built in a tick.
+        checks: facts looked at for immediate proofs in a tick, beyond those that become rows.
+        states: states scored in a tick; rounded up to whole chunks of the network for a bucket.
+    """
+
+    rows: int | None = None
+    checks: int | None = None
+    states: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises EvaluationError for a number below 1."""
+        for field in fields(self):
+            number = getattr(self, field.name)
+            if number is not None and (type(number) is not int or number < 1):
+                raise EvaluationError(
+                    f"{field.name} per lane is {number!r}; expected a whole number, 1 or more"
+                )
+
+
+FROM_THE_GRAPH = PerLane()
+"""Everything is chosen."""
+
+
+def choose_capacities(
+    num_lanes: int, tables: GraphTables, settings: ProverSettings, per_lane: PerLane = FROM_THE_GRAPH
+) -> Capacities:
     """Sizes for ``num_lanes`` lanes: enough for the largest request of one, and for usual ones of all.
 
     Lanes whose requests do not fit wait a tick, so these numbers bear on speed, never on a result.
+
+    Args:
+        num_lanes: of the bucket.
+        tables: the graph.
+        settings: of the prover.
+        per_lane: sizes that are set; a bucket of few lanes has more, where one lane alone may need it.
 
     Raises:
         EvaluationError: ``num_lanes`` is below 1.
     """
     if num_lanes < 1:
         raise EvaluationError(f"a bucket of {num_lanes} lanes; expected at least 1")
-    most_rows = tables.max_rules + settings.padding_states + 1
-    rows_per_lane = min(_MOST_ROWS_PER_LANE, max(4, round(_HEADROOM * tables.mean_choices)))
-    num_states = max(num_lanes * rows_per_lane, settings.padding_states + 1)
+    least = least_capacities(num_lanes, tables, settings)
+    usual = min(_MOST_ROWS_PER_LANE, max(4, round(_HEADROOM * tables.mean_choices)))
+    rows = per_lane.rows or usual
+    states = per_lane.states or min(usual, rows)
+    num_states = max(num_lanes * states, least.num_states)
     return Capacities(
         num_lanes=num_lanes,
-        num_rows=max(num_lanes * rows_per_lane, most_rows),
-        num_checks=max(num_lanes * _CHECKS_PER_LANE, 1024),
+        num_rows=max(num_lanes * rows, least.num_rows),
+        num_checks=num_lanes * per_lane.checks
+        if per_lane.checks
+        else max(num_lanes * _CHECKS_PER_LANE, 1024),
         # Whole chunks: the network computes no other number of rows.
         num_states=-(-num_states // CHUNK_ROWS) * CHUNK_ROWS,
     )
+
+
+def least_capacities(num_lanes: int, tables: GraphTables, settings: ProverSettings) -> Capacities:
+    """The least sizes with which every lane gets its turn: what one lane may ask for, which is never cut."""
+    return Capacities(
+        num_lanes=num_lanes,
+        # Every rule of its goal, and one fact more than can be actions: the excluded one may be among them.
+        num_rows=tables.max_rules + settings.padding_states + 1,
+        # Checks of a lane may be split over ticks.
+        num_checks=1,
+        # Every action, and the state that they are actions of.
+        num_states=settings.padding_states + 1,
+    )
+
+
+def check_capacities(capacities: Capacities, tables: GraphTables, settings: ProverSettings) -> None:
+    """Refuses sizes with which a lane might wait for ever.
+
+    Raises:
+        EvaluationError: names the sizes that are too small, and what they must be at least.
+    """
+    least = least_capacities(1, tables, settings)
+    too_small = [
+        f"{field.name} is {getattr(capacities, field.name)}, must be at least {getattr(least, field.name)}"
+        for field in fields(Capacities)
+        if getattr(capacities, field.name) < getattr(least, field.name)
+    ]
+    if too_small:
+        raise EvaluationError(
+            f"a bucket of {capacities.num_lanes} lanes would wait for ever: {'; '.join(too_small)} "
+            f"(one lane may ask for the {tables.max_rules} rules of a predicate, "
+            f"padding_states {settings.padding_states} actions and one more)"
+        )
 
 
 def required_bytes(capacities: Capacities, shape: LaneShape, longest_body: int, hidden_dim: int) -> int:

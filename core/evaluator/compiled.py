@@ -23,7 +23,15 @@ from torch._inductor.exc import InductorError, InvalidCxxCompiler
 from core.errors import EvaluationError
 from core.evaluator.artifacts import ArtifactCache, default_cache_folder
 from core.evaluator.base import check_enough_variables
-from core.evaluator.capacities import DEFAULT_BUCKETS, check_memory, choose_capacities, required_bytes
+from core.evaluator.capacities import (
+    DEFAULT_BUCKETS,
+    FROM_THE_GRAPH,
+    PerLane,
+    check_capacities,
+    check_memory,
+    choose_capacities,
+    required_bytes,
+)
 from core.evaluator.modes import Mode, compile_tick
 from core.evaluator.original import OriginalEvaluator
 from core.evaluator.tick import Tick
@@ -84,6 +92,7 @@ class CompiledEvaluator:
         fullgraph: bool = True,
         device: torch.device | str = "cpu",
         buckets: Sequence[int] = DEFAULT_BUCKETS,
+        per_lane: PerLane = FROM_THE_GRAPH,
         pool_size: int = POOL_SIZE,
         cache_folder: Path | None = None,
         precision: str = "float32",
@@ -98,6 +107,7 @@ class CompiledEvaluator:
             fullgraph: whether the compiler must take the tick as one graph.
             device: where everything is computed.
             buckets: numbers of lanes; the smallest that fits is used.
+            per_lane: sizes of the buckets' buffers.
             pool_size: places of the pool.
             cache_folder: where compiled artifacts are kept; ``default_cache_folder()`` if it is None.
             precision: of the network's matrix products, one of ``core.policy.features.PRECISIONS``.
@@ -122,21 +132,21 @@ class CompiledEvaluator:
         self._tables = build_tables(dataset, self.device)
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.network.config.embedding_dim)
         self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
-        needed = sum(
-            required_bytes(
-                choose_capacities(num_lanes, self._tables, settings),
-                self._shape,
-                self._tables.longest_body,
-                policy.network.config.hidden_dim,
+        self._capacities = {
+            num_lanes: choose_capacities(num_lanes, self._tables, settings, per_lane)
+            for num_lanes in sorted(buckets)
+        }
+        needed = 0
+        for capacities in self._capacities.values():
+            check_capacities(capacities, self._tables, settings)
+            needed += required_bytes(
+                capacities, self._shape, self._tables.longest_body, policy.network.config.hidden_dim
             )
-            for num_lanes in buckets
-        )
         check_memory(needed, f"buckets of {', '.join(map(str, buckets))} lanes", self.device)
         self._input_buffer: CandidatePool = empty_pool(pool_size, settings.max_depth, self.device)
         self._free = deque(range(pool_size))
         self._submitted: dict[int, tuple[Candidate, Policy]] = {}
         self._held: Set[int] = frozenset()
-        self._buckets = sorted(buckets)
         self._ticks: dict[int, Tick] = {}
         self._reference: OriginalEvaluator | None = None
         self._endf_states = torch.zeros(
@@ -150,7 +160,7 @@ class CompiledEvaluator:
     @property
     def buckets(self) -> tuple[int, ...]:
         """Numbers of lanes of the buckets, ascending."""
-        return tuple(self._buckets)
+        return tuple(self._capacities)
 
     @property
     def num_free_places(self) -> int:
@@ -206,7 +216,7 @@ class CompiledEvaluator:
         Args:
             on_bucket: told the number of lanes of each bucket before its turn.
         """
-        for num_lanes in self._buckets:
+        for num_lanes in self.buckets:
             if on_bucket is not None:
                 on_bucket(num_lanes)
             self._run([Candidate(self._dataset.splits["train"][0], is_positive=True)], None, None, num_lanes)
@@ -225,7 +235,7 @@ class CompiledEvaluator:
             )
         if not candidates:
             return []
-        num_lanes = next((size for size in self._buckets if size >= len(candidates)), self._buckets[-1])
+        num_lanes = next((size for size in self.buckets if size >= len(candidates)), self.buckets[-1])
         return self._run(candidates, recorded_actions, on_progress, num_lanes)
 
     def _run(
@@ -329,7 +339,7 @@ class CompiledEvaluator:
             only: the places whose candidates move; the others keep still. All that were submitted under the loaded
                 policy by default.
         """
-        tick = self._tick(num_lanes if num_lanes is not None else self._buckets[-1])
+        tick = self._tick(num_lanes if num_lanes is not None else self.buckets[-1])
         self._hold_others(self._submitted if only is None else only)
         for _ in range(num_ticks):
             tick.run()
@@ -454,7 +464,7 @@ class CompiledEvaluator:
 
     def _make_tick(self, num_lanes: int) -> Tick:
         """The tick of a bucket, compiled as the mode says; eager, with a warning, where that cannot be done."""
-        capacities = choose_capacities(num_lanes, self._tables, self.settings)
+        capacities = self._capacities[num_lanes]
         tick = Tick(
             self._unification,
             self._features,

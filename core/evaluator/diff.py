@@ -32,7 +32,14 @@ def differences(first: Evaluator, second: Evaluator, candidates: Sequence[Candid
     Raises:
         EvaluationError: an engine cannot evaluate a candidate.
     """
-    outcomes = zip(candidates, first.evaluate(candidates), second.evaluate(candidates), strict=True)
+    return differing(candidates, first.evaluate(candidates), second.evaluate(candidates))
+
+
+def differing(
+    candidates: Sequence[Candidate], first: Sequence[Outcome], second: Sequence[Outcome]
+) -> list[Difference]:
+    """The candidates of which the outcomes in ``first`` and ``second`` differ."""
+    outcomes = zip(candidates, first, second, strict=True)
     return [Difference(*triple) for triple in outcomes if not _is_same(triple[1], triple[2])]
 
 

@@ -11,7 +11,7 @@ import torch
 
 from core.errors import EvaluationError, did_you_mean, nearest_names
 from core.evaluator.base import Evaluator
-from core.evaluator.capacities import DEFAULT_BUCKETS
+from core.evaluator.capacities import DEFAULT_BUCKETS, FROM_THE_GRAPH, PerLane
 from core.evaluator.compiled import CompiledEvaluator
 from core.evaluator.modes import COMPILE_MODES
 from core.evaluator.original import OriginalEvaluator
@@ -33,6 +33,7 @@ def create_evaluator(
     device: torch.device | str | None = None,
     fullgraph: bool = True,
     buckets: Sequence[int] = DEFAULT_BUCKETS,
+    per_lane: PerLane = FROM_THE_GRAPH,
     precision: str = "float32",
     cache_folder: Path | None = None,
 ) -> Evaluator:
@@ -46,6 +47,7 @@ def create_evaluator(
         device: where to compute; CUDA where there is one by default. The reference stays on the CPU.
         fullgraph: whether the compiler must take the tick as one graph.
         buckets: numbers of lanes of a vectorised engine.
+        per_lane: sizes of a vectorised engine's buffers.
         precision: of a vectorised engine's matrix products.
         cache_folder: where compiled artifacts are kept.
 
@@ -68,6 +70,7 @@ def create_evaluator(
         fullgraph=fullgraph,
         device=device,
         buckets=buckets,
+        per_lane=per_lane,
         precision=precision,
         cache_folder=cache_folder,
     )

@@ -10,8 +10,9 @@ from core.ranking.corruptions import (
     with_constant,
 )
 from core.ranking.evaluation import Query, corrupted_queries, rank_outcomes, rank_queries
-from core.ranking.metrics import HITS_AT, Metrics, RankedQuery, Report, aggregate, report
+from core.ranking.metrics import HITS_AT, Metrics, RankedQuery, RankingSummary, Report
 from core.ranking.ranks import TIE_POLICIES, Ranks, rank_as_deepprooflog, rank_positive
+from core.ranking.tally import ReportTally, aggregate, report
 
 __all__ = [
     "HITS_AT",
@@ -22,8 +23,10 @@ __all__ = [
     "Metrics",
     "Query",
     "RankedQuery",
+    "RankingSummary",
     "Ranks",
     "Report",
+    "ReportTally",
     "Side",
     "aggregate",
     "corrupted_queries",

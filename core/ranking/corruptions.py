@@ -87,6 +87,16 @@ class Corruptor:
             pool = np.sort(generator.choice(pool, self.number, replace=False))
         return [with_constant(query, side, constant) for constant in pool.tolist()]
 
+    def count(self, query: Triple, side: Side) -> int:
+        """How many corruptions ``query`` has on ``side``, without drawing them."""
+        replaced = query.head if side == "head" else query.tail
+        pool = self._same_domain(replaced)
+        left_out = np.unique([replaced, *(self._known(query, side) if self.is_filtered else ())])
+        # The pool ascends, so its members among these are found without going through all of it.
+        places = np.minimum(np.searchsorted(pool, left_out), pool.size - 1)
+        num_all = pool.size - int((pool[places] == left_out).sum())
+        return num_all if self.number is None else min(self.number, num_all)
+
     def _same_domain(self, constant: int) -> np.ndarray:
         """The constants that may replace ``constant``: of its domains, or all where it has none. Ascending."""
         domains = self.dataset.domains_of_constants.get(constant)

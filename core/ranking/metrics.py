@@ -15,16 +15,36 @@ corruptions_proved  share of corruptions whose proof succeeded              [0, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.graph import Dataset, Triple
+from core.graph import Triple
 from core.prover import Outcome
-from core.ranking.corruptions import SIDES, Side
+from core.ranking.corruptions import Side
 from core.ranking.ranks import Ranks
 
 HITS_AT = (1, 3, 10)
+
+
+@dataclass(frozen=True)
+class RankingSummary:
+    """What the metrics need to know of one query, ranked on one side.
+
+    Attributes:
+        query_index: its place in the request; the two sides of a query share it.
+        side: which of its constants the candidates replace.
+        ranks: of the positive.
+        is_proved: whether the positive is.
+        corruptions_proved: how many corruptions are.
+        seconds: its share of the time of the evaluation.
+    """
+
+    query_index: int
+    side: Side
+    ranks: Ranks
+    is_proved: bool
+    corruptions_proved: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -48,6 +68,18 @@ class RankedQuery:
     outcomes: tuple[Outcome, ...]
     ranks: Ranks
     seconds: float
+
+    @property
+    def summary(self) -> RankingSummary:
+        """What the metrics need to know of it."""
+        return RankingSummary(
+            query_index=self.query_index,
+            side=self.side,
+            ranks=self.ranks,
+            is_proved=self.outcomes[0].success,
+            corruptions_proved=sum(outcome.success for outcome in self.outcomes[1:]),
+            seconds=self.seconds,
+        )
 
 
 @dataclass(frozen=True)
@@ -105,55 +137,3 @@ class Report:
             "by_side": {name: metrics.to_dict() for name, metrics in self.by_side.items()},
             "by_relation": {name: metrics.to_dict() for name, metrics in self.by_relation.items()},
         }
-
-
-def aggregate(ranked: Sequence[RankedQuery], ties: str = "realistic") -> Metrics:
-    """The metrics of at least one ranked query.
-
-    Args:
-        ranked: what to aggregate.
-        ties: which rank counts, one of ``TIE_POLICIES``.
-    """
-    ranks = [query.ranks.by(ties) for query in ranked]
-    num = len(ranked)
-    chance = sum((query.ranks.num_candidates - 1) / 2 for query in ranked)
-    corruptions = [outcome for query in ranked for outcome in query.outcomes[1:]]
-    return Metrics(
-        mrr=sum(1 / rank for rank in ranks) / num,
-        hits_at={k: sum(rank <= k for rank in ranks) / num for k in HITS_AT},
-        mean_rank=sum(ranks) / num,
-        adjusted_mean_rank_index=1 - sum(rank - 1 for rank in ranks) / chance if chance else None,
-        positives_proved=sum(query.outcomes[0].success for query in ranked) / num,
-        corruptions_proved=_share_proved(corruptions),
-        rankings=num,
-        queries=len({query.query_index for query in ranked}),
-        candidates=sum(len(query.candidates) for query in ranked),
-        seconds=sum(query.seconds for query in ranked),
-    )
-
-
-def _share_proved(outcomes: Sequence[Outcome]) -> float | None:
-    return sum(outcome.success for outcome in outcomes) / len(outcomes) if outcomes else None
-
-
-def report(ranked: Sequence[RankedQuery], dataset: Dataset, ties: str = "realistic") -> Report:
-    """The metrics of at least one ranked query: overall, per side, and per relation in order of their names."""
-    return Report(
-        overall=aggregate(ranked, ties),
-        by_side=_grouped(ranked, lambda query: query.side, SIDES, ties),
-        by_relation=_grouped(
-            ranked,
-            lambda query: dataset.vocabulary.predicate_name(query.query.predicate),
-            dataset.vocabulary.predicates,
-            ties,
-        ),
-    )
-
-
-def _grouped(
-    ranked: Sequence[RankedQuery], key: Callable[[RankedQuery], str], order: Iterable[str], ties: str
-) -> dict[str, Metrics]:
-    groups: dict[str, list[RankedQuery]] = {}
-    for query in ranked:
-        groups.setdefault(key(query), []).append(query)
-    return {name: aggregate(groups[name], ties) for name in order if name in groups}

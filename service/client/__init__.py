@@ -30,13 +30,14 @@ from service.client.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from service.client.jobs import Job, JobProgress, JobRanking, JobResult
+from service.client.jobs import Job, JobProgress, JobQueryResult, JobRanking, JobResult
 from service.client.requests import Query
 from service.client.results import (
     CandidateScore,
     Identity,
     Info,
     Metrics,
+    PolicyList,
     Proof,
     ProofStep,
     QueryResult,
@@ -67,12 +68,14 @@ __all__ = [
     "Job",
     "JobError",
     "JobProgress",
+    "JobQueryResult",
     "JobRanking",
     "JobResult",
     "Metrics",
     "MissingLibraryError",
     "NotFoundError",
     "NotReadyError",
+    "PolicyList",
     "Proof",
     "ProofStep",
     "Query",

@@ -10,6 +10,33 @@ from service.client.errors import MissingLibraryError
 if TYPE_CHECKING:
     import pandas
 
+    from service.client.jobs import JobQueryResult, JobRanking
+    from service.client.results import QueryResult, Ranking
+
+
+def ranking_row(
+    index: int, query: QueryResult | JobQueryResult, ranking: Ranking | JobRanking
+) -> dict[str, Any]:
+    """The row of a ranking, under the names that the tables of the service have."""
+    return {
+        "query": index,
+        "head": query.head,
+        "relation": query.relation,
+        "tail": query.tail,
+        "side": ranking.side,
+        "rank": ranking.rank,
+        "reciprocal_rank": ranking.reciprocal_rank,
+        "rank_optimistic": ranking.ranks.optimistic,
+        "rank_realistic": ranking.ranks.realistic,
+        "rank_pessimistic": ranking.ranks.pessimistic,
+        "rank_random": ranking.ranks.random,
+        "score": ranking.score,
+        "log_probability": ranking.log_probability,
+        "proved": ranking.proved,
+        "steps": ranking.steps,
+        "num_candidates": ranking.num_candidates,
+    }
+
 
 def frame(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
     """A DataFrame of ``rows``, which all have the same keys.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from service.client.frames import frame
+from service.client.frames import frame, ranking_row
 from service.client.results import Identity, Ranks, Report
 
 if TYPE_CHECKING:
@@ -52,10 +52,6 @@ class Job:
 class JobRanking:
     """One query of a job on one side."""
 
-    query_index: int
-    head: str
-    relation: str
-    tail: str
     side: str
     rank: float
     reciprocal_rank: float
@@ -69,11 +65,21 @@ class JobRanking:
 
 
 @dataclass(frozen=True)
+class JobQueryResult:
+    """One query of a job and its rankings, one a side."""
+
+    head: str
+    relation: str
+    tail: str
+    rankings: tuple[JobRanking, ...]
+
+
+@dataclass(frozen=True)
 class JobResult:
-    """A job that is done, and its rankings in the order of its queries."""
+    """A job that is done; ``queries`` are in the order of the split or the request."""
 
     job: Job
-    rankings: tuple[JobRanking, ...]
+    queries: tuple[JobQueryResult, ...]
 
     @property
     def metrics(self) -> Report:
@@ -82,10 +88,13 @@ class JobResult:
         return self.job.metrics
 
     def to_frame(self) -> pandas.DataFrame:
-        """A row for each ranking.
+        """A row for each ranking, with the columns of the job's CSV, and ``reciprocal_rank``.
 
         Raises:
             MissingLibraryError: pandas is not installed.
         """
-        rows = ({**vars(ranking), **vars(ranking.ranks)} for ranking in self.rankings)
-        return frame({name: value for name, value in row.items() if name != "ranks"} for row in rows)
+        return frame(
+            {**ranking_row(index, query, ranking), "corruptions_proved": ranking.corruptions_proved}
+            for index, query in enumerate(self.queries)
+            for ranking in query.rankings
+        )

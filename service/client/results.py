@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from service.client.frames import frame
+from service.client.frames import frame, ranking_row
 from service.client.reading import named
 
 if TYPE_CHECKING:
@@ -145,24 +145,7 @@ class RankResult:
             MissingLibraryError: pandas is not installed.
         """
         return frame(
-            {
-                "query_index": index,
-                "head": query.head,
-                "relation": query.relation,
-                "tail": query.tail,
-                "side": ranking.side,
-                "rank": ranking.rank,
-                "reciprocal_rank": ranking.reciprocal_rank,
-                "optimistic": ranking.ranks.optimistic,
-                "realistic": ranking.ranks.realistic,
-                "pessimistic": ranking.ranks.pessimistic,
-                "random": ranking.ranks.random,
-                "score": ranking.score,
-                "log_probability": ranking.log_probability,
-                "proved": ranking.proved,
-                "steps": ranking.steps,
-                "num_candidates": ranking.num_candidates,
-            }
+            ranking_row(index, query, ranking)
             for index, query in enumerate(self.queries)
             for ranking in query.rankings
         )

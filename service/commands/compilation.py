@@ -8,10 +8,11 @@ import time
 from rich.console import Console
 
 from core.errors import ProofrankError
-from core.evaluator import CompiledEvaluator, settings_for
+from core.evaluator import CompiledEvaluator, default_device, settings_for
 from core.evaluator.artifacts import compile_counts
 from core.graph import load_dataset
 from core.policy import load_policy
+from service.buckets import serving_buckets
 from service.commands.options import (
     add_dataset_and_policy,
     add_engine,
@@ -28,8 +29,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_dataset_and_policy(parser)
     add_engine(parser, default="default")
+    parser.add_argument(
+        "--buckets",
+        type=_numbers,
+        metavar="N,N",
+        help="lanes of each bucket, as the server's setting (default: as the server without it)",
+    )
     add_prover_settings(parser)
     parser.set_defaults(run=run)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -37,7 +48,10 @@ def run(parsed: argparse.Namespace) -> int:
     console = Console(highlight=False)
     dataset = load_dataset(parsed.dataset)
     policy = load_policy(parsed.policy, dataset)
-    evaluator = make_evaluator(parsed, dataset, policy, settings_for(policy, prover_overrides(parsed)))
+    settings = settings_for(policy, prover_overrides(parsed))
+    # Those that the server will use, or it would compile after all.
+    buckets = parsed.buckets or serving_buckets(parsed.device or default_device())
+    evaluator = make_evaluator(parsed, dataset, policy, settings, buckets)
     if not isinstance(evaluator, CompiledEvaluator):
         raise ProofrankError(f"engine {parsed.engine!r} has nothing to compile")
     began = time.perf_counter()

@@ -8,29 +8,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from core.errors import ProofrankError
 from core.evaluator import Evaluator, OriginalEvaluator, explain, render_proof, settings_for
-from core.graph import SPLITS, Dataset, Triple, load_dataset
+from core.graph import Dataset, Triple, load_dataset
 from core.policy import load_policy
 from core.prover import Candidate
-from core.ranking import (
-    Corruptor,
-    Report,
-    corrupted_queries,
-    rank_queries,
-    report,
-    sample_triples,
-    sides_of,
-)
+from core.ranking import Report, rank_queries, report
 from service.commands.options import (
     add_dataset_and_policy,
     add_engine,
     add_prover_settings,
-    add_ranking,
     check_writable,
     make_evaluator,
     prover_overrides,
 )
+from service.commands.queries import add_queries, add_ties, drawn_queries
 from service.commands.tables import print_metrics
 from service.progress import progress_bar
 
@@ -42,10 +33,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_dataset_and_policy(parser)
     add_engine(parser, default="auto")
-    parser.add_argument(
-        "--split", default="test", choices=SPLITS, help="which triples to rank (default: test)"
-    )
-    add_ranking(parser)
+    add_queries(parser, default_number=None)
+    add_ties(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
     parser.add_argument(
         "--explain",
@@ -95,15 +84,7 @@ def explanation_text(reference: OriginalEvaluator, dataset: Dataset, triple: Tri
 
 
 def _evaluate(parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator, errors: Console) -> Report:
-    triples = list(dataset.splits[parsed.split])
-    if not triples:
-        raise ProofrankError(f"split {parsed.split!r} of dataset {dataset.name!r} has no triples to rank")
-    if parsed.queries is not None:
-        triples = sample_triples(triples, parsed.queries, parsed.seed)
-    corruptor = Corruptor(
-        dataset, number=parsed.corruptions, is_filtered=not parsed.unfiltered, seed=parsed.seed
-    )
-    queries = corrupted_queries(triples, sides_of(parsed.side), corruptor)
+    queries = drawn_queries(parsed, dataset)
     num_candidates = sum(1 + len(query.corruptions) for query in queries)
     with progress_bar(errors, "candidates", num_candidates) as on_progress:
         ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.default import DATASET, POLICY
 from core.errors import ProofrankError
 from core.evaluator import ENGINES, Evaluator, create_evaluator
-from core.graph import Dataset
+from core.evaluator.capacities import DEFAULT_BUCKETS
+from core.evaluator.recordings import Recording
+from core.graph import Dataset, load_dataset
 from core.policy import Policy
 from core.policy.features import PRECISIONS
 from core.prover import ProverSettings
-from core.ranking import SIDE_OPTIONS, TIE_POLICIES
 from service.settings import PROVER_FIELDS, Settings
 from service.threads import use_threads
 
@@ -33,6 +35,22 @@ def add_dataset_and_policy(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="checkpoint folder (default: the package's policy)",
     )
+
+
+def add_recorded_data(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--data``, where the datasets that recordings name are looked up."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="ROOT",
+        help="folder of dataset folders (default: 'data' beside the recording's parent)",
+    )
+
+
+def recorded_dataset(parsed: argparse.Namespace, recording: Recording) -> Dataset:
+    """The dataset that ``recording`` names, by the option of :func:`add_recorded_data`. Raises DatasetError."""
+    root = parsed.data if parsed.data is not None else recording.folder.resolve().parent.parent / "data"
+    return load_dataset(root / recording.dataset)
 
 
 def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
@@ -59,7 +77,11 @@ def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def make_evaluator(
-    parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings
+    parsed: argparse.Namespace,
+    dataset: Dataset,
+    policy: Policy,
+    settings: ProverSettings,
+    buckets: Sequence[int] = DEFAULT_BUCKETS,
 ) -> Evaluator:
     """The evaluator that the options of :func:`add_engine` ask for, with the threads that fit it."""
     use_threads(parsed.threads, parsed.engine)
@@ -70,6 +92,7 @@ def make_evaluator(
         settings,
         device=parsed.device,
         fullgraph=parsed.fullgraph,
+        buckets=buckets,
         precision=parsed.precision,
         cache_folder=parsed.cache_folder,
     )
@@ -104,47 +127,3 @@ def check_writable(flag: str, path: Path | None) -> None:
         path.open("ab").close()
     except OSError as error:
         raise ProofrankError(f"{flag} {path}: cannot be written: {error.strerror}") from error
-
-
-def add_ranking(parser: argparse.ArgumentParser) -> None:
-    """Adds what is to be asked of each triple: ``--corruptions``, ``--side`` and so on."""
-    parser.add_argument(
-        "--corruptions",
-        type=_number_or_all,
-        default=50,
-        metavar="N|all",
-        help="per query and side (default: 50)",
-    )
-    parser.add_argument("--side", default="both", choices=SIDE_OPTIONS, help="which constant is replaced")
-    parser.add_argument(
-        "--queries", type=positive, metavar="N", help="rank a seeded sample of N triples (default: all)"
-    )
-    parser.add_argument("--seed", type=_not_negative, default=0, help="of every draw (default: 0)")
-    parser.add_argument(
-        "--ties", default="realistic", choices=TIE_POLICIES, help="which rank counts among equals"
-    )
-    parser.add_argument("--unfiltered", action="store_true", help="corruptions may be known triples")
-
-
-def _number_or_all(text: str) -> int | None:
-    """The number of corruptions; None for all."""
-    return None if text == "all" else _not_negative(text)
-
-
-def _not_negative(text: str) -> int:
-    return _at_least(text, 0)
-
-
-def positive(text: str) -> int:
-    """A whole number of 1 or more, as a type of an option."""
-    return _at_least(text, 1)
-
-
-def _at_least(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, {least} or more")
-    return value

@@ -15,7 +15,8 @@ from core.errors import ProofrankError
 from core.graph import SPLITS
 from core.graph.triples import read_triples
 from core.ranking import Metrics, Report
-from service.commands.options import add_ranking, check_writable, positive
+from service.commands.options import check_writable
+from service.commands.queries import add_ranking, add_ties, positive
 from service.commands.tables import print_metrics
 from service.settings import Settings
 
@@ -52,7 +53,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="go on so long where the server cannot be reached or takes no requests (default: "
         f"{_PATIENCE_SECONDS})",
     )
-    add_ranking(parser)
+    add_ranking(parser, default_number=None)
+    add_ties(parser)
     parser.add_argument("--policy", metavar="NAME", help="for files and splits: a policy of the server")
     parser.add_argument("--proof", action="store_true", help="for a triple: print its proof")
     parser.add_argument(

@@ -13,10 +13,15 @@ from rich.console import Console
 from core.evaluator import OriginalEvaluator
 from core.evaluator.recordings import Recording, read_recording
 from core.evaluator.replay import Comparison, replay
-from core.graph import load_dataset
 from core.policy import load_policy
 from core.ranking import rank_as_deepprooflog
-from service.commands.options import add_engine, check_writable, make_evaluator
+from service.commands.options import (
+    add_engine,
+    add_recorded_data,
+    check_writable,
+    make_evaluator,
+    recorded_dataset,
+)
 from service.progress import progress_bar
 
 EXIT_DIFFERS = 1
@@ -30,12 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description=f"{__doc__} Exits with 1 if one differs that passes no near tie.",
     )
     parser.add_argument("folder", type=Path, metavar="FIXTURE_DIR", help="folder of the recording")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="ROOT",
-        help="folder of dataset folders (default: 'data' beside the recording's parent)",
-    )
+    add_recorded_data(parser)
     parser.add_argument(
         "--follow", action="store_true", help="take the recorded actions instead of the policy's"
     )
@@ -49,8 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     recording = read_recording(parsed.folder)
-    root = parsed.data if parsed.data is not None else parsed.folder.resolve().parent.parent / "data"
-    dataset = load_dataset(root / recording.dataset)
+    dataset = recorded_dataset(parsed, recording)
     policy = load_policy(parsed.folder, dataset)
     reference = OriginalEvaluator(dataset, policy, recording.settings)
     check_writable("--out", parsed.out)

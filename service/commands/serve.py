@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import types
 import typing
 from pathlib import Path
@@ -27,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         if bool in _types(field.annotation):
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=field.description)
         else:
-            default = "" if field.default is None else f" (default: {field.default})"
+            default = "" if field.default in (None, ()) else f" (default: {field.default})"
             text = f"{field.description}{default}".replace("%", "%%")
             parser.add_argument(flag, metavar="VALUE", help=text)
     parser.set_defaults(run=run)
@@ -47,17 +46,29 @@ def run(parsed: argparse.Namespace) -> int:
     # Imported here, for the other commands start faster without the web.
     from prometheus_client import disable_created_metrics
 
-    from service.app import create_app
+    from service.access import warn_if_open
+    from service.app import create_app, create_operation_app
+    from service.logs import set_up_logs
     from service.server import Server
+    from service.threads import share_the_interpreter
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up_logs(settings.log_format, settings.log_level)
+    share_the_interpreter()
     disable_created_metrics()
+    warn_if_open(settings)
 
     def stop() -> None:
         server.should_exit = True
 
     app = create_app(settings, on_failure=stop)
-    server = Server(app, settings, on_signal=app.state.services.host.drain)
+    services = app.state.services
+    has_own_port = settings.metrics_port is not None
+    server = Server(
+        app,
+        settings,
+        on_signal=services.host.drain,
+        watched=create_operation_app(services) if has_own_port else None,
+    )
     # Where it cannot listen, uvicorn logs why and exits with a status of its own.
     with contextlib.suppress(SystemExit):
         server.run()

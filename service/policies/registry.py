@@ -20,6 +20,7 @@ from service.policies.files import CONFIG, PARTS, VOCABULARY, load_named
 from service.policies.records import PolicyRecord
 from service.policies.store import PolicyStore, Put
 from service.problems import FieldError, Problem, invalid
+from service.rejections import Rejection
 
 Result = TypeVar("Result")
 
@@ -79,6 +80,7 @@ class PolicyRegistry:
                 HTTPStatus.TOO_MANY_REQUESTS,
                 f"{self._num_uploads} policies are being uploaded, and there may not be more at once",
                 headers={"Retry-After": "1"},
+                rejection=Rejection.QUEUE_FULL,
             )
         self._num_uploads += 1
         try:
@@ -166,7 +168,6 @@ class PolicyRegistry:
 
     def _go_live(self, policy: Policy) -> None:
         self._host.activate(policy)
-        self._metrics.show_live_policy(policy.name, policy.content_hash)
         self._metrics.policy_changes.labels("activate").inc()
         logger.info("policy %s (%s) is live: a client activated it", policy.name, policy.content_hash)
 

@@ -41,7 +41,6 @@ def policy_at_start(
     store.sweep()
     policy = _choose(store, configured, dataset)
     metrics.keep_policies({record.name for record in store.records()})
-    metrics.show_live_policy(policy.name, policy.content_hash)
     return policy
 
 

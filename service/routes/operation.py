@@ -17,9 +17,25 @@ from service.services import Services
 
 
 def make_router(services: Services) -> APIRouter:
-    """The routes on these services."""
+    """The routes on these services; without the metrics where those have a port of their own."""
     router = APIRouter()
-    host, settings = services.host, services.settings
+    _add_health(router, services)
+    _add_info(router, services)
+    if services.settings.metrics_port is None:
+        _add_metrics(router, services)
+    return router
+
+
+def make_watching_router(services: Services) -> APIRouter:
+    """What watches a service: metrics and health, for a port of their own."""
+    router = APIRouter()
+    _add_health(router, services)
+    _add_metrics(router, services)
+    return router
+
+
+def _add_health(router: APIRouter, services: Services) -> None:
+    host = services.host
 
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -33,6 +49,10 @@ def make_router(services: Services) -> APIRouter:
         if not is_ready:
             answer.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         return Readiness(ready=is_ready, stage=host.stage, seconds=host.seconds_in_stage)
+
+
+def _add_info(router: APIRouter, services: Services) -> None:
+    host, settings = services.host, services.settings
 
     @router.get("/info", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
     async def info() -> InfoResponse:
@@ -69,9 +89,9 @@ def make_router(services: Services) -> APIRouter:
             startup_seconds=host.stage_seconds,
         )
 
+
+def _add_metrics(router: APIRouter, services: Services) -> None:
     @router.get("/metrics", include_in_schema=False)
     async def prometheus() -> Response:
         """The metrics, in Prometheus' text form."""
         return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    return router

@@ -10,11 +10,12 @@ from fastapi import APIRouter, Request
 
 from core.errors import EvaluationError
 from core.ranking import report
+from service.bodies import bounded_route
 from service.disconnection import unless_client_goes
 from service.host import Execution
 from service.problems import Problem, problem_responses
-from service.ranking import Limits, proof_maker, to_queries, to_report, to_results
-from service.schemas import Identity, QueryResult, RankRequest, RankResponse, Timing
+from service.ranking import Limits, check_num_queries, proof_maker, to_queries, to_report, to_results
+from service.schemas import Identity, QueryResult, RankRequest, RankResponse, ReportView, Timing
 from service.services import Services
 
 _MOST_SECONDS_LATE = 0.5
@@ -23,9 +24,9 @@ _MOST_SECONDS_LATE = 0.5
 
 def make_router(services: Services) -> APIRouter:
     """The route on these services."""
-    router = APIRouter()
     host, settings = services.host, services.settings
     limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)
+    router = APIRouter(route_class=bounded_route(lambda value: check_num_queries(value, limits)))
 
     @router.post(
         "/rank",
@@ -43,20 +44,25 @@ def make_router(services: Services) -> APIRouter:
         deadline = time.monotonic() + milliseconds / 1000
         dataset, policy = host.loaded.dataset, host.active_policy
 
-        async def evaluate() -> tuple[Execution, list[QueryResult]]:
-            # In a thread: looking up many names, and drawing many corruptions, takes a while.
+        async def evaluate() -> tuple[Execution, list[QueryResult], ReportView]:
+            # In threads: looking up many names, drawing many corruptions and wording many results take a while.
             queries = await asyncio.to_thread(to_queries, body, dataset, limits)
             execution = await host.rank(queries, body.seed, policy=policy, deadline=deadline)
             reference = host.reference(policy)
             make_proof = proof_maker(reference.prover, reference.scorer, dataset)
-            # The reference shares no state with the evaluator, so the next request need not wait for proofs.
-            return execution, await asyncio.to_thread(to_results, body, execution.ranked, dataset, make_proof)
+
+            def word() -> tuple[list[QueryResult], ReportView]:
+                # The reference shares no state with the evaluator, so the next request need not wait for proofs.
+                results = to_results(body, execution.ranked, dataset, make_proof)
+                return results, to_report(report(execution.ranked, dataset, body.ties))
+
+            return execution, *await asyncio.to_thread(word)
 
         try:
             # All of it: what waits for a thread for a client that has gone keeps the threads from those that are there.
             # The scheduler sees to the deadline as well, and knows more; but it may be busy, or not be asked yet.
             async with asyncio.timeout(deadline - time.monotonic() + _MOST_SECONDS_LATE):
-                execution, results = await unless_client_goes(request, evaluate())
+                execution, results, metrics = await unless_client_goes(request, evaluate())
         except TimeoutError as error:
             raise Problem(HTTPStatus.GATEWAY_TIMEOUT, "the deadline has passed") from error
         except EvaluationError as error:
@@ -66,7 +72,7 @@ def make_router(services: Services) -> APIRouter:
             dataset=Identity(name=dataset.name, sha256=dataset.content_hash),
             policy=Identity(name=policy.name, sha256=policy.content_hash),
             engine=host.engine,
-            metrics=to_report(report(execution.ranked, dataset, body.ties)),
+            metrics=metrics,
             timing=Timing(
                 queue_seconds=execution.queue_seconds,
                 first_result_seconds=execution.first_result_seconds,

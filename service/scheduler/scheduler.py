@@ -16,13 +16,10 @@ from core.errors import EvaluationError
 from core.evaluator import Work
 from core.evaluator.stream import CandidateStream
 from core.policy import Policy
-from service.scheduler.shares import Demand, moving_lanes
+from service.scheduler.shares import LANES_PER_TASK, Demand, moving_lanes
 from service.scheduler.tasks import DeadlineError, FaultError, StoppedError, Task
 
 logger = logging.getLogger("proofrank")
-
-LANES_PER_TASK = 16
-"""Lanes for each task that has a turn, at least: with fewer all would end late, and none early."""
 
 TURN_SECONDS = 0.25
 JOB_TURN_SECONDS = 0.05

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LEAST_LANES = 32
-"""Moving lanes below which a tick costs no less."""
+LANES_PER_TASK = 16
+"""Lanes for each task that has a turn, at least: with fewer all would end late, and none early. A tick of few lanes
+costs hardly less than one of twice as many, so where many tasks run, all together keep the evaluator busy."""
 
 JOB_FRACTION = 8
 """While others run, jobs together move one lane for so many of theirs."""
@@ -60,7 +61,7 @@ def _worthwhile(demands: Sequence[int], num_lanes: int) -> int:
     """Lanes that a tick should move: what keeps the smallest task from waiting for the others."""
     if len(demands) <= 1:
         return max(1, num_lanes // 2)
-    return min(num_lanes, max(LEAST_LANES, len(demands) * min(demands)))
+    return min(num_lanes, len(demands) * max(LANES_PER_TASK, min(demands)))
 
 
 def fill(demands: Sequence[int], total: int) -> list[int]:

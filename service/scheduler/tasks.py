@@ -86,6 +86,11 @@ class Task:
         """How many candidates are not in flight yet."""
         return self.num_remaining - len(self.places)
 
+    @property
+    def seconds_running(self) -> float:
+        """Since its first tick; 0 before that."""
+        return 0.0 if self._began is None else time.monotonic() - self._began
+
     def take(self, number: int) -> list[int]:
         """The indices of the next candidates, at most ``number``."""
         if self._began is None:

@@ -103,5 +103,14 @@ def test_actions_that_are_no_trajectory_are_shown_too(
 
 @pytest.mark.parametrize("number", ["0", "-1"])
 def test_a_comparison_of_nothing_is_refused(number: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["diff", "--queries", number]) == 2
-    assert f"--queries {number}: expected 1 or more" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        main(["diff", "--queries", number])
+    assert caught.value.code == 2
+    assert f"--queries: '{number}'; expected a whole number, 1 or more" in capsys.readouterr().err
+
+
+def test_an_unknown_second_engine_is_refused_before_the_first_has_proved_anything(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["diff", "--against", "orginal"]) == 2
+    assert "unknown engine 'orginal'; did you mean 'original'" in capsys.readouterr().err

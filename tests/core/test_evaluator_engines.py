@@ -106,9 +106,16 @@ def test_overrides_that_are_no_settings_are_refused(
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(("max_variables", "steps_per_depth"), [(9, 1), (10, 2), (19, 2)])
+@pytest.mark.parametrize(
+    ("max_variables", "steps_per_depth", "growth"),
+    [
+        (9, 1, "2 new variables of a rule"),
+        (10, 2, "(2 new variables of a rule + 2 x 1 skipped actions)"),
+        (19, 2, "(2 new variables of a rule + 2 x 1 skipped actions)"),
+    ],
+)
 def test_too_few_variables_for_the_depth_are_refused_with_the_figures(
-    max_variables: int, steps_per_depth: int, dataset: Dataset
+    max_variables: int, steps_per_depth: int, growth: str, dataset: Dataset
 ) -> None:
     policy = make_policy(dataset, max_variables=max_variables)
 
@@ -116,7 +123,7 @@ def test_too_few_variables_for_the_depth_are_refused_with_the_figures(
         check_enough_variables(dataset, policy, SETTINGS, steps_per_depth)
 
     assert f"may need {10 * steps_per_depth} variables" in str(caught.value)
-    assert f"max_depth 5 x 2 new variables of a rule x {steps_per_depth}" in str(caught.value)
+    assert f"(max_depth 5 x {growth})" in str(caught.value)
     assert f"policy 'small' embeds only {max_variables}" in str(caught.value)
 
 

@@ -159,13 +159,13 @@ def test_corruptions_are_those_of_the_definition(
     )
     relation, head, tail = query
 
-    drawn = Corruptor(dataset, is_filtered=is_filtered).corruptions(
-        dataset.triple(head, relation, tail), side
-    )
+    triple = dataset.triple(head, relation, tail)
+    drawn = Corruptor(dataset, is_filtered=is_filtered).corruptions(triple, side)
 
     everything = [(relation, name, tail) if side == "head" else (relation, head, name) for name in "abcde"]
     expected = [triple for triple in everything if triple != query and not (is_filtered and triple in known)]
     assert [dataset.names(triple) for triple in drawn] == [(h, p, t) for p, h, t in expected]
+    assert Corruptor(dataset, is_filtered=is_filtered).count(triple, side) == len(expected)
 
 
 def test_sides_are_head_tail_or_both() -> None:
@@ -189,3 +189,12 @@ def test_the_query_need_not_be_a_known_triple(dataset: Dataset) -> None:
     query: Triple = dataset.triple("f", "p", "f")
 
     assert len(Corruptor(dataset).corruptions(query, "tail")) == 5
+
+
+@pytest.mark.parametrize("number", [0, 2, 4, None])
+def test_corruptions_are_counted_without_drawing_them(with_domains: Dataset, number: int | None) -> None:
+    corruptor = Corruptor(with_domains, number=number)
+    for relation, head, tail in (("in", "a", "x"), ("in", "c", "c"), ("q", "c", "z"), ("q", "z", "b")):
+        triple = with_domains.triple(head, relation, tail)
+        for side in sides_of("both"):
+            assert corruptor.count(triple, side) == len(corruptor.corruptions(triple, side))

@@ -10,7 +10,7 @@ import torch
 from core.errors import RankingError
 from core.graph import Dataset, Triple
 from core.prover import Outcome
-from core.ranking import HITS_AT, RankedQuery, Side, aggregate, rank_positive, report
+from core.ranking import HITS_AT, RankedQuery, ReportTally, Side, aggregate, rank_positive, report
 from tests.conftest import DatasetMaker
 
 PROVED = Outcome(success=True, log_probability=0.0, steps=1, actions=(0,))
@@ -178,3 +178,21 @@ def test_metrics_are_those_of_pykeen_on_the_same_scores(
         }
         expected = {name: theirs[f"{side}.{ties}.{name}"] for name in found}
         assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_tally_reports_the_same_bits_in_whatever_order_the_queries_come(make_dataset: DatasetMaker) -> None:
+    dataset = make_dataset(["p(a,b).", "q(b,a)."], ["p(X,Y) -> q(Y,X)"])
+    generator = random.Random(5)
+    queries = [
+        ranked(
+            [0.0, *generator.choices((-1.0, 0.0, 1.0), k=generator.randrange(40))], index=index, predicate=1
+        )
+        for index in range(200)
+    ]
+    expected = report(queries, dataset)
+    for _ in range(5):
+        generator.shuffle(queries)
+        tally = ReportTally()
+        for query in queries:
+            tally.add("p", query.summary)
+        assert tally.report(["p", "q"]) == expected

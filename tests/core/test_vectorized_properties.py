@@ -52,7 +52,7 @@ def make_policy(
     return Policy(f"random{seed}", network, dataset.vocabulary, None, content_hash=f"random{seed}")
 
 
-def least_capacities(num_lanes: int, tables: GraphTables, settings: ProverSettings) -> Capacities:
+def least_capacities(num_lanes: int, tables: GraphTables, settings: ProverSettings, *_: object) -> Capacities:
     """Buffers that hold what one lane may ask for, and no more."""
     return Capacities(
         num_lanes=num_lanes,

@@ -62,8 +62,8 @@ class RunningServer:
         return "".join(self._lines)
 
     @property
-    def pid(self) -> int:
-        """Of the process."""
+    def process_id(self) -> int:
+        """Of the server."""
         return self._process.pid
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import inspect
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import BaseModel
 
 from service import client as proofrank
 from service import problems, schemas
@@ -28,9 +26,10 @@ from service.client import (
     Query,
     Retries,
 )
-from service.client.reading import name_of, to_json
+from service.client.reading import to_json
 from service.client.requests import Ties
 from service.client.results import Readiness
+from tests.service.client_fields import fields_of
 from tests.service.serving import REPOSITORY, RunningServer, clean_environment
 
 QUERIES = [("anna", "ancestor", "Zoë"), ("george.1", "ancestor", "cara"), ("eva", "parent", "Zoë")]
@@ -98,7 +97,7 @@ def test_a_result_becomes_a_frame_with_a_row_for_each_ranking(speaker: Client) -
     assert list(frame["side"]) == ["head", "tail"] * 3
     ranks = list(frame["rank"])
     assert sum(1 / rank for rank in ranks) / len(ranks) == pytest.approx(result.metrics.mrr)
-    assert list(frame["realistic"]) == ranks
+    assert list(frame["rank_realistic"]) == ranks
 
 
 def test_the_asynchronous_client_answers_the_same(server: RunningServer, speaker: Client) -> None:
@@ -189,14 +188,6 @@ def test_a_server_that_starts_becomes_ready(serve_arguments: list[str]) -> None:
             NotReadyError, match=r"not ready after 0\.2 s: no answer from http://127\.0\.0\.1"
         ):
             opened.wait_until_ready(timeout=0.2)
-
-
-def fields_of(kind: type) -> set[str]:
-    """The names in JSON of a dataclass or of a schema."""
-    if issubclass(kind, BaseModel):
-        return {field.alias or name for name, field in kind.model_fields.items()}
-    assert dataclasses.is_dataclass(kind)
-    return {name_of(field) for field in dataclasses.fields(kind)}
 
 
 @pytest.mark.parametrize(

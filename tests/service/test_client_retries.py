@@ -227,6 +227,12 @@ def test_cancelling_a_job_that_has_ended_leaves_its_results() -> None:
         assert [request.method for request in server.received] == ["GET"]
 
 
+def test_a_cancellation_whose_answer_was_lost_is_not_repeated_for_that_would_remove_the_job() -> None:
+    with ScriptedServer([job("running"), LOST, job("cancelled")]) as server:
+        assert isinstance(outcome(server, lambda opened: opened.cancel_job("j1")), UnreachableError)
+        assert [request.method for request in server.received] == ["GET", "DELETE"]
+
+
 def test_waiting_until_ready_says_what_was_going_on() -> None:
     starting = Answer(503, {"ready": False, "stage": "warm up", "seconds": 7.2})
     with ScriptedServer([starting]) as server:

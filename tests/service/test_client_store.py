@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from core.graph import Dataset
+from service import client as proofrank
 from service.client import (
     AsyncClient,
     Client,
     ConflictError,
     InvalidRequestError,
     Job,
+    JobQueryResult,
     NotFoundError,
     Query,
+    QueryResult,
 )
+from tests.service.client_fields import fields_of
 from tests.service.family import write_untrained_policy
 from tests.service.serving import RunningServer
 
@@ -46,8 +51,11 @@ def test_an_evaluation_has_the_ranks_and_metrics_of_a_request_for_the_same_tripl
     result = speaker.evaluate("test", corruptions=4, seed=5, on_progress=seen.append)
     names = [family.names(triple) for triple in family.splits["test"]]
     expected = speaker.rank(names, corruptions=4, seed=5)
-    ranks = [ranking.rank for query in expected.queries for ranking in query.rankings]
-    assert [ranking.rank for ranking in result.rankings] == ranks
+
+    def ranks(queries: Iterable[QueryResult | JobQueryResult]) -> list[tuple[str, float]]:
+        return [(query.tail, ranking.rank) for query in queries for ranking in query.rankings]
+
+    assert ranks(result.queries) == ranks(expected.queries)
     assert result.metrics.mrr == expected.metrics.mrr
     assert result.metrics.candidates == expected.metrics.candidates
     assert result.job.policy == expected.policy
@@ -111,5 +119,24 @@ def test_a_policy_is_uploaded_activated_and_deleted(
 def test_a_policy_that_cannot_be_one_is_refused_with_the_reason(speaker: Client, tmp_path: Path) -> None:
     for name in ("policy.safetensors", "policy.json", "vocab.json"):
         (tmp_path / name).write_text("{}", encoding="utf-8")
-    with pytest.raises(InvalidRequestError, match="policy"):
+    with pytest.raises(InvalidRequestError, match="vocabulary"):
         speaker.upload_policy("broken", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ours", "module", "theirs"),
+    [
+        (proofrank.Job, "service.jobs.schemas", "JobView"),
+        (proofrank.JobProgress, "service.jobs.schemas", "JobProgress"),
+        (proofrank.JobQueryResult, "service.jobs.schemas", "JobQueryResult"),
+        (proofrank.JobRanking, "service.jobs.schemas", "JobRanking"),
+        (proofrank.JobResult, "service.jobs.schemas", "JobResults"),
+        (proofrank.PolicyList, "service.policies.schemas", "PolicyList"),
+        (proofrank.StoredPolicy, "service.policies.schemas", "PolicyEntry"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_the_types_of_the_client_have_the_fields_that_the_service_declares(
+    ours: type, module: str, theirs: str
+) -> None:
+    assert fields_of(ours) == fields_of(getattr(importlib.import_module(module), theirs))

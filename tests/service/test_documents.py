@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.cli import make_parser
+from service.jobs.schemas import JobRequest
 from service.metrics import ServiceMetrics
 from service.schemas import RankRequest
 from service.settings import Settings
@@ -40,6 +42,11 @@ def table_rows(path: Path, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
+def metrics_page() -> list[str]:
+    """The page about metrics, in two parts: metrics, and rules with alerts."""
+    return BY_NAME["metrics.md"].read_text(encoding="utf-8").split("\n## Rules and alerts\n")
+
+
 def commands_of(path: Path) -> list[str]:
     """The arguments of each ``proofrank`` command in a document's code blocks."""
     found = (_COMMAND.fullmatch(line) for line in code_lines(path))
@@ -63,16 +70,47 @@ def test_the_documented_settings_are_those_that_there_are() -> None:
     for (_, default, meaning), field in zip(documented, Settings.model_fields.values(), strict=True):
         assert meaning == field.description
         if default != "the package's countries" and default != "the package's policy":
-            assert default == ("unset" if field.default is None else str(field.default))
+            shown = {None: "unset", (): "none"}.get(field.default, str(field.default))
+            assert default == shown
 
 
 def test_the_documented_metrics_are_those_that_there_are() -> None:
-    documented = table_rows(BY_NAME["operation.md"], "Metrics")
+    text = metrics_page()[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", text, flags=re.MULTILINE)
+    assert len(rows) == len(dict(rows))
     exported = {
         family.name + "_total" * (family.type == "counter"): family.type
         for family in ServiceMetrics().registry.collect()
     }
-    assert {row[0].strip("`"): row[1] for row in documented} == exported
+    if sys.platform != "linux":  # elsewhere there are no metrics of the process
+        exported |= {name: kind for name, kind in rows if name.startswith("process_")}
+    assert dict(rows) == exported
+
+
+def test_the_documented_labels_of_metrics_are_those_that_there_are() -> None:
+    text = metrics_page()[0]
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\|[^|]*\|([^|]*)\|", text, flags=re.MULTILINE)
+    documented = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+    for family in ServiceMetrics().registry.collect():
+        name = family.name + "_total" * (family.type == "counter")
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == documented[name]
+
+
+def test_the_documented_rules_and_alerts_are_those_that_there_are() -> None:
+    text = metrics_page()[1]
+    monitoring = REPOSITORY / "monitoring"
+    recorded = re.findall(r"- record: (\S+)", (monitoring / "rules.yml").read_text(encoding="utf-8"))
+    assert re.findall(r"`(\w+:\w+:\w+)`", text) == recorded
+    alerts = re.findall(r"- alert: (\S+)", (monitoring / "alerts.yml").read_text(encoding="utf-8"))
+    assert re.findall(r"^\| `(Proofrank\w+)` \|", text, flags=re.MULTILINE) == alerts
+
+
+def test_the_documented_fields_of_a_job_are_those_that_there_are() -> None:
+    # Of the two tables there, the one of fields has four columns.
+    documented = {row[0] for row in table_rows(BY_NAME["api.md"], "Jobs") if len(row) == 4}
+    names = {name for cell in documented for name in re.findall(r"`([^`]+)`", cell)}
+    assert names == set(JobRequest.model_fields)
 
 
 def test_the_documented_fields_of_a_request_are_those_that_there_are() -> None:
@@ -85,8 +123,9 @@ def test_the_documented_fields_of_a_request_are_those_that_there_are() -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_request_of_a_document_is_one_that_is_taken(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    for body in re.findall(r"(?:-d|--data) '([^']+)'", text):
-        RankRequest.model_validate(json.loads(body))
+    for before, body in re.findall(r"(?m)^(.*)(?:-d|--data) '([^']+)'", text):
+        model = JobRequest if "/jobs" in before else RankRequest
+        model.model_validate(json.loads(body))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

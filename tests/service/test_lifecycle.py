@@ -74,13 +74,13 @@ def test_a_terminated_server_finishes_what_runs_and_exits_with_0(serve_arguments
         url = httpx.URL(server.url)
         with socket.create_connection((url.host, url.port or 0), timeout=60) as connection:
             head = f"POST /rank HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n"
-            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:10])
-            # Once this is answered, the half request before it has been taken as well.
-            assert server.client.get("/healthz").status_code == 200
+            connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+            # Said when the body is read: the request has been taken.
+            assert connection.recv(65536).startswith(b"HTTP/1.1 100")
             server.send(signal.SIGTERM)
             while "Shutting down" not in server.log:
                 time.sleep(0.01)
-            connection.sendall(body[10:])
+            connection.sendall(body)
             answer = b""
             while piece := connection.recv(65536):
                 answer += piece

@@ -97,25 +97,49 @@ def test_metrics_count_requests_rankings_and_candidates(client: httpx.Client) ->
     assert (
         growth(before, after, "proofrank_request_duration_seconds_count", endpoint="/rank", status="422") == 1
     )
-    assert growth(before, after, "proofrank_queue_duration_seconds_count") == 1
-    assert growth(before, after, "proofrank_execution_duration_seconds_count") == 1
+    kind = "interactive"
+    assert growth(before, after, "proofrank_queue_duration_seconds_count", kind=kind) == 1
+    assert growth(before, after, "proofrank_first_result_duration_seconds_count", kind=kind) == 1
+    name = "proofrank_execution_duration_seconds_count"
+    assert growth(before, after, name, kind=kind, outcome="done") == 1
+    assert growth(before, after, "proofrank_rejected_requests_total", reason="invalid") == 1
+    assert growth(before, after, "proofrank_queries_total") == 1
     rankings = [ranking for query in answer["queries"] for ranking in query["rankings"]]
     for ranking in rankings:
-        labels = {"dataset": "family", "policy": "untrained", "side": ranking["side"]}
+        labels = {
+            "dataset": "family",
+            "policy": "untrained",
+            "sha256": answer["policy"]["sha256"],
+            "side": ranking["side"],
+        }
         assert growth(before, after, "proofrank_rankings_total", **labels) == 1
         assert growth(before, after, "proofrank_reciprocal_rank_total", **labels) == pytest.approx(
             1 / ranking["ranks"]["realistic"]
         )
+        is_hit = ranking["ranks"]["realistic"] <= 3
+        assert growth(before, after, "proofrank_hits_total", **labels, k="3") == is_hit
+    of_relation = {"dataset": "family", "policy": "untrained", "sha256": answer["policy"]["sha256"]}
+    assert growth(before, after, "proofrank_relation_rankings_total", **of_relation, relation="ancestor") == 2
+    assert growth(before, after, "proofrank_relation_rankings_total", **of_relation, relation="parent") == 0
     by_kind = {"positive": 0.0, "corruption": 0.0}
     for name, labels in after:
         if name == "proofrank_candidates_total":
             by_kind[dict(labels)["kind"]] += growth(before, after, name, **dict(labels))
     assert by_kind == {"positive": 2, "corruption": 6}
-    assert growth(before, after, "proofrank_proof_steps_total") >= 8
+    steps = [
+        growth(before, after, f"proofrank_proof_steps_{part}", proved=proved)
+        for part in ("count", "sum")
+        for proved in ("true", "false")
+    ]
+    assert sum(steps[:2]) == 8
+    assert sum(steps[2:]) >= 8
     assert after["proofrank_last_request_mrr", ()] == pytest.approx(answer["metrics"]["mrr"])
+    assert after["proofrank_last_request_hits_ratio", (("k", "10"),)] == answer["metrics"]["hits@10"]
     assert after["proofrank_queued_candidates", ()] == 0
+    assert after["proofrank_requests_in_flight", ()] == 0
     assert after["proofrank_ready", ()] == 1
-    assert after["proofrank_build_info", (("version", __version__),)] == 1
+    (build,) = (dict(labels) for name, labels in after if name == "proofrank_build_info")
+    assert build["version"] == __version__
 
 
 def test_made_up_paths_do_not_make_up_metrics(client: httpx.Client) -> None:

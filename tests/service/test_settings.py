@@ -51,6 +51,10 @@ def test_the_key_of_a_client_on_the_same_machine_is_no_setting() -> None:
     assert load_settings({}, {"PROOFRANK_API_KEY": "secret"}) == load_settings({}, {})
 
 
+def test_the_variables_of_a_load_run_on_the_same_machine_are_no_settings() -> None:
+    assert load_settings({}, {"PROOFRANK_LOAD_DATASET": "/data/family"}) == load_settings({}, {})
+
+
 def test_prover_settings_are_overrides_only_where_they_are_given() -> None:
     settings = load_settings({"max_depth": "5"}, {"PROOFRANK_MEMORY_PRUNING": "false"})
     assert settings.prover_overrides == {"max_depth": 5, "memory_pruning": False}

@@ -46,6 +46,12 @@ def test_on_a_cpu_a_task_alone_leaves_half_of_the_lanes_free() -> None:
     assert moving_lanes([Demand(10**6, False)], 256, is_cost_by_lane=True) == [128]
 
 
+def test_on_a_cpu_many_tasks_fill_the_lanes_even_where_one_of_them_is_nearly_done() -> None:
+    demands = [Demand(1, False), *[Demand(51, False)] * 15]
+
+    assert sum(moving_lanes(demands, 256, is_cost_by_lane=True)) == 256
+
+
 def test_on_a_device_no_lane_is_idle_while_candidates_wait() -> None:
     demands = [Demand(10**6, False), Demand(51, False), Demand(10**6, True)]
 

@@ -95,9 +95,9 @@ def answers_soon(server: RunningServer) -> bool:
 
 def memory_and_files(server: RunningServer) -> tuple[int, int]:
     """Resident bytes and open files of the server."""
-    status = Path(f"/proc/{server.pid}/status").read_text(encoding="ascii")
+    status = Path(f"/proc/{server.process_id}/status").read_text(encoding="ascii")
     (resident,) = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")]
-    return resident * 1024, len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
+    return resident * 1024, len(list(Path(f"/proc/{server.process_id}/fd").iterdir()))
 
 
 @pytest.mark.parametrize(

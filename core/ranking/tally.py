@@ -1,0 +1,118 @@
+"""From rankings to metrics: counts that grow by one ranking at a time.
+
+A tally keeps whole numbers (how often each rank occurred, how many were proved), so that the metrics depend on which
+rankings there are and not on the order, or the parts, in which they came: a long evaluation that reports as it goes,
+or that goes on after an interruption, ends with the bits of one that did all at once. Only the seconds are a plain sum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from core.graph import Dataset
+from core.ranking.corruptions import SIDES
+from core.ranking.metrics import HITS_AT, Metrics, RankedQuery, RankingSummary, Report
+
+
+class Tally:
+    """Counts rankings; the rankings of one query are added one after the other."""
+
+    def __init__(self, ties: str = "realistic") -> None:
+        self._ties = ties
+        self._num_of_rank: Counter[float] = Counter()
+        self._num_queries = 0
+        self._last_query: int | None = None
+        self._num_candidates = 0
+        self._num_proved = 0
+        self._num_corruptions_proved = 0
+        self._seconds = 0.0
+
+    def add(self, ranking: RankingSummary) -> None:
+        """Counts one ranking. Raises RankingError where ``ties`` names no rank."""
+        self._num_of_rank[ranking.ranks.by(self._ties)] += 1
+        self._num_queries += ranking.query_index != self._last_query
+        self._last_query = ranking.query_index
+        self._num_candidates += ranking.ranks.num_candidates
+        self._num_proved += ranking.is_proved
+        self._num_corruptions_proved += ranking.corruptions_proved
+        self._seconds += ranking.seconds
+
+    def metrics(self) -> Metrics:
+        """The metrics of at least one ranking."""
+        counts = self._num_of_rank
+        num = counts.total()
+        num_corruptions = self._num_candidates - num
+        sum_of_ranks = math.fsum(rank * count for rank, count in counts.items())
+        # fsum rounds once, at the end: the sum does not depend on the order.
+        sum_of_reciprocals = math.fsum(count / rank for rank, count in counts.items())
+        return Metrics(
+            mrr=sum_of_reciprocals / num,
+            hits_at={k: sum(count for rank, count in counts.items() if rank <= k) / num for k in HITS_AT},
+            mean_rank=sum_of_ranks / num,
+            adjusted_mean_rank_index=1 - (sum_of_ranks - num) / (num_corruptions / 2)
+            if num_corruptions
+            else None,
+            positives_proved=self._num_proved / num,
+            corruptions_proved=self._num_corruptions_proved / num_corruptions if num_corruptions else None,
+            rankings=num,
+            queries=self._num_queries,
+            candidates=self._num_candidates,
+            seconds=self._seconds,
+        )
+
+
+class ReportTally:
+    """Counts rankings overall, per side and per relation."""
+
+    def __init__(self, ties: str = "realistic") -> None:
+        self._ties = ties
+        self._overall = Tally(ties)
+        self._by_side: dict[str, Tally] = {}
+        self._by_relation: dict[str, Tally] = {}
+
+    def add(self, relation: str, ranking: RankingSummary) -> None:
+        """Counts one ranking of a query of ``relation``; the rankings of one query one after the other."""
+        self._overall.add(ranking)
+        for tallies, name in ((self._by_side, ranking.side), (self._by_relation, relation)):
+            if name not in tallies:
+                tallies[name] = Tally(self._ties)
+            tallies[name].add(ranking)
+
+    def report(self, relations: Iterable[str]) -> Report:
+        """The metrics of at least one ranking, those per relation in the order of ``relations``."""
+        return Report(
+            overall=self._overall.metrics(),
+            by_side={side: self._by_side[side].metrics() for side in SIDES if side in self._by_side},
+            by_relation={
+                relation: self._by_relation[relation].metrics()
+                for relation in relations
+                if relation in self._by_relation
+            },
+        )
+
+
+def aggregate(ranked: Sequence[RankedQuery], ties: str = "realistic") -> Metrics:
+    """The metrics of at least one ranked query.
+
+    Args:
+        ranked: what to aggregate.
+        ties: which rank counts, one of ``TIE_POLICIES``.
+    """
+    tally = Tally(ties)
+    for query in _query_by_query(ranked):
+        tally.add(query.summary)
+    return tally.metrics()
+
+
+def report(ranked: Sequence[RankedQuery], dataset: Dataset, ties: str = "realistic") -> Report:
+    """The metrics of at least one ranked query: overall, per side, and per relation in order of their names."""
+    tally = ReportTally(ties)
+    for query in _query_by_query(ranked):
+        tally.add(dataset.vocabulary.predicate_name(query.query.predicate), query.summary)
+    return tally.report(dataset.vocabulary.predicates)
+
+
+def _query_by_query(ranked: Sequence[RankedQuery]) -> list[RankedQuery]:
+    return sorted(ranked, key=lambda query: query.query_index)

@@ -1,0 +1,59 @@
+"""A policy's three files, and the same policy as another epoch would save it: other bytes, hence another policy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from urllib3.filepost import encode_multipart_formdata
+
+_LENGTH_BYTES = 8
+"""A safetensors file begins with the length of its header, which is JSON; the tensors follow."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A body of ``PUT /policies/{name}`` and its content type."""
+
+    body: bytes
+    content_type: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The files' contents."""
+
+    weights: bytes
+    config: bytes
+    vocabulary: bytes
+
+    @staticmethod
+    def read(folder: Path) -> Checkpoint:
+        """Reads them from a checkpoint folder."""
+        return Checkpoint(
+            (folder / "policy.safetensors").read_bytes(),
+            (folder / "policy.json").read_bytes(),
+            (folder / "vocab.json").read_bytes(),
+        )
+
+    def of_epoch(self, epoch: int) -> Checkpoint:
+        """The same weights with the number of the epoch in their metadata."""
+        start = _LENGTH_BYTES + int.from_bytes(self.weights[:_LENGTH_BYTES], "little")
+        header = json.loads(self.weights[_LENGTH_BYTES:start])
+        header["__metadata__"] = {**header.get("__metadata__", {}), "epoch": str(epoch)}
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % _LENGTH_BYTES)  # tensors begin at a multiple of eight
+        weights = len(text).to_bytes(_LENGTH_BYTES, "little") + text + self.weights[start:]
+        return Checkpoint(weights, self.config, self.vocabulary)
+
+    def form(self) -> Form:
+        """The files as a multipart form."""
+        body, content_type = encode_multipart_formdata(
+            {
+                "weights": ("policy.safetensors", self.weights),
+                "config": ("policy.json", self.config),
+                "vocabulary": ("vocab.json", self.vocabulary),
+            }
+        )
+        return Form(body, content_type)

@@ -1,0 +1,11 @@
+"""How many lanes the server has, unless somebody says otherwise: what is compiled ahead of time must be for these."""
+
+from __future__ import annotations
+
+_CPU = (256,)
+_DEVICE = (64, 512, 4096)
+
+
+def serving_buckets(device: str) -> tuple[int, ...]:
+    """The server's buckets on ``device``: one on a CPU, where a tick costs what its moving lanes cost."""
+    return _CPU if device == "cpu" else _DEVICE

@@ -1,0 +1,70 @@
+"""Jobs: whole splits or long lists of triples, ranked in the background, stored as they go, and gone on with after
+a restart.
+
+``submission`` checks and stores what a client asks for (``schemas``); ``runner`` takes one job after the other from the
+``store`` and has each ``run``, which ranks a chunk of its ``work`` at a ``pace`` that suits the evaluator and stores it
+before it counts; ``updates`` tell those who watch; ``results`` reads the rankings back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.database import Database
+from service.host import EvaluatorHost
+from service.jobs.patience import Patience
+from service.jobs.run import Workplace
+from service.jobs.runner import JobRunner, change_listener
+from service.jobs.store import JobStore, policies_in_use
+from service.jobs.updates import JobUpdates
+from service.metrics import ServiceMetrics
+from service.policies import PolicyRegistry
+from service.settings import Settings
+
+_RETRY_SECONDS = 5.0
+
+__all__ = ["Jobs", "make_jobs"]
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The parts that the routes use.
+
+    Attributes:
+        store: where the jobs are.
+        updates: tell of their changes.
+        patience: knows what they wait for.
+        runner: works through them.
+    """
+
+    store: JobStore
+    updates: JobUpdates
+    patience: Patience
+    runner: JobRunner
+
+
+def make_jobs(
+    settings: Settings,
+    metrics: ServiceMetrics,
+    host: EvaluatorHost,
+    database: Database,
+    policies: PolicyRegistry,
+    *,
+    retry_seconds: float = _RETRY_SECONDS,
+) -> Jobs:
+    """The jobs of a server; nothing runs before the runner is started.
+
+    Args:
+        settings: of the service.
+        metrics: of the service.
+        host: ranks the jobs' queries.
+        database: holds the jobs.
+        policies: hold what unfinished jobs need.
+        retry_seconds: until what could not be written is tried again.
+    """
+    updates = JobUpdates()
+    store = JobStore(database, change_listener(updates, metrics))
+    patience = Patience(updates, retry_seconds)
+    policies.store.add_user(policies_in_use)
+    runner = JobRunner(Workplace(settings, host, policies, store, patience, metrics))
+    return Jobs(store, updates, patience, runner)

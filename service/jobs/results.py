@@ -1,0 +1,159 @@
+"""The rankings of a job as JSON, CSV or Parquet, piece by piece: a job may have more of them than fit into memory."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import importlib
+import io
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple, get_type_hints
+
+from service.jobs.job import Job, StoredRanking
+from service.jobs.schemas import JobOptions, JobRanking, JobView
+from service.jobs.store import JobStore
+
+_QUERIES_A_PAGE = 1000
+
+
+class ResultRow(NamedTuple):
+    """A row of a table of results: one query on one side."""
+
+    query_index: int
+    head: str
+    relation: str
+    tail: str
+    side: str
+    rank: float
+    rank_optimistic: int
+    rank_realistic: float
+    rank_pessimistic: int
+    rank_random: int
+    score: float
+    log_probability: float
+    proved: bool
+    steps: int
+    num_candidates: int
+    corruptions_proved: int
+
+
+class ParquetMissingError(Exception):
+    """The library that writes Parquet is not installed."""
+
+
+def result_row(ranking: StoredRanking, ties: str) -> ResultRow:
+    """The row of a stored ranking."""
+    summary, ranks = ranking.summary, ranking.summary.ranks
+    return ResultRow(
+        *(summary.query_index, ranking.head, ranking.relation, ranking.tail, summary.side, ranks.by(ties)),
+        *(ranks.optimistic, ranks.realistic, ranks.pessimistic, ranks.random),
+        *(ranking.score, ranking.log_probability, summary.is_proved, ranking.steps),
+        *(ranks.num_candidates, summary.corruptions_proved),
+    )
+
+
+async def pages(job: Job, store: JobStore) -> AsyncIterator[list[StoredRanking]]:
+    """The rankings of the queries that ``job`` has done, in order.
+
+    Raises:
+        RuntimeError: the job has been removed meanwhile; a table that ended here would look whole.
+    """
+    for start in range(0, job.queries_done, _QUERIES_A_PAGE):
+        page = await store.rankings(job, start, min(start + _QUERIES_A_PAGE, job.queries_done))
+        if not page:
+            raise RuntimeError(f"job {job.id} was removed while its results were being read")
+        yield page
+
+
+async def json_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
+    """:class:`~service.jobs.schemas.JobResults` as JSON."""
+    ties = JobOptions.model_validate_json(job.options_json).ties
+    yield b'{"job":' + JobView.of(job).model_dump_json(by_alias=True).encode() + b',"rankings":['
+    separator = ""
+    async for page in pages(job, store):
+        rankings = (JobRanking.of(ranking, ties).model_dump_json() for ranking in page)
+        yield (separator + ",".join(rankings)).encode()
+        separator = ","
+    yield b"]}"
+
+
+async def csv_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
+    """A table with a head, as RFC 4180 has it."""
+    ties = JobOptions.model_validate_json(job.options_json).ties
+    yield _csv([ResultRow._fields])
+    async for page in pages(job, store):
+        yield _csv([result_row(ranking, ties) for ranking in page])
+
+
+def _csv(rows: list[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def parquet_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
+    """A Parquet file with the columns of the CSV.
+
+    Raises:
+        ParquetMissingError: pyarrow is not installed.
+    """
+    try:
+        # Imported here, for it is large, and few need it.
+        arrow = importlib.import_module("pyarrow")
+        parquet = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise ParquetMissingError("Parquet needs pyarrow: pip install 'proofrank[parquet]'") from error
+    return _parquet_pieces(job, store, arrow, parquet)
+
+
+async def _parquet_pieces(job: Job, store: JobStore, arrow: Any, parquet: Any) -> AsyncIterator[bytes]:
+    ties = JobOptions.model_validate_json(job.options_json).ties
+    schema = _schema(arrow)
+    pipe = _Pipe()
+    writer = parquet.ParquetWriter(pipe, schema)
+
+    def write(page: list[StoredRanking]) -> None:
+        rows = [result_row(ranking, ties) for ranking in page]
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        writer.write_table(arrow.table(columns, schema=schema))
+
+    async for page in pages(job, store):
+        await asyncio.to_thread(write, page)
+        yield pipe.taken()
+    await asyncio.to_thread(writer.close)
+    yield pipe.taken()
+
+
+def _schema(arrow: Any) -> Any:
+    types = {int: arrow.int64(), float: arrow.float64(), str: arrow.string(), bool: arrow.bool_()}
+    return arrow.schema([(name, types[kind]) for name, kind in get_type_hints(ResultRow).items()])
+
+
+class _Pipe(io.RawIOBase):
+    """A file to write to, from whose other end what was written is taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: list[bytes] = []
+        self._position = 0
+
+    def writable(self) -> bool:
+        """As files are."""
+        return True
+
+    def tell(self) -> int:
+        """How much has been written."""
+        return self._position
+
+    def write(self, data: Any) -> int:
+        """Takes ``data``."""
+        piece = bytes(data)
+        self._pieces.append(piece)
+        self._position += len(piece)
+        return len(piece)
+
+    def taken(self) -> bytes:
+        """What has been written since the last call."""
+        taken = b"".join(self._pieces)
+        self._pieces.clear()
+        return taken

@@ -1,0 +1,66 @@
+"""Jobs and rankings as rows of the database, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.ranking import RankingSummary, Ranks
+from service.jobs.job import Job, Pinned, StoredRanking
+
+JOB_COLUMNS = (
+    "number, id, state, created, started, finished, policy_name, policy_sha256, dataset_name, dataset_sha256, "
+    "options, num_queries, queries_done, num_candidates, candidates_done, report, error"
+)
+
+RANKING_COLUMNS = (
+    "query_index, side, head, relation, tail, optimistic, realistic, pessimistic, random, num_candidates, score, "
+    "log_probability, proved, steps, corruptions_proved, seconds"
+)
+
+INSERT_RANKING = (
+    f"INSERT INTO rankings (job, {RANKING_COLUMNS}) VALUES (?{', ?' * (RANKING_COLUMNS.count(',') + 1)})"
+)
+
+
+def read_job(row: tuple[Any, ...]) -> Job:
+    """The job of a row of ``JOB_COLUMNS``."""
+    number, job_id, state, created, started, finished, *rest = row
+    policy_name, policy_sha256, dataset_name, dataset_sha256, *progress = rest
+    return Job(
+        *(number, job_id, state, created, started, finished),
+        *(Pinned(policy_name, policy_sha256), Pinned(dataset_name, dataset_sha256)),
+        *progress,
+    )
+
+
+def write_ranking(job_number: int, ranking: StoredRanking) -> tuple[Any, ...]:
+    """The values of ``INSERT_RANKING``."""
+    summary, ranks = ranking.summary, ranking.summary.ranks
+    return (
+        *(job_number, summary.query_index, summary.side, ranking.head, ranking.relation, ranking.tail),
+        *(ranks.optimistic, ranks.realistic, ranks.pessimistic, ranks.random, ranks.num_candidates),
+        *(ranking.score, ranking.log_probability, summary.is_proved, ranking.steps),
+        *(summary.corruptions_proved, summary.seconds),
+    )
+
+
+def read_ranking(row: tuple[Any, ...]) -> StoredRanking:
+    """The ranking of a row of ``RANKING_COLUMNS``."""
+    (
+        query_index,
+        side,
+        head,
+        relation,
+        tail,
+        *ranks,
+        score,
+        log_probability,
+        proved,
+        steps,
+        corruptions,
+        seconds,
+    ) = row
+    return StoredRanking(
+        *(head, relation, tail, score, log_probability, steps),
+        RankingSummary(query_index, side, Ranks(*ranks), bool(proved), corruptions, seconds),
+    )

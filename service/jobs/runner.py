@@ -1,0 +1,123 @@
+"""Works through the jobs of a store, one at a time in the order of submission.
+
+The database is the only truth about a job: the runner takes the next one from there, goes on after its last stored
+chunk, and leaves it where it is no longer running there, because it was cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable
+
+from service.jobs.job import Change, Job, JobError
+from service.jobs.run import JobRun, Workplace
+from service.jobs.updates import JobUpdates
+from service.metrics import ServiceMetrics
+from service.problems import Problem
+
+logger = logging.getLogger("proofrank")
+
+_DAY_SECONDS = 86_400.0
+_FAULT_SECONDS = 5.0
+
+
+class JobRunner:
+    """Runs jobs from :meth:`start` to :meth:`stop`."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self._place = workplace
+        self._has_work = asyncio.Event()
+        self._current: tuple[Job, asyncio.Task[None]] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopped = False
+
+    def start(self) -> None:
+        """Begins to work, first on what an earlier server left; does nothing where the server is stopping already."""
+        if not self._is_stopped:
+            self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._sweep_daily())]
+
+    def wake(self) -> None:
+        """Tells that a job has been submitted."""
+        self._has_work.set()
+
+    def interrupt(self, job: Job) -> None:
+        """Stops ranking a job that has been cancelled."""
+        if self._current is not None and self._current[0].id == job.id:
+            self._current[1].cancel()
+
+    async def stop(self) -> None:
+        """Abandons the chunk in flight; the job goes on from there when the next server starts."""
+        self._is_stopped = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        patience, store = self._place.patience, self._place.store
+        while True:
+            try:
+                await patience.until_written(store.requeue_running)
+                while True:
+                    self._has_work.clear()
+                    job = await patience.until_written(store.begin_next)
+                    if job is None:
+                        await self._has_work.wait()
+                    else:
+                        await self._run(job)
+            except Exception:
+                # Whatever it was, jobs that are submitted later must not wait for ever.
+                logger.exception("fault in the runner of jobs")
+                await asyncio.sleep(_FAULT_SECONDS)
+
+    async def _run(self, job: Job) -> None:
+        """Runs one job, as a task of its own so that it can be interrupted alone."""
+        task = asyncio.create_task(self._run_to_its_end(job))
+        self._current = (job, task)
+        try:
+            await asyncio.wait([task])
+        finally:
+            self._current = None
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _run_to_its_end(self, job: Job) -> None:
+        logger.info("job %s runs: %d of %d queries are done", job.id, job.queries_done, job.num_queries)
+        try:
+            await JobRun(job, self._place).run()
+        except (JobError, Problem) as error:
+            await self._fail(job, str(error))
+        except Exception:
+            logger.exception("fault in job %s", job.id)
+            await self._fail(job, "a fault of the server; it has been logged")
+        else:
+            logger.info("job %s has ended", job.id)
+
+    async def _fail(self, job: Job, error: str) -> None:
+        logger.error("job %s failed: %s", job.id, error)
+        await self._place.patience.until_written(lambda: self._place.store.end(job, "failed", error), job)
+
+    async def _sweep_daily(self) -> None:
+        settings = self._place.settings
+        while True:
+            try:
+                num = await self._place.store.sweep(settings.job_retention_days, settings.max_ended_jobs)
+                logger.info("%d ended jobs swept away", num)
+            except sqlite3.Error:
+                logger.exception("ended jobs cannot be swept away")
+            await asyncio.sleep(_DAY_SECONDS)
+
+
+def change_listener(updates: JobUpdates, metrics: ServiceMetrics) -> Callable[[Change], None]:
+    """What a store tells its changes to: those who watch, and the metrics."""
+
+    def on_change(change: Change) -> None:
+        for state, number in change.counts.items():
+            metrics.jobs.labels(state).set(number)
+        if change.id:
+            updates.publish(change.id, change.job)
+
+    return on_change

@@ -1,0 +1,154 @@
+"""What ``/jobs`` takes and gives, as OpenAPI describes it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from service.jobs.job import Job, JobState, StoredRanking
+from service.policies.schemas import POLICY_NAME_PATTERN
+from service.schemas import Identity, NamedTriple, RankOptions, RanksView, ReportView, Ties
+
+
+class JobOptions(RankOptions):
+    """What a job ranks, but for queries of the client's own, and how."""
+
+    split: Literal["train", "valid", "test"] | None = Field(
+        None, description="the dataset's triples to rank; unset where the client sent queries"
+    )
+    policy: str | None = Field(
+        None,
+        pattern=POLICY_NAME_PATTERN,
+        description="name of the policy to rank by; the active one if unset",
+    )
+    limit: int | None = Field(
+        None, ge=1, description="rank only so many triples of the split, drawn with the seed; all if unset"
+    )
+
+
+class JobRequest(JobOptions):
+    """A split or queries, and how to rank them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"split": "test", "corruptions": 100, "seed": 0}]},
+    )
+
+    queries: list[NamedTriple] | None = Field(
+        None, min_length=1, fail_fast=True, description="triples to rank, in place of a split"
+    )
+
+    @model_validator(mode="after")
+    def _split_or_queries(self) -> JobRequest:
+        if (self.split is None) == (self.queries is None):
+            raise PydanticCustomError("split_or_queries", "expected either 'split' or 'queries'")
+        if self.limit is not None and self.split is None:
+            raise PydanticCustomError("limit_of_split", "'limit' is of a split; send fewer queries instead")
+        return self
+
+
+class JobProgress(BaseModel):
+    """How far a job is; what is done is stored."""
+
+    queries: int
+    queries_done: int
+    candidates: int | None = Field(description="of all queries; null until the job has begun")
+    candidates_done: int
+
+
+class JobView(BaseModel):
+    """A job."""
+
+    id: str
+    state: JobState
+    created: str = Field(description="ISO 8601, UTC, as all times")
+    started: str | None
+    finished: str | None
+    policy: Identity = Field(description="pinned when the job was submitted")
+    dataset: Identity
+    request: JobOptions = Field(description="as submitted, without queries of the client's own")
+    progress: JobProgress
+    metrics: ReportView | None = Field(description="over the queries done; null where there are none")
+    error: str | None = Field(description="why the job failed, or why it waits")
+
+    @classmethod
+    def of(cls, job: Job) -> JobView:
+        """The view of a stored job."""
+        return cls(
+            id=job.id,
+            state=job.state,
+            created=job.created,
+            started=job.started,
+            finished=job.finished,
+            policy=Identity(name=job.policy.name, sha256=job.policy.sha256),
+            dataset=Identity(name=job.dataset.name, sha256=job.dataset.sha256),
+            request=JobOptions.model_validate_json(job.options_json),
+            progress=JobProgress(
+                queries=job.num_queries,
+                queries_done=job.queries_done,
+                candidates=job.num_candidates,
+                candidates_done=job.candidates_done,
+            ),
+            metrics=None if job.report_json is None else ReportView.model_validate_json(job.report_json),
+            error=job.error,
+        )
+
+
+class JobList(BaseModel):
+    """Jobs, the newest first."""
+
+    jobs: list[JobView]
+
+
+class JobRanking(BaseModel):
+    """One query on one side."""
+
+    query_index: int = Field(description="its place in the split or the request, from 0")
+    head: str
+    relation: str
+    tail: str
+    side: Literal["head", "tail"]
+    rank: float = Field(description="under the job's ties")
+    reciprocal_rank: float
+    ranks: RanksView
+    score: float = Field(description="of the positive: log-probability, less 100 if not proved")
+    log_probability: float
+    proved: bool
+    steps: int
+    num_candidates: int = Field(description="ranked, the positive included")
+    corruptions_proved: int
+
+    @classmethod
+    def of(cls, ranking: StoredRanking, ties: Ties) -> JobRanking:
+        """The view of a stored ranking."""
+        summary, ranks = ranking.summary, ranking.summary.ranks
+        rank = ranks.by(ties)
+        return cls(
+            query_index=summary.query_index,
+            head=ranking.head,
+            relation=ranking.relation,
+            tail=ranking.tail,
+            side=summary.side,
+            rank=rank,
+            reciprocal_rank=1 / rank,
+            ranks=RanksView(
+                optimistic=ranks.optimistic,
+                realistic=ranks.realistic,
+                pessimistic=ranks.pessimistic,
+                random=ranks.random,
+            ),
+            score=ranking.score,
+            log_probability=ranking.log_probability,
+            proved=summary.is_proved,
+            steps=ranking.steps,
+            num_candidates=ranks.num_candidates,
+            corruptions_proved=summary.corruptions_proved,
+        )
+
+
+class JobResults(BaseModel):
+    """A job and the rankings of the queries that it has done, in the order of the split or the request."""
+
+    job: JobView
+    rankings: list[JobRanking]

@@ -1,0 +1,100 @@
+"""Tells those who watch jobs of every change, at the cost of one encoding a change however many watch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import cached_property
+from typing import Any
+
+import anyio
+
+from service.jobs.job import Job
+from service.jobs.schemas import JobView
+
+
+class Update:
+    """A job as it was at one moment."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    @cached_property
+    def json(self) -> str:
+        """The job as clients get it."""
+        return JobView.of(self.job).model_dump_json(by_alias=True)
+
+
+class _Topic:
+    """One job that is watched: its last update, and how to wait for the next."""
+
+    def __init__(self) -> None:
+        self.num_watchers = 0
+        self.latest: Update | None = None
+        self.is_removed = False
+        self.changed = asyncio.Event()
+
+    def set(self, job: Job | None) -> None:
+        """Has ``job`` as the latest, or none any more."""
+        self.latest = Update(job) if job is not None else None
+        self.is_removed = job is None
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class JobUpdates:
+    """Jobs that are watched; all methods are called on one event loop."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, _Topic] = {}
+
+    def publish(self, job_id: str, job: Job | None) -> None:
+        """Tells whoever watches the job how it is now; None where it has been removed."""
+        topic = self._topics.get(job_id)
+        if topic is not None:
+            topic.set(job)
+
+    async def follow(
+        self, job_id: str, read: Callable[[str], Awaitable[Job | None]], until: anyio.Event
+    ) -> AsyncIterator[Update]:
+        """The job as it is, and after each change, until it ends, is removed, or ``until`` is set.
+
+        A watcher that is slow misses what came between.
+
+        Args:
+            job_id: of the job.
+            read: gives the job as it is stored, for the first who watches it.
+            until: is set when the server stops.
+        """
+        topic = self._topics.setdefault(job_id, _Topic())
+        topic.num_watchers += 1
+        try:
+            if topic.latest is None:
+                job = await read(job_id)
+                # What has been published meanwhile is newer than what was read.
+                if topic.latest is None and not topic.is_removed:
+                    topic.set(job)
+            shown: Update | None = None
+            while topic.latest is not None and not until.is_set():
+                changed = topic.changed
+                if topic.latest is shown:
+                    await _first(changed.wait(), until.wait())
+                    continue
+                shown = topic.latest
+                yield shown
+                if shown.job.is_finished:
+                    return
+        finally:
+            topic.num_watchers -= 1
+            if not topic.num_watchers:
+                del self._topics[job_id]
+
+
+async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Returns when one of ``waits`` does, and lets the others be."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

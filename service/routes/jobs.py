@@ -1,0 +1,201 @@
+"""``/jobs``: submit, watch, read and cancel evaluations of whole splits."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Annotated
+
+import anyio
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from service.bodies import bounded_route
+from service.jobs import results, submission
+from service.jobs.job import Job, JobState, Pinned
+from service.jobs.schemas import JobList, JobRequest, JobResults, JobView
+from service.jobs.submission import IDEMPOTENCY_HEADER
+from service.problems import FieldError, Problem, invalid, problem_responses
+from service.services import Services
+
+_MOST_LISTED = 100
+_FAREWELL_SECONDS = 2.0
+
+_MISSING = problem_responses(HTTPStatus.NOT_FOUND)
+
+
+def make_router(services: Services) -> APIRouter:
+    """The routes on these services."""
+    router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=bounded_route())
+    host, settings, jobs = services.host, services.settings, services.jobs
+
+    async def required(job_id: str) -> Job:
+        job = await jobs.store.get(job_id)
+        if job is None:
+            raise Problem(
+                HTTPStatus.NOT_FOUND, f"there is no job {job_id[:64]!r}; ended jobs are kept for a while only"
+            )
+        return jobs.patience.with_obstacle(job)
+
+    async def pinned_policy(name: str | None) -> Pinned:
+        if name is None:
+            return Pinned(host.active_policy.name, host.active_policy.content_hash)
+        try:
+            record = await services.policies.find(name)
+        except Problem as problem:
+            raise invalid([FieldError(field="policy", value=name, message=problem.detail)]) from problem
+        return Pinned(record.name, record.sha256)
+
+    @router.post(
+        "",
+        status_code=HTTPStatus.ACCEPTED,
+        responses={
+            int(HTTPStatus.OK): {"model": JobView, "description": "Submitted before, with the same key."},
+            **problem_responses(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                HTTPStatus.TOO_MANY_REQUESTS,
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                HTTPStatus.INSUFFICIENT_STORAGE,
+            ),
+        },
+    )
+    async def submit_job(
+        body: JobRequest,
+        answer: Response,
+        key: Annotated[
+            str | None,
+            Header(alias=IDEMPOTENCY_HEADER, description="the same key and body give the same job again"),
+        ] = None,
+    ) -> JobView:
+        """Submits a job; it is ranked in the background, after those submitted before."""
+        dataset = host.loaded.dataset
+        submission.check_key(key)
+        # In a thread: looking up many names takes a while.
+        num_queries = await asyncio.to_thread(
+            submission.count_queries, body, dataset, settings.max_job_queries
+        )
+        policy = await pinned_policy(body.policy)
+        new = await asyncio.to_thread(submission.new_job, body, num_queries, dataset, policy, key)
+        with _refusing_a_full_disk():
+            submitted = await submission.store(new, jobs.store, settings.max_jobs)
+        jobs.runner.wake()
+        answer.headers["Location"] = f"/jobs/{submitted.job.id}"
+        if not submitted.is_new:
+            answer.status_code = HTTPStatus.OK
+        return JobView.of(jobs.patience.with_obstacle(submitted.job))
+
+    @router.get("", responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
+    async def list_jobs(
+        limit: Annotated[int, Query(ge=1, le=_MOST_LISTED, description="how many, at most")] = 20,
+        state: Annotated[JobState | None, Query(description="of this state only")] = None,
+    ) -> JobList:
+        """The jobs, the newest first."""
+        newest = await jobs.store.newest(limit, state)
+        return JobList(jobs=[JobView.of(jobs.patience.with_obstacle(job)) for job in newest])
+
+    @router.get("/{job_id}", responses=_MISSING)
+    async def get_job(job_id: str) -> JobView:
+        """A job: its state, its progress, and its metrics so far."""
+        return JobView.of(await required(job_id))
+
+    @router.get(
+        "/{job_id}/events",
+        response_class=EventSourceResponse,
+        responses={int(HTTPStatus.OK): {"content": {"text/event-stream": {}}}, **_MISSING},
+    )
+    async def follow_job(job_id: str) -> EventSourceResponse:
+        """The job after each change, as server-sent events ``progress``; the last event is ``end``."""
+        await required(job_id)
+
+        async def read(followed_id: str) -> Job | None:
+            job = await jobs.store.get(followed_id)
+            return jobs.patience.with_obstacle(job) if job is not None else None
+
+        is_stopping = anyio.Event()
+
+        async def events() -> AsyncIterator[ServerSentEvent]:
+            last = "null"
+            async for update in jobs.updates.follow(job_id, read, is_stopping):
+                last = update.json
+                yield ServerSentEvent(last, event="progress")
+            # Where the server stops, the job goes on with the next one: not its end, but that of the stream.
+            if not is_stopping.is_set():
+                yield ServerSentEvent(last, event="end")
+
+        return EventSourceResponse(
+            events(), shutdown_event=is_stopping, shutdown_grace_period=_FAREWELL_SECONDS
+        )
+
+    @router.get("/{job_id}/results", response_model=JobResults, responses=_MISSING)
+    async def get_results(job_id: str) -> StreamingResponse:
+        """The job and the ranks of every query that it has done."""
+        job = await required(job_id)
+        return StreamingResponse(results.json_pieces(job, jobs.store), media_type="application/json")
+
+    @router.get(
+        "/{job_id}/results.csv",
+        response_class=StreamingResponse,
+        responses={int(HTTPStatus.OK): {"content": {"text/csv": {}}}, **_MISSING},
+    )
+    async def get_csv(job_id: str) -> StreamingResponse:
+        """The ranks as a table, a row for each query and side."""
+        job = await required(job_id)
+        return _download(results.csv_pieces(job, jobs.store), "text/csv; charset=utf-8", f"{job.id}.csv")
+
+    @router.get(
+        "/{job_id}/results.parquet",
+        response_class=StreamingResponse,
+        responses={
+            int(HTTPStatus.OK): {"content": {"application/vnd.apache.parquet": {}}},
+            **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_IMPLEMENTED),
+        },
+    )
+    async def get_parquet(job_id: str) -> StreamingResponse:
+        """The same table as Parquet."""
+        job = await required(job_id)
+        try:
+            pieces = results.parquet_pieces(job, jobs.store)
+        except results.ParquetMissingError as error:
+            raise Problem(HTTPStatus.NOT_IMPLEMENTED, str(error)) from error
+        return _download(pieces, "application/vnd.apache.parquet", f"{job.id}.parquet")
+
+    @router.delete(
+        "/{job_id}",
+        response_model=JobView,
+        responses={
+            int(HTTPStatus.NO_CONTENT): {"description": "It had ended, and is removed."},
+            **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
+        },
+    )
+    async def cancel_job(job_id: str) -> JobView | Response:
+        """Cancels a job that waits or runs; removes one that has ended, with its results."""
+        job = await required(job_id)
+        with _refusing_a_full_disk():
+            cancelled = await jobs.store.end(job, "cancelled")
+            if cancelled is not None:
+                jobs.runner.interrupt(cancelled)
+                return JobView.of(cancelled)
+            await jobs.store.remove(job)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    return router
+
+
+def _download(pieces: AsyncIterator[bytes], media_type: str, name: str) -> StreamingResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(pieces, media_type=media_type, headers=headers)
+
+
+@contextmanager
+def _refusing_a_full_disk() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise Problem(
+            HTTPStatus.INSUFFICIENT_STORAGE, f"the data folder cannot be written: {error}"
+        ) from error

@@ -1,0 +1,35 @@
+"""How fast candidates are done of late, to say when it is worth coming back."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+
+_WINDOW_SECONDS = 30.0
+_MOST_RETRY_SECONDS = 60
+
+
+class Throughput:
+    """Candidates per second over the last half minute."""
+
+    def __init__(self) -> None:
+        self._done: deque[tuple[float, int]] = deque()
+        self._total = 0
+
+    def count(self, number: int) -> None:
+        """Counts candidates that are done."""
+        self._forget()
+        self._done.append((time.monotonic(), number))
+        self._total += number
+
+    def seconds_for(self, number: int) -> int:
+        """Whole seconds in which about ``number`` candidates will be done; from 1 to 60."""
+        self._forget()
+        rate = self._total / _WINDOW_SECONDS
+        return max(1, min(_MOST_RETRY_SECONDS, math.ceil(number / rate))) if rate else 1
+
+    def _forget(self) -> None:
+        """Forgets what is too long ago."""
+        while self._done and time.monotonic() - self._done[0][0] > _WINDOW_SECONDS:
+            self._total -= self._done.popleft()[1]

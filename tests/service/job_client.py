@@ -1,0 +1,52 @@
+"""What the tests of jobs have in common: queries enough for many chunks, and a client's usual steps."""
+
+from __future__ import annotations
+
+import time
+from itertools import cycle, islice
+from typing import Any
+
+import httpx
+
+_QUERIES = (
+    {"head": "anna", "relation": "ancestor", "tail": "Zoë"},
+    {"head": "george.1", "relation": "ancestor", "tail": "cara"},
+    {"head": "eva", "relation": "parent", "tail": "Zoë", "side": "tail"},
+    {"head": "ben", "relation": "ancestor", "tail": "/m/08966", "side": "head"},
+)
+_PATIENCE = 60.0
+
+
+def many_queries(number: int) -> list[dict[str, Any]]:
+    """``number`` queries; each has about 12 candidates, and a second ranks about 80 of them."""
+    return list(islice(cycle(_QUERIES), number))
+
+
+def submit(client: httpx.Client, **body: Any) -> dict[str, Any]:
+    """A job that is taken."""
+    answer = client.post("/jobs", json=body)
+    assert answer.status_code == 202, answer.text
+    return answer.json()
+
+
+def get(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    """The job as it is now."""
+    answer = client.get(f"/jobs/{job_id}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def ended(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    """The job once it has ended."""
+    deadline = time.monotonic() + _PATIENCE
+    while (job := get(client, job_id))["state"] in ("queued", "running"):
+        assert time.monotonic() < deadline, job
+        time.sleep(0.05)
+    return job
+
+
+def results(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    """The job's results."""
+    answer = client.get(f"/jobs/{job_id}/results")
+    assert answer.status_code == 200, answer.text
+    return answer.json()

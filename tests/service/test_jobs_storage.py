@@ -1,0 +1,310 @@
+"""Jobs in this process: how they are cut and stored, what ends them, and what is kept of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.graph import Dataset
+from core.policy import Policy
+from core.ranking import Corruptor, Query, corrupted_queries, sides_of
+from service.database import Database
+from service.host import EvaluatorHost, Execution
+from service.jobs import Jobs, make_jobs
+from service.jobs.job import Job, JobError, JobState, Pinned, StoredRanking
+from service.jobs.pace import Pace
+from service.jobs.results import ParquetMissingError, parquet_pieces
+from service.jobs.schemas import JobOptions, JobRequest
+from service.jobs.submission import new_job
+from service.jobs.work import JobWork
+from service.metrics import ServiceMetrics
+from service.policies import PolicyRegistry, PolicyStore, policy_at_start
+from service.problems import Problem
+from service.settings import load_settings
+from tests.service.family import write_family, write_untrained_policy
+from tests.service.job_client import many_queries
+
+pytestmark = pytest.mark.usefixtures("keep_threads")
+
+
+class FaultyHost(EvaluatorHost):
+    """A host whose evaluator fails as often as it is told, as it does when another request used up the memory."""
+
+    num_faults = 0
+
+    async def rank(self, queries: Sequence[Query], seed: int, **options: Any) -> Execution:
+        """Fails, or ranks."""
+        if self.num_faults:
+            self.num_faults -= 1
+            raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "evaluation failed: out of memory")
+        return await super().rank(queries, seed, **options)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The parts of a server that jobs need, in this process."""
+
+    database: Database
+    host: FaultyHost
+    jobs: Jobs
+
+    async def submit(self, **body: Any) -> Job:
+        """A job that has been stored."""
+        dataset, policy = self.host.loaded.dataset, self.host.active_policy
+        request = JobRequest.model_validate(body)
+        num = (
+            len(request.queries) if request.queries is not None else len(dataset.splits[request.split or ""])
+        )
+        pinned = Pinned(policy.name, policy.content_hash)
+        submission = await self.jobs.store.submit(new_job(request, num, dataset, pinned, None), 100)
+        self.jobs.runner.wake()
+        return submission.job
+
+    async def get(self, job: Job) -> Job:
+        """The job as it is now."""
+        found = await self.jobs.store.get(job.id)
+        assert found is not None
+        return self.jobs.patience.with_obstacle(found)
+
+    async def ended(self, job: Job) -> Job:
+        """The job once it has ended."""
+        while not (now := await self.get(job)).is_finished:
+            await asyncio.sleep(0.01)
+        return now
+
+
+@asynccontextmanager
+async def workshop(data: Path, dataset_folder: Path, policy_folder: Path) -> AsyncIterator[Workshop]:
+    """A workshop on the data folder ``data``, whose runner has not started."""
+    settings = load_settings(
+        {"dataset": dataset_folder, "policy": policy_folder, "engine": "original"}, environment={}
+    )
+    metrics = ServiceMetrics()
+    data.mkdir(exist_ok=True)
+    database = Database.open(data)
+    store = PolicyStore(data, database, settings.max_policies)
+
+    def first_policy(dataset: Dataset) -> Policy:
+        return policy_at_start(store, settings.policy, dataset, metrics)
+
+    host = FaultyHost(settings, metrics, first_policy)
+    jobs = make_jobs(
+        settings, metrics, host, database, PolicyRegistry(store, host, metrics), retry_seconds=0.02
+    )
+    await host.start()
+    assert not host.has_failed
+    try:
+        yield Workshop(database, host, jobs)
+    finally:
+        await jobs.runner.stop()
+        await host.stop()
+        database.close()
+
+
+def without_seconds(report_json: str | None) -> Any:
+    """The report of a job without what differs between two runs."""
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: strip(item) for name, item in value.items() if name != "seconds"}
+        return value
+
+    return strip(json.loads(report_json or "null"))
+
+
+def test_a_full_database_makes_a_job_wait_and_damages_nothing(
+    tmp_path: Path, family_folder: Path, policy_folder: Path
+) -> None:
+    def limit_pages(connection: sqlite3.Connection, more: int) -> None:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages + more}")
+
+    async def fill() -> None:
+        async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
+            job = await place.submit(queries=many_queries(120), corruptions=2)
+            await place.database.run(lambda connection: limit_pages(connection, 2))
+            place.jobs.runner.start()
+            while (waiting := await place.get(job)).error is None:
+                await asyncio.sleep(0.01)
+            assert waiting.state == "running"
+            assert "database or disk is full" in waiting.error
+            assert waiting.queries_done < 120
+            rankings = await place.jobs.store.rankings(job, 0, 120)
+            assert len({ranking.summary.query_index for ranking in rankings}) == waiting.queries_done
+            await place.database.run(lambda connection: limit_pages(connection, 10_000))
+            done = await place.ended(job)
+            assert (done.state, done.error, done.queries_done) == ("done", None, 120)
+            undisturbed = await place.ended(await place.submit(queries=many_queries(120), corruptions=2))
+            assert without_seconds(done.report_json) == without_seconds(undisturbed.report_json)
+            checked = await place.database.run(lambda c: c.execute("PRAGMA integrity_check").fetchall())
+            assert checked == [("ok",)]
+
+    asyncio.run(fill())
+
+
+def test_a_job_whose_dataset_is_not_served_any_more_fails_and_the_next_one_runs(
+    tmp_path: Path, family_folder: Path, policy_folder: Path
+) -> None:
+    other_family = write_family(tmp_path / "other")
+    with (other_family / "test.txt").open("a", encoding="utf-8") as file:
+        file.write("parent(anna,ben).\n")
+    other_policy = write_untrained_policy(tmp_path / "other-policy", other_family)
+
+    async def restart() -> None:
+        async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
+            orphan = await place.submit(split="test")
+        async with workshop(tmp_path / "data", other_family, other_policy) as place:
+            place.jobs.runner.start()
+            at_home = await place.submit(split="test")
+            failed = await place.ended(orphan)
+            assert failed.state == "failed"
+            assert failed.error is not None
+            assert failed.error.startswith(
+                f"dataset 'family' with SHA-256 {orphan.dataset.sha256} is not served any more"
+            )
+            assert (await place.ended(at_home)).state == "done"
+
+    asyncio.run(restart())
+
+
+def test_a_job_whose_policy_is_gone_fails_and_says_which(
+    tmp_path: Path, family_folder: Path, policy_folder: Path
+) -> None:
+    newer = write_untrained_policy(tmp_path / "newer", family_folder, seed=1)
+
+    async def restart() -> None:
+        async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
+            job = await place.submit(split="test")
+        shutil.rmtree(tmp_path / "data" / "policies" / job.policy.sha256)
+        async with workshop(tmp_path / "data", family_folder, newer) as place:
+            place.jobs.runner.start()
+            failed = await place.ended(job)
+            assert failed.state == "failed"
+            assert failed.error is not None
+            assert failed.error.startswith(f"policy 'untrained' with SHA-256 {job.policy.sha256}: ")
+
+    asyncio.run(restart())
+
+
+@pytest.mark.parametrize(("num_faults", "state"), [(2, "done"), (3, "failed")])
+def test_a_fault_of_the_evaluator_is_tried_again_before_it_fails_the_job(
+    tmp_path: Path, family_folder: Path, policy_folder: Path, num_faults: int, state: JobState
+) -> None:
+    async def run() -> None:
+        async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
+            place.host.num_faults = num_faults
+            place.jobs.runner.start()
+            job = await place.ended(await place.submit(split="test"))
+            assert job.state == state
+            assert job.error == ("evaluation failed: out of memory" if state == "failed" else None)
+            assert (await place.ended(await place.submit(split="valid"))).state == "done"
+
+    asyncio.run(run())
+
+
+def test_a_chunk_that_comes_after_its_job_was_cancelled_is_not_stored(
+    tmp_path: Path, family_folder: Path, policy_folder: Path
+) -> None:
+    async def come_late() -> None:
+        async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
+            store, dataset = place.jobs.store, place.host.loaded.dataset
+            await place.submit(split="test")
+            job = await store.begin_next()
+            assert job is not None
+            work = JobWork.of(JobOptions.model_validate_json(job.options_json), None, dataset)
+            execution = await place.host.rank(work.chunk(0, 1), seed=0)
+            rankings = [StoredRanking.of(ranked, dataset) for ranked in execution.ranked]
+            cancelled = await store.end(job, "cancelled")
+            assert await store.add_chunk(job, rankings, 1, "{}") is None
+            assert await place.get(job) == cancelled
+            assert await store.rankings(job, 0, 3) == []
+
+    asyncio.run(come_late())
+
+
+def test_ended_jobs_are_kept_for_some_days_and_up_to_a_number(
+    tmp_path: Path, family_folder: Path, policy_folder: Path
+) -> None:
+    async def sweep() -> None:
+        async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
+            store = place.jobs.store
+            jobs = [await place.submit(split="test") for _ in range(5)]
+            for job in jobs[:4]:
+                await store.end(job, "cancelled")
+            old = "2020-01-01T00:00:00.000+00:00"
+            await place.database.run(
+                lambda c: c.execute("UPDATE jobs SET finished = ? WHERE id = ?", (old, jobs[2].id))
+            )
+            assert await store.sweep(days=30, most=10) == 1
+            assert [job.id for job in await store.newest(10, None)] == [jobs[n].id for n in (4, 3, 1, 0)]
+            assert await store.sweep(days=30, most=1) == 2
+            assert [job.id for job in await store.newest(10, None)] == [jobs[4].id, jobs[3].id]
+
+    asyncio.run(sweep())
+
+
+def test_parquet_without_its_library_says_what_to_install(
+    tmp_path: Path, family_folder: Path, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    async def ask() -> None:
+        async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
+            job = await place.submit(split="test")
+            with pytest.raises(ParquetMissingError, match=r"pip install 'proofrank\[parquet\]'"):
+                parquet_pieces(job, place.jobs.store)
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("size", [1, 17, 40, 10_000])
+def test_chunks_of_any_size_are_the_queries_of_the_whole(family: Dataset, size: int) -> None:
+    work = JobWork.of(
+        JobOptions.model_validate({"split": "train", "corruptions": 3, "seed": 2}), None, family
+    )
+    chunks: list[Query] = []
+    start = 0
+    while start < len(work.triples):
+        chunk = work.chunk(start, size)
+        assert len({query.query_index for query in chunk}) == 1 or sum(map(num_candidates, chunk)) <= size
+        chunks += chunk
+        start = chunk[-1].query_index + 1
+    corruptor = Corruptor(family, number=3, seed=2)
+    assert chunks == corrupted_queries(family.splits["train"], sides_of("both"), corruptor)
+    assert work.count_candidates(most=10) == sum(map(num_candidates, chunks))
+
+
+def num_candidates(query: Query) -> int:
+    """The candidates of a query on one side."""
+    return len(query.candidates)
+
+
+def test_a_query_with_more_candidates_than_a_request_may_have_fails_before_anything_is_ranked(
+    family: Dataset,
+) -> None:
+    work = JobWork.of(JobOptions.model_validate({"split": "test", "corruptions": "all"}), None, family)
+    with pytest.raises(JobError, match=r"query 0 has 15 candidates, and max_candidates is 10"):
+        work.count_candidates(most=10)
+
+
+def test_chunks_grow_while_they_are_quick_and_shrink_where_they_are_slow() -> None:
+    pace = Pace(most_candidates=1000)
+    sizes = []
+    for seconds in (0.1, 0.1, 0.1, 0.5, 3.0, 3.0, 3.0):
+        pace.took(seconds)
+        sizes.append(pace.num_candidates)
+    assert sizes == [512, 1000, 1000, 1000, 500, 256, 256]
+    pace.took(0.1)
+    pace.failed()
+    assert pace.num_candidates == 256

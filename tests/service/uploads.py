@@ -1,0 +1,32 @@
+"""What tests of policies upload: the files of a checkpoint folder under the names that the API has for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+Files = dict[str, bytes]
+
+
+def files_of(folder: Path) -> Files:
+    """The parts of an upload."""
+    return {
+        "weights": (folder / "policy.safetensors").read_bytes(),
+        "config": (folder / "policy.json").read_bytes(),
+        "vocabulary": (folder / "vocab.json").read_bytes(),
+    }
+
+
+def multipart(files: Files, boundary: str = "boundary") -> bytes:
+    """A body with these parts, by hand."""
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="file"\r\n\r\n'.encode()
+        + content
+        + b"\r\n"
+        for name, content in files.items()
+    ]
+    return b"".join(parts) + f"--{boundary}--\r\n".encode()
+
+
+def multipart_type(boundary: str = "boundary") -> dict[str, str]:
+    """The header of such a body."""
+    return {"Content-Type": f"multipart/form-data; boundary={boundary}"}
