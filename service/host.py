@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,24 +14,20 @@ from http import HTTPStatus
 from core.errors import EvaluationError, ProofrankError
 from core.evaluator import (
     CandidateStream,
-    CompiledEvaluator,
     OriginalEvaluator,
-    OriginalStream,
-    create_evaluator,
-    default_device,
     settings_for,
 )
 from core.graph import Dataset, load_dataset
 from core.policy import Policy, PolicyConfig, load_policy
 from core.prover import Candidate, ProverSettings
 from core.ranking import Query, RankedQuery, rank_outcomes
-from service.buckets import serving_buckets
+from service.evaluators import make_evaluator
 from service.metrics import Kind, Outcome, ServiceMetrics
 from service.problems import Problem
 from service.rejections import Rejection
 from service.scheduler import DeadlineError, FaultError, Finished, Lanes, Scheduler, StoppedError, Task
 from service.settings import Settings
-from service.threads import use_threads
+from service.throughput import Throughput
 
 logger = logging.getLogger("proofrank")
 
@@ -42,8 +36,7 @@ DRAINING = "draining"
 FAILED = "failed"
 
 _MOST_REFERENCES = 4
-_MOST_RETRY_SECONDS = 60
-_TICKS_PER_LOOK_ON_DEVICE = 4
+_MOST_SECONDS_BETWEEN_ATTEMPTS = 60
 
 PolicySource = Callable[[Dataset], Policy]
 """Gives the policy to begin with; it must fit the graph."""
@@ -84,7 +77,7 @@ class EvaluatorHost:
         self._references: dict[str, OriginalEvaluator] = {}
         self._engine = settings.engine
         self._queued_candidates = 0
-        self._rate = _Rate()
+        self._throughput = Throughput()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_stopping = threading.Event()
         self._stage = "starting"
@@ -179,8 +172,7 @@ class EvaluatorHost:
         self._enter("load policy")
         policy = self._policy_source(dataset)
         settings = settings_for(policy, self._settings.prover_overrides)
-        stream, lanes = self._make_stream(dataset, policy, settings)
-        scheduler = Scheduler(stream, lanes, lambda fault: self._make_again(dataset, policy, settings, fault))
+        scheduler = Scheduler(lambda fault: self._make(dataset, policy, settings, fault))
         scheduler.start()
         self._metrics.watch(lambda: scheduler.snapshot)
         self._metrics.show_live_policy(dataset, policy, None)
@@ -188,70 +180,33 @@ class EvaluatorHost:
         self._loaded = Loaded(dataset, settings, scheduler)
         self._enter(DRAINING if self._is_stopping.is_set() else READY)
 
-    def _make_stream(
-        self, dataset: Dataset, policy: Policy, settings: ProverSettings
+    def _make(
+        self, dataset: Dataset, policy: Policy, settings: ProverSettings, fault: Exception | None
     ) -> tuple[CandidateStream, Lanes]:
-        """An evaluator that is warm, and what its lanes are like."""
-        self._enter("build evaluator")
-        # Before it is made: it asks what the machine does with this number of threads.
-        use_threads(self._settings.threads, self._settings.engine)
-        gather_seconds = self._settings.gather_ms / 1000
-        if self._settings.engine == OriginalStream.engine:
-            stream = OriginalStream(dataset, policy, settings)
-            self._metrics.show_evaluator(dataset, stream.engine, "cpu")
-            self._enter("warm up")
-            return stream, Lanes(
-                (stream.num_free_places,), is_cost_by_lane=True, gather_seconds=gather_seconds
-            )
-        device = self._settings.device or default_device()
-        evaluator = create_evaluator(
-            self._settings.engine,
-            dataset,
-            policy,
-            settings,
-            device=device,
-            fullgraph=self._settings.fullgraph,
-            buckets=self._settings.buckets or serving_buckets(device),
-            precision=self._settings.precision,
-            cache_folder=self._settings.cache_folder,
-        )
-        assert isinstance(evaluator, CompiledEvaluator)
-        self._enter("warm up")
-        with self._metrics.compiling() as begin_bucket:
-
-            def on_bucket(num_lanes: int) -> None:
-                logger.info("warming a bucket of %d lanes", num_lanes)
-                begin_bucket(num_lanes)
-
-            evaluator.warm_up(on_bucket)
-        self._engine = evaluator.engine
-        self._metrics.show_evaluator(dataset, evaluator.engine, str(device))
-        is_cost_by_lane = evaluator.mode.is_trimming
-        return evaluator, Lanes(
-            evaluator.buckets,
-            is_cost_by_lane=is_cost_by_lane,
-            ticks_per_look=1 if is_cost_by_lane else _TICKS_PER_LOOK_ON_DEVICE,
-            gather_seconds=gather_seconds,
-        )
-
-    def _make_again(
-        self, dataset: Dataset, policy: Policy, settings: ProverSettings, fault: Exception
-    ) -> CandidateStream:
-        """Another evaluator in the place of one that failed; tries until it can be made or the server stops."""
+        """An evaluator; in the place of one that failed it is tried until it can be made or the server stops."""
+        if fault is None:
+            return self._make_once(dataset, policy, settings)
         self._metrics.evaluator_rebuilds.inc()
         logger.error("making the evaluator anew after %s", type(fault).__name__)
         seconds = 1.0
         while True:
             try:
-                stream, _ = self._make_stream(dataset, policy, settings)
+                made = self._make_once(dataset, policy, settings)
             except Exception:
                 logger.exception("the evaluator cannot be made; trying again in %.0f s", seconds)
                 if self._is_stopping.wait(seconds):
-                    return OriginalStream(dataset, policy, settings)
-                seconds = min(2 * seconds, _MOST_RETRY_SECONDS)
+                    raise
+                seconds = min(2 * seconds, _MOST_SECONDS_BETWEEN_ATTEMPTS)
             else:
                 self._enter(DRAINING if self._is_stopping.is_set() else READY)
-                return stream
+                return made
+
+    def _make_once(
+        self, dataset: Dataset, policy: Policy, settings: ProverSettings
+    ) -> tuple[CandidateStream, Lanes]:
+        stream, lanes = make_evaluator(self._settings, dataset, policy, settings, self._metrics, self._enter)
+        self._engine = stream.engine
+        return stream, lanes
 
     def _enter(self, stage: str) -> None:
         seconds = self.seconds_in_stage
@@ -300,7 +255,7 @@ class EvaluatorHost:
         finally:
             if not is_job:
                 self._count_queued(-num_candidates)
-        self._rate.count(num_candidates)
+        self._throughput.count(num_candidates)
         self._metrics.record_done(
             kind, finished.queue_seconds, finished.first_result_seconds, finished.execution_seconds
         )
@@ -349,7 +304,7 @@ class EvaluatorHost:
                 HTTPStatus.TOO_MANY_REQUESTS,
                 f"{self._queued_candidates} candidates are waiting or running and {num_candidates} more would be "
                 f"over the limit of {most}",
-                headers={"Retry-After": str(self._rate.seconds_for(surplus))},
+                headers={"Retry-After": str(self._throughput.seconds_for(surplus))},
                 rejection=Rejection.QUEUE_FULL,
             )
 
@@ -384,33 +339,6 @@ class EvaluatorHost:
     def describe_prover(self) -> dict[str, int | bool]:
         """The prover settings in force."""
         return dataclasses.asdict(self.loaded.settings)
-
-
-class _Rate:
-    """Candidates per second, of late."""
-
-    _SECONDS = 30.0
-
-    def __init__(self) -> None:
-        self._done: deque[tuple[float, int]] = deque()
-        self._total = 0
-
-    def count(self, number: int) -> None:
-        """Counts candidates that are done."""
-        self._forget()
-        self._done.append((time.monotonic(), number))
-        self._total += number
-
-    def seconds_for(self, number: int) -> int:
-        """Whole seconds in which about ``number`` candidates will be done."""
-        self._forget()
-        rate = self._total / self._SECONDS
-        return max(1, min(_MOST_RETRY_SECONDS, math.ceil(number / rate))) if rate else 1
-
-    def _forget(self) -> None:
-        """Forgets what is too long ago."""
-        while self._done and time.monotonic() - self._done[0][0] > self._SECONDS:
-            self._total -= self._done.popleft()[1]
 
 
 def _candidates_of(queries: Sequence[Query]) -> list[Candidate]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from core.errors import EvaluationError
@@ -66,22 +68,17 @@ class Snapshot:
 class Scheduler:
     """Runs tasks on one evaluator; :meth:`submit` may be called from any thread."""
 
-    def __init__(
-        self,
-        stream: CandidateStream,
-        lanes: Lanes,
-        rebuild: Callable[[Exception], CandidateStream],
-    ) -> None:
+    def __init__(self, make: Callable[[Exception | None], tuple[CandidateStream, Lanes]]) -> None:
         """A scheduler that has not been started.
 
         Args:
-            stream: the evaluator; from :meth:`start` on it belongs to the scheduler's thread.
-            lanes: what it has.
-            rebuild: makes another evaluator after this one has failed; called in the scheduler's thread.
+            make: makes the evaluator and tells what it has; called with None at the start, and with the fault where one
+                has failed. It runs in the thread that will use the evaluator, for captured graphs belong to a thread.
         """
-        self._stream = stream
-        self._lanes = lanes
-        self._rebuild = rebuild
+        self._make = make
+        self._stream: CandidateStream
+        self._lanes: Lanes
+        self._started: Future[None] = Future()
         self._tasks: list[Task] = []
         self._inbox: list[Task] = []
         self._has_news = threading.Condition()
@@ -90,13 +87,14 @@ class Scheduler:
         self._turn_ends = 0.0
         self._with_turn: list[Task] = []
         self._next_look = 0.0
-        self._num_lanes = lanes.buckets[0]
-        self.snapshot = Snapshot(None, 0, 0, self._num_lanes)
+        self._num_lanes = 0
+        self.snapshot = Snapshot(None, 0, 0, 0)
         self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread."""
+        """Starts the thread; returns once the evaluator is made, and raises what making it raises."""
         self._thread.start()
+        self._started.result()
 
     def submit(self, task: Task) -> None:
         """Takes a task; its future tells its end."""
@@ -117,6 +115,12 @@ class Scheduler:
 
     def _run(self) -> None:
         try:
+            self._begin(None)
+        except BaseException as error:
+            self._started.set_exception(error)
+            return
+        self._started.set_result(None)
+        try:
             while self._receive():
                 try:
                     self._drop_ended()
@@ -133,6 +137,12 @@ class Scheduler:
                 self._is_stopping = True
             for task in (*self._tasks, *self._inbox):
                 task.fail(StoppedError("the server stopped before the request was done"))
+
+    def _begin(self, fault: Exception | None) -> None:
+        """Makes the evaluator."""
+        self._stream, self._lanes = self._make(fault)
+        self._num_lanes = self._lanes.buckets[0]
+        self.snapshot = Snapshot(getattr(self._stream, "work", None), len(self._tasks), 0, self._num_lanes)
 
     def _receive(self) -> bool:
         """Takes in new tasks, waiting for one where there is nothing to do; False once it is to stop."""
@@ -308,7 +318,10 @@ class Scheduler:
             task.is_suspect = True
         self._policy = None
         self._with_turn = []
-        self._stream = self._rebuild(fault)
+        # Nothing may keep the one that failed: there may be no memory for two.
+        traceback.clear_frames(fault.__traceback__)
+        del self._stream
+        self._begin(fault)
 
     def _look(self) -> None:
         now = time.monotonic()

@@ -94,15 +94,15 @@ class Stage:
         self.evaluators: list[SteppedEvaluator] = []
         self.rebuild_fault: Exception | None = None
 
-        def make(_: Exception | None = None) -> SteppedEvaluator:
+        def make(_: Exception | None) -> tuple[SteppedEvaluator, Lanes]:
             if self.rebuild_fault is not None:
                 raise self.rebuild_fault
             evaluator = SteppedEvaluator(dataset, policy, lanes.buckets)
             evaluator.poison = poison
             self.evaluators.append(evaluator)
-            return evaluator
+            return evaluator, lanes
 
-        self.scheduler = Scheduler(make(), lanes, make)
+        self.scheduler = Scheduler(make)
         self.scheduler.start()
 
     @property

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import time
+import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 import pytest
@@ -94,16 +97,16 @@ def make_scheduler(dataset: Dataset, policy: Policy) -> Iterator[MakeScheduler]:
         is_cost_by_lane: bool = True,
         engine: str = "eager",
     ) -> Scheduler:
-        def stream(_: Exception | None = None) -> CandidateStream:
+        lanes = Lanes(buckets, is_cost_by_lane, ticks_per_look=1 if is_cost_by_lane else 4)
+
+        def make_stream(_: Exception | None) -> tuple[CandidateStream, Lanes]:
             if engine == "original":
-                return OriginalStream(dataset, policy, SETTINGS, num_places=NUM_LANES)
+                return OriginalStream(dataset, policy, SETTINGS, num_places=NUM_LANES), lanes
             evaluator = PoisonableEvaluator(dataset, policy, SETTINGS, buckets=buckets, pool_size=64)
             evaluator.poison = poison
-            return evaluator
+            return evaluator, lanes
 
-        scheduler = Scheduler(
-            stream(), Lanes(buckets, is_cost_by_lane, ticks_per_look=1 if is_cost_by_lane else 4), stream
-        )
+        scheduler = Scheduler(make_stream)
         scheduler.start()
         started.append(scheduler)
         return scheduler
@@ -288,6 +291,45 @@ def test_a_task_that_makes_the_evaluator_fail_takes_no_other_with_it(
     for task in innocent:
         assert_same(outcomes_of(task), expected[:-1])
     assert_same(outcomes_of(later), expected[:9])
+
+
+def test_an_evaluator_that_failed_is_gone_before_another_is_made(
+    dataset: Dataset, policy: Policy, candidates: list[Candidate], expected: list[Outcome]
+) -> None:
+    made: list[weakref.ref[CompiledEvaluator]] = []
+    was_gone: list[bool] = []
+    threads: set[str] = set()
+
+    def make(fault: Exception | None) -> tuple[CandidateStream, Lanes]:
+        threads.add(threading.current_thread().name)
+        if fault is not None:
+            gc.collect()
+            was_gone.append(made[-1]() is None)
+        evaluator = PoisonableEvaluator(dataset, policy, SETTINGS, buckets=(NUM_LANES,), pool_size=64)
+        evaluator.poison = candidates[0]
+        made.append(weakref.ref(evaluator))
+        return evaluator, Lanes((NUM_LANES,), is_cost_by_lane=True)
+
+    scheduler = Scheduler(make)
+    scheduler.start()
+    with pytest.raises(FaultError):
+        submit(scheduler, candidates, policy).future.result(PATIENCE)
+    assert_same(outcomes_of(submit(scheduler, candidates[1:], policy)), expected[1:])
+    scheduler.stop()
+
+    assert was_gone == [True]
+    assert threads == {"evaluator"}
+
+
+def test_a_scheduler_whose_evaluator_cannot_be_made_says_why_at_the_start() -> None:
+    def make(_: Exception | None) -> tuple[CandidateStream, Lanes]:
+        raise EvaluationError("no such engine")
+
+    scheduler = Scheduler(make)
+
+    with pytest.raises(EvaluationError, match="no such engine"):
+        scheduler.start()
+    scheduler.stop()
 
 
 def test_logits_that_are_no_numbers_fail_the_task_of_that_policy_alone(

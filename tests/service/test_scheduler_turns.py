@@ -104,7 +104,9 @@ def test_each_policy_has_its_share_of_the_lanes_and_takes_it_from_one_that_has_a
     second = stage.submit([longest] * 20_000, other_policy)
 
     stage.evaluator.may_tick.set()
-    time.sleep(1)
+    ends = time.monotonic() + PATIENCE
+    while len(second.places) < 16 and time.monotonic() < ends:
+        time.sleep(0.01)
     stage.evaluator.stop_before_the_next_tick()
 
     assert len(first.places) == len(second.places) == together
