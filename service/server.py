@@ -48,7 +48,9 @@ class Server(uvicorn.Server):
         watched: FastAPI | None = None,
     ) -> None:
         self._on_signal = on_signal
-        self._slow_clients = SlowClients(settings.patience_seconds, settings.max_body_bytes)
+        self._slow_clients = SlowClients(
+            settings.patience_seconds, max(settings.max_body_bytes, settings.max_policy_bytes)
+        )
         super().__init__(
             uvicorn.Config(
                 app,

@@ -18,6 +18,9 @@ from service.ranking import Limits, check_num_queries, proof_maker, to_queries, 
 from service.schemas import Identity, QueryResult, RankRequest, RankResponse, ReportView, Timing
 from service.services import Services
 
+_MOST_SECONDS_LATE = 0.5
+"""By which the answer that a deadline has passed comes after it."""
+
 
 def make_router(services: Services) -> APIRouter:
     """The route on these services."""
@@ -57,7 +60,11 @@ def make_router(services: Services) -> APIRouter:
 
         try:
             # All of it: what waits for a thread for a client that has gone keeps the threads from those that are there.
-            execution, results, metrics = await unless_client_goes(request, evaluate())
+            # The scheduler sees to the deadline as well, and knows more; but it may be busy, or not be asked yet.
+            async with asyncio.timeout(deadline - time.monotonic() + _MOST_SECONDS_LATE):
+                execution, results, metrics = await unless_client_goes(request, evaluate())
+        except TimeoutError as error:
+            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, "the deadline has passed") from error
         except EvaluationError as error:
             raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
         return RankResponse(

@@ -35,6 +35,7 @@ class SteppedEvaluator(CompiledEvaluator):
         poison: a candidate that it fails to move.
         moved: the places that each tick moved.
         lanes_of_ticks: the lanes of the bucket of each tick.
+        num_cancelled: candidates whose trajectories were dropped.
     """
 
     fault_in_counters: Exception | None = None
@@ -48,6 +49,7 @@ class SteppedEvaluator(CompiledEvaluator):
         self.on_cancel: Callable[[], object] | None = None
         self.moved: list[frozenset[int]] = []
         self.lanes_of_ticks: list[int | None] = []
+        self.num_cancelled = 0
 
     def advance(
         self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
@@ -65,6 +67,7 @@ class SteppedEvaluator(CompiledEvaluator):
 
     def cancel(self, places: Sequence[int]) -> None:
         super().cancel(places)
+        self.num_cancelled += len(places)
         if self.on_cancel is not None:
             on_cancel, self.on_cancel = self.on_cancel, None
             on_cancel()

@@ -8,10 +8,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.service.serving import REPOSITORY, RunningServer, clean_environment
+from tests.service.serving import RunningServer, clean_environment
 
 _LEFT_OUT = "positive_data_acceptance,not_a_server_error"
 """Checks that do not fit: which names there are depends on the graph that is served, so that not all that the schema
@@ -27,7 +28,9 @@ def documented_server() -> Iterator[RunningServer]:
         yield running.wait_until_ready()
 
 
-def run_schemathesis(server: RunningServer, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_schemathesis(
+    server: RunningServer, folder: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
     """Compares the server with its document, one request after the other."""
     return subprocess.run(
         [
@@ -35,7 +38,7 @@ def run_schemathesis(server: RunningServer, *arguments: str) -> subprocess.Compl
             *("--workers", "1", "--exclude-checks", _LEFT_OUT, "--continue-on-failure", "--warnings", "off"),
             *("--request-timeout", "60", *arguments),
         ],
-        cwd=REPOSITORY,
+        cwd=folder,  # where it keeps what it found
         env=clean_environment(),
         capture_output=True,
         text=True,
@@ -51,9 +54,10 @@ def check(server: RunningServer, run: subprocess.CompletedProcess[str]) -> None:
     assert server.client.get("/readyz").status_code == 200
 
 
-def test_the_answers_are_as_documented(documented_server: RunningServer) -> None:
+def test_the_answers_are_as_documented(documented_server: RunningServer, tmp_path: Path) -> None:
     run = run_schemathesis(
         documented_server,
+        tmp_path,
         *("--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--generation-deterministic"),
     )
 
@@ -62,8 +66,10 @@ def test_the_answers_are_as_documented(documented_server: RunningServer) -> None
 
 @pytest.mark.slow
 def test_the_answers_are_as_documented_in_many_more_cases_and_in_sequences(
-    documented_server: RunningServer,
+    documented_server: RunningServer, tmp_path: Path
 ) -> None:
-    run = run_schemathesis(documented_server, "--phases", "fuzzing,stateful", "--max-examples", "2000")
+    run = run_schemathesis(
+        documented_server, tmp_path, "--phases", "fuzzing,stateful", "--max-examples", "2000"
+    )
 
     check(documented_server, run)

@@ -50,19 +50,20 @@ def test_beside_a_small_task_on_a_cpu_a_large_one_moves_its_oldest_trajectories_
     assert len(second - first) == 10
 
 
-def test_a_small_task_on_a_device_takes_the_lanes_of_the_youngest_trajectories_of_a_large_one(
-    make_stage: MakeStage, policy: Policy, longest: Candidate
+def test_a_small_task_on_a_device_takes_the_lanes_of_the_youngest_trajectories_which_begin_again(
+    make_stage: MakeStage, policy: Policy, longest: Candidate, expected: list[Outcome]
 ) -> None:
     stage = make_stage(is_cost_by_lane=False)
     stage.evaluator.may_tick.clear()
-    large = stage.submit([longest] * 500, policy)
+    large = stage.submit([longest] * 100, policy)
     stage.evaluator.stop_before_the_next_tick()
     of_large = list(large.places)
-    stage.submit([longest] * 4, policy).future.add_done_callback(lambda _: large.future.cancel())
+    small = stage.submit([longest] * 4, policy)
 
     stage.evaluator.may_tick.set()
-    stage.wait_until_idle()
 
+    assert_same(small.future.result(PATIENCE).outcomes, expected[:1] * 4)
+    assert_same(large.future.result(PATIENCE).outcomes, expected[:1] * 100)
     first, second = stage.evaluator.moved[:2]
     assert len(first) == 32
     assert second & first == set(of_large[:28])
@@ -81,19 +82,25 @@ def test_no_more_trajectories_are_dropped_than_others_have_use_for(
 
     stage.evaluator.may_tick.set()
     small.future.result(PATIENCE)
-    stage.evaluator.stop_before_the_next_tick()
 
-    assert sum(len(task.places) for task in large) >= 124
+    assert stage.evaluator.num_cancelled == 4
 
 
-def test_on_a_device_each_policy_has_its_share_of_the_lanes_and_takes_it_from_one_that_has_all(
-    make_stage: MakeStage, policy: Policy, other_policy: Policy, longest: Candidate
+@pytest.mark.parametrize(("is_cost_by_lane", "alone", "together"), [(False, 32, 16), (True, 16, 8)])
+def test_each_policy_has_its_share_of_the_lanes_and_takes_it_from_one_that_has_all(
+    make_stage: MakeStage,
+    policy: Policy,
+    other_policy: Policy,
+    longest: Candidate,
+    is_cost_by_lane: bool,
+    alone: int,
+    together: int,
 ) -> None:
-    stage = make_stage(is_cost_by_lane=False)
+    stage = make_stage(is_cost_by_lane=is_cost_by_lane)
     stage.evaluator.may_tick.clear()
     first = stage.submit([longest] * 20_000, policy)
     stage.evaluator.stop_before_the_next_tick()
-    assert len(first.places) == 32
+    assert len(first.places) == alone
     second = stage.submit([longest] * 20_000, other_policy)
 
     stage.evaluator.may_tick.set()
@@ -102,7 +109,8 @@ def test_on_a_device_each_policy_has_its_share_of_the_lanes_and_takes_it_from_on
         time.sleep(0.01)
     stage.evaluator.stop_before_the_next_tick()
 
-    assert len(first.places) == len(second.places) == 16
+    assert len(first.places) == len(second.places) == together
+    assert all(stage.evaluator.moved)
 
 
 def test_a_job_of_another_policy_has_shorter_turns_than_a_request(

@@ -32,6 +32,10 @@ def test_filling_is_max_min_fair(demands: list[int], total: int) -> None:
         assert share == demand or share >= max(shares) - 1
 
 
+def test_what_cannot_be_split_goes_to_the_first() -> None:
+    assert fill([10, 10, 10], 10) == [4, 3, 3]
+
+
 @given(st.integers(1, 1000), st.integers(10**5, 10**6))
 def test_on_a_cpu_a_large_task_moves_no_more_lanes_than_the_small_one_beside_it(
     small: int, large: int
