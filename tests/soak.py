@@ -1,8 +1,8 @@
 """A server under everything at once for some minutes: ``python -m tests.soak --minutes 15``.
 
 Requests small and large, refused ones, clients that vanish, policies uploaded, made live and deleted, jobs: all at
-once, over and over. Memory and open files are noted after a fifth of the time and at the end: the status is 1 where they
-have grown by more than they may, or where an answer was not what it should have been.
+once, over and over. Memory and open files are noted after a fifth of the time and at the end: the status is 1 where
+they have grown by more than they may, or where an answer was not what it should have been.
 """
 
 from __future__ import annotations

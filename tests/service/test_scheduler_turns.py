@@ -95,7 +95,9 @@ def test_each_policy_has_its_share_of_the_lanes_and_takes_it_from_one_that_has_a
     is_cost_by_lane: bool,
     alone: int,
     together: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("service.scheduler.scheduler.TURN_SECONDS", 0.0)
     stage = make_stage(is_cost_by_lane=is_cost_by_lane)
     stage.evaluator.may_tick.clear()
     first = stage.submit([longest] * 20_000, policy)
