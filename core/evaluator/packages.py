@@ -36,7 +36,7 @@ _SUFFIX = ".pt2"
 _MODEL = "model"
 _NODES = "nodes"
 _OPTIONS: dict[str, Any] = {
-    # The compiler's own test programs for each set of vector instructions cost a quarter of the whole compilation.
+    # The compiler's own test programs for each set of vector instructions cost an eighth of the compilation.
     # The processor's flags say the same; a compiler that is too old for them is an error, reported as one.
     "cpp.vec_isa_ok": True,
     # For any processor with the same vector instructions, not for this one alone: images are built elsewhere.
