@@ -1,4 +1,5 @@
-"""From the start of the process to ready, stage by stage: cold, and again with what the compiler left.
+"""From the start of the process to ready, stage by stage: cold, again with what the compiler left, and again where no
+C++ compiler can be found.
 
 python -m benchmarks.startup
 """
@@ -7,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -28,13 +31,14 @@ from core.policy import load_policy
 imported = time.perf_counter()
 dataset = load_dataset(sys.argv[1]); policy = load_policy(sys.argv[2], dataset)
 loaded = time.perf_counter()
-evaluator = create_evaluator(sys.argv[3], dataset, policy, settings_for(policy), buckets=(int(sys.argv[4]),),
-                             cache_folder=Path(sys.argv[5]))
+is_partial = sys.argv[3].endswith("-partial")
+evaluator = create_evaluator(sys.argv[3].removesuffix("-partial"), dataset, policy, settings_for(policy),
+                             fullgraph=not is_partial, buckets=(int(sys.argv[4]),), cache_folder=Path(sys.argv[5]))
 built = time.perf_counter()
 evaluator.warm_up()
 warm = time.perf_counter()
-print(json.dumps({"import s": imported - began, "load s": loaded - imported, "build s": built - loaded,
-                  "compile and warm up s": warm - built}))
+print(json.dumps({"runs as": evaluator.engine, "import s": imported - began, "load s": loaded - imported,
+                  "build s": built - loaded, "compile and warm up s": warm - built}))
 """
 
 
@@ -43,7 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--engines", nargs="+", default=["eager", "default"])
+    parser.add_argument("--engines", nargs="+", default=["eager", "default", "default-partial"])
     parser.add_argument("--lanes", type=int, default=512)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures to FILE")
     parsed = parser.parse_args()
@@ -54,21 +58,31 @@ def main() -> int:
     for name, (dataset, policy) in workloads.items():
         for engine in parsed.engines:
             with tempfile.TemporaryDirectory() as cache:
-                for start in ("cold", "again"):
+                for start in ("cold", "again", "again, no C++ compiler"):
                     row = {"dataset": name, "engine": engine, "start": start}
-                    rows.append({**row, **_start(dataset, policy, engine, parsed.lanes, cache)})
+                    rows.append({**row, **_start(dataset, policy, engine, parsed.lanes, cache, start)})
     print(machine())
     print_table(rows)
     write_output(parsed.json, {"rows": rows})
     return 0
 
 
-def _start(dataset: Path, policy: Path, engine: str, lanes: int, cache: str) -> dict[str, Any]:
-    began = time.perf_counter()
+def _start(dataset: Path, policy: Path, engine: str, lanes: int, cache: str, start: str) -> dict[str, Any]:
+    environment = dict(os.environ)
+    if "no C++ compiler" in start:
+        environment["PATH"] = cache
+        environment.pop("CXX", None)
+    began, used = time.perf_counter(), _processor_seconds()
     command = [sys.executable, "-c", _PROGRAM, str(dataset), str(policy), engine, str(lanes), cache]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    stages = json.loads(answer.stdout.splitlines()[-1])
-    return {**stages, "start to ready s": time.perf_counter() - began}
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    seconds = {"start to ready s": time.perf_counter() - began, "processor s": _processor_seconds() - used}
+    return {**json.loads(answer.stdout.splitlines()[-1]), **seconds}
+
+
+def _processor_seconds() -> float:
+    """Of the ended children of this process and of theirs: what a busy machine cannot stretch far."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":

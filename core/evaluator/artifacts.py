@@ -4,6 +4,8 @@ The compiler's own portable cache is used, in a folder of its own for each key: 
 ``core``, the mode and every shape. A sealed folder carries a list of its files with their hashes; where a file is
 missing or changed, the folder is dropped with a warning and made again. The compiler writes each file at once and under
 a name made from its content, so two processes that begin together do not harm each other.
+
+Ticks compiled ahead of time are kept by ``core.evaluator.packages``, beside these folders.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ logger = logging.getLogger("proofrank")
 MANIFEST_STEM = "proofrank-manifest"
 MANIFEST = f"{MANIFEST_STEM}.json"
 _CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+_PACKAGES = "proofrank_packages"
 _NOT_LISTED = ("precompiled_headers", "locks")
 """Folders of the compiler that a finished artifact does not need."""
 
@@ -63,15 +66,36 @@ class CompileCounts:
 
 def compile_counts() -> CompileCounts:
     """Reads the compiler's counters."""
+    packages = counters[_PACKAGES]
     return CompileCounts(
-        cache_hits=counters["inductor"]["fxgraph_cache_hit"],
-        cache_misses=counters["inductor"]["fxgraph_cache_miss"],
+        cache_hits=counters["inductor"]["fxgraph_cache_hit"] + packages["hits"],
+        cache_misses=counters["inductor"]["fxgraph_cache_miss"] + packages["misses"],
         graph_breaks=sum(counters["graph_break"].values()),
-        graphs=counters["stats"]["unique_graphs"],
-        nodes=counters["stats"]["calls_captured"],
+        graphs=counters["stats"]["unique_graphs"] + packages["hits"] + packages["misses"],
+        nodes=counters["stats"]["calls_captured"] + packages["nodes"],
         # The compiler times each capture, and keeps the times.
         cuda_graphs=len(compilation_time_metrics.get("CUDAGraphNode.record", ())),
     )
+
+
+def count_package(*, is_hit: bool, num_nodes: int) -> None:
+    """Counts a graph that was compiled ahead of time, or taken as such from a folder, beside the compiler's own."""
+    counters[_PACKAGES]["hits" if is_hit else "misses"] += 1
+    counters[_PACKAGES]["nodes"] += num_nodes
+
+
+@contextmanager
+def compiler_folder(folder: Path) -> Iterator[None]:
+    """While it lasts, the compiler keeps its own files in ``folder``."""
+    before = os.environ.get(_CACHE_VARIABLE)
+    os.environ[_CACHE_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_CACHE_VARIABLE]
+        else:
+            os.environ[_CACHE_VARIABLE] = before
 
 
 class ArtifactCache:
@@ -83,7 +107,7 @@ class ArtifactCache:
 
     def folder(self, key: Mapping[str, Any]) -> Path:
         """The folder of ``key``: a name from the hash of all that artifacts depend on."""
-        everything = {**_environment_key(), **key}
+        everything = {**environment_key(), **key}
         text = json.dumps(everything, sort_keys=True, default=str)
         return self._root / hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -98,22 +122,15 @@ class ArtifactCache:
             logger.warning("artifacts are not kept: %s cannot be used: %s", folder, error.strerror)
             yield
             return
-        before = os.environ.get(_CACHE_VARIABLE)
         num_misses = compile_counts().cache_misses
-        os.environ[_CACHE_VARIABLE] = str(folder)
-        try:
+        with compiler_folder(folder):
             yield
-        finally:
-            if before is None:
-                del os.environ[_CACHE_VARIABLE]
-            else:
-                os.environ[_CACHE_VARIABLE] = before
         if compile_counts().cache_misses > num_misses or not (folder / MANIFEST).is_file():
             _seal(folder)
 
 
 @cache
-def _environment_key() -> dict[str, str]:
+def environment_key() -> dict[str, str]:
     """What every artifact depends on."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {

@@ -12,6 +12,7 @@ import dataclasses
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Sequence, Set
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from core.evaluator.capacities import (
 )
 from core.evaluator.modes import Mode, compile_tick
 from core.evaluator.original import OriginalEvaluator
+from core.evaluator.packages import PackageCache, PackageError
 from core.evaluator.tick import Tick
 from core.graph import Dataset
 from core.policy import Policy
@@ -155,7 +157,9 @@ class CompiledEvaluator:
         self._endf_states[:, 0] = pack_atom(dataset.vocabulary.endf_index, 0, 0)
         self._endf_feature = torch.zeros(self._shape.embedding_dim, device=self.device)
         self._policy_changed()
-        self._artifacts = ArtifactCache(cache_folder if cache_folder is not None else default_cache_folder())
+        cache_folder = cache_folder if cache_folder is not None else default_cache_folder()
+        self._artifacts = ArtifactCache(cache_folder)
+        self._packages = PackageCache(cache_folder)
 
     @property
     def buckets(self) -> tuple[int, ...]:
@@ -478,7 +482,6 @@ class CompiledEvaluator:
         )
         if self.mode.compile_mode == "eager":
             return tick
-        compile_tick(tick, self.mode)
         key = {
             "mode": self.mode,
             "capacities": capacities,
@@ -490,9 +493,11 @@ class CompiledEvaluator:
             "precision": self._features.precision,
         }
         try:
-            with self._artifacts.using(key), torch.inference_mode():
+            compile_tick(tick, self.mode, self._packages)
+            folder = nullcontext() if self.mode.is_packaged else self._artifacts.using(key)
+            with folder, torch.inference_mode():
                 tick.run()
-        except (TorchDynamoException, InductorError, InvalidCxxCompiler) as error:
+        except (PackageError, TorchDynamoException, InductorError, InvalidCxxCompiler) as error:
             logger.warning(
                 "mode %r cannot be compiled here (%s); going on without the compiler, which is slower",
                 self.engine,

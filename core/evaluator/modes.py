@@ -1,7 +1,8 @@
 """Compile modes: how the parts of a tick are turned into machine code.
 
-``eager`` compiles nothing; ``default`` compiles the whole tick as one function; ``reduce-overhead`` does so and
-captures it into a CUDA graph; ``separate`` compiles the environment and the policy apart.
+``eager`` compiles nothing; ``default`` compiles the whole tick as one function, on a CPU ahead of time
+(``core.evaluator.packages``); ``reduce-overhead`` compiles it at its first call and captures it into a CUDA graph;
+``separate`` compiles the environment and the policy apart.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from core.errors import EvaluationError, did_you_mean, nearest_names
+from core.evaluator.packages import PackageCache, is_available
 from core.evaluator.tick import Tick
 
 COMPILE_MODES = ("eager", "default", "reduce-overhead", "separate")
@@ -24,11 +26,13 @@ class Mode:
         compile_mode: one of ``COMPILE_MODES``.
         fullgraph: whether the compiler must take each part as one graph.
         is_trimming: whether buffers follow the true counts.
+        is_packaged: whether the tick is compiled ahead of time.
     """
 
     compile_mode: str
     fullgraph: bool
     is_trimming: bool
+    is_packaged: bool
 
     @classmethod
     def of(cls, compile_mode: str, *, fullgraph: bool, device: torch.device) -> Mode:
@@ -46,7 +50,13 @@ class Mode:
             raise EvaluationError(
                 "compile mode 'reduce-overhead' captures CUDA graphs and needs a CUDA device"
             )
-        return cls(compile_mode, fullgraph, is_trimming=compile_mode == "eager" and device.type == "cpu")
+        is_on_cpu = device.type == "cpu"
+        return cls(
+            compile_mode,
+            fullgraph,
+            is_trimming=compile_mode == "eager" and is_on_cpu,
+            is_packaged=compile_mode == "default" and fullgraph and is_on_cpu and is_available(),
+        )
 
     @property
     def engine(self) -> str:
@@ -56,12 +66,20 @@ class Mode:
         return f"{self.compile_mode}-partial"
 
 
-def compile_tick(tick: Tick, mode: Mode) -> None:
-    """Replaces the parts of ``tick`` by compiled ones, as ``mode`` says; the compiler runs at their first call."""
+def compile_tick(tick: Tick, mode: Mode, packages: PackageCache) -> None:
+    """Replaces the parts of ``tick`` by compiled ones, as ``mode`` says; unless it is packaged, the compiler runs at
+    their first call.
+
+    Raises:
+        PackageError: it is to be packaged and cannot be.
+    """
     if mode.compile_mode == "eager":
         return
     # One product for all rows: the compiler then has one copy of the network to deal with, not one a chunk.
     tick.features.is_chunked = False
+    if mode.is_packaged:
+        tick.whole = packages.compiled(tick, mode)
+        return
     if mode.compile_mode == "separate":
         tick.begin = torch.compile(tick.begin, fullgraph=mode.fullgraph, dynamic=False)
         tick.score = torch.compile(tick.score, fullgraph=mode.fullgraph, dynamic=False)

@@ -62,11 +62,15 @@ class Tick:
         self.counters = torch.zeros(len(COUNTERS), dtype=torch.int64, device=device)
         self.endf_feature = endf_feature
         self._is_trimming = is_trimming
-        self.begin: Callable[[LaneState, CandidatePool, Tensor], tuple[LaneState, Tensor, EvalObs]] = (
-            self._begin
-        )
         self.score: Callable[[Tensor], Tensor] = features
-        self.finish: Callable[..., tuple[LaneState, Tensor, Tensor]] = self._finish
+        self.begin: Callable[[LaneState, CandidatePool, Tensor], tuple[LaneState, Tensor, EvalObs]]
+        self.finish: Callable[..., tuple[LaneState, Tensor, Tensor]]
+        self.bind()
+
+    def bind(self) -> None:
+        """Sets the parts that no compiler has replaced, as methods of this object: a copy has to bind its own."""
+        self.begin = self._begin
+        self.finish = self._finish
         self.whole: Callable[..., None] = self.tick_functional
 
     def run(self) -> None:

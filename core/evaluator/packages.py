@@ -1,0 +1,222 @@
+"""Keeps ticks compiled ahead of time, one file each, so that a restart loads machine code and needs no compiler.
+
+A file is an AOTInductor package. Its name holds two hashes: one of all that the code depends on (the environment, the
+mode, every shape and every constant), and one of its own content. A file whose content has another hash is dropped with
+a warning. It is written under another name first and then renamed, so that two processes which begin together at worst
+both compile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch._inductor import config
+from torch._inductor.cpp_builder import get_cpp_compiler
+from torch._inductor.exc import InductorError, InvalidCxxCompiler
+
+from core.errors import EvaluationError
+from core.evaluator.artifacts import compiler_folder, count_package, environment_key
+from core.evaluator.tick import Tick
+from core.evaluator.tick_program import TickProgram, constants_of, tensors_of
+
+logger = logging.getLogger("proofrank")
+
+_SUFFIX = ".pt2"
+_MODEL = "model"
+_NODES = "nodes"
+_OPTIONS: dict[str, Any] = {
+    # The compiler's own test programs for each set of vector instructions cost an eighth of the compilation.
+    # The processor's flags say the same; a compiler that is too old for them is an error, reported as one.
+    "cpp.vec_isa_ok": True,
+    # For any processor with the same vector instructions, not for this one alone: images are built elsewhere.
+    "cpp.march": "",
+    # Each header is used once, so that compiling it ahead costs more than it saves.
+    "aot_inductor.precompile_headers": False,
+    "aot_inductor.enable_line_tables": False,
+    # Of the calls between the kernels: the same time a tick, two thirds of the time to compile them.
+    "aot_inductor.compile_wrapper_opt_level": "O0",
+}
+_VECTOR_FLAGS = re.compile(r"avx|amx|fma|f16c|asimd|sve|bf16|i8mm")
+
+
+class PackageError(EvaluationError):
+    """A tick could not be compiled ahead of time, or its package not be loaded."""
+
+
+class _Package(NamedTuple):
+    """A loaded package: its function of a list of tensors, and how many operations it was traced to."""
+
+    function: Callable[[list[Tensor]], object]
+    num_nodes: int
+
+
+def is_available() -> bool:
+    """Whether this version of torch has what packages need."""
+    return _loader_class() is not None and all(_has_option(name) for name in _OPTIONS)
+
+
+def _loader_class() -> Any:
+    """The class that loads a package, or None."""
+    return getattr(getattr(torch._C, "_aoti", None), "AOTIModelPackageLoader", None)
+
+
+def _has_option(name: str) -> bool:
+    section, _, option = name.partition(".")
+    return hasattr(getattr(config, section), option)
+
+
+class PackageCache:
+    """A folder of packages."""
+
+    def __init__(self, root: Path) -> None:
+        """Packages in ``root``; made when it is first written to."""
+        self._root = root
+
+    def compiled(self, tick: Tick, mode: object) -> Callable[..., None]:
+        """The whole of ``tick`` as machine code on its static buffers, from the folder or made now.
+
+        Args:
+            tick: whose buffers, sizes and constants are meant.
+            mode: of the compiler; a part of the key.
+
+        Returns:
+            A function to stand for ``tick.whole``; it works on the buffers of ``tick``, whatever its arguments.
+
+        Raises:
+            PackageError: it was not there and could not be made.
+        """
+        tensors = tensors_of(tick)
+        stem = _stem(tick, tensors, mode)
+        package = self._loaded(stem)
+        is_hit = package is not None
+        if package is None:
+            package = self._made(tick, tensors, stem)
+        count_package(is_hit=is_hit, num_nodes=package.num_nodes)
+        function = package.function
+
+        def whole(*_: object) -> None:
+            function(tensors)
+
+        return whole
+
+    def _loaded(self, stem: str) -> _Package | None:
+        """The package of that key if there is a sound one."""
+        for path in sorted(self._root.glob(f"{stem}-*{_SUFFIX}")):
+            try:
+                if path.name != _name(stem, path.read_bytes()):
+                    raise PackageError("its content is not what was written")
+                return _load(path)
+            except (PackageError, OSError) as error:
+                logger.warning("compiled artifact %s is damaged (%s); it is made again", path, error)
+                _remove(path)
+        return None
+
+    def _made(self, tick: Tick, tensors: list[Tensor], stem: str) -> _Package:
+        """Compiles the package and keeps it, where the folder can be written to."""
+        with tempfile.TemporaryDirectory(prefix="proofrank-") as scratch:
+            made = Path(scratch) / f"tick{_SUFFIX}"
+            _build(tick, tensors, made)
+            package = _load(made)
+            try:
+                self._keep(made.read_bytes(), stem)
+            except OSError as error:
+                logger.warning("artifacts are not kept: %s cannot be used: %s", self._root, error.strerror)
+        return package
+
+    def _keep(self, content: bytes, stem: str) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self._root, prefix=".package-", delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, self._root / _name(stem, content))  # noqa: PTH105 - the atomic one
+            except OSError:
+                _remove(Path(file.name))
+                raise
+
+
+def _stem(tick: Tick, tensors: list[Tensor], mode: object) -> str:
+    """The first part of a package's name: a hash of all that its code depends on."""
+    everything = {
+        **environment_key(),
+        "vectors": _vector_flags(),
+        "options": _OPTIONS,
+        "mode": mode,
+        "constants": constants_of(tick),
+        "tensors": [(list(tensor.shape), tensor.stride(), tensor.dtype) for tensor in tensors],
+    }
+    text = json.dumps(everything, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _vector_flags() -> list[str]:
+    """The processor's sets of vector instructions, by which the compiler chooses those of the code."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return sorted(flag for flag in flags.split() if _VECTOR_FLAGS.search(flag))
+
+
+def _name(stem: str, content: bytes) -> str:
+    return f"{stem}-{hashlib.sha256(content).hexdigest()[:32]}{_SUFFIX}"
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("%s cannot be removed: %s", path, error.strerror)
+
+
+def _build(tick: Tick, tensors: list[Tensor], path: Path) -> None:
+    """Traces ``tick`` and writes its package.
+
+    Raises:
+        PackageError: there is no compiler, or it does not take the tick.
+    """
+    try:
+        get_cpp_compiler()  # Asked first: without one the compiler would find out after half of its work.
+        with (
+            torch.inference_mode(False),
+            torch.no_grad(),
+            compiler_folder(path.parent),
+            warnings.catch_warnings(action="ignore", category=FutureWarning),
+        ):
+            # The tracer wants tensors that it may write to; it never looks at what is in them.
+            examples = [torch.empty_like(tensor) for tensor in tensors]
+            program = torch.export.export(TickProgram(tick), (examples,), strict=False)
+            options = {**_OPTIONS, "aot_inductor.metadata": {_NODES: str(len(program.graph.nodes))}}
+            torch._inductor.aoti_compile_and_package(
+                program, package_path=str(path), inductor_configs=options
+            )
+    except (InductorError, InvalidCxxCompiler, RuntimeError, OSError) as error:
+        raise PackageError(" ".join(str(error).split()).split(" Set TORCHDYNAMO")[0][:300]) from error
+
+
+def _load(path: Path) -> _Package:
+    """Loads the package at ``path``, which is not needed after that.
+
+    Raises:
+        PackageError: it is none, or not one of this machine.
+    """
+    # The loader itself, not its Python front: that imports the whole compiler and may call the C++ compiler to compare
+    # processors, which the key has done.
+    try:
+        loader = _loader_class()(str(path), _MODEL, False, 1, -1)
+        return _Package(loader.run, int(loader.get_metadata().get(_NODES, 0)))
+    except (RuntimeError, ValueError) as error:
+        raise PackageError(" ".join(str(error).split())[:300]) from error
