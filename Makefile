@@ -17,7 +17,7 @@ serve: .venv/installed
 	$(BIN)/proofrank serve
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -260,10 +260,13 @@ class Scheduler:
             for task, share in zip(self._with_turn, shares, strict=True)
         ]
         num_free = num_lanes - sum(len(task.places) for task in self._tasks)
-        if num_free < sum(wanted):
-            num_free += self._take_back(sum(wanted) - num_free, shares, num_lanes // num_policies)
+        # For those without a lane alone, who come first: a trajectory that is taken back was run in vain.
+        order = sorted(zip(self._with_turn, wanted, strict=True), key=lambda pair: bool(pair[0].places))
+        by_newcomers = sum(number for task, number in order if not task.places)
+        if num_free < by_newcomers:
+            num_free += self._take_back(by_newcomers - num_free, shares, num_lanes // num_policies)
         num_free = min(num_free, self._stream.num_free_places)
-        for task, number in zip(self._with_turn, wanted, strict=True):
+        for task, number in order:
             number = min(number, num_free)
             if number > 0:
                 indices = task.take(number)
