@@ -140,6 +140,7 @@ class PackageCache:
             try:
                 file.write(content)
                 file.flush()
+                os.fchmod(file.fileno(), 0o644)  # an image's builder is often not its user
                 os.fsync(file.fileno())
                 os.replace(file.name, self._root / _name(stem, content))  # noqa: PTH105 - the atomic one
             except OSError:
