@@ -30,7 +30,7 @@ from service.client.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from service.client.jobs import Job, JobProgress, JobQueryResult, JobRanking, JobResult
+from service.client.jobs import Job, JobProgress, JobRanking, JobResult
 from service.client.requests import Query
 from service.client.results import (
     CandidateScore,
@@ -68,7 +68,6 @@ __all__ = [
     "Job",
     "JobError",
     "JobProgress",
-    "JobQueryResult",
     "JobRanking",
     "JobResult",
     "Metrics",

@@ -10,19 +10,19 @@ from service.client.errors import MissingLibraryError
 if TYPE_CHECKING:
     import pandas
 
-    from service.client.jobs import JobQueryResult, JobRanking
+    from service.client.jobs import JobRanking
     from service.client.results import QueryResult, Ranking
 
 
 def ranking_row(
-    index: int, query: QueryResult | JobQueryResult, ranking: Ranking | JobRanking
+    index: int, triple: QueryResult | JobRanking, ranking: Ranking | JobRanking
 ) -> dict[str, Any]:
     """The row of a ranking, under the names that the tables of the service have."""
     return {
-        "query": index,
-        "head": query.head,
-        "relation": query.relation,
-        "tail": query.tail,
+        "query_index": index,
+        "head": triple.head,
+        "relation": triple.relation,
+        "tail": triple.tail,
         "side": ranking.side,
         "rank": ranking.rank,
         "reciprocal_rank": ranking.reciprocal_rank,

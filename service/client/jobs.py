@@ -50,8 +50,12 @@ class Job:
 
 @dataclass(frozen=True)
 class JobRanking:
-    """One query of a job on one side."""
+    """One query of a job on one side; ``query_index`` is its place in the split or the request, from 0."""
 
+    query_index: int
+    head: str
+    relation: str
+    tail: str
     side: str
     rank: float
     reciprocal_rank: float
@@ -65,21 +69,11 @@ class JobRanking:
 
 
 @dataclass(frozen=True)
-class JobQueryResult:
-    """One query of a job and its rankings, one a side."""
-
-    head: str
-    relation: str
-    tail: str
-    rankings: tuple[JobRanking, ...]
-
-
-@dataclass(frozen=True)
 class JobResult:
-    """A job that is done; ``queries`` are in the order of the split or the request."""
+    """A job that is done; ``rankings`` are in the order of the split or the request."""
 
     job: Job
-    queries: tuple[JobQueryResult, ...]
+    rankings: tuple[JobRanking, ...]
 
     @property
     def metrics(self) -> Report:
@@ -94,7 +88,9 @@ class JobResult:
             MissingLibraryError: pandas is not installed.
         """
         return frame(
-            {**ranking_row(index, query, ranking), "corruptions_proved": ranking.corruptions_proved}
-            for index, query in enumerate(self.queries)
-            for ranking in query.rankings
+            {
+                **ranking_row(ranking.query_index, ranking, ranking),
+                "corruptions_proved": ranking.corruptions_proved,
+            }
+            for ranking in self.rankings
         )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from core.graph import Dataset
@@ -19,22 +18,12 @@ from service.client import (
     ConflictError,
     InvalidRequestError,
     Job,
-    JobQueryResult,
     NotFoundError,
     Query,
-    QueryResult,
 )
 from tests.service.client_fields import fields_of
 from tests.service.family import write_untrained_policy
 from tests.service.serving import RunningServer
-
-
-@pytest.fixture(autouse=True)
-def has_store(client: httpx.Client) -> None:
-    """Skips where the server is one without jobs and policies."""
-    missing = {"/jobs", "/policies"} - set(client.get("/openapi.json").json()["paths"])
-    if missing:
-        pytest.skip(f"the server does not have {', '.join(sorted(missing))}")
 
 
 @pytest.fixture
@@ -52,10 +41,9 @@ def test_an_evaluation_has_the_ranks_and_metrics_of_a_request_for_the_same_tripl
     names = [family.names(triple) for triple in family.splits["test"]]
     expected = speaker.rank(names, corruptions=4, seed=5)
 
-    def ranks(queries: Iterable[QueryResult | JobQueryResult]) -> list[tuple[str, float]]:
-        return [(query.tail, ranking.rank) for query in queries for ranking in query.rankings]
-
-    assert ranks(result.queries) == ranks(expected.queries)
+    assert [(ranking.tail, ranking.rank) for ranking in result.rankings] == [
+        (query.tail, ranking.rank) for query in expected.queries for ranking in query.rankings
+    ]
     assert result.metrics.mrr == expected.metrics.mrr
     assert result.metrics.candidates == expected.metrics.candidates
     assert result.job.policy == expected.policy
@@ -69,6 +57,7 @@ def test_an_evaluation_becomes_a_frame_with_a_row_for_each_ranking(speaker: Clie
     frame = result.to_frame()
     assert list(frame["side"]) == ["tail", "head", "tail"]
     assert list(frame["head"]) == ["anna", "eva", "eva"]
+    assert list(frame["query_index"]) == [0, 1, 1]
     assert math.isclose(sum(1 / rank for rank in frame["rank"]) / 3, result.metrics.mrr)
 
 
@@ -128,7 +117,6 @@ def test_a_policy_that_cannot_be_one_is_refused_with_the_reason(speaker: Client,
     [
         (proofrank.Job, "service.jobs.schemas", "JobView"),
         (proofrank.JobProgress, "service.jobs.schemas", "JobProgress"),
-        (proofrank.JobQueryResult, "service.jobs.schemas", "JobQueryResult"),
         (proofrank.JobRanking, "service.jobs.schemas", "JobRanking"),
         (proofrank.JobResult, "service.jobs.schemas", "JobResults"),
         (proofrank.PolicyList, "service.policies.schemas", "PolicyList"),

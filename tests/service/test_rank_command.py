@@ -32,7 +32,7 @@ JOB = {
     "progress": {"queries": 2, "queries_done": 2, "candidates": 20, "candidates_done": 20},
     "metrics": {**METRICS, "by_side": {"head": METRICS}, "by_relation": {"ancestor": METRICS}}, "error": None,
 }  # fmt: skip
-RESULTS = Answer(200, {"job": JOB, "queries": []})
+RESULTS = Answer(200, {"job": JOB, "rankings": []})
 
 
 def run_rank(url: str, *arguments: str) -> int:
