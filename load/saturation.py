@@ -63,7 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--small", type=int, default=40, help="single queries beside the large request")
     parser.add_argument("--large", type=int, default=200_000, help="candidates of the large request")
     parser.add_argument("--minutes", type=float, default=0, help="of the soak; none if 0")
-    parser.add_argument("--lanes", type=int, default=256, help="of the evaluator alone")
+    parser.add_argument("--lanes", type=int, default=512, help="of the evaluator alone")
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="of torch, in server and alone"
     )

@@ -19,6 +19,7 @@ from service.policies import PolicyRegistry, PolicyStore, policy_at_start
 from service.routes import jobs, operation, policies, rank
 from service.services import Services
 from service.settings import Settings
+from service.threads import make_workers
 
 _ROUTES = (rank, jobs, policies, operation)
 
@@ -46,6 +47,8 @@ def create_app(settings: Settings, on_failure: Callable[[], None] | None = None)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_default_executor(make_workers())
+
         async def start() -> None:
             await host.start()
             if not host.has_failed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_CPU = (256,)
+_CPU = (512,)
 _DEVICE = (64, 512, 4096)
 
 

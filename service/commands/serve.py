@@ -50,10 +50,11 @@ def run(parsed: argparse.Namespace) -> int:
     from service.app import create_app, create_operation_app
     from service.logs import set_up_logs
     from service.server import Server
-    from service.threads import share_the_interpreter
+    from service.threads import compute_alone, share_the_interpreter
 
     set_up_logs(settings.log_format, settings.log_level)
     share_the_interpreter()
+    compute_alone()
     disable_created_metrics()
     warn_if_open(settings)
 

@@ -94,7 +94,7 @@ def test_compose_has_the_service_prometheus_grafana_and_a_load_that_must_be_aske
 def test_the_service_runs_on_a_read_only_root_with_its_folders_in_volumes() -> None:
     service = COMPOSE["services"]["proofrank"]
     assert service["read_only"] is True
-    assert service["tmpfs"] == ["/tmp"]
+    assert service["tmpfs"] == ["/tmp:exec"]
     named = {target: source for name, source, target in mounts() if name == "proofrank"}
     assert set(named) == {"/data", "/cache"}
     assert set(named.values()) <= set(COMPOSE["volumes"])
