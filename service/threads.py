@@ -28,7 +28,7 @@ def use_threads(number: int | None, engine: str) -> None:
         number = 1 if engine == "original" else os.cpu_count() or 1
     if number < 1:
         raise ProofrankError(f"threads is {number}; expected at least 1")
-    torch.set_num_threads(number)
+    _set(number)
 
 
 def compute_alone() -> None:
@@ -38,7 +38,7 @@ def compute_alone() -> None:
     has cores, they all sleep between two operations instead of waiting for the next, and waking them takes as long as
     the operation: on two cores a candidate then took 3.1 ms in place of 1.8.
     """
-    torch.set_num_threads(1)
+    _set(1)
 
 
 def make_workers() -> ThreadPoolExecutor:
@@ -46,6 +46,16 @@ def make_workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(
         max_workers=_NUM_WORKERS, thread_name_prefix="worker", initializer=compute_alone
     )
+
+
+def _set(number: int) -> None:
+    """Sets the threads of the calling thread for good.
+
+    A thread that has not asked torch for the number yet takes, at its first operation, what any thread set last.
+    """
+    torch.set_num_threads(number)
+    torch.get_num_threads()
+    torch.set_num_threads(number)
 
 
 def share_the_interpreter() -> None:

@@ -27,7 +27,8 @@ _LISTENING = re.compile(r"Uvicorn running on (http://\S+)")
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without settings of the service, with one thread for torch, and with ``extra``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PROOFRANK_")}
-    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), **(extra or {})}
+    one_thread = {"OMP_NUM_THREADS": "1", "PROOFRANK_THREADS": "1"}
+    return {**kept, **one_thread, "PYTHONPATH": str(REPOSITORY), **(extra or {})}
 
 
 class RunningServer:

@@ -6,6 +6,7 @@ a real jump.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -69,10 +70,14 @@ def test_a_jump_of_the_clock_changes_no_deadline_no_duration_and_no_answer(
         asking.start()
         time.sleep(0.5)
         clock.write_text(jump, encoding="ascii")
-        time.sleep(SECONDS_TO_JUMP + 0.5)
-        created = upload(client, f"jump{number}", policy_folder)
-        days = round((created - datetime.now(UTC)).total_seconds() / 86400)
-        assert f"{days:+d}d" == jump or (days, jump) == (0, "+0")  # it has jumped indeed
+        ends = time.monotonic() + 60
+        for attempt in itertools.count():
+            time.sleep(SECONDS_TO_JUMP / 2)
+            created = upload(client, f"jump{number}-{attempt}", policy_folder)
+            days = round((created - datetime.now(UTC)).total_seconds() / 86400)
+            if f"{days:+d}d" == jump or (days, jump) == (0, "+0"):
+                break
+            assert time.monotonic() < ends, "the clock has not jumped"
 
         assert client.post("/rank", json=SMALL).json()["queries"] == expected
         asking.join()

@@ -96,7 +96,11 @@ def test_an_interrupted_command_cancels_its_job_and_has_shown_a_bar_until_then()
     with ScriptedServer([running]) as scripted:
         command = [sys.executable, "-m", "service.cli", "rank", "--url", scripted.url, "--split", "test"]
         environment = clean_environment({"TERM": "xterm", "COLUMNS": "100"})
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=theirs)
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stderr=theirs,
+            # A shell that runs the tests in the background has them ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
         os.close(theirs)
         shown = b""
         while b"2/2" not in shown:
