@@ -402,10 +402,11 @@ class CompiledEvaluator:
                 passes_near_tie=near_tie,
                 largest_logit=largest_logit,
             )
-            if is_broken:
-                collected.append((place, self._broken(candidate)))
-            elif is_ambiguous:
+            if is_ambiguous:
+                # First, for a state that was mistaken for another may lack an action of the record.
                 collected.append((place, self._prove_again(candidate, policy, pool.recorded[place].tolist())))
+            elif is_broken:
+                collected.append((place, self._broken(candidate)))
             else:
                 collected.append((place, outcome))
         return collected

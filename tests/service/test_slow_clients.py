@@ -21,7 +21,6 @@ import pytest
 from tests.conftest import write_dataset
 from tests.service.family import write_untrained_policy
 from tests.service.serving import RunningServer
-from tests.service.test_sharing import queued
 
 PATIENCE = 3
 MAX_CONNECTIONS = 300
@@ -91,6 +90,12 @@ def answers_soon(server: RunningServer) -> bool:
     """Whether a small request of somebody else is answered."""
     answer = httpx.post(f"{server.url}/rank", json=SMALL, timeout=MOST_SECONDS, trust_env=False)
     return answer.status_code == 200
+
+
+def is_at_rest(client: httpx.Client) -> bool:
+    """Whether no candidate waits or runs."""
+    answer = client.get("/metrics")
+    return answer.status_code == 200 and "\nproofrank_queued_candidates 0.0\n" in answer.text
 
 
 def memory_and_files(server: RunningServer) -> tuple[int, int]:
@@ -205,7 +210,7 @@ def test_five_hundred_clients_that_vanish_at_random_moments_leave_nothing_behind
             list(pool.map(vanish, seeds))
         ends = time.monotonic() + 60
         # While the server has not noticed yet that they have gone, there may be too many connections for one more.
-        while server.client.get("/metrics").status_code != 200 or queued(server.client):
+        while not is_at_rest(server.client):
             assert time.monotonic() < ends
             time.sleep(0.05)
 
