@@ -10,8 +10,6 @@ import torch
 
 from core.errors import ProofrankError
 
-_NUM_WORKERS = 16
-
 
 def use_threads(number: int | None, engine: str) -> None:
     """Sets the threads that torch computes with in the calling thread.
@@ -43,9 +41,7 @@ def compute_alone() -> None:
 
 def make_workers() -> ThreadPoolExecutor:
     """Threads for what would hold up the event loop; each computes alone."""
-    return ThreadPoolExecutor(
-        max_workers=_NUM_WORKERS, thread_name_prefix="worker", initializer=compute_alone
-    )
+    return ThreadPoolExecutor(thread_name_prefix="worker", initializer=compute_alone)
 
 
 def _set(number: int) -> None:
