@@ -15,10 +15,10 @@ from core.policy import Policy
 from core.prover import Candidate, Outcome, ProverSettings
 from service.scheduler import Lanes, Scheduler, Task
 from tests.conftest import DatasetMaker
+from tests.core.paths import all_paths, make_paths
 from tests.core.test_vectorized_properties import make_policy
 
 SETTINGS = ProverSettings(padding_states=6, padding_atoms=4, max_depth=8)
-NAMES = tuple(f"n{number}" for number in range(6))
 POOL_SIZE = 256
 PATIENCE = 30
 """Seconds until something that does not come counts as broken; never waited in full."""
@@ -135,15 +135,7 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def dataset(make_dataset: DatasetMaker) -> Dataset:
-    facts = [
-        f"edge({name},{NAMES[(number + step) % 6]})."
-        for number, name in enumerate(NAMES)
-        for step in (1, 4)
-        if (number + step) % 4
-    ]
-    return make_dataset(
-        facts, ["path(X,Y) :- edge(X,Y).", "path(X,Y) :- edge(X,Z), path(Z,Y).", "path(X,Y) :- path(Y,X)."]
-    )
+    return make_paths(make_dataset)
 
 
 @pytest.fixture(scope="module")
@@ -159,11 +151,7 @@ def other_policy(dataset: Dataset) -> Policy:
 @pytest.fixture(scope="module")
 def candidates(dataset: Dataset, policy: Policy) -> list[Candidate]:
     """Those whose trajectories are longest come first."""
-    every = [
-        Candidate(dataset.triple(first, "path", second), is_positive=False)
-        for first in NAMES
-        for second in NAMES
-    ]
+    every = all_paths(dataset)
     outcomes = OriginalEvaluator(dataset, policy, SETTINGS).evaluate(every)
     ordered = sorted(zip(every, outcomes, strict=True), key=lambda pair: -pair[1].steps)
     assert ordered[3][1].steps > 3

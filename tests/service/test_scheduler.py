@@ -17,11 +17,11 @@ from core.policy import Policy
 from core.prover import Candidate, Outcome, ProverSettings
 from service.scheduler import DeadlineError, FaultError, Lanes, Scheduler, StoppedError, Task
 from tests.conftest import DatasetMaker
+from tests.core.paths import all_paths, make_paths
 from tests.core.test_compiled_stream import with_nan
 from tests.core.test_vectorized_properties import assert_same, make_policy
 
 SETTINGS = ProverSettings(padding_states=6, padding_atoms=4, max_depth=8)
-NAMES = tuple(f"n{number}" for number in range(6))
 PATIENCE = 60
 """Seconds until something that does not come counts as broken; never waited in full."""
 
@@ -31,15 +31,7 @@ MakeScheduler = Callable[..., Scheduler]
 
 @pytest.fixture(scope="module")
 def dataset(make_dataset: DatasetMaker) -> Dataset:
-    facts = [
-        f"edge({name},{NAMES[(number + step) % 6]})."
-        for number, name in enumerate(NAMES)
-        for step in (1, 4)
-        if (number + step) % 4
-    ]
-    return make_dataset(
-        facts, ["path(X,Y) :- edge(X,Y).", "path(X,Y) :- edge(X,Z), path(Z,Y).", "path(X,Y) :- path(Y,X)."]
-    )
+    return make_paths(make_dataset)
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +46,7 @@ def other_policy(dataset: Dataset) -> Policy:
 
 @pytest.fixture(scope="module")
 def candidates(dataset: Dataset) -> list[Candidate]:
-    return [
-        Candidate(dataset.triple(first, "path", second), is_positive=False)
-        for first in NAMES
-        for second in NAMES
-    ]
+    return all_paths(dataset)
 
 
 @pytest.fixture(scope="module")
