@@ -107,9 +107,7 @@ class ArtifactCache:
 
     def folder(self, key: Mapping[str, Any]) -> Path:
         """The folder of ``key``: a name from the hash of all that artifacts depend on."""
-        everything = {**environment_key(), **key}
-        text = json.dumps(everything, sort_keys=True, default=str)
-        return self._root / hashlib.sha256(text.encode()).hexdigest()[:32]
+        return self._root / hash_of_key(key)
 
     @contextmanager
     def using(self, key: Mapping[str, Any]) -> Iterator[None]:
@@ -129,8 +127,19 @@ class ArtifactCache:
             _seal(folder)
 
 
+def hash_of_key(key: Mapping[str, Any]) -> str:
+    """A name from ``key`` and from what every artifact depends on."""
+    text = json.dumps({**_environment_key(), **key}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def first_of_error(error: Exception) -> str:
+    """The beginning of what a compiler says is wrong, in one line, without its advice on how to look closer."""
+    return " ".join(str(error).split()).split(" Set TORCHDYNAMO")[0][:300]
+
+
 @cache
-def environment_key() -> dict[str, str]:
+def _environment_key() -> dict[str, str]:
     """What every artifact depends on."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {

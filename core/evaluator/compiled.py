@@ -22,7 +22,7 @@ from torch._dynamo.exc import TorchDynamoException
 from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 from core.errors import EvaluationError
-from core.evaluator.artifacts import ArtifactCache, default_cache_folder
+from core.evaluator.artifacts import ArtifactCache, default_cache_folder, first_of_error
 from core.evaluator.base import check_enough_variables
 from core.evaluator.capacities import (
     DEFAULT_BUCKETS,
@@ -502,7 +502,7 @@ class CompiledEvaluator:
             logger.warning(
                 "mode %r cannot be compiled here (%s); going on without the compiler, which is slower",
                 self.engine,
-                " ".join(str(error).split()).split(" Set TORCHDYNAMO")[0][:300],
+                first_of_error(error),
             )
             self.mode = Mode.of("eager", fullgraph=self.fullgraph, device=self.device)
             self.engine = self.mode.engine

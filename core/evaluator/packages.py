@@ -9,7 +9,6 @@ both compile.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -26,7 +25,7 @@ from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 from core.errors import EvaluationError
-from core.evaluator.artifacts import compiler_folder, count_package, environment_key
+from core.evaluator.artifacts import compiler_folder, count_package, first_of_error, hash_of_key
 from core.evaluator.tick import Tick
 from core.evaluator.tick_program import TickProgram, constants_of, tensors_of
 
@@ -150,16 +149,15 @@ class PackageCache:
 
 def _stem(tick: Tick, tensors: list[Tensor], mode: object) -> str:
     """The first part of a package's name: a hash of all that its code depends on."""
-    everything = {
-        **environment_key(),
-        "vectors": _vector_flags(),
-        "options": _OPTIONS,
-        "mode": mode,
-        "constants": constants_of(tick),
-        "tensors": [(list(tensor.shape), tensor.stride(), tensor.dtype) for tensor in tensors],
-    }
-    text = json.dumps(everything, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hash_of_key(
+        {
+            "vectors": _vector_flags(),
+            "options": _OPTIONS,
+            "mode": mode,
+            "constants": constants_of(tick),
+            "tensors": [(list(tensor.shape), tensor.stride(), tensor.dtype) for tensor in tensors],
+        }
+    )
 
 
 def _vector_flags() -> list[str]:
@@ -205,7 +203,7 @@ def _build(tick: Tick, tensors: list[Tensor], path: Path) -> None:
                 program, package_path=str(path), inductor_configs=options
             )
     except (InductorError, InvalidCxxCompiler, RuntimeError, OSError) as error:
-        raise PackageError(" ".join(str(error).split()).split(" Set TORCHDYNAMO")[0][:300]) from error
+        raise PackageError(first_of_error(error)) from error
 
 
 def _load(path: Path) -> _Package:
@@ -220,4 +218,4 @@ def _load(path: Path) -> _Package:
         loader = _loader_class()(str(path), _MODEL, False, 1, -1)
         return _Package(loader.run, int(loader.get_metadata().get(_NODES, 0)))
     except (RuntimeError, ValueError) as error:
-        raise PackageError(" ".join(str(error).split())[:300]) from error
+        raise PackageError(first_of_error(error)) from error

@@ -16,6 +16,14 @@ from service.services import Services
 
 PolicyName = Annotated[str, Path(pattern=POLICY_NAME_PATTERN, description="name of the policy")]
 
+_REFUSALS_OF_A_CHANGE = problem_responses(
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.INSUFFICIENT_STORAGE,
+)
+
 
 def make_router(services: Services) -> APIRouter:
     """The routes on these services."""
@@ -63,13 +71,7 @@ def make_router(services: Services) -> APIRouter:
 
     @router.post(
         "/{name}/activate",
-        responses=problem_responses(
-            HTTPStatus.NOT_FOUND,
-            HTTPStatus.CONFLICT,
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            HTTPStatus.INSUFFICIENT_STORAGE,
-        ),
+        responses=_REFUSALS_OF_A_CHANGE,
     )
     async def activate_policy(name: PolicyName) -> PolicyEntry:
         """Has a policy rank what comes in from now on; requests that have begun keep theirs."""
@@ -79,13 +81,7 @@ def make_router(services: Services) -> APIRouter:
     @router.delete(
         "/{name}",
         status_code=HTTPStatus.NO_CONTENT,
-        responses=problem_responses(
-            HTTPStatus.NOT_FOUND,
-            HTTPStatus.CONFLICT,
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            HTTPStatus.INSUFFICIENT_STORAGE,
-        ),
+        responses=_REFUSALS_OF_A_CHANGE,
     )
     async def delete_policy(name: PolicyName) -> None:
         """Deletes a policy that is neither live nor needed by a job."""
