@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -87,6 +89,17 @@ class RunningServer:
             assert time.monotonic() < deadline, f"the server does not get ready:\n{self.log}"
             time.sleep(0.02)
         return self
+
+    @contextmanager
+    def unfinished_request(self, path: str, body: bytes) -> Iterator[socket.socket]:
+        """A connection on which the server has certainly taken a POST, and waits for its ``body``."""
+        url = httpx.URL(self.url)
+        with socket.create_connection((url.host, url.port or 0), timeout=_PATIENCE) as connection:
+            head = f"POST {path} HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n"
+            connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+            # Said when the body is read.
+            assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+            yield connection
 
     def send(self, number: signal.Signals) -> None:
         """Sends a signal."""

@@ -414,12 +414,7 @@ def test_metrics_can_be_scraped_until_the_last_request_is_answered(serve_argumen
         server.wait_until_ready()
         match = re.search(r"metrics and health on (http://[^\"\s]+)", server.log)
         assert match is not None
-        url = httpx.URL(server.url)
-        with socket.create_connection((url.host, url.port or 0), timeout=60) as connection:
-            head = f"POST /rank HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n"
-            connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
-            # Said when the body is read: the request has been taken.
-            assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+        with server.unfinished_request("/rank", body) as connection:
             server.send(signal.SIGTERM)
             while "Shutting down" not in server.log:
                 time.sleep(0.01)

@@ -12,7 +12,6 @@ import time
 from http import HTTPStatus
 from pathlib import Path
 
-import httpx
 import pytest
 
 from core.ranking import Corruptor, corrupted_queries
@@ -71,12 +70,7 @@ def test_a_terminated_server_finishes_what_runs_and_exits_with_0(serve_arguments
     body = json.dumps({"queries": [QUERY]}).encode()
     with RunningServer(*serve_arguments) as server:
         server.wait_until_ready()
-        url = httpx.URL(server.url)
-        with socket.create_connection((url.host, url.port or 0), timeout=60) as connection:
-            head = f"POST /rank HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n"
-            connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
-            # Said when the body is read: the request has been taken.
-            assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+        with server.unfinished_request("/rank", body) as connection:
             server.send(signal.SIGTERM)
             while "Shutting down" not in server.log:
                 time.sleep(0.01)
