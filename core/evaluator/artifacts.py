@@ -138,7 +138,6 @@ def first_of_error(error: Exception) -> str:
     return " ".join(str(error).split()).split(" Set TORCHDYNAMO")[0][:300]
 
 
-@cache
 def _environment_key() -> dict[str, str]:
     """What every artifact depends on."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
@@ -153,6 +152,7 @@ def _environment_key() -> dict[str, str]:
     }
 
 
+@cache
 def _code_hash() -> str:
     """SHA-256 over the sources that a tick is traced from."""
     digest = hashlib.sha256()

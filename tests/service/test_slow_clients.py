@@ -192,6 +192,7 @@ def test_more_connections_than_allowed_are_refused_until_the_idle_ones_are_close
         assert answers_soon(server)
 
 
+@pytest.mark.slow
 def test_five_hundred_clients_that_vanish_at_random_moments_leave_nothing_behind(
     server: RunningServer,
 ) -> None:
