@@ -27,6 +27,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def one_thread_again(one_thread: None) -> Iterator[None]:
+    """One thread also after a test of a command that has set its own."""
+    yield
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of whole data sets beside the repository."""

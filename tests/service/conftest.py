@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import torch
 
 from core.evaluator import OriginalEvaluator
 from core.graph import Dataset, load_dataset
@@ -67,11 +66,3 @@ def server(serve_arguments: list[str]) -> Iterator[RunningServer]:
 def client(server: RunningServer) -> httpx.Client:
     """Speaks to that server."""
     return server.client
-
-
-@pytest.fixture
-def keep_threads() -> Iterator[None]:
-    """Restores the threads of torch, which the commands set."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)

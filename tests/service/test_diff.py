@@ -16,8 +16,6 @@ from core.evaluator import CompiledEvaluator, OriginalEvaluator
 from core.prover import Candidate, Outcome
 from service.cli import main
 
-pytestmark = pytest.mark.usefixtures("keep_threads")
-
 
 class Call(NamedTuple):
     """One call of an engine."""

@@ -14,8 +14,6 @@ from core.ranking import Corruptor, corrupted_queries, rank_queries, report, sid
 from service.cli import main
 from tests.service.family import NUM_CONSTANTS
 
-pytestmark = pytest.mark.usefixtures("keep_threads")
-
 METRICS = {
     "mrr",
     "hits@1",

@@ -35,8 +35,6 @@ from service.settings import load_settings
 from tests.service.family import write_family, write_untrained_policy
 from tests.service.job_client import many_queries
 
-pytestmark = pytest.mark.usefixtures("keep_threads")
-
 
 class FaultyHost(EvaluatorHost):
     """A host whose evaluator fails as often as it is told, as it does when another request used up the memory."""

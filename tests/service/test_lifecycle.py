@@ -125,7 +125,6 @@ def test_a_setting_out_of_its_range_ends_the_server_before_it_starts(serve_argum
     assert ended.stderr.startswith("proofrank: PROOFRANK_MAX_DEPTH in the environment is '0': ")
 
 
-@pytest.mark.usefixtures("keep_threads")
 def test_candidates_over_what_may_wait_are_refused_with_429_until_some_are_done(
     family_folder: Path, policy_folder: Path
 ) -> None:

@@ -62,7 +62,7 @@ def ranked(reference: OriginalEvaluator, family: Dataset) -> list[RankedQuery]:
 
 
 @pytest.fixture
-def make_host(family_folder: Path, policy_folder: Path, keep_threads: None) -> Any:
+def make_host(family_folder: Path, policy_folder: Path) -> Any:
     """Makes a host of the family with the original engine and the settings given."""
 
     def make(**more: Any) -> tuple[EvaluatorHost, ServiceMetrics]:

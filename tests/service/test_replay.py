@@ -16,8 +16,6 @@ from core.prover import Candidate, Outcome
 from core.ranking import Corruptor, corrupted_queries, rank_as_deepprooflog
 from service.cli import main
 
-pytestmark = pytest.mark.usefixtures("keep_threads")
-
 Record = dict[str, Any]
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 
-import pytest
 import torch
 
 from service.threads import compute_alone, make_workers, use_threads
 
 
-@pytest.mark.usefixtures("keep_threads")
 def test_workers_compute_alone_and_leave_the_evaluators_threads_to_it() -> None:
     compute_alone()
     seen: dict[str, int] = {}
