@@ -27,6 +27,7 @@ from service.problems import Problem
 from service.rejections import Rejection
 from service.scheduler import DeadlineError, FaultError, Finished, Lanes, Scheduler, StoppedError, Task
 from service.settings import Settings
+from service.threads import FEW_CANDIDATES, compute_beside_unless
 from service.throughput import Throughput
 
 logger = logging.getLogger("proofrank")
@@ -242,13 +243,13 @@ class EvaluatorHost:
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
         num_candidates = sum(1 + len(query.corruptions) for query in queries)
+        is_small = num_candidates <= FEW_CANDIDATES
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
         if not is_job:
             self._check_room(num_candidates)
             self._count_queued(num_candidates)
         try:
-            # In a thread, for a large request has so many that others would wait for them.
-            candidates = await asyncio.to_thread(_candidates_of, queries)
+            candidates = await compute_beside_unless(is_small, _candidates_of, queries)
             task = Task(candidates, with_policy, is_job=is_job, deadline=deadline)
             loaded.scheduler.submit(task)
             finished = await self._outcome(task, kind)
@@ -265,7 +266,7 @@ class EvaluatorHost:
             self._metrics.record_ranked(ranked, loaded.dataset, with_policy, kind)
             return ranked
 
-        ranked = await asyncio.to_thread(rank)
+        ranked = await compute_beside_unless(is_small, rank)
         return Execution(
             ranked,
             with_policy,

@@ -12,7 +12,7 @@ from core.evaluator.replay import atom_text, state_names
 from core.graph import Dataset, Triple
 from core.policy import StateScorer
 from core.prover import Candidate, ReferenceProver, State
-from core.ranking import Corruptor, Query, RankedQuery, Report, Side, sides_of, with_constant
+from core.ranking import SIDES, Corruptor, Query, RankedQuery, Report, Side, sides_of, with_constant
 from service.problems import MAX_ERRORS, FieldError, invalid, shortened
 from service.schemas import (
     CandidateScore,
@@ -26,6 +26,7 @@ from service.schemas import (
     RanksView,
     ReportView,
 )
+from service.threads import FEW_CANDIDATES
 
 _MAX_NEAREST = 10
 """Errors that come with the nearest names: finding those takes time in a large vocabulary."""
@@ -52,6 +53,26 @@ def check_num_queries(body: Any, limits: Limits) -> None:
     # What is no query at all is for the validation, which ends at the first.
     if all(isinstance(query, dict) for query in queries):
         raise invalid([_too_many_queries(len(queries), limits)])
+
+
+def asks_little(request: RankRequest, dataset: Dataset) -> bool:
+    """Whether making the queries of a request and wording its answer take less than some milliseconds.
+
+    Not so with many candidates, with names that are unknown, for which the nearest are sought, or with proofs.
+    """
+    if request.return_proof or request.corruptions == "all":
+        return False
+    if any(query.candidates is not None for query in request.queries):
+        return False
+    if len(request.queries) * len(SIDES) * (1 + request.corruptions) > FEW_CANDIDATES:
+        return False
+    names = dataset.vocabulary
+    return all(
+        names.has_predicate(query.relation)
+        and names.has_constant(query.head)
+        and names.has_constant(query.tail)
+        for query in request.queries
+    )
 
 
 def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Query]:

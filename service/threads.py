@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
 
 import torch
 
 from core.errors import ProofrankError
+
+FEW_CANDIDATES = 512
+"""Drawing, ranking or wording so many takes about as long as handing them to another thread and back."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def use_threads(number: int | None, engine: str) -> None:
@@ -42,6 +51,18 @@ def compute_alone() -> None:
 def make_workers() -> ThreadPoolExecutor:
     """Threads for what would hold up the event loop; each computes alone."""
     return ThreadPoolExecutor(thread_name_prefix="worker", initializer=compute_alone)
+
+
+async def compute_beside_unless(
+    is_small: bool, function: Callable[P, T], *arguments: P.args, **options: P.kwargs
+) -> T:
+    """What ``function`` gives, from a worker, beside the event loop; or from the loop itself where the work is small.
+
+    A large request would hold up all others there; a small one would wait for a worker longer than its work takes.
+    """
+    if is_small:
+        return function(*arguments, **options)
+    return await asyncio.to_thread(function, *arguments, **options)
 
 
 def _set(number: int) -> None:

@@ -80,8 +80,8 @@ class Corruptor:
         """The corruptions of ``query`` on ``side``, in ascending order of the constant put in."""
         replaced = query.head if side == "head" else query.tail
         pool = self._same_domain(replaced)
-        left_out = self._known(query, side) if self.is_filtered else []
-        pool = np.setdiff1d(pool, [replaced, *left_out], assume_unique=False)
+        places, is_there = self._places_left_out(pool, query, side)
+        pool = np.delete(pool, places[is_there])
         if self.number is not None and self.number < pool.size:
             generator = np.random.default_rng(query_seed(self.seed, query, side))
             pool = np.sort(generator.choice(pool, self.number, replace=False))
@@ -91,11 +91,17 @@ class Corruptor:
         """How many corruptions ``query`` has on ``side``, without drawing them."""
         replaced = query.head if side == "head" else query.tail
         pool = self._same_domain(replaced)
+        _, is_there = self._places_left_out(pool, query, side)
+        num_all = pool.size - int(is_there.sum())
+        return num_all if self.number is None else min(self.number, num_all)
+
+    def _places_left_out(self, pool: np.ndarray, query: Triple, side: Side) -> tuple[np.ndarray, np.ndarray]:
+        """What ``query`` leaves out: its places in ``pool``, ``[L]`` int64, and whether it is there, ``[L]`` bool."""
+        replaced = query.head if side == "head" else query.tail
         left_out = np.unique([replaced, *(self._known(query, side) if self.is_filtered else ())])
         # The pool ascends, so its members among these are found without going through all of it.
         places = np.minimum(np.searchsorted(pool, left_out), pool.size - 1)
-        num_all = pool.size - int((pool[places] == left_out).sum())
-        return num_all if self.number is None else min(self.number, num_all)
+        return places, pool[places] == left_out
 
     def _same_domain(self, constant: int) -> np.ndarray:
         """The constants that may replace ``constant``: of its domains, or all where it has none. Ascending."""

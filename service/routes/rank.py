@@ -14,9 +14,18 @@ from service.bodies import bounded_route
 from service.disconnection import unless_client_goes
 from service.host import Execution
 from service.problems import Problem, problem_responses
-from service.ranking import Limits, check_num_queries, proof_maker, to_queries, to_report, to_results
+from service.ranking import (
+    Limits,
+    asks_little,
+    check_num_queries,
+    proof_maker,
+    to_queries,
+    to_report,
+    to_results,
+)
 from service.schemas import Identity, QueryResult, RankRequest, RankResponse, ReportView, Timing
 from service.services import Services
+from service.threads import compute_beside_unless
 
 _MOST_SECONDS_LATE = 0.5
 """By which the answer that a deadline has passed comes after it."""
@@ -45,8 +54,8 @@ def make_router(services: Services) -> APIRouter:
         dataset, policy = host.loaded.dataset, host.active_policy
 
         async def evaluate() -> tuple[Execution, list[QueryResult], ReportView]:
-            # In threads: looking up many names, drawing many corruptions and wording many results take a while.
-            queries = await asyncio.to_thread(to_queries, body, dataset, limits)
+            is_small = asks_little(body, dataset)
+            queries = await compute_beside_unless(is_small, to_queries, body, dataset, limits)
             execution = await host.rank(queries, body.seed, policy=policy, deadline=deadline)
             reference = host.reference(policy)
             make_proof = proof_maker(reference.prover, reference.scorer, dataset)
@@ -56,7 +65,7 @@ def make_router(services: Services) -> APIRouter:
                 results = to_results(body, execution.ranked, dataset, make_proof)
                 return results, to_report(report(execution.ranked, dataset, body.ties))
 
-            return execution, *await asyncio.to_thread(word)
+            return execution, *await compute_beside_unless(is_small, word)
 
         try:
             # All of it: what waits for a thread for a client that has gone keeps the threads from those that are there.

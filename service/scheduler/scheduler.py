@@ -262,7 +262,8 @@ class Scheduler:
         num_free = num_lanes - sum(len(task.places) for task in self._tasks)
         # For those without a lane alone, who come first: a trajectory that is taken back was run in vain.
         order = sorted(zip(self._with_turn, wanted, strict=True), key=lambda pair: bool(pair[0].places))
-        by_newcomers = sum(number for task, number in order if not task.places)
+        # As many as begin with; the next ones come free while these move.
+        by_newcomers = sum(min(number, LANES_PER_TASK) for task, number in order if not task.places)
         if num_free < by_newcomers:
             num_free += self._take_back(by_newcomers - num_free, shares, num_lanes // num_policies)
         num_free = min(num_free, self._stream.num_free_places)
