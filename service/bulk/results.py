@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from core.errors import ProofrankError, shown
 from core.ranking import RankingSummary, Ranks
@@ -167,7 +167,7 @@ def _check_same_run(path: Path, sidecar: Path, identity: Identity) -> None:
 
 
 def _column_types() -> dict[str, type]:
-    return dict(ResultRow.__annotations__)
+    return get_type_hints(ResultRow)
 
 
 def _ranking(row: Mapping[str, Any]) -> StoredRanking:

@@ -85,6 +85,11 @@ class Trace:
             }
         )
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no shard has been taken down."""
+        return not self._shards
+
     def balance(self) -> Balance:
         """How evenly the work of at least one shard was shared."""
         ends = self._ended_of_worker.values()

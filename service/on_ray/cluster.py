@@ -1,0 +1,91 @@
+"""Connects to a Ray cluster, or starts one on this machine for as long as it is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from core.errors import ProofrankError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LOCAL = "local"
+
+
+class RayError(ProofrankError):
+    """Ray is not installed, cannot be reached, or lacks what was asked for."""
+
+
+class WorkerSize(NamedTuple):
+    """What a worker has of its machine.
+
+    Attributes:
+        cpus: cores.
+        gpus: GPUs; may be a fraction.
+    """
+
+    cpus: float
+    gpus: float
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """While it lasts, this process is connected to Ray.
+
+    Args:
+        address: of a cluster, as ``ray.init`` takes it; None for one of this machine alone, which ends with it.
+
+    Raises:
+        RayError: Ray is not installed, or there is no cluster at ``address``.
+    """
+    # Read when Ray is loaded. Nothing about the use of it is sent to anybody.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray's core tells each program that keeps workers alive that it does so, as an error.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    if address is None:
+        # The cluster listens on this machine alone; a token would only have to be found again by its workers.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise RayError(f"--on ray needs {error.name}: pip install 'proofrank[ray]'") from error
+    try:
+        if address is None:
+            ray.init(_LOCAL, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        else:
+            ray.init(address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise RayError(f"--address {address}: no Ray cluster can be reached there: {reason}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def fitting_workers(resources: Mapping[str, float], size: WorkerSize) -> int:
+    """How many workers of ``size`` fit into a cluster with ``resources``, of which a single one is at least wanted.
+
+    Args:
+        resources: what the cluster has, by Ray's names.
+        size: of a worker.
+
+    Raises:
+        RayError: not one fits.
+    """
+    shares = [
+        resources.get(name, 0.0) / needed
+        for name, needed in (("CPU", size.cpus), ("GPU", size.gpus))
+        if needed > 0
+    ]
+    number = int(min(shares)) if shares else 0
+    if number < 1:
+        raise RayError(
+            f"a worker of --worker-cpus {size.cpus:g} and --worker-gpus {size.gpus:g} does not fit into the "
+            f"cluster, which has {resources.get('CPU', 0.0):g} CPUs and {resources.get('GPU', 0.0):g} GPUs"
+        )
+    return number
