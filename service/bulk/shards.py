@@ -52,7 +52,8 @@ class ShardResult:
         seconds: that it took in the worker.
         node: name of the worker's machine.
         process: its process id there.
-        graphs_compiled: by this process so far; those that it took from the cache are not among them.
+        graphs_compiled: meanwhile; those that were taken from the cache are not among them.
+        engine: that proved them.
     """
 
     shard: Shard
@@ -64,6 +65,7 @@ class ShardResult:
     node: str
     process: int
     graphs_compiled: int
+    engine: str
 
 
 def cut_shards(
@@ -95,6 +97,7 @@ def prove_shard(evaluator: Evaluator, work: JobWork, shard: Shard) -> ShardResul
         EvaluationError: a candidate cannot be evaluated exactly.
     """
     began, start = time.time(), time.perf_counter()
+    num_compiled = compile_counts().cache_misses
     queries = [query for index in shard.query_indices for query in work.queries(index)]
     ranked = rank_queries(evaluator, queries, seed=work.corruptor.seed)
     return ShardResult(
@@ -106,5 +109,6 @@ def prove_shard(evaluator: Evaluator, work: JobWork, shard: Shard) -> ShardResul
         seconds=time.perf_counter() - start,
         node=socket.gethostname(),
         process=os.getpid(),
-        graphs_compiled=compile_counts().cache_misses,
+        graphs_compiled=compile_counts().cache_misses - num_compiled,
+        engine=evaluator.engine,
     )

@@ -16,7 +16,8 @@ The file::
                  "seconds": 0.81,   in the worker, by a clock that nobody sets
                  "idle_seconds": 0.006,   of its worker, since its shard before this; null for its first
                  "node": "host", "process": 4711,
-                 "graphs_compiled": 0},   by that process so far
+                 "engine": "eager",
+                 "graphs_compiled": 0},   meanwhile
                 …]}
 
 All times are in seconds, ``began``, ``ended`` and ``returned`` since the driver began. A worker has its next shard in
@@ -81,6 +82,7 @@ class Trace:
                 "idle_seconds": None if ended_before is None else began - ended_before,
                 "node": result.node,
                 "process": result.process,
+                "engine": result.engine,
                 "graphs_compiled": result.graphs_compiled,
             }
         )

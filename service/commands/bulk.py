@@ -17,7 +17,7 @@ from core.prover import ProverSettings
 from core.ranking import Report, ReportTally, sides_of
 from service.bulk.identity import identity_of
 from service.bulk.results import ResultsFile, open_results
-from service.bulk.shards import Shard, ShardResult, cut_shards, prove_shard
+from service.bulk.shards import ShardResult, cut_shards, prove_shard
 from service.bulk.trace import Trace
 from service.commands.options import EngineOptions, check_writable, make_evaluator
 from service.commands.queries import drawn_work, positive
@@ -116,9 +116,9 @@ def evaluate_in_shards(
     trace = Trace()
     with ExitStack() as until_done:
         if parsed.on == _RAY:
-            proved, num_workers, name = _on_ray(parsed, work, policy, settings, done, until_done)
+            proved, num_workers = _on_ray(parsed, work, policy, settings, done, until_done)
         else:
-            proved, num_workers, name = _in_this_process(parsed, work, policy, settings, done)
+            proved, num_workers = _in_this_process(parsed, work, policy, settings, done), 1
         if parsed.trace is not None:
             # Also of an evaluation that is interrupted.
             until_done.callback(trace.write, parsed.trace, identity, parsed.on, num_workers)
@@ -126,16 +126,20 @@ def evaluate_in_shards(
         num_done = sum(sizes[index] for index in done)
         show = until_done.enter_context(progress_bar(errors, "candidates", sum(sizes)))
         show(num_done)
+        engine = parsed.engine
         for result in proved:
+            engine = result.engine
             trace.add(result)
             if results is not None:
                 results.add(result.rankings)
             _tally(result.rankings, tally)
             num_done += result.candidates
             show(num_done)
-    if parsed.on == _RAY and not trace.is_empty:
-        _print_balance(trace, errors)
-    return tally.report(dataset.vocabulary.predicates), name
+    if parsed.on == _RAY:
+        engine = f"{engine} on {num_workers} Ray workers"
+        if not trace.is_empty:
+            _print_balance(trace, errors)
+    return tally.report(dataset.vocabulary.predicates), engine
 
 
 def _tally_stored(results: ResultsFile | None, tally: ReportTally) -> set[int]:
@@ -152,10 +156,10 @@ def _tally(rankings: Sequence[StoredRanking], tally: ReportTally) -> None:
 
 def _in_this_process(
     parsed: argparse.Namespace, work: JobWork, policy: Policy, settings: ProverSettings, done: set[int]
-) -> tuple[Iterator[ShardResult], int, str]:
+) -> Iterator[ShardResult]:
     shards = cut_shards(work, 1, parsed.queries_per_shard, done)
     evaluator = make_evaluator(parsed, work.corruptor.dataset, policy, settings)
-    return (prove_shard(evaluator, work, shard) for shard in shards), 1, evaluator.engine
+    return (prove_shard(evaluator, work, shard) for shard in shards)
 
 
 def _on_ray(
@@ -165,7 +169,7 @@ def _on_ray(
     settings: ProverSettings,
     done: set[int],
     until_done: ExitStack,
-) -> tuple[Iterator[ShardResult], int, str]:
+) -> tuple[Iterator[ShardResult], int]:
     from service.on_ray.cluster import connected
 
     until_done.enter_context(connected(parsed.address))
@@ -173,15 +177,10 @@ def _on_ray(
     from service.on_ray.bulk import WorkerPool, proved_on_ray
 
     pool = WorkerPool.of(parsed.workers, parsed.worker_cpus, parsed.worker_gpus)
-    shards: list[Shard] = cut_shards(work, pool.number, parsed.queries_per_shard, done)
-    name = f"{parsed.engine} on {pool.number} Ray workers"
+    shards = cut_shards(work, pool.number, parsed.queries_per_shard, done)
     if not shards:
-        return iter(()), pool.number, name
-    return (
-        proved_on_ray(shards, work, policy, settings, EngineOptions.of(parsed), pool),
-        pool.number,
-        name,
-    )
+        return iter(()), pool.number
+    return proved_on_ray(shards, work, policy, settings, EngineOptions.of(parsed), pool), pool.number
 
 
 def _print_balance(trace: Trace, errors: Console) -> None:

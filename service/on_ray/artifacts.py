@@ -7,17 +7,18 @@ lacks and loads it. A worker on a machine of another kind (one that joined later
 
 from __future__ import annotations
 
-import dataclasses
+import logging
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from core.evaluator import CompiledEvaluator, default_device
-from core.evaluator.artifacts import default_cache_folder, hash_of_key
+from core.evaluator.artifacts import hash_of_key
 from core.evaluator.engines import fastest_mode
 from service.on_ray.cluster import WorkerSize
 from service.threads import use_threads
@@ -25,25 +26,23 @@ from service.threads import use_threads
 if TYPE_CHECKING:
     from service.on_ray.workers import WorkOrder
 
+logger = logging.getLogger("proofrank")
+
 ArtifactFiles = dict[str, bytes]
 """Path below the folder -> content."""
 
 
-def with_own_folder(order: WorkOrder) -> WorkOrder:
-    """``order`` with a cache folder of its configuration alone, so that all that is in it is wanted.
-
-    Below the cache folder of the options; where none was given, below the one of each worker's user.
-    """
-    configuration = {
-        "dataset": order.work.corruptor.dataset.content_hash,
-        "network": order.policy.network.config,
-        "settings": order.settings,
-        "engine": dataclasses.replace(order.engine, cache_folder=None),
-        "buckets": order.buckets,
-    }
-    root = order.engine.cache_folder if order.engine.cache_folder is not None else default_cache_folder()
-    folder = root / "on-ray" / hash_of_key(configuration)
-    return dataclasses.replace(order, engine=dataclasses.replace(order.engine, cache_folder=folder.resolve()))
+def name_of_artifacts(order: WorkOrder) -> str:
+    """A name for the folder of all that is compiled for ``order``."""
+    return hash_of_key(
+        {
+            "dataset": order.work.corruptor.dataset.content_hash,
+            "network": order.policy.network.config,
+            "settings": order.settings,
+            "engine": order.engine,
+            "buckets": order.buckets,
+        }
+    )
 
 
 def made_artifacts(order: WorkOrder, size: WorkerSize) -> ArtifactFiles:
@@ -75,15 +74,17 @@ def make_artifacts(order: WorkOrder) -> ArtifactFiles:
     if not isinstance(evaluator, CompiledEvaluator):
         return {}
     evaluator.warm_up()
-    return read_artifacts(order.engine.cache_folder)
+    return read_artifacts(order.artifact_folder)
 
 
 def read_artifacts(folder: Path | None) -> ArtifactFiles:
-    """The files below ``folder``; none where there is no such folder."""
+    """The files below ``folder``, but for those that are being written; none where there is no such folder."""
     if folder is None or not folder.is_dir():
         return {}
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
     }
 
 
@@ -91,15 +92,21 @@ def write_artifacts(files: ArtifactFiles, folder: Path | None) -> None:
     """Writes those of ``files`` that are not below ``folder`` yet, each at once: others may be writing the same."""
     if folder is None:
         return
-    for name, content in files.items():
-        path = folder / name
-        if path.exists():
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".artifact-", delete=False) as file:
-            file.write(content)
-            os.fchmod(file.fileno(), 0o644)
-        Path(file.name).replace(path)
+    try:
+        for name, content in files.items():
+            path = folder / name
+            if not path.exists():
+                _write(path, content)
+    except OSError as error:
+        logger.warning("artifacts are not kept: %s cannot be used: %s", folder, error.strerror)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".artifact-", delete=False) as file:
+        file.write(content)
+        os.fchmod(file.fileno(), 0o644)
+    Path(file.name).replace(path)
 
 
 def is_compiling(order: WorkOrder, size: WorkerSize) -> bool:
@@ -117,10 +124,10 @@ def _has_room(resources: dict[str, float], size: WorkerSize) -> bool:
     return resources.get("CPU", 0.0) >= size.cpus and resources.get("GPU", 0.0) >= size.gpus
 
 
-def _on(node: str, function: object, size: WorkerSize):  # noqa: ANN202 - Ray's own type has no name
+def _on(node: str, function: Callable[..., Any], size: WorkerSize) -> Any:
     """``function`` as a task on ``node``, with what a worker has."""
-    return ray.remote(function).options(  # pyright: ignore
+    return ray.remote(
         num_cpus=size.cpus,
         num_gpus=size.gpus,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),
-    )
+    )(function)

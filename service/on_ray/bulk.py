@@ -22,15 +22,12 @@ from core.prover import ProverSettings
 from service.bulk.shards import Shard, ShardResult
 from service.commands.options import EngineOptions
 from service.jobs.work import JobWork
-from service.on_ray.artifacts import is_compiling, made_artifacts, with_own_folder
+from service.on_ray.artifacts import is_compiling, made_artifacts, name_of_artifacts
 from service.on_ray.cluster import RayError, WorkerSize, fitting_workers
 from service.on_ray.workers import RESULT, SHARD, ShardWorker, WorkOrder
 
 _SHARDS_IN_QUEUE = 2
 """Of a worker: the one that it proves, and the next, for Ray Data gives out shards ten times a second only."""
-
-_MOST_RETRIES = 10
-"""Of a shard: one that ends the process of its worker each time must not be tried for ever."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +83,12 @@ def proved_on_ray(
 
     Raises:
         EvaluationError: a candidate cannot be evaluated exactly.
-        RayError: workers were lost again and again over the same shard.
+        RayError: the cluster was lost.
     """
     order = _work_order(shards, work, policy, settings, engine, pool.size)
     artifacts = {}
     if is_compiling(order, pool.size):
-        order = with_own_folder(order)
+        order = dataclasses.replace(order, artifacts=name_of_artifacts(order))
         artifacts = made_artifacts(order, pool.size)
     _quieten()
     results = (
@@ -107,8 +104,6 @@ def proved_on_ray(
             ),
             num_cpus=pool.size.cpus,
             num_gpus=pool.size.gpus or None,
-            max_restarts=-1,
-            max_task_retries=_MOST_RETRIES,
         )
         .iter_batches(batch_size=None, prefetch_batches=0)
     )

@@ -6,8 +6,10 @@ crosses it is pickled by Ray between processes of one cluster that the user star
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import ray
 
 from core.errors import ProofrankError
 from core.evaluator import Evaluator
+from core.evaluator.artifacts import default_cache_folder
 from core.policy import Policy
 from core.prover import ProverSettings
 from service.bulk.shards import Shard, prove_shard
@@ -40,6 +43,8 @@ class WorkOrder:
         engine: which evaluator to make, with the threads and the device of a worker.
         buckets: of that evaluator.
         shards: of the queries, by their numbers.
+        artifacts: name of the folder in which all that is compiled for this order is kept, and nothing else;
+            None where nothing is compiled.
     """
 
     work: JobWork
@@ -48,11 +53,23 @@ class WorkOrder:
     engine: EngineOptions
     buckets: tuple[int, ...]
     shards: tuple[Shard, ...]
+    artifacts: str | None = None
+
+    @property
+    def artifact_folder(self) -> Path | None:
+        """That folder on this machine: machines may have other users and other disks."""
+        if self.artifacts is None:
+            return None
+        root = self.engine.cache_folder if self.engine.cache_folder is not None else default_cache_folder()
+        return root / "on-ray" / self.artifacts
 
     def make_evaluator(self) -> Evaluator:
         """The evaluator. Raises EvaluationError where there is none of this kind on this machine."""
         dataset = self.work.corruptor.dataset
-        return make_evaluator(self.engine, dataset, self.policy, self.settings, self.buckets)
+        engine = self.engine
+        if self.artifacts is not None:
+            engine = dataclasses.replace(engine, cache_folder=self.artifact_folder)
+        return make_evaluator(engine, dataset, self.policy, self.settings, self.buckets)
 
 
 class ShardWorker:
@@ -77,7 +94,7 @@ class ShardWorker:
     def _prove(self, shard: Shard) -> Any:
         try:
             if self._evaluator is None:
-                write_artifacts(ray.get(self._artifacts), self._order.engine.cache_folder)
+                write_artifacts(ray.get(self._artifacts), self._order.artifact_folder)
                 self._evaluator = self._order.make_evaluator()
             return prove_shard(self._evaluator, self._order.work, shard)
         except ProofrankError as error:
