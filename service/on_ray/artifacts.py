@@ -126,8 +126,5 @@ def _has_room(resources: dict[str, float], size: WorkerSize) -> bool:
 
 def _on(node: str, function: Callable[..., Any], size: WorkerSize) -> Any:
     """``function`` as a task on ``node``, with what a worker has."""
-    return ray.remote(
-        num_cpus=size.cpus,
-        num_gpus=size.gpus,
-        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),
-    )(function)
+    strategy: Any = NodeAffinitySchedulingStrategy(node, soft=True)  # Ray's own types leave it out
+    return ray.remote(num_cpus=size.cpus, num_gpus=size.gpus, scheduling_strategy=strategy)(function)

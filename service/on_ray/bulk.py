@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 import ray
 import ray.data
 from ray.exceptions import RayError as RayFailure
+from ray.exceptions import RayTaskError
 
-from core.errors import EvaluationError
+from core.errors import EvaluationError, ProofrankError
 from core.evaluator.capacities import DEFAULT_BUCKETS
 from core.policy import Policy
 from core.prover import ProverSettings
@@ -85,14 +86,29 @@ def proved_on_ray(
         EvaluationError: a candidate cannot be evaluated exactly.
         RayError: the cluster was lost.
     """
-    order = _work_order(shards, work, policy, settings, engine, pool.size)
+    try:
+        for result in _streamed(_work_order(shards, work, policy, settings, engine, pool.size), pool):
+            if not isinstance(result, ShardResult):
+                raise EvaluationError(str(result))
+            yield result
+    except RayTaskError as error:
+        if isinstance(error.cause, ProofrankError):
+            raise EvaluationError(str(error.cause)) from error
+        raise
+    except RayFailure as error:
+        raise RayError(f"the evaluation on Ray failed: {' '.join(str(error).split())}") from error
+
+
+def _streamed(order: WorkOrder, pool: WorkerPool) -> Iterator[object]:
+    """What the workers make of the shards: results, and the text of an error in the place of one."""
     artifacts = {}
     if is_compiling(order, pool.size):
         order = dataclasses.replace(order, artifacts=name_of_artifacts(order))
         artifacts = made_artifacts(order, pool.size)
     _quieten()
+    numbers = [{SHARD: shard.number} for shard in order.shards]
     results = (
-        ray.data.from_items([{SHARD: shard.number} for shard in shards], override_num_blocks=len(shards))
+        ray.data.from_items(numbers, override_num_blocks=len(numbers))
         .map_batches(
             ShardWorker,
             batch_size=1,
@@ -107,14 +123,8 @@ def proved_on_ray(
         )
         .iter_batches(batch_size=None, prefetch_batches=0)
     )
-    try:
-        for batch in results:
-            for result in batch[RESULT]:
-                if not isinstance(result, ShardResult):
-                    raise EvaluationError(str(result))
-                yield result
-    except RayFailure as error:
-        raise RayError(f"the evaluation on Ray failed: {' '.join(str(error).split())}") from error
+    for batch in results:
+        yield from batch[RESULT]
 
 
 def _work_order(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,9 +56,9 @@ def connected(address: str | None) -> Iterator[None]:
         raise RayError(f"--on ray needs {error.name}: pip install 'proofrank[ray]'") from error
     try:
         if address is None:
-            ray.init(_LOCAL, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            ray.init(_LOCAL, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         else:
-            ray.init(address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise RayError(f"--address {address}: no Ray cluster can be reached there: {reason}") from error

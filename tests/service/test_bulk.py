@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from service.bulk.results import ResultsFile
 from service.cli import main
+from tests.service.serving import REPOSITORY
 
 SUFFIXES = (".jsonl", ".parquet")
 
@@ -183,3 +186,16 @@ def test_what_cannot_be_done_in_shards_is_told_in_one_line(
 ) -> None:
     assert main([*arguments, *options]) == 2
     assert capsys.readouterr().err.startswith(f"proofrank: {message}")
+
+
+def test_without_ray_it_is_told_what_to_install(arguments: list[str]) -> None:
+    # A module of None cannot be imported, as if it were not there.
+    code = "import sys; sys.modules['ray'] = None; from service.cli import main; sys.exit(main(sys.argv[1:]))"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--on", "ray"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == "proofrank: --on ray needs ray: pip install 'proofrank[ray]'\n"
