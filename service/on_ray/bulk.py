@@ -57,10 +57,11 @@ class WorkerPool:
         Raises:
             RayError: not one such worker fits into the cluster.
         """
-        resources = ray.cluster_resources()
-        gpus = gpus if gpus is not None else float(resources.get("GPU", 0.0) >= 1)
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if gpus is None:
+            gpus = float(any(machine.get("GPU", 0.0) >= 1 for machine in machines))
         size = WorkerSize(1.0 if cpus is None else cpus, gpus)
-        fitting = fitting_workers(resources, size)
+        fitting = fitting_workers(machines, size)
         return cls(number or fitting, min(number or fitting, fitting), size)
 
 

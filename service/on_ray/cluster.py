@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from core.errors import ProofrankError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 _LOCAL = "local"
+_NAMES = ("CPU", "GPU")
+"""Ray's names of what a worker takes."""
 
 
 class RayError(ProofrankError):
@@ -68,25 +67,30 @@ def connected(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def fitting_workers(resources: Mapping[str, float], size: WorkerSize) -> int:
-    """How many workers of ``size`` fit into a cluster with ``resources``, of which a single one is at least wanted.
+def fitting_workers(machines: Sequence[Mapping[str, float]], size: WorkerSize) -> int:
+    """How many workers of ``size`` fit into the cluster.
 
     Args:
-        resources: what the cluster has, by Ray's names.
+        machines: what each machine has, by Ray's names.
         size: of a worker.
 
     Raises:
         RayError: not one fits.
     """
-    shares = [
-        resources.get(name, 0.0) / needed
-        for name, needed in (("CPU", size.cpus), ("GPU", size.gpus))
-        if needed > 0
-    ]
-    number = int(min(shares)) if shares else 0
+    number = sum(_fitting_on(machine, size) for machine in machines)
     if number < 1:
+        largest = {
+            name: max((machine.get(name, 0.0) for machine in machines), default=0.0) for name in _NAMES
+        }
         raise RayError(
             f"a worker of --worker-cpus {size.cpus:g} and --worker-gpus {size.gpus:g} does not fit into the "
-            f"cluster, which has {resources.get('CPU', 0.0):g} CPUs and {resources.get('GPU', 0.0):g} GPUs"
+            f"cluster, whose machines have {largest['CPU']:g} CPUs and {largest['GPU']:g} GPUs at most"
         )
     return number
+
+
+def _fitting_on(machine: Mapping[str, float], size: WorkerSize) -> int:
+    shares = [
+        machine.get(name, 0.0) / needed for name, needed in zip(_NAMES, size, strict=True) if needed > 0
+    ]
+    return int(min(shares)) if shares else 0
