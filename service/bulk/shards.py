@@ -7,6 +7,7 @@ one shard at most, however much the lengths of proofs differ.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -21,7 +22,10 @@ from service.jobs.job import StoredRanking
 from service.jobs.work import JobWork
 
 SHARDS_PER_WORKER = 16
-"""By default, at least: the last worker to finish is then late by about a sixteenth of the whole, at most."""
+"""By default, where there is enough to prove: the last worker to finish is then late by about an eighth of its work, at most."""
+
+LEAST_CANDIDATES = 512
+"""In a shard, by default: below that a shard takes as long as its longest proof, however few candidates it has."""
 
 MOST_CANDIDATES = 16384
 """In a shard of several queries, by default: as many as an evaluator keeps in flight at once."""
@@ -81,9 +85,10 @@ def cut_shards(
     """
     left = [index for index in range(len(work.triples)) if index not in done]
     if queries_per_shard is None:
+        mean_candidates = max(1, sum(map(work.num_candidates, left)) / max(1, len(left)))
         by_workers = -(-len(left) // (num_workers * SHARDS_PER_WORKER))
-        by_candidates = MOST_CANDIDATES * len(left) // max(1, sum(map(work.num_candidates, left)))
-        queries_per_shard = max(1, min(by_workers, by_candidates))
+        most, least = int(MOST_CANDIDATES / mean_candidates), math.ceil(LEAST_CANDIDATES / mean_candidates)
+        queries_per_shard = max(1, least, min(by_workers, most))
     return [
         Shard(number, tuple(left[start : start + queries_per_shard]))
         for number, start in enumerate(range(0, len(left), queries_per_shard))
