@@ -22,7 +22,7 @@ from service.jobs.job import StoredRanking
 from service.jobs.work import JobWork
 
 SHARDS_PER_WORKER = 16
-"""By default, where there is enough to prove: the last worker to finish is then late by about an eighth of its work, at most."""
+"""By default, where there is enough to prove: the last worker is then late by two of its sixteen, at most."""
 
 LEAST_CANDIDATES = 512
 """In a shard, by default: below that a shard takes as long as its longest proof, however few candidates it has."""
