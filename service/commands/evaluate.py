@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -13,6 +14,7 @@ from core.graph import Dataset, Triple, load_dataset
 from core.policy import load_policy
 from core.prover import Candidate
 from core.ranking import Report, rank_queries, report
+from service.commands.bulk import add_bulk, check_bulk, evaluate_in_shards, is_bulk
 from service.commands.options import (
     add_dataset_and_policy,
     add_engine,
@@ -43,6 +45,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="print the proof of this triple instead of ranking a split; a triple of the graph is taken as the "
         "positive of its query and not used as a fact",
     )
+    parser.add_argument(
+        "--without-seconds",
+        action="store_true",
+        help="leave times out of the --json file, so that equal evaluations write equal files",
+    )
+    add_bulk(parser)
     add_prover_settings(parser)
     parser.set_defaults(run=run)
 
@@ -65,13 +73,19 @@ def run(parsed: argparse.Namespace) -> int:
             soft_wrap=True,
         )
         return 0
+    check_bulk(parsed)
     check_writable("--json", parsed.json)
-    evaluator = make_evaluator(parsed, dataset, policy, settings)
-    metrics = _evaluate(parsed, dataset, evaluator, errors)
+    if is_bulk(parsed):
+        metrics, engine = evaluate_in_shards(parsed, dataset, policy, settings, errors)
+    else:
+        evaluator = make_evaluator(parsed, dataset, policy, settings)
+        metrics, engine = _evaluate(parsed, dataset, evaluator, errors), evaluator.engine
     if parsed.json is not None:
-        parsed.json.write_text(json.dumps(metrics.to_dict(), indent=1) + "\n", encoding="utf-8")
-    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}"
-    print_metrics(metrics, title)
+        written = metrics.to_dict()
+        if parsed.without_seconds:
+            written = _without_seconds(written)
+        parsed.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+    print_metrics(metrics, f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}")
     return 0
 
 
@@ -89,3 +103,11 @@ def _evaluate(parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator
     with progress_bar(errors, "candidates", num_candidates) as on_progress:
         ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress)
     return report(ranked, dataset, parsed.ties)
+
+
+def _without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_seconds(value) if isinstance(value, dict) else value
+        for name, value in metrics.items()
+        if name != "seconds"
+    }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.default import DATASET, POLICY
@@ -53,6 +55,23 @@ def recorded_dataset(parsed: argparse.Namespace, recording: Recording) -> Datase
     return load_dataset(root / recording.dataset)
 
 
+@dataclass(frozen=True)
+class EngineOptions:
+    """The values of the options of :func:`add_engine`, by name, for another process to make the same evaluator."""
+
+    engine: str
+    device: str | None
+    fullgraph: bool
+    precision: str
+    cache_folder: Path | None
+    threads: int | None
+
+    @classmethod
+    def of(cls, parsed: argparse.Namespace) -> EngineOptions:
+        """Those of a command line."""
+        return cls(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(cls)})
+
+
 def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
     """Adds ``--engine`` and what goes with it."""
     group = parser.add_argument_group("engine")
@@ -77,7 +96,7 @@ def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def make_evaluator(
-    parsed: argparse.Namespace,
+    parsed: argparse.Namespace | EngineOptions,
     dataset: Dataset,
     policy: Policy,
     settings: ProverSettings,

@@ -11,10 +11,10 @@ from core.ranking import (
     TIE_POLICIES,
     Corruptor,
     Query,
-    corrupted_queries,
     sample_triples,
     sides_of,
 )
+from service.jobs.work import JobWork
 
 
 def add_queries(parser: argparse.ArgumentParser, default_number: int | None) -> None:
@@ -58,7 +58,17 @@ def add_ties(parser: argparse.ArgumentParser) -> None:
 
 
 def drawn_queries(parsed: argparse.Namespace, dataset: Dataset) -> list[Query]:
-    """The queries that the options of :func:`add_queries` ask for.
+    """The queries that the options of :func:`add_queries` ask for, all at once.
+
+    Raises:
+        ProofrankError: the split is empty.
+    """
+    work = drawn_work(parsed, dataset)
+    return [query for index in range(len(work.triples)) for query in work.queries(index)]
+
+
+def drawn_work(parsed: argparse.Namespace, dataset: Dataset) -> JobWork:
+    """The same queries, whose corruptions are drawn when they are wanted.
 
     Raises:
         ProofrankError: the split is empty.
@@ -71,7 +81,7 @@ def drawn_queries(parsed: argparse.Namespace, dataset: Dataset) -> list[Query]:
     corruptor = Corruptor(
         dataset, number=parsed.corruptions, is_filtered=not parsed.unfiltered, seed=parsed.seed
     )
-    return corrupted_queries(triples, sides_of(parsed.side), corruptor)
+    return JobWork(triples, [sides_of(parsed.side)] * len(triples), corruptor)
 
 
 def _number_or_all(text: str) -> int | None:

@@ -58,7 +58,7 @@ class JobWork:
         """
         total = 0
         for index in range(len(self.triples)):
-            num = self._num_candidates(index)
+            num = self.num_candidates(index)
             if num > most:
                 raise JobError(
                     f"query {index} has {num} candidates, and max_candidates is {most}; ask for fewer corruptions"
@@ -71,17 +71,22 @@ class JobWork:
         queries: list[Query] = []
         room = num_candidates
         for index in range(start, len(self.triples)):
-            room -= self._num_candidates(index)
+            room -= self.num_candidates(index)
             if room < 0 and queries:
                 break
-            triple = self.triples[index]
-            queries.extend(
-                Query(index, triple, side, tuple(self.corruptor.corruptions(triple, side)))
-                for side in self.sides[index]
-            )
+            queries.extend(self.queries(index))
         return queries
 
-    def _num_candidates(self, index: int) -> int:
+    def queries(self, index: int) -> list[Query]:
+        """The triple at ``index`` on each of its sides, with its corruptions."""
+        triple = self.triples[index]
+        return [
+            Query(index, triple, side, tuple(self.corruptor.corruptions(triple, side)))
+            for side in self.sides[index]
+        ]
+
+    def num_candidates(self, index: int) -> int:
+        """How many candidates the triple at ``index`` has on all its sides, without drawing them."""
         return sum(1 + self.corruptor.count(self.triples[index], side) for side in self.sides[index])
 
 

@@ -1,0 +1,43 @@
+"""Rows as Parquet files, each written whole or not at all; pyarrow is loaded when it is needed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.errors import ProofrankError
+
+
+def require_pyarrow() -> tuple[Any, Any]:
+    """The modules ``pyarrow`` and ``pyarrow.parquet``.
+
+    Raises:
+        ProofrankError: they are not installed.
+    """
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise ProofrankError("Parquet needs pyarrow: pip install 'proofrank[parquet]'") from error
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, type]) -> None:
+    """Writes ``rows`` to ``path``; ``columns`` has the type of each: int, float, str or bool."""
+    arrow, parquet = require_pyarrow()
+    types = {int: arrow.int64(), float: arrow.float64(), str: arrow.string(), bool: arrow.bool_()}
+    schema = arrow.schema([(name, types[kind]) for name, kind in columns.items()])
+    # Readers of the folder leave out names that begin with a dot.
+    scratch = path.with_name(f".{path.name}")
+    with scratch.open("wb") as file:
+        parquet.write_table(arrow.Table.from_pylist(list(rows), schema=schema), file)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of ``path``. Raises ValueError or OSError where it is no Parquet file."""
+    _, parquet = require_pyarrow()
+    return parquet.read_table(path).to_pylist()

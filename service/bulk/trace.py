@@ -1,0 +1,117 @@
+"""How an evaluation went, shard by shard, as a JSON file: what balance, overhead and simulations are computed from.
+
+The file::
+
+    {"format": "proofrank-trace-1",
+     "run": {…},                    what was evaluated: service.bulk.identity
+     "on": "ray",                   or "process"
+     "workers": 2,
+     "shards": [{"shard": 0,        its number; shards stand in the order in which they returned
+                 "queries": 4,
+                 "candidates": 408, of all sides, positives included
+                 "steps": 1321,     of all trajectories together
+                 "began": 7.21,     when its worker began with it, by the worker's clock
+                 "ended": 8.02,     when its worker had its ranks
+                 "returned": 8.03,  when the driver had them, by the driver's clock
+                 "seconds": 0.81,   in the worker, by a clock that nobody sets
+                 "idle_seconds": 0.006,   of its worker, since its shard before this; null for its first
+                 "node": "host", "process": 4711,
+                 "engine": "eager",
+                 "graphs_compiled": 0},   meanwhile
+                …]}
+
+All times are in seconds, ``began``, ``ended`` and ``returned`` since the driver began. A worker has its next shard in
+its queue before it ends one, so that ``idle_seconds`` is what a shard costs beside its work.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from service.bulk.identity import Identity
+from service.bulk.shards import ShardResult
+
+FORMAT = "proofrank-trace-1"
+
+
+class Balance(NamedTuple):
+    """How evenly the work was shared.
+
+    Attributes:
+        workers: processes that proved shards.
+        shards: that they proved.
+        busy_share: share of the time from the first shard's begin to the last one's end in which workers proved.
+        late_seconds: between the end of the first worker to run out of shards and that of the last.
+        mean_idle_seconds: of a worker between two shards.
+    """
+
+    workers: int
+    shards: int
+    busy_share: float
+    late_seconds: float
+    mean_idle_seconds: float
+
+
+class Trace:
+    """Takes down what shards took."""
+
+    def __init__(self) -> None:
+        self._started = time.time()
+        self._shards: list[dict[str, Any]] = []
+        self._ended_of_worker: dict[tuple[str, int], float] = {}
+
+    def add(self, result: ShardResult) -> None:
+        """Takes down a shard, when it has returned."""
+        worker = (result.node, result.process)
+        began = result.began - self._started
+        ended_before = self._ended_of_worker.get(worker)
+        self._ended_of_worker[worker] = began + result.seconds
+        self._shards.append(
+            {
+                "shard": result.shard.number,
+                "queries": len(result.shard.query_indices),
+                "candidates": result.candidates,
+                "steps": result.steps,
+                "began": began,
+                "ended": began + result.seconds,
+                "returned": time.time() - self._started,
+                "seconds": result.seconds,
+                "idle_seconds": None if ended_before is None else began - ended_before,
+                "node": result.node,
+                "process": result.process,
+                "engine": result.engine,
+                "graphs_compiled": result.graphs_compiled,
+            }
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no shard has been taken down."""
+        return not self._shards
+
+    def balance(self) -> Balance:
+        """How evenly the work of at least one shard was shared."""
+        ends = self._ended_of_worker.values()
+        span = max(ends) - min(shard["began"] for shard in self._shards)
+        idle = [shard["idle_seconds"] for shard in self._shards if shard["idle_seconds"] is not None]
+        return Balance(
+            workers=len(ends),
+            shards=len(self._shards),
+            busy_share=sum(shard["seconds"] for shard in self._shards) / (span * len(ends)),
+            late_seconds=max(ends) - min(ends),
+            mean_idle_seconds=sum(idle) / len(idle) if idle else 0.0,
+        )
+
+    def write(self, path: Path, identity: Identity, on: str, num_workers: int) -> None:
+        """Writes the file that the module describes."""
+        content = {
+            "format": FORMAT,
+            "run": identity,
+            "on": on,
+            "workers": num_workers,
+            "shards": self._shards,
+        }
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

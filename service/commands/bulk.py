@@ -1,0 +1,204 @@
+"""``proofrank evaluate`` in shards: on Ray or in this process, with results that are written as they come."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from core.errors import ProofrankError
+from core.graph import Dataset
+from core.policy import Policy
+from core.prover import ProverSettings
+from core.ranking import Report, ReportTally, sides_of
+from service.bulk.identity import identity_of
+from service.bulk.results import ResultsFile, open_results
+from service.bulk.shards import ShardResult, cut_shards, prove_shard
+from service.bulk.trace import Trace
+from service.commands.options import EngineOptions, check_writable, make_evaluator
+from service.commands.queries import drawn_work, positive
+from service.jobs.job import StoredRanking
+from service.jobs.work import JobWork
+from service.progress import progress_bar
+
+_PROCESS, _RAY = "process", "ray"
+_FOR_RAY = ("address", "workers", "worker_cpus", "worker_gpus")
+
+
+def add_bulk(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    group = parser.add_argument_group("long evaluations")
+    group.add_argument(
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="write a row for each query and side to FILE.jsonl, or FILE.parquet, as they come; a FILE of the same "
+        "evaluation is gone on with",
+    )
+    group.add_argument(
+        "--trace", type=Path, metavar="FILE", help="write what each shard took to FILE, as JSON"
+    )
+    group.add_argument(
+        "--queries-per-shard",
+        type=positive,
+        metavar="N",
+        help="proved together (default: as suits the workers)",
+    )
+    group.add_argument(
+        "--on",
+        default=_PROCESS,
+        choices=(_PROCESS, _RAY),
+        help=f"this process, or the workers of a Ray cluster (default: {_PROCESS})",
+    )
+    group.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="of the Ray cluster, or 'auto' (default: one of this machine alone)",
+    )
+    group.add_argument(
+        "--workers", type=positive, metavar="N", help="at most (default: as many as the cluster has room for)"
+    )
+    group.add_argument("--worker-cpus", type=_amount, metavar="N", help="cores of a worker (default: 1)")
+    group.add_argument(
+        "--worker-gpus",
+        type=_amount,
+        metavar="N",
+        help="GPUs of a worker, or a part of one (default: 1 where the cluster has GPUs, else 0)",
+    )
+
+
+def check_bulk(parsed: argparse.Namespace) -> None:
+    """Refuses options that do not go together, and files that cannot be written.
+
+    Raises:
+        ProofrankError: says which.
+    """
+    for name in _FOR_RAY:
+        if parsed.on != _RAY and getattr(parsed, name) is not None:
+            raise ProofrankError(f"--{name.replace('_', '-')} cannot be given here: it is for --on ray")
+    if parsed.queries_per_shard is not None and not is_bulk(parsed):
+        raise ProofrankError("--queries-per-shard is for --on ray, --results or --trace")
+    check_writable("--trace", parsed.trace)
+
+
+def is_bulk(parsed: argparse.Namespace) -> bool:
+    """Whether the evaluation is done in shards."""
+    return parsed.on == _RAY or parsed.results is not None or parsed.trace is not None
+
+
+def evaluate_in_shards(
+    parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings, errors: Console
+) -> tuple[Report, str]:
+    """The metrics of the evaluation that the options ask for, and the name of what evaluated.
+
+    They are those of one evaluation at once, whatever the shards, their order and interruptions.
+
+    Raises:
+        ProofrankError: the options, the cluster or the files do not allow it.
+    """
+    work = drawn_work(parsed, dataset)
+    identity = identity_of(parsed, dataset, policy, settings)
+    results = None
+    if parsed.results is not None:
+        results = open_results(parsed.results, identity, len(sides_of(parsed.side)))
+    tally = ReportTally(parsed.ties)
+    done = _tally_stored(results, tally)
+    if done:
+        errors.print(
+            f"{parsed.results}: {len(done)} of {len(work.triples)} queries are done; going on",
+            highlight=False,
+            markup=False,
+        )
+    trace = Trace()
+    with ExitStack() as until_done:
+        if parsed.on == _RAY:
+            proved, num_workers = _on_ray(parsed, work, policy, settings, done, until_done)
+        else:
+            proved, num_workers = _in_this_process(parsed, work, policy, settings, done), 1
+        if parsed.trace is not None:
+            # Also of an evaluation that is interrupted.
+            until_done.callback(trace.write, parsed.trace, identity, parsed.on, num_workers)
+        sizes = [work.num_candidates(index) for index in range(len(work.triples))]
+        num_done = sum(sizes[index] for index in done)
+        show = until_done.enter_context(progress_bar(errors, "candidates", sum(sizes)))
+        show(num_done)
+        engine = parsed.engine
+        for result in proved:
+            engine = result.engine
+            trace.add(result)
+            if results is not None:
+                results.add(result.rankings)
+            _tally(result.rankings, tally)
+            num_done += result.candidates
+            show(num_done)
+    if parsed.on == _RAY:
+        engine = f"{engine} on {num_workers} Ray workers"
+        if not trace.is_empty:
+            _print_balance(trace, errors)
+    return tally.report(dataset.vocabulary.predicates), engine
+
+
+def _tally_stored(results: ResultsFile | None, tally: ReportTally) -> set[int]:
+    """Counts the rankings that are in the file; the places of their queries."""
+    stored = results.resume() if results is not None else []
+    _tally(stored, tally)
+    return {ranking.summary.query_index for ranking in stored}
+
+
+def _tally(rankings: Sequence[StoredRanking], tally: ReportTally) -> None:
+    for ranking in rankings:
+        tally.add(ranking.relation, ranking.summary)
+
+
+def _in_this_process(
+    parsed: argparse.Namespace, work: JobWork, policy: Policy, settings: ProverSettings, done: set[int]
+) -> Iterator[ShardResult]:
+    shards = cut_shards(work, 1, parsed.queries_per_shard, done)
+    evaluator = make_evaluator(parsed, work.corruptor.dataset, policy, settings)
+    return (prove_shard(evaluator, work, shard) for shard in shards)
+
+
+def _on_ray(
+    parsed: argparse.Namespace,
+    work: JobWork,
+    policy: Policy,
+    settings: ProverSettings,
+    done: set[int],
+    until_done: ExitStack,
+) -> tuple[Iterator[ShardResult], int]:
+    from service.on_ray.cluster import connected
+
+    until_done.enter_context(connected(parsed.address))
+    # Imported here, for it needs Ray, of which the line above has made sure.
+    from service.on_ray.bulk import WorkerPool, proved_on_ray
+
+    pool = WorkerPool.of(parsed.workers, parsed.worker_cpus, parsed.worker_gpus)
+    shards = cut_shards(work, pool.number, parsed.queries_per_shard, done)
+    if not shards:
+        return iter(()), pool.number
+    return proved_on_ray(shards, work, policy, settings, EngineOptions.of(parsed), pool), pool.number
+
+
+def _print_balance(trace: Trace, errors: Console) -> None:
+    balance = trace.balance()
+    errors.print(
+        f"{balance.workers} workers proved {balance.shards} shards, busy {balance.busy_share:.1%} of the time; "
+        f"{1000 * balance.mean_idle_seconds:.0f} ms between two shards; "
+        f"the last worker ended {balance.late_seconds:.2f} s after the first",
+        highlight=False,
+        markup=False,
+    )
+
+
+def _amount(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number, 0 or more")
+    return value

@@ -1,0 +1,130 @@
+"""Compiled artifacts are made once for each kind of machine and carried to all workers.
+
+Before the workers start, one task on one machine of each kind makes an evaluator and warms it, in a folder of this
+configuration alone; what is in that folder then goes through the object store to every worker, which writes what it
+lacks and loads it. A worker on a machine of another kind (one that joined later) finds nothing that fits and compiles.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from core.evaluator import CompiledEvaluator, default_device
+from core.evaluator.artifacts import hash_of_key
+from core.evaluator.engines import fastest_mode
+from service.on_ray.cluster import WorkerSize
+from service.threads import use_threads
+
+if TYPE_CHECKING:
+    from service.on_ray.workers import WorkOrder
+
+logger = logging.getLogger("proofrank")
+
+ArtifactFiles = dict[str, bytes]
+"""Path below the folder -> content."""
+
+
+def name_of_artifacts(order: WorkOrder) -> str:
+    """A name for the folder of all that is compiled for ``order``."""
+    return hash_of_key(
+        {
+            "dataset": order.work.corruptor.dataset.content_hash,
+            "network": order.policy.network.config,
+            "settings": order.settings,
+            "engine": order.engine,
+            "buckets": order.buckets,
+        }
+    )
+
+
+def made_artifacts(order: WorkOrder, size: WorkerSize) -> ArtifactFiles:
+    """The artifacts of ``order`` for every kind of machine in the cluster; made where they are not there yet.
+
+    A machine that is lost meanwhile costs time only: the workers compile what they do not get.
+    """
+    reference = ray.put(order)
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and _has_room(node["Resources"], size)]
+    kinds = ray.get([_on(node, kind_of_machine, size).remote(reference) for node in nodes])
+    node_of_kind = dict(zip(kinds, nodes, strict=True))
+    files: ArtifactFiles = {}
+    for made in ray.get(
+        [_on(node, make_artifacts, size).remote(reference) for node in node_of_kind.values()]
+    ):
+        files.update(made)
+    return files
+
+
+def kind_of_machine(order: WorkOrder) -> str:
+    """Equal on machines that can load each other's artifacts."""
+    use_threads(order.engine.threads, order.engine.engine)
+    return hash_of_key({})
+
+
+def make_artifacts(order: WorkOrder) -> ArtifactFiles:
+    """Makes and warms the evaluator; all files that it left in the folder."""
+    evaluator = order.make_evaluator()
+    if not isinstance(evaluator, CompiledEvaluator):
+        return {}
+    evaluator.warm_up()
+    return read_artifacts(order.artifact_folder)
+
+
+def read_artifacts(folder: Path | None) -> ArtifactFiles:
+    """The files below ``folder``, but for those that are being written; none where there is no such folder."""
+    if folder is None or not folder.is_dir():
+        return {}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def write_artifacts(files: ArtifactFiles, folder: Path | None) -> None:
+    """Writes those of ``files`` that are not below ``folder`` yet, each at once: others may be writing the same."""
+    if folder is None:
+        return
+    try:
+        for name, content in files.items():
+            path = folder / name
+            if not path.exists():
+                _write(path, content)
+    except OSError as error:
+        logger.warning("artifacts are not kept: %s cannot be used: %s", folder, error.strerror)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".artifact-", delete=False) as file:
+        file.write(content)
+        os.fchmod(file.fileno(), 0o644)
+    Path(file.name).replace(path)
+
+
+def is_compiling(order: WorkOrder, size: WorkerSize) -> bool:
+    """Whether the evaluator of ``order`` has anything to compile on a worker of ``size``."""
+    engine = order.engine.engine
+    if engine == "auto":
+        import torch
+
+        device = order.engine.device or ("cuda" if size.gpus else default_device())
+        engine = fastest_mode(torch.device(device))
+    return engine not in ("original", "eager")
+
+
+def _has_room(resources: dict[str, float], size: WorkerSize) -> bool:
+    return resources.get("CPU", 0.0) >= size.cpus and resources.get("GPU", 0.0) >= size.gpus
+
+
+def _on(node: str, function: Callable[..., Any], size: WorkerSize) -> Any:
+    """``function`` as a task on ``node``, with what a worker has."""
+    strategy: Any = NodeAffinitySchedulingStrategy(node, soft=True)  # Ray's own types leave it out
+    return ray.remote(num_cpus=size.cpus, num_gpus=size.gpus, scheduling_strategy=strategy)(function)

@@ -1,0 +1,159 @@
+"""An evaluation on the workers of a Ray cluster: shards go out, results come back in the order in which they are done.
+
+Ray Data does the work of a scheduler: a pool of workers of one size, shards to whoever is free, results streamed
+back as they come, a lost worker started anew and its shards done again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Iterator, Sequence
+
+import ray
+import ray.data
+from ray.exceptions import RayError as RayFailure
+from ray.exceptions import RayTaskError
+
+from core.errors import EvaluationError, ProofrankError
+from core.evaluator.capacities import DEFAULT_BUCKETS
+from core.policy import Policy
+from core.prover import ProverSettings
+from service.bulk.shards import Shard, ShardResult
+from service.commands.options import EngineOptions
+from service.jobs.work import JobWork
+from service.on_ray.artifacts import is_compiling, made_artifacts, name_of_artifacts
+from service.on_ray.cluster import RayError, WorkerSize, fitting_workers
+from service.on_ray.workers import RESULT, SHARD, ShardWorker, WorkOrder
+
+_SHARDS_IN_QUEUE = 2
+"""Of a worker: the one that it proves, and the next, for Ray Data gives out shards ten times a second only."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerPool:
+    """The workers of an evaluation.
+
+    Attributes:
+        number: how many at most.
+        now: how many fit into the cluster as it is; it may grow.
+        size: of each.
+    """
+
+    number: int
+    now: int
+    size: WorkerSize
+
+    @classmethod
+    def of(cls, number: int | None, cpus: float | None, gpus: float | None) -> WorkerPool:
+        """The workers that the options ask for, by default as many as the connected cluster has room for.
+
+        Args:
+            number: of workers.
+            cpus: cores of a worker; 1 by default.
+            gpus: of a worker; by default 1 where the cluster has GPUs, else 0.
+
+        Raises:
+            RayError: not one such worker fits into the cluster.
+        """
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if gpus is None:
+            gpus = float(any(machine.get("GPU", 0.0) >= 1 for machine in machines))
+        size = WorkerSize(1.0 if cpus is None else cpus, gpus)
+        fitting = fitting_workers(machines, size)
+        return cls(number or fitting, min(number or fitting, fitting), size)
+
+
+def proved_on_ray(
+    shards: Sequence[Shard],
+    work: JobWork,
+    policy: Policy,
+    settings: ProverSettings,
+    engine: EngineOptions,
+    pool: WorkerPool,
+) -> Iterator[ShardResult]:
+    """The results of ``shards``, each once, as they are done.
+
+    Args:
+        shards: of ``work``, all of them in order of their numbers; at least one.
+        work: the evaluation.
+        policy: must fit its dataset.
+        settings: of the prover.
+        engine: which evaluator each worker makes; threads and device that are not given are those of a worker.
+        pool: the workers.
+
+    Raises:
+        EvaluationError: a candidate cannot be evaluated exactly.
+        RayError: the cluster was lost.
+    """
+    try:
+        for result in _streamed(_work_order(shards, work, policy, settings, engine, pool.size), pool):
+            if not isinstance(result, ShardResult):
+                raise EvaluationError(str(result))
+            yield result
+    except RayTaskError as error:
+        if isinstance(error.cause, ProofrankError):
+            raise EvaluationError(str(error.cause)) from error
+        raise
+    except RayFailure as error:
+        raise RayError(f"the evaluation on Ray failed: {' '.join(str(error).split())}") from error
+
+
+def _streamed(order: WorkOrder, pool: WorkerPool) -> Iterator[object]:
+    """What the workers make of the shards: results, and the text of an error in the place of one."""
+    artifacts = {}
+    if is_compiling(order, pool.size):
+        order = dataclasses.replace(order, artifacts=name_of_artifacts(order))
+        artifacts = made_artifacts(order, pool.size)
+    _quieten()
+    numbers = [{SHARD: shard.number} for shard in order.shards]
+    results = (
+        ray.data.from_items(numbers, override_num_blocks=len(numbers))
+        .map_batches(
+            ShardWorker,
+            batch_size=1,
+            fn_constructor_args=(ray.put(order), ray.put(artifacts)),
+            compute=ray.data.ActorPoolStrategy(
+                min_size=pool.now,
+                max_size=pool.number,
+                max_tasks_in_flight_per_actor=_SHARDS_IN_QUEUE,
+            ),
+            num_cpus=pool.size.cpus,
+            num_gpus=pool.size.gpus or None,
+        )
+        .iter_batches(batch_size=None, prefetch_batches=0)
+    )
+    for batch in results:
+        yield from batch[RESULT]
+
+
+def _work_order(
+    shards: Sequence[Shard],
+    work: JobWork,
+    policy: Policy,
+    settings: ProverSettings,
+    engine: EngineOptions,
+    size: WorkerSize,
+) -> WorkOrder:
+    """What workers of ``size`` do."""
+    engine = dataclasses.replace(
+        engine,
+        threads=engine.threads if engine.threads is not None else max(1, math.floor(size.cpus)),
+        device=engine.device if engine.device is not None or size.gpus else "cpu",
+    )
+    order = WorkOrder(work, policy, settings, engine, tuple(DEFAULT_BUCKETS), tuple(shards))
+    if is_compiling(order, size):
+        # One bucket for all shards, or the smaller last one would want another compiled.
+        largest = max(sum(work.num_candidates(index) for index in shard.query_indices) for shard in shards)
+        bucket = next((lanes for lanes in DEFAULT_BUCKETS if lanes >= largest), DEFAULT_BUCKETS[-1])
+        order = dataclasses.replace(order, buckets=(bucket,))
+    return order
+
+
+def _quieten() -> None:
+    """Leaves the terminal to the one progress bar."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -1,0 +1,195 @@
+"""``proofrank evaluate --on ray``: the numbers of one process, whatever happens to the workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.default import DATASET, POLICY
+from core.evaluator import settings_for
+from core.graph import load_dataset
+from core.policy import load_policy
+from core.ranking import Corruptor, sides_of
+from service.bulk.shards import ShardResult, cut_shards, prove_shard
+from service.cli import main
+from service.commands.options import EngineOptions
+from service.jobs.work import JobWork
+from tests.service.test_bulk import place, read_rows
+
+pytest.importorskip("ray", reason="ray is not installed: pip install 'proofrank[ray]'")
+pytest.importorskip("ray.data", reason="ray's extra 'data' is not installed: pip install 'proofrank[ray]'")
+
+from ray.cluster_utils import Cluster
+
+from service.on_ray.bulk import WorkerPool, proved_on_ray
+from service.on_ray.cluster import connected
+
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+
+
+@pytest.fixture(scope="module")
+def quiet_ray() -> Iterator[None]:
+    """Ray tells nobody that it is used, and its parts find each other without a token."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUIET.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def address(quiet_ray: None) -> Iterator[str]:
+    """Of a cluster with room for two workers."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    yield str(cluster.address)
+    cluster.shutdown()
+
+
+def countries_work(corruptions: int) -> JobWork:
+    """The test triples of the package's countries, on both sides."""
+    dataset = load_dataset(DATASET)
+    triples = dataset.splits["test"]
+    return JobWork(triples, [sides_of("both")] * len(triples), Corruptor(dataset, number=corruptions))
+
+
+def prove_on_ray(address: str, work: JobWork, engine: str, queries_per_shard: int) -> Iterator[ShardResult]:
+    """The results of ``work`` by two workers."""
+    policy = load_policy(POLICY, work.corruptor.dataset)
+    options = EngineOptions(engine, None, True, "float32", None, None)
+    shards = cut_shards(work, 2, queries_per_shard)
+    with connected(address):
+        pool = WorkerPool.of(2, 1, 0)
+        yield from proved_on_ray(shards, work, policy, settings_for(policy), options, pool)
+
+
+def without_seconds(results: list[ShardResult]) -> list[Any]:
+    """What the shards came to, in order, without where and when."""
+    shown = []
+    for result in sorted(results, key=lambda result: result.shard.number):
+        for ranking in result.rankings:
+            summary = ranking.summary
+            of_positive = (ranking.score, ranking.log_probability, ranking.steps, summary.is_proved)
+            shown.append(
+                (ranking.head, summary.side, summary.ranks, summary.corruptions_proved, *of_positive)
+            )
+    return shown
+
+
+def proved_here(work: JobWork, engine: str, queries_per_shard: int) -> list[ShardResult]:
+    """The same by this process."""
+    from core.evaluator import create_evaluator
+
+    policy = load_policy(POLICY, work.corruptor.dataset)
+    evaluator = create_evaluator(engine, work.corruptor.dataset, policy, settings_for(policy), device="cpu")
+    return [prove_shard(evaluator, work, shard) for shard in cut_shards(work, 2, queries_per_shard)]
+
+
+def test_two_workers_end_what_one_process_began_with_the_numbers_of_one_process(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", "--corruptions", "10", "--without-seconds", "--threads", "1"]
+    alone, shared = tmp_path / "alone.json", tmp_path / "shared.json"
+    rows, trace = tmp_path / "rows.jsonl", tmp_path / "trace.json"
+    assert main([*command, "--results", str(rows), "--json", str(alone)]) == 0
+    expected = read_rows(rows)
+    lines = rows.read_text(encoding="utf-8").splitlines(keepends=True)
+    rows.write_text("".join(lines[:7]), encoding="utf-8")  # three queries, and one that lacks a side
+
+    on_ray = ["--on", "ray", "--address", address, "--workers", "2", "--worker-cpus", "1"]
+    more = ["--results", str(rows), "--json", str(shared), "--trace", str(trace), "--queries-per-shard", "2"]
+    assert main([*command, *on_ray, *more]) == 0
+
+    assert shared.read_bytes() == alone.read_bytes()
+    assert sorted(read_rows(rows), key=place) == expected
+    shards = json.loads(trace.read_text())["shards"]
+    assert sum(shard["queries"] for shard in shards) == 21
+    assert len({shard["process"] for shard in shards}) == 2
+    assert os.getpid() not in {shard["process"] for shard in shards}
+    assert "2 workers proved 11 shards" in capsys.readouterr().err
+
+
+def test_the_shards_of_a_worker_that_is_killed_are_done_by_another_and_counted_once(address: str) -> None:
+    work = countries_work(corruptions=1)
+    results = []
+    for result in prove_on_ray(address, work, "original", queries_per_shard=1):
+        if not results:
+            # It has another shard in its queue, so that something is lost with it.
+            os.kill(result.process, signal.SIGKILL)
+        results.append(result)
+    assert [result.shard.number for result in sorted(results, key=lambda result: result.shard.number)] == [
+        *range(24)
+    ]
+    assert len({result.process for result in results}) == 3
+    assert without_seconds(results) == without_seconds(proved_here(work, "original", 1))
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_at_five_random_moments_leave_the_numbers_of_one_process(
+    address: str,
+) -> None:
+    work = countries_work(corruptions=40)
+    moments = random.Random()  # where it fails, the moments are in the message
+    kills: list[float] = []
+    results: list[ShardResult] = []
+    next_kill = 0.0
+    for result in prove_on_ray(address, work, "original", queries_per_shard=1):
+        results.append(result)
+        if len(kills) < 5 and time.monotonic() >= next_kill:
+            time.sleep(moments.uniform(0, 0.5))
+            os.kill(result.process, signal.SIGKILL)
+            kills.append(time.monotonic())
+            next_kill = time.monotonic() + moments.uniform(0, 1)
+    assert len(kills) == 5, "done before the last kill; not much of a test"
+    assert sorted(result.shard.number for result in results) == [*range(24)], kills
+    assert without_seconds(results) == without_seconds(proved_here(work, "original", 1)), kills
+
+
+@pytest.mark.slow
+def test_two_machines_that_share_no_disk_compile_once(quiet_ray: None, tmp_path: Path) -> None:
+    work = countries_work(corruptions=3)
+    caches = [tmp_path / "first", tmp_path / "second"]
+    cluster = Cluster()
+    try:
+        for cache in caches:
+            cluster.add_node(
+                num_cpus=1, include_dashboard=False, env_vars={**os.environ, "XDG_CACHE_HOME": str(cache)}
+            )
+        results = list(prove_on_ray(str(cluster.address), work, "default", queries_per_shard=4))
+    finally:
+        cluster.shutdown()
+    assert {result.engine for result in results} == {"default"}
+    assert len({result.process for result in results}) == 2
+    assert [result.graphs_compiled for result in results] == [0] * len(results)
+    packages = [sorted(path.relative_to(cache) for path in cache.rglob("*.pt2")) for cache in caches]
+    assert packages[0] == packages[1]
+    assert len(packages[0]) == 1
+    expected = without_seconds(proved_here(work, "eager", 4))
+    assert [row[:4] for row in without_seconds(results)] == [row[:4] for row in expected]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--worker-cpus", "64"],
+            "a worker of --worker-cpus 64 and --worker-gpus 0 does not fit into the cluster",
+        ),
+        (
+            ["--worker-gpus", "1"],
+            "a worker of --worker-cpus 1 and --worker-gpus 1 does not fit into the cluster",
+        ),
+        (["--engine", "defualt"], "unknown engine 'defualt'; did you mean 'default'"),
+    ],
+)
+def test_what_the_cluster_cannot_do_is_told_in_one_line(
+    address: str, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--on", "ray", "--address", address, *options]) == 2
+    assert f"proofrank: {message}" in capsys.readouterr().err
