@@ -1,0 +1,194 @@
+"""What a bulk run on Ray costs besides the evaluation, on this machine: the driver, the start of a worker, a shard.
+
+python -m benchmarks.ray_costs --json docs/benchmarks/ray-costs.json
+
+From three runs of ``proofrank evaluate --on ray`` with two workers of one thread each: few and many tiny shards (what
+one shard more costs the driver's process), and shards of some tenths of a second (what a worker needs between two of
+them). What a triple costs a worker besides its proofs is measured against all entities, with outcomes that are there at
+once. Two figures are not measured but assumed: asking for one worker, and the time between the driver's looks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.common import SHARED, add_output, arguments_of, load_workload, print_table, write_output
+from core.evaluator import Evaluator
+from core.graph import Dataset
+from core.prover import Candidate, Outcome
+from core.ranking import Corruptor, corrupted_queries, rank_queries
+
+ASSUMED_SECONDS_PER_WORKER = 0.01
+RAY_DATA_ROUND_SECONDS = 0.1
+"""Ray Data's driver waits for results a tenth of a second at a time, and hands out shards in between."""
+
+COMMAND = """
+import sys, time
+from service.cli import main
+status = main(sys.argv[1:])
+print(time.process_time())
+raise SystemExit(status)
+"""
+
+
+@dataclass(frozen=True)
+class RayRun:
+    """A run of the command on Ray.
+
+    Attributes:
+        seconds: of the whole command, from outside.
+        driver_processor_seconds: of the driver's process, its start included.
+        shards: of its trace (``service.bulk.trace``), in the order in which they came back.
+    """
+
+    seconds: float
+    driver_processor_seconds: float
+    shards: list[dict[str, Any]]
+
+    @property
+    def workers_began(self) -> float:
+        """When workers began their first shards, since the driver began: the mean over the workers."""
+        first: dict[tuple[str, int], float] = {}
+        for shard in self.shards:
+            worker = (shard["node"], shard["process"])
+            first[worker] = min(shard["began"], first.get(worker, shard["began"]))
+        return statistics.mean(first.values())
+
+    @property
+    def mean_idle_seconds(self) -> float:
+        """Of a worker between two shards."""
+        return statistics.mean(
+            shard["idle_seconds"] for shard in self.shards if shard["idle_seconds"] is not None
+        )
+
+    @property
+    def last_returned(self) -> float:
+        """When the driver had the last result, since the driver began."""
+        return max(shard["returned"] for shard in self.shards)
+
+
+def run_on_ray(
+    dataset: Path,
+    policy: Path,
+    triples: int,
+    corruptions: int,
+    workers: int,
+    triples_per_shard: int,
+    seed: int = 0,
+) -> RayRun:
+    """Evaluates a seeded sample of test triples on both sides, with ``workers`` of one thread each.
+
+    Raises:
+        subprocess.CalledProcessError: the command failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        began = time.perf_counter()
+        answer = subprocess.run(
+            [
+                *(sys.executable, "-c", COMMAND, "evaluate", "--on", "ray", "--workers", str(workers)),
+                *("--dataset", str(dataset), "--policy", str(policy), "--threads", "1", "--seed", str(seed)),
+                *("--queries", str(triples), "--corruptions", str(corruptions), "--side", "both"),
+                *("--queries-per-shard", str(triples_per_shard), "--trace", str(trace)),
+            ],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        seconds = time.perf_counter() - began
+        return RayRun(seconds, float(answer.stdout.split()[-1]), json.loads(trace.read_text())["shards"])
+
+
+class _AtOnce:
+    """An evaluator whose outcomes are there at once: what is left of ranking is what surrounds the proofs."""
+
+    engine = "none"
+
+    def evaluate(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        recorded_actions: Sequence[Sequence[int]] | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[Outcome]:
+        return [Outcome(False, 0.0, 1, (0,))] * len(candidates)
+
+
+def seconds_around_a_triple(dataset: Dataset, number: int) -> float:
+    """Processor seconds of drawing all corruptions of a test triple on both sides and ranking it, without proofs."""
+    evaluator: Evaluator = _AtOnce()
+    corruptor = Corruptor(dataset)
+    triples = dataset.splits["test"][: number + 1]
+    rank_queries(evaluator, corrupted_queries(triples[:1], ("head", "tail"), corruptor))
+    began = time.process_time()
+    for triple in triples[1:]:
+        rank_queries(evaluator, corrupted_queries([triple], ("head", "tail"), corruptor))
+    return (time.process_time() - began) / number
+
+
+def main() -> int:
+    """Runs the measurement."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", type=Path, default=SHARED / "data" / "wn18rr")
+    parser.add_argument("--policy", type=Path, default=SHARED / "truth" / "wn18rr-seed0")
+    parser.add_argument("--few", type=int, default=50, help="tiny shards of the first run")
+    parser.add_argument("--many", type=int, default=250, help="tiny shards of the second run")
+    parser.add_argument("--corruptions", type=int, default=300, help="of the shards of the third run, a side")
+    add_output(parser)
+    parsed = parser.parse_args()
+    torch.set_num_threads(1)
+    workload = load_workload(parsed.dataset, parsed.policy, 1, 1, "both")
+    around = seconds_around_a_triple(workload.dataset, 10)
+    few = run_on_ray(parsed.dataset, parsed.policy, parsed.few, 1, 2, 1)
+    many = run_on_ray(parsed.dataset, parsed.policy, parsed.many, 1, 2, 1)
+    full = run_on_ray(parsed.dataset, parsed.policy, 20, parsed.corruptions, 2, 1)
+    driver_per_shard = (many.driver_processor_seconds - few.driver_processor_seconds) / (
+        parsed.many - parsed.few
+    )
+    way_back = [shard["returned"] - shard["ended"] for shard in full.shards]
+    runs = (few, many, full)
+    figures = {
+        "driver": {
+            "start": statistics.median(run.seconds - run.last_returned for run in runs),
+            "per_worker": ASSUMED_SECONDS_PER_WORKER,
+            "per_shard": driver_per_shard,
+            "round": RAY_DATA_ROUND_SECONDS,
+        },
+        "worker": {
+            "start": statistics.median(run.workers_began for run in runs),
+            "per_shard": full.mean_idle_seconds,
+            "per_query": around,
+        },
+    }
+    print_table(
+        [{"who": who, "cost": name, "s": s} for who, costs in figures.items() for name, s in costs.items()]
+    )
+    raw = {
+        "seconds of the commands": [run.seconds for run in runs],
+        "processor seconds of the drivers": [run.driver_processor_seconds for run in runs],
+        "workers began, mean s": [run.workers_began for run in runs],
+        "last result back, s": [run.last_returned for run in runs],
+        "a result's way back, median s": statistics.median(way_back),
+        "idle between shards, mean s": [run.mean_idle_seconds for run in runs],
+        "assumed": ["driver per_worker", "driver round"],
+    }
+    write_output(parsed.json, {"arguments": arguments_of(parsed), **figures, "raw": raw})
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
