@@ -16,11 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from service.disconnection import CLIENT_GONE_STATUS, ClientGoneError
+from service.headers import REQUEST_ID_HEADER
 from service.metrics import ServiceMetrics
 from service.problems import MEDIA_TYPE, Problem, response
 from service.rejections import rejection_of
 
-REQUEST_ID_HEADER = "X-Request-ID"
 METRICS_PATH = "/metrics"
 
 logger = logging.getLogger("proofrank.request")

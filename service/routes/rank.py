@@ -16,13 +16,13 @@ from service.host import Execution
 from service.problems import Problem, problem_responses
 from service.ranking import Limits, check_num_queries, proof_maker, to_queries, to_report, to_results
 from service.schemas import Identity, QueryResult, RankRequest, RankResponse, ReportView, Timing
-from service.services import Services
+from service.services import RankingServices
 
 _MOST_SECONDS_LATE = 0.5
 """By which the answer that a deadline has passed comes after it."""
 
 
-def make_router(services: Services) -> APIRouter:
+def make_router(services: RankingServices) -> APIRouter:
     """The route on these services."""
     host, settings = services.host, services.settings
     limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)

@@ -1,0 +1,1 @@
+"""The service and the evaluation on Ray, where one process is not enough; needs the extra ``ray``."""
