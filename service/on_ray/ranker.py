@@ -12,6 +12,8 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from core.graph import Dataset
+from core.policy import Policy
 from service.app import create_ranking_app
 from service.host import EvaluatorHost
 from service.metrics import ServiceMetrics
@@ -50,7 +52,12 @@ class Ranker:
     async def __serve_build_asgi_app__(self) -> ASGIApp:  # the name is Ray Serve's
         asyncio.get_running_loop().set_default_executor(make_workers())
         policy = await self._follower.first_policy()
-        self._host = EvaluatorHost(self._settings, self._metrics, lambda _: policy)
+
+        def checked(dataset: Dataset) -> Policy:
+            policy.check_fits(dataset)
+            return policy
+
+        self._host = EvaluatorHost(self._settings, self._metrics, checked)
         self._health = EvaluatorHealth(self._host)
         await self._host.start()
         self._health.check()

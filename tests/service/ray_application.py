@@ -27,7 +27,8 @@ CALLBACK = "service.on_ray.proxy:middlewares"
 _PATIENCE = 240.0
 """Seconds until something that does not happen counts as broken; never waited in full."""
 
-_RANKER_PROCESS = "ray::ServeReplica:ranker"
+_RANKER = "ray::ServeReplica:ranker"
+_COORDINATOR = "ray::ServeReplica:coordinator"
 
 
 def wait_until(is_so: Callable[[], Any], what: str, patience: float = _PATIENCE) -> None:
@@ -77,27 +78,27 @@ class RayApplication:
             del deployment["num_replicas"]
         written = Path(self._folder.name) / "serve.yaml"
         written.write_text(yaml.safe_dump(config), encoding="utf-8")
-        self._log = Path(self._folder.name, "log").open("w+b")
+        self._log_path = Path(self._folder.name) / "log"
         # `serve run` takes as many CPUs as there are, unless Ray is told otherwise by whoever starts it.
         program = (
             "import sys, ray; from ray.serve.scripts import cli; "
             f"ray.init(num_cpus={num_cpus}, include_dashboard=False, object_store_memory=2**27, "
             f"_temp_dir={self._folder.name!r} + '/ray'); cli()"
         )
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", program, "run", str(written)],
-            cwd=REPOSITORY,
-            env=clean_environment(
-                {
-                    "RAY_USAGE_STATS_ENABLED": "0",
-                    "RAY_AUTH_MODE": "disabled",
-                    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": CALLBACK,
-                    "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
-                }
-            ),
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        environment = {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "disabled",
+            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": CALLBACK,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+        }
+        with self._log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program, "run", str(written)],
+                cwd=REPOSITORY,
+                env=clean_environment(environment),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     @property
     def url(self) -> str:
@@ -107,7 +108,7 @@ class RayApplication:
     @property
     def log(self) -> str:
         """The end of what all processes have written."""
-        return Path(self._folder.name, "log").read_text(encoding="utf-8", errors="replace")[-5000:]
+        return self._log_path.read_text(encoding="utf-8", errors="replace")[-5000:]
 
     def wait_until_ready(self) -> RayApplication:
         """Returns once the coordinator is ready and one ranker answers."""
@@ -115,13 +116,16 @@ class RayApplication:
         deadline = time.monotonic() + _PATIENCE
         while True:
             assert self._process.poll() is None and time.monotonic() < deadline, self.log
-            try:
-                is_ready = self.client.get("/readyz").status_code == 200
-            except httpx.TransportError:
-                is_ready = False
-            if is_ready and self.ready_rankers():
+            if self.is_ready() and self.ready_rankers():
                 return self
             time.sleep(0.2)
+
+    def is_ready(self) -> bool:
+        """Whether the coordinator says so."""
+        try:
+            return self.client.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
 
     def metrics(self) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
         """The samples on the page of metrics, by name and labels."""
@@ -142,8 +146,15 @@ class RayApplication:
 
     def ranker_processes(self) -> list[psutil.Process]:
         """The processes of the replicas that rank."""
+        return self._processes(_RANKER)
+
+    def coordinator_processes(self) -> list[psutil.Process]:
+        """The process of the coordinator; none while it is being replaced."""
+        return self._processes(_COORDINATOR)
+
+    def _processes(self, title: str) -> list[psutil.Process]:
         children = psutil.Process(self._process.pid).children(recursive=True)
-        return [child for child in children if _RANKER_PROCESS in " ".join(_command(child))]
+        return [child for child in children if title in " ".join(_command(child))]
 
     def __enter__(self) -> RayApplication:
         return self
@@ -163,7 +174,6 @@ class RayApplication:
         # What a test has killed may keep Ray from ending the rest.
         for process in psutil.wait_procs(processes, timeout=10)[1]:
             process.kill()
-        self._log.close()
         self._folder.cleanup()
 
 

@@ -12,6 +12,7 @@ from service.on_ray.follower import PolicyFollower
 from service.on_ray.leases import Lease, LeaseBook
 from service.policies.records import LivePolicy
 from service.problems import Problem
+from tests.service.family import write_untrained_policy
 from tests.service.uploads import files_of
 
 OLD, NEW = LivePolicy("old", "0" * 64), LivePolicy("new", "1" * 64)
@@ -107,8 +108,6 @@ class Coordinator:
 @pytest.fixture
 def other_folder(family_folder: Path, tmp_path: Path) -> Path:
     """A policy with other weights."""
-    from tests.service.family import write_untrained_policy
-
     return write_untrained_policy(tmp_path / "other", family_folder, seed=1)
 
 
@@ -173,7 +172,7 @@ def test_a_policy_that_comes_damaged_is_refused(coordinator: Coordinator, other_
         await follower.first_policy()
         await follower.renew()
         coordinator.live_name = "second"
-        with pytest.raises(Exception, match="policy.safetensors"):
+        with pytest.raises(Exception, match=r"policy\.safetensors"):
             await follower.renew()
 
     asyncio.run(follow())

@@ -4,6 +4,8 @@ what to do."""
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -12,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from service.on_ray.proxy import LostReplicaMiddleware
+from tests.service.serving import REPOSITORY, clean_environment
 
 BODY = b"x" * 100_000
 
@@ -92,3 +95,11 @@ def test_an_answer_has_one_request_id() -> None:
         await Replicas(num_deaths=0)(scope, receive, send_with_another)
 
     assert ask(with_two, "POST", "/rank").headers.get_list("X-Request-ID") == ["mine"]
+
+
+def test_a_proxy_does_not_load_torch_for_it() -> None:
+    # It would take longer than Ray Serve waits for a proxy to start.
+    code = "import sys, service.on_ray.proxy as proxy; proxy.middlewares(); sys.exit('torch' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=clean_environment()).returncode == 0
+    )
