@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,11 @@ pytest.importorskip("ray.serve", reason="needs Ray Serve: pip install 'proofrank
 from ray.serve import Application
 from ray.serve.schema import ServeDeploySchema
 
-from service.host import EvaluatorHost
+from service.host import READY, EvaluatorHost
 from service.metrics import ServiceMetrics
 from service.on_ray import serve_app
 from service.on_ray.health import EvaluatorHealth, NotUsableError
-from service.settings import Settings, SettingsError
+from service.settings import SettingsError, load_settings
 from tests.service.serving import REPOSITORY
 
 FILES = sorted((REPOSITORY / "deploy").glob("serve*.yaml"))
@@ -53,11 +54,38 @@ def test_a_setting_that_is_unknown_or_means_nothing_on_ray_is_refused() -> None:
 
 
 def test_a_replica_whose_evaluator_cannot_be_loaded_is_not_healthy(tmp_path: Path) -> None:
-    host = EvaluatorHost(Settings(dataset=tmp_path / "none"), ServiceMetrics())
+    host = EvaluatorHost(load_settings({"dataset": tmp_path / "none"}, environment={}), ServiceMetrics())
     health = EvaluatorHealth(host)
     health.check()
 
     asyncio.run(host.start())
 
     with pytest.raises(NotUsableError, match="could not be loaded"):
+        health.check()
+
+
+class FailingHost(EvaluatorHost):
+    """At the stage that a test says."""
+
+    shown = READY
+
+    @property
+    def stage(self) -> str:
+        return self.shown
+
+
+def test_a_replica_whose_evaluator_does_not_come_back_is_not_healthy() -> None:
+    host = FailingHost(load_settings(environment={}), ServiceMetrics())
+    health = EvaluatorHealth(host, patience_seconds=0.05)
+    health.check()
+
+    host.shown = "warm up"
+    health.check()
+    host.shown = READY
+    health.check()
+    host.shown = "warm up"
+    health.check()
+    time.sleep(0.1)
+
+    with pytest.raises(NotUsableError, match="could not be made anew"):
         health.check()

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from service.on_ray.proxy import LostReplicaMiddleware
 from tests.service.serving import REPOSITORY, clean_environment
@@ -87,7 +87,7 @@ def test_what_may_not_be_done_twice_is_not_sent_again_and_not_said_to_be_refused
 
 def test_an_answer_has_one_request_id() -> None:
     async def with_two(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_another(message: dict) -> None:
+        async def send_with_another(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"X-Request-ID", b"ray's")]
             await send(message)
