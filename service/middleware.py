@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -104,6 +105,9 @@ class RequestMiddleware:
                 await self._app(scope, receive_bounded, send_with_id)
         except ClientGoneError:
             status = CLIENT_GONE_STATUS
+        except asyncio.CancelledError:  # so some servers tell that the client has gone
+            status = CLIENT_GONE_STATUS
+            raise
         except Problem as problem:  # raised outside the routes, where no handler sees it
             if has_begun:
                 raise

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from starlette.types import Message, Receive, Scope, Send
+
 from service.metrics import Kind, ServiceMetrics
+from service.middleware import RequestMiddleware
 from service.on_ray.replica_metrics import merged
 
 
@@ -48,3 +54,32 @@ def test_each_family_is_announced_once() -> None:
     lines = merged({"a": page(3), "b": page(4)}).decode().splitlines()
     announced = [line for line in lines if line.startswith("# TYPE")]
     assert len(announced) == len(set(announced))
+
+
+def test_a_request_that_is_called_off_counts_as_that_of_a_client_that_has_gone() -> None:
+    metrics = ServiceMetrics()
+
+    async def never_answers(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError("nobody reads an answer")
+
+    async def call_off() -> None:
+        app = RequestMiddleware(never_answers, metrics, max_body_bytes=1, routes=[])
+        scope = {"type": "http", "method": "GET", "path": "/jobs", "headers": [], "query_string": b""}
+        # As Ray Serve does where the connection to its proxy is closed.
+        answering = asyncio.create_task(app(scope, receive, send))
+        await asyncio.sleep(0.01)
+        answering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await answering
+
+    asyncio.run(call_off())
+
+    counted = {"endpoint": "unknown", "status": "499"}
+    name = "proofrank_request_duration_seconds_count"
+    assert metrics.registry.get_sample_value(name, counted) == 1
