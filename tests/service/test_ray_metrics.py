@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-
 from starlette.types import Message, Receive, Scope, Send
 
 from service.metrics import Kind, ServiceMetrics
