@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from core import __version__
 from service.data_folder import DataFolder, default_data_folder
 from service.database import Database
 from service.entrance import furnish
+from service.fleet import Fleet, NoFleet
 from service.host import EvaluatorHost
 from service.jobs import make_jobs
 from service.metrics import ServiceMetrics
 from service.policies import PolicyRegistry, PolicyStore, policy_at_start
 from service.routes import jobs, operation, policies, rank
-from service.services import Services
+from service.services import RankingServices, Services
 from service.settings import Settings
 from service.threads import make_workers
 
 _ROUTES = (rank, jobs, policies, operation)
 
 
-def create_app(settings: Settings, on_failure: Callable[[], None] | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, on_failure: Callable[[], None] | None = None, fleet: Fleet | None = None
+) -> FastAPI:
     """The application; it begins to load the evaluator when the server starts it.
 
     Args:
         settings: of the service.
         on_failure: called where the evaluator cannot be loaded.
+        fleet: other processes that rank by the policy that is live here; none by default.
 
     Raises:
         DataFolderError: the data folder cannot be used, or another server has it.
@@ -41,9 +45,10 @@ def create_app(settings: Settings, on_failure: Callable[[], None] | None = None)
     host = EvaluatorHost(
         settings, metrics, lambda dataset: policy_at_start(store, settings.policy, dataset, metrics)
     )
-    registry = PolicyRegistry(store, host, metrics)
+    fleet = fleet if fleet is not None else NoFleet()
+    registry = PolicyRegistry(store, host, metrics, fleet)
     made_jobs = make_jobs(settings, metrics, host, database, registry)
-    services = Services(settings, metrics, host, database, registry, made_jobs)
+    services = Services(settings, metrics, host, database, registry, made_jobs, fleet)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -75,6 +80,23 @@ def create_app(settings: Settings, on_failure: Callable[[], None] | None = None)
     )
     app.state.services = services
     furnish(app, settings, metrics, [route.make_router(services) for route in _ROUTES])
+    return app
+
+
+def create_ranking_app(
+    services: RankingServices,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    before_ranking: Callable[[], Awaitable[None]],
+) -> FastAPI:
+    """``POST /rank`` alone, for one of many processes; policies and jobs are in another one.
+
+    Args:
+        services: to rank by.
+        lifespan: begins and ends what is behind the services.
+        before_ranking: is awaited once a request's body has been read; what it raises is the answer.
+    """
+    app = FastAPI(lifespan=lifespan, openapi_url=None, dependencies=[Depends(before_ranking)])
+    furnish(app, services.settings, services.metrics, [rank.make_router(services)])
     return app
 
 

@@ -13,8 +13,9 @@ from fastapi.responses import JSONResponse
 
 from service import problems
 from service.access import DoorMiddleware, describe_access
+from service.headers import REQUEST_ID_HEADER
 from service.metrics import ServiceMetrics
-from service.middleware import REQUEST_ID_HEADER, BodyLimit, RequestMiddleware
+from service.middleware import BodyLimit, RequestMiddleware
 from service.problems import Problem
 from service.settings import Settings
 

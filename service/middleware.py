@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -16,11 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from service.disconnection import CLIENT_GONE_STATUS, ClientGoneError
+from service.headers import REQUEST_ID_HEADER
 from service.metrics import ServiceMetrics
 from service.problems import MEDIA_TYPE, Problem, response
 from service.rejections import rejection_of
 
-REQUEST_ID_HEADER = "X-Request-ID"
 METRICS_PATH = "/metrics"
 
 logger = logging.getLogger("proofrank.request")
@@ -104,6 +105,9 @@ class RequestMiddleware:
                 await self._app(scope, receive_bounded, send_with_id)
         except ClientGoneError:
             status = CLIENT_GONE_STATUS
+        except asyncio.CancelledError:  # so some servers tell that the client has gone
+            status = CLIENT_GONE_STATUS
+            raise
         except Problem as problem:  # raised outside the routes, where no handler sees it
             if has_begun:
                 raise

@@ -76,6 +76,15 @@ class PolicyFiles:
             raise PolicyError(f"its files have changed: they have SHA-256 {policy.content_hash}")
         return policy
 
+    def read(self, content_hash: str) -> dict[str, bytes]:
+        """The content of the files of the policy with this content, by name, for another process to load.
+
+        Raises:
+            OSError: they are not there.
+        """
+        folder = self._policies / content_hash
+        return {part.file: (folder / part.file).read_bytes() for part in PARTS}
+
     def keep(self, content_hashes: Collection[str]) -> None:
         """Removes the policies with other content than these."""
         for folder in self._policies.iterdir():

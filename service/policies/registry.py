@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 
 from core.errors import EvaluationError, PolicyError
 from core.policy import Policy
+from service.fleet import Fleet
 from service.host import EvaluatorHost
 from service.metrics import ServiceMetrics
 from service.policies import upload
 from service.policies.files import CONFIG, PARTS, VOCABULARY, load_named
-from service.policies.records import PolicyRecord
+from service.policies.records import LivePolicy, PolicyRecord
 from service.policies.store import PolicyStore, Put
 from service.problems import FieldError, Problem, invalid
 from service.rejections import Rejection
@@ -33,10 +34,13 @@ _MOST_UPLOADS = 4
 class PolicyRegistry:
     """The stored policies of a server, and which of them is live."""
 
-    def __init__(self, store: PolicyStore, host: EvaluatorHost, metrics: ServiceMetrics) -> None:
+    def __init__(
+        self, store: PolicyStore, host: EvaluatorHost, metrics: ServiceMetrics, fleet: Fleet
+    ) -> None:
         self.store = store
         self._host = host
         self._metrics = metrics
+        self._fleet = fleet
         self._num_uploads = 0
         # What the store says is live and what the host ranks by change together.
         self._change = asyncio.Lock()
@@ -113,7 +117,7 @@ class PolicyRegistry:
             put = await asyncio.to_thread(self.store.put, folder, policy, live=activate)
             self._metrics.policy_changes.labels("upload").inc()
             if activate:
-                self._go_live(policy)
+                await self._go_live(policy)
             await self._show_names()
             return put
 
@@ -134,7 +138,7 @@ class PolicyRegistry:
             except (PolicyError, EvaluationError) as error:
                 raise Problem(HTTPStatus.CONFLICT, str(error)) from error
             record = await asyncio.to_thread(self.store.make_live, policy)
-            self._go_live(policy)
+            await self._go_live(policy)
             return record
 
     async def delete(self, name: str) -> None:
@@ -166,10 +170,11 @@ class PolicyRegistry:
             raise invalid([_refusal(CONFIG.field, str(error))]) from error
         return policy
 
-    def _go_live(self, policy: Policy) -> None:
+    async def _go_live(self, policy: Policy) -> None:
         self._host.activate(policy)
         self._metrics.policy_changes.labels("activate").inc()
         logger.info("policy %s (%s) is live: a client activated it", policy.name, policy.content_hash)
+        await self._fleet.follow(LivePolicy(policy.name, policy.content_hash))
 
     async def _show_names(self) -> None:
         self._metrics.keep_policies({record.name for record in await self.records()})

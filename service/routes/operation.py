@@ -94,4 +94,5 @@ def _add_metrics(router: APIRouter, services: Services) -> None:
     @router.get("/metrics", include_in_schema=False)
     async def prometheus() -> Response:
         """The metrics, in Prometheus' text form."""
-        return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        exposition = await services.fleet.gather_metrics(generate_latest(services.metrics.registry))
+        return Response(exposition, media_type=CONTENT_TYPE_LATEST)

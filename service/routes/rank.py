@@ -24,14 +24,14 @@ from service.ranking import (
     to_results,
 )
 from service.schemas import Identity, QueryResult, RankRequest, RankResponse, ReportView, Timing
-from service.services import Services
+from service.services import RankingServices
 from service.threads import compute_beside_unless
 
 _MOST_SECONDS_LATE = 0.5
 """By which the answer that a deadline has passed comes after it."""
 
 
-def make_router(services: Services) -> APIRouter:
+def make_router(services: RankingServices) -> APIRouter:
     """The route on these services."""
     host, settings = services.host, services.settings
     limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)

@@ -20,6 +20,7 @@ from core.graph import Dataset
 from core.policy import Policy
 from core.ranking import Corruptor, Query, corrupted_queries, sides_of
 from service.database import Database
+from service.fleet import NoFleet
 from service.host import EvaluatorHost, Execution
 from service.jobs import Jobs, make_jobs
 from service.jobs.job import Job, JobError, JobState, Pinned, StoredRanking
@@ -98,7 +99,7 @@ async def workshop(data: Path, dataset_folder: Path, policy_folder: Path) -> Asy
 
     host = FaultyHost(settings, metrics, first_policy)
     jobs = make_jobs(
-        settings, metrics, host, database, PolicyRegistry(store, host, metrics), retry_seconds=0.02
+        settings, metrics, host, database, PolicyRegistry(store, host, metrics, NoFleet()), retry_seconds=0.02
     )
     await host.start()
     assert not host.has_failed

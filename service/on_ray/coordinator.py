@@ -1,0 +1,140 @@
+"""The one replica that holds policies and jobs: the application of ``proofrank serve``, told of its rankers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from service.app import create_app
+from service.data_folder import DataFolderError
+from service.on_ray.health import EvaluatorHealth
+from service.on_ray.leases import Lease, LeaseBook
+from service.on_ray.process import replica_name, settle_process
+from service.on_ray.replica_metrics import merged
+from service.policies.records import LivePolicy
+from service.problems import Problem
+from service.services import Services
+from service.settings import Settings
+
+logger = logging.getLogger("proofrank")
+
+_SECONDS_FOR_METRICS = 5.0
+_SECONDS_FOR_THE_FOLDER = 60.0
+
+
+class Rankers:
+    """The fleet of a coordinator: the replicas that rank."""
+
+    def __init__(self, rankers: DeploymentHandle, book: LeaseBook) -> None:
+        self._rankers = rankers
+        self._book = book
+
+    async def follow(self, live: LivePolicy) -> None:
+        """Returns once no replica ranks by another policy than ``live``."""
+        # Those that this does not reach learn of it when they renew their leases.
+        telling = asyncio.create_task(self._tell())
+        try:
+            await self._book.until_all_follow(live)
+        finally:
+            telling.cancel()
+
+    async def _tell(self) -> None:
+        try:
+            answers = await self._rankers.broadcast("follow").results_async(
+                timeout_s=self._book.seconds, return_exceptions=True
+            )
+        except Exception:
+            logger.exception("the replicas cannot be told of the live policy; they will ask for it")
+            return
+        for error in answers:
+            if isinstance(error, Exception):
+                logger.warning("a replica does not follow at once: %s", error)
+
+    async def gather_metrics(self, own: bytes) -> bytes:
+        """``own`` metrics and those of all replicas, each labelled with its replica."""
+        pages: list[Any] = []
+        try:
+            pages = await self._rankers.broadcast("metrics").results_async(
+                timeout_s=_SECONDS_FOR_METRICS, return_exceptions=True
+            )
+        except Exception as error:
+            logger.warning("the metrics of the replicas are missing: %s", error)
+        by_replica = {replica_name(): own}
+        # One that has just died is an exception here.
+        by_replica |= dict(page for page in pages if not isinstance(page, BaseException))
+        return await asyncio.to_thread(merged, by_replica)
+
+
+@serve.deployment(name="Coordinator", num_replicas=1, max_ongoing_requests=4096)
+@serve.ingress()
+class Coordinator:
+    """Serves everything but ``POST /rank``, which goes to the rankers, and leases policies to them."""
+
+    def __init__(
+        self, settings: Settings, lease_seconds: float, ranker_deployment: str, ranker_app: str
+    ) -> None:
+        """Args:
+        settings: of the service.
+        lease_seconds: that a replica may rank by a policy without asking again.
+        ranker_deployment: name of the deployment that ranks.
+        ranker_app: name of its application.
+        """
+        self._settings = settle_process(settings)
+        self._book = LeaseBook(lease_seconds)
+        self._fleet = Rankers(serve.get_deployment_handle(ranker_deployment, ranker_app), self._book)
+        self._app = self._create_app()
+        services: Services = self._app.state.services
+        self._services = services
+        self._health = EvaluatorHealth(services.host)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:  # the name is Ray Serve's
+        return self._app
+
+    def _create_app(self) -> FastAPI:
+        """The application; waits for the data folder where the replica before has it still."""
+        ends = time.monotonic() + _SECONDS_FOR_THE_FOLDER
+        while True:
+            try:
+                return create_app(self._settings, fleet=self._fleet)
+            except DataFolderError:
+                if time.monotonic() > ends:
+                    raise
+                time.sleep(0.5)
+
+    async def lease(self, replica: str, ranks_by: LivePolicy | None) -> Lease:
+        """The live policy, for ``replica`` to rank by; its files too, unless it ranks by it already.
+
+        Raises:
+            Problem: 503 where it is not yet decided which policy is live.
+        """
+        if ranks_by is not None:
+            self._book.renew(replica, ranks_by)
+        store = self._services.policies.store
+        live = await asyncio.to_thread(store.live)
+        if live is None:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no policy is live yet")
+        files = None if live == ranks_by else await asyncio.to_thread(store.files.read, live.sha256)
+        return Lease(live, files, self._book.seconds)
+
+    async def release(self, replica: str) -> None:
+        """Ends the lease of a replica that does not rank any more."""
+        self._book.release(replica)
+
+    async def check_health(self) -> None:
+        """Raises where only another process helps."""
+        self._health.check()
+
+
+async def release_lease(coordinator: DeploymentHandle, replica: str) -> None:
+    """Tells the coordinator, if it is there, that ``replica`` does not rank any more."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(1.0):
+            await coordinator.release.remote(replica)

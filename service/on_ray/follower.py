@@ -1,0 +1,141 @@
+"""The side of a replica that ranks: it holds a lease for its policy, and changes to the one that is live."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from pathlib import Path
+
+from core.errors import EvaluationError, PolicyError
+from core.policy import Policy
+from service.on_ray.leases import Lease
+from service.policies.files import load_named
+from service.policies.records import LivePolicy
+from service.problems import Problem
+
+logger = logging.getLogger("proofrank")
+
+_RENEWALS_A_LEASE = 6
+_LONGEST_PAUSE = 5.0
+_PATIENCE_SECONDS = 10.0
+"""How long a request waits for a lease."""
+
+AskForLease = Callable[[LivePolicy | None], Awaitable[Lease]]
+"""Tells the coordinator what this replica ranks by, or None where it does not rank yet; gives the lease."""
+
+
+class PolicyFollower:
+    """Ranks by the live policy or not at all. To be used on one event loop."""
+
+    def __init__(self, ask: AskForLease, activate: Callable[[Policy], None]) -> None:
+        """Args:
+        ask: for a lease.
+        activate: lets a policy rank whatever comes in from now on.
+        """
+        self._ask = ask
+        self._activate = activate
+        self._ranks_by: LivePolicy | None = None
+        self._lease_ends = -float("inf")
+        self._pause = _LONGEST_PAUSE
+        self._refusal: str | None = None
+        # One at a time: an answer that comes late must not undo what a later one has said.
+        self._renewal = asyncio.Lock()
+
+    @property
+    def may_rank(self) -> bool:
+        """Whether the lease lasts."""
+        return time.monotonic() < self._lease_ends
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the live policy cannot be used in this replica; None where it can."""
+        return self._refusal
+
+    async def first_policy(self) -> Policy:
+        """The policy to begin with; waits for the coordinator as long as it takes.
+
+        Raises:
+            PolicyError: it cannot be used.
+        """
+        while True:
+            try:
+                lease = await self._ask(None)
+            except Exception as error:
+                logger.info("no coordinator yet: %s", _first_line(error))
+                await asyncio.sleep(1.0)
+                continue
+            policy = await asyncio.to_thread(_load, lease)
+            self._ranks_by = lease.live
+            return policy
+
+    async def renew(self) -> None:
+        """Renews the lease; where another policy is live, first has that one rank.
+
+        Raises:
+            PolicyError, EvaluationError: it cannot be used in this replica.
+            Problem: the evaluator is not ready.
+        """
+        async with self._renewal:
+            while True:
+                asked = time.monotonic()
+                lease = await self._ask(self._ranks_by)
+                if lease.live == self._ranks_by:
+                    self._lease_ends = asked + lease.seconds
+                    self._pause = min(_LONGEST_PAUSE, lease.seconds / _RENEWALS_A_LEASE)
+                    return
+                try:
+                    policy = await asyncio.to_thread(_load, lease)
+                    self._activate(policy)
+                except (PolicyError, EvaluationError) as error:
+                    self._refusal = str(error)
+                    raise
+                self._ranks_by, self._refusal = lease.live, None
+                logger.info("policy %s (%s) is live here", policy.name, policy.content_hash)
+
+    async def until_current(self) -> None:
+        """Returns while the lease lasts, or once it is renewed.
+
+        Raises:
+            Problem: 503 where it cannot be renewed in time.
+        """
+        if self.may_rank:
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self.renew()
+        except Exception as error:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "this replica cannot learn at present which policy is live",
+                headers={"Retry-After": "1"},
+            ) from error
+
+    async def keep_current(self) -> None:
+        """Renews the lease again and again, until it is cancelled."""
+        while True:
+            await asyncio.sleep(self._pause)
+            try:
+                await self.renew()
+            except Exception as error:
+                logger.warning("the lease for the policy cannot be renewed: %s", _first_line(error))
+
+
+def _load(lease: Lease) -> Policy:
+    files: Mapping[str, bytes] | None = lease.files
+    if files is None:
+        raise PolicyError(f"policy {lease.live.name!r} has come without its files")
+    with tempfile.TemporaryDirectory(prefix="proofrank-") as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        policy = load_named(Path(folder), lease.live.name)
+    if policy.content_hash != lease.live.sha256:
+        raise PolicyError(f"policy {lease.live.name!r} has come with SHA-256 {policy.content_hash}")
+    return policy
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,44 @@
+"""When a replica is beyond hope, so that Ray Serve replaces it."""
+
+from __future__ import annotations
+
+import time
+
+from service.host import DRAINING, READY, EvaluatorHost
+
+_PATIENCE_SECONDS = 120.0
+
+
+class NotUsableError(Exception):
+    """The evaluator of this replica does not come back by itself."""
+
+
+class EvaluatorHealth:
+    """Watches the host of an evaluator.
+
+    An evaluator that raises is made anew in its place, which takes seconds. Where that does not succeed for minutes, as
+    after an error of a GPU that stays until the process ends, only another process helps.
+    """
+
+    def __init__(self, host: EvaluatorHost, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+        self._host = host
+        self._patience = patience_seconds
+        self._was_ready = False
+        self._missing_since: float | None = None
+
+    def check(self) -> None:
+        """Raises NotUsableError where the evaluator could not be loaded, or has been away for too long."""
+        if self._host.has_failed:
+            raise NotUsableError("the evaluator could not be loaded; the log says why")
+        if self._host.stage in (READY, DRAINING):
+            self._was_ready, self._missing_since = True, None
+            return
+        # The first start may take its time: a tick may have to be compiled.
+        if not self._was_ready:
+            return
+        now = time.monotonic()
+        self._missing_since = self._missing_since if self._missing_since is not None else now
+        if now - self._missing_since > self._patience:
+            raise NotUsableError(
+                f"the evaluator failed and could not be made anew in {self._patience:.0f} seconds"
+            )

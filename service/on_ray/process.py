@@ -1,0 +1,31 @@
+"""What a replica has to itself: its process, its share of the machine, its name."""
+
+from __future__ import annotations
+
+import ray
+from prometheus_client import disable_created_metrics
+from ray import serve
+
+from service.logs import set_up_logs
+from service.settings import Settings
+from service.threads import compute_alone, share_the_interpreter
+
+
+def settle_process(settings: Settings) -> Settings:
+    """Sets up logs and threads as ``proofrank serve`` does; the settings with the threads that this replica has.
+
+    Unless the settings say how many, those are the CPUs that Ray has assigned: other replicas have the others.
+    """
+    set_up_logs(settings.log_format or "json", settings.log_level)
+    share_the_interpreter()
+    compute_alone()
+    disable_created_metrics()
+    cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
+    threads = settings.threads if settings.threads is not None else max(1, int(cpus))
+    return settings.model_copy(update={"threads": threads})
+
+
+def replica_name() -> str:
+    """Of this replica: its deployment and its id, as in ``Ranker-a1b2c3d4``."""
+    replica = serve.get_replica_context().replica_id
+    return f"{replica.deployment_id.name}-{replica.unique_id}"

@@ -1,0 +1,127 @@
+"""In the HTTP proxies of Ray Serve: what becomes of requests whose replica dies before it has begun to answer.
+
+Ray Serve gives those no answer at all, which its HTTP server makes a bare 500 of. Here they go to another replica, if
+they can be repeated, and else are answered by problem+json. Proxies read
+``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=service.on_ray.proxy:middlewares`` from the environment that Ray was started
+in.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from http import HTTPStatus
+
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.headers import REQUEST_ID_HEADER
+from service.problems import Problem, response
+
+logger = logging.getLogger("ray.serve")
+
+_MOST_ATTEMPTS = 3
+_MOST_KEPT_BYTES = 64 * 2**20
+"""Of a body that is kept for a second attempt."""
+
+_REPEATABLE = frozenset({("POST", "/rank")})
+_READING = frozenset({"GET", "HEAD"})
+_REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
+
+
+def middlewares() -> list[Middleware]:
+    """What Ray Serve is to put around each of its proxies."""
+    return [Middleware(LostReplicaMiddleware)]
+
+
+class LostReplicaMiddleware:
+    """Sends a request again, or answers it, where its replica has died before its answer began."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _KeptBody(receive)
+        answer = _Answer(send)
+        root_path = scope.get("root_path", "")
+        path = scope["path"].removeprefix(root_path)
+        is_repeatable = scope["method"] in _READING or (scope["method"], path) in _REPEATABLE
+        for attempt in range(1, _MOST_ATTEMPTS + 1):
+            # A copy: the application puts its own path into it.
+            await self._app({**scope}, body.again(), answer.send)
+            if answer.has_begun or body.has_client_gone:
+                return
+            logger.warning("a replica was lost with a request for %s (attempt %d)", path, attempt)
+            if not (is_repeatable and body.is_whole):
+                break
+        problem = _lost(is_repeatable=is_repeatable)
+        await response(problem, Request(scope).headers.get(REQUEST_ID_HEADER))(scope, receive, answer.send)
+
+
+def _lost(*, is_repeatable: bool) -> Problem:
+    if is_repeatable:
+        return Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "the replica that ranked this has died, and so have others",
+            headers={"Retry-After": "1"},
+        )
+    return Problem(
+        HTTPStatus.BAD_GATEWAY,
+        "the replica that this was sent to has died; whether it was done before is not known",
+    )
+
+
+class _KeptBody:
+    """What a client sends, kept for as often as it is read anew."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._kept: list[Message] = []
+        self._num_bytes = 0
+        self.is_whole = True
+        self.has_client_gone = False
+
+    def again(self) -> Receive:
+        """Gives the messages that were received, and then those that come."""
+        earlier: Iterator[Message] = iter(list(self._kept))
+
+        async def receive() -> Message:
+            message = next(earlier, None)
+            if message is None:
+                message = await self._receive()
+                self._keep(message)
+            return message
+
+        return receive
+
+    def _keep(self, message: Message) -> None:
+        if message["type"] != "http.request":
+            self.has_client_gone = True
+            return
+        self._num_bytes += len(message.get("body", b""))
+        if self._num_bytes > _MOST_KEPT_BYTES:
+            self._kept.clear()
+            self.is_whole = False
+        if self.is_whole:
+            self._kept.append(message)
+
+
+class _Answer:
+    """Passes an answer on, with one request id where the application and Ray Serve have both added theirs."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            ids = [value for name, value in message["headers"] if name.lower() == _REQUEST_ID]
+            others = [(name, value) for name, value in message["headers"] if name.lower() != _REQUEST_ID]
+            message = {**message, "headers": [*others, *((_REQUEST_ID, value) for value in ids[:1])]}
+        await self._send(message)

@@ -1,0 +1,102 @@
+"""The replicas that rank: ``POST /rank`` with an evaluator each, by the policy that the coordinator says is live."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from prometheus_client import generate_latest
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from core.graph import Dataset
+from core.policy import Policy
+from service.app import create_ranking_app
+from service.host import EvaluatorHost
+from service.metrics import ServiceMetrics
+from service.on_ray.coordinator import release_lease
+from service.on_ray.follower import PolicyFollower
+from service.on_ray.health import EvaluatorHealth, NotUsableError
+from service.on_ray.leases import Lease
+from service.on_ray.process import replica_name, settle_process
+from service.policies.records import LivePolicy
+from service.services import RankingServices
+from service.settings import Settings
+from service.threads import make_workers
+
+ROUTE_PREFIX = "/rank"
+
+
+@serve.deployment(name="Ranker", max_ongoing_requests=256)
+@serve.ingress()
+class Ranker:
+    """Ranks; is there for requests once its evaluator is warm."""
+
+    def __init__(self, settings: Settings, coordinator_deployment: str, coordinator_app: str) -> None:
+        """Args:
+        settings: of the service.
+        coordinator_deployment: name of the deployment of the coordinator.
+        coordinator_app: name of its application.
+        """
+        self._settings = settle_process(settings)
+        self._name = replica_name()
+        self._coordinator: DeploymentHandle = serve.get_deployment_handle(
+            coordinator_deployment, coordinator_app
+        )
+        self._metrics = ServiceMetrics()
+        self._follower = PolicyFollower(self._ask_for_lease, lambda policy: self._host.activate(policy))
+
+    async def __serve_build_asgi_app__(self) -> ASGIApp:  # the name is Ray Serve's
+        asyncio.get_running_loop().set_default_executor(make_workers())
+        policy = await self._follower.first_policy()
+
+        def checked(dataset: Dataset) -> Policy:
+            policy.check_fits(dataset)
+            return policy
+
+        self._host = EvaluatorHost(self._settings, self._metrics, checked)
+        self._health = EvaluatorHealth(self._host)
+        await self._host.start()
+        self._health.check()
+        await self._follower.renew()
+        services = RankingServices(self._settings, self._metrics, self._host)
+        return _below(create_ranking_app(services, self._lifespan, self._follower.until_current))
+
+    async def _ask_for_lease(self, ranks_by: LivePolicy | None) -> Lease:
+        return await self._coordinator.lease.remote(self._name, ranks_by)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        renewing = asyncio.create_task(self._follower.keep_current())
+        yield
+        renewing.cancel()
+        await self._host.stop()
+        await release_lease(self._coordinator, self._name)
+
+    async def follow(self) -> None:
+        """Ranks by the live policy when this returns."""
+        await self._follower.renew()
+
+    async def metrics(self) -> tuple[str, bytes]:
+        """Its name, and its metrics in Prometheus' text form."""
+        return self._name, await asyncio.to_thread(generate_latest, self._metrics.registry)
+
+    async def check_health(self) -> None:
+        """Raises where only another process helps."""
+        self._health.check()
+        if self._follower.refusal is not None:
+            raise NotUsableError(f"the live policy cannot be used here: {self._follower.refusal}")
+
+
+def _below(app: ASGIApp) -> ASGIApp:
+    """``app`` for requests below the route prefix: Ray Serve takes that for a mount point, and here it is the route."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        if "root_path" in scope:
+            scope = {**scope, "root_path": scope["root_path"].removesuffix(ROUTE_PREFIX)}
+        await app(scope, receive, send)
+
+    return call

@@ -1,0 +1,181 @@
+"""An activation is over when no replica may rank by the policy before, whichever of them can be reached."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from core.policy import Policy, load_policy
+from service.on_ray.follower import PolicyFollower
+from service.on_ray.leases import Lease, LeaseBook
+from service.policies.records import LivePolicy
+from service.problems import Problem
+from tests.service.family import write_untrained_policy
+from tests.service.uploads import files_of
+
+OLD, NEW = LivePolicy("old", "0" * 64), LivePolicy("new", "1" * 64)
+
+
+class Clock:
+    """Tells the seconds that a test says."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def book(clock: Clock) -> LeaseBook:
+    """Of leases of ten seconds; those that an earlier book may have given have ended."""
+    made = LeaseBook(10.0, clock)
+    clock.now += 10.0
+    return made
+
+
+def test_a_replica_that_has_not_said_that_it_follows_may_rank_by_the_old_policy_until_its_lease_ends(
+    book: LeaseBook, clock: Clock
+) -> None:
+    book.renew("a", OLD)
+    clock.now += 9.9
+    assert book.may_rank_by_another(NEW)
+    clock.now += 0.1
+    assert not book.may_rank_by_another(NEW)
+
+
+def test_a_replica_that_says_that_it_follows_is_not_waited_for(book: LeaseBook) -> None:
+    book.renew("a", OLD)
+    book.renew("b", OLD)
+    book.renew("a", NEW)
+    assert book.may_rank_by_another(NEW)
+    book.renew("b", NEW)
+    assert not book.may_rank_by_another(NEW)
+
+
+def test_a_replica_that_has_ended_is_not_waited_for(book: LeaseBook) -> None:
+    book.renew("a", OLD)
+    book.release("a")
+    assert not book.may_rank_by_another(NEW)
+
+
+def test_leases_that_were_given_before_a_restart_are_waited_for(clock: Clock) -> None:
+    book = LeaseBook(10.0, clock)
+    assert book.may_rank_by_another(NEW)
+    clock.now += 10.0
+    assert not book.may_rank_by_another(NEW)
+
+
+def test_waiting_ends_when_the_last_replica_follows(book: LeaseBook) -> None:
+    async def wait() -> None:
+        book.renew("a", OLD)
+        waiting = asyncio.create_task(book.until_all_follow(NEW))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        book.renew("a", NEW)
+        await asyncio.wait_for(waiting, 1.0)
+
+    asyncio.run(wait())
+
+
+class Coordinator:
+    """Answers a follower's questions with the policy that a test makes live."""
+
+    def __init__(self, folders: dict[str, Path]) -> None:
+        self._folders = folders
+        self.live_name = "first"
+        self.can_be_reached = True
+        self.asked: list[str | None] = []
+
+    async def ask(self, ranks_by: LivePolicy | None) -> Lease:
+        if not self.can_be_reached:
+            raise ConnectionError("nobody there")
+        self.asked.append(None if ranks_by is None else ranks_by.name)
+        folder = self._folders[self.live_name]
+        live = LivePolicy(self.live_name, load_policy(folder).content_hash)
+        names = {"weights": "policy.safetensors", "config": "policy.json", "vocabulary": "vocab.json"}
+        files = {names[part]: content for part, content in files_of(folder).items()}
+        return Lease(live, None if live == ranks_by else files, seconds=0.2)
+
+
+@pytest.fixture
+def other_folder(family_folder: Path, tmp_path: Path) -> Path:
+    """A policy with other weights."""
+    return write_untrained_policy(tmp_path / "other", family_folder, seed=1)
+
+
+@pytest.fixture
+def coordinator(policy_folder: Path, other_folder: Path) -> Coordinator:
+    return Coordinator({"first": policy_folder, "second": other_folder})
+
+
+def test_a_follower_ranks_by_the_live_policy_and_then_says_so(coordinator: Coordinator) -> None:
+    activated: list[Policy] = []
+    follower = PolicyFollower(coordinator.ask, activated.append)
+
+    async def follow() -> None:
+        first = await follower.first_policy()
+        assert first.name == "first" and not follower.may_rank
+        await follower.renew()
+        assert follower.may_rank
+        coordinator.live_name = "second"
+        await follower.renew()
+
+    asyncio.run(follow())
+
+    assert [policy.name for policy in activated] == ["second"]
+    assert coordinator.asked == [None, "first", "first", "second"]
+
+
+def test_a_follower_that_cannot_reach_the_coordinator_ranks_until_its_lease_ends_and_then_refuses(
+    coordinator: Coordinator,
+) -> None:
+    follower = PolicyFollower(coordinator.ask, lambda policy: None)
+
+    async def lose_the_coordinator() -> Problem:
+        await follower.first_policy()
+        await follower.renew()
+        coordinator.can_be_reached = False
+        await follower.until_current()
+        await asyncio.sleep(0.25)
+        with pytest.raises(Problem) as refused:
+            await follower.until_current()
+        coordinator.can_be_reached = True
+        await follower.until_current()
+        return refused.value
+
+    problem = asyncio.run(lose_the_coordinator())
+
+    assert problem.status == 503
+    assert "Retry-After" in problem.headers
+
+
+def test_a_policy_that_comes_damaged_is_refused(coordinator: Coordinator, other_folder: Path) -> None:
+    activated: list[Policy] = []
+
+    async def ask(ranks_by: LivePolicy | None) -> Lease:
+        lease = await coordinator.ask(ranks_by)
+        if coordinator.live_name == "first" or lease.files is None:
+            return lease
+        return lease._replace(files={**lease.files, "policy.safetensors": b"damaged"})
+
+    follower = PolicyFollower(ask, activated.append)
+
+    async def follow() -> None:
+        await follower.first_policy()
+        await follower.renew()
+        coordinator.live_name = "second"
+        with pytest.raises(Exception, match=r"policy\.safetensors"):
+            await follower.renew()
+
+    asyncio.run(follow())
+
+    assert activated == []
+    assert follower.refusal is not None

@@ -1,0 +1,266 @@
+"""The service on Ray Serve answers as one server does, whichever replica answers, dies, comes or goes."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+pytest.importorskip("ray.serve", reason="needs Ray Serve: pip install 'proofrank[ray]'")
+
+from tests.service.family import write_untrained_policy
+from tests.service.ray_application import RayApplication, wait_until
+from tests.service.serving import RunningServer
+from tests.service.test_rank import without_time
+from tests.service.uploads import files_of
+
+pytestmark = pytest.mark.slow
+
+QUERIES = [
+    {"head": "anna", "relation": "ancestor", "tail": "Zoë"},
+    {"head": "george.1", "relation": "ancestor", "tail": "cara"},
+]
+REQUEST = {"queries": QUERIES, "corruptions": "all", "return_candidates": True, "return_proof": True}
+LEASE_SECONDS = 4.0
+SECONDS_TO_FOLLOW = 2.0
+"""More than an activation takes where every replica can be reached, and less than a lease lasts."""
+
+
+@pytest.fixture(scope="module")
+def settings(family_folder: Path, policy_folder: Path) -> dict[str, Any]:
+    """Of both services that are compared."""
+    return {
+        "dataset": str(family_folder),
+        "policy": str(policy_folder),
+        "engine": "eager",
+        "device": "cpu",
+        "threads": 1,
+    }
+
+
+@pytest.fixture(scope="module")
+def application(
+    settings: dict[str, Any], policy_folder: Path, other_folder: Path
+) -> Iterator[RayApplication]:
+    """Two rankers, and two policies to choose from."""
+    with RayApplication(settings, lease_seconds=LEASE_SECONDS) as running:
+        running.wait_until_ready()
+        wait_until(lambda: len(running.ready_rankers()) == 2, "two rankers")
+        for name, folder in (("first", policy_folder), ("second", other_folder)):
+            assert running.client.put(f"/policies/{name}", files=files_of(folder)).status_code == 201
+        yield running
+
+
+@pytest.fixture(scope="module")
+def other_folder(family_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy with other weights."""
+    return write_untrained_policy(tmp_path_factory.mktemp("policies") / "other", family_folder, seed=1)
+
+
+class Asked(NamedTuple):
+    """A request that was answered or not.
+
+    Attributes:
+        sent: by ``time.monotonic()``.
+        received: by the same.
+        status: None where the connection broke.
+        policy: that the answer names.
+    """
+
+    sent: float
+    received: float
+    status: int | None
+    policy: str | None
+
+
+@contextmanager
+def load(url: str, num_clients: int = 6) -> Iterator[list[Asked]]:
+    """Has so many clients ask for ranks, each as soon as it is answered; all answers are there at the end."""
+    asked: list[Asked] = []
+    has_ended = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            while not has_ended.is_set():
+                sent = time.monotonic()
+                try:
+                    answer = client.post("/rank", json=REQUEST)
+                except httpx.TransportError:
+                    asked.append(Asked(sent, time.monotonic(), None, None))
+                    continue
+                policy = answer.json()["policy"]["name"] if answer.status_code == 200 else None
+                asked.append(Asked(sent, time.monotonic(), answer.status_code, policy))
+
+    threads = [threading.Thread(target=ask) for _ in range(num_clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield asked
+    finally:
+        has_ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def activate(application: RayApplication, name: str) -> float:
+    """Activates a policy; when that had returned, by ``time.monotonic()``."""
+    assert application.client.post(f"/policies/{name}/activate").status_code == 200
+    return time.monotonic()
+
+
+def test_ranks_scores_and_proofs_are_those_of_one_server_from_every_replica(
+    application: RayApplication, settings: dict[str, Any]
+) -> None:
+    activate(application, "first")
+    flags = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
+    with RunningServer(*flags) as server:
+        expected = server.wait_until_ready().client.post("/rank", json=REQUEST).json()
+    before = application.by_replica("proofrank_queries_total")
+
+    with load(application.url):
+        answers = [application.client.post("/rank", json=REQUEST).json() for _ in range(20)]
+
+    for answer in answers:
+        assert without_time(answer["queries"]) == without_time(expected["queries"])
+        assert without_time(answer["metrics"]) == without_time(expected["metrics"])
+        assert answer["policy"]["sha256"] == expected["policy"]["sha256"]
+    after = application.by_replica("proofrank_queries_total")
+    assert all(after[name] > before[name] for name in application.ready_rankers())
+    assert len(application.ready_rankers()) == 2
+
+
+def test_no_answer_is_by_the_policy_before_once_an_activation_has_returned(
+    application: RayApplication,
+) -> None:
+    activate(application, "first")
+    activations: list[tuple[float, float, str]] = [(0.0, time.monotonic(), "first")]
+
+    with load(application.url) as asked:
+        for name in ("second", "first") * 4:
+            time.sleep(0.3)
+            began = time.monotonic()
+            activations.append((began, activate(application, name), name))
+            assert activations[-1][1] - began < SECONDS_TO_FOLLOW
+        time.sleep(0.3)
+
+    assert {answer.status for answer in asked} == {200}
+    assert len(asked) > 50
+    # A policy may be seen from when its activation begins until the next one has returned.
+    gone = [returned for _, returned, _ in activations[1:]] + [float("inf")]
+    for answer in asked:
+        assert answer.policy in {
+            name
+            for (began, _, name), next_returned in zip(activations, gone, strict=True)
+            if began <= answer.received and answer.sent <= next_returned
+        }
+
+
+def test_a_replica_that_cannot_be_reached_does_not_answer_by_the_policy_before(
+    application: RayApplication,
+) -> None:
+    activate(application, "first")
+    frozen = application.ranker_processes()[0]
+    frozen.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        returned = activate(application, "second")
+    finally:
+        frozen.send_signal(signal.SIGCONT)
+
+    # Not before its lease had ended, for it might have answered until then.
+    assert SECONDS_TO_FOLLOW < returned - began < LEASE_SECONDS + SECONDS_TO_FOLLOW
+    with load(application.url) as asked:
+        time.sleep(2.0)
+    assert {answer.policy for answer in asked if answer.status == 200} == {"second"}
+    assert {answer.status for answer in asked} <= {200, 503}
+
+
+def test_a_job_is_done_and_its_mrr_is_that_of_a_request(application: RayApplication) -> None:
+    activate(application, "first")
+    job = application.client.post("/jobs", json={"split": "test", "corruptions": "all"}).json()
+
+    def has_ended() -> bool:
+        job.update(application.client.get(f"/jobs/{job['id']}").json())
+        return job["state"] not in ("queued", "running")
+
+    wait_until(has_ended, "the end of the job")
+
+    triples = [("anna", "ancestor", "Zoë"), ("george.1", "ancestor", "cara"), ("eva", "parent", "Zoë")]
+    queries = [dict(zip(("head", "relation", "tail"), triple, strict=True)) for triple in triples]
+    ranked = application.client.post("/rank", json={"queries": queries, "corruptions": "all"}).json()
+    assert job["state"] == "done"
+    assert job["metrics"]["mrr"] == ranked["metrics"]["mrr"]
+
+
+def test_no_request_is_lost_when_a_replica_is_killed_and_the_next_one_ranks_by_the_live_policy(
+    application: RayApplication,
+) -> None:
+    activate(application, "second")
+    before = application.ready_rankers()
+
+    with load(application.url) as asked:
+        time.sleep(1.0)
+        application.ranker_processes()[0].send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+        wait_until(lambda: set(application.ready_rankers()) - set(before), "another ranker")
+        time.sleep(1.0)
+
+    assert {answer.status for answer in asked} <= {200, 503}
+    assert any(answer.sent < killed < answer.received for answer in asked)
+    assert {answer.policy for answer in asked if answer.status == 200} == {"second"}
+    (new,) = set(application.ready_rankers()) - set(before)
+    live = {
+        (dict(labels)["replica"], dict(labels)["policy"])
+        for labels in application.metrics()["proofrank_policy_info"]
+    }
+    assert (new, "second") in live
+
+
+def test_ranking_goes_on_while_the_coordinator_is_replaced_and_policies_are_there_again(
+    application: RayApplication,
+) -> None:
+    activate(application, "second")
+    (coordinator,) = application.coordinator_processes()
+
+    with load(application.url) as asked:
+        coordinator.send_signal(signal.SIGKILL)
+        wait_until(
+            lambda: application.coordinator_processes() and application.is_ready(), "another coordinator"
+        )
+
+    assert {answer.status for answer in asked} <= {200, 503}
+    assert {answer.policy for answer in asked if answer.status == 200} == {"second"}
+    assert application.client.get("/policies").json()["active"] == "second"
+    assert activate(application, "first")
+
+
+def test_rankers_come_with_the_load_and_go_after_it_and_the_metrics_show_it(
+    settings: dict[str, Any],
+) -> None:
+    scaling = {
+        "autoscaling_config": {
+            "min_replicas": 1,
+            "max_replicas": 2,
+            "target_ongoing_requests": 1,
+            "upscale_delay_s": 1,
+            "downscale_delay_s": 3,
+            "metrics_interval_s": 0.5,
+            "look_back_period_s": 2,
+        }
+    }
+    with RayApplication(settings, ranker=scaling) as application:
+        application.wait_until_ready()
+        assert len(application.ready_rankers()) == 1
+        with load(application.url) as asked:
+            wait_until(lambda: len(application.ready_rankers()) == 2, "a second ranker")
+        wait_until(lambda: len(application.ready_rankers()) == 1, "only one ranker again")
+
+        assert {answer.status for answer in asked} == {200}
+        assert application.client.post("/rank", json=REQUEST).status_code == 200
