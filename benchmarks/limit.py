@@ -22,7 +22,8 @@ from benchmarks.common import (
     write_output,
 )
 from core.evaluator import CompiledEvaluator
-from core.policy.features import CHUNK_ROWS, PRECISIONS
+from core.policy.features import CHUNK_ROWS
+from core.policy.precision import precisions_of
 
 
 def main() -> int:
@@ -38,7 +39,7 @@ def main() -> int:
     workload = load_workload(parsed.dataset, parsed.policy, parsed.queries, parsed.corruptions, "both")
     candidates = workload.candidates
     rows = []
-    for precision in PRECISIONS:
+    for precision in precisions_of(torch.device("cpu")):
         evaluator = CompiledEvaluator(
             workload.dataset, workload.policy, workload.settings, precision=precision, buckets=(parsed.lanes,)
         )

@@ -33,6 +33,7 @@ MANIFEST_STEM = "proofrank-manifest"
 MANIFEST = f"{MANIFEST_STEM}.json"
 _CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 _PACKAGES = "proofrank_packages"
+_GRAPHS = "proofrank_graphs"
 _NOT_LISTED = ("precompiled_headers", "locks")
 """Folders of the compiler that a finished artifact does not need."""
 
@@ -73,8 +74,9 @@ def compile_counts() -> CompileCounts:
         graph_breaks=sum(counters["graph_break"].values()),
         graphs=counters["stats"]["unique_graphs"] + packages["hits"] + packages["misses"],
         nodes=counters["stats"]["calls_captured"] + packages["nodes"],
-        # The compiler times each capture, and keeps the times.
-        cuda_graphs=len(compilation_time_metrics.get("CUDAGraphNode.record", ())),
+        # The compiler times each capture of its own, and keeps the times.
+        cuda_graphs=len(compilation_time_metrics.get("CUDAGraphNode.record", ()))
+        + counters[_GRAPHS]["captured"],
     )
 
 
@@ -82,6 +84,11 @@ def count_package(*, is_hit: bool, num_nodes: int) -> None:
     """Counts a graph that was compiled ahead of time, or taken as such from a folder, beside the compiler's own."""
     counters[_PACKAGES]["hits" if is_hit else "misses"] += 1
     counters[_PACKAGES]["nodes"] += num_nodes
+
+
+def count_captured_graph() -> None:
+    """Counts a CUDA graph that was captured here, beside the compiler's own."""
+    counters[_GRAPHS]["captured"] += 1
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, fields
 
@@ -18,6 +19,12 @@ DEFAULT_BUCKETS = (64, 512)
 
 _HEADROOM = 2.0
 """Rows for each lane, over what a goal of a rule's body has on average: goals differ much."""
+
+_SCARCE = 0.9
+"""States scored in a tick, of what all lanes of a bucket ask for on average."""
+
+_AMPLE = 1.25
+"""Rows and checks of a tick, likewise: enough that states are what lanes wait for."""
 
 _CHECKS_PER_LANE = 64
 _MOST_ROWS_PER_LANE = 64
@@ -51,12 +58,38 @@ class PerLane:
                 )
 
 
+@dataclass(frozen=True)
+class Demand:
+    """What a lane that moves asks for in a tick, on average over a long run, where nothing is scarce.
+
+    Attributes:
+        rows: resolvents.
+        checks: facts looked at for immediate proofs, beyond those.
+        states: states to score.
+    """
+
+    rows: float
+    checks: float
+    states: float
+
+    def __post_init__(self) -> None:
+        """Raises EvaluationError for what is no finite number of 0 or more."""
+        for field in fields(self):
+            number = getattr(self, field.name)
+            if type(number) not in (int, float) or not 0 <= number < 2**31:
+                raise EvaluationError(f"demand for {field.name} is {number!r}; expected a number, 0 or more")
+
+
 FROM_THE_GRAPH = PerLane()
 """Everything is chosen."""
 
 
 def choose_capacities(
-    num_lanes: int, tables: GraphTables, settings: ProverSettings, per_lane: PerLane = FROM_THE_GRAPH
+    num_lanes: int,
+    tables: GraphTables,
+    settings: ProverSettings,
+    per_lane: PerLane = FROM_THE_GRAPH,
+    demand: Demand | None = None,
 ) -> Capacities:
     """Sizes for ``num_lanes`` lanes: enough for the largest request of one, and for usual ones of all.
 
@@ -67,6 +100,7 @@ def choose_capacities(
         tables: the graph.
         settings: of the prover.
         per_lane: sizes that are set; a bucket of few lanes has more, where one lane alone may need it.
+        demand: of the lanes; sizes that are not set are fitted to it.
 
     Raises:
         EvaluationError: ``num_lanes`` is below 1.
@@ -75,17 +109,21 @@ def choose_capacities(
         raise EvaluationError(f"a bucket of {num_lanes} lanes; expected at least 1")
     least = least_capacities(num_lanes, tables, settings)
     usual = min(_MOST_ROWS_PER_LANE, max(4, round(_HEADROOM * tables.mean_choices)))
-    rows = per_lane.rows or usual
-    states = per_lane.states or min(usual, rows)
-    num_states = max(num_lanes * states, least.num_states)
+    rows = num_lanes * (per_lane.rows or usual)
+    checks = max(num_lanes * _CHECKS_PER_LANE, 1024)
+    states = num_lanes * (per_lane.states or min(usual, per_lane.rows or usual))
+    if demand is not None:
+        rows = num_lanes * per_lane.rows if per_lane.rows else math.ceil(num_lanes * demand.rows * _AMPLE)
+        checks = math.ceil(num_lanes * demand.checks * _AMPLE)
+        if per_lane.states is None:
+            # Less than is asked for: whoever does not fit waits, and the network has no padding to compute.
+            states = int(num_lanes * demand.states * _SCARCE) // CHUNK_ROWS * CHUNK_ROWS
     return Capacities(
         num_lanes=num_lanes,
-        num_rows=max(num_lanes * rows, least.num_rows),
-        num_checks=num_lanes * per_lane.checks
-        if per_lane.checks
-        else max(num_lanes * _CHECKS_PER_LANE, 1024),
+        num_rows=max(rows, least.num_rows),
+        num_checks=max(num_lanes * per_lane.checks if per_lane.checks else checks, least.num_checks),
         # Whole chunks: the network computes no other number of rows.
-        num_states=-(-num_states // CHUNK_ROWS) * CHUNK_ROWS,
+        num_states=-(-max(states, least.num_states) // CHUNK_ROWS) * CHUNK_ROWS,
     )
 
 

@@ -4,17 +4,23 @@
 each bucket. Candidates of any number are copied into the pool and stream through the lanes; a tick moves every lane
 by one step and gives freed lanes to those that wait. Besides :meth:`CompiledEvaluator.evaluate` for a whole batch there
 is the stream that a scheduler needs: submit, advance by some ticks, collect what is finished, cancel.
+
+Where ticks are recorded (``core.evaluator.graphs``), a whole batch runs without waiting for the device: candidates are
+copied in and outcomes copied out behind the ticks, and the host works on what was done one replay before.
+
+An evaluator belongs to the thread that makes it: that thread's stream of the device is the order of all that happens.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,19 +33,24 @@ from core.evaluator.base import check_enough_variables
 from core.evaluator.capacities import (
     DEFAULT_BUCKETS,
     FROM_THE_GRAPH,
+    Demand,
     PerLane,
     check_capacities,
     check_memory,
     choose_capacities,
     required_bytes,
 )
+from core.evaluator.graphs import CallingRecorder, GraphRecorder, RecordedTicks
 from core.evaluator.modes import Mode, compile_tick
 from core.evaluator.original import OriginalEvaluator
 from core.evaluator.packages import PackageCache, PackageError
+from core.evaluator.snapshots import PoolOutcomes, Snapshot, Snapshots
 from core.evaluator.tick import Tick
+from core.evaluator.tick_program import tensors_of
 from core.graph import Dataset
 from core.policy import Policy
 from core.policy.features import CHUNK_ROWS, RowFeatures
+from core.policy.precision import check_precision, matrix_products_in
 from core.prover import Candidate, Outcome, ProverSettings, first_of_the_best, recorded
 from core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool, LaneShape, empty_pool
 from core.prover.packing import check_packable, pack_atom
@@ -51,6 +62,18 @@ logger = logging.getLogger("proofrank")
 POOL_SIZE = 16384
 TICKS_PER_LOOK = 4
 """Ticks between two looks at what is done: a look costs a little, a late look leaves lanes idle."""
+
+
+_NEVER = torch.iinfo(torch.int64).max
+"""In the place of the first snapshot that tells of a place, where it has no candidate."""
+
+
+class _Submitted(NamedTuple):
+    """A candidate in the pool, the policy that proves it, and the actions that it must take, if any."""
+
+    candidate: Candidate
+    policy: Policy
+    recorded_actions: Sequence[int] | None
 
 
 @dataclass(frozen=True)
@@ -98,6 +121,8 @@ class CompiledEvaluator:
         pool_size: int = POOL_SIZE,
         cache_folder: Path | None = None,
         precision: str = "float32",
+        demand: Demand | None = None,
+        ticks_per_look: int = TICKS_PER_LOOK,
     ) -> None:
         """Builds tables and buffers; compiles nothing before :meth:`warm_up` or first use.
 
@@ -105,20 +130,26 @@ class CompiledEvaluator:
             dataset: the graph.
             policy: must fit it.
             settings: of the prover.
-            compile_mode: ``eager``, ``default``, ``reduce-overhead`` or ``separate``.
+            compile_mode: one of ``core.evaluator.modes.COMPILE_MODES``.
             fullgraph: whether the compiler must take the tick as one graph.
             device: where everything is computed.
             buckets: numbers of lanes; the smallest that fits is used.
             per_lane: sizes of the buckets' buffers.
             pool_size: places of the pool.
             cache_folder: where compiled artifacts are kept; ``default_cache_folder()`` if it is None.
-            precision: of the network's matrix products, one of ``core.policy.features.PRECISIONS``.
+            precision: of the network's matrix products, one of ``core.policy.precision.PRECISIONS``.
+            demand: what lanes ask for on average, as calibration found it; buffers are fitted to it where ``per_lane``
+                does not set them.
+            ticks_per_look: ticks between two looks at what is done; where ticks are recorded, those of one replay.
 
         Raises:
             PolicyError: the policy does not fit the graph.
             EvaluationError: the graph or the settings cannot be evaluated exactly, or the buffers do not fit into
                 memory.
         """
+        if ticks_per_look < 1:
+            raise EvaluationError(f"ticks_per_look is {ticks_per_look}; expected 1 or more")
+        check_precision(precision, torch.device(device))
         policy.check_fits(dataset)
         check_packable(dataset, policy.network.config.max_variables)
         check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
@@ -128,6 +159,7 @@ class CompiledEvaluator:
         self.fullgraph = fullgraph
         self.device = torch.device(device)
         self.settings = settings
+        self.ticks_per_look = ticks_per_look
         self._dataset = dataset
         self._policy = policy
         self._features = RowFeatures(policy.network, precision).to(self.device)
@@ -135,7 +167,7 @@ class CompiledEvaluator:
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.network.config.embedding_dim)
         self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
         self._capacities = {
-            num_lanes: choose_capacities(num_lanes, self._tables, settings, per_lane)
+            num_lanes: choose_capacities(num_lanes, self._tables, settings, per_lane, demand)
             for num_lanes in sorted(buckets)
         }
         needed = 0
@@ -147,9 +179,15 @@ class CompiledEvaluator:
         check_memory(needed, f"buckets of {', '.join(map(str, buckets))} lanes", self.device)
         self._input_buffer: CandidatePool = empty_pool(pool_size, settings.max_depth, self.device)
         self._free = deque(range(pool_size))
-        self._submitted: dict[int, tuple[Candidate, Policy]] = {}
+        self._num_queued = 0
+        self._submitted: dict[int, _Submitted] = {}
+        self._num_of_policy: Counter[int] = Counter()
         self._held: Set[int] = frozenset()
         self._ticks: dict[int, Tick] = {}
+        self._recorded_ticks: dict[int, RecordedTicks] = {}
+        self._recorder = GraphRecorder(self.device) if self._captures_graphs else CallingRecorder()
+        self._snapshots = Snapshots(self._input_buffer) if self.mode.is_recorded else None
+        self._first_snapshot = torch.full((pool_size,), _NEVER)
         self._reference: OriginalEvaluator | None = None
         self._endf_states = torch.zeros(
             CHUNK_ROWS, self._shape.working_atoms, dtype=torch.int64, device=self.device
@@ -160,6 +198,10 @@ class CompiledEvaluator:
         cache_folder = cache_folder if cache_folder is not None else default_cache_folder()
         self._artifacts = ArtifactCache(cache_folder)
         self._packages = PackageCache(cache_folder)
+
+    @property
+    def _captures_graphs(self) -> bool:
+        return self.mode.is_recorded and self.device.type == "cuda"
 
     @property
     def buckets(self) -> tuple[int, ...]:
@@ -212,7 +254,8 @@ class CompiledEvaluator:
     @torch.inference_mode()
     def _policy_changed(self) -> None:
         """Computes anew what depends on the policy alone."""
-        self._endf_feature.copy_(self._features(self._endf_states)[0])
+        with matrix_products_in(self._features.precision):
+            self._endf_feature.copy_(self._features(self._endf_states)[0])
 
     def warm_up(self, on_bucket: Callable[[int], None] | None = None) -> None:
         """Compiles and runs the tick of every bucket once.
@@ -263,8 +306,8 @@ class CompiledEvaluator:
                     )
                     index_of_place.update(zip(places, batch, strict=True))
                     num_submitted += number
-                self.advance(TICKS_PER_LOOK, num_lanes)
-                for place, outcome in self.collect():
+                self.advance(self.ticks_per_look, num_lanes)
+                for place, outcome in self._look():
                     if isinstance(outcome, EvaluationError):
                         raise outcome
                     outcomes[index_of_place.pop(place)] = outcome
@@ -299,23 +342,43 @@ class CompiledEvaluator:
             return []
         atoms = torch.tensor([pack_atom(*candidate.triple) for candidate in candidates])
         is_positive = torch.tensor([candidate.is_positive for candidate in candidates])
-        pool, device = self._input_buffer, self.device
+        pool = self._input_buffer
         places = [self._free.popleft() for _ in candidates]
-        index = torch.tensor(places, device=device)
-        pool.atom[index] = atoms.to(device)
-        pool.excluded[index] = torch.where(is_positive, atoms, NO_FACT).to(device)
-        pool.is_done[index] = False
-        pool.is_held[index] = False
-        pool.recorded[index] = actions.to(device)
-        tail = int(pool.tail)
-        turn = (tail + torch.arange(len(places))) % pool.size
-        pool.queue[turn.to(device)] = index
-        pool.tail.fill_(tail + len(places))
+        place_index = torch.tensor(places)
+        index = self._on_device(place_index)
+        pool.atom[index] = self._on_device(atoms)
+        pool.excluded[index] = self._on_device(torch.where(is_positive, atoms, NO_FACT))
+        pool.is_done.index_fill_(0, index, False)
+        pool.is_held.index_fill_(0, index, False)
+        pool.recorded[index] = self._on_device(actions)
+        turn = (self._num_queued + torch.arange(len(places))) % pool.size
+        pool.queue[self._on_device(turn)] = index
+        self._num_queued += len(places)
+        pool.tail.fill_(self._num_queued)
+        if self._snapshots is not None:
+            self._first_snapshot[place_index] = self._snapshots.num_taken
         policy = self._policy
-        self._submitted.update(
-            (place, (candidate, policy)) for place, candidate in zip(places, candidates, strict=True)
-        )
+        for number, place in enumerate(places):
+            given = None if recorded_actions is None else tuple(recorded_actions[number])
+            self._submitted[place] = _Submitted(candidates[number], policy, given)
+        self._num_of_policy[id(policy)] += len(places)
         return places
+
+    def _on_device(self, values: Tensor) -> Tensor:
+        """``values`` of the host on the device, without waiting for it."""
+        if self.device.type != "cuda":
+            return values.to(self.device)
+        return values.pin_memory().to(self.device, non_blocking=True)
+
+    def _forget(self, place: int) -> _Submitted:
+        """Frees the place of a candidate."""
+        submitted = self._submitted.pop(place)
+        self._num_of_policy[id(submitted.policy)] -= 1
+        if not self._num_of_policy[id(submitted.policy)]:
+            del self._num_of_policy[id(submitted.policy)]
+        self._first_snapshot[place] = _NEVER
+        self._free.append(place)
+        return submitted
 
     def _recorded(self, number: int, recorded_actions: Sequence[Sequence[int]] | None) -> Tensor:
         """Recorded actions as ``[number, T]`` int64."""
@@ -343,26 +406,29 @@ class CompiledEvaluator:
             only: the places whose candidates move; the others keep still. All that were submitted under the loaded
                 policy by default.
         """
-        tick = self._tick(num_lanes if num_lanes is not None else self.buckets[-1])
-        self._hold_others(self._submitted if only is None else only)
-        for _ in range(num_ticks):
-            tick.run()
+        with matrix_products_in(self._features.precision):
+            ticks = self._ticks_of(num_lanes if num_lanes is not None else self.buckets[-1])
+            self._hold_others(self._submitted if only is None else only)
+            ticks.advance(num_ticks)
 
     @torch.inference_mode()
     def _hold_others(self, moving: Collection[int]) -> None:
         """Lets the candidates in ``moving`` move that the loaded policy has to prove, and no others."""
-        running = {
-            place
-            for place in moving
-            if place in self._submitted and self._submitted[place][1] is self._policy
-        }
-        held = self._submitted.keys() - running
+        if moving is self._submitted and self._num_of_policy[id(self._policy)] == len(self._submitted):
+            held: Set[int] = frozenset()
+        else:
+            running = {
+                place
+                for place in moving
+                if place in self._submitted and self._submitted[place].policy is self._policy
+            }
+            held = self._submitted.keys() - running
         if held == self._held:
             return
         self._held = held
         is_held = self._input_buffer.is_held
         is_held.zero_()
-        is_held[torch.tensor(sorted(held), dtype=torch.int64, device=self.device)] = True
+        is_held.index_fill_(0, self._on_device(torch.tensor(sorted(held), dtype=torch.int64)), True)
 
     @torch.inference_mode()
     def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
@@ -380,34 +446,54 @@ class CompiledEvaluator:
         ]
         if not places:
             return []
-        index = torch.tensor(places, device=self.device)
-        columns = [
-            tensor[index].tolist()
-            for tensor in (
-                pool.success, pool.log_probability, pool.steps, pool.actions, pool.passes_near_tie,
-                pool.largest_logit, pool.is_ambiguous, pool.is_broken,
-            )
-        ]  # fmt: skip
-        pool.is_done[index] = False
+        index = self._on_device(torch.tensor(places))
+        done = PoolOutcomes(*(column[index] for column in PoolOutcomes.of(pool)))
+        pool.is_done.index_fill_(0, index, False)
+        return self._taken_out(places, done)
+
+    def _look(self) -> list[tuple[int, Outcome | EvaluationError]]:
+        """Takes out what is done; where ticks are recorded, what was done one look before, without waiting for more."""
+        if self._snapshots is None:
+            return self.collect()
+        self._snapshots.take()
+        snapshot = self._snapshots.before_last()
+        return [] if snapshot is None else self._collect_from(snapshot)
+
+    def _collect_from(self, snapshot: Snapshot) -> list[tuple[int, Outcome | EvaluationError]]:
+        """Takes out the candidates that ``snapshot`` shows as done.
+
+        Of a place that was given to another candidate since, it shows the one before, and is not asked.
+        """
+        outcomes = snapshot.outcomes
+        is_done = outcomes.is_done[:-1] & (self._first_snapshot <= snapshot.number)
+        index = torch.nonzero(is_done).squeeze(1)
+        return self._taken_out(index.tolist(), PoolOutcomes(*(column[index] for column in outcomes)))
+
+    def _taken_out(
+        self, places: Sequence[int], done: PoolOutcomes
+    ) -> list[tuple[int, Outcome | EvaluationError]]:
+        """The outcomes of the candidates in ``places``, which are freed; ``done`` has a row for each."""
         collected: list[tuple[int, Outcome | EvaluationError]] = []
-        for place, row in zip(places, zip(*columns, strict=True), strict=True):
-            success, log_probability, steps, actions, near_tie, largest_logit, is_ambiguous, is_broken = row
-            candidate, policy = self._submitted.pop(place)
-            self._free.append(place)
-            outcome = Outcome(
-                success=success,
-                log_probability=log_probability,
-                steps=steps,
-                actions=tuple(actions[:steps]),
-                passes_near_tie=near_tie,
-                largest_logit=largest_logit,
+        rows = zip(*(column.tolist() for column in done), strict=True)
+        for place, row in zip(places, rows, strict=True):
+            _, success, log_probability, steps, actions, near_tie, largest_logit, is_ambiguous, is_broken = (
+                row
             )
+            submitted = self._forget(place)
             if is_ambiguous:
                 # First, for a state that was mistaken for another may lack an action of the record.
-                collected.append((place, self._prove_again(candidate, policy, pool.recorded[place].tolist())))
+                collected.append((place, self._prove_again(submitted)))
             elif is_broken:
-                collected.append((place, self._broken(candidate)))
+                collected.append((place, self._broken(submitted.candidate)))
             else:
+                outcome = Outcome(
+                    success=success,
+                    log_probability=log_probability,
+                    steps=steps,
+                    actions=tuple(actions[:steps]),
+                    passes_near_tie=near_tie,
+                    largest_logit=largest_logit,
+                )
                 collected.append((place, outcome))
         return collected
 
@@ -417,14 +503,12 @@ class CompiledEvaluator:
             "action of its record does not exist"
         )
 
-    def _prove_again(
-        self, candidate: Candidate, policy: Policy, actions: list[int]
-    ) -> Outcome | EvaluationError:
+    def _prove_again(self, submitted: _Submitted) -> Outcome | EvaluationError:
         """The outcome by the reference, along the recorded actions where there are any."""
-        follows = actions[0] != NOT_RECORDED
-        choose = recorded(action for action in actions if action >= 0) if follows else first_of_the_best
+        actions = submitted.recorded_actions
+        choose = first_of_the_best if actions is None else recorded(actions)
         try:
-            return self._reference_of(policy).prove(candidate, choose=choose)
+            return self._reference_of(submitted.policy).prove(submitted.candidate, choose=choose)
         except EvaluationError as error:
             return error
 
@@ -436,7 +520,7 @@ class CompiledEvaluator:
             return
         pool = self._input_buffer
         gone = set(mine)
-        head, tail = int(pool.head), int(pool.tail)
+        head, tail = int(pool.head), self._num_queued
         ring = [pool.queue[turn % pool.size].item() for turn in range(head, tail)]
         kept = [place for place in ring if place not in gone]
         if kept:
@@ -444,13 +528,13 @@ class CompiledEvaluator:
                 [(head + number) % pool.size for number in range(len(kept))], device=self.device
             )
             pool.queue[turns] = torch.tensor(kept, device=self.device)
-        pool.tail.fill_(head + len(kept))
+        self._num_queued = head + len(kept)
+        pool.tail.fill_(self._num_queued)
         dropped = torch.tensor(mine, device=self.device)
         for tick in self._ticks.values():
             tick.drop(dropped)
         for place in mine:
-            del self._submitted[place]
-            self._free.append(place)
+            self._forget(place)
 
     @property
     def reference(self) -> OriginalEvaluator:
@@ -462,13 +546,18 @@ class CompiledEvaluator:
             self._reference = OriginalEvaluator(self._dataset, policy, self.settings)
         return self._reference
 
-    def _tick(self, num_lanes: int) -> Tick:
-        if num_lanes not in self._ticks:
-            self._ticks[num_lanes] = self._make_tick(num_lanes)
-        return self._ticks[num_lanes]
+    def _ticks_of(self, num_lanes: int) -> RecordedTicks:
+        """The ticks of a bucket, made when they are first used."""
+        if num_lanes not in self._recorded_ticks:
+            tick = self._make_tick(num_lanes)
+            # Asked after it was made, for the mode may have changed.
+            group = self.ticks_per_look if self.mode.is_recorded else 1
+            self._ticks[num_lanes] = tick
+            self._recorded_ticks[num_lanes] = RecordedTicks(tick.run, group, self._recorder)
+        return self._recorded_ticks[num_lanes]
 
     def _make_tick(self, num_lanes: int) -> Tick:
-        """The tick of a bucket, compiled as the mode says; eager, with a warning, where that cannot be done."""
+        """The tick of a bucket, compiled as the mode says; not compiled, with a warning, where that cannot be done."""
         capacities = self._capacities[num_lanes]
         tick = Tick(
             self._unification,
@@ -481,8 +570,16 @@ class CompiledEvaluator:
             self._endf_feature,
             is_trimming=self.mode.is_trimming,
         )
-        if self.mode.compile_mode == "eager":
+        if not self.mode.is_compiled:
             return tick
+        if self.device.type == "cuda" and not self._features.has_same_bits_whole(capacities.num_states):
+            logger.warning(
+                "this device multiplies %d rows with other bits than %d: log-probabilities of mode %r may differ by "
+                "rounding between buckets; mode 'captured' keeps them equal",
+                capacities.num_states,
+                CHUNK_ROWS,
+                self.engine,
+            )
         key = {
             "mode": self.mode,
             "capacities": capacities,
@@ -504,11 +601,12 @@ class CompiledEvaluator:
                 self.engine,
                 first_of_error(error),
             )
-            self.mode = Mode.of("eager", fullgraph=self.fullgraph, device=self.device)
+            self.mode = self.mode.uncompiled(self.device)
             self.engine = self.mode.engine
             self._features.is_chunked = True
             # One mode for all buckets: those compiled before are made again when they are next used.
             self._ticks.clear()
+            self._recorded_ticks.clear()
             return self._make_tick(num_lanes)
         return tick
 
@@ -516,9 +614,10 @@ class CompiledEvaluator:
         """Addresses of every static tensor, for whoever must be sure that they stay."""
         tensors: list[Tensor] = [
             *self._input_buffer,
-            self._features.get_buffer("table"),
+            *self._features.parameters(),
+            *self._features.buffers(),
             self._endf_feature,
         ]
         for tick in self._ticks.values():
-            tensors.extend(tick.lanes)
+            tensors.extend(tensors_of(tick))
         return [tensor.data_ptr() for tensor in tensors]

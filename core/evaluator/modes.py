@@ -1,8 +1,10 @@
 """Compile modes: how the parts of a tick are turned into machine code.
 
 ``eager`` compiles nothing; ``default`` compiles the whole tick as one function, on a CPU ahead of time
-(``core.evaluator.packages``); ``reduce-overhead`` compiles it at its first call and captures it into a CUDA graph;
-``separate`` compiles the environment and the policy apart.
+(``core.evaluator.packages``); ``reduce-overhead`` compiles it at its first call and captures some ticks into one CUDA
+graph (``core.evaluator.graphs``); ``captured`` captures the tick as it is, without the compiler, and on a CPU, where
+nothing can be captured, runs on the same buffers of fixed shape through the same loop; ``graph-trees`` leaves the
+capture of each tick to the compiler; ``separate`` compiles the environment and the policy apart.
 """
 
 from __future__ import annotations
@@ -15,7 +17,11 @@ from core.errors import EvaluationError, did_you_mean, nearest_names
 from core.evaluator.packages import PackageCache, is_available
 from core.evaluator.tick import Tick
 
-COMPILE_MODES = ("eager", "default", "reduce-overhead", "separate")
+COMPILE_MODES = ("eager", "default", "reduce-overhead", "separate", "captured", "graph-trees")
+
+_UNCOMPILED = ("eager", "captured")
+_ON_CUDA_ALONE = ("reduce-overhead", "graph-trees")
+_RECORDED = ("reduce-overhead", "captured")
 
 
 @dataclass(frozen=True)
@@ -27,12 +33,15 @@ class Mode:
         fullgraph: whether the compiler must take each part as one graph.
         is_trimming: whether buffers follow the true counts.
         is_packaged: whether the tick is compiled ahead of time.
+        is_recorded: whether groups of ticks are recorded and replayed, and the host looks at what is done one replay
+            late.
     """
 
     compile_mode: str
     fullgraph: bool
     is_trimming: bool
     is_packaged: bool
+    is_recorded: bool
 
     @classmethod
     def of(cls, compile_mode: str, *, fullgraph: bool, device: torch.device) -> Mode:
@@ -46,9 +55,9 @@ class Mode:
             raise EvaluationError(
                 f"unknown compile mode {compile_mode!r}{near}; expected one of {', '.join(COMPILE_MODES)}"
             )
-        if compile_mode == "reduce-overhead" and device.type != "cuda":
+        if compile_mode in _ON_CUDA_ALONE and device.type != "cuda":
             raise EvaluationError(
-                "compile mode 'reduce-overhead' captures CUDA graphs and needs a CUDA device"
+                f"compile mode {compile_mode!r} captures CUDA graphs and needs a CUDA device"
             )
         is_on_cpu = device.type == "cpu"
         return cls(
@@ -56,12 +65,23 @@ class Mode:
             fullgraph,
             is_trimming=compile_mode == "eager" and is_on_cpu,
             is_packaged=compile_mode == "default" and fullgraph and is_on_cpu and is_available(),
+            is_recorded=compile_mode in _RECORDED,
         )
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether there is anything for a compiler to do."""
+        return self.compile_mode not in _UNCOMPILED
+
+    def uncompiled(self, device: torch.device) -> Mode:
+        """What is left of this mode on ``device`` where there is no compiler."""
+        is_captured = self.is_recorded and device.type == "cuda"
+        return Mode.of("captured" if is_captured else "eager", fullgraph=self.fullgraph, device=device)
 
     @property
     def engine(self) -> str:
         """The engine's name."""
-        if self.compile_mode == "eager" or self.fullgraph:
+        if not self.is_compiled or self.fullgraph:
             return self.compile_mode
         return f"{self.compile_mode}-partial"
 
@@ -73,7 +93,7 @@ def compile_tick(tick: Tick, mode: Mode, packages: PackageCache) -> None:
     Raises:
         PackageError: it is to be packaged and cannot be.
     """
-    if mode.compile_mode == "eager":
+    if not mode.is_compiled:
         return
     # One product for all rows: the compiler then has one copy of the network to deal with, not one a chunk.
     tick.features.is_chunked = False
@@ -85,5 +105,5 @@ def compile_tick(tick: Tick, mode: Mode, packages: PackageCache) -> None:
         tick.score = torch.compile(tick.score, fullgraph=mode.fullgraph, dynamic=False)
         tick.finish = torch.compile(tick.finish, fullgraph=mode.fullgraph, dynamic=False)
         return
-    options = "reduce-overhead" if mode.compile_mode == "reduce-overhead" else "default"
+    options = "reduce-overhead" if mode.compile_mode == "graph-trees" else "default"
     tick.whole = torch.compile(tick.tick_functional, fullgraph=mode.fullgraph, dynamic=False, mode=options)

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from core.errors import EvaluationError
 from core.policy.network import PolicyNetwork, ResidualBlock
+from core.policy.precision import PRECISIONS
 from core.prover.packing import first_of, predicate_of, second_of
 
 CHUNK_ROWS = 512
@@ -22,9 +23,6 @@ CHUNK_ROWS = 512
 
 ROW_MULTIPLE = 64
 """A last chunk is padded to a multiple of this."""
-
-PRECISIONS = ("float32", "bfloat16")
-"""Of the matrix products; everything else is float32. ``docs/benchmarks.md`` has the drift of bfloat16."""
 
 
 class RowFeatures(nn.Module):
@@ -35,7 +33,8 @@ class RowFeatures(nn.Module):
 
         Args:
             network: whose parameters are copied.
-            precision: of the matrix products, one of ``PRECISIONS``.
+            precision: of the matrix products, one of ``core.policy.precision.PRECISIONS``; whoever calls with
+                ``tf32`` does so within ``matrix_products_in``.
 
         Raises:
             EvaluationError: there is no such precision.
@@ -114,9 +113,9 @@ class RowFeatures(nn.Module):
 
     def _product(self, linear: nn.Linear, rows: Tensor) -> Tensor:
         """``linear`` of float ``rows``, computed in the chosen precision."""
-        if self.precision == "float32":
-            return linear(rows)
-        return linear(rows.bfloat16()).float()
+        if self.precision == "bfloat16":
+            return linear(rows.bfloat16()).float()
+        return linear(rows)
 
     def _products(self) -> list[nn.Linear]:
         """The matrix products of the network."""
@@ -135,6 +134,16 @@ class RowFeatures(nn.Module):
         turned = self.transform(rows.roll(CHUNK_ROWS // 2 + 1, dims=0)).roll(-(CHUNK_ROWS // 2 + 1), dims=0)
         short = [self.transform(rows[:number]) for number in range(ROW_MULTIPLE, CHUNK_ROWS, ROW_MULTIPLE)]
         return torch.equal(whole, turned) and all(torch.equal(whole[: len(part)], part) for part in short)
+
+    @torch.inference_mode()
+    def has_same_bits_whole(self, num_rows: int) -> bool:
+        """Whether the device gives ``num_rows`` rows, a multiple of ``CHUNK_ROWS``, the same bits in one product as in
+        chunks."""
+        generator = torch.Generator().manual_seed(0)
+        rows = torch.randn(num_rows, self.config.embedding_dim, generator=generator)
+        rows = rows.to(self.get_buffer("table").device)
+        chunks = [self.transform(chunk) for chunk in rows.split(CHUNK_ROWS)]
+        return torch.equal(self.transform(rows), torch.cat(chunks))
 
 
 def padded_rows(number: int, *, is_row_invariant: bool = True) -> int:

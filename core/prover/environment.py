@@ -524,7 +524,7 @@ class EvalOnlyEnvCompiled:
     def retire(self, lanes: LaneState, pool: CandidatePool, is_ended: Tensor, success: Tensor) -> LaneState:
         """Writes the outcomes of ended lanes into ``pool``, in place, and frees the lanes."""
         place = torch.where(is_ended, lanes.candidate, pool.size)
-        pool.is_done[place] = True
+        pool.is_done.index_fill_(0, place, True)
         pool.success[place] = success
         pool.log_probability[place] = lanes.log_probability
         pool.steps[place] = lanes.depth

@@ -15,7 +15,7 @@ from core.evaluator.capacities import DEFAULT_BUCKETS
 from core.evaluator.recordings import Recording
 from core.graph import Dataset, load_dataset
 from core.policy import Policy
-from core.policy.features import PRECISIONS
+from core.policy.precision import PRECISIONS
 from core.prover import ProverSettings
 from service.settings import PROVER_FIELDS, Settings
 from service.threads import use_threads

@@ -1,0 +1,88 @@
+"""What is done, copied off the device while it goes on.
+
+After each replay the pool's outcomes are copied to the host without waiting for them; the host then looks at the copy
+of the replay before, which has ended by the time the next one is under way. So the device always has work queued, and
+nobody waits for more than what has been done already.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from core.prover.lanes import CandidatePool
+
+NUM_SLOTS = 2
+
+
+class PoolOutcomes(NamedTuple):
+    """The columns of a pool that tell what is done; as in :class:`core.prover.lanes.CandidatePool`."""
+
+    is_done: Tensor
+    success: Tensor
+    log_probability: Tensor
+    steps: Tensor
+    actions: Tensor
+    passes_near_tie: Tensor
+    largest_logit: Tensor
+    is_ambiguous: Tensor
+    is_broken: Tensor
+
+    @classmethod
+    def of(cls, pool: CandidatePool) -> PoolOutcomes:
+        """The columns of ``pool`` themselves."""
+        return cls(*(getattr(pool, name) for name in cls._fields))
+
+
+class Snapshot(NamedTuple):
+    """A pool's outcomes at one moment.
+
+    Attributes:
+        number: how many snapshots were taken before; of a place that was taken anew since, it tells nothing.
+        outcomes: on the host; valid until the next snapshot but one is taken.
+    """
+
+    number: int
+    outcomes: PoolOutcomes
+
+
+class Snapshots:
+    """Takes copies of a pool's outcomes, in turn into slots that stay where they are."""
+
+    def __init__(self, pool: CandidatePool) -> None:
+        """Slots for the outcomes of ``pool``, in pinned memory where that is on CUDA."""
+        self._columns = PoolOutcomes.of(pool)
+        self._is_on_cuda = pool.atom.device.type == "cuda"
+        self._slots = [
+            PoolOutcomes(
+                *(
+                    torch.empty(column.shape, dtype=column.dtype, pin_memory=self._is_on_cuda)
+                    for column in self._columns
+                )
+            )
+            for _ in range(NUM_SLOTS)
+        ]
+        self._events = [torch.cuda.Event() for _ in range(NUM_SLOTS)] if self._is_on_cuda else []
+        self.num_taken = 0
+
+    @torch.inference_mode()
+    def take(self) -> None:
+        """Queues a copy behind what the device has to do; does not wait for it."""
+        slot = self.num_taken % NUM_SLOTS
+        for copied, column in zip(self._slots[slot], self._columns, strict=True):
+            copied.copy_(column, non_blocking=True)
+        if self._is_on_cuda:
+            self._events[slot].record()
+        self.num_taken += 1
+
+    def before_last(self) -> Snapshot | None:
+        """The last but one that was taken, when it has been copied; None where there is none."""
+        number = self.num_taken - 2
+        if number < 0:
+            return None
+        slot = number % NUM_SLOTS
+        if self._is_on_cuda:
+            self._events[slot].synchronize()
+        return Snapshot(number, self._slots[slot])

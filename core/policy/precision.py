@@ -1,0 +1,55 @@
+"""Precisions of the network's matrix products, and the process's flag that two of them differ in.
+
+``float32`` is exact to rounding; ``tf32`` takes CUDA's matrix units, which keep 10 bits of each factor; ``bfloat16``
+keeps 7. Sums, norms, embeddings and logits are float32 in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from core.errors import EvaluationError
+
+PRECISIONS = ("float32", "tf32", "bfloat16")
+
+
+def precisions_of(device: torch.device) -> tuple[str, ...]:
+    """The precisions that ``device`` has."""
+    return tuple(name for name in PRECISIONS if name != "tf32" or device.type == "cuda")
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuses a precision that ``device`` has not.
+
+    Raises:
+        EvaluationError: names it, and those that there are.
+    """
+    known = precisions_of(device)
+    if precision in known:
+        return
+    if precision in PRECISIONS:
+        raise EvaluationError(
+            f"precision {precision!r} needs a CUDA device, not {device.type!r}; expected one of {', '.join(known)}"
+        )
+    raise EvaluationError(f"precision is {precision!r}; expected one of {', '.join(known)}")
+
+
+@contextmanager
+def matrix_products_in(precision: str) -> Iterator[None]:
+    """While it lasts, float32 matrix products are rounded to TF32 if ``precision`` says so, and not otherwise.
+
+    The flag is the process's, whoever set it before; it is put back.
+    """
+    before = torch.get_float32_matmul_precision()
+    wanted = "high" if precision == "tf32" else "highest"
+    if before == wanted:
+        yield
+        return
+    torch.set_float32_matmul_precision(wanted)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
