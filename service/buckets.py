@@ -6,6 +6,9 @@ _CPU = (512,)
 _DEVICE = (64, 512, 4096)
 
 
-def serving_buckets(device: str) -> tuple[int, ...]:
-    """The server's buckets on ``device``: one on a CPU, where a tick costs what its moving lanes cost."""
-    return _CPU if device == "cpu" else _DEVICE
+def serving_buckets(device: str, *, calibrate: bool) -> tuple[int, ...] | None:
+    """The server's buckets on ``device``: one on a CPU, where a tick costs what its moving lanes cost; None where
+    calibration is to choose them."""
+    if device == "cpu":
+        return _CPU
+    return None if calibrate else _DEVICE

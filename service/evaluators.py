@@ -23,8 +23,6 @@ from service.threads import use_threads
 
 logger = logging.getLogger("proofrank")
 
-_TICKS_PER_LOOK_ON_DEVICE = 4
-
 
 def make_evaluator(
     settings: Settings,
@@ -64,9 +62,10 @@ def make_evaluator(
         prover_settings,
         device=device,
         fullgraph=settings.fullgraph,
-        buckets=settings.buckets or serving_buckets(device),
+        buckets=settings.buckets or serving_buckets(device, calibrate=settings.calibrate),
         precision=settings.precision,
         cache_folder=settings.cache_folder,
+        calibrate=settings.calibrate,
     )
     assert isinstance(evaluator, CompiledEvaluator)
     on_stage("warm up")
@@ -82,6 +81,6 @@ def make_evaluator(
     return evaluator, Lanes(
         evaluator.buckets,
         is_cost_by_lane=is_cost_by_lane,
-        ticks_per_look=1 if is_cost_by_lane else _TICKS_PER_LOOK_ON_DEVICE,
+        ticks_per_look=1 if is_cost_by_lane else evaluator.ticks_per_look,
         gather_seconds=gather_seconds,
     )

@@ -20,7 +20,7 @@ DEFAULT_BUCKETS = (64, 512)
 _HEADROOM = 2.0
 """Rows for each lane, over what a goal of a rule's body has on average: goals differ much."""
 
-_SCARCE = 0.9
+_SCARCE = 0.75
 """States scored in a tick, of what all lanes of a bucket ask for on average."""
 
 _AMPLE = 1.25
@@ -180,7 +180,9 @@ def check_memory(num_bytes: int, what: str, device: torch.device) -> None:
         EvaluationError: ``num_bytes`` are more than the device has free.
     """
     if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
+        # What torch has taken and does not use now is as free as what nobody has.
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        free = torch.cuda.mem_get_info(device)[0] + reserved
     else:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if num_bytes > free:

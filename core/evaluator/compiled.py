@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,7 @@ from core.policy import Policy
 from core.policy.features import CHUNK_ROWS, RowFeatures
 from core.policy.precision import check_precision, matrix_products_in
 from core.prover import Candidate, Outcome, ProverSettings, first_of_the_best, recorded
+from core.prover.environment import Capacities
 from core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool, LaneShape, empty_pool
 from core.prover.packing import check_packable, pack_atom
 from core.prover.tables import build_tables
@@ -170,13 +171,9 @@ class CompiledEvaluator:
             num_lanes: choose_capacities(num_lanes, self._tables, settings, per_lane, demand)
             for num_lanes in sorted(buckets)
         }
-        needed = 0
         for capacities in self._capacities.values():
             check_capacities(capacities, self._tables, settings)
-            needed += required_bytes(
-                capacities, self._shape, self._tables.longest_body, policy.network.config.hidden_dim
-            )
-        check_memory(needed, f"buckets of {', '.join(map(str, buckets))} lanes", self.device)
+        check_memory(self.required_bytes, f"buckets of {', '.join(map(str, buckets))} lanes", self.device)
         self._input_buffer: CandidatePool = empty_pool(pool_size, settings.max_depth, self.device)
         self._free = deque(range(pool_size))
         self._num_queued = 0
@@ -207,6 +204,19 @@ class CompiledEvaluator:
     def buckets(self) -> tuple[int, ...]:
         """Numbers of lanes of the buckets, ascending."""
         return tuple(self._capacities)
+
+    @property
+    def capacities(self) -> Mapping[int, Capacities]:
+        """Number of lanes -> sizes of that bucket's buffers, ascending."""
+        return self._capacities
+
+    @property
+    def required_bytes(self) -> int:
+        """Memory of all buckets, estimated from above."""
+        body, hidden = self._tables.longest_body, self._policy.network.config.hidden_dim
+        return sum(
+            required_bytes(capacities, self._shape, body, hidden) for capacities in self._capacities.values()
+        )
 
     @property
     def num_free_places(self) -> int:
@@ -549,17 +559,17 @@ class CompiledEvaluator:
     def _ticks_of(self, num_lanes: int) -> RecordedTicks:
         """The ticks of a bucket, made when they are first used."""
         if num_lanes not in self._recorded_ticks:
-            tick = self._make_tick(num_lanes)
+            tick = self._compiled_tick(num_lanes)
             # Asked after it was made, for the mode may have changed.
             group = self.ticks_per_look if self.mode.is_recorded else 1
             self._ticks[num_lanes] = tick
             self._recorded_ticks[num_lanes] = RecordedTicks(tick.run, group, self._recorder)
         return self._recorded_ticks[num_lanes]
 
-    def _make_tick(self, num_lanes: int) -> Tick:
-        """The tick of a bucket, compiled as the mode says; not compiled, with a warning, where that cannot be done."""
+    def make_tick(self, num_lanes: int) -> Tick:
+        """A tick of a bucket on new lanes, as it is: not compiled, and beside the one that the evaluator runs."""
         capacities = self._capacities[num_lanes]
-        tick = Tick(
+        return Tick(
             self._unification,
             self._features,
             self.settings,
@@ -570,6 +580,11 @@ class CompiledEvaluator:
             self._endf_feature,
             is_trimming=self.mode.is_trimming,
         )
+
+    def _compiled_tick(self, num_lanes: int) -> Tick:
+        """The tick of a bucket, compiled as the mode says; not compiled, with a warning, where that cannot be done."""
+        capacities = self._capacities[num_lanes]
+        tick = self.make_tick(num_lanes)
         if not self.mode.is_compiled:
             return tick
         if self.device.type == "cuda" and not self._features.has_same_bits_whole(capacities.num_states):
@@ -607,7 +622,7 @@ class CompiledEvaluator:
             # One mode for all buckets: those compiled before are made again when they are next used.
             self._ticks.clear()
             self._recorded_ticks.clear()
-            return self._make_tick(num_lanes)
+            return self._compiled_tick(num_lanes)
         return tick
 
     def buffer_addresses(self) -> list[int]:

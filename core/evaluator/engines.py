@@ -10,13 +10,16 @@ from typing import Any
 import torch
 
 from core.errors import EvaluationError, did_you_mean, nearest_names
+from core.evaluator.artifacts import default_cache_folder
 from core.evaluator.base import Evaluator
+from core.evaluator.calibration_store import CalibrationStore
 from core.evaluator.capacities import DEFAULT_BUCKETS, FROM_THE_GRAPH, PerLane
-from core.evaluator.compiled import CompiledEvaluator
-from core.evaluator.modes import COMPILE_MODES
+from core.evaluator.compiled import TICKS_PER_LOOK, CompiledEvaluator
+from core.evaluator.modes import COMPILE_MODES, Mode
 from core.evaluator.original import OriginalEvaluator
 from core.graph import Dataset
 from core.policy import Policy
+from core.policy.precision import check_precision
 from core.prover import ProverSettings
 
 ENGINES = ("auto", "original", *COMPILE_MODES)
@@ -32,10 +35,11 @@ def create_evaluator(
     *,
     device: torch.device | str | None = None,
     fullgraph: bool = True,
-    buckets: Sequence[int] = DEFAULT_BUCKETS,
+    buckets: Sequence[int] | None = None,
     per_lane: PerLane = FROM_THE_GRAPH,
     precision: str = "float32",
     cache_folder: Path | None = None,
+    calibrate: bool = True,
 ) -> Evaluator:
     """An evaluator of the named engine.
 
@@ -46,10 +50,13 @@ def create_evaluator(
         settings: of the prover.
         device: where to compute; CUDA where there is one by default. The reference stays on the CPU.
         fullgraph: whether the compiler must take the tick as one graph.
-        buckets: numbers of lanes of a vectorised engine.
-        per_lane: sizes of a vectorised engine's buffers.
+        buckets: numbers of lanes of a vectorised engine; by default ``DEFAULT_BUCKETS``, or on CUDA what calibration
+            has found.
+        per_lane: sizes of a vectorised engine's buffers, where they are not to be chosen.
         precision: of a vectorised engine's matrix products.
-        cache_folder: where compiled artifacts are kept.
+        cache_folder: where compiled artifacts and calibrations are kept.
+        calibrate: whether buffers of fixed shape are fitted to what a short run at first start finds out
+            (``core.evaluator.calibration``).
 
     Raises:
         EvaluationError: there is no such engine, or it cannot evaluate this graph exactly.
@@ -62,6 +69,16 @@ def create_evaluator(
         return OriginalEvaluator(dataset, policy, settings)
     device = torch.device(device if device is not None else default_device())
     mode = fastest_mode(device) if engine == "auto" else engine
+    check_precision(precision, device)
+    demand, ticks_per_look = None, TICKS_PER_LOOK
+    if calibrate and not Mode.of(mode, fullgraph=fullgraph, device=device).is_trimming:
+        store = CalibrationStore(cache_folder if cache_folder is not None else default_cache_folder())
+        calibration = store.calibrated(
+            dataset, policy, settings, device, precision=precision, buckets=buckets
+        )
+        demand, ticks_per_look, buckets = (
+            calibration.demand, calibration.ticks_per_look, calibration.buckets,
+        )  # fmt: skip
     return CompiledEvaluator(
         dataset,
         policy,
@@ -69,10 +86,12 @@ def create_evaluator(
         compile_mode=mode,
         fullgraph=fullgraph,
         device=device,
-        buckets=buckets,
+        buckets=buckets or DEFAULT_BUCKETS,
         per_lane=per_lane,
         precision=precision,
         cache_folder=cache_folder,
+        demand=demand,
+        ticks_per_look=ticks_per_look,
     )
 
 

@@ -50,7 +50,7 @@ def run(parsed: argparse.Namespace) -> int:
     policy = load_policy(parsed.policy, dataset)
     settings = settings_for(policy, prover_overrides(parsed))
     # Those that the server will use, or it would compile after all.
-    buckets = parsed.buckets or serving_buckets(parsed.device or default_device())
+    buckets = parsed.buckets or serving_buckets(parsed.device or default_device(), calibrate=parsed.calibrate)
     evaluator = make_evaluator(parsed, dataset, policy, settings, buckets)
     if not isinstance(evaluator, CompiledEvaluator):
         raise ProofrankError(f"engine {parsed.engine!r} has nothing to compile")

@@ -11,7 +11,6 @@ from pathlib import Path
 from core.default import DATASET, POLICY
 from core.errors import ProofrankError
 from core.evaluator import ENGINES, Evaluator, create_evaluator
-from core.evaluator.capacities import DEFAULT_BUCKETS
 from core.evaluator.recordings import Recording
 from core.graph import Dataset, load_dataset
 from core.policy import Policy
@@ -86,6 +85,12 @@ def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
         help="compile the tick as one graph, or not at all (default: yes)",
     )
     group.add_argument("--precision", default=PRECISIONS[0], choices=PRECISIONS, help="of matrix products")
+    group.add_argument(
+        "--calibrate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="fit buffers of fixed shape to what a short run at first start finds out (default: yes)",
+    )
     group.add_argument("--cache-folder", type=Path, metavar="DIR", help="where compiled artifacts are kept")
     group.add_argument(
         "--threads",
@@ -100,7 +105,7 @@ def make_evaluator(
     dataset: Dataset,
     policy: Policy,
     settings: ProverSettings,
-    buckets: Sequence[int] = DEFAULT_BUCKETS,
+    buckets: Sequence[int] | None = None,
 ) -> Evaluator:
     """The evaluator that the options of :func:`add_engine` ask for, with the threads that fit it."""
     use_threads(parsed.threads, parsed.engine)
@@ -114,6 +119,7 @@ def make_evaluator(
         buckets=buckets,
         precision=parsed.precision,
         cache_folder=parsed.cache_folder,
+        calibrate=parsed.calibrate,
     )
 
 
