@@ -18,7 +18,7 @@ import torch
 from core.errors import EvaluationError
 from core.evaluator.capacities import DEFAULT_BUCKETS, Demand, PerLane
 from core.evaluator.compiled import TICKS_PER_LOOK, CompiledEvaluator
-from core.graph import Dataset, Triple
+from core.graph import Dataset
 from core.policy import Policy
 from core.prover import Candidate, ProverSettings
 
@@ -101,17 +101,14 @@ def calibrate(
 
 
 def sample_candidates(dataset: Dataset) -> list[Candidate]:
-    """Seeded triples of the graph, each with corruptions: head or tail of another triple of the same predicate."""
+    """Seeded triples of the graph, each with corruptions: another triple's head or tail in the place of its own."""
     generator = random.Random(0)  # noqa: S311 - not for secrets
     triples = dataset.splits["valid"] or dataset.splits["train"]
-    by_predicate: dict[int, list[Triple]] = {}
-    for triple in triples:
-        by_predicate.setdefault(triple.predicate, []).append(triple)
     candidates: list[Candidate] = []
     for triple in generator.sample(triples, min(_NUM_TRIPLES, len(triples))):
         candidates.append(Candidate(triple, is_positive=True))
         for number in range(_CORRUPTIONS_OF_EACH):
-            other = generator.choice(by_predicate[triple.predicate])
+            other = generator.choice(triples)
             corrupted = triple._replace(head=other.head) if number % 2 else triple._replace(tail=other.tail)
             candidates.append(Candidate(corrupted, is_positive=False))
     return candidates

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
@@ -65,7 +66,7 @@ TICKS_PER_LOOK = 4
 """Ticks between two looks at what is done: a look costs a little, a late look leaves lanes idle."""
 
 
-_NEVER = torch.iinfo(torch.int64).max
+_NEVER = np.iinfo(np.int64).max
 """In the place of the first snapshot that tells of a place, where it has no candidate."""
 
 
@@ -163,7 +164,8 @@ class CompiledEvaluator:
         self.ticks_per_look = ticks_per_look
         self._dataset = dataset
         self._policy = policy
-        self._features = RowFeatures(policy.network, precision).to(self.device)
+        with matrix_products_in(precision):
+            self._features = RowFeatures(policy.network, precision).to(self.device)
         self._tables = build_tables(dataset, self.device)
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.network.config.embedding_dim)
         self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
@@ -184,7 +186,7 @@ class CompiledEvaluator:
         self._recorded_ticks: dict[int, RecordedTicks] = {}
         self._recorder = GraphRecorder(self.device) if self._captures_graphs else CallingRecorder()
         self._snapshots = Snapshots(self._input_buffer) if self.mode.is_recorded else None
-        self._first_snapshot = torch.full((pool_size,), _NEVER)
+        self._first_snapshot = np.full(pool_size, _NEVER, dtype=np.int64)
         self._reference: OriginalEvaluator | None = None
         self._endf_states = torch.zeros(
             CHUNK_ROWS, self._shape.working_atoms, dtype=torch.int64, device=self.device
@@ -354,8 +356,7 @@ class CompiledEvaluator:
         is_positive = torch.tensor([candidate.is_positive for candidate in candidates])
         pool = self._input_buffer
         places = [self._free.popleft() for _ in candidates]
-        place_index = torch.tensor(places)
-        index = self._on_device(place_index)
+        index = self._on_device(torch.tensor(places))
         pool.atom[index] = self._on_device(atoms)
         pool.excluded[index] = self._on_device(torch.where(is_positive, atoms, NO_FACT))
         pool.is_done.index_fill_(0, index, False)
@@ -366,7 +367,7 @@ class CompiledEvaluator:
         self._num_queued += len(places)
         pool.tail.fill_(self._num_queued)
         if self._snapshots is not None:
-            self._first_snapshot[place_index] = self._snapshots.num_taken
+            self._first_snapshot[places] = self._snapshots.num_taken
         policy = self._policy
         for number, place in enumerate(places):
             given = None if recorded_actions is None else tuple(recorded_actions[number])
@@ -475,9 +476,10 @@ class CompiledEvaluator:
         Of a place that was given to another candidate since, it shows the one before, and is not asked.
         """
         outcomes = snapshot.outcomes
-        is_done = outcomes.is_done[:-1] & (self._first_snapshot <= snapshot.number)
-        index = torch.nonzero(is_done).squeeze(1)
-        return self._taken_out(index.tolist(), PoolOutcomes(*(column[index] for column in outcomes)))
+        is_done = outcomes.is_done[:-1].numpy() & (self._first_snapshot <= snapshot.number)
+        places = np.nonzero(is_done)[0]
+        index = torch.from_numpy(places)
+        return self._taken_out(places.tolist(), PoolOutcomes(*(column[index] for column in outcomes)))
 
     def _taken_out(
         self, places: Sequence[int], done: PoolOutcomes

@@ -1,5 +1,5 @@
-"""On a CUDA device: every mode against recorded evaluations and the reference, to the bit under any load, without a wait
-for the device while ticks are replayed, and within the memory that was announced. Without a device all is skipped.
+"""On a CUDA device: every mode against recorded evaluations and the reference, to the bit under any load, without a
+wait for the device while ticks are replayed, and within the memory that was announced. Elsewhere all is skipped.
 
     pytest tests/core/test_cuda.py
 """
