@@ -103,7 +103,11 @@ def calibrate(
 def sample_candidates(dataset: Dataset) -> list[Candidate]:
     """Seeded triples of the graph, each with corruptions: another triple's head or tail in the place of its own."""
     generator = random.Random(0)  # noqa: S311 - not for secrets
-    triples = dataset.splits["valid"] or dataset.splits["train"]
+    triples = list(dataset.splits["valid"] or dataset.splits["train"])
+    ruled = sorted(dataset.rules_by_predicate)
+    if ruled and not {triple.predicate for triple in triples} & set(ruled):
+        # Facts that no rule speaks of ask for nothing: their names are asked for what rules do speak of.
+        triples = [triple._replace(predicate=generator.choice(ruled)) for triple in triples]
     candidates: list[Candidate] = []
     for triple in generator.sample(triples, min(_NUM_TRIPLES, len(triples))):
         candidates.append(Candidate(triple, is_positive=True))
