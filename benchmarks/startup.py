@@ -60,15 +60,30 @@ def main() -> int:
             with tempfile.TemporaryDirectory() as cache:
                 for start in ("cold", "again", "again, no C++ compiler"):
                     row = {"dataset": name, "engine": engine, "start": start}
-                    rows.append({**row, **_start(dataset, policy, engine, parsed.lanes, cache, start)})
+                    rows.append({**row, **measure_start(dataset, policy, engine, parsed.lanes, cache, start)})
     print(machine())
     print_table(rows)
     write_output(parsed.json, {"rows": rows})
     return 0
 
 
-def _start(dataset: Path, policy: Path, engine: str, lanes: int, cache: str, start: str) -> dict[str, Any]:
+def measure_start(
+    dataset: Path, policy: Path, engine: str, lanes: int, cache: str, start: str, *, is_on_cpu: bool = False
+) -> dict[str, Any]:
+    """The seconds of one start, in a process of its own.
+
+    Args:
+        dataset: a folder.
+        policy: a folder.
+        engine: its name, with ``-partial`` behind it where the tick may be cut into several graphs.
+        lanes: of the only bucket.
+        cache: folder of the compiler's artifacts.
+        start: where it says ``no C++ compiler`` none can be found.
+        is_on_cpu: whether CUDA devices are hidden.
+    """
     environment = dict(os.environ)
+    if is_on_cpu:
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     if "no C++ compiler" in start:
         environment["PATH"] = cache
         environment.pop("CXX", None)

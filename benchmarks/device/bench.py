@@ -1,0 +1,280 @@
+"""What the stages measure with: the device, the sizes, and evaluators one at a time."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.common import Workload, load_workload
+from benchmarks.device.modes import is_compiled
+from benchmarks.device.record import LeftOut
+from core.default import DATASET, POLICY
+from core.evaluator import CompiledEvaluator
+from core.evaluator.calibration import Calibration
+from core.evaluator.calibration_store import CalibrationStore
+from core.evaluator.compiled import POOL_SIZE, TICKS_PER_LOOK
+from core.evaluator.engines import fastest_mode
+from core.evaluator.modes import Mode
+from core.evaluator.tick import Tick
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured.
+
+    Attributes:
+        is_quick: whether only the programs are to be tried: small, without the compiler, on whatever graph there is.
+        workloads: (queries, corruptions of each) of the stage of times.
+        lanes: of the buckets that are timed.
+        most_lanes: buckets of the curves over lanes, ascending.
+        parity_lanes: of the bucket that is compared with the original.
+        sample_queries: queries that the original is asked.
+        repeats: of every time, after one run that is not counted.
+        square: side of the square matrices whose product gives the device's rate.
+        copied_bytes: of the tensor whose copy gives its bandwidth.
+        all_entities_queries: queries that are ranked against all entities.
+    """
+
+    is_quick: bool
+    workloads: tuple[tuple[int, int], ...]
+    lanes: tuple[int, ...]
+    most_lanes: tuple[int, ...]
+    parity_lanes: int
+    sample_queries: int
+    repeats: int
+    square: int
+    copied_bytes: int
+    all_entities_queries: int
+
+
+WHOLE = Sizes(
+    is_quick=False,
+    workloads=((100, 50), (1000, 100)),
+    lanes=(4096, 16384),
+    most_lanes=(64, 512, 4096, 16384, 65536),
+    parity_lanes=512,
+    sample_queries=8,
+    repeats=5,
+    square=8192,
+    copied_bytes=1 << 30,
+    all_entities_queries=20,
+)
+QUICK = Sizes(
+    is_quick=True,
+    workloads=((2, 4),),
+    lanes=(8,),
+    most_lanes=(4, 1 << 40),
+    parity_lanes=64,
+    sample_queries=1,
+    repeats=2,
+    square=64,
+    copied_bytes=1 << 20,
+    all_entities_queries=1,
+)
+"""Its last bucket is one that no memory holds: a refusal is tried too."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run.
+
+    Attributes:
+        device: what is measured.
+        sizes: how much of it.
+        side: of the queries, ``head`` or ``tail``.
+        shared: the folder of datasets (``data``) and recordings with their policies (``truth``).
+        cache_folder: where compiled artifacts are kept during the run.
+        out: the folder of the results.
+    """
+
+    device: torch.device
+    sizes: Sizes
+    side: str
+    shared: Path
+    cache_folder: Path
+    out: Path
+
+    @property
+    def is_on_cuda(self) -> bool:
+        """Whether the device is a CUDA card."""
+        return self.device.type == "cuda"
+
+    def require_cuda(self) -> None:
+        """Raises LeftOut on any other device."""
+        if not self.is_on_cuda:
+            raise LeftOut(f"needs a CUDA device; this is {self.device}")
+
+    @property
+    def fastest_mode(self) -> str:
+        """The compile mode that ``auto`` stands for on the device."""
+        return fastest_mode(self.device)
+
+    def workload(self, name: str, num_queries: int, num_corruptions: int | None) -> Workload:
+        """Queries of a shared dataset with the policy of its recording; a quick run without it takes the package's.
+
+        Raises:
+            LeftOut: the dataset or the policy is not there.
+        """
+        dataset, policy = self.shared / "data" / name, self.shared / "truth" / f"{name}-seed0"
+        if not (dataset.is_dir() and policy.is_dir()):
+            if not self.sizes.is_quick:
+                raise LeftOut(f"{dataset} or {policy} is missing; --shared names the folder of both")
+            dataset, policy = DATASET, POLICY
+        return load_workload(dataset, policy, num_queries, num_corruptions, self.side)
+
+    def check_mode(self, compile_mode: str) -> None:
+        """Raises LeftOut for a mode that a quick run has no time for."""
+        if self.sizes.is_quick and is_compiled(compile_mode):
+            raise LeftOut("the compiler takes longer than a quick run")
+
+    @contextmanager
+    def evaluator(
+        self,
+        workload: Workload,
+        num_lanes: int,
+        *,
+        compile_mode: str | None = None,
+        fullgraph: bool = True,
+        precision: str = "float32",
+    ) -> Iterator[ReadyEvaluator]:
+        """A warm evaluator of one bucket, alone on the device while it lasts.
+
+        Args:
+            workload: whose graph and policy it has.
+            num_lanes: of the bucket.
+            compile_mode: the fastest by default.
+            fullgraph: whether the compiler must take the tick as one graph.
+            precision: of the matrix products.
+
+        Raises:
+            LeftOut: the mode is not for a quick run.
+            EvaluationError: it does not fit, or the device has no such mode.
+            RuntimeError: it could not be compiled and would run eagerly.
+        """
+        mode = compile_mode or self.fastest_mode
+        self.check_mode(mode)
+        self.release()
+        began = time.perf_counter()
+        calibration = self._calibration(workload, mode, precision)
+        calibrated = time.perf_counter()
+        evaluator = CompiledEvaluator(
+            workload.dataset,
+            workload.policy,
+            workload.settings,
+            compile_mode=mode,
+            fullgraph=fullgraph,
+            device=self.device,
+            buckets=(num_lanes,),
+            pool_size=max(POOL_SIZE, 2 * num_lanes),
+            cache_folder=self.cache_folder,
+            precision=precision,
+            demand=calibration.demand if calibration is not None else None,
+            ticks_per_look=calibration.ticks_per_look if calibration is not None else TICKS_PER_LOOK,
+        )
+        evaluator.warm_up()
+        self.synchronize()
+        if evaluator.mode.compile_mode != mode:
+            raise RuntimeError(
+                f"{mode} could not be compiled and runs as {evaluator.engine}; see the warning"
+            )
+        try:
+            yield ReadyEvaluator(evaluator, num_lanes, calibrated - began, time.perf_counter() - calibrated)
+        finally:
+            del evaluator
+            self.release()
+
+    def _calibration(self, workload: Workload, compile_mode: str, precision: str) -> Calibration | None:
+        """What buffers are fitted to, kept for all buckets; None where they follow the true counts.
+
+        What a lane asks for is the same in all of them; the ticks of a replay are those of the first that is timed.
+        """
+        if Mode.of(compile_mode, fullgraph=True, device=self.device).is_trimming:
+            return None
+        return CalibrationStore(self.cache_folder).calibrated(
+            workload.dataset,
+            workload.policy,
+            workload.settings,
+            self.device,
+            precision=precision,
+            buckets=self.sizes.lanes[:1],
+        )
+
+    def release(self) -> None:
+        """Gives memory back and forgets what was compiled, of which the compiler allows only so many versions."""
+        gc.collect()
+        torch._dynamo.reset()
+        if self.is_on_cuda:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def synchronize(self) -> None:
+        """Waits for the device."""
+        if self.is_on_cuda:
+            torch.cuda.synchronize(self.device)
+
+    def peak_gib(self) -> float | str:
+        """GiB at the peak since the last :meth:`release`, or why there is no such figure."""
+        if not self.is_on_cuda:
+            return "counted on CUDA only"
+        return torch.cuda.max_memory_allocated(self.device) / 2**30
+
+    def timed(self, work: Callable[[], object]) -> Timing:
+        """Runs ``work`` once, between two events of the device."""
+        self.synchronize()
+        began = time.perf_counter()
+        if not self.is_on_cuda:
+            work()
+            seconds = time.perf_counter() - began
+            return Timing(seconds, seconds)
+        first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        first.record()
+        work()
+        last.record()
+        self.synchronize()
+        return Timing(first.elapsed_time(last) / 1e3, time.perf_counter() - began)
+
+    def repeated(self, work: Callable[[], object], *, repeats: int | None = None) -> list[Timing]:
+        """Runs ``work`` once to warm up, and then ``repeats`` times, by default as often as the sizes say."""
+        work()
+        return [self.timed(work) for _ in range(repeats or self.sizes.repeats)]
+
+
+@dataclass(frozen=True)
+class ReadyEvaluator:
+    """A warm evaluator.
+
+    Attributes:
+        evaluator: of one bucket.
+        num_lanes: of the bucket.
+        calibration_seconds: of the calibration, where it was not kept from before.
+        ready_seconds: from its making to warm.
+    """
+
+    evaluator: CompiledEvaluator
+    num_lanes: int
+    calibration_seconds: float
+    ready_seconds: float
+
+    @property
+    def tick(self) -> Tick:
+        """The tick of the bucket."""
+        return self.evaluator._ticks[self.num_lanes]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One run of something.
+
+    Attributes:
+        device_seconds: between the device's events before and after it; of the host's clock on a CPU.
+        wall_seconds: of the host's clock, until the device has done it.
+    """
+
+    device_seconds: float
+    wall_seconds: float

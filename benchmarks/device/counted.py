@@ -1,0 +1,45 @@
+"""Floating-point operations and bytes of a tick, counted from its shapes: what a device would have to do at least."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from core.evaluator.tick import Tick
+from core.policy.features import RowFeatures
+
+
+def network_flops(features: RowFeatures, num_states: int) -> int:
+    """Multiplications and additions of the matrix products for ``num_states`` states."""
+    return num_states * features.flops_per_state()
+
+
+def network_bytes(features: RowFeatures, num_states: int, working_atoms: int) -> int:
+    """Bytes that the network moves for ``num_states`` states of ``working_atoms`` atoms.
+
+    States and their embeddings are read; every product reads its input and its weights and writes its output, with all
+    else fused into it.
+    """
+    config = features.config
+    products = [module for module in features.network.modules() if isinstance(module, nn.Linear)]
+    bytes_per_state = working_atoms * 8 + 3 * working_atoms * config.embedding_dim * 4
+    bytes_per_state += sum(
+        (product.in_features + product.out_features) * product.weight.element_size() for product in products
+    )
+    weights = sum(_bytes_of(list(product.parameters())) for product in products)
+    return num_states * bytes_per_state + weights
+
+
+def bookkeeping_bytes(tick: Tick) -> int:
+    """Bytes that the rest of a tick moves: lanes are read and written, every row's atoms are written and read, and its
+    lane's atoms and visited hashes are looked at."""
+    capacities = tick.environment.capacities
+    working_atoms = tick.environment.engine.working_atoms
+    num_visited = tick.lanes.visited_hash.shape[1]
+    bytes_per_row = 8 * (3 * working_atoms + num_visited)
+    return 2 * _bytes_of(tick.lanes) + capacities.num_rows * bytes_per_row
+
+
+def _bytes_of(tensors: Sequence[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
