@@ -62,6 +62,7 @@ class EngineOptions:
     device: str | None
     fullgraph: bool
     precision: str
+    calibrate: bool
     cache_folder: Path | None
     threads: int | None
 

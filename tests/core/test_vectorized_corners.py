@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from core.evaluator import OriginalEvaluator, compiled
-from core.evaluator.compiled import CompiledEvaluator
+from core.evaluator.compiled import CompiledEvaluator, _Submitted
 from core.graph import Dataset
-from core.policy import Policy
 from core.prover import Candidate, Outcome, ProverSettings
 from core.prover.environment import Capacities
 from core.prover.state_sets import set_hash
@@ -156,11 +155,9 @@ def test_a_misleading_hash_sends_the_candidate_to_the_reference(
     proved_again: list[Candidate] = []
     prove_again = CompiledEvaluator._prove_again
 
-    def spy(
-        self: CompiledEvaluator, candidate: Candidate, policy: Policy, actions: list[int]
-    ) -> Outcome | Exception:
-        proved_again.append(candidate)
-        return prove_again(self, candidate, policy, actions)
+    def spy(self: CompiledEvaluator, submitted: _Submitted) -> Outcome | Exception:
+        proved_again.append(submitted.candidate)
+        return prove_again(self, submitted)
 
     monkeypatch.setattr(CompiledEvaluator, "_prove_again", spy)
     dataset = make_dataset(

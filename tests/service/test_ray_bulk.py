@@ -62,7 +62,7 @@ def countries_work(corruptions: int) -> JobWork:
 def prove_on_ray(address: str, work: JobWork, engine: str, queries_per_shard: int) -> Iterator[ShardResult]:
     """The results of ``work`` by two workers."""
     policy = load_policy(POLICY, work.corruptor.dataset)
-    options = EngineOptions(engine, None, True, "float32", None, None)
+    options = EngineOptions(engine, None, True, "float32", True, None, None)
     shards = cut_shards(work, 2, queries_per_shard)
     with connected(address):
         pool = WorkerPool.of(2, 1, 0)
