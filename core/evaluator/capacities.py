@@ -20,8 +20,8 @@ DEFAULT_BUCKETS = (64, 512)
 _HEADROOM = 2.0
 """Rows for each lane, over what a goal of a rule's body has on average: goals differ much."""
 
-_SCARCE = 0.75
-"""States scored in a tick, of what all lanes of a bucket ask for on average."""
+_SCARCE = 0.6
+"""States scored in a tick, of what all lanes of a bucket would ask for if none ever waited."""
 
 _AMPLE = 1.25
 """Rows and checks of a tick, likewise: enough that states are what lanes wait for."""
