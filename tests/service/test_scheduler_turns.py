@@ -9,6 +9,7 @@ import pytest
 
 from core.policy import Policy
 from core.prover import Candidate, Outcome
+from service.scheduler.shares import LANES_PER_TASK
 from tests.core.test_vectorized_properties import assert_same
 from tests.service.stage import (  # noqa: F401 - fixtures
     PATIENCE,
@@ -84,6 +85,23 @@ def test_no_more_trajectories_are_dropped_than_others_have_use_for(
     small.future.result(PATIENCE)
 
     assert stage.evaluator.num_cancelled == 4
+
+
+def test_a_newcomer_takes_no_more_lanes_from_others_than_it_begins_with(
+    make_stage: MakeStage, policy: Policy, longest: Candidate
+) -> None:
+    stage = make_stage((128,), gather_seconds=0.2)
+    stage.evaluator.may_tick.clear()
+    for _ in range(2):
+        stage.submit([longest] * 500, policy)
+    stage.evaluator.stop_before_the_next_tick()
+    small = stage.submit([longest] * 40, policy)
+
+    stage.evaluator.may_tick.set()
+    small.future.result(PATIENCE)
+
+    # Its share is 42 lanes; the rest of them come free while these move.
+    assert stage.evaluator.num_cancelled == LANES_PER_TASK
 
 
 @pytest.mark.parametrize(("is_cost_by_lane", "alone", "together"), [(False, 32, 16), (True, 16, 8)])
