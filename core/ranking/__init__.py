@@ -9,7 +9,7 @@ from core.ranking.corruptions import (
     sides_of,
     with_constant,
 )
-from core.ranking.evaluation import Query, corrupted_queries, rank_outcomes, rank_queries
+from core.ranking.evaluation import LazyQueries, Query, corrupted_queries, rank_outcomes, rank_queries
 from core.ranking.metrics import HITS_AT, Metrics, RankedQuery, RankingSummary, Report
 from core.ranking.ranks import TIE_POLICIES, Ranks, rank_as_deepprooflog, rank_positive
 from core.ranking.tally import ReportTally, aggregate, report
@@ -20,6 +20,7 @@ __all__ = [
     "SIDE_OPTIONS",
     "TIE_POLICIES",
     "Corruptor",
+    "LazyQueries",
     "Metrics",
     "Query",
     "RankedQuery",

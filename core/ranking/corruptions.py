@@ -78,10 +78,8 @@ class Corruptor:
 
     def corruptions(self, query: Triple, side: Side) -> list[Triple]:
         """The corruptions of ``query`` on ``side``, in ascending order of the constant put in."""
-        replaced = query.head if side == "head" else query.tail
-        pool = self._same_domain(replaced)
-        places, is_there = self._places_left_out(pool, query, side)
-        pool = np.delete(pool, places[is_there])
+        pool, left_out = self._pool(query, side)
+        pool = np.delete(pool, left_out)
         if self.number is not None and self.number < pool.size:
             generator = np.random.default_rng(query_seed(self.seed, query, side))
             pool = np.sort(generator.choice(pool, self.number, replace=False))
@@ -89,19 +87,19 @@ class Corruptor:
 
     def count(self, query: Triple, side: Side) -> int:
         """How many corruptions ``query`` has on ``side``, without drawing them."""
-        replaced = query.head if side == "head" else query.tail
-        pool = self._same_domain(replaced)
-        _, is_there = self._places_left_out(pool, query, side)
-        num_all = pool.size - int(is_there.sum())
+        pool, left_out = self._pool(query, side)
+        num_all = pool.size - left_out.size
         return num_all if self.number is None else min(self.number, num_all)
 
-    def _places_left_out(self, pool: np.ndarray, query: Triple, side: Side) -> tuple[np.ndarray, np.ndarray]:
-        """What ``query`` leaves out: its places in ``pool``, ``[L]`` int64, and whether it is there, ``[L]`` bool."""
+    def _pool(self, query: Triple, side: Side) -> tuple[np.ndarray, np.ndarray]:
+        """The constants of the domain, ascending, ``[P]`` int64, and the places there of those that are left out,
+        ``[L]`` int64."""
         replaced = query.head if side == "head" else query.tail
+        pool = self._same_domain(replaced)
         left_out = np.unique([replaced, *(self._known(query, side) if self.is_filtered else ())])
         # The pool ascends, so its members among these are found without going through all of it.
         places = np.minimum(np.searchsorted(pool, left_out), pool.size - 1)
-        return places, pool[places] == left_out
+        return pool, places[pool[places] == left_out]
 
     def _same_domain(self, constant: int) -> np.ndarray:
         """The constants that may replace ``constant``: of its domains, or all where it has none. Ascending."""

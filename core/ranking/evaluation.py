@@ -41,13 +41,41 @@ class Query:
         return (positive, *(Candidate(triple, is_positive=False) for triple in self.corruptions))
 
 
+@dataclass(frozen=True)
+class LazyQueries:
+    """Queries whose corruptions are drawn when they are wanted.
+
+    Attributes:
+        triples: to rank, in order.
+        sides: of each, which constants are replaced.
+        corruptor: draws their corruptions.
+    """
+
+    triples: Sequence[Triple]
+    sides: Sequence[tuple[Side, ...]]
+    corruptor: Corruptor
+
+    def queries(self, index: int) -> list[Query]:
+        """The triple at ``index`` on each of its sides, with its corruptions."""
+        triple = self.triples[index]
+        return [
+            Query(index, triple, side, tuple(self.corruptor.corruptions(triple, side)))
+            for side in self.sides[index]
+        ]
+
+    def all_queries(self) -> list[Query]:
+        """Those of every triple."""
+        return [query for index in range(len(self.triples)) for query in self.queries(index)]
+
+    def num_candidates(self, index: int) -> int:
+        """How many candidates the triple at ``index`` has on all its sides, without drawing them."""
+        return sum(1 + self.corruptor.count(self.triples[index], side) for side in self.sides[index])
+
+
 def corrupted_queries(triples: Iterable[Triple], sides: Sequence[Side], corruptor: Corruptor) -> list[Query]:
     """Each triple on each of ``sides``, with its corruptions."""
-    return [
-        Query(index, triple, side, tuple(corruptor.corruptions(triple, side)))
-        for index, triple in enumerate(triples)
-        for side in sides
-    ]
+    listed = list(triples)
+    return LazyQueries(listed, [tuple(sides)] * len(listed), corruptor).all_queries()
 
 
 def rank_queries(

@@ -17,9 +17,8 @@ from typing import NamedTuple
 
 from core.evaluator import Evaluator
 from core.evaluator.artifacts import compile_counts
-from core.ranking import rank_queries
+from core.ranking import LazyQueries, rank_queries
 from service.jobs.job import StoredRanking
-from service.jobs.work import JobWork
 
 SHARDS_PER_WORKER = 16
 """By default, where there is enough to prove: the last worker is then late by two of its sixteen, at most."""
@@ -73,7 +72,7 @@ class ShardResult:
 
 
 def cut_shards(
-    work: JobWork, num_workers: int, queries_per_shard: int | None = None, done: Collection[int] = ()
+    work: LazyQueries, num_workers: int, queries_per_shard: int | None = None, done: Collection[int] = ()
 ) -> list[Shard]:
     """The shards of what is left of ``work``.
 
@@ -95,7 +94,7 @@ def cut_shards(
     ]
 
 
-def prove_shard(evaluator: Evaluator, work: JobWork, shard: Shard) -> ShardResult:
+def prove_shard(evaluator: Evaluator, work: LazyQueries, shard: Shard) -> ShardResult:
     """Ranks the queries of ``shard``.
 
     Raises:

@@ -3,91 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 from rich.console import Console
 
-from core.errors import ProofrankError
 from core.graph import Dataset
 from core.policy import Policy
 from core.prover import ProverSettings
-from core.ranking import Report, ReportTally, sides_of
+from core.ranking import LazyQueries, Report, ReportTally, sides_of
 from service.bulk.identity import identity_of
 from service.bulk.results import ResultsFile, open_results
 from service.bulk.shards import ShardResult, cut_shards, prove_shard
 from service.bulk.trace import Trace
-from service.commands.options import EngineOptions, check_writable, make_evaluator
-from service.commands.queries import drawn_work, positive
+from service.commands.bulk_options import RAY
+from service.commands.options import EngineOptions, make_evaluator
+from service.commands.queries import drawn_work
 from service.jobs.job import StoredRanking
-from service.jobs.work import JobWork
 from service.progress import progress_bar
-
-_PROCESS, _RAY = "process", "ray"
-_FOR_RAY = ("address", "workers", "worker_cpus", "worker_gpus")
-
-
-def add_bulk(parser: argparse.ArgumentParser) -> None:
-    """Adds the options."""
-    group = parser.add_argument_group("long evaluations")
-    group.add_argument(
-        "--results",
-        type=Path,
-        metavar="FILE",
-        help="write a row for each query and side to FILE.jsonl, or FILE.parquet, as they come; a FILE of the same "
-        "evaluation is gone on with",
-    )
-    group.add_argument(
-        "--trace", type=Path, metavar="FILE", help="write what each shard took to FILE, as JSON"
-    )
-    group.add_argument(
-        "--queries-per-shard",
-        type=positive,
-        metavar="N",
-        help="proved together (default: as suits the workers)",
-    )
-    group.add_argument(
-        "--on",
-        default=_PROCESS,
-        choices=(_PROCESS, _RAY),
-        help=f"this process, or the workers of a Ray cluster (default: {_PROCESS})",
-    )
-    group.add_argument(
-        "--address",
-        metavar="ADDRESS",
-        help="of the Ray cluster, or 'auto' (default: one of this machine alone)",
-    )
-    group.add_argument(
-        "--workers", type=positive, metavar="N", help="at most (default: as many as the cluster has room for)"
-    )
-    group.add_argument("--worker-cpus", type=_amount, metavar="N", help="cores of a worker (default: 1)")
-    group.add_argument(
-        "--worker-gpus",
-        type=_amount,
-        metavar="N",
-        help="GPUs of a worker, or a part of one (default: 1 where the cluster has GPUs, else 0)",
-    )
-
-
-def check_bulk(parsed: argparse.Namespace) -> None:
-    """Refuses options that do not go together, and files that cannot be written.
-
-    Raises:
-        ProofrankError: says which.
-    """
-    for name in _FOR_RAY:
-        if parsed.on != _RAY and getattr(parsed, name) is not None:
-            raise ProofrankError(f"--{name.replace('_', '-')} cannot be given here: it is for --on ray")
-    if parsed.queries_per_shard is not None and not is_bulk(parsed):
-        raise ProofrankError("--queries-per-shard is for --on ray, --results or --trace")
-    check_writable("--trace", parsed.trace)
-
-
-def is_bulk(parsed: argparse.Namespace) -> bool:
-    """Whether the evaluation is done in shards."""
-    return parsed.on == _RAY or parsed.results is not None or parsed.trace is not None
 
 
 def evaluate_in_shards(
@@ -115,7 +48,7 @@ def evaluate_in_shards(
         )
     trace = Trace()
     with ExitStack() as until_done:
-        if parsed.on == _RAY:
+        if parsed.on == RAY:
             proved, num_workers = _on_ray(parsed, work, policy, settings, done, until_done)
         else:
             proved, num_workers = _in_this_process(parsed, work, policy, settings, done), 1
@@ -135,7 +68,7 @@ def evaluate_in_shards(
             _tally(result.rankings, tally)
             num_done += result.candidates
             show(num_done)
-    if parsed.on == _RAY:
+    if parsed.on == RAY:
         engine = f"{engine} on {num_workers} Ray workers"
         if not trace.is_empty:
             _print_balance(trace, errors)
@@ -155,7 +88,7 @@ def _tally(rankings: Sequence[StoredRanking], tally: ReportTally) -> None:
 
 
 def _in_this_process(
-    parsed: argparse.Namespace, work: JobWork, policy: Policy, settings: ProverSettings, done: set[int]
+    parsed: argparse.Namespace, work: LazyQueries, policy: Policy, settings: ProverSettings, done: set[int]
 ) -> Iterator[ShardResult]:
     shards = cut_shards(work, 1, parsed.queries_per_shard, done)
     evaluator = make_evaluator(parsed, work.corruptor.dataset, policy, settings)
@@ -164,7 +97,7 @@ def _in_this_process(
 
 def _on_ray(
     parsed: argparse.Namespace,
-    work: JobWork,
+    work: LazyQueries,
     policy: Policy,
     settings: ProverSettings,
     done: set[int],
@@ -192,13 +125,3 @@ def _print_balance(trace: Trace, errors: Console) -> None:
         highlight=False,
         markup=False,
     )
-
-
-def _amount(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a number, 0 or more")
-    return value

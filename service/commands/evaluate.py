@@ -14,7 +14,7 @@ from core.graph import Dataset, Triple, load_dataset
 from core.policy import load_policy
 from core.prover import Candidate
 from core.ranking import Report, rank_queries, report
-from service.commands.bulk import add_bulk, check_bulk, evaluate_in_shards, is_bulk
+from service.commands.bulk_options import add_bulk, check_bulk, is_bulk
 from service.commands.options import (
     add_dataset_and_policy,
     add_engine,
@@ -76,6 +76,9 @@ def run(parsed: argparse.Namespace) -> int:
     check_bulk(parsed)
     check_writable("--json", parsed.json)
     if is_bulk(parsed):
+        # Imported here, for it needs what the server needs, and every command would start later.
+        from service.commands.bulk import evaluate_in_shards
+
         metrics, engine = evaluate_in_shards(parsed, dataset, policy, settings, errors)
     else:
         evaluator = make_evaluator(parsed, dataset, policy, settings)

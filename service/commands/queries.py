@@ -10,11 +10,11 @@ from core.ranking import (
     SIDE_OPTIONS,
     TIE_POLICIES,
     Corruptor,
+    LazyQueries,
     Query,
     sample_triples,
     sides_of,
 )
-from service.jobs.work import JobWork
 
 
 def add_queries(parser: argparse.ArgumentParser, default_number: int | None) -> None:
@@ -63,11 +63,10 @@ def drawn_queries(parsed: argparse.Namespace, dataset: Dataset) -> list[Query]:
     Raises:
         ProofrankError: the split is empty.
     """
-    work = drawn_work(parsed, dataset)
-    return [query for index in range(len(work.triples)) for query in work.queries(index)]
+    return drawn_work(parsed, dataset).all_queries()
 
 
-def drawn_work(parsed: argparse.Namespace, dataset: Dataset) -> JobWork:
+def drawn_work(parsed: argparse.Namespace, dataset: Dataset) -> LazyQueries:
     """The same queries, whose corruptions are drawn when they are wanted.
 
     Raises:
@@ -81,7 +80,7 @@ def drawn_work(parsed: argparse.Namespace, dataset: Dataset) -> JobWork:
     corruptor = Corruptor(
         dataset, number=parsed.corruptions, is_filtered=not parsed.unfiltered, seed=parsed.seed
     )
-    return JobWork(triples, [sides_of(parsed.side)] * len(triples), corruptor)
+    return LazyQueries(triples, [sides_of(parsed.side)] * len(triples), corruptor)
 
 
 def _number_or_all(text: str) -> int | None:

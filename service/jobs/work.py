@@ -7,12 +7,11 @@ Which corruptions a query has, and how its ties are ordered, depends on the quer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
 from core.graph import Dataset, Triple
-from core.ranking import Corruptor, Query, Side, sample_triples, sides_of
+from core.ranking import Corruptor, LazyQueries, Query, sample_triples, sides_of
 from service.jobs.job import JobError
 from service.jobs.schemas import JobOptions
 from service.schemas import NamedTriple
@@ -20,19 +19,8 @@ from service.schemas import NamedTriple
 QUERIES = TypeAdapter(list[NamedTriple])
 
 
-@dataclass(frozen=True)
-class JobWork:
-    """The queries of a job.
-
-    Attributes:
-        triples: to rank, in order.
-        sides: of each, which constants are replaced.
-        corruptor: draws their corruptions.
-    """
-
-    triples: Sequence[Triple]
-    sides: Sequence[tuple[Side, ...]]
-    corruptor: Corruptor
+class JobWork(LazyQueries):
+    """The queries of a job."""
 
     @classmethod
     def of(cls, options: JobOptions, queries_json: str | None, dataset: Dataset) -> JobWork:
@@ -76,18 +64,6 @@ class JobWork:
                 break
             queries.extend(self.queries(index))
         return queries
-
-    def queries(self, index: int) -> list[Query]:
-        """The triple at ``index`` on each of its sides, with its corruptions."""
-        triple = self.triples[index]
-        return [
-            Query(index, triple, side, tuple(self.corruptor.corruptions(triple, side)))
-            for side in self.sides[index]
-        ]
-
-    def num_candidates(self, index: int) -> int:
-        """How many candidates the triple at ``index`` has on all its sides, without drawing them."""
-        return sum(1 + self.corruptor.count(self.triples[index], side) for side in self.sides[index])
 
 
 def split_triples(dataset: Dataset, split: str, limit: int | None, seed: int) -> Sequence[Triple]:

@@ -20,9 +20,9 @@ from core.errors import EvaluationError, ProofrankError
 from core.evaluator.capacities import DEFAULT_BUCKETS
 from core.policy import Policy
 from core.prover import ProverSettings
+from core.ranking import LazyQueries
 from service.bulk.shards import Shard, ShardResult
 from service.commands.options import EngineOptions
-from service.jobs.work import JobWork
 from service.on_ray.artifacts import is_compiling, made_artifacts, name_of_artifacts
 from service.on_ray.cluster import RayError, WorkerSize, fitting_workers
 from service.on_ray.workers import RESULT, SHARD, ShardWorker, WorkOrder
@@ -67,7 +67,7 @@ class WorkerPool:
 
 def proved_on_ray(
     shards: Sequence[Shard],
-    work: JobWork,
+    work: LazyQueries,
     policy: Policy,
     settings: ProverSettings,
     engine: EngineOptions,
@@ -130,7 +130,7 @@ def _streamed(order: WorkOrder, pool: WorkerPool) -> Iterator[object]:
 
 def _work_order(
     shards: Sequence[Shard],
-    work: JobWork,
+    work: LazyQueries,
     policy: Policy,
     settings: ProverSettings,
     engine: EngineOptions,

@@ -20,9 +20,9 @@ from core.evaluator import Evaluator
 from core.evaluator.artifacts import default_cache_folder
 from core.policy import Policy
 from core.prover import ProverSettings
+from core.ranking import LazyQueries
 from service.bulk.shards import Shard, prove_shard
 from service.commands.options import EngineOptions, make_evaluator
-from service.jobs.work import JobWork
 from service.on_ray.artifacts import ArtifactFiles, write_artifacts
 
 SHARD = "shard"
@@ -47,7 +47,7 @@ class WorkOrder:
             None where nothing is compiled.
     """
 
-    work: JobWork
+    work: LazyQueries
     policy: Policy
     settings: ProverSettings
     engine: EngineOptions

@@ -66,3 +66,10 @@ def server(serve_arguments: list[str]) -> Iterator[RunningServer]:
 def client(server: RunningServer) -> httpx.Client:
     """Speaks to that server."""
     return server.client
+
+
+@pytest.fixture
+def evaluate_arguments(family_folder: Path, policy_folder: Path) -> list[str]:
+    """``proofrank evaluate`` on the family, with the engine that needs no time to start."""
+    options = {"--dataset": family_folder, "--policy": policy_folder, "--engine": "original"}
+    return ["evaluate", *(str(part) for option in options.items() for part in option)]

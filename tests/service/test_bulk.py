@@ -19,18 +19,10 @@ SUFFIXES = (".jsonl", ".parquet")
 
 
 @pytest.fixture
-def arguments(family_folder: Path, policy_folder: Path) -> list[str]:
+def arguments(evaluate_arguments: list[str]) -> list[str]:
     """The start of a command line: 9 queries on two sides."""
     return [
-        *(
-            "evaluate",
-            "--dataset",
-            str(family_folder),
-            "--policy",
-            str(policy_folder),
-            "--engine",
-            "original",
-        ),
+        *evaluate_arguments,
         *("--split", "train", "--corruptions", "4", "--seed", "3", "--ties", "random", "--without-seconds"),
     ]
 

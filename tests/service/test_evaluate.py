@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from core.graph import Dataset
 from core.ranking import Corruptor, corrupted_queries, rank_queries, report, sides_of
 from service.cli import main
 from tests.service.family import NUM_CONSTANTS
+from tests.service.serving import REPOSITORY
 
 METRICS = {
     "mrr",
@@ -31,17 +34,9 @@ METRICS = {
 
 
 @pytest.fixture
-def arguments(family_folder: Path, policy_folder: Path) -> list[str]:
+def arguments(evaluate_arguments: list[str]) -> list[str]:
     """The start of a command line."""
-    return [
-        "evaluate",
-        "--dataset",
-        str(family_folder),
-        "--policy",
-        str(policy_folder),
-        "--engine",
-        "original",
-    ]
+    return evaluate_arguments
 
 
 def without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -201,3 +196,11 @@ def test_a_split_without_triples_is_refused(
     (folder / "test.txt").write_text("", encoding="utf-8")
     assert main(["evaluate", "--dataset", str(folder), "--policy", str(policy_folder)]) == 2
     assert "split 'test' of dataset 'untested' has no triples to rank" in capsys.readouterr().err
+
+
+def test_commands_start_without_what_only_the_server_needs() -> None:
+    program = (
+        "import sys, service.cli; print(*({'fastapi', 'prometheus_client', 'ray'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=True, capture_output=True)
+    assert done.stdout.split() == []

@@ -17,11 +17,10 @@ from core.default import DATASET, POLICY
 from core.evaluator import settings_for
 from core.graph import load_dataset
 from core.policy import load_policy
-from core.ranking import Corruptor, sides_of
+from core.ranking import Corruptor, LazyQueries, sides_of
 from service.bulk.shards import ShardResult, cut_shards, prove_shard
 from service.cli import main
 from service.commands.options import EngineOptions
-from service.jobs.work import JobWork
 from tests.service.test_bulk import place, read_rows
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'proofrank[ray]'")
@@ -52,14 +51,16 @@ def address(quiet_ray: None) -> Iterator[str]:
     cluster.shutdown()
 
 
-def countries_work(corruptions: int) -> JobWork:
+def countries_work(corruptions: int) -> LazyQueries:
     """The test triples of the package's countries, on both sides."""
     dataset = load_dataset(DATASET)
     triples = dataset.splits["test"]
-    return JobWork(triples, [sides_of("both")] * len(triples), Corruptor(dataset, number=corruptions))
+    return LazyQueries(triples, [sides_of("both")] * len(triples), Corruptor(dataset, number=corruptions))
 
 
-def prove_on_ray(address: str, work: JobWork, engine: str, queries_per_shard: int) -> Iterator[ShardResult]:
+def prove_on_ray(
+    address: str, work: LazyQueries, engine: str, queries_per_shard: int
+) -> Iterator[ShardResult]:
     """The results of ``work`` by two workers."""
     policy = load_policy(POLICY, work.corruptor.dataset)
     options = EngineOptions(engine, None, True, "float32", True, None, None)
@@ -82,7 +83,7 @@ def without_seconds(results: list[ShardResult]) -> list[Any]:
     return shown
 
 
-def proved_here(work: JobWork, engine: str, queries_per_shard: int) -> list[ShardResult]:
+def proved_here(work: LazyQueries, engine: str, queries_per_shard: int) -> list[ShardResult]:
     """The same by this process."""
     from core.evaluator import create_evaluator
 
