@@ -145,6 +145,25 @@ def first_of_error(error: Exception) -> str:
     return " ".join(str(error).split()).split(" Set TORCHDYNAMO")[0][:300]
 
 
+def write_at_once(path: Path, content: bytes) -> None:
+    """Writes a file under another name first, so that no other process, nor one after a crash, reads a part of it.
+
+    Raises:
+        OSError: it cannot be written; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)  # an image's builder is often not its user
+            os.fsync(file.fileno())
+            os.replace(file.name, path)  # noqa: PTH105 - the atomic one
+        except OSError:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
 def _environment_key() -> dict[str, str]:
     """What every artifact depends on."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
@@ -182,9 +201,7 @@ def _listed_files(folder: Path) -> dict[str, str]:
 def _seal(folder: Path) -> None:
     """Writes the list of files, at once."""
     try:
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=f".{MANIFEST_STEM}-", delete=False) as file:
-            json.dump(_listed_files(folder), file)
-        os.replace(file.name, folder / MANIFEST)  # noqa: PTH105 - the atomic one
+        write_at_once(folder / MANIFEST, json.dumps(_listed_files(folder)).encode())
     except OSError as error:
         logger.warning("artifacts in %s could not be sealed: %s", folder, error.strerror)
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from core.errors import EvaluationError
-from core.evaluator.artifacts import hash_of_key
+from core.evaluator.artifacts import hash_of_key, write_at_once
 from core.evaluator.calibration import Calibration, calibrate
 from core.evaluator.capacities import Demand
 from core.graph import Dataset
@@ -81,14 +79,8 @@ def _read(path: Path) -> Calibration | None:
 
 
 def _write(path: Path, calibration: Calibration) -> None:
-    """Writes under another name first, so that another process never reads a part."""
+    """Writes ``calibration`` to ``path``, where that is possible."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=".calibration-", delete=False, encoding="utf-8"
-        ) as file:
-            json.dump(dataclasses.asdict(calibration), file, indent=1)
-            os.fchmod(file.fileno(), 0o644)  # an image's builder is often not its user
-        os.replace(file.name, path)  # noqa: PTH105 - the atomic one
+        write_at_once(path, json.dumps(dataclasses.asdict(calibration), indent=1).encode())
     except OSError as error:
         logger.warning("the calibration is not kept: %s cannot be used: %s", path.parent, error.strerror)

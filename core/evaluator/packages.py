@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 import tempfile
 import warnings
@@ -25,7 +24,13 @@ from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 from core.errors import EvaluationError
-from core.evaluator.artifacts import compiler_folder, count_package, first_of_error, hash_of_key
+from core.evaluator.artifacts import (
+    compiler_folder,
+    count_package,
+    first_of_error,
+    hash_of_key,
+    write_at_once,
+)
 from core.evaluator.tick import Tick
 from core.evaluator.tick_program import TickProgram, constants_of, tensors_of
 
@@ -128,23 +133,11 @@ class PackageCache:
             _build(tick, tensors, made)
             package = _load(made)
             try:
-                self._keep(made.read_bytes(), stem)
+                content = made.read_bytes()
+                write_at_once(self._root / _name(stem, content), content)
             except OSError as error:
                 logger.warning("artifacts are not kept: %s cannot be used: %s", self._root, error.strerror)
         return package
-
-    def _keep(self, content: bytes, stem: str) -> None:
-        self._root.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self._root, prefix=".package-", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fchmod(file.fileno(), 0o644)  # an image's builder is often not its user
-                os.fsync(file.fileno())
-                os.replace(file.name, self._root / _name(stem, content))  # noqa: PTH105 - the atomic one
-            except OSError:
-                _remove(Path(file.name))
-                raise
 
 
 def _stem(tick: Tick, tensors: list[Tensor], mode: object) -> str:

@@ -8,8 +8,6 @@ lacks and loads it. A worker on a machine of another kind (one that joined later
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from core.evaluator import CompiledEvaluator, default_device
-from core.evaluator.artifacts import hash_of_key
+from core.evaluator.artifacts import hash_of_key, write_at_once
 from core.evaluator.engines import fastest_mode
 from service.on_ray.cluster import WorkerSize
 from service.threads import use_threads
@@ -96,17 +94,9 @@ def write_artifacts(files: ArtifactFiles, folder: Path | None) -> None:
         for name, content in files.items():
             path = folder / name
             if not path.exists():
-                _write(path, content)
+                write_at_once(path, content)
     except OSError as error:
         logger.warning("artifacts are not kept: %s cannot be used: %s", folder, error.strerror)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".artifact-", delete=False) as file:
-        file.write(content)
-        os.fchmod(file.fileno(), 0o644)
-    Path(file.name).replace(path)
 
 
 def is_compiling(order: WorkOrder, size: WorkerSize) -> bool:
