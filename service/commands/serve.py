@@ -44,18 +44,12 @@ def run(parsed: argparse.Namespace) -> int:
         {name: getattr(parsed, name) for name in Settings.model_fields}, config=parsed.config
     )
     # Imported here, for the other commands start faster without the web.
-    from prometheus_client import disable_created_metrics
-
     from service.access import warn_if_open
     from service.app import create_app, create_operation_app
-    from service.logs import set_up_logs
+    from service.process import set_up_process
     from service.server import Server
-    from service.threads import compute_alone, share_the_interpreter
 
-    set_up_logs(settings.log_format, settings.log_level)
-    share_the_interpreter()
-    compute_alone()
-    disable_created_metrics()
+    set_up_process(settings.log_format, settings.log_level)
     warn_if_open(settings)
 
     def stop() -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ray
-from prometheus_client import disable_created_metrics
 from ray import serve
 
-from service.logs import set_up_logs
+from service.process import set_up_process
 from service.settings import Settings
-from service.threads import compute_alone, share_the_interpreter
 
 
 def settle_process(settings: Settings) -> Settings:
@@ -16,10 +14,7 @@ def settle_process(settings: Settings) -> Settings:
 
     Unless the settings say how many, those are the CPUs that Ray has assigned: other replicas have the others.
     """
-    set_up_logs(settings.log_format or "json", settings.log_level)
-    share_the_interpreter()
-    compute_alone()
-    disable_created_metrics()
+    set_up_process(settings.log_format or "json", settings.log_level)
     cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
     threads = settings.threads if settings.threads is not None else max(1, int(cpus))
     return settings.model_copy(update={"threads": threads})
