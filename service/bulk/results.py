@@ -17,14 +17,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from core.errors import ProofrankError, shown
 from core.ranking import RankingSummary, Ranks
 from service.bulk.identity import Identity, first_difference
-from service.bulk.parquet import read_rows, require_pyarrow, write_rows
 from service.jobs.job import StoredRanking
-from service.jobs.results import ResultRow, result_row
+from service.jobs.results import RESULT_COLUMNS, result_row
+from service.parquet import read_rows, require_pyarrow, write_rows
 
 SUFFIXES = (".jsonl", ".parquet")
 SECONDS = "seconds"
@@ -120,7 +120,7 @@ class ParquetParts(ResultsFile):
     def add(self, rankings: Sequence[StoredRanking]) -> None:
         """See :class:`ResultsFile`."""
         first, last = rankings[0].summary.query_index, rankings[-1].summary.query_index
-        columns = {**_column_types(), SECONDS: float}
+        columns = {**RESULT_COLUMNS, SECONDS: float}
         rows = [self._row(ranking) for ranking in rankings]
         write_rows(self._path / f"queries-{first:09d}-{last:09d}.parquet", rows, columns)
 
@@ -164,10 +164,6 @@ def _check_same_run(path: Path, sidecar: Path, identity: Identity) -> None:
         ) from None
     if difference is not None:
         raise ResultsError(f"--results {path}: holds another run ({difference}); expected another name")
-
-
-def _column_types() -> dict[str, type]:
-    return get_type_hints(ResultRow)
 
 
 def _ranking(row: Mapping[str, Any]) -> StoredRanking:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import importlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, get_type_hints
 
 from service.jobs.job import Job, StoredRanking
 from service.jobs.schemas import JobOptions, JobRanking, JobView
 from service.jobs.store import JobStore
+from service.parquet import require_pyarrow, schema_of
 
 _QUERIES_A_PAGE = 1000
 
@@ -37,8 +37,8 @@ class ResultRow(NamedTuple):
     corruptions_proved: int
 
 
-class ParquetMissingError(Exception):
-    """The library that writes Parquet is not installed."""
+RESULT_COLUMNS: Mapping[str, type] = get_type_hints(ResultRow)
+"""The type of each column."""
 
 
 def result_row(ranking: StoredRanking, ties: str) -> ResultRow:
@@ -97,18 +97,13 @@ def parquet_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
     Raises:
         ParquetMissingError: pyarrow is not installed.
     """
-    try:
-        # Imported here, for it is large, and few need it.
-        arrow = importlib.import_module("pyarrow")
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise ParquetMissingError("Parquet needs pyarrow: pip install 'proofrank[parquet]'") from error
+    arrow, parquet = require_pyarrow()
     return _parquet_pieces(job, store, arrow, parquet)
 
 
 async def _parquet_pieces(job: Job, store: JobStore, arrow: Any, parquet: Any) -> AsyncIterator[bytes]:
     ties = JobOptions.model_validate_json(job.options_json).ties
-    schema = _schema(arrow)
+    schema = schema_of(RESULT_COLUMNS)
     pipe = _Pipe()
     writer = parquet.ParquetWriter(pipe, schema)
 
@@ -122,11 +117,6 @@ async def _parquet_pieces(job: Job, store: JobStore, arrow: Any, parquet: Any) -
         yield pipe.taken()
     await asyncio.to_thread(writer.close)
     yield pipe.taken()
-
-
-def _schema(arrow: Any) -> Any:
-    types = {int: arrow.int64(), float: arrow.float64(), str: arrow.string(), bool: arrow.bool_()}
-    return arrow.schema([(name, types[kind]) for name, kind in get_type_hints(ResultRow).items()])
 
 
 class _Pipe(io.RawIOBase):

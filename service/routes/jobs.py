@@ -19,6 +19,7 @@ from service.jobs import results, submission
 from service.jobs.job import Job, JobState, Pinned
 from service.jobs.schemas import JobList, JobRequest, JobResults, JobView
 from service.jobs.submission import IDEMPOTENCY_HEADER
+from service.parquet import ParquetMissingError
 from service.problems import FieldError, Problem, invalid, problem_responses
 from service.services import Services
 
@@ -160,7 +161,7 @@ def make_router(services: Services) -> APIRouter:
         job = await required(job_id)
         try:
             pieces = results.parquet_pieces(job, jobs.store)
-        except results.ParquetMissingError as error:
+        except ParquetMissingError as error:
             raise Problem(HTTPStatus.NOT_IMPLEMENTED, str(error)) from error
         return _download(pieces, "application/vnd.apache.parquet", f"{job.id}.parquet")
 

@@ -25,11 +25,12 @@ from service.host import EvaluatorHost, Execution
 from service.jobs import Jobs, make_jobs
 from service.jobs.job import Job, JobError, JobState, Pinned, StoredRanking
 from service.jobs.pace import Pace
-from service.jobs.results import ParquetMissingError, parquet_pieces
+from service.jobs.results import parquet_pieces
 from service.jobs.schemas import JobOptions, JobRequest
 from service.jobs.submission import new_job
 from service.jobs.work import JobWork
 from service.metrics import ServiceMetrics
+from service.parquet import ParquetMissingError
 from service.policies import PolicyRegistry, PolicyStore, policy_at_start
 from service.problems import Problem
 from service.settings import load_settings

@@ -1,4 +1,4 @@
-"""Rows as Parquet files, each written whole or not at all; pyarrow is loaded when it is needed."""
+"""Parquet by pyarrow, which is loaded when it is needed, for it is large, and few need it."""
 
 from __future__ import annotations
 
@@ -11,27 +11,36 @@ from typing import Any
 from core.errors import ProofrankError
 
 
+class ParquetMissingError(ProofrankError):
+    """The library that reads and writes Parquet is not installed."""
+
+
 def require_pyarrow() -> tuple[Any, Any]:
     """The modules ``pyarrow`` and ``pyarrow.parquet``.
 
     Raises:
-        ProofrankError: they are not installed.
+        ParquetMissingError: they are not installed.
     """
     try:
         return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise ProofrankError("Parquet needs pyarrow: pip install 'proofrank[parquet]'") from error
+        raise ParquetMissingError("Parquet needs pyarrow: pip install 'proofrank[parquet]'") from error
+
+
+def schema_of(columns: Mapping[str, type]) -> Any:
+    """The schema of ``columns``, which has the type of each: int, float, str or bool."""
+    arrow, _ = require_pyarrow()
+    types = {int: arrow.int64(), float: arrow.float64(), str: arrow.string(), bool: arrow.bool_()}
+    return arrow.schema([(name, types[kind]) for name, kind in columns.items()])
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, type]) -> None:
-    """Writes ``rows`` to ``path``; ``columns`` has the type of each: int, float, str or bool."""
+    """Writes ``rows`` to ``path``, whole or not at all; ``columns`` as in :func:`schema_of`."""
     arrow, parquet = require_pyarrow()
-    types = {int: arrow.int64(), float: arrow.float64(), str: arrow.string(), bool: arrow.bool_()}
-    schema = arrow.schema([(name, types[kind]) for name, kind in columns.items()])
     # Readers of the folder leave out names that begin with a dot.
     scratch = path.with_name(f".{path.name}")
     with scratch.open("wb") as file:
-        parquet.write_table(arrow.Table.from_pylist(list(rows), schema=schema), file)
+        parquet.write_table(arrow.Table.from_pylist(list(rows), schema=schema_of(columns)), file)
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)
