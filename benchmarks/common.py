@@ -109,11 +109,16 @@ def _cell(value: Any) -> str:
 
 def add_workload(parser: argparse.ArgumentParser, num_queries: int, num_repeats: int) -> None:
     """Adds the options of a workload, by default family with the policy of its recording."""
-    parser.add_argument("--dataset", type=Path, default=SHARED / "data" / "family")
-    parser.add_argument("--policy", type=Path, default=SHARED / "truth" / "family-seed0")
+    add_graph(parser, "family")
     parser.add_argument("--queries", type=int, default=num_queries)
     parser.add_argument("--corruptions", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=num_repeats)
+
+
+def add_graph(parser: argparse.ArgumentParser, name: str) -> None:
+    """Adds ``--dataset`` and ``--policy``, by default the dataset ``name`` with the policy of its recording."""
+    parser.add_argument("--dataset", type=Path, default=SHARED / "data" / name)
+    parser.add_argument("--policy", type=Path, default=SHARED / "truth" / f"{name}-seed0")
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import argparse
 
 import torch
 
-from benchmarks.common import add_output, add_workload, arguments_of, load_workload, print_table, write_output
+from benchmarks.common import add_graph, add_output, arguments_of, load_workload, print_table, write_output
 from core.evaluator.calibration import measure_demand, sample_candidates
 from core.evaluator.compiled import CompiledEvaluator
 from core.evaluator.memory import memory_of
@@ -20,7 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_workload(parser, num_queries=1, num_repeats=1)
+    add_graph(parser, "family")
     parser.add_argument("--lanes", type=int, nargs="+", default=[64, 512, 4096, 16384, 65536])
     add_output(parser)
     parsed = parser.parse_args()

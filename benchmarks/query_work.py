@@ -11,13 +11,19 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.common import SHARED, add_output, arguments_of, load_workload, print_table, write_output
+from benchmarks.common import (
+    add_graph,
+    add_output,
+    arguments_of,
+    load_workload,
+    print_table,
+    write_output,
+)
 from benchmarks.simulation.work import MeasuredWork, QueryWork, evenly_spread
 from core.evaluator import CompiledEvaluator
 from core.graph import Dataset
@@ -29,8 +35,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dataset", type=Path, default=SHARED / "data" / "wn18rr")
-    parser.add_argument("--policy", type=Path, default=SHARED / "truth" / "wn18rr-seed0")
+    add_graph(parser, "wn18rr")
     parser.add_argument("--triples", type=int, default=200, help="test triples, each taken on both sides")
     parser.add_argument("--corruptions", type=int, default=255, help="sampled per query")
     parser.add_argument("--whole", type=int, default=3, help="queries to measure against all entities too")

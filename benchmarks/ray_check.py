@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.common import SHARED, add_output, arguments_of, print_table, write_output
+from benchmarks.common import add_graph, add_output, arguments_of, print_table, write_output
 from benchmarks.ray_costs import COMMAND, RayRun, run_on_ray
 from benchmarks.ray_simulation import FIGURES
 from benchmarks.simulation.cluster import Cluster, load_costs
@@ -88,8 +88,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dataset", type=Path, default=SHARED / "data" / "wn18rr")
-    parser.add_argument("--policy", type=Path, default=SHARED / "truth" / "wn18rr-seed0")
+    add_graph(parser, "wn18rr")
     parser.add_argument("--costs", type=Path, default=FIGURES / "ray-costs.json")
     parser.add_argument("--triples", type=int, default=40, help="test triples, a shard each, on both sides")
     parser.add_argument("--corruptions", type=int, default=300, help="per side")

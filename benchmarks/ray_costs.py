@@ -24,7 +24,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.common import SHARED, add_output, arguments_of, load_workload, print_table, write_output
+from benchmarks.common import (
+    add_graph,
+    add_output,
+    arguments_of,
+    load_workload,
+    print_table,
+    write_output,
+)
 from core.evaluator import Evaluator
 from core.graph import Dataset
 from core.prover import Candidate, Outcome
@@ -143,8 +150,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dataset", type=Path, default=SHARED / "data" / "wn18rr")
-    parser.add_argument("--policy", type=Path, default=SHARED / "truth" / "wn18rr-seed0")
+    add_graph(parser, "wn18rr")
     parser.add_argument("--few", type=int, default=50, help="tiny shards of the first run")
     parser.add_argument("--many", type=int, default=250, help="tiny shards of the second run")
     parser.add_argument("--corruptions", type=int, default=300, help="of the shards of the third run, a side")
