@@ -10,8 +10,8 @@ import torch
 
 from core.errors import EvaluationError
 from core.policy.features import CHUNK_ROWS
-from core.prover.environment import Capacities
 from core.prover.lanes import LaneShape
+from core.prover.observation import Capacities
 from core.prover.settings import ProverSettings
 from core.prover.tables import GraphTables
 

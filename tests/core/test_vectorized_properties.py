@@ -22,7 +22,7 @@ from core.evaluator.modes import Mode
 from core.graph import Dataset
 from core.policy import Policy, PolicyConfig, build_network
 from core.prover import Candidate, Outcome, ProverSettings, sampled
-from core.prover.environment import Capacities
+from core.prover.observation import Capacities
 from core.prover.tables import GraphTables
 from tests.conftest import DatasetMaker
 from tests.core.strategies import write_atom
