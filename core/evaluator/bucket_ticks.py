@@ -1,6 +1,6 @@
 """The ticks of the buckets: made when they are first used, compiled and recorded as the mode says.
 
-Where the compiler fails, all buckets go on without it, with one warning.
+Where the compiler fails, all buckets go on without it, with one warning, on new lanes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException
+from torch import _dynamo as dynamo
+from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 from core.evaluator.artifacts import ArtifactCache, first_of_error
@@ -25,6 +26,10 @@ from core.evaluator.tick_program import tensors_of
 from core.policy.features import CHUNK_ROWS, RowFeatures
 
 logger = logging.getLogger("proofrank")
+
+_COMPILER_FAILURES = (
+    PackageError, TorchDynamoException, FailOnRecompileLimitHit, InductorError, InvalidCxxCompiler,
+)  # fmt: skip
 
 
 class BucketTicks:
@@ -40,6 +45,7 @@ class BucketTicks:
         ticks_per_replay: int,
         cache_folder: Path,
         key: Mapping[str, Any],
+        on_lanes_lost: Callable[[], None],
     ) -> None:
         """Makes none yet.
 
@@ -51,6 +57,7 @@ class BucketTicks:
             ticks_per_replay: the ticks that are recorded as one, where the mode records.
             cache_folder: where compiled artifacts are kept.
             key: of the compiler's artifacts, all but the mode and the bucket.
+            on_lanes_lost: told when the lanes of all buckets are gone, with the candidates in them.
         """
         self.mode = mode
         self._make_tick = make_tick
@@ -58,6 +65,7 @@ class BucketTicks:
         self._device = device
         self._ticks_per_replay = ticks_per_replay
         self._key = dict(key)
+        self._on_lanes_lost = on_lanes_lost
         self._artifacts = ArtifactCache(cache_folder)
         self._packages = PackageCache(cache_folder)
         captures_graphs = mode.is_recorded and device.type == "cuda"
@@ -115,9 +123,10 @@ class BucketTicks:
         try:
             compile_tick(tick, self.mode, self._packages)
             folder = nullcontext() if self.mode.is_packaged else self._artifacts.using(key)
-            with folder, torch.inference_mode():
+            # Else a partial graph of which there are too many versions would run uncompiled, unnoticed.
+            with folder, dynamo.config.patch(fail_on_recompile_limit_hit=True), torch.inference_mode():
                 tick.run()
-        except (PackageError, TorchDynamoException, InductorError, InvalidCxxCompiler) as error:
+        except _COMPILER_FAILURES as error:
             logger.warning(
                 "mode %r cannot be compiled here (%s); going on without the compiler, which is slower",
                 self.mode.engine,
@@ -128,5 +137,6 @@ class BucketTicks:
             # One mode for all buckets: those compiled before are made again when they are next used.
             self._ticks.clear()
             self._recorded.clear()
+            self._on_lanes_lost()
             return self._compiled(num_lanes)
         return tick

@@ -147,6 +147,7 @@ class CompiledEvaluator:
                 "device": self.device,
                 "precision": precision,
             },
+            on_lanes_lost=self._places.begin_again,
         )
 
     @property

@@ -216,16 +216,26 @@ class PoolPlaces:
             return None
         pool = self._pool
         gone = set(mine)
-        head, tail = int(pool.head), self._num_queued
-        ring = [pool.queue[turn % pool.size].item() for turn in range(head, tail)]
-        kept = [place for place in ring if place not in gone]
-        if kept:
-            turns = torch.tensor(
-                [(head + number) % pool.size for number in range(len(kept))], device=self._device
-            )
-            pool.queue[turns] = torch.tensor(kept, device=self._device)
-        self._num_queued = head + len(kept)
-        pool.tail.fill_(self._num_queued)
+        ring = [pool.queue[turn % pool.size].item() for turn in range(int(pool.head), self._num_queued)]
+        self._let_wait([place for place in ring if place not in gone])
         for place in mine:
             self.take_out(place)
         return torch.tensor(mine, device=self._device)
+
+    @torch.inference_mode()
+    def begin_again(self) -> None:
+        """Lets every candidate that is not done wait again, in the order in which they came.
+
+        For when all lanes are gone, with what was in them.
+        """
+        is_done = self._pool.is_done.tolist()
+        self._let_wait([place for place in self._submitted if not is_done[place]])
+
+    def _let_wait(self, places: Sequence[int]) -> None:
+        """Makes ``places`` those that wait, in that order, and no others."""
+        pool, head = self._pool, int(self._pool.head)
+        if places:
+            turns = (head + torch.arange(len(places), device=self._device)) % pool.size
+            pool.queue[turns] = torch.tensor(places, device=self._device)
+        self._num_queued = head + len(places)
+        pool.tail.fill_(self._num_queued)

@@ -2,6 +2,10 @@
 
 Graphs, rules, settings and policies are made by Hypothesis. Both kinds of buffers are tried: those that follow the
 true counts and those of fixed shape, each with usual sizes and with the smallest that one lane can do with.
+
+No compiler is tried here, for each graph has shapes of its own, and the compiler takes half a minute for any. Compiled
+ticks are compared with the reference and with recordings on whole data sets (``test_parity_datasets``,
+``test_vectorized_parity``).
 """
 
 from __future__ import annotations
