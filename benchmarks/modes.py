@@ -68,6 +68,7 @@ def main() -> int:
             + ("" if precision == "float32" else f", {precision}")
         )
         began = time.perf_counter()
+        num_graphs_before = compile_counts().graphs
         try:
             evaluator = create_evaluator(
                 engine,
@@ -83,10 +84,18 @@ def main() -> int:
             print(f"{name}: left out: {error}")
             continue
         if isinstance(evaluator, CompiledEvaluator):
+            asked = evaluator.mode
             evaluator.warm_up()
+            if evaluator.mode != asked:
+                print(f"{name}: left out: it cannot be compiled here")
+                continue
+            if asked.is_compiled and compile_counts().graphs == num_graphs_before:
+                print(f"{name}: left out: it runs on what was compiled for a mode above")
+                continue
         evaluators[name] = evaluator
         warm_up[name] = time.perf_counter() - began
-        print(f"{name}: ready after {warm_up[name]:.1f} s, {compile_counts()}", flush=True)
+        num_graphs = compile_counts().graphs - num_graphs_before
+        print(f"{name}: ready after {warm_up[name]:.1f} s, {num_graphs} graphs of its own", flush=True)
     candidates = workload.candidates
     outcomes: dict[str, list[Outcome]] = {}
 

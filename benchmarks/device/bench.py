@@ -264,7 +264,7 @@ class ReadyEvaluator:
     @property
     def tick(self) -> Tick:
         """The tick of the bucket."""
-        return self.evaluator._ticks[self.num_lanes]
+        return self.evaluator.tick_of(self.num_lanes)
 
 
 @dataclass(frozen=True)

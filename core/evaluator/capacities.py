@@ -10,8 +10,8 @@ import torch
 
 from core.errors import EvaluationError
 from core.policy.features import CHUNK_ROWS
-from core.prover.environment import Capacities
 from core.prover.lanes import LaneShape
+from core.prover.observation import Capacities
 from core.prover.settings import ProverSettings
 from core.prover.tables import GraphTables
 
@@ -27,6 +27,7 @@ _AMPLE = 1.25
 """Rows and checks of a tick, likewise: enough that states are what lanes wait for."""
 
 _CHECKS_PER_LANE = 64
+_LEAST_CHECKS = 1024
 _MOST_ROWS_PER_LANE = 64
 _COPIES = 12
 """Buffers of a tick that are alive at once, at most, each as large as the rows' atoms: counted in its code."""
@@ -108,22 +109,42 @@ def choose_capacities(
     if num_lanes < 1:
         raise EvaluationError(f"a bucket of {num_lanes} lanes; expected at least 1")
     least = least_capacities(num_lanes, tables, settings)
-    usual = min(_MOST_ROWS_PER_LANE, max(4, round(_HEADROOM * tables.mean_choices)))
-    rows = num_lanes * (per_lane.rows or usual)
-    checks = max(num_lanes * _CHECKS_PER_LANE, 1024)
-    states = num_lanes * (per_lane.states or min(usual, per_lane.rows or usual))
-    if demand is not None:
-        rows = num_lanes * per_lane.rows if per_lane.rows else math.ceil(num_lanes * demand.rows * _AMPLE)
-        checks = math.ceil(num_lanes * demand.checks * _AMPLE)
-        if per_lane.states is None:
-            # Less than is asked for: whoever does not fit waits, and the network has no padding to compute.
-            states = int(num_lanes * demand.states * _SCARCE) // CHUNK_ROWS * CHUNK_ROWS
+    usual = _usual_capacities(num_lanes, tables, per_lane)
+    chosen = usual if demand is None else _fitted_capacities(num_lanes, demand)
+
+    def enough(set_for_a_lane: int | None, chosen: int, least: int) -> int:
+        return max(chosen if set_for_a_lane is None else num_lanes * set_for_a_lane, least)
+
+    states = enough(per_lane.states, chosen.num_states, least.num_states)
     return Capacities(
         num_lanes=num_lanes,
-        num_rows=max(rows, least.num_rows),
-        num_checks=max(num_lanes * per_lane.checks if per_lane.checks else checks, least.num_checks),
+        num_rows=enough(per_lane.rows, chosen.num_rows, least.num_rows),
+        num_checks=enough(per_lane.checks, chosen.num_checks, least.num_checks),
         # Whole chunks: the network computes no other number of rows.
-        num_states=-(-max(states, least.num_states) // CHUNK_ROWS) * CHUNK_ROWS,
+        num_states=-(-states // CHUNK_ROWS) * CHUNK_ROWS,
+    )
+
+
+def _usual_capacities(num_lanes: int, tables: GraphTables, per_lane: PerLane) -> Capacities:
+    """What ``num_lanes`` lanes ask for where only the graph is known; no more states than rows that are set."""
+    rows = min(_MOST_ROWS_PER_LANE, max(4, round(_HEADROOM * tables.mean_choices)))
+    states = min(rows, per_lane.rows if per_lane.rows is not None else rows)
+    return Capacities(
+        num_lanes=num_lanes,
+        num_rows=num_lanes * rows,
+        num_checks=max(num_lanes * _CHECKS_PER_LANE, _LEAST_CHECKS),
+        num_states=num_lanes * states,
+    )
+
+
+def _fitted_capacities(num_lanes: int, demand: Demand) -> Capacities:
+    """What fits ``num_lanes`` lanes of that demand."""
+    return Capacities(
+        num_lanes=num_lanes,
+        num_rows=math.ceil(num_lanes * demand.rows * _AMPLE),
+        num_checks=math.ceil(num_lanes * demand.checks * _AMPLE),
+        # Less than is asked for: whoever does not fit waits, and the network has no padding to compute.
+        num_states=int(num_lanes * demand.states * _SCARCE) // CHUNK_ROWS * CHUNK_ROWS,
     )
 
 

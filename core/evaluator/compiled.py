@@ -13,24 +13,15 @@ An evaluator belongs to the thread that makes it: that thread's stream of the de
 
 from __future__ import annotations
 
-import dataclasses
-import logging
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException
-from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 from core.errors import EvaluationError
-from core.evaluator.artifacts import ArtifactCache, default_cache_folder, first_of_error
+from core.evaluator.artifacts import default_cache_folder
 from core.evaluator.base import check_enough_variables
+from core.evaluator.bucket_ticks import BucketTicks
 from core.evaluator.capacities import (
     DEFAULT_BUCKETS,
     FROM_THE_GRAPH,
@@ -41,69 +32,26 @@ from core.evaluator.capacities import (
     choose_capacities,
     required_bytes,
 )
-from core.evaluator.graphs import CallingRecorder, GraphRecorder, RecordedTicks
-from core.evaluator.modes import Mode, compile_tick
+from core.evaluator.modes import Mode
 from core.evaluator.original import OriginalEvaluator
-from core.evaluator.packages import PackageCache, PackageError
-from core.evaluator.snapshots import PoolOutcomes, Snapshot, Snapshots
+from core.evaluator.places import Done, PoolPlaces, Submitted
 from core.evaluator.tick import Tick
-from core.evaluator.tick_program import tensors_of
+from core.evaluator.work import Work
 from core.graph import Dataset
 from core.policy import Policy
 from core.policy.features import CHUNK_ROWS, RowFeatures
 from core.policy.precision import check_precision, matrix_products_in
 from core.prover import Candidate, Outcome, ProverSettings, first_of_the_best, recorded
-from core.prover.environment import Capacities
-from core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool, LaneShape, empty_pool
+from core.prover.environment import evaluate_trajectory_compiled
+from core.prover.lanes import CandidatePool, LaneShape, empty_pool
+from core.prover.observation import Capacities
 from core.prover.packing import check_packable, pack_atom
 from core.prover.tables import build_tables
 from core.prover.vectorized import UnificationEngineVectorized
 
-logger = logging.getLogger("proofrank")
-
 POOL_SIZE = 16384
 TICKS_PER_LOOK = 4
 """Ticks between two looks at what is done: a look costs a little, a late look leaves lanes idle."""
-
-
-_NEVER = np.iinfo(np.int64).max
-"""In the place of the first snapshot that tells of a place, where it has no candidate."""
-
-
-class _Submitted(NamedTuple):
-    """A candidate in the pool, the policy that proves it, and the actions that it must take, if any."""
-
-    candidate: Candidate
-    policy: Policy
-    recorded_actions: Sequence[int] | None
-
-
-@dataclass(frozen=True)
-class Work:
-    """Counters of what was done since the evaluator was made.
-
-    Attributes:
-        ticks: ticks.
-        rows_expanded: resolvents built.
-        facts_checked: facts looked at for immediate proofs, beyond those.
-        states_scored: states that the network was applied to.
-        states_padded: rows that the network was applied to, padding included.
-        lanes_busy: sum over the ticks of the lanes with a candidate.
-        lanes: sum over the ticks of all lanes.
-    """
-
-    ticks: int = 0
-    rows_expanded: int = 0
-    facts_checked: int = 0
-    states_scored: int = 0
-    states_padded: int = 0
-    lanes_busy: int = 0
-    lanes: int = 0
-
-    @property
-    def padding_waste(self) -> float:
-        """Share of the network's rows that were padding."""
-        return 1 - self.states_scored / self.states_padded if self.states_padded else 0.0
 
 
 class CompiledEvaluator:
@@ -155,8 +103,7 @@ class CompiledEvaluator:
         policy.check_fits(dataset)
         check_packable(dataset, policy.network.config.max_variables)
         check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
-        self.mode = Mode.of(compile_mode, fullgraph=fullgraph, device=torch.device(device))
-        self.engine = self.mode.engine
+        mode = Mode.of(compile_mode, fullgraph=fullgraph, device=torch.device(device))
         self.compile_mode = compile_mode
         self.fullgraph = fullgraph
         self.device = torch.device(device)
@@ -177,16 +124,7 @@ class CompiledEvaluator:
             check_capacities(capacities, self._tables, settings)
         check_memory(self.required_bytes, f"buckets of {', '.join(map(str, buckets))} lanes", self.device)
         self._input_buffer: CandidatePool = empty_pool(pool_size, settings.max_depth, self.device)
-        self._free = deque(range(pool_size))
-        self._num_queued = 0
-        self._submitted: dict[int, _Submitted] = {}
-        self._num_of_policy: Counter[int] = Counter()
-        self._held: Set[int] = frozenset()
-        self._ticks: dict[int, Tick] = {}
-        self._recorded_ticks: dict[int, RecordedTicks] = {}
-        self._recorder = GraphRecorder(self.device) if self._captures_graphs else CallingRecorder()
-        self._snapshots = Snapshots(self._input_buffer) if self.mode.is_recorded else None
-        self._first_snapshot = np.full(pool_size, _NEVER, dtype=np.int64)
+        self._places = PoolPlaces(self._input_buffer, is_read_late=mode.is_recorded)
         self._reference: OriginalEvaluator | None = None
         self._endf_states = torch.zeros(
             CHUNK_ROWS, self._shape.working_atoms, dtype=torch.int64, device=self.device
@@ -194,13 +132,33 @@ class CompiledEvaluator:
         self._endf_states[:, 0] = pack_atom(dataset.vocabulary.endf_index, 0, 0)
         self._endf_feature = torch.zeros(self._shape.embedding_dim, device=self.device)
         self._policy_changed()
-        cache_folder = cache_folder if cache_folder is not None else default_cache_folder()
-        self._artifacts = ArtifactCache(cache_folder)
-        self._packages = PackageCache(cache_folder)
+        self._ticks = BucketTicks(
+            self._new_tick,
+            mode,
+            self._features,
+            self.device,
+            ticks_per_replay=ticks_per_look,
+            cache_folder=cache_folder if cache_folder is not None else default_cache_folder(),
+            key={
+                "shape": self._shape,
+                "settings": settings,
+                "network": policy.network.config,
+                "rules": list(self._tables.rule_body.shape),
+                "device": self.device,
+                "precision": precision,
+            },
+            on_lanes_lost=self._places.begin_again,
+        )
 
     @property
-    def _captures_graphs(self) -> bool:
-        return self.mode.is_recorded and self.device.type == "cuda"
+    def mode(self) -> Mode:
+        """How ticks are run; another than was asked for where the compiler failed."""
+        return self._ticks.mode
+
+    @property
+    def engine(self) -> str:
+        """Name of the mode."""
+        return self.mode.engine
 
     @property
     def buckets(self) -> tuple[int, ...]:
@@ -223,12 +181,12 @@ class CompiledEvaluator:
     @property
     def num_free_places(self) -> int:
         """How many candidates can be submitted now."""
-        return len(self._free)
+        return self._places.num_free
 
     @property
     def num_in_flight(self) -> int:
         """How many submitted candidates have not been collected."""
-        return len(self._submitted)
+        return len(self._places.taken)
 
     @property
     def flops_per_state(self) -> int:
@@ -238,9 +196,7 @@ class CompiledEvaluator:
     @property
     def work(self) -> Work:
         """What was done so far, over all buckets."""
-        totals = [tick.counts() for tick in self._ticks.values()]
-        fields = [field.name for field in dataclasses.fields(Work)]
-        return Work(**{name: sum(total[name] for total in totals) for name in fields})
+        return Work.total(self._ticks.counts())
 
     def load_policy(self, policy: Policy) -> None:
         """Puts another policy of the same shape into the same buffers, for what is submitted from now on.
@@ -261,7 +217,7 @@ class CompiledEvaluator:
         self._policy = policy
         self._features.load(policy.network)
         self._policy_changed()
-        self._hold_others(self._submitted)
+        self._places.let_move(policy)
 
     @torch.inference_mode()
     def _policy_changed(self) -> None:
@@ -288,9 +244,9 @@ class CompiledEvaluator:
         on_progress: Callable[[int], None] | None = None,
     ) -> list[Outcome]:
         """See :class:`core.evaluator.base.Evaluator`."""
-        if self._submitted:
+        if self.num_in_flight:
             raise EvaluationError(
-                f"{len(self._submitted)} submitted candidates are in flight; collect them first"
+                f"{self.num_in_flight} submitted candidates are in flight; collect them first"
             )
         if not candidates:
             return []
@@ -307,31 +263,30 @@ class CompiledEvaluator:
         outcomes: list[Outcome | None] = [None] * len(candidates)
         index_of_place: dict[int, int] = {}
         num_submitted = num_done = 0
+
+        def advance() -> None:
+            nonlocal num_submitted, num_done
+            batch = range(num_submitted, min(num_submitted + self.num_free_places, len(candidates)))
+            given = None if recorded_actions is None else [recorded_actions[index] for index in batch]
+            places = self.submit([candidates[index] for index in batch], given)
+            index_of_place.update(zip(places, batch, strict=True))
+            num_submitted += len(batch)
+            self.advance(self.ticks_per_look, num_lanes)
+            for place, outcome in self._taken_out(self._places.done_before()):
+                if isinstance(outcome, EvaluationError):
+                    raise outcome
+                outcomes[index_of_place.pop(place)] = outcome
+                num_done += 1
+            if on_progress is not None:
+                on_progress(num_done)
+
         try:
-            while num_done < len(candidates):
-                number = min(len(self._free), len(candidates) - num_submitted)
-                if number:
-                    batch = range(num_submitted, num_submitted + number)
-                    places = self.submit(
-                        [candidates[index] for index in batch],
-                        None if recorded_actions is None else [recorded_actions[index] for index in batch],
-                    )
-                    index_of_place.update(zip(places, batch, strict=True))
-                    num_submitted += number
-                self.advance(self.ticks_per_look, num_lanes)
-                for place, outcome in self._look():
-                    if isinstance(outcome, EvaluationError):
-                        raise outcome
-                    outcomes[index_of_place.pop(place)] = outcome
-                    num_done += 1
-                if on_progress is not None:
-                    on_progress(num_done)
+            evaluate_trajectory_compiled(advance, is_finished=lambda: num_done == len(candidates))
         except BaseException:
-            self.cancel(list(self._submitted))
+            self.cancel(list(self._places.taken))
             raise
         return [outcome for outcome in outcomes if outcome is not None]
 
-    @torch.inference_mode()
     def submit(
         self, candidates: Sequence[Candidate], recorded_actions: Sequence[Sequence[int]] | None = None
     ) -> list[int]:
@@ -347,63 +302,7 @@ class CompiledEvaluator:
         Raises:
             EvaluationError: there are more than free places, or recorded actions than steps.
         """
-        if len(candidates) > len(self._free):
-            raise EvaluationError(f"{len(candidates)} candidates for {len(self._free)} free places")
-        actions = self._recorded(len(candidates), recorded_actions)
-        if not candidates:
-            return []
-        atoms = torch.tensor([pack_atom(*candidate.triple) for candidate in candidates])
-        is_positive = torch.tensor([candidate.is_positive for candidate in candidates])
-        pool = self._input_buffer
-        places = [self._free.popleft() for _ in candidates]
-        index = self._on_device(torch.tensor(places))
-        pool.atom[index] = self._on_device(atoms)
-        pool.excluded[index] = self._on_device(torch.where(is_positive, atoms, NO_FACT))
-        pool.is_done.index_fill_(0, index, False)
-        pool.is_held.index_fill_(0, index, False)
-        pool.recorded[index] = self._on_device(actions)
-        turn = (self._num_queued + torch.arange(len(places))) % pool.size
-        pool.queue[self._on_device(turn)] = index
-        self._num_queued += len(places)
-        pool.tail.fill_(self._num_queued)
-        if self._snapshots is not None:
-            self._first_snapshot[places] = self._snapshots.num_taken
-        policy = self._policy
-        for number, place in enumerate(places):
-            given = None if recorded_actions is None else tuple(recorded_actions[number])
-            self._submitted[place] = _Submitted(candidates[number], policy, given)
-        self._num_of_policy[id(policy)] += len(places)
-        return places
-
-    def _on_device(self, values: Tensor) -> Tensor:
-        """``values`` of the host on the device, without waiting for it."""
-        if self.device.type != "cuda":
-            return values.to(self.device)
-        return values.pin_memory().to(self.device, non_blocking=True)
-
-    def _forget(self, place: int) -> _Submitted:
-        """Frees the place of a candidate."""
-        submitted = self._submitted.pop(place)
-        self._num_of_policy[id(submitted.policy)] -= 1
-        if not self._num_of_policy[id(submitted.policy)]:
-            del self._num_of_policy[id(submitted.policy)]
-        self._first_snapshot[place] = _NEVER
-        self._free.append(place)
-        return submitted
-
-    def _recorded(self, number: int, recorded_actions: Sequence[Sequence[int]] | None) -> Tensor:
-        """Recorded actions as ``[number, T]`` int64."""
-        table = torch.full((number, self.settings.max_depth), NOT_RECORDED)
-        for row, actions in enumerate(recorded_actions or ()):
-            if len(actions) > self.settings.max_depth:
-                raise EvaluationError(
-                    f"{len(actions)} recorded actions of a trajectory of at most {self.settings.max_depth} steps"
-                )
-            # A step past the end of the record is an error, and so is an action that cannot exist.
-            table[row] = NOT_RECORDED - 1
-            taken = torch.tensor(list(actions), dtype=torch.int64)
-            table[row, : len(actions)] = torch.where(taken < 0, NOT_RECORDED - 1, taken)
-        return table
+        return self._places.put(candidates, self._policy, recorded_actions)
 
     @torch.inference_mode()
     def advance(
@@ -418,30 +317,9 @@ class CompiledEvaluator:
                 policy by default.
         """
         with matrix_products_in(self._features.precision):
-            ticks = self._ticks_of(num_lanes if num_lanes is not None else self.buckets[-1])
-            self._hold_others(self._submitted if only is None else only)
-            ticks.advance(num_ticks)
+            self._places.let_move(self._policy, only)
+            self._ticks.advance(num_ticks, num_lanes if num_lanes is not None else self.buckets[-1])
 
-    @torch.inference_mode()
-    def _hold_others(self, moving: Collection[int]) -> None:
-        """Lets the candidates in ``moving`` move that the loaded policy has to prove, and no others."""
-        if moving is self._submitted and self._num_of_policy[id(self._policy)] == len(self._submitted):
-            held: Set[int] = frozenset()
-        else:
-            running = {
-                place
-                for place in moving
-                if place in self._submitted and self._submitted[place].policy is self._policy
-            }
-            held = self._submitted.keys() - running
-        if held == self._held:
-            return
-        self._held = held
-        is_held = self._input_buffer.is_held
-        is_held.zero_()
-        is_held.index_fill_(0, self._on_device(torch.tensor(sorted(held), dtype=torch.int64)), True)
-
-    @torch.inference_mode()
     def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
         """Takes out the candidates that are done, with their places.
 
@@ -449,49 +327,17 @@ class CompiledEvaluator:
             For each its outcome; or the error, where a logit was not finite or recorded actions could not be followed,
             which concerns that candidate alone.
         """
-        pool = self._input_buffer
-        places = [
-            place
-            for place in torch.nonzero(pool.is_done[:-1]).squeeze(1).tolist()
-            if place in self._submitted
-        ]
-        if not places:
-            return []
-        index = self._on_device(torch.tensor(places))
-        done = PoolOutcomes(*(column[index] for column in PoolOutcomes.of(pool)))
-        pool.is_done.index_fill_(0, index, False)
-        return self._taken_out(places, done)
+        return self._taken_out(self._places.done_now())
 
-    def _look(self) -> list[tuple[int, Outcome | EvaluationError]]:
-        """Takes out what is done; where ticks are recorded, what was done one look before, without waiting for more."""
-        if self._snapshots is None:
-            return self.collect()
-        self._snapshots.take()
-        snapshot = self._snapshots.before_last()
-        return [] if snapshot is None else self._collect_from(snapshot)
-
-    def _collect_from(self, snapshot: Snapshot) -> list[tuple[int, Outcome | EvaluationError]]:
-        """Takes out the candidates that ``snapshot`` shows as done.
-
-        Of a place that was given to another candidate since, it shows the one before, and is not asked.
-        """
-        outcomes = snapshot.outcomes
-        is_done = outcomes.is_done[:-1].numpy() & (self._first_snapshot <= snapshot.number)
-        places = np.nonzero(is_done)[0]
-        index = torch.from_numpy(places)
-        return self._taken_out(places.tolist(), PoolOutcomes(*(column[index] for column in outcomes)))
-
-    def _taken_out(
-        self, places: Sequence[int], done: PoolOutcomes
-    ) -> list[tuple[int, Outcome | EvaluationError]]:
-        """The outcomes of the candidates in ``places``, which are freed; ``done`` has a row for each."""
+    def _taken_out(self, done: Done) -> list[tuple[int, Outcome | EvaluationError]]:
+        """The outcomes of what is done, whose places are freed."""
         collected: list[tuple[int, Outcome | EvaluationError]] = []
-        rows = zip(*(column.tolist() for column in done), strict=True)
-        for place, row in zip(places, rows, strict=True):
+        rows = zip(*(column.tolist() for column in done.outcomes), strict=True)
+        for place, row in zip(done.places, rows, strict=True):
             _, success, log_probability, steps, actions, near_tie, largest_logit, is_ambiguous, is_broken = (
                 row
             )
-            submitted = self._forget(place)
+            submitted = self._places.take_out(place)
             if is_ambiguous:
                 # First, for a state that was mistaken for another may lack an action of the record.
                 collected.append((place, self._prove_again(submitted)))
@@ -515,7 +361,7 @@ class CompiledEvaluator:
             "action of its record does not exist"
         )
 
-    def _prove_again(self, submitted: _Submitted) -> Outcome | EvaluationError:
+    def _prove_again(self, submitted: Submitted) -> Outcome | EvaluationError:
         """The outcome by the reference, along the recorded actions where there are any."""
         actions = submitted.recorded_actions
         choose = first_of_the_best if actions is None else recorded(actions)
@@ -524,29 +370,11 @@ class CompiledEvaluator:
         except EvaluationError as error:
             return error
 
-    @torch.inference_mode()
     def cancel(self, places: Sequence[int]) -> None:
         """Drops submitted candidates, waiting, running or done; their lanes are free from the next tick on."""
-        mine = [place for place in places if place in self._submitted]
-        if not mine:
-            return
-        pool = self._input_buffer
-        gone = set(mine)
-        head, tail = int(pool.head), self._num_queued
-        ring = [pool.queue[turn % pool.size].item() for turn in range(head, tail)]
-        kept = [place for place in ring if place not in gone]
-        if kept:
-            turns = torch.tensor(
-                [(head + number) % pool.size for number in range(len(kept))], device=self.device
-            )
-            pool.queue[turns] = torch.tensor(kept, device=self.device)
-        self._num_queued = head + len(kept)
-        pool.tail.fill_(self._num_queued)
-        dropped = torch.tensor(mine, device=self.device)
-        for tick in self._ticks.values():
-            tick.drop(dropped)
-        for place in mine:
-            self._forget(place)
+        dropped = self._places.drop(places)
+        if dropped is not None:
+            self._ticks.drop(dropped)
 
     @property
     def reference(self) -> OriginalEvaluator:
@@ -558,83 +386,34 @@ class CompiledEvaluator:
             self._reference = OriginalEvaluator(self._dataset, policy, self.settings)
         return self._reference
 
-    def _ticks_of(self, num_lanes: int) -> RecordedTicks:
-        """The ticks of a bucket, made when they are first used."""
-        if num_lanes not in self._recorded_ticks:
-            tick = self._compiled_tick(num_lanes)
-            # Asked after it was made, for the mode may have changed.
-            group = self.ticks_per_look if self.mode.is_recorded else 1
-            self._ticks[num_lanes] = tick
-            self._recorded_ticks[num_lanes] = RecordedTicks(tick.run, group, self._recorder)
-        return self._recorded_ticks[num_lanes]
+    def tick_of(self, num_lanes: int) -> Tick:
+        """The tick that a bucket runs, made if it is not there yet."""
+        return self._ticks.tick(num_lanes)
 
     def make_tick(self, num_lanes: int) -> Tick:
         """A tick of a bucket on new lanes, as it is: not compiled, and beside the one that the evaluator runs."""
-        capacities = self._capacities[num_lanes]
+        return self._new_tick(num_lanes, self.mode)
+
+    def _new_tick(self, num_lanes: int, mode: Mode) -> Tick:
         return Tick(
             self._unification,
             self._features,
             self.settings,
-            capacities,
+            self._capacities[num_lanes],
             self._shape,
             self._input_buffer,
             self._dataset.vocabulary.first_variable_index,
             self._endf_feature,
-            is_trimming=self.mode.is_trimming,
+            is_trimming=mode.is_trimming,
         )
-
-    def _compiled_tick(self, num_lanes: int) -> Tick:
-        """The tick of a bucket, compiled as the mode says; not compiled, with a warning, where that cannot be done."""
-        capacities = self._capacities[num_lanes]
-        tick = self.make_tick(num_lanes)
-        if not self.mode.is_compiled:
-            return tick
-        if self.device.type == "cuda" and not self._features.has_same_bits_whole(capacities.num_states):
-            logger.warning(
-                "this device multiplies %d rows with other bits than %d: log-probabilities of mode %r may differ by "
-                "rounding between buckets; mode 'captured' keeps them equal",
-                capacities.num_states,
-                CHUNK_ROWS,
-                self.engine,
-            )
-        key = {
-            "mode": self.mode,
-            "capacities": capacities,
-            "shape": self._shape,
-            "settings": self.settings,
-            "network": self._policy.network.config,
-            "rules": list(self._tables.rule_body.shape),
-            "device": self.device,
-            "precision": self._features.precision,
-        }
-        try:
-            compile_tick(tick, self.mode, self._packages)
-            folder = nullcontext() if self.mode.is_packaged else self._artifacts.using(key)
-            with folder, torch.inference_mode():
-                tick.run()
-        except (PackageError, TorchDynamoException, InductorError, InvalidCxxCompiler) as error:
-            logger.warning(
-                "mode %r cannot be compiled here (%s); going on without the compiler, which is slower",
-                self.engine,
-                first_of_error(error),
-            )
-            self.mode = self.mode.uncompiled(self.device)
-            self.engine = self.mode.engine
-            self._features.is_chunked = True
-            # One mode for all buckets: those compiled before are made again when they are next used.
-            self._ticks.clear()
-            self._recorded_ticks.clear()
-            return self._compiled_tick(num_lanes)
-        return tick
 
     def buffer_addresses(self) -> list[int]:
         """Addresses of every static tensor, for whoever must be sure that they stay."""
-        tensors: list[Tensor] = [
+        tensors = [
             *self._input_buffer,
             *self._features.parameters(),
             *self._features.buffers(),
             self._endf_feature,
+            *self._ticks.tensors(),
         ]
-        for tick in self._ticks.values():
-            tensors.extend(tensors_of(tick))
         return [tensor.data_ptr() for tensor in tensors]

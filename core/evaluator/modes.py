@@ -9,7 +9,10 @@ capture of each tick to the compiler; ``separate`` compiles the environment and 
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -22,6 +25,15 @@ COMPILE_MODES = ("eager", "default", "reduce-overhead", "separate", "captured", 
 _UNCOMPILED = ("eager", "captured")
 _ON_CUDA_ALONE = ("reduce-overhead", "graph-trees")
 _RECORDED = ("reduce-overhead", "captured")
+
+_APART: dict[str, Any] = (
+    {"isolate_recompiles": True}
+    if "isolate_recompiles" in inspect.signature(torch.compile).parameters
+    else {}
+)
+"""All ticks share their code, of which the compiler keeps eight versions at most. With this option each tick has its
+own: buckets are not counted against each other, and no mode runs on what was compiled for another. With a torch that
+has no such option, more buckets than that go on without the compiler, with a warning."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +112,11 @@ def compile_tick(tick: Tick, mode: Mode, packages: PackageCache) -> None:
     if mode.is_packaged:
         tick.whole = packages.compiled(tick, mode)
         return
+    compiled = partial(torch.compile, fullgraph=mode.fullgraph, dynamic=False, **_APART)
     if mode.compile_mode == "separate":
-        tick.begin = torch.compile(tick.begin, fullgraph=mode.fullgraph, dynamic=False)
-        tick.score = torch.compile(tick.score, fullgraph=mode.fullgraph, dynamic=False)
-        tick.finish = torch.compile(tick.finish, fullgraph=mode.fullgraph, dynamic=False)
+        tick.begin = compiled(tick.begin)
+        tick.score = compiled(tick.score)
+        tick.finish = compiled(tick.finish)
         return
     options = "reduce-overhead" if mode.compile_mode == "graph-trees" else "default"
-    tick.whole = torch.compile(tick.tick_functional, fullgraph=mode.fullgraph, dynamic=False, mode=options)
+    tick.whole = compiled(tick.tick_functional, mode=options)

@@ -15,8 +15,10 @@ from core.prover import Candidate, Outcome, ProverSettings
 class CandidateStream(Protocol):
     """Candidates go in, are moved, and come out with their outcomes, each under the policy that it came in with."""
 
-    engine: str
-    """Name of the engine."""
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        ...
 
     @property
     def num_free_places(self) -> int:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from core.policy.features import RowFeatures, padded_rows
-from core.prover.environment import Capacities, EvalObs, EvalOnlyEnvCompiled
+from core.prover.environment import EvalOnlyEnvCompiled
 from core.prover.lanes import IDLE, CandidatePool, LaneShape, LaneState, idle_lanes
+from core.prover.observation import Capacities, EvalObs
 from core.prover.rows import rotation
 from core.prover.settings import ProverSettings
 from core.prover.vectorized import UnificationEngineVectorized

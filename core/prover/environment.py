@@ -13,88 +13,16 @@ counts, which reads them back and is for the CPU. The results are those of ``cor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from core.prover.lanes import IDLE, NO_FACT, NOT_RECORDED, CandidatePool, LaneState
+from core.prover.observation import Capacities, EvalObs
 from core.prover.rows import Admission, Rows, Tally, admit, rotation, rows_of
 from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, TIE_TOLERANCE, ProverSettings
 from core.prover.state_sets import same_set, set_hash
 from core.prover.vectorized import Matches, UnificationEngineVectorized
-
-
-@dataclass(frozen=True)
-class Capacities:
-    """Sizes of the buffers of one bucket.
-
-    Attributes:
-        num_lanes: B.
-        num_rows: R, resolvents built in a tick; at least what one lane can ask for.
-        num_checks: facts looked at for immediate proofs in a tick, beyond those that become rows.
-        num_states: N, states scored in a tick; at least the actions of one state and the state itself.
-    """
-
-    num_lanes: int
-    num_rows: int
-    num_checks: int
-    num_states: int
-
-
-class EvalObs(NamedTuple):
-    """What lanes have to choose from in one tick, and the states that the policy must score for it.
-
-    Attributes:
-        states: ``[N, W]`` int64: first the observed states that lack a feature, then the actions' states.
-        state_lane: ``[N]`` int64, lane of each.
-        num_scored: ``[]`` int64, how many of the N there are.
-        score_begin: ``[B]`` int64, place in ``states`` of each lane's first action.
-        self_place: ``[B]`` int64, place in ``states`` of each lane's observed state, where it ``needs_feature``.
-        needs_feature: ``[B]`` bool.
-        num_actions: ``[B]`` int64, actions of each lane, ``Endf`` not counted.
-        is_scored: ``[B]`` bool: more than one action, and room to score them; moves.
-        is_single: ``[B]`` bool: one action and it is a state; moves.
-        is_proved: ``[B]`` bool: the only action is ``[True]``; moves.
-        is_failed: ``[B]`` bool: the only action is ``[False]``; moves.
-        is_stuck: ``[B]`` bool: too many single actions skipped on arrival; ends without a step.
-        is_skipping: ``[B]`` bool: a single action is followed without a step.
-        row_atoms: ``[R, W]`` int64, the resolvents.
-        single_row: ``[B]`` int64, the row of a lane's only action.
-        action_tally: ``[R + 1]`` int64, prefix sum of the rows that are actions of lanes that are scored.
-        row_begin: ``[B]`` int64, first row of each lane.
-        next_variable: ``[B]`` int64, after this resolution.
-        num_checked: ``[B]`` int64, as in :class:`LaneState`, after this tick.
-        is_found: ``[B]`` bool, ``LaneState.is_proved`` after this tick.
-        is_ambiguous: ``[B]`` bool, hashes of different states were equal.
-        num_rows: ``[]`` int64, resolvents built.
-        num_checks: ``[]`` int64, facts looked at.
-    """
-
-    states: Tensor
-    state_lane: Tensor
-    num_scored: Tensor
-    score_begin: Tensor
-    self_place: Tensor
-    needs_feature: Tensor
-    num_actions: Tensor
-    is_scored: Tensor
-    is_single: Tensor
-    is_proved: Tensor
-    is_failed: Tensor
-    is_stuck: Tensor
-    is_skipping: Tensor
-    row_atoms: Tensor
-    single_row: Tensor
-    action_tally: Tensor
-    row_begin: Tensor
-    next_variable: Tensor
-    num_checked: Tensor
-    is_found: Tensor
-    is_ambiguous: Tensor
-    num_rows: Tensor
-    num_checks: Tensor
 
 
 class EvalOnlyEnvCompiled:
@@ -539,18 +467,12 @@ class EvalOnlyEnvCompiled:
         )
 
 
-def evaluate_trajectory_compiled(tick: Callable[[], None], is_finished: Callable[[], bool]) -> int:
-    """Runs ticks until everything is done; the whole trajectory without unrolling it.
+def evaluate_trajectory_compiled(advance: Callable[[], None], is_finished: Callable[[], bool]) -> None:
+    """Advances all lanes until everything is done: one compiled tick again and again, for trajectories of any length.
 
     Args:
-        tick: moves every lane by one step.
+        advance: moves every lane by a step or several.
         is_finished: whether nothing waits or runs.
-
-    Returns:
-        The number of ticks.
     """
-    num_ticks = 0
     while not is_finished():
-        tick()
-        num_ticks += 1
-    return num_ticks
+        advance()

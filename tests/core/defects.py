@@ -392,7 +392,8 @@ def _excluding(excluded: Callable[[Sequence[Candidate]], Sequence[int]]) -> Abst
         recorded_actions: Sequence[Sequence[int]] | None = None,
     ) -> list[int]:
         places = original(self, candidates, recorded_actions)
-        self._input_buffer.excluded[torch.tensor(places)] = torch.tensor(excluded(candidates))
+        if places:
+            self._input_buffer.excluded[torch.tensor(places)] = torch.tensor(excluded(candidates))
         return places
 
     return patch.object(CompiledEvaluator, "submit", submit)

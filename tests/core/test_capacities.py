@@ -15,7 +15,7 @@ from core.evaluator.compiled import CompiledEvaluator
 from core.graph import Dataset
 from core.policy.features import CHUNK_ROWS
 from core.prover import Candidate, ProverSettings
-from core.prover.environment import Capacities
+from core.prover.observation import Capacities
 from core.prover.tables import GraphTables, build_tables
 from tests.conftest import DatasetMaker
 from tests.core.test_vectorized_properties import assert_same, make_policy, use_static_shapes

@@ -15,7 +15,7 @@ from core.evaluator.recordings import read_recording
 from core.graph import Dataset, load_dataset
 from core.policy import Policy, load_policy
 from core.prover import Candidate, Outcome, ProverSettings
-from core.prover.environment import Capacities
+from core.prover.observation import Capacities
 from core.prover.tables import GraphTables
 from tests.conftest import DatasetMaker
 from tests.core.test_vectorized_properties import least_capacities, make_policy

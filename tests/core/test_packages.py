@@ -24,8 +24,11 @@ from core.evaluator.diff import differences
 from core.graph import Dataset, load_dataset
 from core.policy import Policy, load_policy
 from core.prover import Candidate, ProverSettings
+from tests.core.test_vectorized_properties import assert_same
 
 LANES = 4
+MORE_LANES = 8
+ENOUGH_TICKS = 200
 ROOT = Path(__file__).resolve().parents[2]
 
 _START = """
@@ -47,14 +50,19 @@ def graph_and_policy() -> tuple[Dataset, Policy]:
 
 
 def evaluator_in(
-    folder: Path, dataset: Dataset, policy: Policy, settings: ProverSettings | None = None
+    folder: Path,
+    dataset: Dataset,
+    policy: Policy,
+    settings: ProverSettings | None = None,
+    *,
+    buckets: tuple[int, ...] = (LANES,),
 ) -> CompiledEvaluator:
     return CompiledEvaluator(
         dataset,
         policy,
         settings or policy.settings or ProverSettings(),
         compile_mode="default",
-        buckets=(LANES,),
+        buckets=buckets,
         pool_size=64,
         cache_folder=folder,
     )
@@ -137,6 +145,33 @@ def test_a_machine_without_a_compiler_uses_the_package(folder: Path, tmp_path: P
 
 def test_a_machine_without_compiler_and_package_goes_on_without(tmp_path: Path) -> None:
     assert start(tmp_path / "none", tmp_path) == "eager 0 0"
+
+
+def test_candidates_in_flight_are_not_lost_where_another_bucket_has_neither_package_nor_compiler(
+    folder: Path, loaded: tuple[Dataset, Policy], monkeypatch: MonkeyPatch
+) -> None:
+    dataset, policy = loaded
+    candidates = candidates_of(dataset)
+    without_compiler(monkeypatch)
+    evaluator = evaluator_in(folder, dataset, policy, buckets=(LANES, MORE_LANES))
+    places = evaluator.submit(candidates[:12])
+    evaluator.advance(3, LANES)
+    assert evaluator.engine == "default"
+    assert evaluator.tick_of(LANES).lanes.is_busy.any()
+    cancelled = places.pop()
+    evaluator.cancel([cancelled])
+    places += evaluator.submit(candidates[12:])
+
+    evaluator.advance(ENOUGH_TICKS, MORE_LANES)
+
+    assert evaluator.engine == "eager"
+    outcomes = dict(evaluator.collect())
+    assert sorted(outcomes) == sorted(places)
+    expected = OriginalEvaluator(dataset, policy, evaluator.settings).evaluate(
+        candidates[:11] + candidates[12:]
+    )
+    assert_same([outcomes[place] for place in places], expected)
+    assert evaluator.num_free_places == 64
 
 
 def start(folder: Path, tmp_path: Path) -> str:

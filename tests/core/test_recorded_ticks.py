@@ -178,7 +178,7 @@ def test_a_tick_of_fixed_shape_reads_nothing_back_to_the_host(
     settings = ProverSettings(max_depth=3, padding_states=12, skip_unary_actions=skip_unary_actions)
     evaluator = captured(dataset, make_policy(dataset, max_variables=20_000), settings=settings)
     evaluator.warm_up()
-    tick = evaluator._ticks[4]
+    tick = evaluator.tick_of(4)
     # Tensors without memory: whatever asks for a value, or for a shape that hangs on one, is an error.
     tensors = [torch.empty_like(tensor, device="meta") for tensor in tensors_of(tick)]
 

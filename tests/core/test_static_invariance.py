@@ -27,7 +27,7 @@ from tests.core.test_compiled_invariance import Example, family, made
 from tests.core.test_vectorized_properties import use_static_shapes
 
 NUM_CANDIDATES = 30
-FEW_LANES, MANY_LANES = 4, 16
+FEW_LANES, MANY_LANES = 4, 64
 ENOUGH_TICKS = 400
 
 
@@ -127,6 +127,8 @@ def compiled_subject(
         )
         evaluator.warm_up()
         assert evaluator.mode.compile_mode == request.param, "it went on without the compiler"
+        num_states = [capacities.num_states for capacities in evaluator.capacities.values()]
+        assert len(set(num_states)) == 2, "both buckets multiply the same number of rows"
         return evaluator
 
     return subject_of(family(shared_data, shared_truth), compiled)

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from core.evaluator import OriginalEvaluator, compiled
-from core.evaluator.compiled import CompiledEvaluator, _Submitted
+from core.evaluator.compiled import CompiledEvaluator
+from core.evaluator.places import Submitted
 from core.graph import Dataset
 from core.prover import Candidate, Outcome, ProverSettings
-from core.prover.environment import Capacities
+from core.prover.observation import Capacities
 from core.prover.state_sets import set_hash
 from core.prover.tables import GraphTables
 from tests.conftest import DatasetMaker
@@ -155,7 +156,7 @@ def test_a_misleading_hash_sends_the_candidate_to_the_reference(
     proved_again: list[Candidate] = []
     prove_again = CompiledEvaluator._prove_again
 
-    def spy(self: CompiledEvaluator, submitted: _Submitted) -> Outcome | Exception:
+    def spy(self: CompiledEvaluator, submitted: Submitted) -> Outcome | Exception:
         proved_again.append(submitted.candidate)
         return prove_again(self, submitted)
 

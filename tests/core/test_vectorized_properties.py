@@ -2,6 +2,10 @@
 
 Graphs, rules, settings and policies are made by Hypothesis. Both kinds of buffers are tried: those that follow the
 true counts and those of fixed shape, each with usual sizes and with the smallest that one lane can do with.
+
+No compiler is tried here, for each graph has shapes of its own, and the compiler takes half a minute for any. Compiled
+ticks are compared with the reference and with recordings on whole data sets (``test_parity_datasets``,
+``test_vectorized_parity``).
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from core.evaluator.modes import Mode
 from core.graph import Dataset
 from core.policy import Policy, PolicyConfig, build_network
 from core.prover import Candidate, Outcome, ProverSettings, sampled
-from core.prover.environment import Capacities
+from core.prover.observation import Capacities
 from core.prover.tables import GraphTables
 from tests.conftest import DatasetMaker
 from tests.core.strategies import write_atom

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import pytest
 
 from core.evaluator import CompiledEvaluator, OriginalEvaluator
-from core.evaluator.compiled import Work
+from core.evaluator.work import Work
 from core.graph import Dataset
 from core.policy import Policy
 from core.prover import Candidate, Outcome, ProverSettings
