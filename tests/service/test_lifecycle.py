@@ -66,6 +66,31 @@ def test_until_it_is_warm_the_service_is_alive_but_not_ready_and_says_at_which_s
         assert client.post("/rank", json={"queries": [QUERY]}).status_code == 200
 
 
+def test_a_job_is_found_by_its_key_while_the_service_starts(
+    family_folder: Path, policy_folder: Path, held_policy: tuple[Path, bytes], tmp_path: Path
+) -> None:
+    arguments = [
+        "--dataset",
+        str(family_folder),
+        "--data-folder",
+        str(tmp_path / "data"),
+        "--engine",
+        "original",
+    ]
+    body, headers = {"split": "test"}, {"Idempotency-Key": "epoch-7"}
+    with RunningServer(*arguments, "--policy", str(policy_folder)) as server:
+        job_id = server.wait_until_ready().client.post("/jobs", json=body, headers=headers).json()["id"]
+    folder, content = held_policy
+    with RunningServer(*arguments, "--policy", str(folder)) as server:
+        client = server.wait_until_listening().client
+        while client.get("/readyz").json()["stage"] != "load policy":
+            time.sleep(0.01)
+        again = client.post("/jobs", json=body, headers=headers)
+        assert (again.status_code, again.json()["id"]) == (200, job_id)
+        assert client.post("/jobs", json=body).status_code == 503
+        (folder / "policy.json").write_bytes(content)
+
+
 def test_a_terminated_server_finishes_what_runs_and_exits_with_0(serve_arguments: list[str]) -> None:
     body = json.dumps({"queries": [QUERY]}).encode()
     with RunningServer(*serve_arguments) as server:
