@@ -165,6 +165,23 @@ def make_router(services: Services) -> APIRouter:
             raise Problem(HTTPStatus.NOT_IMPLEMENTED, str(error)) from error
         return _download(pieces, "application/vnd.apache.parquet", f"{job.id}.parquet")
 
+    async def cancelled(job: Job) -> Job | None:
+        """The job, cancelled; None where it has ended by itself."""
+        ended = await jobs.store.end(job, "cancelled")
+        if ended is not None:
+            jobs.runner.interrupt(ended)
+        return ended
+
+    @router.post(
+        "/{job_id}/cancel",
+        responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
+    )
+    async def cancel_job(job_id: str) -> JobView:
+        """Cancels a job that waits or runs; one that has ended stays as it is, with its results."""
+        with _refusing_a_full_disk():
+            ended = await cancelled(await required(job_id))
+        return JobView.of(ended if ended is not None else await required(job_id))
+
     @router.delete(
         "/{job_id}",
         response_model=JobView,
@@ -173,14 +190,13 @@ def make_router(services: Services) -> APIRouter:
             **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
         },
     )
-    async def cancel_job(job_id: str) -> JobView | Response:
+    async def delete_job(job_id: str) -> JobView | Response:
         """Cancels a job that waits or runs; removes one that has ended, with its results."""
         job = await required(job_id)
         with _refusing_a_full_disk():
-            cancelled = await jobs.store.end(job, "cancelled")
-            if cancelled is not None:
-                jobs.runner.interrupt(cancelled)
-                return JobView.of(cancelled)
+            ended = await cancelled(job)
+            if ended is not None:
+                return JobView.of(ended)
             await jobs.store.remove(job)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 

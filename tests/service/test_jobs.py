@@ -292,6 +292,21 @@ def test_a_running_job_is_cancelled_and_an_ended_one_removed(client: httpx.Clien
     assert client.delete(f"/jobs/{job_id}").status_code == 404
 
 
+def test_cancelling_never_removes_a_job_however_often_it_is_asked_for(client: httpx.Client) -> None:
+    running, waiting = (submit(client, queries=LONG)["id"] for _ in range(2))
+    for job_id in (running, waiting):
+        cancelled = client.post(f"/jobs/{job_id}/cancel")
+        assert cancelled.status_code == 200
+        assert cancelled.json()["state"] == "cancelled"
+        again = client.post(f"/jobs/{job_id}/cancel")
+        assert (again.status_code, again.json()) == (200, cancelled.json())
+        assert get(client, job_id) == cancelled.json()
+    done = ended(client, submit(client, split="test")["id"])
+    assert client.post(f"/jobs/{done['id']}/cancel").json() == done
+    assert len(results(client, done["id"])["rankings"]) == 6
+    assert client.post("/jobs/nothing/cancel").status_code == 404
+
+
 def test_jobs_run_in_the_order_of_submission_and_a_waiting_one_can_be_cancelled(client: httpx.Client) -> None:
     first, second, third = (submit(client, queries=many_queries(30), seed=seed)["id"] for seed in range(3))
     cancelled = client.delete(f"/jobs/{second}").json()
