@@ -257,8 +257,12 @@ class EvaluatorHost:
             if not is_job:
                 self._count_queued(-num_candidates)
         self._throughput.count(num_candidates)
-        self._metrics.record_done(
-            kind, finished.queue_seconds, finished.first_result_seconds, finished.execution_seconds
+        self._metrics.record_ended(
+            kind,
+            Outcome.DONE,
+            finished.queue_seconds,
+            finished.first_result_seconds,
+            finished.execution_seconds,
         )
 
         def rank() -> list[RankedQuery]:
@@ -294,7 +298,7 @@ class EvaluatorHost:
             raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
         finally:
             if outcome is not Outcome.DONE:
-                self._metrics.record_undone(kind, outcome, task.seconds_running)
+                self._metrics.record_ended(kind, outcome, *task.times_so_far)
 
     def _check_room(self, num_candidates: int) -> None:
         """Raises a 429 Problem where so many more would be over the limit."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from core.graph import Dataset, load_dataset
 from core.policy import Policy, load_policy
 from core.ranking import Corruptor, RankedQuery, corrupted_queries, rank_queries, report
 from service.host import EvaluatorHost
-from service.metrics import Kind, ServiceMetrics
+from service.metrics import Kind, Outcome, ServiceMetrics
 from service.problems import Problem
 from service.quality import MAX_POLICIES, MAX_RELATIONS
 from service.rejections import Rejection
-from service.scheduler import Snapshot
+from service.scheduler import Snapshot, Task
 from service.settings import load_settings
 from tests.conftest import write_dataset
 from tests.service.conftest import MAX_BODY_BYTES
@@ -288,7 +289,9 @@ def test_a_full_queue_and_a_server_that_is_not_ready_are_refusals_of_their_own(m
     assert asyncio.run(overfill()).rejection is Rejection.QUEUE_FULL
 
 
-def test_evaluations_that_are_not_done_are_counted_by_their_end(make_host: Any) -> None:
+def test_evaluations_are_counted_by_their_end_and_those_that_never_had_a_turn_by_how_long_they_waited(
+    make_host: Any,
+) -> None:
     host, metrics = make_host()
 
     async def run() -> None:
@@ -306,10 +309,43 @@ def test_evaluations_that_are_not_done_are_counted_by_their_end(make_host: Any) 
         await host.stop()
 
     asyncio.run(run())
-    name = "proofrank_execution_duration_seconds"
-    assert value(metrics, f"{name}_count", kind="interactive", outcome="cancelled") == 1
-    assert value(metrics, f"{name}_sum", kind="interactive", outcome="cancelled") > 0
-    assert value(metrics, f"{name}_count", kind="interactive", outcome="deadline") == 1
-    assert value(metrics, f"{name}_count", kind="interactive", outcome="done") == 0
-    assert value(metrics, f"{name}_count", kind="job", outcome="done") == 1
-    assert value(metrics, "proofrank_queue_duration_seconds_count", kind="job") == 1
+
+    def count(name: str, kind: str, outcome: str) -> float:
+        return value(metrics, f"proofrank_{name}_duration_seconds_count", kind=kind, outcome=outcome)
+
+    ended = [("interactive", "cancelled"), ("interactive", "deadline"), ("job", "done")]
+    for kind in Kind:
+        for outcome in Outcome:
+            assert count("queue", kind, outcome) == ((kind, outcome) in ended)
+    assert count("execution", "interactive", "cancelled") == 1
+    labels = {"kind": "interactive", "outcome": "cancelled"}
+    assert value(metrics, "proofrank_execution_duration_seconds_sum", **labels) > 0
+    # The deadline had passed before a tick: nothing was executed, not for no time at all.
+    assert count("execution", "interactive", "deadline") == 0
+    assert count("first_result", "interactive", "deadline") == 0
+    assert count("execution", "job", "done") == count("first_result", "job", "done") == 1
+
+
+def test_a_request_that_is_given_up_before_its_turn_has_waited_all_that_time(make_host: Any) -> None:
+    host, metrics = make_host()
+
+    async def run() -> None:
+        await host.start()
+        dataset = host.loaded.dataset
+        queries = corrupted_queries(list(dataset.splits["test"]) * 200, ("head", "tail"), Corruptor(dataset))
+        # The original engine ranks one candidate at a time, and a suspect runs alone: the second has no turn.
+        first = Task(queries[0].candidates * 2000, host.active_policy)
+        first.is_suspect = True
+        host.loaded.scheduler.submit(first)
+        while not host.loaded.scheduler.snapshot.num_in_flight:
+            await asyncio.sleep(0.001)
+        with pytest.raises(Problem):
+            await host.rank(queries[:1], 0, deadline=time.monotonic() + 0.3)
+        first.future.cancel()
+        await host.stop()
+
+    asyncio.run(run())
+    labels = {"kind": "interactive", "outcome": "deadline"}
+    assert value(metrics, "proofrank_queue_duration_seconds_count", **labels) == 1
+    assert 0.3 <= value(metrics, "proofrank_queue_duration_seconds_sum", **labels) < 5
+    assert value(metrics, "proofrank_execution_duration_seconds_count", **labels) == 0
