@@ -34,6 +34,7 @@ from service.client import (
     UnreachableError,
 )
 from service.client.retries import retry_after_seconds
+from service.throughput import Throughput
 from tests.service.scripted import Answer, ScriptedServer, problem
 
 QUICK = Retries(total_seconds=5, first_pause=0.02, longest_pause=0.1)
@@ -292,6 +293,14 @@ def test_pauses_grow_with_jitter_up_to_the_longest() -> None:
         assert all(longest / 2 <= pause <= longest for pause in pauses)
         assert len(set(pauses)) > 1
     assert all(20 <= retries.pause(1, retry_after=20) <= 22 for _ in range(50))
+
+
+def test_a_client_has_the_patience_to_come_back_when_a_full_server_tells_it_to() -> None:
+    throughput = Throughput()
+    throughput.count(1)
+    longest = throughput.seconds_for(10**9)
+    retries = Retries()
+    assert all(retries.pause(1, retry_after=longest) < retries.total_seconds for _ in range(50))
 
 
 def test_retry_after_is_read_in_seconds_and_as_a_date() -> None:
