@@ -105,6 +105,11 @@ class Work:
         """Share of the network's rows that were padding."""
         return 1 - self.states_scored / self.states_padded if self.states_padded else 0.0
 
+    def __add__(self, other: Work) -> Work:
+        """What was done in both."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return Work(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
 
 class CompiledEvaluator:
     """Evaluates many candidates at once; see the module."""
