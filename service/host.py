@@ -96,6 +96,11 @@ class EvaluatorHost:
         return self._stage == FAILED
 
     @property
+    def is_stopping(self) -> bool:
+        """Whether it has been told to drain or to stop."""
+        return self._is_stopping.is_set()
+
+    @property
     def seconds_in_stage(self) -> float:
         """How long that has been going on."""
         return time.monotonic() - self._stage_began
@@ -103,7 +108,7 @@ class EvaluatorHost:
     @property
     def loaded(self) -> Loaded:
         """What is being served. Raises a 503 Problem where that is not ready."""
-        # While draining, requests whose connection was there before are still taken.
+        # While draining, requests that had begun before still come here.
         if self._loaded is None or self._stage not in (READY, DRAINING):
             raise _unavailable(f"not ready: {self._stage}", Rejection.NOT_READY)
         return self._loaded

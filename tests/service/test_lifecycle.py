@@ -12,6 +12,7 @@ import time
 from http import HTTPStatus
 from pathlib import Path
 
+import httpx
 import pytest
 
 from core.ranking import Corruptor, corrupted_queries
@@ -107,6 +108,46 @@ def test_a_terminated_server_finishes_what_runs_and_exits_with_0(serve_arguments
         assert b'"mrr"' in answer
         assert server.wait() == 0
         assert "draining" in server.log
+
+
+def test_a_server_that_drains_takes_no_new_work_on_any_connection_and_finishes_what_had_begun(
+    serve_arguments: list[str],
+) -> None:
+    body = {"queries": [QUERY]}
+    written = json.dumps(body).encode()
+    with RunningServer(*serve_arguments, "--drain-seconds", "60") as server:
+        server.wait_until_ready()
+        with (
+            server.unfinished_request("/rank", written) as connection,
+            httpx.Client(trust_env=False) as newcomer,
+        ):
+            server.send(signal.SIGTERM)
+            while (readiness := server.client.get("/readyz")).status_code == 200:
+                time.sleep(0.01)
+            assert readiness.json()["stage"] == "draining"
+            url = f"{server.url}/rank"
+            for refused in (server.client.post("/rank", json=body), newcomer.post(url, json=body)):
+                assert refused.status_code == 503
+                assert refused.headers["content-type"] == "application/problem+json"
+                assert refused.headers["retry-after"] == "1"
+                assert refused.json()["detail"] == "the server is stopping and takes no more work"
+                assert refused.json()["request_id"] == refused.headers["x-request-id"]
+            assert server.client.post("/jobs", json={"split": "test"}).status_code == 503
+            assert server.client.get("/jobs").status_code == 200
+            metrics = server.client.get("/metrics").text
+            assert 'proofrank_rejected_requests_total{reason="draining"} 3.0' in metrics
+
+            connection.sendall(written)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        server.send(signal.SIGTERM)
+        assert server.wait() == 0
+
+
+def test_a_server_that_has_drained_closes_by_itself(serve_arguments: list[str]) -> None:
+    with RunningServer(*serve_arguments, "--drain-seconds", "0.5") as server:
+        server.wait_until_ready()
+        server.send(signal.SIGTERM)
+        assert server.wait() == 0
 
 
 def test_an_interrupted_server_exits_with_0(serve_arguments: list[str]) -> None:
