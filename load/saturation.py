@@ -22,6 +22,7 @@ from pathlib import Path
 
 from load.checkpoint import Checkpoint
 from load.fairness import Fairness, fairness
+from load.objectives import Objectives
 from load.processes import AloneProcess, ServerProcess
 from load.stages import Level, Soak, Throughput, level, soak, throughput
 from load.summary import milliseconds, table
@@ -68,18 +69,40 @@ def make_parser() -> argparse.ArgumentParser:
         "--threads", type=int, default=os.cpu_count() or 1, help="of torch, in server and alone"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures to FILE")
+    wanted = Objectives()
+    for name, default, meaning in (
+        ("--most-ratio", wanted.ratio, "p50 of single queries beside the large request over that without"),
+        ("--most-cost", wanted.cost, "share of the evaluator's throughput that the server takes away"),
+        ("--most-errors", wanted.error_share, "share of requests neither answered nor refused"),
+        ("--most-growth-mib", wanted.growth_mib, "growth of memory over a level or the soak, MiB"),
+    ):
+        parser.add_argument(
+            name, type=float, default=default, help=f"objective: {meaning} (default: {default:g})"
+        )
     return parser
 
 
+def objectives_of(parsed: argparse.Namespace) -> Objectives:
+    """What a run with these options must reach."""
+    return Objectives(parsed.most_ratio, parsed.most_cost, parsed.most_errors, parsed.most_growth_mib)
+
+
 def main() -> int:
-    """Measures, prints tables, and writes the raw figures where that is wanted."""
+    """Measures everything; the exit status."""
     parsed = make_parser().parse_args()
-    figures = measure(parsed)
+    return conclude(measure(parsed), parsed)
+
+
+def conclude(figures: Figures, parsed: argparse.Namespace) -> int:
+    """Prints tables, writes the raw figures where that is wanted, and tells what was missed; 1 where anything was."""
     print("\n".join(report(figures)))
     if parsed.json is not None:
         parsed.json.parent.mkdir(parents=True, exist_ok=True)
         parsed.json.write_text(json.dumps(dataclasses.asdict(figures), indent=1) + "\n")
-    return 0
+    misses = objectives_of(parsed).misses(figures)
+    for miss in misses:
+        print(f"objective missed: {miss}")
+    return 1 if misses else 0
 
 
 def measure(parsed: argparse.Namespace) -> Figures:
@@ -232,11 +255,8 @@ def _level_lines(levels: Sequence[Level]) -> list[str]:
 def _soak_lines(soaked: Soak) -> list[str]:
     lines = [f"Soak of {soaked.minutes:g} minutes; {soaked.policies} policies went live meanwhile", ""]
     lines += _level_lines([soaked.load])
-    if soaked.resident_mib:
-        tenth = max(1, len(soaked.resident_mib) // 10)
-        first = statistics.median(soaked.resident_mib[:tenth])
-        last = statistics.median(soaked.resident_mib[-tenth:])
-        lines += ["", f"memory, median of the first and the last tenth: {first:.0f} and {last:.0f} MiB"]
+    first, last = soaked.first_and_last_mib
+    lines += ["", f"memory, median of the first and the last tenth: {first:.0f} and {last:.0f} MiB"]
     return lines
 
 

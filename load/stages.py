@@ -139,6 +139,12 @@ class Level:
     candidates_per_second: float
     resident_mib: tuple[float, float]
 
+    @property
+    def growth_mib(self) -> float:
+        """Of the server's memory."""
+        before, after = self.resident_mib
+        return after - before
+
 
 def level(
     server: ServerProcess,
@@ -180,6 +186,20 @@ class Soak:
     policies: int
     load: Level
     resident_mib: list[float]
+
+    @property
+    def first_and_last_mib(self) -> tuple[float, float]:
+        """The server's memory, median of the first and of the last tenth; before and after where it was too short."""
+        if not self.resident_mib:
+            return self.load.resident_mib
+        tenth = max(1, len(self.resident_mib) // 10)
+        return statistics.median(self.resident_mib[:tenth]), statistics.median(self.resident_mib[-tenth:])
+
+    @property
+    def growth_mib(self) -> float:
+        """Of the server's memory, from that first to that last tenth."""
+        first, last = self.first_and_last_mib
+        return last - first
 
 
 def soak(

@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI
 from core import __version__
 from service.data_folder import DataFolder, default_data_folder
 from service.database import Database
+from service.draining import DrainMiddleware
 from service.entrance import furnish
 from service.fleet import Fleet, NoFleet
 from service.host import EvaluatorHost
@@ -79,6 +80,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.services = services
+    app.add_middleware(DrainMiddleware, is_stopping=lambda: host.is_stopping)
     furnish(app, settings, metrics, [route.make_router(services) for route in _ROUTES])
     return app
 

@@ -5,7 +5,6 @@ Nothing here waits for the evaluator: its thread leaves a snapshot behind, and t
 
 from __future__ import annotations
 
-import dataclasses
 import resource
 import sys
 import threading
@@ -37,9 +36,6 @@ class WorkCollector(Collector):
 
     def __init__(self) -> None:
         self._read: Callable[[], Snapshot] | None = None
-        self._before = Work()
-        self._last = Work()
-        self._lock = threading.Lock()
 
     def watch(self, read: Callable[[], Snapshot]) -> None:
         """Reads snapshots by ``read`` from now on."""
@@ -48,13 +44,7 @@ class WorkCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """The families; all zero before there is an evaluator, or where it has no counters."""
         snapshot = self._read() if self._read is not None else Snapshot(None, 0, 0, 0)
-        with self._lock:
-            if snapshot.work is not None:
-                if snapshot.work.ticks < self._last.ticks:
-                    # Another evaluator, whose counters began anew; what is exported only grows.
-                    self._before = _added(self._before, self._last)
-                self._last = snapshot.work
-            work = _added(self._before, self._last)
+        work = snapshot.work if snapshot.work is not None else Work()
         for name, documentation in _COUNTED.items():
             yield CounterMetricFamily(f"proofrank_{name}", documentation, value=getattr(work, name))
         lane_ticks = CounterMetricFamily(
@@ -77,11 +67,6 @@ class WorkCollector(Collector):
             "Share of the network's rows that were padding, since the start.",
             value=work.padding_waste,
         )
-
-
-def _added(first: Work, second: Work) -> Work:
-    fields = [field.name for field in dataclasses.fields(Work)]
-    return Work(**{name: getattr(first, name) + getattr(second, name) for name in fields})
 
 
 class CompilerCollector(Collector):

@@ -96,6 +96,11 @@ class EvaluatorHost:
         return self._stage == FAILED
 
     @property
+    def is_stopping(self) -> bool:
+        """Whether it has been told to drain or to stop."""
+        return self._is_stopping.is_set()
+
+    @property
     def seconds_in_stage(self) -> float:
         """How long that has been going on."""
         return time.monotonic() - self._stage_began
@@ -103,7 +108,7 @@ class EvaluatorHost:
     @property
     def loaded(self) -> Loaded:
         """What is being served. Raises a 503 Problem where that is not ready."""
-        # While draining, requests whose connection was there before are still taken.
+        # While draining, requests that had begun before still come here.
         if self._loaded is None or self._stage not in (READY, DRAINING):
             raise _unavailable(f"not ready: {self._stage}", Rejection.NOT_READY)
         return self._loaded
@@ -257,8 +262,12 @@ class EvaluatorHost:
             if not is_job:
                 self._count_queued(-num_candidates)
         self._throughput.count(num_candidates)
-        self._metrics.record_done(
-            kind, finished.queue_seconds, finished.first_result_seconds, finished.execution_seconds
+        self._metrics.record_ended(
+            kind,
+            Outcome.DONE,
+            finished.queue_seconds,
+            finished.first_result_seconds,
+            finished.execution_seconds,
         )
 
         def rank() -> list[RankedQuery]:
@@ -294,7 +303,7 @@ class EvaluatorHost:
             raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
         finally:
             if outcome is not Outcome.DONE:
-                self._metrics.record_undone(kind, outcome, task.seconds_running)
+                self._metrics.record_ended(kind, outcome, *task.times_so_far)
 
     def _check_room(self, num_candidates: int) -> None:
         """Raises a 429 Problem where so many more would be over the limit."""

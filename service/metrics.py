@@ -83,23 +83,24 @@ class ServiceMetrics:
 
     def _add_evaluations(self) -> None:
         self.queue_seconds = self._histogram(
-            "proofrank_queue_duration_seconds", "Time that an evaluation waited for its first tick.", ["kind"]
+            "proofrank_queue_duration_seconds",
+            "Time that an evaluation waited for its first tick, or for its end where none came.",
+            ["kind", "outcome"],
+        )
+        self.first_result_seconds = self._histogram(
+            "proofrank_first_result_duration_seconds",
+            "Time from the submission of an evaluation to its first candidate that was done.",
+            ["kind", "outcome"],
         )
         self.execution_seconds = self._histogram(
             "proofrank_execution_duration_seconds",
             "Time of an evaluation from its first tick to its end.",
             ["kind", "outcome"],
         )
-        self.first_result_seconds = self._histogram(
-            "proofrank_first_result_duration_seconds",
-            "Time from the submission of an evaluation to its first candidate that was done.",
-            ["kind"],
-        )
         for kind in Kind:
-            self.queue_seconds.labels(kind)
-            self.first_result_seconds.labels(kind)
             for outcome in Outcome:
-                self.execution_seconds.labels(kind, outcome)
+                for seconds in (self.queue_seconds, self.first_result_seconds, self.execution_seconds):
+                    seconds.labels(kind, outcome)
         self.queued_candidates = self._gauge(
             "proofrank_queued_candidates", "Candidates waiting or running, those of jobs left out."
         )
@@ -231,17 +232,20 @@ class ServiceMetrics:
         if self._previous_policy not in names:
             self.previous_policy_info.clear()
 
-    def record_done(
-        self, kind: Kind, queue_seconds: float, first_result_seconds: float, execution_seconds: float
+    def record_ended(
+        self,
+        kind: Kind,
+        outcome: Outcome,
+        queue_seconds: float,
+        first_result_seconds: float | None,
+        execution_seconds: float | None,
     ) -> None:
-        """Counts an evaluation that was done, and where its time went."""
-        self.queue_seconds.labels(kind).observe(queue_seconds)
-        self.first_result_seconds.labels(kind).observe(first_result_seconds)
-        self.execution_seconds.labels(kind, Outcome.DONE).observe(execution_seconds)
-
-    def record_undone(self, kind: Kind, outcome: Outcome, seconds: float) -> None:
-        """Counts an evaluation that ended otherwise, ``seconds`` after its first tick."""
-        self.execution_seconds.labels(kind, outcome).observe(seconds)
+        """Counts an evaluation that has ended, and where its time went; None for what never came."""
+        self.queue_seconds.labels(kind, outcome).observe(queue_seconds)
+        if first_result_seconds is not None:
+            self.first_result_seconds.labels(kind, outcome).observe(first_result_seconds)
+        if execution_seconds is not None:
+            self.execution_seconds.labels(kind, outcome).observe(execution_seconds)
 
     def record_job_done(self, mrr: float, hits_at: Mapping[int, float], seconds: float) -> None:
         """Counts a job that was done, ``seconds`` after it began."""

@@ -8,6 +8,7 @@ import math
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
@@ -68,6 +69,7 @@ class Server(uvicorn.Server):
         )
         self._settings = settings
         self._watched = watched
+        self._closes_at: float | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serves until told to stop. Exits where it cannot listen, as uvicorn does."""
@@ -81,12 +83,17 @@ class Server(uvicorn.Server):
         """Is called by uvicorn ten times a second; says whether to end."""
         if counter % _TICKS_PER_LOOK == 0:
             self._slow_clients.look(self.server_state.connections)  # pyright: ignore[reportArgumentType]
+        if self._closes_at is not None and not self.should_exit and time.monotonic() >= self._closes_at:
+            super().handle_exit(signal.SIGTERM, None)
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Handles a signal that ends the server."""
+        """Handles a signal that ends the server: the first one after ``drain_seconds``, a second one at once."""
         self._on_signal()
-        super().handle_exit(sig, frame)
+        if self._closes_at is None and self._settings.drain_seconds:
+            self._closes_at = time.monotonic() + self._settings.drain_seconds
+        else:
+            super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -111,6 +111,9 @@ class Settings(BaseModel):
     grace_seconds: float = Field(
         30, ge=0, description="how long requests that run may go on after SIGTERM, seconds"
     )
+    drain_seconds: float = Field(
+        1, ge=0, description="how long after SIGTERM the port stays open to refuse new work, seconds"
+    )
     max_proofs: int = Field(1_000, ge=0, description="most queries in a request that asks for proofs")
     max_policy_bytes: int = Field(512 * 2**20, ge=1024, description="largest upload of a policy, bytes")
     max_policies: int = Field(100, ge=1, description="most names of stored policies")

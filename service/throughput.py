@@ -7,7 +7,8 @@ import time
 from collections import deque
 
 _WINDOW_SECONDS = 30.0
-_MOST_RETRY_SECONDS = 60
+_MOST_RETRY_SECONDS = 30
+"""Longer would be past the patience of clients: ours gives up after a minute in all, with whatever it waits."""
 
 
 class Throughput:
@@ -24,7 +25,7 @@ class Throughput:
         self._total += number
 
     def seconds_for(self, number: int) -> int:
-        """Whole seconds in which about ``number`` candidates will be done; from 1 to 60."""
+        """Whole seconds in which about ``number`` candidates will be done; from 1 to 30."""
         self._forget()
         rate = self._total / _WINDOW_SECONDS
         return max(1, min(_MOST_RETRY_SECONDS, math.ceil(number / rate))) if rate else 1

@@ -34,9 +34,12 @@ class Work:
         """Share of the network's rows that were padding."""
         return 1 - self.states_scored / self.states_padded if self.states_padded else 0.0
 
+    def __add__(self, other: Work) -> Work:
+        """What was done in both."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return Work(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
     @classmethod
     def total(cls, counts: Iterable[Mapping[str, int]]) -> Work:
         """The sum of counters by name."""
-        counts = list(counts)
-        names = [field.name for field in dataclasses.fields(cls)]
-        return cls(**{name: sum(count[name] for count in counts) for name in names})
+        return sum((cls(**count) for count in counts), start=cls())

@@ -184,13 +184,8 @@ def job(connection: Connection, job_id: str) -> Steps[Job]:
 
 
 def cancel_job(connection: Connection, job_id: str) -> Steps[Job]:
-    """Cancels a job that has not ended, leaves one that has, and returns it as it then is."""
-    now = yield from job(connection, job_id)
-    if now.has_ended:
-        return now  # to delete it now would remove its results
-    # A second DELETE would remove the job that the first one cancelled.
-    yield from exchange(connection, Call("DELETE", path_of("jobs", job_id), is_repeatable=False))
-    return (yield from job(connection, job_id))
+    """Cancels a job that has not ended, leaves one that has with its results, and returns it as it then is."""
+    return parsed((yield from exchange(connection, Call("POST", path_of("jobs", job_id, "cancel")))), Job)
 
 
 def policies(connection: Connection) -> Steps[tuple[StoredPolicy, ...]]:

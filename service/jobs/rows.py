@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from datetime import datetime
 from typing import Any
 
 from core.ranking import RankingSummary, Ranks
-from service.jobs.job import Job, Pinned, StoredRanking
+from service.jobs.job import UNFINISHED, Job, Pinned, StoredRanking
+
+IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED)})"
+"""The condition that a job has not ended."""
 
 JOB_COLUMNS = (
     "number, id, state, created, started, finished, policy_name, policy_sha256, dataset_name, dataset_sha256, "
@@ -31,6 +36,24 @@ def read_job(row: tuple[Any, ...]) -> Job:
         *(Pinned(policy_name, policy_sha256), Pinned(dataset_name, dataset_sha256)),
         *progress,
     )
+
+
+def find_job(connection: sqlite3.Connection, job_id: str) -> Job | None:
+    """The job of this id; None where there is none."""
+    row = connection.execute(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    return read_job(row) if row is not None else None
+
+
+def existing_job(connection: sqlite3.Connection, job_id: str) -> Job:
+    """The job of this id, which the transaction has found or made."""
+    job = find_job(connection, job_id)
+    assert job is not None, f"job {job_id} was found in this transaction"
+    return job
+
+
+def write_time(time: datetime) -> str:
+    """A time, in UTC, as it is stored and shown."""
+    return time.isoformat(timespec="milliseconds")
 
 
 def write_ranking(job_number: int, ranking: StoredRanking) -> tuple[Any, ...]:

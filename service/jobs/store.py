@@ -7,54 +7,25 @@ progress that counts them are written together. Whatever changes a job is told t
 from __future__ import annotations
 
 import sqlite3
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from service.database import Database
-from service.jobs.job import STATES, UNFINISHED, Change, Job, JobState, Pinned, StoredRanking
+from service.jobs.insertion import NewJob, find_submitted, insert
+from service.jobs.job import STATES, Change, Job, JobState, StoredRanking
 from service.jobs.rows import (
     INSERT_RANKING,
+    IS_UNFINISHED,
     JOB_COLUMNS,
     RANKING_COLUMNS,
+    existing_job,
+    find_job,
     read_job,
     read_ranking,
     write_ranking,
+    write_time,
 )
-
-_IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED)})"
-
-
-class TooManyJobsError(Exception):
-    """As many jobs are unfinished as may be."""
-
-
-class OtherBodyError(Exception):
-    """The idempotency key came with another body before."""
-
-
-@dataclass(frozen=True)
-class NewJob:
-    """What is stored of a job that is submitted.
-
-    Attributes:
-        policy: ranks it.
-        dataset: whose triples it ranks.
-        options_json: the options of its request.
-        queries_json: the queries of its request; None where it ranks a split.
-        num_queries: how many triples it ranks.
-        body_sha256: of the whole request.
-        idempotency_key: of the client, if it sent one.
-    """
-
-    policy: Pinned
-    dataset: Pinned
-    options_json: str
-    queries_json: str | None
-    num_queries: int
-    body_sha256: str
-    idempotency_key: str | None
 
 
 @dataclass(frozen=True)
@@ -70,10 +41,6 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds")
-
-
 class JobStore:
     """The jobs of a data folder."""
 
@@ -81,52 +48,41 @@ class JobStore:
         self._database = database
         self._on_change = on_change
 
+    async def find_submitted(self, idempotency_key: str, body_sha256: str) -> Job | None:
+        """The job that was submitted with this key; None where there is none.
+
+        Raises:
+            OtherBodyError: the key came with another body.
+        """
+        return await self._database.run(
+            lambda connection: find_submitted(connection, idempotency_key, body_sha256)
+        )
+
     async def submit(self, new: NewJob, max_unfinished: int) -> Submission:
         """Stores a job, or finds the one that was submitted with the same key.
 
         Raises:
             OtherBodyError: the key came with another body.
+            Problem: 404 where no policy has the name that it asks for.
             TooManyJobsError: ``max_unfinished`` jobs are unfinished.
         """
 
-        def work(connection: sqlite3.Connection) -> Submission:
-            if new.idempotency_key is not None:
-                row = connection.execute(
-                    "SELECT id, body_sha256 FROM jobs WHERE idempotency_key = ?", (new.idempotency_key,)
-                ).fetchone()
-                if row is not None and row[1] != new.body_sha256:
-                    raise OtherBodyError(new.idempotency_key)
-                if row is not None:
-                    return Submission(_existing(connection, row[0]), is_new=False)
-            (num,) = connection.execute(f"SELECT count(*) FROM jobs WHERE {_IS_UNFINISHED}").fetchone()
-            if num >= max_unfinished:
-                raise TooManyJobsError(num)
-            job_id = uuid.uuid4().hex
-            cursor = connection.execute(
-                "INSERT INTO jobs (id, idempotency_key, body_sha256, state, created, policy_name, policy_sha256, "
-                "dataset_name, dataset_sha256, options, num_queries) VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(job_id, new.idempotency_key, new.body_sha256, _text(now())),
-                    *(*new.policy, *new.dataset, new.options_json, new.num_queries),
-                ),
-            )
-            if new.queries_json is not None:
-                connection.execute(
-                    "INSERT INTO job_queries VALUES (?, ?)", (cursor.lastrowid, new.queries_json)
-                )
-            return Submission(_existing(connection, job_id), is_new=True)
+        def work(connection: sqlite3.Connection) -> tuple[Submission, Mapping[JobState, int]]:
+            before = find_submitted(connection, new.idempotency_key, new.body.sha256)
+            if before is not None:
+                submission = Submission(before, is_new=False)
+            else:
+                submission = Submission(insert(connection, new, max_unfinished), is_new=True)
+            return submission, _counts(connection)
 
-        def with_counts(connection: sqlite3.Connection) -> tuple[Submission, Mapping[JobState, int]]:
-            return work(connection), _counts(connection)
-
-        submission, counts = await self._database.run(with_counts)
+        submission, counts = await self._database.run(work)
         if submission.is_new:
             self._on_change(Change(submission.job.id, submission.job, counts))
         return submission
 
     async def get(self, job_id: str) -> Job | None:
         """The job of this id; None where there is none."""
-        return await self._database.run(lambda connection: _find(connection, job_id))
+        return await self._database.run(lambda connection: find_job(connection, job_id))
 
     async def newest(self, limit: int, state: JobState | None) -> list[Job]:
         """At most ``limit`` jobs, the newest first, of one state or of all."""
@@ -156,15 +112,15 @@ class JobStore:
 
         def work(connection: sqlite3.Connection) -> Job | None:
             row = connection.execute(
-                f"SELECT id FROM jobs WHERE {_IS_UNFINISHED} ORDER BY number LIMIT 1"
+                f"SELECT id FROM jobs WHERE {IS_UNFINISHED} ORDER BY number LIMIT 1"
             ).fetchone()
             if row is None:
                 return None
             connection.execute(
                 "UPDATE jobs SET state = 'running', started = coalesce(started, ?) WHERE id = ?",
-                (_text(now()), row[0]),
+                (write_time(now()), row[0]),
             )
-            return _existing(connection, row[0])
+            return existing_job(connection, row[0])
 
         return await self._changed(work)
 
@@ -197,7 +153,7 @@ class JobStore:
             connection.executemany(
                 INSERT_RANKING, (write_ranking(job.number, ranking) for ranking in rankings)
             )
-            return _existing(connection, job.id)
+            return existing_job(connection, job.id)
 
         return await self._changed(work)
 
@@ -206,10 +162,10 @@ class JobStore:
 
         def work(connection: sqlite3.Connection) -> Job | None:
             cursor = connection.execute(
-                f"UPDATE jobs SET state = ?, finished = ?, error = ? WHERE number = ? AND {_IS_UNFINISHED}",
-                (state, _text(now()), error, job.number),
+                f"UPDATE jobs SET state = ?, finished = ?, error = ? WHERE number = ? AND {IS_UNFINISHED}",
+                (state, write_time(now()), error, job.number),
             )
-            return _existing(connection, job.id) if cursor.rowcount else None
+            return existing_job(connection, job.id) if cursor.rowcount else None
 
         return await self._changed(work)
 
@@ -228,9 +184,9 @@ class JobStore:
 
         def work(connection: sqlite3.Connection) -> int:
             return connection.execute(
-                f"DELETE FROM jobs WHERE NOT {_IS_UNFINISHED} AND (finished < ? OR number NOT IN "
-                f"(SELECT number FROM jobs WHERE NOT {_IS_UNFINISHED} ORDER BY finished DESC, number DESC LIMIT ?))",
-                (_text(now() - timedelta(days=days)), most),
+                f"DELETE FROM jobs WHERE NOT {IS_UNFINISHED} AND (finished < ? OR number NOT IN "
+                f"(SELECT number FROM jobs WHERE NOT {IS_UNFINISHED} ORDER BY finished DESC, number DESC LIMIT ?))",
+                (write_time(now() - timedelta(days=days)), most),
             ).rowcount
 
         num, counts = await self._database.run(lambda connection: (work(connection), _counts(connection)))
@@ -255,7 +211,7 @@ class JobStore:
             cursor = connection.execute(
                 f"UPDATE jobs SET {assignment} WHERE number = ? AND state = 'running'", (*values, job.number)
             )
-            return _existing(connection, job.id) if cursor.rowcount else None
+            return existing_job(connection, job.id) if cursor.rowcount else None
 
         return await self._changed(work)
 
@@ -268,19 +224,8 @@ class JobStore:
 
 def policies_in_use(connection: sqlite3.Connection) -> frozenset[str]:
     """The SHA-256 of each policy that an unfinished job needs."""
-    rows = connection.execute(f"SELECT DISTINCT policy_sha256 FROM jobs WHERE {_IS_UNFINISHED}")
+    rows = connection.execute(f"SELECT DISTINCT policy_sha256 FROM jobs WHERE {IS_UNFINISHED}")
     return frozenset(row[0] for row in rows)
-
-
-def _find(connection: sqlite3.Connection, job_id: str) -> Job | None:
-    row = connection.execute(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    return read_job(row) if row is not None else None
-
-
-def _existing(connection: sqlite3.Connection, job_id: str) -> Job:
-    job = _find(connection, job_id)
-    assert job is not None, f"job {job_id} was found in this transaction"
-    return job
 
 
 def _counts(connection: sqlite3.Connection) -> Mapping[JobState, int]:

@@ -8,9 +8,10 @@ import re
 from http import HTTPStatus
 
 from core.graph import Dataset
-from service.jobs.job import Pinned
+from service.jobs.insertion import NewJob, OtherBodyError, SubmittedBody, TooManyJobsError
+from service.jobs.job import Job
 from service.jobs.schemas import JobOptions, JobRequest
-from service.jobs.store import JobStore, NewJob, OtherBodyError, Submission, TooManyJobsError
+from service.jobs.store import JobStore, Submission
 from service.jobs.work import QUERIES, split_triples
 from service.problems import FieldError, Problem, invalid, shortened
 from service.ranking import NameReader
@@ -56,37 +57,41 @@ def count_queries(request: JobRequest, dataset: Dataset, most: int) -> int:
     return num
 
 
-def new_job(
-    request: JobRequest, num_queries: int, dataset: Dataset, policy: Pinned, key: str | None
-) -> NewJob:
-    """What is stored of a request that is good."""
+def write_body(request: JobRequest) -> SubmittedBody:
+    """What is stored of a request; takes a while where it has many queries."""
     options = JobOptions.model_validate(request.model_dump(exclude={"queries"}))
     queries_json = QUERIES.dump_json(request.queries).decode() if request.queries is not None else None
-    # The meaning of the body, not its bytes: a client that orders its keys otherwise sends the same again.
-    body = json.dumps([options.model_dump(mode="json"), queries_json], sort_keys=True)
-    return NewJob(
-        policy=policy,
-        dataset=Pinned(dataset.name, dataset.content_hash),
-        options_json=options.model_dump_json(),
-        queries_json=queries_json,
-        num_queries=num_queries,
-        body_sha256=hashlib.sha256(body.encode()).hexdigest(),
-        idempotency_key=key,
+    meaning = json.dumps([options.model_dump(mode="json"), queries_json], sort_keys=True)
+    return SubmittedBody(
+        options.model_dump_json(), queries_json, hashlib.sha256(meaning.encode()).hexdigest()
     )
 
 
-async def store(new: NewJob, jobs: JobStore, max_jobs: int) -> Submission:
-    """Stores a job, or finds the one that was submitted with the same key.
+async def find(body: SubmittedBody, key: str | None, jobs: JobStore) -> Job | None:
+    """The job that was submitted with the same key before; None where there is none, or no key.
 
     Raises:
-        Problem: 422 where the key came with another body, 429 where ``max_jobs`` are unfinished.
+        Problem: 422 where the key came with another body.
+    """
+    if key is None:
+        return None
+    try:
+        return await jobs.find_submitted(key, body.sha256)
+    except OtherBodyError as error:
+        raise _other_body(key) from error
+
+
+async def store(new: NewJob, jobs: JobStore, max_jobs: int) -> Submission:
+    """Stores a job, or finds the one that was submitted with the same key meanwhile.
+
+    Raises:
+        Problem: 422 where the key came with another body or there is no such policy, 429 where ``max_jobs`` are
+            unfinished.
     """
     try:
         return await jobs.submit(new, max_jobs)
     except OtherBodyError as error:
-        message = "has been used for another body; a new job needs a new key"
-        field = FieldError(field=IDEMPOTENCY_HEADER, value=new.idempotency_key, message=message)
-        raise invalid([field]) from error
+        raise _other_body(new.idempotency_key) from error
     except TooManyJobsError as error:
         raise Problem(
             HTTPStatus.TOO_MANY_REQUESTS,
@@ -94,3 +99,11 @@ async def store(new: NewJob, jobs: JobStore, max_jobs: int) -> Submission:
             headers={"Retry-After": _RETRY_SECONDS},
             rejection=Rejection.QUEUE_FULL,
         ) from error
+    except Problem as problem:
+        # What is not found is a part of the request, not its path.
+        raise invalid([FieldError(field="policy", value=new.policy, message=problem.detail)]) from problem
+
+
+def _other_body(key: str | None) -> Problem:
+    message = "has been used for another body; a new job needs a new key"
+    return invalid([FieldError(field=IDEMPOTENCY_HEADER, value=key, message=message)])

@@ -16,11 +16,13 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from service.bodies import bounded_route
 from service.jobs import results, submission
+from service.jobs.insertion import NewJob
 from service.jobs.job import Job, JobState, Pinned
 from service.jobs.schemas import JobList, JobRequest, JobResults, JobView
+from service.jobs.store import Submission
 from service.jobs.submission import IDEMPOTENCY_HEADER
 from service.parquet import ParquetMissingError
-from service.problems import FieldError, Problem, invalid, problem_responses
+from service.problems import Problem, problem_responses
 from service.services import Services
 
 _MOST_LISTED = 100
@@ -42,14 +44,19 @@ def make_router(services: Services) -> APIRouter:
             )
         return jobs.patience.with_obstacle(job)
 
-    async def pinned_policy(name: str | None) -> Pinned:
-        if name is None:
-            return Pinned(host.active_policy.name, host.active_policy.content_hash)
-        try:
-            record = await services.policies.find(name)
-        except Problem as problem:
-            raise invalid([FieldError(field="policy", value=name, message=problem.detail)]) from problem
-        return Pinned(record.name, record.sha256)
+    async def submitted(body: JobRequest, key: str | None) -> Submission:
+        # In threads: many queries take a while to write down, and their names to look up.
+        written = await asyncio.to_thread(submission.write_body, body)
+        # First of all, for what was taken once is not judged again, whatever has changed since.
+        before = await submission.find(written, key, jobs.store)
+        if before is not None:
+            return Submission(before, is_new=False)
+        dataset = host.loaded.dataset
+        num_queries = await asyncio.to_thread(
+            submission.count_queries, body, dataset, settings.max_job_queries
+        )
+        new = NewJob(written, body.policy, Pinned(dataset.name, dataset.content_hash), num_queries, key)
+        return await submission.store(new, jobs.store, settings.max_jobs)
 
     @router.post(
         "",
@@ -74,21 +81,14 @@ def make_router(services: Services) -> APIRouter:
         ] = None,
     ) -> JobView:
         """Submits a job; it is ranked in the background, after those submitted before."""
-        dataset = host.loaded.dataset
         submission.check_key(key)
-        # In a thread: looking up many names takes a while.
-        num_queries = await asyncio.to_thread(
-            submission.count_queries, body, dataset, settings.max_job_queries
-        )
-        policy = await pinned_policy(body.policy)
-        new = await asyncio.to_thread(submission.new_job, body, num_queries, dataset, policy, key)
         with _refusing_a_full_disk():
-            submitted = await submission.store(new, jobs.store, settings.max_jobs)
+            taken = await submitted(body, key)
         jobs.runner.wake()
-        answer.headers["Location"] = f"/jobs/{submitted.job.id}"
-        if not submitted.is_new:
+        answer.headers["Location"] = f"/jobs/{taken.job.id}"
+        if not taken.is_new:
             answer.status_code = HTTPStatus.OK
-        return JobView.of(jobs.patience.with_obstacle(submitted.job))
+        return JobView.of(jobs.patience.with_obstacle(taken.job))
 
     @router.get("", responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
     async def list_jobs(
@@ -165,6 +165,23 @@ def make_router(services: Services) -> APIRouter:
             raise Problem(HTTPStatus.NOT_IMPLEMENTED, str(error)) from error
         return _download(pieces, "application/vnd.apache.parquet", f"{job.id}.parquet")
 
+    async def cancelled(job: Job) -> Job | None:
+        """The job, cancelled; None where it has ended by itself."""
+        ended = await jobs.store.end(job, "cancelled")
+        if ended is not None:
+            jobs.runner.interrupt(ended)
+        return ended
+
+    @router.post(
+        "/{job_id}/cancel",
+        responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
+    )
+    async def cancel_job(job_id: str) -> JobView:
+        """Cancels a job that waits or runs; one that has ended stays as it is, with its results."""
+        with _refusing_a_full_disk():
+            ended = await cancelled(await required(job_id))
+        return JobView.of(ended if ended is not None else await required(job_id))
+
     @router.delete(
         "/{job_id}",
         response_model=JobView,
@@ -173,14 +190,13 @@ def make_router(services: Services) -> APIRouter:
             **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
         },
     )
-    async def cancel_job(job_id: str) -> JobView | Response:
+    async def delete_job(job_id: str) -> JobView | Response:
         """Cancels a job that waits or runs; removes one that has ended, with its results."""
         job = await required(job_id)
         with _refusing_a_full_disk():
-            cancelled = await jobs.store.end(job, "cancelled")
-            if cancelled is not None:
-                jobs.runner.interrupt(cancelled)
-                return JobView.of(cancelled)
+            ended = await cancelled(job)
+            if ended is not None:
+                return JobView.of(ended)
             await jobs.store.remove(job)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 

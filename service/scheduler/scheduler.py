@@ -53,7 +53,7 @@ class Snapshot:
     """What was going on at the last look.
 
     Attributes:
-        work: counters of the evaluator, or None where it has none.
+        work: counters of the evaluator and of all that failed before it, or None where it has none.
         num_tasks: tasks that wait or run.
         num_in_flight: candidates that have a lane.
         num_lanes: lanes of the bucket in use.
@@ -88,6 +88,7 @@ class Scheduler:
         self._with_turn: list[Task] = []
         self._next_look = 0.0
         self._num_lanes = 0
+        self._work_before = Work()
         self.snapshot = Snapshot(None, 0, 0, 0)
         self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
 
@@ -140,9 +141,11 @@ class Scheduler:
 
     def _begin(self, fault: Exception | None) -> None:
         """Makes the evaluator."""
+        # As it was last read: to ask the one that failed may fail as well.
+        self._work_before = self.snapshot.work or Work()
         self._stream, self._lanes = self._make(fault)
         self._num_lanes = self._lanes.buckets[0]
-        self.snapshot = Snapshot(getattr(self._stream, "work", None), len(self._tasks), 0, self._num_lanes)
+        self.snapshot = Snapshot(self._work(), len(self._tasks), 0, self._num_lanes)
 
     def _receive(self) -> bool:
         """Takes in new tasks, waiting for one where there is nothing to do; False once it is to stop."""
@@ -333,8 +336,13 @@ class Scheduler:
             return
         self._next_look = now + LOOK_SECONDS
         self.snapshot = Snapshot(
-            work=getattr(self._stream, "work", None),
+            work=self._work(),
             num_tasks=len(self._tasks),
             num_in_flight=sum(len(task.places) for task in self._tasks),
             num_lanes=self._num_lanes,
         )
+
+    def _work(self) -> Work | None:
+        """What all evaluators have done, so that it only grows; None where this one does not count."""
+        work: Work | None = getattr(self._stream, "work", None)
+        return None if work is None else self._work_before + work

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from core.errors import ProofrankError
 from core.policy import Policy
@@ -39,6 +40,20 @@ class Finished:
     queue_seconds: float
     first_result_seconds: float
     execution_seconds: float
+
+
+class TimesSoFar(NamedTuple):
+    """Where the time of a task went that is not done, in seconds; None for what has not come.
+
+    Attributes:
+        queue_seconds: from its submission to its first tick; until now, where that has not come.
+        first_result_seconds: from its submission to the first candidate that was done.
+        execution_seconds: from its first tick until now.
+    """
+
+    queue_seconds: float
+    first_result_seconds: float | None
+    execution_seconds: float | None
 
 
 class Task:
@@ -87,9 +102,14 @@ class Task:
         return self.num_remaining - len(self.places)
 
     @property
-    def seconds_running(self) -> float:
-        """Since its first tick; 0 before that."""
-        return 0.0 if self._began is None else time.monotonic() - self._began
+    def times_so_far(self) -> TimesSoFar:
+        """Where its time went until now; from any thread."""
+        now, began, first_result = time.monotonic(), self._began, self._first_result
+        return TimesSoFar(
+            (now if began is None else began) - self._submitted,
+            None if first_result is None else first_result - self._submitted,
+            None if began is None else now - began,
+        )
 
     def take(self, number: int) -> list[int]:
         """The indices of the next candidates, at most ``number``."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
+import math
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from load.checkpoint import Checkpoint
-from load.saturation import Figures, make_parser, measure, report
+from load.objectives import Objectives
+from load.saturation import Figures, conclude, make_parser, measure, report
 from load.triples import DATASET, POLICY
 from tests.service.serving import REPOSITORY, RunningServer, clean_environment
 
@@ -145,6 +149,40 @@ def test_the_figures_of_the_measurement_are_printed_as_tables(figures: Figures) 
         "Soak",
     ):
         assert row in text
+
+
+def test_a_measurement_is_held_to_each_of_its_objectives(figures: Figures) -> None:
+    generous = Objectives(ratio=1e6, cost=1.0, error_share=0.0, growth_mib=1e6)
+    assert generous.misses(figures) == []
+
+    names = ("ratio of p50", "cost of the server", "growth of memory at 50%", "growth of memory in the soak")
+    strict = Objectives(ratio=0.0, cost=-1e6, error_share=0.0, growth_mib=-1e6).misses(figures)
+    assert all(any(miss.startswith(name) for miss in strict) for name in names)
+    assert (
+        f"ratio of p50 beside a large request is {figures.fairness.ratio:.2f}, at most 0 was wanted" in strict
+    )
+
+    failing = dataclasses.replace(figures.levels[2], error_share=0.25)
+    assert generous.misses(dataclasses.replace(figures, levels=[*figures.levels[:2], failing])) == [
+        "share of errors at 200% of saturation is 0.2500, at most 0 was wanted"
+    ]
+    unanswered = dataclasses.replace(figures.fairness, ratio=math.nan)
+    assert generous.misses(dataclasses.replace(figures, fairness=unanswered)) == [
+        "ratio of p50 beside a large request is nan, at most 1e+06 was wanted"
+    ]
+
+
+def test_a_missed_objective_is_the_exit_status_and_the_figures_are_written_all_the_same(
+    figures: Figures, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generous = ("--most-ratio", "1e6", "--most-cost", "1", "--most-growth-mib", "1e6")
+    for options, status in ((generous, 0), ((*generous, "--most-ratio", "0.01"), 1)):
+        path = tmp_path / str(status) / "load.json"
+        assert conclude(figures, make_parser().parse_args([*options, "--json", str(path)])) == status
+        assert json.loads(path.read_text())["fairness"]["ratio"] == figures.fairness.ratio
+    missed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("objective missed: ")]
+    assert len(missed) == 1
+    assert missed[0].endswith("at most 0.01 was wanted")
 
 
 def test_load_imports_neither_core_nor_service() -> None:

@@ -27,10 +27,13 @@ _LISTENING = re.compile(r"Uvicorn running on (http://\S+)")
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without settings of the service, with one thread for torch, and with ``extra``."""
+    """This process's environment without settings of the service, with ``extra``, and fit for servers of tests.
+
+    They have one thread for torch, and nobody who watches them before they close.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PROOFRANK_")}
-    one_thread = {"OMP_NUM_THREADS": "1", "PROOFRANK_THREADS": "1"}
-    return {**kept, **one_thread, "PYTHONPATH": str(REPOSITORY), **(extra or {})}
+    fit = {"OMP_NUM_THREADS": "1", "PROOFRANK_THREADS": "1", "PROOFRANK_DRAIN_SECONDS": "0"}
+    return {**kept, **fit, "PYTHONPATH": str(REPOSITORY), **(extra or {})}
 
 
 class RunningServer:

@@ -34,6 +34,7 @@ from service.client import (
     UnreachableError,
 )
 from service.client.retries import retry_after_seconds
+from service.throughput import Throughput
 from tests.service.scripted import Answer, ScriptedServer, problem
 
 QUICK = Retries(total_seconds=5, first_pause=0.02, longest_pause=0.1)
@@ -221,16 +222,12 @@ def test_a_job_that_failed_is_an_error_with_what_the_server_says() -> None:
         assert seen == ["running", "running", "failed"]
 
 
-def test_cancelling_a_job_that_has_ended_leaves_its_results() -> None:
-    with ScriptedServer([job("done")]) as server:
-        assert outcome(server, lambda opened: opened.cancel_job("j1")).state == "done"
-        assert [request.method for request in server.received] == ["GET"]
-
-
-def test_a_cancellation_whose_answer_was_lost_is_not_repeated_for_that_would_remove_the_job() -> None:
-    with ScriptedServer([job("running"), LOST, job("cancelled")]) as server:
-        assert isinstance(outcome(server, lambda opened: opened.cancel_job("j1")), UnreachableError)
-        assert [request.method for request in server.received] == ["GET", "DELETE"]
+def test_a_cancellation_is_one_request_that_is_repeated_where_its_answer_was_lost() -> None:
+    with ScriptedServer([LOST, job("cancelled")]) as server:
+        assert outcome(server, lambda opened: opened.cancel_job("j1")).state == "cancelled"
+        assert [(request.method, request.path) for request in server.received] == 2 * [
+            ("POST", "/jobs/j1/cancel")
+        ]
 
 
 def test_waiting_until_ready_says_what_was_going_on() -> None:
@@ -296,6 +293,14 @@ def test_pauses_grow_with_jitter_up_to_the_longest() -> None:
         assert all(longest / 2 <= pause <= longest for pause in pauses)
         assert len(set(pauses)) > 1
     assert all(20 <= retries.pause(1, retry_after=20) <= 22 for _ in range(50))
+
+
+def test_a_client_has_the_patience_to_come_back_when_a_full_server_tells_it_to() -> None:
+    throughput = Throughput()
+    throughput.count(1)
+    longest = throughput.seconds_for(10**9)
+    retries = Retries()
+    assert all(retries.pause(1, retry_after=longest) < retries.total_seconds for _ in range(50))
 
 
 def test_retry_after_is_read_in_seconds_and_as_a_date() -> None:

@@ -16,6 +16,7 @@ import httpx
 import pyarrow.parquet
 import pytest
 
+from service.policies.files import PARTS
 from tests.service.family import TEST, write_untrained_policy
 from tests.service.job_client import ended, get, many_queries, results, submit
 from tests.service.serving import RunningServer
@@ -291,6 +292,21 @@ def test_a_running_job_is_cancelled_and_an_ended_one_removed(client: httpx.Clien
     assert client.delete(f"/jobs/{job_id}").status_code == 404
 
 
+def test_cancelling_never_removes_a_job_however_often_it_is_asked_for(client: httpx.Client) -> None:
+    running, waiting = (submit(client, queries=LONG)["id"] for _ in range(2))
+    for job_id in (running, waiting):
+        cancelled = client.post(f"/jobs/{job_id}/cancel")
+        assert cancelled.status_code == 200
+        assert cancelled.json()["state"] == "cancelled"
+        again = client.post(f"/jobs/{job_id}/cancel")
+        assert (again.status_code, again.json()) == (200, cancelled.json())
+        assert get(client, job_id) == cancelled.json()
+    done = ended(client, submit(client, split="test")["id"])
+    assert client.post(f"/jobs/{done['id']}/cancel").json() == done
+    assert len(results(client, done["id"])["rankings"]) == 6
+    assert client.post("/jobs/nothing/cancel").status_code == 404
+
+
 def test_jobs_run_in_the_order_of_submission_and_a_waiting_one_can_be_cancelled(client: httpx.Client) -> None:
     first, second, third = (submit(client, queries=many_queries(30), seed=seed)["id"] for seed in range(3))
     cancelled = client.delete(f"/jobs/{second}").json()
@@ -367,18 +383,28 @@ def test_a_key_that_is_not_one_is_refused(client: httpx.Client, key: str) -> Non
     assert "1 to 255 printable" in refused.json()["errors"][0]["message"]
 
 
+def test_a_job_is_found_by_its_key_after_its_policy_has_been_deleted(
+    client: httpx.Client, family_folder: Path, tmp_path: Path
+) -> None:
+    files = upload_of(write_untrained_policy(tmp_path / "passing", family_folder, seed=3))
+    assert client.put("/policies/passing", files=files).status_code == 201
+    body, headers = {"split": "test", "policy": "passing"}, {"Idempotency-Key": "of-a-policy"}
+    job = ended(client, client.post("/jobs", json=body, headers=headers).json()["id"])
+    assert client.delete("/policies/passing").status_code == 204
+    again = client.post("/jobs", json=body, headers=headers)
+    assert (again.status_code, again.json()) == (200, job)
+    assert client.post("/jobs", json=body).status_code == 422
+
+
+def upload_of(folder: Path) -> dict[str, bytes]:
+    """The files of a checkpoint, as an upload has them."""
+    return {part.field: (folder / part.file).read_bytes() for part in PARTS}
+
+
 def test_a_job_keeps_the_policy_that_was_live_when_it_was_submitted(
     client: httpx.Client, family_folder: Path, tmp_path: Path
 ) -> None:
-    folder = write_untrained_policy(tmp_path / "other", family_folder, seed=1)
-    files = {
-        field: (folder / name).read_bytes()
-        for field, name in (
-            ("weights", "policy.safetensors"),
-            ("config", "policy.json"),
-            ("vocabulary", "vocab.json"),
-        )
-    }
+    files = upload_of(write_untrained_policy(tmp_path / "other", family_folder, seed=1))
     running = submit(client, queries=many_queries(60))
     before = ended(client, submit(client, queries=many_queries(4))["id"])
     assert client.put("/policies/other", files=files, params={"activate": True}).status_code == 201

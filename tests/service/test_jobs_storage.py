@@ -14,25 +14,30 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from core.graph import Dataset
 from core.policy import Policy
 from core.ranking import Corruptor, Query, corrupted_queries, sides_of
+from service.app import create_app
 from service.database import Database
 from service.fleet import NoFleet
 from service.host import EvaluatorHost, Execution
 from service.jobs import Jobs, make_jobs
+from service.jobs.insertion import NewJob
 from service.jobs.job import Job, JobError, JobState, Pinned, StoredRanking
 from service.jobs.pace import Pace
 from service.jobs.results import parquet_pieces
 from service.jobs.schemas import JobOptions, JobRequest
-from service.jobs.submission import new_job
+from service.jobs.submission import write_body
 from service.jobs.work import JobWork
 from service.metrics import ServiceMetrics
 from service.parquet import ParquetMissingError
 from service.policies import PolicyRegistry, PolicyStore, policy_at_start
+from service.policies.files import load_named
 from service.problems import Problem
+from service.services import Services
 from service.settings import load_settings
 from tests.service.family import write_family, write_untrained_policy
 from tests.service.job_client import many_queries
@@ -61,13 +66,14 @@ class Workshop:
 
     async def submit(self, **body: Any) -> Job:
         """A job that has been stored."""
-        dataset, policy = self.host.loaded.dataset, self.host.active_policy
+        dataset = self.host.loaded.dataset
         request = JobRequest.model_validate(body)
         num = (
             len(request.queries) if request.queries is not None else len(dataset.splits[request.split or ""])
         )
-        pinned = Pinned(policy.name, policy.content_hash)
-        submission = await self.jobs.store.submit(new_job(request, num, dataset, pinned, None), 100)
+        served = Pinned(dataset.name, dataset.content_hash)
+        new = NewJob(write_body(request), request.policy, served, num, idempotency_key=None)
+        submission = await self.jobs.store.submit(new, 100)
         self.jobs.runner.wake()
         return submission.job
 
@@ -110,6 +116,22 @@ async def workshop(data: Path, dataset_folder: Path, policy_folder: Path) -> Asy
         await jobs.runner.stop()
         await host.stop()
         database.close()
+
+
+@asynccontextmanager
+async def app_with_services(
+    data: Path, dataset_folder: Path, policy_folder: Path
+) -> AsyncIterator[tuple[httpx.AsyncClient, Services]]:
+    """The whole application in this process, ready, and a client of it."""
+    values = {"dataset": dataset_folder, "policy": policy_folder, "engine": "original", "data_folder": data}
+    app = create_app(load_settings(values, environment={}))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://proofrank") as client,
+    ):
+        while (await client.get("/readyz")).status_code != HTTPStatus.OK:
+            await asyncio.sleep(0.01)
+        yield client, app.state.services
 
 
 def without_seconds(report_json: str | None) -> Any:
@@ -176,6 +198,30 @@ def test_a_job_whose_dataset_is_not_served_any_more_fails_and_the_next_one_runs(
             assert (await place.ended(at_home)).state == "done"
 
     asyncio.run(restart())
+
+
+def test_a_job_submitted_while_a_policy_takes_the_place_of_the_live_one_pins_the_one_that_is_kept(
+    tmp_path: Path, family_folder: Path, policy_folder: Path
+) -> None:
+    newer = write_untrained_policy(tmp_path / "newer", family_folder, seed=1)
+
+    async def submit_between() -> None:
+        async with app_with_services(tmp_path / "data", family_folder, policy_folder) as (client, services):
+            store, host = services.policies.store, services.host
+            before = host.active_policy
+            policy = load_named(newer, before.name)
+            # As an upload does it: on the disk first, where the content before is removed, and then in the host.
+            store.put(newer, policy, live=True)
+            assert host.active_policy is before
+            answer = await client.post("/jobs", json={"split": "test"})
+            host.activate(policy)
+            assert answer.json()["policy"] == {"name": before.name, "sha256": policy.content_hash}
+            job_id = answer.json()["id"]
+            while (job := (await client.get(f"/jobs/{job_id}")).json())["state"] in ("queued", "running"):
+                await asyncio.sleep(0.01)
+            assert (job["state"], job["error"]) == ("done", None)
+
+    asyncio.run(submit_between())
 
 
 def test_a_job_whose_policy_is_gone_fails_and_says_which(

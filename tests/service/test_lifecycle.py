@@ -12,6 +12,7 @@ import time
 from http import HTTPStatus
 from pathlib import Path
 
+import httpx
 import pytest
 
 from core.ranking import Corruptor, corrupted_queries
@@ -66,6 +67,31 @@ def test_until_it_is_warm_the_service_is_alive_but_not_ready_and_says_at_which_s
         assert client.post("/rank", json={"queries": [QUERY]}).status_code == 200
 
 
+def test_a_job_is_found_by_its_key_while_the_service_starts(
+    family_folder: Path, policy_folder: Path, held_policy: tuple[Path, bytes], tmp_path: Path
+) -> None:
+    arguments = [
+        "--dataset",
+        str(family_folder),
+        "--data-folder",
+        str(tmp_path / "data"),
+        "--engine",
+        "original",
+    ]
+    body, headers = {"split": "test"}, {"Idempotency-Key": "epoch-7"}
+    with RunningServer(*arguments, "--policy", str(policy_folder)) as server:
+        job_id = server.wait_until_ready().client.post("/jobs", json=body, headers=headers).json()["id"]
+    folder, content = held_policy
+    with RunningServer(*arguments, "--policy", str(folder)) as server:
+        client = server.wait_until_listening().client
+        while client.get("/readyz").json()["stage"] != "load policy":
+            time.sleep(0.01)
+        again = client.post("/jobs", json=body, headers=headers)
+        assert (again.status_code, again.json()["id"]) == (200, job_id)
+        assert client.post("/jobs", json=body).status_code == 503
+        (folder / "policy.json").write_bytes(content)
+
+
 def test_a_terminated_server_finishes_what_runs_and_exits_with_0(serve_arguments: list[str]) -> None:
     body = json.dumps({"queries": [QUERY]}).encode()
     with RunningServer(*serve_arguments) as server:
@@ -82,6 +108,46 @@ def test_a_terminated_server_finishes_what_runs_and_exits_with_0(serve_arguments
         assert b'"mrr"' in answer
         assert server.wait() == 0
         assert "draining" in server.log
+
+
+def test_a_server_that_drains_takes_no_new_work_on_any_connection_and_finishes_what_had_begun(
+    serve_arguments: list[str],
+) -> None:
+    body = {"queries": [QUERY]}
+    written = json.dumps(body).encode()
+    with RunningServer(*serve_arguments, "--drain-seconds", "60") as server:
+        server.wait_until_ready()
+        with (
+            server.unfinished_request("/rank", written) as connection,
+            httpx.Client(trust_env=False) as newcomer,
+        ):
+            server.send(signal.SIGTERM)
+            while (readiness := server.client.get("/readyz")).status_code == 200:
+                time.sleep(0.01)
+            assert readiness.json()["stage"] == "draining"
+            url = f"{server.url}/rank"
+            for refused in (server.client.post("/rank", json=body), newcomer.post(url, json=body)):
+                assert refused.status_code == 503
+                assert refused.headers["content-type"] == "application/problem+json"
+                assert refused.headers["retry-after"] == "1"
+                assert refused.json()["detail"] == "the server is stopping and takes no more work"
+                assert refused.json()["request_id"] == refused.headers["x-request-id"]
+            assert server.client.post("/jobs", json={"split": "test"}).status_code == 503
+            assert server.client.get("/jobs").status_code == 200
+            metrics = server.client.get("/metrics").text
+            assert 'proofrank_rejected_requests_total{reason="draining"} 3.0' in metrics
+
+            connection.sendall(written)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        server.send(signal.SIGTERM)
+        assert server.wait() == 0
+
+
+def test_a_server_that_has_drained_closes_by_itself(serve_arguments: list[str]) -> None:
+    with RunningServer(*serve_arguments, "--drain-seconds", "0.5") as server:
+        server.wait_until_ready()
+        server.send(signal.SIGTERM)
+        assert server.wait() == 0
 
 
 def test_an_interrupted_server_exits_with_0(serve_arguments: list[str]) -> None:

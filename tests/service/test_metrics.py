@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from core.graph import Dataset, load_dataset
 from core.policy import Policy, load_policy
 from core.ranking import Corruptor, RankedQuery, corrupted_queries, rank_queries, report
 from service.host import EvaluatorHost
-from service.metrics import Kind, ServiceMetrics
+from service.metrics import Kind, Outcome, ServiceMetrics
 from service.problems import Problem
 from service.quality import MAX_POLICIES, MAX_RELATIONS
 from service.rejections import Rejection
-from service.scheduler import Snapshot
+from service.scheduler import Snapshot, Task
 from service.settings import load_settings
 from tests.conftest import write_dataset
 from tests.service.conftest import MAX_BODY_BYTES
@@ -191,7 +192,7 @@ def test_a_graph_of_many_relations_has_no_series_by_relation(tmp_path: Path) -> 
         assert len(relations) == (number if number <= MAX_RELATIONS else 0)
 
 
-def test_counters_of_work_grow_on_when_the_evaluator_is_made_anew() -> None:
+def test_the_work_of_the_evaluator_is_what_its_scheduler_last_saw() -> None:
     metrics = ServiceMetrics()
     assert value(metrics, "proofrank_ticks_total") == 0
     work = Work(ticks=10, rows_expanded=200, states_scored=90, states_padded=120, lanes_busy=60, lanes=80)
@@ -204,12 +205,10 @@ def test_counters_of_work_grow_on_when_the_evaluator_is_made_anew() -> None:
     assert value(metrics, "proofrank_lanes") == 8
     assert value(metrics, "proofrank_lanes_busy") == 6
     assert value(metrics, "proofrank_tasks") == 2
-    snapshots.append(Snapshot(Work(ticks=1, rows_expanded=20, lanes=8), 0, 0, 8))
+    snapshots.append(Snapshot(Work(ticks=11, rows_expanded=220, lanes=88), 0, 0, 8))
     assert value(metrics, "proofrank_ticks_total") == 11
     assert value(metrics, "proofrank_rows_expanded_total") == 220
     assert value(metrics, "proofrank_lanes_busy") == 0
-    snapshots.append(Snapshot(None, 0, 0, 1))
-    assert value(metrics, "proofrank_ticks_total") == 11
 
 
 def test_graphs_traced_after_the_warm_up_are_recompiles_and_those_of_it_are_not() -> None:
@@ -288,7 +287,9 @@ def test_a_full_queue_and_a_server_that_is_not_ready_are_refusals_of_their_own(m
     assert asyncio.run(overfill()).rejection is Rejection.QUEUE_FULL
 
 
-def test_evaluations_that_are_not_done_are_counted_by_their_end(make_host: Any) -> None:
+def test_evaluations_are_counted_by_their_end_and_those_that_never_had_a_turn_by_how_long_they_waited(
+    make_host: Any,
+) -> None:
     host, metrics = make_host()
 
     async def run() -> None:
@@ -306,10 +307,43 @@ def test_evaluations_that_are_not_done_are_counted_by_their_end(make_host: Any) 
         await host.stop()
 
     asyncio.run(run())
-    name = "proofrank_execution_duration_seconds"
-    assert value(metrics, f"{name}_count", kind="interactive", outcome="cancelled") == 1
-    assert value(metrics, f"{name}_sum", kind="interactive", outcome="cancelled") > 0
-    assert value(metrics, f"{name}_count", kind="interactive", outcome="deadline") == 1
-    assert value(metrics, f"{name}_count", kind="interactive", outcome="done") == 0
-    assert value(metrics, f"{name}_count", kind="job", outcome="done") == 1
-    assert value(metrics, "proofrank_queue_duration_seconds_count", kind="job") == 1
+
+    def count(name: str, kind: str, outcome: str) -> float:
+        return value(metrics, f"proofrank_{name}_duration_seconds_count", kind=kind, outcome=outcome)
+
+    ended = [("interactive", "cancelled"), ("interactive", "deadline"), ("job", "done")]
+    for kind in Kind:
+        for outcome in Outcome:
+            assert count("queue", kind, outcome) == ((kind, outcome) in ended)
+    assert count("execution", "interactive", "cancelled") == 1
+    labels = {"kind": "interactive", "outcome": "cancelled"}
+    assert value(metrics, "proofrank_execution_duration_seconds_sum", **labels) > 0
+    # The deadline had passed before a tick: nothing was executed, not for no time at all.
+    assert count("execution", "interactive", "deadline") == 0
+    assert count("first_result", "interactive", "deadline") == 0
+    assert count("execution", "job", "done") == count("first_result", "job", "done") == 1
+
+
+def test_a_request_that_is_given_up_before_its_turn_has_waited_all_that_time(make_host: Any) -> None:
+    host, metrics = make_host()
+
+    async def run() -> None:
+        await host.start()
+        dataset = host.loaded.dataset
+        queries = corrupted_queries(list(dataset.splits["test"]) * 200, ("head", "tail"), Corruptor(dataset))
+        # The original engine ranks one candidate at a time, and a suspect runs alone: the second has no turn.
+        first = Task(queries[0].candidates * 2000, host.active_policy)
+        first.is_suspect = True
+        host.loaded.scheduler.submit(first)
+        while not host.loaded.scheduler.snapshot.num_in_flight:
+            await asyncio.sleep(0.001)
+        with pytest.raises(Problem):
+            await host.rank(queries[:1], 0, deadline=time.monotonic() + 0.3)
+        first.future.cancel()
+        await host.stop()
+
+    asyncio.run(run())
+    labels = {"kind": "interactive", "outcome": "deadline"}
+    assert value(metrics, "proofrank_queue_duration_seconds_count", **labels) == 1
+    assert 0.3 <= value(metrics, "proofrank_queue_duration_seconds_sum", **labels) < 5
+    assert value(metrics, "proofrank_execution_duration_seconds_count", **labels) == 0

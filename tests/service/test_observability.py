@@ -97,11 +97,9 @@ def test_metrics_count_requests_rankings_and_candidates(client: httpx.Client) ->
     assert (
         growth(before, after, "proofrank_request_duration_seconds_count", endpoint="/rank", status="422") == 1
     )
-    kind = "interactive"
-    assert growth(before, after, "proofrank_queue_duration_seconds_count", kind=kind) == 1
-    assert growth(before, after, "proofrank_first_result_duration_seconds_count", kind=kind) == 1
-    name = "proofrank_execution_duration_seconds_count"
-    assert growth(before, after, name, kind=kind, outcome="done") == 1
+    for name in ("queue", "first_result", "execution"):
+        count = f"proofrank_{name}_duration_seconds_count"
+        assert growth(before, after, count, kind="interactive", outcome="done") == 1
     assert growth(before, after, "proofrank_rejected_requests_total", reason="invalid") == 1
     assert growth(before, after, "proofrank_queries_total") == 1
     rankings = [ranking for query in answer["queries"] for ranking in query["rankings"]]

@@ -108,11 +108,11 @@ def test_an_interrupted_command_cancels_its_job_and_has_shown_a_bar_until_then()
         process.send_signal(signal.SIGINT)
         status = process.wait(30)
         os.close(ours)
-        methods = [request.method for request in scripted.received]
+        asked = [(request.method, request.path) for request in scripted.received]
     assert status == 130
     assert b"queries" in shown
-    assert methods[0] == "POST"
-    assert methods[-2:] == ["DELETE", "GET"]
+    assert asked[0] == ("POST", "/jobs")
+    assert asked[-1] == ("POST", f"/jobs/{JOB['id']}/cancel")
 
 
 def test_the_triples_of_a_file_are_ranked_as_a_job(tmp_path: Path) -> None:

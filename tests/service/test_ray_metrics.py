@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Message, Receive, Scope, Send
 
-from service.metrics import Kind, ServiceMetrics
+from service.metrics import Kind, Outcome, ServiceMetrics
 from service.middleware import RequestMiddleware
 from service.on_ray.replica_metrics import merged
 
@@ -17,7 +17,7 @@ from service.on_ray.replica_metrics import merged
 def page(num_queries: int) -> bytes:
     metrics = ServiceMetrics()
     metrics.queries.inc(num_queries)
-    metrics.record_done(Kind.INTERACTIVE, 0.1, 0.2, 0.3)
+    metrics.record_ended(Kind.INTERACTIVE, Outcome.DONE, 0.1, 0.2, 0.3)
     return generate_latest(metrics.registry)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from core.evaluator import Work
 from core.policy import Policy
 from core.prover import Candidate, Outcome
 from service.scheduler import DeadlineError, FaultError, StoppedError
@@ -92,6 +93,33 @@ def test_a_fault_that_shows_when_the_counters_are_read_costs_the_evaluator_but_n
     for task in tasks:
         assert_same(task.future.result(PATIENCE).outcomes, expected * 5)
     assert len(stage.evaluators) == 2
+
+
+def test_the_counters_grow_on_where_another_evaluator_takes_over_and_does_more_than_the_first(
+    make_stage: Callable[..., Stage], policy: Policy, candidates: list[Candidate]
+) -> None:
+    def wait_for_counters(before: Work) -> Work:
+        ends = time.monotonic() + PATIENCE
+        while (seen := stage.scheduler.snapshot.work) != before + stage.evaluator.work:
+            assert time.monotonic() < ends, seen
+            time.sleep(0.005)
+        assert seen is not None
+        return seen
+
+    stage = make_stage()
+    stage.submit(candidates[:2], policy).future.result(PATIENCE)
+    first = wait_for_counters(Work())
+
+    stage.evaluator.fault_in_counters = RuntimeError("an illegal memory access")
+    stage.submit(candidates[:1], policy).future.result(PATIENCE)
+    ends = time.monotonic() + PATIENCE
+    while len(stage.evaluators) < 2:
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+    stage.submit(candidates * 5, policy).future.result(PATIENCE)
+
+    both = wait_for_counters(first)
+    assert both.ticks > 2 * first.ticks > 0
 
 
 def test_nobody_waits_for_ever_where_no_other_evaluator_can_be_made(
