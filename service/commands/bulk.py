@@ -71,7 +71,7 @@ def evaluate_in_shards(
     if parsed.on == RAY:
         engine = f"{engine} on {num_workers} Ray workers"
         if not trace.is_empty:
-            _print_balance(trace, errors)
+            _print_balance(trace, num_workers, errors)
     return tally.report(dataset.vocabulary.predicates), engine
 
 
@@ -116,8 +116,8 @@ def _on_ray(
     return proved_on_ray(shards, work, policy, settings, EngineOptions.of(parsed), pool), pool.number
 
 
-def _print_balance(trace: Trace, errors: Console) -> None:
-    balance = trace.balance()
+def _print_balance(trace: Trace, num_workers: int, errors: Console) -> None:
+    balance = trace.balance(num_workers)
     errors.print(
         f"{balance.workers} workers proved {balance.shards} shards, busy {balance.busy_share:.1%} of the time; "
         f"{1000 * balance.mean_idle_seconds:.0f} ms between two shards; "
