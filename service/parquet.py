@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ProofrankError
+from service.data_folder import sync_folder
 
 
 class ParquetMissingError(ProofrankError):
@@ -35,7 +36,10 @@ def schema_of(columns: Mapping[str, type]) -> Any:
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, type]) -> None:
-    """Writes ``rows`` to ``path``, whole or not at all; ``columns`` as in :func:`schema_of`."""
+    """Writes ``rows`` to ``path``, whole or not at all; ``columns`` as in :func:`schema_of`.
+
+    A kill may leave a file of the same name with a dot before it. What is at ``path`` survives a power cut.
+    """
     arrow, parquet = require_pyarrow()
     # Readers of the folder leave out names that begin with a dot.
     scratch = path.with_name(f".{path.name}")
@@ -44,6 +48,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[s
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)
+    sync_folder(path.parent)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

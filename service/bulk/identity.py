@@ -20,7 +20,8 @@ def identity_of(
 ) -> Identity:
     """The identity of the evaluation that a command line asks for.
 
-    The engine, the device and the number of workers are no part of it: no rank depends on them.
+    Shards and workers are no part of it, for no rank depends on them; nor are engine and device, which differ in
+    rounding alone (docs/semantics.md). Precision is one, for it is rounding on purpose.
     """
     return {
         "proofrank": __version__,

@@ -5,8 +5,8 @@ time. The order is that in which shards were done; the sides of a query stand to
 
 ``FILE.jsonl`` is one file, a JSON object a line. ``FILE.parquet`` is a folder of files, one for each shard, as Parquet
 readers take it, for a Parquet file cannot grow. Beside either, ``FILE.run.json`` says which run it is of: the same run
-goes on where it ended, and another is refused. A kill leaves whole queries, and perhaps a torn end that the next run
-cuts off.
+goes on where it ended, and another is refused, as is the same one at the same time. A kill leaves whole queries, and
+perhaps a torn end that the next run cuts off.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from core.errors import ProofrankError, shown
+from core.errors import shown
 from core.ranking import RankingSummary, Ranks
-from service.bulk.identity import Identity, first_difference
+from service.bulk.identity import Identity
+from service.bulk.run_file import ResultsError, RunFile
+from service.data_folder import sync_folder
 from service.jobs.job import StoredRanking
 from service.jobs.results import RESULT_COLUMNS, result_row
 from service.parquet import read_rows, require_pyarrow, write_rows
@@ -29,26 +33,53 @@ from service.parquet import read_rows, require_pyarrow, write_rows
 SUFFIXES = (".jsonl", ".parquet")
 SECONDS = "seconds"
 
-
-class ResultsError(ProofrankError):
-    """A file of results cannot be used."""
+_PARTS = "queries-*.parquet"
+"""The files of a folder of results."""
 
 
 class ResultsFile(ABC):
     """Rankings on disk; see the module."""
 
-    def __init__(self, path: Path, ties: str, num_sides: int) -> None:
+    def __init__(self, path: Path, run_file: RunFile, ties: str, num_sides: int) -> None:
         self._path = path
+        self._run_file = run_file
         self._ties = ties
         self._num_sides = num_sides
 
-    @abstractmethod
     def resume(self) -> list[StoredRanking]:
-        """The rankings of the queries that are whole; what is torn is removed."""
+        """The rankings of the queries that are whole; what is torn is removed.
+
+        Raises:
+            ResultsError: the file is not as a run leaves it, or cannot be read and written.
+        """
+        with _telling_system_errors_of(self._path):
+            return self._resume()
+
+    def add(self, rankings: Sequence[StoredRanking]) -> None:
+        """Writes the rankings of whole queries; they are on the disk afterwards.
+
+        Raises:
+            ResultsError: they cannot be written; what is left of them is a torn end.
+        """
+        with _telling_system_errors_of(self._path):
+            self._add(rankings)
+
+    def noted_engine(self, engine: str) -> str:
+        """The engine by which the run was begun: the one noted, or else ``engine``, which is noted.
+
+        Raises:
+            ResultsError: it cannot be noted.
+        """
+        with _telling_system_errors_of(self._path):
+            return self._run_file.noted_engine(engine)
 
     @abstractmethod
-    def add(self, rankings: Sequence[StoredRanking]) -> None:
-        """Writes the rankings of whole queries; they are on the disk afterwards."""
+    def _resume(self) -> list[StoredRanking]:
+        """:meth:`resume`; raises OSError as well."""
+
+    @abstractmethod
+    def _add(self, rankings: Sequence[StoredRanking]) -> None:
+        """:meth:`add`; raises OSError."""
 
     def _row(self, ranking: StoredRanking) -> dict[str, Any]:
         return {**result_row(ranking, self._ties)._asdict(), SECONDS: ranking.summary.seconds}
@@ -60,18 +91,26 @@ class ResultsFile(ABC):
             if len(own) == self._num_sides:
                 yield own
 
+    def _check_each_once(self, rankings: Iterable[StoredRanking]) -> None:
+        """Refuses a file that holds a ranking twice, which would count twice."""
+        places = Counter((ranking.summary.query_index, ranking.summary.side) for ranking in rankings)
+        for (query_index, side), number in places.items():
+            if number > 1:
+                raise ResultsError(
+                    f"--results {self._path}: query_index {query_index} stands there {number} times with side {side}; "
+                    "expected once, as one run alone writes it"
+                )
+
 
 class JsonLines(ResultsFile):
     """A file that grows by a line for each ranking."""
 
-    def resume(self) -> list[StoredRanking]:
-        """See :class:`ResultsFile`."""
-        if not self._path.exists():
-            return []
+    def _resume(self) -> list[StoredRanking]:
         lines = self._path.read_bytes().splitlines(keepends=True)
         if lines and not lines[-1].endswith(b"\n"):
             lines.pop()
         rankings = [self._read(number, line) for number, line in enumerate(lines, 1)]
+        self._check_each_once(rankings)
         whole = [ranking for own in self._whole(rankings) for ranking in own]
         # Rows are appended in order, so that only the end can be torn.
         if whole != rankings[: len(whole)]:
@@ -90,8 +129,7 @@ class JsonLines(ResultsFile):
                 "results; expected a file as it was written"
             ) from error
 
-    def add(self, rankings: Sequence[StoredRanking]) -> None:
-        """See :class:`ResultsFile`."""
+    def _add(self, rankings: Sequence[StoredRanking]) -> None:
         text = "".join(json.dumps(self._row(ranking), ensure_ascii=False) + "\n" for ranking in rankings)
         with self._path.open("ab") as file:
             file.write(text.encode())
@@ -102,31 +140,30 @@ class JsonLines(ResultsFile):
 class ParquetParts(ResultsFile):
     """A folder that grows by a file for each shard."""
 
-    def __init__(self, path: Path, ties: str, num_sides: int) -> None:
-        require_pyarrow()
-        super().__init__(path, ties, num_sides)
-        self._path.mkdir(parents=True, exist_ok=True)
-
-    def resume(self) -> list[StoredRanking]:
-        """See :class:`ResultsFile`; a file is written whole or not at all."""
+    def _resume(self) -> list[StoredRanking]:
+        # A file gets its name when it is whole. One that a kill has left without is done again, even a whole one, for
+        # no reader of the folder would see it.
+        for scratch in self._path.glob(f".{_PARTS}"):
+            scratch.unlink()
         rankings: list[StoredRanking] = []
-        for path in sorted(self._path.glob("*.parquet")):
+        for path in sorted(self._path.glob(_PARTS)):
             try:
                 rankings.extend(_ranking(row) for row in read_rows(path))
             except (ValueError, TypeError, KeyError, OSError) as error:
                 raise ResultsError(f"--results {path}: not a file of results: {error}") from error
+        self._check_each_once(rankings)
         return [ranking for own in self._whole(rankings) for ranking in own]
 
-    def add(self, rankings: Sequence[StoredRanking]) -> None:
-        """See :class:`ResultsFile`."""
+    def _add(self, rankings: Sequence[StoredRanking]) -> None:
         first, last = rankings[0].summary.query_index, rankings[-1].summary.query_index
         columns = {**RESULT_COLUMNS, SECONDS: float}
         rows = [self._row(ranking) for ranking in rankings]
         write_rows(self._path / f"queries-{first:09d}-{last:09d}.parquet", rows, columns)
 
 
-def open_results(path: Path, identity: Identity, num_sides: int) -> ResultsFile:
-    """The file of results at ``path``, new or of the same run.
+@contextmanager
+def open_results(path: Path, identity: Identity, num_sides: int) -> Iterator[ResultsFile]:
+    """The file of results at ``path``, new or of the same run, which no other run can open meanwhile.
 
     Args:
         path: ends in one of ``SUFFIXES``.
@@ -134,36 +171,40 @@ def open_results(path: Path, identity: Identity, num_sides: int) -> ResultsFile:
         num_sides: rankings of each query.
 
     Raises:
-        ResultsError: there are results of another run, or the file cannot be written.
+        ResultsError: there are results of another run, another run is writing them, or they cannot be written.
     """
     kinds: Mapping[str, type[ResultsFile]] = dict(zip(SUFFIXES, (JsonLines, ParquetParts), strict=True))
     kind = kinds.get(path.suffix)
     if kind is None:
         raise ResultsError(f"--results {path}: expected a name that ends in {' or '.join(SUFFIXES)}")
-    sidecar = path.with_name(f"{path.name}.run.json")
+    if kind is ParquetParts:
+        require_pyarrow()
+    with _telling_system_errors_of(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        run_file = RunFile.open(path)
+    with closing(run_file):
+        with _telling_system_errors_of(path):
+            if path.exists():
+                run_file.check_same_run(identity)
+            else:
+                run_file.begin(identity)
+                # In this order: results are there only where it is known whose they are.
+                sync_folder(path.parent)
+                if kind is JsonLines:
+                    path.touch()
+                else:
+                    path.mkdir()
+                sync_folder(path.parent)
+        yield kind(path, run_file, identity["ties"], num_sides)
+
+
+@contextmanager
+def _telling_system_errors_of(path: Path) -> Iterator[None]:
+    """What the system does not allow inside is a ResultsError."""
     try:
-        if path.exists():
-            _check_same_run(path, sidecar, identity)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            sidecar.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
-            if kind is JsonLines:
-                path.touch()
-        return kind(path, identity["ties"], num_sides)
+        yield
     except OSError as error:
-        raise ResultsError(f"--results {path}: cannot be written: {error.strerror}") from error
-
-
-def _check_same_run(path: Path, sidecar: Path, identity: Identity) -> None:
-    try:
-        there = json.loads(sidecar.read_text(encoding="utf-8"))
-        difference = first_difference(identity, dict(there))
-    except (OSError, ValueError, TypeError):
-        raise ResultsError(
-            f"--results {path}: exists, and {sidecar.name} does not say which run it is of; expected another name"
-        ) from None
-    if difference is not None:
-        raise ResultsError(f"--results {path}: holds another run ({difference}); expected another name")
+        raise ResultsError(f"--results {path}: cannot be written: {error.strerror or error}") from error
 
 
 def _ranking(row: Mapping[str, Any]) -> StoredRanking:

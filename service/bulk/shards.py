@@ -2,16 +2,16 @@
 
 Which corruptions a query has, and how its ties are ordered, depends on the query and the seed alone, so that shards may
 be cut anywhere and proved anywhere. They are small: whoever is free takes the next, and the last to finish is late by
-one shard at most, however much the lengths of proofs differ.
+one shard at most, however much the lengths of proofs differ. By default they hold much the same number of candidates,
+and not of queries, of which one may have five candidates and the next a thousand.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,19 +79,33 @@ def cut_shards(
     Args:
         work: the whole evaluation.
         num_workers: who will prove them.
-        queries_per_shard: at most; None for as many as give each worker some shards and none too many candidates.
+        queries_per_shard: at most; None for shards of like numbers of candidates, some for each worker.
         done: places of queries that are left out.
     """
     left = [index for index in range(len(work.triples)) if index not in done]
     if queries_per_shard is None:
-        mean_candidates = max(1, sum(map(work.num_candidates, left)) / max(1, len(left)))
-        by_workers = -(-len(left) // (num_workers * SHARDS_PER_WORKER))
-        most, least = int(MOST_CANDIDATES / mean_candidates), math.ceil(LEAST_CANDIDATES / mean_candidates)
-        queries_per_shard = max(1, least, min(by_workers, most))
-    return [
-        Shard(number, tuple(left[start : start + queries_per_shard]))
-        for number, start in enumerate(range(0, len(left), queries_per_shard))
-    ]
+        cut = _cut_by_candidates(left, [work.num_candidates(index) for index in left], num_workers)
+    else:
+        cut = (left[start : start + queries_per_shard] for start in range(0, len(left), queries_per_shard))
+    return [Shard(number, tuple(query_indices)) for number, query_indices in enumerate(cut)]
+
+
+def _cut_by_candidates(
+    query_indices: Sequence[int], num_candidates: Sequence[int], num_workers: int
+) -> Iterator[list[int]]:
+    """``query_indices`` in order, cut where a worker has its share of the candidates, ``num_candidates`` of each."""
+    share = sum(num_candidates) / (num_workers * SHARDS_PER_WORKER)
+    enough = max(LEAST_CANDIDATES, min(MOST_CANDIDATES, share))
+    in_shard: list[int] = []
+    num_in_shard = 0
+    for query_index, number in zip(query_indices, num_candidates, strict=True):
+        if in_shard and (num_in_shard >= enough or num_in_shard + number > MOST_CANDIDATES):
+            yield in_shard
+            in_shard, num_in_shard = [], 0
+        in_shard.append(query_index)
+        num_in_shard += number
+    if in_shard:
+        yield in_shard
 
 
 def prove_shard(evaluator: Evaluator, work: LazyQueries, shard: Shard) -> ShardResult:

@@ -41,10 +41,11 @@ class Balance(NamedTuple):
     """How evenly the work was shared.
 
     Attributes:
-        workers: processes that proved shards.
+        workers: processes that proved shards; one that took the place of a lost one counts as another.
         shards: that they proved.
         busy_share: share of the time from the first shard's begin to the last one's end in which workers proved.
-        late_seconds: between the end of the first worker to run out of shards and that of the last.
+        late_seconds: between the end of the first worker to run out of shards and that of the last. A worker that was
+            lost has not run out of them.
         mean_idle_seconds: of a worker between two shards.
     """
 
@@ -92,16 +93,21 @@ class Trace:
         """Whether no shard has been taken down."""
         return not self._shards
 
-    def balance(self) -> Balance:
-        """How evenly the work of at least one shard was shared."""
-        ends = self._ended_of_worker.values()
-        span = max(ends) - min(shard["began"] for shard in self._shards)
+    def balance(self, num_workers: int) -> Balance:
+        """How evenly the work of at least one shard was shared.
+
+        Args:
+            num_workers: at a time, at most.
+        """
+        # The lost ones are not told from others here, but those that took their places ended after them.
+        ends = sorted(self._ended_of_worker.values())[-num_workers:]
+        span = ends[-1] - min(shard["began"] for shard in self._shards)
         idle = [shard["idle_seconds"] for shard in self._shards if shard["idle_seconds"] is not None]
         return Balance(
-            workers=len(ends),
+            workers=len(self._ended_of_worker),
             shards=len(self._shards),
             busy_share=sum(shard["seconds"] for shard in self._shards) / (span * len(ends)),
-            late_seconds=max(ends) - min(ends),
+            late_seconds=ends[-1] - ends[0],
             mean_idle_seconds=sum(idle) / len(idle) if idle else 0.0,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from rich.console import Console
 
@@ -35,19 +35,18 @@ def evaluate_in_shards(
     """
     work = drawn_work(parsed, dataset)
     identity = identity_of(parsed, dataset, policy, settings)
-    results = None
-    if parsed.results is not None:
-        results = open_results(parsed.results, identity, len(sides_of(parsed.side)))
-    tally = ReportTally(parsed.ties)
-    done = _tally_stored(results, tally)
-    if done:
-        errors.print(
-            f"{parsed.results}: {len(done)} of {len(work.triples)} queries are done; going on",
-            highlight=False,
-            markup=False,
-        )
-    trace = Trace()
+    tally, trace = ReportTally(parsed.ties), Trace()
     with ExitStack() as until_done:
+        results = None
+        if parsed.results is not None:
+            results = until_done.enter_context(
+                open_results(parsed.results, identity, len(sides_of(parsed.side)))
+            )
+        done = _tally_stored(results, tally)
+        if done:
+            _print_line(
+                f"{parsed.results}: {len(done)} of {len(work.triples)} queries are done; going on", errors
+            )
         if parsed.on == RAY:
             proved, num_workers = _on_ray(parsed, work, policy, settings, done, until_done)
         else:
@@ -62,6 +61,8 @@ def evaluate_in_shards(
         engine = parsed.engine
         for result in proved:
             engine = result.engine
+            if results is not None and trace.is_empty:
+                _warn_of_another_engine(results, engine, errors)
             trace.add(result)
             if results is not None:
                 results.add(result.rankings)
@@ -71,7 +72,7 @@ def evaluate_in_shards(
     if parsed.on == RAY:
         engine = f"{engine} on {num_workers} Ray workers"
         if not trace.is_empty:
-            _print_balance(trace, errors)
+            _print_balance(trace, num_workers, errors)
     return tally.report(dataset.vocabulary.predicates), engine
 
 
@@ -113,15 +114,31 @@ def _on_ray(
     shards = cut_shards(work, pool.number, parsed.queries_per_shard, done)
     if not shards:
         return iter(()), pool.number
-    return proved_on_ray(shards, work, policy, settings, EngineOptions.of(parsed), pool), pool.number
+    proved = proved_on_ray(shards, work, policy, settings, EngineOptions.of(parsed), pool)
+    # However the evaluation ends, it ends before Ray: whatever called Ray afterwards would start another.
+    until_done.enter_context(closing(proved))
+    return proved, pool.number
 
 
-def _print_balance(trace: Trace, errors: Console) -> None:
-    balance = trace.balance()
-    errors.print(
+def _warn_of_another_engine(results: ResultsFile, engine: str, errors: Console) -> None:
+    noted = results.noted_engine(engine)
+    if noted != engine:
+        _print_line(
+            f"warning: the results were begun by engine {noted}, and {engine} goes on: engines differ in rounding, "
+            "by which about one choice in 100,000 is another",
+            errors,
+        )
+
+
+def _print_balance(trace: Trace, num_workers: int, errors: Console) -> None:
+    balance = trace.balance(num_workers)
+    _print_line(
         f"{balance.workers} workers proved {balance.shards} shards, busy {balance.busy_share:.1%} of the time; "
         f"{1000 * balance.mean_idle_seconds:.0f} ms between two shards; "
         f"the last worker ended {balance.late_seconds:.2f} s after the first",
-        highlight=False,
-        markup=False,
+        errors,
     )
+
+
+def _print_line(text: str, errors: Console) -> None:
+    errors.print(text, highlight=False, markup=False)

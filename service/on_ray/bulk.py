@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from typing import Any
 
 import ray
 import ray.data
@@ -72,8 +74,8 @@ def proved_on_ray(
     settings: ProverSettings,
     engine: EngineOptions,
     pool: WorkerPool,
-) -> Iterator[ShardResult]:
-    """The results of ``shards``, each once, as they are done.
+) -> Generator[ShardResult]:
+    """The results of ``shards``, each once, as they are done; to be closed before Ray is shut down.
 
     Args:
         shards: of ``work``, all of them in order of their numbers; at least one.
@@ -88,10 +90,12 @@ def proved_on_ray(
         RayError: the cluster was lost.
     """
     try:
-        for result in _streamed(_work_order(shards, work, policy, settings, engine, pool.size), pool):
-            if not isinstance(result, ShardResult):
-                raise EvaluationError(str(result))
-            yield result
+        order = _work_order(shards, work, policy, settings, engine, pool.size)
+        with closing(_streamed(order, pool)) as results:
+            for result in results:
+                if not isinstance(result, ShardResult):
+                    raise EvaluationError(str(result))
+                yield result
     except RayTaskError as error:
         if isinstance(error.cause, ProofrankError):
             raise EvaluationError(str(error.cause)) from error
@@ -100,7 +104,7 @@ def proved_on_ray(
         raise RayError(f"the evaluation on Ray failed: {' '.join(str(error).split())}") from error
 
 
-def _streamed(order: WorkOrder, pool: WorkerPool) -> Iterator[object]:
+def _streamed(order: WorkOrder, pool: WorkerPool) -> Generator[object]:
     """What the workers make of the shards: results, and the text of an error in the place of one."""
     artifacts = {}
     if is_compiling(order, pool.size):
@@ -108,7 +112,7 @@ def _streamed(order: WorkOrder, pool: WorkerPool) -> Iterator[object]:
         artifacts = made_artifacts(order, pool.size)
     _quieten()
     numbers = [{SHARD: shard.number} for shard in order.shards]
-    results = (
+    batches = (
         ray.data.from_items(numbers, override_num_blocks=len(numbers))
         .map_batches(
             ShardWorker,
@@ -124,8 +128,11 @@ def _streamed(order: WorkOrder, pool: WorkerPool) -> Iterator[object]:
         )
         .iter_batches(batch_size=None, prefetch_batches=0)
     )
-    for batch in results:
-        yield from batch[RESULT]
+    # Ray's types do not say so, but what it iterates by is a generator, whose end is that of the execution.
+    iterator: Any = iter(batches)
+    with closing(iterator):
+        for batch in iterator:
+            yield from batch[RESULT]
 
 
 def _work_order(

@@ -73,3 +73,12 @@ def evaluate_arguments(family_folder: Path, policy_folder: Path) -> list[str]:
     """``proofrank evaluate`` on the family, with the engine that needs no time to start."""
     options = {"--dataset": family_folder, "--policy": policy_folder, "--engine": "original"}
     return ["evaluate", *(str(part) for option in options.items() for part in option)]
+
+
+@pytest.fixture
+def bulk_arguments(evaluate_arguments: list[str]) -> list[str]:
+    """``proofrank evaluate`` of 9 queries on two sides, whose ``--json`` is the same each time."""
+    return [
+        *evaluate_arguments,
+        *("--split", "train", "--corruptions", "4", "--seed", "3", "--ties", "random", "--without-seconds"),
+    ]

@@ -5,40 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
 import pytest
 
 from service.bulk.results import ResultsFile
 from service.cli import main
+from tests.service.result_rows import SUFFIXES, place, read_rows
 from tests.service.serving import REPOSITORY
-
-SUFFIXES = (".jsonl", ".parquet")
-
-
-@pytest.fixture
-def arguments(evaluate_arguments: list[str]) -> list[str]:
-    """The start of a command line: 9 queries on two sides."""
-    return [
-        *evaluate_arguments,
-        *("--split", "train", "--corruptions", "4", "--seed", "3", "--ties", "random", "--without-seconds"),
-    ]
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of results, without the time that they took."""
-    if path.suffix == ".parquet":
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    else:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
-
-
-def place(row: dict[str, Any]) -> tuple[int, str]:
-    """By which rows are put in order."""
-    return row["query_index"], row["side"]
 
 
 def interrupt_after(shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,8 +26,8 @@ def interrupt_after(shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
         def __init__(self, results: ResultsFile) -> None:
             self._results, self._left = results, shards
 
-        def resume(self) -> Any:
-            return self._results.resume()
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._results, name)
 
         def add(self, rankings: Any) -> None:
             if not self._left:
@@ -59,17 +36,23 @@ def interrupt_after(shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
             self._results.add(rankings)
 
     opened = bulk.open_results
-    monkeypatch.setattr(bulk, "open_results", lambda *given: Interrupted(opened(*given)))
+
+    @contextmanager
+    def opened_for_a_while(*given: Any) -> Iterator[Interrupted]:
+        with opened(*given) as results:
+            yield Interrupted(results)
+
+    monkeypatch.setattr(bulk, "open_results", opened_for_a_while)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_evaluation_in_shards_has_the_metrics_of_one_at_once_and_a_row_for_each_ranking(
-    arguments: list[str], tmp_path: Path, suffix: str
+    bulk_arguments: list[str], tmp_path: Path, suffix: str
 ) -> None:
     whole, in_shards, results = tmp_path / "whole.json", tmp_path / "shards.json", tmp_path / f"rows{suffix}"
-    assert main([*arguments, "--json", str(whole)]) == 0
+    assert main([*bulk_arguments, "--json", str(whole)]) == 0
     shards = ["--results", str(results), "--queries-per-shard", "2"]
-    assert main([*arguments, *shards, "--json", str(in_shards)]) == 0
+    assert main([*bulk_arguments, *shards, "--json", str(in_shards)]) == 0
     assert in_shards.read_bytes() == whole.read_bytes()
     rows = read_rows(results)
     assert sorted(map(place, rows)) == [(index, side) for index in range(9) for side in ("head", "tail")]
@@ -79,7 +62,7 @@ def test_an_evaluation_in_shards_has_the_metrics_of_one_at_once_and_a_row_for_ea
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_interrupted_evaluation_goes_on_where_it_ended_with_the_numbers_of_an_undisturbed_one(
-    arguments: list[str],
+    bulk_arguments: list[str],
     tmp_path: Path,
     suffix: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -88,14 +71,14 @@ def test_an_interrupted_evaluation_goes_on_where_it_ended_with_the_numbers_of_an
     undisturbed, results = tmp_path / f"undisturbed{suffix}", tmp_path / f"rows{suffix}"
     first, second, trace = tmp_path / "first.json", tmp_path / "second.json", tmp_path / "trace.json"
     shards = ["--queries-per-shard", "1"]
-    assert main([*arguments, *shards, "--results", str(undisturbed), "--json", str(first)]) == 0
+    assert main([*bulk_arguments, *shards, "--results", str(undisturbed), "--json", str(first)]) == 0
     with monkeypatch.context() as patch:
         interrupt_after(4, patch)
-        assert main([*arguments, *shards, "--results", str(results)]) == 130
+        assert main([*bulk_arguments, *shards, "--results", str(results)]) == 130
     assert len(read_rows(results)) == 8
 
     more = ["--results", str(results), "--json", str(second), "--trace", str(trace)]
-    assert main([*arguments, *shards, *more]) == 0
+    assert main([*bulk_arguments, *shards, *more]) == 0
 
     assert f"{results.name}: 4 of 9 queries are done; going on" in capsys.readouterr().err.replace("\n", "")
     assert second.read_bytes() == first.read_bytes()
@@ -104,24 +87,24 @@ def test_an_interrupted_evaluation_goes_on_where_it_ended_with_the_numbers_of_an
 
 
 def test_a_finished_evaluation_is_reported_again_without_proving_anything(
-    arguments: list[str], tmp_path: Path
+    bulk_arguments: list[str], tmp_path: Path
 ) -> None:
     results, trace = tmp_path / "rows.jsonl", tmp_path / "trace.json"
     reports = [tmp_path / "first.json", tmp_path / "second.json"]
     for report in reports:
         written = ["--results", str(results), "--json", str(report), "--trace", str(trace)]
-        assert main([*arguments, *written]) == 0
+        assert main([*bulk_arguments, *written]) == 0
     assert json.loads(trace.read_text())["shards"] == []
     assert reports[0].read_bytes() == reports[1].read_bytes()
 
 
 @pytest.mark.parametrize("cut", [1, 40, 300, 700])
-def test_a_torn_end_is_done_again(arguments: list[str], tmp_path: Path, cut: int) -> None:
+def test_a_torn_end_is_done_again(bulk_arguments: list[str], tmp_path: Path, cut: int) -> None:
     results, whole, again = tmp_path / "rows.jsonl", tmp_path / "whole.json", tmp_path / "again.json"
-    assert main([*arguments, "--results", str(results), "--json", str(whole)]) == 0
+    assert main([*bulk_arguments, "--results", str(results), "--json", str(whole)]) == 0
     rows = read_rows(results)
     results.write_bytes(results.read_bytes()[:-cut])
-    assert main([*arguments, "--results", str(results), "--json", str(again)]) == 0
+    assert main([*bulk_arguments, "--results", str(results), "--json", str(again)]) == 0
     assert again.read_bytes() == whole.read_bytes()
     assert sorted(read_rows(results), key=place) == sorted(rows, key=place)
 
@@ -136,7 +119,7 @@ def test_a_torn_end_is_done_again(arguments: list[str], tmp_path: Path, cut: int
     ],
 )
 def test_results_of_another_evaluation_are_refused_and_left_as_they_are(
-    arguments: list[str],
+    bulk_arguments: list[str],
     tmp_path: Path,
     suffix: str,
     options: list[str],
@@ -144,21 +127,22 @@ def test_results_of_another_evaluation_are_refused_and_left_as_they_are(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     results = tmp_path / f"rows{suffix}"
-    assert main([*arguments, "--results", str(results)]) == 0
+    assert main([*bulk_arguments, "--results", str(results)]) == 0
     rows = read_rows(results)
-    assert main([*arguments, *options, "--results", str(results)]) == 2
+    assert main([*bulk_arguments, *options, "--results", str(results)]) == 2
     expected = f"proofrank: --results {results}: holds another run ({difference}); expected another name\n"
     assert capsys.readouterr().err.endswith(expected)
     assert read_rows(results) == rows
 
 
 def test_a_file_that_is_no_results_is_refused_and_left_as_it_is(
-    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bulk_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "rows.jsonl"
     results.write_text("precious\n")
-    assert main([*arguments, "--results", str(results)]) == 2
+    assert main([*bulk_arguments, "--results", str(results)]) == 2
     assert "exists, and rows.jsonl.run.json does not say which run it is of" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
     assert results.read_text() == "precious\n"
 
 
@@ -174,17 +158,17 @@ def test_a_file_that_is_no_results_is_refused_and_left_as_it_is(
     ],
 )
 def test_what_cannot_be_done_in_shards_is_told_in_one_line(
-    arguments: list[str], options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    bulk_arguments: list[str], options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*arguments, *options]) == 2
+    assert main([*bulk_arguments, *options]) == 2
     assert capsys.readouterr().err.startswith(f"proofrank: {message}")
 
 
-def test_without_ray_it_is_told_what_to_install(arguments: list[str]) -> None:
+def test_without_ray_it_is_told_what_to_install(bulk_arguments: list[str]) -> None:
     # A module of None cannot be imported, as if it were not there.
     code = "import sys; sys.modules['ray'] = None; from service.cli import main; sys.exit(main(sys.argv[1:]))"
     ended = subprocess.run(
-        [sys.executable, "-c", code, *arguments, "--on", "ray"],
+        [sys.executable, "-c", code, *bulk_arguments, "--on", "ray"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

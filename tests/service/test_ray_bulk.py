@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +24,12 @@ from core.ranking import Corruptor, LazyQueries, sides_of
 from service.bulk.shards import ShardResult, cut_shards, prove_shard
 from service.cli import main
 from service.commands.options import EngineOptions
-from tests.service.test_bulk import place, read_rows
+from tests.service.result_rows import has_rows, place, read_rows
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'proofrank[ray]'")
 pytest.importorskip("ray.data", reason="ray's extra 'data' is not installed: pip install 'proofrank[ray]'")
 
+import ray
 from ray.cluster_utils import Cluster
 
 from service.on_ray.bulk import WorkerPool, proved_on_ray
@@ -131,12 +135,83 @@ def test_the_shards_of_a_worker_that_is_killed_are_done_by_another_and_counted_o
     assert without_seconds(results) == without_seconds(proved_here(work, "original", 1))
 
 
+@contextmanager
+def once_there_are(results: Path, act: Callable[[], object]) -> Iterator[None]:
+    """Meanwhile, ``act`` is done beside what is done inside as soon as ``results`` has rows."""
+
+    def watch() -> None:
+        while not has_rows(results):
+            if is_over.wait(0.01):
+                return
+        act()
+
+    is_over = threading.Event()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
+
+
+def check_that_ray_was_left() -> None:
+    """Nothing in this process goes on with the evaluation, which would also start a Ray of its own for that."""
+    time.sleep(1)
+    assert not [thread.name for thread in threading.enumerate() if "StreamingExecutor" in thread.name]
+    assert not ray.is_initialized()
+
+
+LONG_RUN = [
+    "evaluate",
+    "--engine",
+    "original",
+    "--corruptions",
+    "40",
+    "--queries-per-shard",
+    "1",
+    "--on",
+    "ray",
+]
+"""Of 24 shards of some tenths of a second: it is not over when the first one is."""
+
+
+def test_an_error_of_a_shard_ends_the_evaluation_before_it_ends_ray(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*LONG_RUN, "--address", address, "--engine", "defualt"]) == 2
+    assert "proofrank: unknown engine 'defualt'; did you mean 'default'" in capsys.readouterr().err
+    check_that_ray_was_left()
+
+
+def test_results_that_cannot_be_written_any_more_end_the_evaluation_before_they_end_ray(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "rows.parquet"
+    with once_there_are(results, lambda: shutil.rmtree(results)):
+        assert main([*LONG_RUN, "--address", address, "--results", str(results)]) == 2
+    reason = f"proofrank: --results {results}: cannot be written: No such file or directory\n"
+    assert capsys.readouterr().err.endswith(reason)
+    check_that_ray_was_left()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_evaluation_before_it_ends_ray(address: str, tmp_path: Path) -> None:
+    results = tmp_path / "rows.jsonl"
+    with once_there_are(results, lambda: os.kill(os.getpid(), signal.SIGINT)):
+        assert main([*LONG_RUN, "--address", address, "--results", str(results)]) == 130
+    assert 0 < len(read_rows(results)) < 48
+    check_that_ray_was_left()
+
+
 @pytest.mark.slow
 def test_workers_that_are_killed_at_five_random_moments_leave_the_numbers_of_one_process(
     address: str,
 ) -> None:
     work = countries_work(corruptions=40)
-    moments = random.Random()  # where it fails, the moments are in the message
+    seed = random.randrange(2**32)
+    print(f"seed of the moments: {seed}")  # shown where the test fails
+    moments = random.Random(seed)
     kills: list[float] = []
     results: list[ShardResult] = []
     next_kill = 0.0
@@ -144,7 +219,10 @@ def test_workers_that_are_killed_at_five_random_moments_leave_the_numbers_of_one
         results.append(result)
         if len(kills) < 5 and time.monotonic() >= next_kill:
             time.sleep(moments.uniform(0, 0.5))
-            os.kill(result.process, signal.SIGKILL)
+            try:
+                os.kill(result.process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue  # a result of one that has been killed already
             kills.append(time.monotonic())
             next_kill = time.monotonic() + moments.uniform(0, 1)
     assert len(kills) == 5, "done before the last kill; not much of a test"
@@ -186,7 +264,6 @@ def test_two_machines_that_share_no_disk_compile_once(quiet_ray: None, tmp_path:
             ["--worker-gpus", "1"],
             "a worker of --worker-cpus 1 and --worker-gpus 1 does not fit into the cluster",
         ),
-        (["--engine", "defualt"], "unknown engine 'defualt'; did you mean 'default'"),
     ],
 )
 def test_what_the_cluster_cannot_do_is_told_in_one_line(
