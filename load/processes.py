@@ -31,7 +31,8 @@ class ProcessError(Exception):
     """A process that is to be measured did not start, or ended."""
 
 
-def _environment(threads: int, extra: Mapping[str, str]) -> dict[str, str]:
+def clean_environment(threads: int, extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment without settings of the service, with so many threads for torch and with ``extra``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PROOFRANK_")}
     return {**kept, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": str(threads), **extra}
 
@@ -52,7 +53,7 @@ class ServerProcess:
                 *(sys.executable, "-m", "service.cli", "serve", "--port", "0", "--threads", str(threads)),
                 *(*folders, *arguments),
             ],
-            env=_environment(threads, {}),
+            env=clean_environment(threads, {}),
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -147,7 +148,7 @@ class AloneProcess:
                 *("--threads", str(threads), "--corruptions", str(corruptions), "--lanes", str(lanes)),
             ],
             cwd=REPOSITORY,
-            env=_environment(threads, {}),
+            env=clean_environment(threads, {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

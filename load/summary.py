@@ -60,6 +60,7 @@ def summary_lines(tally: Tally) -> list[str]:
     )
     if seconds:
         lines.append("")
+        lines.append(f"all answers by status: {_by_status(tally)}")
         lines.append(
             f"{tally.queries / seconds:.2f} queries and {tally.candidates / seconds:.1f} candidates a second, "
             f"over {seconds:.1f} s; {tally.num_given_up} requests were not answered when the run ended"
@@ -74,8 +75,12 @@ def _row(tally: Tally, endpoint: str, seconds: float) -> list[str]:
         str(len(tally.answers)),
         f"{len(tally.answers) / seconds:.2f}" if seconds else "-",
         *(milliseconds(value) for value in (quantiles.p50, quantiles.p95, quantiles.p99)),
-        ", ".join(f"{status}: {number}" for status, number in tally.statuses.items()),
+        _by_status(tally),
     ]
+
+
+def _by_status(tally: Tally) -> str:
+    return ", ".join(f"{status}: {number}" for status, number in tally.statuses.items())
 
 
 def milliseconds(seconds: float) -> str:

@@ -17,7 +17,7 @@ from service.fleet import Fleet, NoFleet
 from service.host import EvaluatorHost
 from service.jobs import make_jobs
 from service.metrics import ServiceMetrics
-from service.policies import PolicyRegistry, PolicyStore, policy_at_start
+from service.policies import PolicyRegistry, PolicyStore
 from service.routes import jobs, operation, policies, rank
 from service.services import RankingServices, Services
 from service.settings import Settings
@@ -37,16 +37,28 @@ def create_app(
         fleet: other processes that rank by the policy that is live here; none by default.
 
     Raises:
-        DataFolderError: the data folder cannot be used, or another server has it.
+        DataFolderError: the data folder, or what is in it, cannot be used.
+        FolderInUseError: another server has it.
     """
-    metrics = ServiceMetrics()
     folder = DataFolder.open(settings.data_folder or default_data_folder())
+    try:
+        return _create_app(settings, on_failure, fleet if fleet is not None else NoFleet(), folder)
+    except BaseException:
+        # Else who tries again in this process would be told that another server has it.
+        folder.close()
+        raise
+
+
+def _create_app(
+    settings: Settings, on_failure: Callable[[], None] | None, fleet: Fleet, folder: DataFolder
+) -> FastAPI:
+    """The application, which closes ``folder`` when it ends."""
+    metrics = ServiceMetrics()
     database = Database.open(folder.path)
     store = PolicyStore(folder.path, database, settings.max_policies)
     host = EvaluatorHost(
-        settings, metrics, lambda dataset: policy_at_start(store, settings.policy, dataset, metrics)
+        settings, metrics, lambda dataset: registry.policy_at_start(settings.policy, dataset)
     )
-    fleet = fleet if fleet is not None else NoFleet()
     registry = PolicyRegistry(store, host, metrics, fleet)
     made_jobs = make_jobs(settings, metrics, host, database, registry)
     services = Services(settings, metrics, host, database, registry, made_jobs, fleet)

@@ -26,6 +26,10 @@ class DataFolderError(ProofrankError):
     """The data folder, or what is in it, cannot be used."""
 
 
+class FolderInUseError(DataFolderError):
+    """Another server has the data folder."""
+
+
 class DataFolderFullError(DataFolderError):
     """There is no room for what was to be written."""
 
@@ -54,7 +58,8 @@ class DataFolder:
         """Makes the folder if there is none, and locks it.
 
         Raises:
-            DataFolderError: it cannot be written, or another server has it.
+            DataFolderError: it cannot be written.
+            FolderInUseError: another server has it.
         """
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,7 +75,7 @@ class DataFolder:
             os.close(lock)
             if not isinstance(error, BlockingIOError):
                 raise DataFolderError(f"data folder {path} cannot be locked: {error.strerror}") from error
-            raise DataFolderError(
+            raise FolderInUseError(
                 f"data folder {path} is in use by another server (process {holder or 'unknown'}); "
                 "each server needs its own data_folder"
             ) from error

@@ -2,8 +2,8 @@
 
 The compiler's own portable cache is used, in a folder of its own for each key: the versions, the device, the code of
 ``core``, the mode and every shape. A sealed folder carries a list of its files with their hashes; where a file is
-missing or changed, the folder is dropped with a warning and made again. The compiler writes each file at once and under
-a name made from its content, so two processes that begin together do not harm each other.
+missing or changed, the folder is dropped with a warning and made again. Of processes that begin together, one compiles
+and the others wait for it.
 
 Ticks compiled ahead of time are kept by ``core.evaluator.packages``, beside these folders.
 """
@@ -18,7 +18,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,8 @@ from typing import Any
 
 import torch
 from torch._dynamo.utils import compilation_time_metrics, counters
+
+from core.evaluator.turns import turn_at
 
 logger = logging.getLogger("proofrank")
 
@@ -118,20 +120,27 @@ class ArtifactCache:
 
     @contextmanager
     def using(self, key: Mapping[str, Any]) -> Iterator[None]:
-        """While it lasts, the compiler reads and writes the folder of ``key``; at the end it is sealed."""
+        """While it lasts, the compiler reads and writes the folder of ``key``; at the end it is sealed.
+
+        Waits while another process fills the folder.
+        """
         folder = self.folder(key)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _drop_if_changed(folder)
-        except OSError as error:
-            logger.warning("artifacts are not kept: %s cannot be used: %s", folder, error.strerror)
-            yield
-            return
-        num_misses = compile_counts().cache_misses
-        with compiler_folder(folder):
-            yield
-        if compile_counts().cache_misses > num_misses or not (folder / MANIFEST).is_file():
-            _seal(folder)
+        with ExitStack() as turn:
+            turn.enter_context(turn_at(folder))
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                _drop_if_changed(folder)
+            except OSError as error:
+                logger.warning("artifacts are not kept: %s cannot be used: %s", folder, error.strerror)
+                yield
+                return
+            if (folder / MANIFEST).is_file():
+                turn.close()  # There is nothing to fill: all may read at once.
+            num_misses = compile_counts().cache_misses
+            with compiler_folder(folder):
+                yield
+            if compile_counts().cache_misses > num_misses or not (folder / MANIFEST).is_file():
+                _seal(folder)
 
 
 def hash_of_key(key: Mapping[str, Any]) -> str:
@@ -207,8 +216,8 @@ def _seal(folder: Path) -> None:
 
 
 def _drop_if_changed(folder: Path) -> None:
-    """Empties a sealed folder in which a listed file is missing or changed. One not yet sealed is left alone:
-    another process may be at work in it, and the compiler checks what it reads there."""
+    """Empties a sealed folder in which a listed file is missing or changed. One not yet sealed is left alone: it is
+    what a process has left that ended at work, and the compiler checks what it reads there."""
     manifest = folder / MANIFEST
     if not manifest.is_file():
         return

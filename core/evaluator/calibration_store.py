@@ -18,6 +18,7 @@ from core.errors import EvaluationError
 from core.evaluator.artifacts import hash_of_key, write_at_once
 from core.evaluator.calibration import Calibration, calibrate
 from core.evaluator.capacities import Demand
+from core.evaluator.turns import turn_at
 from core.graph import Dataset
 from core.policy import Policy
 from core.prover import ProverSettings
@@ -45,7 +46,7 @@ class CalibrationStore:
         buckets: Sequence[int] | None,
     ) -> Calibration:
         """The calibration that is kept for these arguments, or a new one, which is kept; see
-        :func:`core.evaluator.calibration.calibrate`."""
+        :func:`core.evaluator.calibration.calibrate`. Waits where another process is making it."""
         key = {
             "kind": "calibration",
             "dataset": dataset.content_hash,
@@ -56,12 +57,14 @@ class CalibrationStore:
             "buckets": None if buckets is None else tuple(buckets),
         }
         path = self._root / f"calibration-{hash_of_key(key)}.json"
-        kept = _read(path)
-        if kept is not None:
-            return kept
-        made = calibrate(dataset, policy, settings, device, precision=precision, buckets=buckets)
-        _write(path, made)
-        return made
+        # Timings of two processes differ, and what is compiled depends on them.
+        with turn_at(path):
+            kept = _read(path)
+            if kept is not None:
+                return kept
+            made = calibrate(dataset, policy, settings, device, precision=precision, buckets=buckets)
+            _write(path, made)
+            return made
 
 
 def _read(path: Path) -> Calibration | None:

@@ -2,8 +2,8 @@
 
 A file is an AOTInductor package. Its name holds two hashes: one of all that the code depends on (the environment, the
 mode, every shape and every constant), and one of its own content. A file whose content has another hash is dropped with
-a warning. It is written under another name first and then renamed, so that two processes which begin together at worst
-both compile.
+a warning. It is written under another name first and then renamed; of processes that begin together, one compiles and
+the others wait for it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from core.evaluator.artifacts import (
 )
 from core.evaluator.tick import Tick
 from core.evaluator.tick_program import TickProgram, constants_of, tensors_of
+from core.evaluator.turns import turn_at
 
 logger = logging.getLogger("proofrank")
 
@@ -88,7 +89,8 @@ class PackageCache:
         self._root = root
 
     def compiled(self, tick: Tick, mode: object) -> Callable[..., None]:
-        """The whole of ``tick`` as machine code on its static buffers, from the folder or made now.
+        """The whole of ``tick`` as machine code on its static buffers, from the folder or made now; waits where another
+        process is making it.
 
         Args:
             tick: whose buffers, sizes and constants are meant.
@@ -102,10 +104,12 @@ class PackageCache:
         """
         tensors = tensors_of(tick)
         stem = _stem(tick, tensors, mode)
-        package = self._loaded(stem)
-        is_hit = package is not None
+        package, is_hit = self._loaded(stem), True
         if package is None:
-            package = self._made(tick, tensors, stem)
+            with turn_at(self._root / stem):
+                package = self._loaded(stem)
+                if package is None:
+                    package, is_hit = self._made(tick, tensors, stem), False
         count_package(is_hit=is_hit, num_nodes=package.num_nodes)
         function = package.function
 

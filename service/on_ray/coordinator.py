@@ -6,27 +6,24 @@ import asyncio
 import contextlib
 import logging
 import time
-from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from service.app import create_app
-from service.data_folder import DataFolderError
+from service.data_folder import FolderInUseError
+from service.fleet import Fleet
 from service.on_ray.health import EvaluatorHealth
 from service.on_ray.leases import Lease, LeaseBook
 from service.on_ray.process import replica_name, settle_process
 from service.on_ray.replica_metrics import merged
 from service.policies.records import LivePolicy
-from service.problems import Problem
 from service.services import Services
 from service.settings import Settings
 
 logger = logging.getLogger("proofrank")
 
-_SECONDS_FOR_METRICS = 5.0
 _SECONDS_FOR_THE_FOLDER = 60.0
 
 
@@ -59,18 +56,8 @@ class Rankers:
                 logger.warning("a replica does not follow at once: %s", error)
 
     async def gather_metrics(self, own: bytes) -> bytes:
-        """``own`` metrics and those of all replicas, each labelled with its replica."""
-        pages: list[Any] = []
-        try:
-            pages = await self._rankers.broadcast("metrics").results_async(
-                timeout_s=_SECONDS_FOR_METRICS, return_exceptions=True
-            )
-        except Exception as error:
-            logger.warning("the metrics of the replicas are missing: %s", error)
-        by_replica = {replica_name(): own}
-        # One that has just died is an exception here.
-        by_replica |= dict(page for page in pages if not isinstance(page, BaseException))
-        return await asyncio.to_thread(merged, by_replica)
+        """``own`` metrics and those of all replicas that have a lease, each labelled with its replica."""
+        return await asyncio.to_thread(merged, {replica_name(): own, **self._book.metrics()})
 
 
 @serve.deployment(name="Coordinator", num_replicas=1, max_ongoing_requests=4096)
@@ -90,7 +77,9 @@ class Coordinator:
         self._settings = settle_process(settings)
         self._book = LeaseBook(lease_seconds)
         self._fleet = Rankers(serve.get_deployment_handle(ranker_deployment, ranker_app), self._book)
-        self._app = self._create_app()
+        self._app = create_app_in_free_folder(self._settings, self._fleet)
+        # The replica before had the folder until now, and may have given leases.
+        self._book.open()
         services: Services = self._app.state.services
         self._services = services
         self._health = EvaluatorHealth(services.host)
@@ -98,31 +87,23 @@ class Coordinator:
     def __serve_build_asgi_app__(self) -> FastAPI:  # the name is Ray Serve's
         return self._app
 
-    def _create_app(self) -> FastAPI:
-        """The application; waits for the data folder where the replica before has it still."""
-        ends = time.monotonic() + _SECONDS_FOR_THE_FOLDER
-        while True:
-            try:
-                return create_app(self._settings, fleet=self._fleet)
-            except DataFolderError:
-                if time.monotonic() > ends:
-                    raise
-                time.sleep(0.5)
-
-    async def lease(self, replica: str, ranks_by: LivePolicy | None) -> Lease:
+    async def lease(self, replica: str, ranks_by: LivePolicy | None, metrics: bytes) -> Lease:
         """The live policy, for ``replica`` to rank by; its files too, unless it ranks by it already.
+
+        Args:
+            replica: who asks.
+            ranks_by: what it ranks by; None where it does not rank yet.
+            metrics: its page of metrics, in Prometheus' text form.
 
         Raises:
             Problem: 503 where it is not yet decided which policy is live.
         """
         if ranks_by is not None:
-            self._book.renew(replica, ranks_by)
-        store = self._services.policies.store
-        live = await asyncio.to_thread(store.live)
-        if live is None:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no policy is live yet")
-        files = None if live == ranks_by else await asyncio.to_thread(store.files.read, live.sha256)
-        return Lease(live, files, self._book.seconds)
+            self._book.renew(replica, ranks_by, metrics)
+        live, dataset_sha256 = await self._services.policies.served()
+        files = self._services.policies.store.files
+        contents = None if live == ranks_by else await asyncio.to_thread(files.read, live.sha256)
+        return Lease(live, dataset_sha256, contents, self._book.seconds)
 
     async def release(self, replica: str) -> None:
         """Ends the lease of a replica that does not rank any more."""
@@ -131,6 +112,25 @@ class Coordinator:
     async def check_health(self) -> None:
         """Raises where only another process helps."""
         self._health.check()
+
+
+def create_app_in_free_folder(
+    settings: Settings, fleet: Fleet, patience_seconds: float = _SECONDS_FOR_THE_FOLDER
+) -> FastAPI:
+    """The application; waits for the data folder where the replica before has it still.
+
+    Raises:
+        DataFolderError: the folder, or what is in it, cannot be used.
+        FolderInUseError: another has it after ``patience_seconds`` still.
+    """
+    ends = time.monotonic() + patience_seconds
+    while True:
+        try:
+            return create_app(settings, fleet=fleet)
+        except FolderInUseError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.5)
 
 
 async def release_lease(coordinator: DeploymentHandle, replica: str) -> None:

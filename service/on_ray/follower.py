@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 
-from core.errors import EvaluationError, PolicyError
+from core.errors import DatasetError, EvaluationError, PolicyError
+from core.graph import Dataset
 from core.policy import Policy
 from service.on_ray.leases import Lease
 from service.policies.files import load_named
@@ -21,8 +22,8 @@ logger = logging.getLogger("proofrank")
 
 _RENEWALS_A_LEASE = 6
 _LONGEST_PAUSE = 5.0
-_PATIENCE_SECONDS = 10.0
-"""How long a request waits for a lease."""
+_PATIENCE_SECONDS = 1.0
+"""How long a request waits for a lease; short, for only after that its deadline begins to count."""
 
 AskForLease = Callable[[LivePolicy | None], Awaitable[Lease]]
 """Tells the coordinator what this replica ranks by, or None where it does not rank yet; gives the lease."""
@@ -39,6 +40,7 @@ class PolicyFollower:
         self._ask = ask
         self._activate = activate
         self._ranks_by: LivePolicy | None = None
+        self._dataset_sha256: str | None = None
         self._lease_ends = -float("inf")
         self._pause = _LONGEST_PAUSE
         self._refusal: str | None = None
@@ -52,14 +54,14 @@ class PolicyFollower:
 
     @property
     def refusal(self) -> str | None:
-        """Why the live policy cannot be used in this replica; None where it can."""
+        """Why this replica cannot serve what is live; None where it can."""
         return self._refusal
 
     async def first_policy(self) -> Policy:
         """The policy to begin with; waits for the coordinator as long as it takes.
 
         Raises:
-            PolicyError: it cannot be used.
+            PolicyError, OSError: it cannot be used.
         """
         while True:
             try:
@@ -69,28 +71,34 @@ class PolicyFollower:
                 await asyncio.sleep(1.0)
                 continue
             policy = await asyncio.to_thread(_load, lease)
-            self._ranks_by = lease.live
+            self._ranks_by, self._dataset_sha256 = lease.live, lease.dataset_sha256
             return policy
+
+    def check_graph(self, dataset: Dataset) -> None:
+        """Raises DatasetError where this replica has another graph than the coordinator had for the first policy."""
+        _check_same_graph(dataset.content_hash, self._dataset_sha256)
 
     async def renew(self) -> None:
         """Renews the lease; where another policy is live, first has that one rank.
 
         Raises:
-            PolicyError, EvaluationError: it cannot be used in this replica.
+            DatasetError: the coordinator has got another graph.
+            PolicyError, EvaluationError, OSError: the policy cannot be used in this replica.
             Problem: the evaluator is not ready.
         """
         async with self._renewal:
             while True:
                 asked = time.monotonic()
                 lease = await self._ask(self._ranks_by)
-                if lease.live == self._ranks_by:
-                    self._lease_ends = asked + lease.seconds
-                    self._pause = min(_LONGEST_PAUSE, lease.seconds / _RENEWALS_A_LEASE)
-                    return
                 try:
+                    _check_same_graph(self._dataset_sha256, lease.dataset_sha256)
+                    if lease.live == self._ranks_by:
+                        self._lease_ends, self._refusal = asked + lease.seconds, None
+                        self._pause = min(_LONGEST_PAUSE, lease.seconds / _RENEWALS_A_LEASE)
+                        return
                     policy = await asyncio.to_thread(_load, lease)
                     self._activate(policy)
-                except (PolicyError, EvaluationError) as error:
+                except (DatasetError, PolicyError, EvaluationError, OSError) as error:
                     self._refusal = str(error)
                     raise
                 self._ranks_by, self._refusal = lease.live, None
@@ -122,6 +130,14 @@ class PolicyFollower:
                 await self.renew()
             except Exception as error:
                 logger.warning("the lease for the policy cannot be renewed: %s", _first_line(error))
+
+
+def _check_same_graph(here: str | None, there: str | None) -> None:
+    if here != there:
+        raise DatasetError(
+            f"this replica has the graph with SHA-256 {here}, and the coordinator the one with {there}; the setting "
+            "dataset must lead to the same files on every node"
+        )
 
 
 def _load(lease: Lease) -> Policy:

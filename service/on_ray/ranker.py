@@ -54,6 +54,7 @@ class Ranker:
         policy = await self._follower.first_policy()
 
         def checked(dataset: Dataset) -> Policy:
+            self._follower.check_graph(dataset)
             policy.check_fits(dataset)
             return policy
 
@@ -66,7 +67,8 @@ class Ranker:
         return _below(create_ranking_app(services, self._lifespan, self._follower.until_current))
 
     async def _ask_for_lease(self, ranks_by: LivePolicy | None) -> Lease:
-        return await self._coordinator.lease.remote(self._name, ranks_by)
+        metrics = await asyncio.to_thread(generate_latest, self._metrics.registry)
+        return await self._coordinator.lease.remote(self._name, ranks_by, metrics)
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -80,15 +82,11 @@ class Ranker:
         """Ranks by the live policy when this returns."""
         await self._follower.renew()
 
-    async def metrics(self) -> tuple[str, bytes]:
-        """Its name, and its metrics in Prometheus' text form."""
-        return self._name, await asyncio.to_thread(generate_latest, self._metrics.registry)
-
     async def check_health(self) -> None:
         """Raises where only another process helps."""
         self._health.check()
         if self._follower.refusal is not None:
-            raise NotUsableError(f"the live policy cannot be used here: {self._follower.refusal}")
+            raise NotUsableError(f"what is live cannot be served here: {self._follower.refusal}")
 
 
 def _below(app: ASGIApp) -> ASGIApp:

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from core.errors import EvaluationError, PolicyError
+from core.graph import Dataset
 from core.policy import Policy
 from service.fleet import Fleet
 from service.host import EvaluatorHost
@@ -19,6 +20,7 @@ from service.metrics import ServiceMetrics
 from service.policies import upload
 from service.policies.files import CONFIG, PARTS, VOCABULARY, load_named
 from service.policies.records import LivePolicy, PolicyRecord
+from service.policies.start import policy_at_start
 from service.policies.store import PolicyStore, Put
 from service.problems import FieldError, Problem, invalid
 from service.rejections import Rejection
@@ -29,6 +31,18 @@ logger = logging.getLogger("proofrank")
 
 _MOST_UPLOADS = 4
 """Uploads that are received at once: each may take as much of the disk as a policy may."""
+
+
+class Served(NamedTuple):
+    """What comes in is ranked by this policy over this graph.
+
+    Attributes:
+        live: the policy.
+        dataset_sha256: content hash of the graph.
+    """
+
+    live: LivePolicy
+    dataset_sha256: str
 
 
 class PolicyRegistry:
@@ -42,8 +56,32 @@ class PolicyRegistry:
         self._metrics = metrics
         self._fleet = fleet
         self._num_uploads = 0
+        # Known once the start has decided which policy is live: until then the store says what was live before.
+        self._dataset_sha256: str | None = None
         # What the store says is live and what the host ranks by change together.
         self._change = asyncio.Lock()
+
+    def policy_at_start(self, configured: Path, dataset: Dataset) -> Policy:
+        """The policy to go live with; see :func:`service.policies.start.policy_at_start`. Waits for the disk."""
+        policy = policy_at_start(self.store, configured, dataset, self._metrics)
+        self._dataset_sha256 = dataset.content_hash
+        return policy
+
+    async def served(self) -> Served:
+        """What is served, for other processes to serve it too; that may be before this one is ready.
+
+        Raises:
+            Problem: 503 where the start has not yet decided which policy is live.
+        """
+        dataset_sha256 = self._dataset_sha256
+        live = None if dataset_sha256 is None else await asyncio.to_thread(self.store.live)
+        if dataset_sha256 is None or live is None:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "it is not yet decided which policy is live",
+                headers={"Retry-After": "1"},
+            )
+        return Served(live, dataset_sha256)
 
     async def records(self) -> list[PolicyRecord]:
         """All policies, by name."""

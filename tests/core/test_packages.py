@@ -41,6 +41,22 @@ evaluator.warm_up()
 print(evaluator.engine, compile_counts().cache_hits, compile_counts().cache_misses)
 """
 
+_START_WITHOUT_COMPILING = f"""
+import shutil, sys, time
+from pathlib import Path
+from core.evaluator import packages
+
+def build_once_the_other_is_there(tick, tensors, path):
+    while len(list(Path(sys.argv[1]).glob("arrived-*"))) < 2:
+        time.sleep(0.05)
+    time.sleep(1)
+    shutil.copy(sys.argv[3], path)
+
+packages._build = build_once_the_other_is_there
+(Path(sys.argv[1]) / f"arrived-{{sys.argv[2]}}").touch()
+{_START}
+"""
+
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 
 
@@ -250,7 +266,32 @@ def test_a_folder_that_cannot_be_written_to_costs_only_the_next_start(
     assert evaluator.engine == "default"
 
 
-def test_two_processes_that_begin_together_do_not_harm_each_other(
+def test_of_two_processes_that_begin_together_one_compiles_and_the_other_loads(
+    made: Path, tmp_path: Path
+) -> None:
+    package = next(made.glob("*.pt2"))
+    assert said_by_two(_START_WITHOUT_COMPILING, tmp_path, str(package)) == ["default 0 1", "default 1 0"]
+
+
+@pytest.mark.slow
+def test_of_two_processes_that_begin_together_and_really_compile_one_does(tmp_path: Path) -> None:
+    assert said_by_two(_START, tmp_path) == ["default 0 1", "default 1 0"]
+
+
+def said_by_two(program: str, folder: Path, *arguments: str) -> list[str]:
+    """What two processes say at their ends that begin at once on one folder, in alphabetical order."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(folder), name, *arguments],
+            cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True,
+        )
+        for name in ("a", "b")
+    ]  # fmt: skip
+    return sorted(process.communicate()[0].splitlines()[-1] for process in processes)
+
+
+def test_two_processes_that_compile_the_same_at_once_do_not_harm_each_other(
     made: Path, loaded: tuple[Dataset, Policy], tmp_path: Path, monkeypatch: MonkeyPatch
 ) -> None:
     from core.evaluator import packages
@@ -258,7 +299,7 @@ def test_two_processes_that_begin_together_do_not_harm_each_other(
     package = next(made.glob("*.pt2"))
 
     def build_second(tick: object, tensors: object, path: Path) -> None:
-        # While this process compiles, the other one finishes.
+        # While this process compiles, another one finishes that could not lock the folder.
         shutil.copy(package, tmp_path)
         shutil.copy(package, path)
 

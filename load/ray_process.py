@@ -1,0 +1,165 @@
+"""The service on Ray Serve as a process: ``serve run deploy/serve-cpu.yaml`` with a Ray of its own; needs the extra
+``ray``."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+import urllib3
+import yaml
+from urllib3.exceptions import HTTPError
+
+from load.processes import REPOSITORY, ProcessError, clean_environment
+from load.tally import OK
+
+CONFIG = REPOSITORY / "deploy" / "serve-cpu.yaml"
+
+_SECONDS_TO_START = 240.0
+_SECONDS_TO_ANSWER = 10.0
+_SECONDS_TO_END = 30.0
+_RANKER = "ray::ServeReplica:ranker"
+_COORDINATOR = "ray::ServeReplica:coordinator"
+_READY_RANKER = re.compile(r'^proofrank_ready\{replica="(Ranker-[^"]+)"\} 1\.0$', re.MULTILINE)
+
+
+class RayServeProcess:
+    """The service on a free port, with a data folder of its own; a context manager that ends it and its Ray.
+
+    Attributes:
+        url: where the proxy listens.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        *,
+        lease_seconds: float,
+        ranker: Mapping[str, Any] | None = None,
+        num_cpus: int = 2,
+    ) -> None:
+        """Args:
+        settings: of the service, but for the data folder.
+        lease_seconds: how long rankers go on without the coordinator.
+        ranker: options of the deployment of rankers, over those of the file.
+        num_cpus: that Ray is to think it has.
+        """
+        self._folder = tempfile.TemporaryDirectory(prefix="proofrank-")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port: int = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+        config["http_options"]["port"] = port
+        for application in config["applications"]:
+            application["args"] = {
+                "settings": {**settings, "data_folder": f"{self._folder.name}/data"},
+                "lease_seconds": lease_seconds,
+            }
+        deployment = config["applications"][1]["deployments"][0]
+        deployment.update(ranker or {})
+        if "autoscaling_config" in deployment:
+            del deployment["num_replicas"]
+        written = Path(self._folder.name) / "serve.yaml"
+        written.write_text(yaml.safe_dump(config), encoding="utf-8")
+        # `serve run` takes as many CPUs as there are, unless Ray is told otherwise by whoever starts it.
+        program = (
+            "import sys, ray; from ray.serve.scripts import cli; "
+            f"ray.init(num_cpus={num_cpus}, include_dashboard=False, object_store_memory=2**27, "
+            f"_temp_dir={self._folder.name!r} + '/ray'); cli()"
+        )
+        environment = {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "disabled",
+            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.on_ray.proxy:middlewares",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+        }
+        self._log_path = Path(self._folder.name) / "log"
+        with self._log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program, "run", str(written)],
+                cwd=REPOSITORY,
+                env=clean_environment(1, environment),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self) -> str:
+        """The end of what all processes have written."""
+        return self._log_path.read_text(encoding="utf-8", errors="replace")[-5000:]
+
+    def wait_until_ready(self, num_rankers: int = 1) -> None:
+        """Returns once the coordinator is ready and so many rankers are.
+
+        Raises:
+            ProcessError: it ended, or took too long.
+        """
+        ends = time.monotonic() + _SECONDS_TO_START
+        while not (self.is_ready() and len(self.ready_rankers()) >= num_rankers):
+            if self._process.poll() is not None or time.monotonic() > ends:
+                raise ProcessError(f"the service on Ray Serve does not start:\n{self.log}")
+            time.sleep(0.2)
+
+    def is_ready(self) -> bool:
+        """Whether the coordinator says so."""
+        return self._page("/readyz") is not None
+
+    def ready_rankers(self) -> list[str]:
+        """Names of the replicas that rank, as the metrics have them: one that has died is there for a lease still."""
+        return sorted(_READY_RANKER.findall(self._page("/metrics") or ""))
+
+    def ranker_processes(self) -> list[psutil.Process]:
+        """The processes of the replicas that rank."""
+        return self._processes(_RANKER)
+
+    def coordinator_processes(self) -> list[psutil.Process]:
+        """The process of the coordinator; none while it is being replaced."""
+        return self._processes(_COORDINATOR)
+
+    def _page(self, path: str) -> str | None:
+        """What is there; None where it is not, for now."""
+        try:
+            answer = urllib3.request("GET", self.url + path, timeout=_SECONDS_TO_ANSWER, retries=False)
+        except HTTPError:
+            return None
+        return answer.data.decode("utf-8") if answer.status == OK else None
+
+    def _processes(self, title: str) -> list[psutil.Process]:
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        return [child for child in children if title in " ".join(_command(child))]
+
+    def __enter__(self) -> RayServeProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        processes = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        # What was killed on purpose may keep Ray from ending the rest.
+        for process in psutil.wait_procs(processes, timeout=10)[1]:
+            process.kill()
+        self._folder.cleanup()
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
