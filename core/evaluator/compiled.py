@@ -5,8 +5,8 @@ each bucket. Candidates of any number are copied into the pool and stream throug
 by one step and gives freed lanes to those that wait. Besides :meth:`CompiledEvaluator.evaluate` for a whole batch there
 is the stream that a scheduler needs: submit, advance by some ticks, collect what is finished, cancel.
 
-Where ticks are recorded (``core.evaluator.graphs``), a whole batch runs without waiting for the device: candidates are
-copied in and outcomes copied out behind the ticks, and the host works on what was done one replay before.
+Where ticks are recorded (``core.evaluator.graphs``), whole batches and the stream run without waiting for the device:
+candidates are copied in and outcomes copied out behind the ticks, and the host works on what was done one look before.
 
 An evaluator belongs to the thread that makes it: that thread's stream of the device is the order of all that happens.
 """
@@ -271,7 +271,7 @@ class CompiledEvaluator:
             index_of_place.update(zip(places, batch, strict=True))
             num_submitted += len(batch)
             self.advance(self.ticks_per_look, num_lanes)
-            for place, outcome in self._taken_out(self._places.done_before()):
+            for place, outcome in self._taken_out(self._places.done()):
                 if isinstance(outcome, EvaluationError):
                     raise outcome
                 outcomes[index_of_place.pop(place)] = outcome
@@ -318,15 +318,19 @@ class CompiledEvaluator:
         with matrix_products_in(self._features.precision):
             self._places.let_move(self._policy, only)
             self._ticks.advance(num_ticks, num_lanes if num_lanes is not None else self.buckets[-1])
+        self._places.tell_moved()
 
     def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
-        """Takes out the candidates that are done, with their places.
+        """Takes out candidates that are done, with their places; see :class:`core.evaluator.stream.CandidateStream`.
+
+        Where ticks are recorded, it tells of what was done at the call before, if ticks ran since, and so does not wait
+        for those.
 
         Returns:
             For each its outcome; or the error, where a logit was not finite or recorded actions could not be followed,
             which concerns that candidate alone.
         """
-        return self._taken_out(self._places.done_now())
+        return self._taken_out(self._places.done())
 
     def _taken_out(self, done: Done) -> list[tuple[int, Outcome | EvaluationError]]:
         """The outcomes of what is done, whose places are freed."""

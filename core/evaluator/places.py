@@ -1,12 +1,13 @@
 """The host's side of the pool: who is in which place, in which order they wait, who keeps still and who is done.
 
 A place belongs to a candidate from when it is put into the pool until its outcome is taken out or it is dropped. Where
-ticks are recorded, what is done is read from a copy made one replay before, so that the device is never waited for.
+ticks are recorded, what is done is read from a copy made one look before, so that the device always has work queued.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import heapq
+from collections import Counter
 from collections.abc import Collection, Sequence, Set
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from core.errors import EvaluationError
-from core.evaluator.snapshots import PoolOutcomes, Snapshots
+from core.evaluator.snapshots import PoolOutcomes, Snapshot, Snapshots
 from core.policy import Policy
 from core.prover import Candidate
 from core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool
@@ -48,18 +49,21 @@ class PoolPlaces:
 
         Args:
             pool: where lanes take candidates from and put outcomes into.
-            is_read_late: whether :meth:`done_before` is going to be asked.
+            is_read_late: whether :meth:`done` tells what was done one look before, without waiting for more.
         """
         self._pool = pool
         self._device = pool.atom.device
         self._max_depth = pool.recorded.shape[1]
-        self._free = deque(range(pool.size))
+        # A heap, so that places are the first of the pool where candidates are few: those are what is looked at.
+        self._free = list(range(pool.size))
         self._num_queued = 0
         self._submitted: dict[int, Submitted] = {}
         self._num_of_policy: Counter[int] = Counter()
         self._held: Set[int] = frozenset()
         self._snapshots = Snapshots(pool) if is_read_late else None
         self._first_snapshot = np.full(pool.size, _NEVER, dtype=np.int64)
+        self._num_places_used = 0
+        self._has_moved = False
 
     @property
     def num_free(self) -> int:
@@ -99,7 +103,8 @@ class PoolPlaces:
         atoms = torch.tensor([pack_atom(*candidate.triple) for candidate in candidates])
         is_positive = torch.tensor([candidate.is_positive for candidate in candidates])
         pool = self._pool
-        places = [self._free.popleft() for _ in candidates]
+        places = [heapq.heappop(self._free) for _ in candidates]
+        self._num_places_used = max(self._num_places_used, places[-1] + 1)
         index = self._on_device(torch.tensor(places))
         pool.atom[index] = self._on_device(atoms)
         pool.excluded[index] = self._on_device(torch.where(is_positive, atoms, NO_FACT))
@@ -145,7 +150,9 @@ class PoolPlaces:
         if not self._num_of_policy[id(submitted.policy)]:
             del self._num_of_policy[id(submitted.policy)]
         self._first_snapshot[place] = _NEVER
-        self._free.append(place)
+        heapq.heappush(self._free, place)
+        if not self._submitted:
+            self._num_places_used = 0
         return submitted
 
     @torch.inference_mode()
@@ -168,8 +175,26 @@ class PoolPlaces:
         is_held.zero_()
         is_held.index_fill_(0, self._on_device(torch.tensor(sorted(held), dtype=torch.int64)), True)
 
+    def tell_moved(self) -> None:
+        """To be called behind ticks: what is done may be more than at the last look."""
+        self._has_moved = True
+
+    def done(self) -> Done:
+        """What is done; where it is read late, what was done one look before, if ticks ran since.
+
+        So whoever runs ticks and looks, again and again, waits for no more than the ticks before the last look; whoever
+        looks again without having run any waits for all of them, and is told of all that is done.
+        """
+        if self._snapshots is None:
+            return self._done_now()
+        if not self._has_moved:
+            return self._done_in(self._snapshots.last())
+        self._has_moved = False
+        self._snapshots.take(self._num_places_used)
+        return self._done_in(self._snapshots.before_last())
+
     @torch.inference_mode()
-    def done_now(self) -> Done:
+    def _done_now(self) -> Done:
         """What is done by now; waits for the device."""
         pool = self._pool
         places = [
@@ -184,19 +209,17 @@ class PoolPlaces:
         pool.is_done.index_fill_(0, index, False)
         return Done(places, outcomes)
 
-    def done_before(self) -> Done:
-        """What was done one call before, without waiting for more than that.
+    def _done_in(self, snapshot: Snapshot | None) -> Done:
+        """What was done at ``snapshot``.
 
         Of a place that was given to another candidate since, it would tell of the one before, and is not asked.
         """
-        if self._snapshots is None:
-            return self.done_now()
-        self._snapshots.take()
-        snapshot = self._snapshots.before_last()
         if snapshot is None:
             return self._nothing()
         outcomes = snapshot.outcomes
-        is_done = outcomes.is_done[:-1].numpy() & (self._first_snapshot <= snapshot.number)
+        is_done = outcomes.is_done.numpy() & (
+            self._first_snapshot[: len(outcomes.is_done)] <= snapshot.number
+        )
         places = np.nonzero(is_done)[0]
         index = torch.from_numpy(places)
         return Done(places.tolist(), PoolOutcomes(*(column[index] for column in outcomes)))
@@ -217,15 +240,13 @@ class PoolPlaces:
         pool = self._pool
         gone = set(mine)
         head, tail = int(pool.head), self._num_queued
-        ring = [pool.queue[turn % pool.size].item() for turn in range(head, tail)]
+        ring = pool.queue[self._on_device(torch.arange(head, tail) % pool.size)].tolist()
         kept = [place for place in ring if place not in gone]
         if kept:
-            turns = torch.tensor(
-                [(head + number) % pool.size for number in range(len(kept))], device=self._device
-            )
-            pool.queue[turns] = torch.tensor(kept, device=self._device)
+            turns = torch.arange(head, head + len(kept)) % pool.size
+            pool.queue[self._on_device(turns)] = self._on_device(torch.tensor(kept))
         self._num_queued = head + len(kept)
         pool.tail.fill_(self._num_queued)
         for place in mine:
             self.take_out(place)
-        return torch.tensor(mine, device=self._device)
+        return self._on_device(torch.tensor(mine))

@@ -36,7 +36,11 @@ class CandidateStream(Protocol):
         ...
 
     def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
-        """Takes out what is done, with its place."""
+        """Takes out what is done, with its place.
+
+        If it was advanced since the last call, it may tell of what was done by then, so as not to wait; if it was not,
+        it tells of all that is done. Whoever stops advancing thus asks once more.
+        """
         ...
 
     def cancel(self, places: Sequence[int]) -> None:
