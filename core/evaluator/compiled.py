@@ -21,6 +21,7 @@ import torch
 from core.errors import EvaluationError
 from core.evaluator.artifacts import default_cache_folder
 from core.evaluator.base import check_enough_variables
+from core.evaluator.bits import warn_of_other_bits
 from core.evaluator.bucket_ticks import BucketTicks
 from core.evaluator.capacities import (
     DEFAULT_BUCKETS,
@@ -35,6 +36,7 @@ from core.evaluator.capacities import (
 from core.evaluator.modes import Mode
 from core.evaluator.original import OriginalEvaluator
 from core.evaluator.places import Done, PoolPlaces, Submitted
+from core.evaluator.sample import sample_candidates
 from core.evaluator.tick import Tick
 from core.evaluator.work import Work
 from core.graph import Dataset
@@ -225,7 +227,7 @@ class CompiledEvaluator:
             self._endf_feature.copy_(self._features(self._endf_states)[0])
 
     def warm_up(self, on_bucket: Callable[[int], None] | None = None) -> None:
-        """Compiles and runs the tick of every bucket once.
+        """Compiles and runs the tick of every bucket once; on CUDA, warns of buckets that give other bits than others.
 
         Args:
             on_bucket: told the number of lanes of each bucket before its turn.
@@ -234,6 +236,9 @@ class CompiledEvaluator:
             if on_bucket is not None:
                 on_bucket(num_lanes)
             self._run([Candidate(self._dataset.splits["train"][0], is_positive=True)], None, None, num_lanes)
+        if self.device.type == "cuda":
+            # Elsewhere tests have shown that they are the same; of a card nobody knows before it is asked.
+            warn_of_other_bits(self, sample_candidates(self._dataset))
 
     def evaluate(
         self,
