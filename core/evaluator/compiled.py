@@ -323,13 +323,11 @@ class CompiledEvaluator:
         with matrix_products_in(self._features.precision):
             self._places.let_move(self._policy, only)
             self._ticks.advance(num_ticks, num_lanes if num_lanes is not None else self.buckets[-1])
-        self._places.tell_moved()
 
     def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
         """Takes out candidates that are done, with their places; see :class:`core.evaluator.stream.CandidateStream`.
 
-        Where ticks are recorded, it tells of what was done at the call before, if ticks ran since, and so does not wait
-        for those.
+        Where ticks are recorded, it tells of what was done at the call before, and so does not wait for ticks since.
 
         Returns:
             For each its outcome; or the error, where a logit was not finite or recorded actions could not be followed,

@@ -49,7 +49,7 @@ class PoolPlaces:
 
         Args:
             pool: where lanes take candidates from and put outcomes into.
-            is_read_late: whether :meth:`done` tells what was done one look before, without waiting for more.
+            is_read_late: whether :meth:`done` tells what was done at the look before, so as not to wait.
         """
         self._pool = pool
         self._device = pool.atom.device
@@ -63,7 +63,6 @@ class PoolPlaces:
         self._snapshots = Snapshots(pool) if is_read_late else None
         self._first_snapshot = np.full(pool.size, _NEVER, dtype=np.int64)
         self._num_places_used = 0
-        self._has_moved = False
 
     @property
     def num_free(self) -> int:
@@ -175,21 +174,14 @@ class PoolPlaces:
         is_held.zero_()
         is_held.index_fill_(0, self._on_device(torch.tensor(sorted(held), dtype=torch.int64)), True)
 
-    def tell_moved(self) -> None:
-        """To be called behind ticks: what is done may be more than at the last look."""
-        self._has_moved = True
-
     def done(self) -> Done:
-        """What is done; where it is read late, what was done one look before, if ticks ran since.
+        """What is done; where it is read late, what was done at the look before.
 
         So whoever runs ticks and looks, again and again, waits for no more than the ticks before the last look; whoever
-        looks again without having run any waits for all of them, and is told of all that is done.
+        looks once more without having run any is told of all that is done.
         """
         if self._snapshots is None:
             return self._done_now()
-        if not self._has_moved:
-            return self._done_in(self._snapshots.last())
-        self._has_moved = False
         self._snapshots.take(self._num_places_used)
         return self._done_in(self._snapshots.before_last())
 

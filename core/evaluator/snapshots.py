@@ -83,13 +83,7 @@ class Snapshots:
 
     def before_last(self) -> Snapshot | None:
         """The last but one that was taken, when it has been copied; None where there is none."""
-        return self._copied(self.num_taken - 2)
-
-    def last(self) -> Snapshot | None:
-        """The last that was taken, when it has been copied; None where there is none."""
-        return self._copied(self.num_taken - 1)
-
-    def _copied(self, number: int) -> Snapshot | None:
+        number = self.num_taken - 2
         if number < 0:
             return None
         slot = number % NUM_SLOTS

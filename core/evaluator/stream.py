@@ -38,8 +38,8 @@ class CandidateStream(Protocol):
     def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
         """Takes out what is done, with its place.
 
-        If it was advanced since the last call, it may tell of what was done by then, so as not to wait; if it was not,
-        it tells of all that is done. Whoever stops advancing thus asks once more.
+        It may tell of what was done at the call before, so as not to wait; whoever stops advancing thus asks once more
+        and is told of all that is done.
         """
         ...
 
