@@ -5,7 +5,8 @@ python -m benchmarks.gpu --out results --minutes 9            # the most importa
 python -m benchmarks.gpu --out results --device cpu --quick   # tries every program, in seconds, without a card
 
 It needs torch, numpy, triton and safetensors, not the service, and writes ``gpu.json`` (after every row), ``gpu.md``,
-traces, and ``gpu.png`` where matplotlib is installed. It ends with 1 where something failed or does not agree.
+traces, and ``gpu.png`` where matplotlib is installed. It ends with 1 where something failed, does not agree, or was not
+compared with the original though it had to be.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from benchmarks.device import (
     memory,
     parity,
     profile,
+    properties,
     saturation,
     startup,
     times,
@@ -37,6 +39,7 @@ from core.evaluator import default_device
 STAGES = {
     "environment": 1,
     "parity": 20,
+    "properties": 6,
     "times": 20,
     "limit": 12,
     "profile": 8,
@@ -95,6 +98,7 @@ def run_stages(bench: Bench, record: Record, stages: list[str], seconds: float, 
     measures: dict[str, Callable[[], None]] = {
         "environment": lambda: environment.measure(bench, record, commit),
         "parity": lambda: parity.measure(bench, record),
+        "properties": lambda: properties.measure(bench, record),
         "times": lambda: times.measure(bench, record),
         "limit": lambda: limit.measure(bench, record),
         "profile": lambda: profile.measure(bench, record),

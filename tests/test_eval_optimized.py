@@ -38,7 +38,7 @@ from benchmarks.common import (  # noqa: E402
     random_policy,
 )
 from core.default import DATASET, POLICY  # noqa: E402
-from core.evaluator import CompiledEvaluator, OriginalEvaluator  # noqa: E402
+from core.evaluator import CompiledEvaluator, OriginalEvaluator, default_device  # noqa: E402
 from core.evaluator.artifacts import compile_counts  # noqa: E402
 from core.evaluator.diff import differences  # noqa: E402
 from core.prover import Candidate  # noqa: E402
@@ -87,22 +87,24 @@ def performance(workload: Workload, evaluators: Sequence[CompiledEvaluator]) -> 
     return has_same_results(workload, evaluators)
 
 
-def seed_test(workload: Workload, num_seeds: int, modes: Sequence[str], *, fullgraph: bool) -> bool:
+def seed_test(
+    workload: Workload, num_seeds: int, modes: Sequence[str], *, fullgraph: bool, device: str | None = None
+) -> bool:
     """Compares with the original for untrained policies of several seeds; whether all agree."""
     is_same = True
     for seed in range(num_seeds):
         policy = random_policy(workload.dataset, workload.policy, seed)
         own = Workload(workload.dataset, policy, workload.settings, workload.queries)
         print(f"seed {seed}")
-        is_same &= has_same_results(own, make_evaluators(own, modes, fullgraph=fullgraph))
+        is_same &= has_same_results(own, make_evaluators(own, modes, fullgraph=fullgraph, device=device))
     return is_same
 
 
-def check_compile(workload: Workload, mode: str, *, fullgraph: bool) -> bool:
+def check_compile(workload: Workload, mode: str, *, fullgraph: bool, device: str | None = None) -> bool:
     """Prints graph breaks, nodes and recompiles over odd-sized batches; whether it compiled, with none of them."""
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    evaluator = make_evaluators(workload, [mode], fullgraph=fullgraph)[0]
+    evaluator = make_evaluators(workload, [mode], fullgraph=fullgraph, device=device)[0]
     evaluator.warm_up()
     warm = compile_counts()
     candidates = workload.candidates
@@ -127,12 +129,12 @@ def check_compile(workload: Workload, mode: str, *, fullgraph: bool) -> bool:
     return is_compiled and recompiles == 0 and (after.graph_breaks == 0 or not fullgraph)
 
 
-def compiled_smoke(workload: Workload, mode: str, *, fullgraph: bool) -> bool:
+def compiled_smoke(workload: Workload, mode: str, *, fullgraph: bool, device: str | None = None) -> bool:
     """Prints the time to compile with an empty cache; whether it did and a few outcomes are right."""
     with tempfile.TemporaryDirectory() as cache:
         evaluator = CompiledEvaluator(
             workload.dataset, workload.policy, workload.settings, compile_mode=mode, fullgraph=fullgraph,
-            buckets=(NUM_LANES,), cache_folder=Path(cache),
+            buckets=(NUM_LANES,), cache_folder=Path(cache), device=device or default_device(),
         )  # fmt: skip
         began = time.perf_counter()
         evaluator.warm_up()
@@ -142,8 +144,10 @@ def compiled_smoke(workload: Workload, mode: str, *, fullgraph: bool) -> bool:
         return is_compiled and not differences(evaluator, original, workload.candidates[:50])
 
 
-def make_evaluators(workload: Workload, modes: Sequence[str], *, fullgraph: bool) -> list[CompiledEvaluator]:
-    """A vectorised evaluator for each mode, of one bucket."""
+def make_evaluators(
+    workload: Workload, modes: Sequence[str], *, fullgraph: bool, device: str | None = None
+) -> list[CompiledEvaluator]:
+    """A vectorised evaluator for each mode, of one bucket; on CUDA where there is a card and no ``device`` is given."""
     return [
         CompiledEvaluator(
             workload.dataset,
@@ -151,6 +155,7 @@ def make_evaluators(workload: Workload, modes: Sequence[str], *, fullgraph: bool
             workload.settings,
             compile_mode=mode,
             fullgraph=fullgraph,
+            device=device or default_device(),
             buckets=(NUM_LANES,),
         )
         for mode in modes
@@ -214,6 +219,7 @@ def main() -> int:
     parser.add_argument("--skip-compiled", action="store_true", help="only engines that compile nothing")
     parser.add_argument("--fullgraph", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--mode", default="default", help="the compile mode (default: default)")
+    parser.add_argument("--device", default=default_device(), help="default: CUDA where there is a card")
     parser.add_argument("--n-test-queries", type=int, default=20)
     parser.add_argument("--n-corruptions", type=int, default=50)
     parser.add_argument("--num-seeds", type=int, default=3)
@@ -222,18 +228,22 @@ def main() -> int:
         parsed.dataset, parsed.policy, parsed.n_test_queries, parsed.n_corruptions, "both"
     )
     modes = ["eager"] if parsed.skip_compiled else ["eager", parsed.mode]
-    fullgraph = parsed.fullgraph
+    fullgraph, device = parsed.fullgraph, parsed.device
+
+    def evaluators() -> list[CompiledEvaluator]:
+        return make_evaluators(workload, modes, fullgraph=fullgraph, device=device)
+
     answers = []
     if parsed.performance:
-        answers.append(performance(workload, make_evaluators(workload, modes, fullgraph=fullgraph)))
+        answers.append(performance(workload, evaluators()))
     if parsed.seed_test:
-        answers.append(seed_test(workload, parsed.num_seeds, modes, fullgraph=fullgraph))
+        answers.append(seed_test(workload, parsed.num_seeds, modes, fullgraph=fullgraph, device=device))
     if parsed.check_compile and not parsed.skip_compiled:
-        answers.append(check_compile(workload, parsed.mode, fullgraph=fullgraph))
+        answers.append(check_compile(workload, parsed.mode, fullgraph=fullgraph, device=device))
     if parsed.compiled_smoke and not parsed.skip_compiled:
-        answers.append(compiled_smoke(workload, parsed.mode, fullgraph=fullgraph))
+        answers.append(compiled_smoke(workload, parsed.mode, fullgraph=fullgraph, device=device))
     if not answers:
-        answers.append(has_same_results(workload, make_evaluators(workload, modes, fullgraph=fullgraph)))
+        answers.append(has_same_results(workload, evaluators()))
     print("agrees with the original" if all(answers) else "DISCREPANCY")
     return 0 if all(answers) else 1
 

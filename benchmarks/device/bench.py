@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,9 @@ import torch
 
 from benchmarks.common import Workload, load_workload
 from benchmarks.device.modes import is_compiled
-from benchmarks.device.record import LeftOut
+from benchmarks.device.record import LeftOut, text_of
 from core.default import DATASET, POLICY
+from core.errors import EvaluationError
 from core.evaluator import CompiledEvaluator
 from core.evaluator.calibration import Calibration
 from core.evaluator.calibration_store import CalibrationStore
@@ -34,6 +35,7 @@ class Sizes:
         lanes: of the buckets that are timed.
         most_lanes: buckets of the curves over lanes, ascending.
         parity_lanes: of the bucket that is compared with the original.
+        property_lanes: of the buckets whose bits are compared with each other, ascending.
         sample_queries: queries that the original is asked.
         repeats: of every time, after one run that is not counted.
         square: side of the square matrices whose product gives the device's rate.
@@ -46,6 +48,7 @@ class Sizes:
     lanes: tuple[int, ...]
     most_lanes: tuple[int, ...]
     parity_lanes: int
+    property_lanes: tuple[int, ...]
     sample_queries: int
     repeats: int
     square: int
@@ -59,6 +62,7 @@ WHOLE = Sizes(
     lanes=(4096, 16384),
     most_lanes=(64, 512, 4096, 16384, 65536),
     parity_lanes=512,
+    property_lanes=(64, 512, 4096),
     sample_queries=8,
     repeats=5,
     square=8192,
@@ -71,6 +75,7 @@ QUICK = Sizes(
     lanes=(8,),
     most_lanes=(4, 1 << 40),
     parity_lanes=64,
+    property_lanes=(4, 32),
     sample_queries=1,
     repeats=2,
     square=64,
@@ -142,41 +147,46 @@ class Bench:
         compile_mode: str | None = None,
         fullgraph: bool = True,
         precision: str = "float32",
+        fewer_lanes: Sequence[int] = (),
     ) -> Iterator[ReadyEvaluator]:
-        """A warm evaluator of one bucket, alone on the device while it lasts.
+        """A warm evaluator, alone on the device while it lasts.
 
         Args:
             workload: whose graph and policy it has.
-            num_lanes: of the bucket.
+            num_lanes: of its bucket.
             compile_mode: the fastest by default.
             fullgraph: whether the compiler must take the tick as one graph.
             precision: of the matrix products.
+            fewer_lanes: of other buckets.
 
         Raises:
-            LeftOut: the mode is not for a quick run.
-            EvaluationError: it does not fit, or the device has no such mode.
+            LeftOut: the mode is not for a quick run, the device has no such mode, or there is no memory for it.
             RuntimeError: it could not be compiled and would run eagerly.
         """
         mode = compile_mode or self.fastest_mode
         self.check_mode(mode)
         self.release()
         began = time.perf_counter()
-        calibration = self._calibration(workload, mode, precision)
-        calibrated = time.perf_counter()
-        evaluator = CompiledEvaluator(
-            workload.dataset,
-            workload.policy,
-            workload.settings,
-            compile_mode=mode,
-            fullgraph=fullgraph,
-            device=self.device,
-            buckets=(num_lanes,),
-            pool_size=max(POOL_SIZE, 2 * num_lanes),
-            cache_folder=self.cache_folder,
-            precision=precision,
-            demand=calibration.demand if calibration is not None else None,
-            ticks_per_look=calibration.ticks_per_look if calibration is not None else TICKS_PER_LOOK,
-        )
+        try:
+            calibration = self._calibration(workload, mode, precision)
+            calibrated = time.perf_counter()
+            evaluator = CompiledEvaluator(
+                workload.dataset,
+                workload.policy,
+                workload.settings,
+                compile_mode=mode,
+                fullgraph=fullgraph,
+                device=self.device,
+                buckets=(*fewer_lanes, num_lanes),
+                pool_size=max(POOL_SIZE, 2 * num_lanes),
+                cache_folder=self.cache_folder,
+                precision=precision,
+                demand=calibration.demand if calibration is not None else None,
+                ticks_per_look=calibration.ticks_per_look if calibration is not None else TICKS_PER_LOOK,
+            )
+        except (EvaluationError, torch.OutOfMemoryError) as error:
+            # A refusal is an answer: the message has the number. What goes wrong later is a failure.
+            raise LeftOut(text_of(error)) from error
         evaluator.warm_up()
         self.synchronize()
         if evaluator.mode.compile_mode != mode:
@@ -250,8 +260,8 @@ class ReadyEvaluator:
     """A warm evaluator.
 
     Attributes:
-        evaluator: of one bucket.
-        num_lanes: of the bucket.
+        evaluator: of one bucket, or of several.
+        num_lanes: of the bucket, the largest of several.
         calibration_seconds: of the calibration, where it was not kept from before.
         ready_seconds: from its making to warm.
     """
@@ -263,7 +273,7 @@ class ReadyEvaluator:
 
     @property
     def tick(self) -> Tick:
-        """The tick of the bucket."""
+        """The tick of that bucket."""
         return self.evaluator.tick_of(self.num_lanes)
 
 

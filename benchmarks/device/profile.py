@@ -2,8 +2,8 @@
 
 Tables ``parts`` (of a tick that is not compiled, whose parts can be told apart: time on the device of the kernels of
 each, or of the host on a CPU), ``whole`` (their sum), ``kernels`` (the longest of the fastest mode) and ``occupation``
-(of the device in the fastest mode; a replay of a graph is one launch). The traces are kept beside the results, for
-``chrome://tracing`` or https://ui.perfetto.dev.
+(of the device in the fastest mode; a replay of a graph is one launch, and in the last share the copies of outcomes do
+not count as work). The traces are kept beside the results, for ``chrome://tracing`` or https://ui.perfetto.dev.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def occupation_row(events: list[trace.Event], num_ticks: int, path: Path, record
         "ms": occupied.total / 1e3,
         "busy %": 100 * occupied.busy / occupied.total,
         "between launches %": 100 * occupied.between_launches / occupied.total,
+        "no kernel running between replays %": 100 * occupied.between_replays / occupied.total,
         "trace": path.name,
     }
 

@@ -1,7 +1,8 @@
 """Where the figures go: stages of tables of rows, written to a file after every row, so that an end lost loses little.
 
 A part that cannot be measured leaves a row with the reason (``left out``), one that fails a row with the error
-(``error``); both let the others go on.
+(``error``); both let the others go on. Only what says so itself (:class:`LeftOut`) is left out: nothing that goes wrong
+while it is measured passes for a refusal.
 """
 
 from __future__ import annotations
@@ -14,10 +15,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
-
-from core.errors import ProofrankError
 
 Row = dict[str, Any]
 """Column -> text, number or truth value."""
@@ -77,7 +74,7 @@ class Record:
             ERROR in row or row.get(AGREES) is False for row in rows
         )
 
-    def run_stage(self, name: str, measure: Callable[[], None], seconds: float) -> None:
+    def run_stage(self, name: str, measure: Callable[[], object], seconds: float) -> None:
         """Runs a stage; whatever it raises is its reason.
 
         Args:
@@ -95,7 +92,7 @@ class Record:
             self._stage.update(status=LEFT_OUT, reason=str(reason))
         except Exception as error:  # one stage's failure must not cost the others
             traceback.print_exc()
-            self._stage.update(status="failed", reason=_text(error))
+            self._stage.update(status="failed", reason=text_of(error))
         self._stage["seconds"] = time.monotonic() - began
         self.write()
 
@@ -105,9 +102,11 @@ class Record:
         print("; ".join(f"{name} {_cell(value)}" for name, value in row.items()), file=sys.stderr, flush=True)
         self.write()
 
-    def measure(self, table: str, labels: Row, measure: Callable[[], Row]) -> None:
-        """Adds a row of ``labels`` and of what ``measure`` gives, or of the reason why it gives nothing."""
-        self.add(table, {**labels, **self._measured(measure)})
+    def measure(self, table: str, labels: Row, measure: Callable[[], Row]) -> Row:
+        """Adds a row of ``labels`` and of what ``measure`` gives, or of the reason why it gives nothing; the row."""
+        row = {**labels, **self._measured(measure)}
+        self.add(table, row)
+        return row
 
     def _measured(self, measure: Callable[[], Row]) -> Row:
         if self.seconds_left <= 0:
@@ -116,12 +115,9 @@ class Record:
             return measure()
         except LeftOut as reason:
             return {LEFT_OUT: str(reason)}
-        except (ProofrankError, torch.OutOfMemoryError) as error:
-            # A refusal is an answer: the message has the number.
-            return {LEFT_OUT: _text(error)}
         except Exception as error:  # one row's failure must not cost the others
             traceback.print_exc()
-            return {ERROR: _text(error)}
+            return {ERROR: text_of(error)}
 
     def write(self) -> None:
         """Writes the file, at once."""
@@ -156,5 +152,6 @@ def _cell(value: Any) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _text(error: Exception) -> str:
+def text_of(error: Exception) -> str:
+    """The error in one line of a cell."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"

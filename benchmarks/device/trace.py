@@ -13,9 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-_ON_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")
+_COPY = "gpu_memcpy"
+_ON_DEVICE = ("kernel", _COPY, "gpu_memset")
 _LAUNCHES = ("cuda_runtime", "cuda_driver")
 _RANGE = "user_annotation"
 
@@ -48,6 +49,8 @@ class Occupation:
         total: of that span.
         busy: while at least one ran.
         between_launches: while none ran, after the kernels of one launch and before those of another; a replay is one.
+        between_replays: the same, with copies that are no part of a replay taken for standing still: they copy outcomes
+            and prove nothing.
         num_replays: replays of graphs.
         num_kernels: kernels, copies and fills.
     """
@@ -55,6 +58,7 @@ class Occupation:
     total: float
     busy: float
     between_launches: float
+    between_replays: float
     num_replays: int
     num_kernels: int
 
@@ -118,6 +122,34 @@ def occupation(events: list[Event]) -> Occupation:
         on_device = on_device[of_replays[0] : of_replays[-1] + 1]
     if not on_device:
         raise ValueError("the trace has no kernels")
+    without_copies = [event for event in on_device if event.category != _COPY or event.correlation in replays]
+    end, busy, between_launches = _passes(on_device)
+    return Occupation(
+        total=end - on_device[0].begin,
+        busy=busy,
+        between_launches=between_launches,
+        between_replays=_passes(without_copies).between_launches if without_copies else 0.0,
+        num_replays=len(replays),
+        num_kernels=len(on_device),
+    )
+
+
+class _Passes(NamedTuple):
+    """What is between the begin of the first of some events and the end of the last, in microseconds.
+
+    Attributes:
+        end: of the last.
+        busy: while at least one ran.
+        between_launches: while none ran, after those of one launch and before those of another.
+    """
+
+    end: float
+    busy: float
+    between_launches: float
+
+
+def _passes(on_device: list[Event]) -> _Passes:
+    """Of events in the order of their begin, of which there is one at least."""
     last = on_device[0]
     busy = last.length
     between_launches = 0.0
@@ -127,13 +159,7 @@ def occupation(events: list[Event]) -> Occupation:
             between_launches += max(0.0, event.begin - last.end)
         if event.end >= last.end:
             last = event
-    return Occupation(
-        total=last.end - on_device[0].begin,
-        busy=busy,
-        between_launches=between_launches,
-        num_replays=len(replays),
-        num_kernels=len(on_device),
-    )
+    return _Passes(last.end, busy, between_launches)
 
 
 def _own_lengths(ranges: list[Event]) -> list[tuple[Event, float]]:

@@ -15,8 +15,10 @@ from core.prover.growth import most_variables, new_variables
 class Evaluator(Protocol):
     """Proves candidates with one policy on one graph."""
 
-    engine: str
-    """Its name among ``ENGINES``."""
+    @property
+    def engine(self) -> str:
+        """Its name among ``ENGINES``."""
+        ...
 
     def evaluate(
         self,

@@ -7,8 +7,8 @@ them pay. No result depends on any of it. ``core.evaluator.calibration_store`` k
 
 from __future__ import annotations
 
+import gc
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +18,13 @@ import torch
 from core.errors import EvaluationError
 from core.evaluator.capacities import DEFAULT_BUCKETS, Demand, PerLane
 from core.evaluator.compiled import TICKS_PER_LOOK, CompiledEvaluator
+from core.evaluator.sample import repeated, sample_candidates
 from core.graph import Dataset
 from core.policy import Policy
 from core.prover import Candidate, ProverSettings
 
 logger = logging.getLogger("proofrank")
 
-_NUM_TRIPLES = 32
-_CORRUPTIONS_OF_EACH = 7
 _LANES = 64
 _CHECKS_PER_LANE = 1024
 _TICKS_TRIED = (1, 2, 4, 8, 16)
@@ -95,30 +94,10 @@ def calibrate(
                 precision=precision, demand=demand, ticks_per_look=ticks_per_look,
             )  # fmt: skip
 
-        calibration = _timed(calibration, make, sample, buckets)
+        calibration = timed(calibration, make, sample, buckets)
+        gc.collect()  # whoever calibrates goes on with an evaluator of its own
     logger.info("calibrated in %.1f s: %s", time.perf_counter() - began, calibration)
     return calibration
-
-
-def sample_candidates(dataset: Dataset) -> list[Candidate]:
-    """Seeded triples of the graph, each with corruptions: any constant in the place of its head or tail.
-
-    Of all constants alike, as evaluations have them: those of many facts ask for more.
-    """
-    generator = random.Random(0)  # noqa: S311 - not for secrets
-    triples = list(dataset.splits["valid"] or dataset.splits["train"])
-    ruled = sorted(dataset.rules_by_predicate)
-    if ruled and not {triple.predicate for triple in triples} & set(ruled):
-        # Facts that no rule speaks of ask for nothing: their names are asked for what rules do speak of.
-        triples = [triple._replace(predicate=generator.choice(ruled)) for triple in triples]
-    candidates: list[Candidate] = []
-    for triple in generator.sample(triples, min(_NUM_TRIPLES, len(triples))):
-        candidates.append(Candidate(triple, is_positive=True))
-        for number in range(_CORRUPTIONS_OF_EACH):
-            constant = generator.randint(1, dataset.vocabulary.num_constants)
-            corrupted = triple._replace(head=constant) if number % 2 else triple._replace(tail=constant)
-            candidates.append(Candidate(corrupted, is_positive=False))
-    return candidates
 
 
 def measure_demand(
@@ -155,40 +134,54 @@ def measure_demand(
     )
 
 
-def _timed(
+def timed(
     calibration: Calibration,
     make: Callable[[int, int], CompiledEvaluator],
     sample: Sequence[Candidate],
     buckets: Sequence[int] | None,
 ) -> Calibration:
-    """``calibration`` with the buckets, unless they are given, and the ticks of a replay that were the fastest."""
+    """``calibration`` with the buckets, unless they are given, and the ticks of a replay that were the fastest.
+
+    Args:
+        calibration: given back as it is where nothing can be timed.
+        make: an evaluator of one bucket, of a number of lanes and of ticks of a replay.
+        sample: repeated until it keeps the lanes full for a while.
+        buckets: numbers of lanes, where they are not to be chosen.
+    """
     try:
         if buckets is None:
-            rates: dict[int, float] = {}
-            for num_lanes in _LANES_TRIED:
-                candidates = repeated(sample, _CANDIDATES_PER_LANE * num_lanes)
-                try:
-                    evaluator = make(num_lanes, TICKS_PER_LOOK)
-                except EvaluationError as error:
-                    logger.info("no bucket of %d lanes: %s", num_lanes, error)
-                    break
-                rates[num_lanes] = len(candidates) / _seconds(evaluator, candidates)
-            buckets = choose_buckets(rates)
+            buckets = choose_buckets(_rates(make, sample))
         candidates = repeated(sample, _CANDIDATES_PER_LANE * max(buckets))
-        seconds = {ticks: _seconds(make(max(buckets), ticks), candidates) for ticks in _TICKS_TRIED}
-    except EvaluationError as error:
+        seconds = {ticks: _seconds(make, max(buckets), ticks, candidates) for ticks in _TICKS_TRIED}
+    except (EvaluationError, torch.OutOfMemoryError) as error:
         logger.warning("calibration could not be timed: %s", error)
         return calibration
     return Calibration(calibration.demand, choose_ticks_per_look(seconds), tuple(buckets))
 
 
-def repeated(sample: Sequence[Candidate], number: int) -> list[Candidate]:
-    """``number`` candidates of ``sample``, over and over."""
-    return [sample[index % len(sample)] for index in range(number)]
+def _rates(make: Callable[[int, int], CompiledEvaluator], sample: Sequence[Candidate]) -> dict[int, float]:
+    """Number of lanes -> candidates a second, as far as there is memory for the lanes."""
+    rates: dict[int, float] = {}
+    for num_lanes in _LANES_TRIED:
+        candidates = repeated(sample, _CANDIDATES_PER_LANE * num_lanes)
+        try:
+            rates[num_lanes] = len(candidates) / _seconds(make, num_lanes, TICKS_PER_LOOK, candidates)
+        except (EvaluationError, torch.OutOfMemoryError) as error:
+            logger.info("no bucket of %d lanes: %s", num_lanes, error)
+            break
+    return rates
 
 
-def _seconds(evaluator: CompiledEvaluator, candidates: Sequence[Candidate]) -> float:
+def _seconds(
+    make: Callable[[int, int], CompiledEvaluator],
+    num_lanes: int,
+    ticks_per_look: int,
+    candidates: Sequence[Candidate],
+) -> float:
     """Seconds of the second run: the first captures. They end when the outcomes are on the host."""
+    # The evaluator before is part of cycles, and there may be no memory for two.
+    gc.collect()
+    evaluator = make(num_lanes, ticks_per_look)
     evaluator.evaluate(candidates)
     began = time.perf_counter()
     evaluator.evaluate(candidates)

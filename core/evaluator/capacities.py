@@ -201,9 +201,10 @@ def check_memory(num_bytes: int, what: str, device: torch.device) -> None:
         EvaluationError: ``num_bytes`` are more than the device has free.
     """
     if device.type == "cuda":
-        # What torch has taken and does not use now is as free as what nobody has.
-        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        free = torch.cuda.mem_get_info(device)[0] + reserved
+        # Given back first: what torch still holds after that is in use, or belongs to a captured graph, whose memory
+        # nobody else can have while the graph lives.
+        torch.cuda.empty_cache()
+        free = torch.cuda.mem_get_info(device)[0]
     else:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if num_bytes > free:

@@ -5,8 +5,8 @@ each bucket. Candidates of any number are copied into the pool and stream throug
 by one step and gives freed lanes to those that wait. Besides :meth:`CompiledEvaluator.evaluate` for a whole batch there
 is the stream that a scheduler needs: submit, advance by some ticks, collect what is finished, cancel.
 
-Where ticks are recorded (``core.evaluator.graphs``), a whole batch runs without waiting for the device: candidates are
-copied in and outcomes copied out behind the ticks, and the host works on what was done one replay before.
+Where ticks are recorded (``core.evaluator.graphs``), whole batches and the stream run without waiting for the device:
+candidates are copied in and outcomes copied out behind the ticks, and the host works on what was done one look before.
 
 An evaluator belongs to the thread that makes it: that thread's stream of the device is the order of all that happens.
 """
@@ -21,6 +21,7 @@ import torch
 from core.errors import EvaluationError
 from core.evaluator.artifacts import default_cache_folder
 from core.evaluator.base import check_enough_variables
+from core.evaluator.bits import warn_of_other_bits
 from core.evaluator.bucket_ticks import BucketTicks
 from core.evaluator.capacities import (
     DEFAULT_BUCKETS,
@@ -35,6 +36,7 @@ from core.evaluator.capacities import (
 from core.evaluator.modes import Mode
 from core.evaluator.original import OriginalEvaluator
 from core.evaluator.places import Done, PoolPlaces, Submitted
+from core.evaluator.sample import sample_candidates
 from core.evaluator.tick import Tick
 from core.evaluator.work import Work
 from core.graph import Dataset
@@ -226,7 +228,7 @@ class CompiledEvaluator:
             self._endf_feature.copy_(self._features(self._endf_states)[0])
 
     def warm_up(self, on_bucket: Callable[[int], None] | None = None) -> None:
-        """Compiles and runs the tick of every bucket once.
+        """Compiles and runs the tick of every bucket once; on CUDA, warns of buckets that give other bits than others.
 
         Args:
             on_bucket: told the number of lanes of each bucket before its turn.
@@ -235,6 +237,9 @@ class CompiledEvaluator:
             if on_bucket is not None:
                 on_bucket(num_lanes)
             self._run([Candidate(self._dataset.splits["train"][0], is_positive=True)], None, None, num_lanes)
+        if self.device.type == "cuda":
+            # Elsewhere tests have shown that they are the same; of a card nobody knows before it is asked.
+            warn_of_other_bits(self, sample_candidates(self._dataset))
 
     def evaluate(
         self,
@@ -272,7 +277,7 @@ class CompiledEvaluator:
             index_of_place.update(zip(places, batch, strict=True))
             num_submitted += len(batch)
             self.advance(self.ticks_per_look, num_lanes)
-            for place, outcome in self._taken_out(self._places.done_before()):
+            for place, outcome in self._taken_out(self._places.done()):
                 if isinstance(outcome, EvaluationError):
                     raise outcome
                 outcomes[index_of_place.pop(place)] = outcome
@@ -321,13 +326,15 @@ class CompiledEvaluator:
             self._ticks.advance(num_ticks, num_lanes if num_lanes is not None else self.buckets[-1])
 
     def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
-        """Takes out the candidates that are done, with their places.
+        """Takes out candidates that are done, with their places; see :class:`core.evaluator.stream.CandidateStream`.
+
+        Where ticks are recorded, it tells of what was done at the call before, and so does not wait for ticks since.
 
         Returns:
             For each its outcome; or the error, where a logit was not finite or recorded actions could not be followed,
             which concerns that candidate alone.
         """
-        return self._taken_out(self._places.done_now())
+        return self._taken_out(self._places.done())
 
     def _taken_out(self, done: Done) -> list[tuple[int, Outcome | EvaluationError]]:
         """The outcomes of what is done, whose places are freed."""

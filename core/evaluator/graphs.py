@@ -7,12 +7,15 @@ policy holds for all. Elsewhere there is nothing to capture, and the ticks are c
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
 import torch
 
-from core.evaluator.artifacts import count_captured_graph
+from core.evaluator.artifacts import count_captured_graph, first_of_error
+
+logger = logging.getLogger("proofrank")
 
 _WARM_UP_TICKS = 3
 """Before a capture: compilers, libraries and allocators set themselves up in the first calls, outside of any graph."""
@@ -24,7 +27,11 @@ class Recorder(Protocol):
     """Makes one function of several calls of another."""
 
     def record(self, tick: TickFunction, num_ticks: int) -> TickFunction:
-        """A function that does what ``num_ticks`` calls of ``tick`` do. It may call ``tick`` meanwhile."""
+        """A function that does what ``num_ticks`` calls of ``tick`` do. It may call ``tick`` meanwhile.
+
+        Raises:
+            RuntimeError: ``tick`` cannot be recorded.
+        """
         ...
 
 
@@ -69,9 +76,13 @@ class GraphRecorder:
                     tick()
             current.wait_stream(self._stream)
             graph = torch.cuda.CUDAGraph()
-            # Other threads may use the device meanwhile: only what this one does is captured.
-            with torch.cuda.graph(
-                graph, pool=self._memory_pool, stream=self._stream, capture_error_mode="thread_local"
+            # Other threads may use the device meanwhile: only what this one does is captured. A capture that fails
+            # leaves its own stream the current one: the outer context puts the other back.
+            with (
+                torch.cuda.stream(current),
+                torch.cuda.graph(
+                    graph, pool=self._memory_pool, stream=self._stream, capture_error_mode="thread_local"
+                ),
             ):
                 for _ in range(num_ticks):
                     tick()
@@ -80,19 +91,35 @@ class GraphRecorder:
 
 
 class RecordedTicks:
-    """The ticks of a bucket, recorded one by one and in groups."""
+    """The ticks of a bucket, recorded one by one and in groups; called one after another where that fails."""
 
     def __init__(self, tick: TickFunction, ticks_per_replay: int, recorder: Recorder) -> None:
-        """Records.
+        """Records; logs a warning where ``tick`` cannot be recorded.
 
         Args:
             tick: moves every lane of the bucket by one step.
             ticks_per_replay: k, the ticks of a group.
             recorder: of the device.
+
+        Raises:
+            torch.OutOfMemoryError: there is no memory for it.
         """
         self._ticks_per_replay = ticks_per_replay
-        self._group = recorder.record(tick, ticks_per_replay)
-        self._single = recorder.record(tick, 1) if ticks_per_replay > 1 else self._group
+        try:
+            self._record(tick, recorder)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            logger.warning(
+                "ticks cannot be captured here (%s); going on without, which is slower and gives the same results",
+                first_of_error(error),
+            )
+            self._record(tick, CallingRecorder())
+
+    def _record(self, tick: TickFunction, recorder: Recorder) -> None:
+        group = recorder.record(tick, self._ticks_per_replay)
+        self._single = recorder.record(tick, 1) if self._ticks_per_replay > 1 else group
+        self._group = group
 
     def advance(self, num_ticks: int) -> None:
         """Runs ``num_ticks`` ticks: as many groups as fit, the rest one by one."""

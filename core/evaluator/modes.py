@@ -10,15 +10,18 @@ capture of each tick to the compiler; ``separate`` compiles the environment and 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
+from torch._inductor import config
 
 from core.errors import EvaluationError, did_you_mean, nearest_names
 from core.evaluator.packages import PackageCache, is_available
 from core.evaluator.tick import Tick
+from core.evaluator.tick_program import tensors_of
 
 COMPILE_MODES = ("eager", "default", "reduce-overhead", "separate", "captured", "graph-trees")
 
@@ -112,11 +115,31 @@ def compile_tick(tick: Tick, mode: Mode, packages: PackageCache) -> None:
     if mode.is_packaged:
         tick.whole = packages.compiled(tick, mode)
         return
-    compiled = partial(torch.compile, fullgraph=mode.fullgraph, dynamic=False, **_APART)
+    compiled = partial(
+        torch.compile,
+        fullgraph=mode.fullgraph,
+        dynamic=False,
+        options=compiler_options(mode, tick.endf_feature.device),
+        **_APART,
+    )
     if mode.compile_mode == "separate":
         tick.begin = compiled(tick.begin)
         tick.score = compiled(tick.score)
         tick.finish = compiled(tick.finish)
         return
-    options = "reduce-overhead" if mode.compile_mode == "graph-trees" else "default"
-    tick.whole = compiled(tick.tick_functional, mode=options)
+    if mode.compile_mode == "graph-trees":
+        # The compiler captures nothing that writes to its inputs, but to those that are said to stay where they are.
+        for tensor in tensors_of(tick):
+            torch._dynamo.mark_static_address(tensor)
+    tick.whole = compiled(tick.tick_functional)
+
+
+def compiler_options(mode: Mode, device: torch.device) -> dict[str, str | int | bool | Callable[..., Any]]:
+    """What the compiler is told for ``mode`` on ``device``: nothing but what differs from its own defaults."""
+    options: dict[str, str | int | bool | Callable[..., Any]] = {}
+    if mode.compile_mode == "graph-trees":
+        options["triton.cudagraphs"] = True
+    if device.type == "cuda" and hasattr(config, "batch_invariant"):
+        # Else the tree of a sum, and so its bits, is chosen by the number of rows, which the buckets do not share.
+        options["batch_invariant"] = True
+    return options

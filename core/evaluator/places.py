@@ -1,12 +1,13 @@
 """The host's side of the pool: who is in which place, in which order they wait, who keeps still and who is done.
 
 A place belongs to a candidate from when it is put into the pool until its outcome is taken out or it is dropped. Where
-ticks are recorded, what is done is read from a copy made one replay before, so that the device is never waited for.
+ticks are recorded, what is done is read from a copy made one look before, so that the device always has work queued.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import heapq
+from collections import Counter
 from collections.abc import Collection, Sequence, Set
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from core.errors import EvaluationError
-from core.evaluator.snapshots import PoolOutcomes, Snapshots
+from core.evaluator.snapshots import PoolOutcomes, Snapshot, Snapshots
 from core.policy import Policy
 from core.prover import Candidate
 from core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool
@@ -48,18 +49,20 @@ class PoolPlaces:
 
         Args:
             pool: where lanes take candidates from and put outcomes into.
-            is_read_late: whether :meth:`done_before` is going to be asked.
+            is_read_late: whether :meth:`done` tells what was done at the look before, so as not to wait.
         """
         self._pool = pool
         self._device = pool.atom.device
         self._max_depth = pool.recorded.shape[1]
-        self._free = deque(range(pool.size))
+        # A heap, so that places are the first of the pool where candidates are few: those are what is looked at.
+        self._free = list(range(pool.size))
         self._num_queued = 0
         self._submitted: dict[int, Submitted] = {}
         self._num_of_policy: Counter[int] = Counter()
         self._held: Set[int] = frozenset()
         self._snapshots = Snapshots(pool) if is_read_late else None
         self._first_snapshot = np.full(pool.size, _NEVER, dtype=np.int64)
+        self._num_places_used = 0
 
     @property
     def num_free(self) -> int:
@@ -99,7 +102,8 @@ class PoolPlaces:
         atoms = torch.tensor([pack_atom(*candidate.triple) for candidate in candidates])
         is_positive = torch.tensor([candidate.is_positive for candidate in candidates])
         pool = self._pool
-        places = [self._free.popleft() for _ in candidates]
+        places = [heapq.heappop(self._free) for _ in candidates]
+        self._num_places_used = max(self._num_places_used, places[-1] + 1)
         index = self._on_device(torch.tensor(places))
         pool.atom[index] = self._on_device(atoms)
         pool.excluded[index] = self._on_device(torch.where(is_positive, atoms, NO_FACT))
@@ -145,7 +149,9 @@ class PoolPlaces:
         if not self._num_of_policy[id(submitted.policy)]:
             del self._num_of_policy[id(submitted.policy)]
         self._first_snapshot[place] = _NEVER
-        self._free.append(place)
+        heapq.heappush(self._free, place)
+        if not self._submitted:
+            self._num_places_used = 0
         return submitted
 
     @torch.inference_mode()
@@ -168,8 +174,19 @@ class PoolPlaces:
         is_held.zero_()
         is_held.index_fill_(0, self._on_device(torch.tensor(sorted(held), dtype=torch.int64)), True)
 
+    def done(self) -> Done:
+        """What is done; where it is read late, what was done at the look before.
+
+        So whoever runs ticks and looks, again and again, waits for no more than the ticks before the last look; whoever
+        looks once more without having run any is told of all that is done.
+        """
+        if self._snapshots is None:
+            return self._done_now()
+        self._snapshots.take(self._num_places_used)
+        return self._done_in(self._snapshots.before_last())
+
     @torch.inference_mode()
-    def done_now(self) -> Done:
+    def _done_now(self) -> Done:
         """What is done by now; waits for the device."""
         pool = self._pool
         places = [
@@ -184,19 +201,17 @@ class PoolPlaces:
         pool.is_done.index_fill_(0, index, False)
         return Done(places, outcomes)
 
-    def done_before(self) -> Done:
-        """What was done one call before, without waiting for more than that.
+    def _done_in(self, snapshot: Snapshot | None) -> Done:
+        """What was done at ``snapshot``.
 
         Of a place that was given to another candidate since, it would tell of the one before, and is not asked.
         """
-        if self._snapshots is None:
-            return self.done_now()
-        self._snapshots.take()
-        snapshot = self._snapshots.before_last()
         if snapshot is None:
             return self._nothing()
         outcomes = snapshot.outcomes
-        is_done = outcomes.is_done[:-1].numpy() & (self._first_snapshot <= snapshot.number)
+        is_done = outcomes.is_done.numpy() & (
+            self._first_snapshot[: len(outcomes.is_done)] <= snapshot.number
+        )
         places = np.nonzero(is_done)[0]
         index = torch.from_numpy(places)
         return Done(places.tolist(), PoolOutcomes(*(column[index] for column in outcomes)))
@@ -216,11 +231,13 @@ class PoolPlaces:
             return None
         pool = self._pool
         gone = set(mine)
-        ring = [pool.queue[turn % pool.size].item() for turn in range(int(pool.head), self._num_queued)]
+        ring = pool.queue[
+            self._on_device(torch.arange(int(pool.head), self._num_queued) % pool.size)
+        ].tolist()
         self._let_wait([place for place in ring if place not in gone])
         for place in mine:
             self.take_out(place)
-        return torch.tensor(mine, device=self._device)
+        return self._on_device(torch.tensor(mine))
 
     @torch.inference_mode()
     def begin_again(self) -> None:
@@ -235,7 +252,7 @@ class PoolPlaces:
         """Makes ``places`` those that wait, in that order, and no others."""
         pool, head = self._pool, int(self._pool.head)
         if places:
-            turns = (head + torch.arange(len(places), device=self._device)) % pool.size
-            pool.queue[turns] = torch.tensor(places, device=self._device)
+            turns = torch.arange(head, head + len(places)) % pool.size
+            pool.queue[self._on_device(turns)] = self._on_device(torch.tensor(places))
         self._num_queued = head + len(places)
         pool.tail.fill_(self._num_queued)

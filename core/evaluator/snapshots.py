@@ -41,7 +41,7 @@ class Snapshot(NamedTuple):
 
     Attributes:
         number: how many snapshots were taken before; of a place that was taken anew since, it tells nothing.
-        outcomes: on the host; valid until the next snapshot but one is taken.
+        outcomes: of the first places of the pool, on the host; valid until the next snapshot but one is taken.
     """
 
     number: int
@@ -54,7 +54,8 @@ class Snapshots:
     def __init__(self, pool: CandidatePool) -> None:
         """Slots for the outcomes of ``pool``, in pinned memory where that is on CUDA."""
         self._columns = PoolOutcomes.of(pool)
-        self._is_on_cuda = pool.atom.device.type == "cuda"
+        self._device = pool.atom.device
+        self._is_on_cuda = self._device.type == "cuda"
         self._slots = [
             PoolOutcomes(
                 *(
@@ -65,16 +66,19 @@ class Snapshots:
             for _ in range(NUM_SLOTS)
         ]
         self._events = [torch.cuda.Event() for _ in range(NUM_SLOTS)] if self._is_on_cuda else []
+        self._num_places = [0] * NUM_SLOTS
         self.num_taken = 0
 
     @torch.inference_mode()
-    def take(self) -> None:
-        """Queues a copy behind what the device has to do; does not wait for it."""
+    def take(self, num_places: int) -> None:
+        """Queues a copy of the first ``num_places`` places behind what the device has to do; does not wait for it."""
         slot = self.num_taken % NUM_SLOTS
         for copied, column in zip(self._slots[slot], self._columns, strict=True):
-            copied.copy_(column, non_blocking=True)
+            copied[:num_places].copy_(column[:num_places], non_blocking=True)
         if self._is_on_cuda:
-            self._events[slot].record()
+            # Of the device that copies, which need not be the current one.
+            self._events[slot].record(torch.cuda.current_stream(self._device))
+        self._num_places[slot] = num_places
         self.num_taken += 1
 
     def before_last(self) -> Snapshot | None:
@@ -85,4 +89,5 @@ class Snapshots:
         slot = number % NUM_SLOTS
         if self._is_on_cuda:
             self._events[slot].synchronize()
-        return Snapshot(number, self._slots[slot])
+        num_places = self._num_places[slot]
+        return Snapshot(number, PoolOutcomes(*(column[:num_places] for column in self._slots[slot])))

@@ -36,7 +36,11 @@ class CandidateStream(Protocol):
         ...
 
     def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
-        """Takes out what is done, with its place."""
+        """Takes out what is done, with its place.
+
+        It may tell of what was done at the call before, so as not to wait; whoever stops advancing thus asks once more
+        and is told of all that is done.
+        """
         ...
 
     def cancel(self, places: Sequence[int]) -> None:

@@ -72,6 +72,7 @@ def test_the_quick_run_agrees_with_the_original_in_every_stage_that_compares(run
         row
         for table in (
             run.rows("parity", "original"),
+            run.rows("properties", "properties"),
             run.rows("times", "times"),
             run.rows("all_entities", "all_entities"),
         )
@@ -79,7 +80,7 @@ def test_the_quick_run_agrees_with_the_original_in_every_stage_that_compares(run
         if "agrees" in row
     ]
 
-    assert len(compared) >= 3
+    assert len(compared) >= 7
     assert all(row["agrees"] for row in compared)
 
 
@@ -91,6 +92,21 @@ def test_what_needs_a_card_or_the_compiler_is_a_row_with_the_reason(run: Run) ->
     assert "compiler" in of_modes["default"]["left out"]
     assert "left out" not in of_modes["eager"]
     assert "left out" not in of_modes["captured"]
+
+
+def test_the_properties_that_need_no_card_are_shown_in_every_mode_that_the_cpu_has(run: Run) -> None:
+    rows = run.rows("properties", "properties")
+
+    shown = {(row["mode"], row["property"]) for row in rows if row.get("agrees")}
+    left_out = {row["property"] for row in rows if "left out" in row}
+    assert shown == {
+        (mode, name)
+        for mode in ("eager", "captured")
+        for name in ("same bits in any company and bucket", "another policy without capture or compiler")
+    }
+    assert left_out == {"no wait for the device between replays", "graphs captured"}
+    [refused] = [row for row in run.rows("properties", "modes") if row["mode"] == "graph-trees"]
+    assert "compiler takes longer" in refused["left out"]
 
 
 def test_every_part_of_a_tick_has_its_share_of_the_time(run: Run) -> None:
@@ -137,3 +153,28 @@ def test_only_the_stages_that_are_asked_for_run_and_the_commit_can_be_named(
     assert list(stages) == ["environment"]
     assert machine["commit"] == "abc123"
     assert machine["measured device"] == "cpu"
+
+
+def test_a_run_in_which_nothing_could_be_compared_fails_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--device", "cpu", "--out", str(tmp_path), "--stages", "parity", "--shared", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["benchmarks.gpu", *arguments])
+
+    assert main() == 1
+
+    parity = json.loads((tmp_path / "gpu.json").read_text())["stages"]["parity"]
+    assert parity["status"] == "failed"
+    assert "--shared names the folder" in parity["reason"]
+
+
+def test_a_run_without_time_for_the_comparison_fails_and_names_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--device", "cpu", "--quick", "--out", str(tmp_path), "--stages", "parity", "--minutes", "0"]
+    monkeypatch.setattr(sys, "argv", ["benchmarks.gpu", *arguments])
+
+    assert main() == 1
+
+    parity = json.loads((tmp_path / "gpu.json").read_text())["stages"]["parity"]
+    assert "mode 'eager' was not compared with the original" in parity["reason"]

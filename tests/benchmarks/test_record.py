@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.device.record import LeftOut, Record, Row, markdown
 from core.errors import EvaluationError
@@ -58,7 +59,8 @@ def test_a_row_is_in_the_file_before_its_stage_has_ended(tmp_path: Path) -> None
     ("error", "column"),
     [
         (LeftOut("needs a card"), "left out"),
-        (EvaluationError("needs 9 GiB"), "left out"),
+        (EvaluationError("the policy gave a logit that is not finite"), "error"),
+        (torch.OutOfMemoryError("tried to allocate 9 GiB"), "error"),
         (ValueError("broken"), "error"),
     ],
 )

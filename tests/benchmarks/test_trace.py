@@ -100,7 +100,24 @@ def test_gaps_between_launches_are_told_from_those_within_one(tmp_path: Path) ->
     assert occupied.total == 200
     assert occupied.busy == 175
     assert occupied.between_launches == 15
+    assert occupied.between_replays == 20
     assert (occupied.num_replays, occupied.num_kernels) == (2, 5)
+
+
+def test_a_copy_within_a_replay_is_work_and_one_between_two_is_not(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "trace.json.gz",
+        event("cudaGraphLaunch", "cuda_runtime", 0, 5, 1),
+        event("cudaGraphLaunch", "cuda_runtime", 10, 5, 3),
+        event("gemm", "kernel", 100, 40, 1),
+        event("copy", "gpu_memcpy", 150, 10, 1),
+        event("copy", "gpu_memcpy", 160, 30, 2),
+        event("gemm", "kernel", 190, 10, 3),
+    )
+
+    occupied = occupation(read_trace(path))
+
+    assert (occupied.between_launches, occupied.between_replays) == (0, 30)
 
 
 def test_without_replays_the_device_is_looked_at_from_its_first_kernel_to_its_last(tmp_path: Path) -> None:
@@ -124,6 +141,7 @@ def test_the_row_of_the_device_tells_shares_and_its_kernels_a_row_each(tmp_path:
     tables = record.stages["profile"]["tables"]
     [row] = tables["occupation"]
     assert (row["busy %"], row["between launches %"]) == (87.5, 7.5)
+    assert row["no kernel running between replays %"] == 10
     assert [kernel["kernel"] for kernel in tables["kernels"]][:2] == ["add", "gemm"]
     assert tables["kernels"][0]["ms per tick"] == pytest.approx(0.01)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,11 @@ from core.evaluator.calibration import (
     choose_buckets,
     choose_ticks_per_look,
     measure_demand,
-    repeated,
-    sample_candidates,
+    timed,
 )
 from core.evaluator.capacities import Demand, PerLane, check_capacities, choose_capacities
 from core.evaluator.recordings import read_recording
+from core.evaluator.sample import repeated, sample_candidates
 from core.graph import Dataset, load_dataset
 from core.policy import Policy, load_policy
 from core.policy.features import CHUNK_ROWS
@@ -189,6 +190,47 @@ def test_on_a_cpu_buckets_and_ticks_are_those_asked_for_and_the_usual_ones(
 
     assert made == Calibration(made.demand, 4, (7,))
     assert made.demand.rows >= made.demand.states > 0
+
+
+@pytest.mark.parametrize(
+    "refusal", [EvaluationError("needs 9 GiB"), torch.OutOfMemoryError("tried to allocate 9 GiB")]
+)
+def test_lanes_are_tried_one_evaluator_at_a_time_up_to_where_memory_ends(
+    refusal: Exception, dataset: Dataset, policy: Policy
+) -> None:
+    made: list[weakref.ref[CompiledEvaluator]] = []
+    tried: list[tuple[int, int]] = []
+
+    def make(num_lanes: int, ticks_per_look: int) -> CompiledEvaluator:
+        assert not any(evaluator() for evaluator in made), "memory for two is needed"
+        tried.append((num_lanes, ticks_per_look))
+        if num_lanes > 64:
+            raise refusal
+        evaluator = CompiledEvaluator(
+            dataset, policy, ProverSettings(max_depth=1, padding_states=4), compile_mode="captured",
+            buckets=(num_lanes,), ticks_per_look=ticks_per_look,
+        )  # fmt: skip
+        made.append(weakref.ref(evaluator))
+        return evaluator
+
+    before = Calibration(Demand(1.0, 1.0, 1.0), 4, (512,))
+
+    after = timed(before, make, all_paths(dataset)[:4], None)
+
+    assert after.buckets == (64,)
+    assert tried == [(64, 4), (512, 4), *((64, ticks) for ticks in (1, 2, 4, 8, 16))]
+
+
+def test_where_memory_ends_at_once_nothing_is_timed_and_a_warning_says_so(
+    dataset: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    def make(num_lanes: int, ticks_per_look: int) -> CompiledEvaluator:
+        raise torch.OutOfMemoryError("tried to allocate 9 GiB")
+
+    before = Calibration(Demand(1.0, 1.0, 1.0), 4, (512,))
+
+    assert timed(before, make, all_paths(dataset), (512,)) == before
+    assert "calibration could not be timed: tried to allocate 9 GiB" in caplog.text
 
 
 @pytest.mark.slow

@@ -162,6 +162,21 @@ def test_cancelled_candidates_are_never_collected_and_the_others_keep_their_outc
     assert evaluator.num_free_places == 16
 
 
+def test_after_one_that_waited_is_cancelled_each_of_the_others_is_proved_once(
+    make_evaluator: Make, candidates: list[Candidate]
+) -> None:
+    evaluator, without = make_evaluator(), make_evaluator()
+    places = evaluator.submit(candidates[:16])
+    without.submit([*candidates[:8], *candidates[9:16]])
+    evaluator.advance(1)
+
+    evaluator.cancel([places[8]])
+
+    evaluator.advance(ENOUGH_TICKS)
+    without.advance(ENOUGH_TICKS + 1)
+    assert evaluator.work.lanes_busy == without.work.lanes_busy
+
+
 def test_all_places_are_usable_again_after_all_were_cancelled(
     make_evaluator: Make, candidates: list[Candidate], expected: list[Outcome]
 ) -> None:

@@ -4,8 +4,8 @@ without anything for which a host would have to wait. On a CPU the recorder call
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from core.errors import EvaluationError
-from core.evaluator import OriginalEvaluator
+from core.evaluator import OriginalEvaluator, bucket_ticks
 from core.evaluator.compiled import CompiledEvaluator
 from core.evaluator.graphs import CallingRecorder, RecordedTicks
 from core.evaluator.modes import Mode
@@ -29,6 +29,7 @@ from tests.core.paths import all_paths, make_paths
 from tests.core.test_vectorized_properties import assert_same, make_policy
 
 SETTINGS = ProverSettings(max_depth=6, padding_states=12)
+ENOUGH_TICKS = 200
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,13 @@ def policy(dataset: Dataset) -> Policy:
 def expected(dataset: Dataset, policy: Policy) -> list[Outcome]:
     """What the reference says of every path."""
     return OriginalEvaluator(dataset, policy, SETTINGS).evaluate(all_paths(dataset))
+
+
+def outcomes_at(places: Iterable[int], outcomes: Mapping[int, object]) -> list[Outcome]:
+    """The outcomes of ``places``, none of which may be an error."""
+    found = [outcomes[place] for place in places]
+    assert all(isinstance(outcome, Outcome) for outcome in found)
+    return cast(list[Outcome], found)
 
 
 def captured(
@@ -133,6 +141,50 @@ def test_a_stream_of_any_number_of_ticks_gives_the_outcomes_of_the_reference(
     assert_same([done[place] for place in places], expected)
 
 
+def test_a_look_tells_what_was_done_at_the_look_before_and_one_more_tells_all(
+    dataset: Dataset, policy: Policy, expected: list[Outcome]
+) -> None:
+    evaluator = captured(dataset, policy, pool_size=64)
+    places = evaluator.submit(all_paths(dataset))
+
+    evaluator.advance(ENOUGH_TICKS)
+    assert evaluator.collect() == [], "it waited for the ticks"
+    assert evaluator.num_in_flight == len(places)
+
+    outcomes = dict(evaluator.collect())
+    assert_same(outcomes_at(places, outcomes), expected)
+    assert evaluator.collect() == []
+    assert (evaluator.num_in_flight, evaluator.num_free_places) == (0, 64)
+
+
+def test_a_place_that_is_given_to_another_before_the_look_tells_nothing_of_the_one_before(
+    dataset: Dataset, policy: Policy, expected: list[Outcome]
+) -> None:
+    evaluator = captured(dataset, policy, pool_size=8, num_lanes=8)
+    candidates = all_paths(dataset)
+    waiting = list(range(len(candidates)))
+    index_of_place: dict[int, int] = {}
+    done: dict[int, Outcome] = {}
+    for turn in range(500):
+        batch = waiting[: evaluator.num_free_places]
+        del waiting[: len(batch)]
+        places = evaluator.submit([candidates[index] for index in batch])
+        index_of_place.update(zip(places, batch, strict=True))
+        if turn % 3 == 2 and turn < 60:
+            # It was done, ran or waited; it comes again, and another gets its place at once.
+            cancelled = next(iter(index_of_place))
+            evaluator.cancel([cancelled])
+            waiting.append(index_of_place.pop(cancelled))
+        evaluator.advance(1 + turn % 5)
+        for place, outcome in evaluator.collect():
+            assert isinstance(outcome, Outcome)
+            done[index_of_place.pop(place)] = outcome
+        if len(done) == len(candidates):
+            break
+
+    assert_same(outcomes_at(range(36), done), expected)
+
+
 def test_as_many_ticks_run_as_were_asked_for(dataset: Dataset, policy: Policy) -> None:
     evaluator = captured(dataset, policy, ticks_per_look=4)
 
@@ -155,6 +207,46 @@ def test_ticks_are_replayed_in_groups_and_the_rest_one_by_one() -> None:
     ticks.advance(11)
 
     assert recorded == [4, 4, 1, 1, 1]
+
+
+class RefusingRecorder(CallingRecorder):
+    """Records groups of one tick alone."""
+
+    def record(self, tick: Callable[[], None], num_ticks: int) -> Callable[[], None]:
+        tick()
+        if num_ticks > 1:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return super().record(tick, num_ticks)
+
+
+def test_ticks_that_cannot_be_recorded_are_called_with_a_warning_and_the_same_results(
+    dataset: Dataset,
+    policy: Policy,
+    expected: list[Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(bucket_ticks, "CallingRecorder", RefusingRecorder)
+    evaluator = captured(dataset, policy)
+    addresses = evaluator.buffer_addresses()
+
+    outcomes = evaluator.evaluate(all_paths(dataset))
+
+    assert_same(outcomes, expected)
+    assert set(addresses) <= set(evaluator.buffer_addresses())
+    [record] = caplog.records
+    assert (
+        "ticks cannot be captured here (operation not permitted when stream is capturing)" in record.message
+    )
+
+
+def test_no_memory_for_a_capture_is_no_reason_to_go_on_without() -> None:
+    class Full(CallingRecorder):
+        def record(self, tick: Callable[[], None], num_ticks: int) -> Callable[[], None]:
+            raise torch.OutOfMemoryError("tried to allocate 9 GiB")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        RecordedTicks(lambda: None, 4, Full())
 
 
 def test_another_policy_runs_in_the_same_memory(
@@ -215,11 +307,23 @@ def test_a_snapshot_is_that_of_the_look_before() -> None:
 
     for number in range(5):
         pool.steps.fill_(number)
-        snapshots.take()
+        snapshots.take(4)
         snapshot = snapshots.before_last()
         steps.append(None if snapshot is None else int(snapshot.outcomes.steps[0]))
 
     assert steps == [None, 0, 1, 2, 3]
+
+
+def test_a_snapshot_has_as_many_places_as_were_asked_for() -> None:
+    pool = empty_pool(3, 2, torch.device("cpu"))
+    snapshots = Snapshots(pool)
+
+    for num_places in (2, 0, 3):
+        snapshots.take(num_places)
+        snapshots.take(4)
+        snapshot = snapshots.before_last()
+        assert snapshot is not None
+        assert {len(column) for column in snapshot.outcomes} == {num_places}
 
 
 def test_without_a_compiler_cuda_still_captures_and_a_cpu_follows_the_true_counts() -> None:

@@ -50,6 +50,14 @@ class SteppedEvaluator(CompiledEvaluator):
         self.moved: list[frozenset[int]] = []
         self.lanes_of_ticks: list[int | None] = []
         self.num_cancelled = 0
+        self._candidate_at: dict[int, Candidate] = {}
+
+    def submit(
+        self, candidates: Sequence[Candidate], recorded_actions: Sequence[Sequence[int]] | None = None
+    ) -> list[int]:
+        places = super().submit(candidates, recorded_actions)
+        self._candidate_at.update(zip(places, candidates, strict=True))
+        return places
 
     def advance(
         self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
@@ -58,10 +66,10 @@ class SteppedEvaluator(CompiledEvaluator):
             self.has_stopped.set()
             assert self.may_tick.wait(PATIENCE)
             self.has_stopped.clear()
-        moving = self._submitted.keys() if only is None else only
-        self.moved.append(frozenset(moving))
+        assert only is not None
+        self.moved.append(frozenset(only))
         self.lanes_of_ticks.append(num_lanes)
-        if any(self._submitted[place][0] == self.poison for place in moving):
+        if any(self._candidate_at[place] == self.poison for place in only):
             raise RuntimeError("device-side assert")
         super().advance(num_ticks, num_lanes, only=only)
 

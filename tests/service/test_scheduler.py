@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -64,11 +65,22 @@ class PoisonableEvaluator(CompiledEvaluator):
 
     poison: Candidate | None = None
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._candidate_at: dict[int, Candidate] = {}
+
+    def submit(
+        self, candidates: Sequence[Candidate], recorded_actions: Sequence[Sequence[int]] | None = None
+    ) -> list[int]:
+        places = super().submit(candidates, recorded_actions)
+        self._candidate_at.update(zip(places, candidates, strict=True))
+        return places
+
     def advance(
         self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
     ) -> None:
-        moving = self._submitted if only is None else only
-        if any(self._submitted[place][0] == self.poison for place in moving):
+        assert only is not None
+        if any(self._candidate_at[place] == self.poison for place in only):
             raise RuntimeError("device-side assert")
         super().advance(num_ticks, num_lanes, only=only)
 
@@ -90,7 +102,9 @@ def make_scheduler(dataset: Dataset, policy: Policy) -> Iterator[MakeScheduler]:
         def make_stream(_: Exception | None) -> tuple[CandidateStream, Lanes]:
             if engine == "original":
                 return OriginalStream(dataset, policy, SETTINGS, num_places=NUM_LANES), lanes
-            evaluator = PoisonableEvaluator(dataset, policy, SETTINGS, buckets=buckets, pool_size=64)
+            evaluator = PoisonableEvaluator(
+                dataset, policy, SETTINGS, compile_mode=engine, buckets=buckets, pool_size=64
+            )
             evaluator.poison = poison
             return evaluator, lanes
 
@@ -124,7 +138,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("engine", ["eager", "original"])
+@pytest.mark.parametrize("engine", ["eager", "captured", "original"])
 @pytest.mark.parametrize("is_cost_by_lane", [True, False])
 def test_tasks_of_all_sizes_have_exact_outcomes_whatever_runs_beside_them(
     make_scheduler: MakeScheduler,
@@ -144,7 +158,7 @@ def test_tasks_of_all_sizes_have_exact_outcomes_whatever_runs_beside_them(
     assert_same(outcomes_of(submit(scheduler, candidates, policy)), expected)
 
 
-@pytest.mark.parametrize("engine", ["eager", "original"])
+@pytest.mark.parametrize("engine", ["eager", "captured", "original"])
 def test_tasks_of_different_policies_run_side_by_side_each_by_its_own(
     make_scheduler: MakeScheduler,
     policy: Policy,
