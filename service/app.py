@@ -65,6 +65,7 @@ def create_app(
         yield
         await made_jobs.runner.stop()
         await host.stop()
+        starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         await asyncio.to_thread(database.close)
         folder.close()
