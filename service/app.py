@@ -78,6 +78,7 @@ def _create_app(
         yield
         await made_jobs.runner.stop()
         await host.stop()
+        starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         await asyncio.to_thread(database.close)
         folder.close()

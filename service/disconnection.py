@@ -38,6 +38,9 @@ async def unless_client_goes(request: Request, work: Coroutine[Any, Any, Result]
     finally:
         working.cancel()
         watching.cancel()
+        # What it raised has this frame in its traceback: both would keep each other, and all that the request held,
+        # until the garbage collector comes by.
+        del working, watching
 
 
 async def _disconnection(request: Request) -> None:

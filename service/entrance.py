@@ -39,7 +39,9 @@ def furnish(app: FastAPI, settings: Settings, metrics: ServiceMetrics, routers: 
         RequestMiddleware,
         metrics=metrics,
         max_body_bytes=settings.max_body_bytes,
-        body_limits=[BodyLimit("/policies/", settings.max_policy_bytes)],
+        max_total_body_bytes=settings.max_total_body_bytes,
+        # Uploads go to the disk as they come.
+        body_limits=[BodyLimit("/policies/", settings.max_policy_bytes, is_held=False)],
         routes=[*app.routes, *(route for router in routers for route in router.routes)],
     )
     for router in routers:

@@ -25,9 +25,10 @@ from service.evaluators import make_evaluator
 from service.metrics import Kind, Outcome, ServiceMetrics
 from service.problems import Problem
 from service.rejections import Rejection
+from service.room import Room
 from service.scheduler import DeadlineError, FaultError, Finished, Lanes, Scheduler, StoppedError, Task
 from service.settings import Settings
-from service.threads import FEW_CANDIDATES, compute_beside_unless
+from service.threads import FEW_CANDIDATES, compute_beside_unless, start_daemon
 from service.throughput import Throughput
 
 logger = logging.getLogger("proofrank")
@@ -37,6 +38,8 @@ DRAINING = "draining"
 FAILED = "failed"
 
 _MOST_REFERENCES = 4
+_LEAST_SECONDS_TO_END = 0.5
+"""That a thread is given to end: that of the evaluator ends after its tick."""
 _MOST_SECONDS_BETWEEN_ATTEMPTS = 60
 
 PolicySource = Callable[[Dataset], Policy]
@@ -72,15 +75,17 @@ class EvaluatorHost:
         self._settings = settings
         self._policy_source = policy_source or (lambda dataset: load_policy(settings.policy, dataset))
         self._metrics = metrics
-        metrics.max_queued_candidates.set(settings.max_queued_candidates)
         self._loaded: Loaded | None = None
         self._active: Policy | None = None
         self._references: dict[str, OriginalEvaluator] = {}
         self._engine = settings.engine
-        self._queued_candidates = 0
         self._throughput = Throughput()
+        self.room = Room(settings.max_queued_candidates, metrics, self._throughput)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_stopping = threading.Event()
+        self._loading: threading.Thread | None = None
+        self._grace_ends: float | None = None
+        self._has_ended = True
         self._stage = "starting"
         self._stage_began = time.monotonic()
         self.stage_seconds: dict[str, float] = {}
@@ -99,6 +104,11 @@ class EvaluatorHost:
     def is_stopping(self) -> bool:
         """Whether it has been told to drain or to stop."""
         return self._is_stopping.is_set()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its threads have, once :meth:`stop` has returned; else the process has to end without them."""
+        return self._has_ended
 
     @property
     def seconds_in_stage(self) -> float:
@@ -149,9 +159,8 @@ class EvaluatorHost:
                 f"policy {policy.name!r} cannot replace {active.name!r} in this server: {'; '.join(differing)}"
             )
 
-    def reference(self, policy: Policy) -> OriginalEvaluator:
-        """The reference evaluator with ``policy``; it shares no state with the one that serves."""
-        loaded = self.loaded
+    def reference(self, loaded: Loaded, policy: Policy) -> OriginalEvaluator:
+        """The reference evaluator with ``policy``; it shares no state with the one that serves, nor needs it ready."""
         if policy.content_hash not in self._references:
             if len(self._references) >= _MOST_REFERENCES:
                 del self._references[next(iter(self._references))]
@@ -162,7 +171,8 @@ class EvaluatorHost:
         """Loads and warms everything; ``has_failed`` tells afterwards whether that could not be done."""
         self._loop = asyncio.get_running_loop()
         try:
-            await asyncio.to_thread(self._load)
+            self._loading, loaded = start_daemon(self._load, "start")
+            await asyncio.wrap_future(loaded)
         except ProofrankError as error:
             self._enter(FAILED)
             logger.error("cannot start: %s", error)
@@ -233,34 +243,29 @@ class EvaluatorHost:
     ) -> Execution:
         """Ranks ``queries`` beside what else runs; cancelling it frees its lanes.
 
+        Requests take ``room`` first, and keep it until they are answered.
+
         Args:
             queries: what to rank.
             seed: of the random order of ties.
             policy: ranks them, whatever is activated meanwhile; the active one by default.
-            is_job: whether it yields to what is no job, and does not count for the limit on what waits.
+            is_job: whether it yields to what is no job.
             deadline: by ``time.monotonic()``.
 
         Raises:
-            Problem: 429 where too many candidates wait, 500 where the evaluator fails over them, 503 where the service
-                is not ready or stops, 504 at the deadline.
+            Problem: 500 where the evaluator fails over them, 503 where the service is not ready or stops, 504 at the
+                deadline.
             EvaluationError: a candidate cannot be evaluated.
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
-        num_candidates = sum(1 + len(query.corruptions) for query in queries)
+        num_candidates = count_candidates(queries)
         is_small = num_candidates <= FEW_CANDIDATES
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
-        if not is_job:
-            self._check_room(num_candidates)
-            self._count_queued(num_candidates)
-        try:
-            candidates = await compute_beside_unless(is_small, _candidates_of, queries)
-            task = Task(candidates, with_policy, is_job=is_job, deadline=deadline)
-            loaded.scheduler.submit(task)
-            finished = await self._outcome(task, kind)
-        finally:
-            if not is_job:
-                self._count_queued(-num_candidates)
+        candidates = await compute_beside_unless(is_small, _candidates_of, queries)
+        finished = await self._outcome(
+            Task(candidates, with_policy, is_job=is_job, deadline=deadline), loaded.scheduler, kind
+        )
         self._throughput.count(num_candidates)
         self._metrics.record_ended(
             kind,
@@ -284,9 +289,10 @@ class EvaluatorHost:
             finished.execution_seconds,
         )
 
-    async def _outcome(self, task: Task, kind: Kind) -> Finished:
+    async def _outcome(self, task: Task, scheduler: Scheduler, kind: Kind) -> Finished:
         outcome = Outcome.FAILED
         try:
+            scheduler.submit(task)
             finished = await asyncio.wrap_future(task.future)
             outcome = Outcome.DONE
             return finished
@@ -304,23 +310,8 @@ class EvaluatorHost:
         finally:
             if outcome is not Outcome.DONE:
                 self._metrics.record_ended(kind, outcome, *task.times_so_far)
-
-    def _check_room(self, num_candidates: int) -> None:
-        """Raises a 429 Problem where so many more would be over the limit."""
-        most = self._settings.max_queued_candidates
-        if self._queued_candidates + num_candidates > most:
-            surplus = self._queued_candidates + num_candidates - most
-            raise Problem(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"{self._queued_candidates} candidates are waiting or running and {num_candidates} more would be "
-                f"over the limit of {most}",
-                headers={"Retry-After": str(self._throughput.seconds_for(surplus))},
-                rejection=Rejection.QUEUE_FULL,
-            )
-
-    def _count_queued(self, change: int) -> None:
-        self._queued_candidates += change
-        self._metrics.queued_candidates.set(self._queued_candidates)
+            # The task has the error, whose traceback has this frame: a cycle that holds all candidates.
+            del task
 
     def drain(self) -> None:
         """Is not ready any more, and gives requests that run ``grace_seconds``; from any thread, and from signals."""
@@ -332,23 +323,42 @@ class EvaluatorHost:
         assert self._loop is not None
         if self._stage != FAILED:
             self._enter(DRAINING)
+        self._grace_ends = time.monotonic() + self._settings.grace_seconds
         self._loop.call_later(self._settings.grace_seconds, self._end_drain)
 
     def _end_drain(self) -> None:
         if self._loaded is not None:
-            threading.Thread(target=self._loaded.scheduler.stop, name="end of grace").start()
+            self._loaded.scheduler.stop(patience_seconds=0)
 
     async def stop(self) -> None:
-        """Ends the evaluator; requests that still run are answered by 503."""
+        """Ends the evaluator; requests that still run are answered by 503.
+
+        Its threads may be at what cannot be stopped, such as a compiler. They are waited for no longer than what is
+        left of ``grace_seconds``, all of it where nobody has called :meth:`drain`; ``has_ended`` tells afterwards.
+        """
         self._is_stopping.set()
         if self._stage not in (FAILED, DRAINING):
             self._enter(DRAINING)
-        if self._loaded is not None:
-            await asyncio.to_thread(self._loaded.scheduler.stop)
+        ends = self._grace_ends or time.monotonic() + self._settings.grace_seconds
+        ends = max(ends, time.monotonic() + _LEAST_SECONDS_TO_END)
+        self._has_ended = await asyncio.to_thread(self._end_threads, ends)
+
+    def _end_threads(self, ends: float) -> bool:
+        """Waits for the threads until ``ends``; whether they have ended."""
+        if self._loading is not None:
+            self._loading.join(max(0.0, ends - time.monotonic()))
+            if self._loading.is_alive():
+                return False
+        return self._loaded is None or self._loaded.scheduler.stop(max(0.0, ends - time.monotonic()))
 
     def describe_prover(self) -> dict[str, int | bool]:
         """The prover settings in force."""
         return dataclasses.asdict(self.loaded.settings)
+
+
+def count_candidates(queries: Sequence[Query]) -> int:
+    """How many candidates they have, positives included."""
+    return sum(1 + len(query.corruptions) for query in queries)
 
 
 def _candidates_of(queries: Sequence[Query]) -> list[Candidate]:

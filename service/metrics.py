@@ -102,7 +102,8 @@ class ServiceMetrics:
                 for seconds in (self.queue_seconds, self.first_result_seconds, self.execution_seconds):
                     seconds.labels(kind, outcome)
         self.queued_candidates = self._gauge(
-            "proofrank_queued_candidates", "Candidates waiting or running, those of jobs left out."
+            "proofrank_queued_candidates",
+            "Candidates waiting, running or being answered, those of jobs left out.",
         )
         self.max_queued_candidates = self._gauge(
             "proofrank_max_queued_candidates", "Candidates over which requests are refused."

@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from service.body_budget import BodyBudget
 from service.disconnection import CLIENT_GONE_STATUS, ClientGoneError
 from service.headers import REQUEST_ID_HEADER
 from service.metrics import ServiceMetrics
@@ -31,17 +33,30 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class BodyLimit(NamedTuple):
-    """The most bytes that a body may have on the paths that begin like this."""
+    """What holds for bodies on the paths that begin like this.
+
+    Attributes:
+        path_prefix: how they begin.
+        max_bytes: that a body may have at most.
+        is_held: whether it is in memory as a whole until the request is answered.
+    """
 
     path_prefix: str
     max_bytes: int
+    is_held: bool = True
 
 
 class RequestMiddleware:
     """Gives each request an id (the client's own where it is a sane one), bounds its body, measures it,
     logs it.
 
+    What a request enters into the ``ExitStack`` that is ``until_sent`` in its state ends when its answer has been sent,
+    or will never be.
+
     Args:
+        max_body_bytes: of one request.
+        max_total_body_bytes: of all requests in work.
+        body_limits: of paths whose bodies are not as the others.
         routes: those of the application, to tell what a request was for that never came to its route.
     """
 
@@ -50,13 +65,14 @@ class RequestMiddleware:
         app: ASGIApp,
         metrics: ServiceMetrics,
         max_body_bytes: int,
+        max_total_body_bytes: int,
         routes: Sequence[BaseRoute],
         body_limits: Sequence[BodyLimit] = (),
     ) -> None:
         self._app = app
         self._metrics = metrics
-        self._max_body_bytes = max_body_bytes
-        self._body_limits = tuple(body_limits)
+        self._body_limits = (*body_limits, BodyLimit("", max_body_bytes))
+        self._held_bodies = BodyBudget(max_total_body_bytes)
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,22 +102,30 @@ class RequestMiddleware:
                 ]
             await send(message)
 
-        num_bytes = 0
-        most_bytes = self._most_bytes(scope["path"])
+        num_bytes = num_held_bytes = 0
+        limit = next(limit for limit in self._body_limits if scope["path"].startswith(limit.path_prefix))
 
         async def receive_bounded() -> Message:
-            nonlocal num_bytes
+            nonlocal num_bytes, num_held_bytes
             message = await receive()
-            num_bytes += len(message.get("body", b""))
-            if num_bytes > most_bytes:
-                raise _too_large(most_bytes)
+            num_more = len(message.get("body", b""))
+            num_bytes += num_more
+            if num_bytes > limit.max_bytes:
+                raise _too_large(limit.max_bytes)
+            if limit.is_held:
+                self._held_bodies.take(num_more)
+                num_held_bytes += num_more
             return message
 
         try:
-            declared = request.headers.get("content-length", "0")
-            if declared.isdigit() and int(declared) > most_bytes:
-                raise _too_large(most_bytes)
-            with bound_contextvars(request_id=request_id):
+            header = request.headers.get("content-length", "0")
+            num_declared = int(header) if header.isdigit() else 0
+            if num_declared > limit.max_bytes:
+                raise _too_large(limit.max_bytes)
+            if limit.is_held:
+                self._held_bodies.check(num_declared)
+            with bound_contextvars(request_id=request_id), ExitStack() as until_sent:
+                request.state.until_sent = until_sent
                 await self._app(scope, receive_bounded, send_with_id)
         except ClientGoneError:
             status = CLIENT_GONE_STATUS
@@ -111,8 +135,10 @@ class RequestMiddleware:
         except Problem as problem:  # raised outside the routes, where no handler sees it
             if has_begun:
                 raise
+            request.state.rejection = problem.rejection
             await response(problem, request_id)(scope, receive, send_with_id)
         finally:
+            self._held_bodies.give_back(num_held_bytes)
             seconds = time.perf_counter() - began
             endpoint = self._endpoint(scope)
             self._metrics.request_seconds.labels(endpoint, str(status)).observe(seconds)
@@ -146,10 +172,6 @@ class RequestMiddleware:
         rejection = getattr(request.state, "rejection", None) or rejection_of(start["status"])
         if rejection is not None:
             self._metrics.rejected_requests.labels(rejection).inc()
-
-    def _most_bytes(self, path: str) -> int:
-        of_path = (limit.max_bytes for limit in self._body_limits if path.startswith(limit.path_prefix))
-        return next(of_path, self._max_body_bytes)
 
 
 def _too_large(most_bytes: int) -> Problem:

@@ -151,7 +151,7 @@ def install(app: FastAPI) -> None:
         # FastAPI turns whatever stops it from reading a body into a 400 that does not say why.
         cause = error.__cause__
         if isinstance(cause, Problem):
-            return response(cause, request_id(request))
+            return await on_problem(request, cause)
         if isinstance(cause, ValueError | RecursionError):
             reason = "nested too deeply" if isinstance(cause, RecursionError) else str(cause)
             problem = invalid([FieldError(field="body", value=None, message=f"not JSON: {reason}")])

@@ -1,31 +1,16 @@
-"""From a request for ranks to queries by index, and from ranked queries to the answer."""
+"""From a request for ranks to queries by index."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from core.errors import UnknownNameError
-from core.evaluator import explain, render_proof
-from core.evaluator.replay import atom_text, state_names
 from core.graph import Dataset, Triple
-from core.policy import StateScorer
-from core.prover import Candidate, ReferenceProver, State
-from core.ranking import SIDES, Corruptor, Query, RankedQuery, Report, Side, sides_of, with_constant
+from core.ranking import SIDES, Corruptor, Query, Side, sides_of, with_constant
 from service.problems import MAX_ERRORS, FieldError, invalid, shortened
-from service.schemas import (
-    CandidateScore,
-    NamedTriple,
-    Proof,
-    ProofStepView,
-    QueryResult,
-    Ranking,
-    RankQuery,
-    RankRequest,
-    RanksView,
-    ReportView,
-)
+from service.schemas import NamedTriple, RankQuery, RankRequest
 from service.threads import FEW_CANDIDATES
 
 _MAX_NEAREST = 10
@@ -108,6 +93,12 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
                 raise invalid([_too_many("corruptions", request.corruptions, limits.max_candidates, message)])
             queries.append(Query(index, triple, side, tuple(corruptions)))
     return queries
+
+
+def least_candidates(request: RankRequest, limits: Limits) -> int:
+    """How many candidates a request has at least, without drawing any; of one over the limit, the limit."""
+    least = sum(max(1, len(query.candidates or ())) for query in request.queries)
+    return min(least, limits.max_candidates)
 
 
 def _check_own_candidates(request: RankRequest, limits: Limits) -> None:
@@ -203,86 +194,3 @@ class NameReader:
                 FieldError(field=field, value=shortened(name), message=message, nearest=error.nearest)
             )
             return 0
-
-
-ProofMaker = Callable[[RankedQuery], Proof]
-
-
-def proof_maker(prover: ReferenceProver, scorer: StateScorer, dataset: Dataset) -> ProofMaker:
-    """A function that gives the proof of a ranked query's positive."""
-
-    def make(ranked: RankedQuery) -> Proof:
-        positive = Candidate(ranked.query, is_positive=True)
-        explanation = explain(prover, scorer, positive, ranked.outcomes[0].actions)
-        steps = [
-            ProofStepView(
-                state=_atom_texts(step.state, dataset),
-                num_actions=len(step.actions),
-                chosen=_atom_texts(step.actions[step.chosen], dataset),
-                log_probability=step.log_probability,
-            )
-            for step in explanation.trace
-        ]
-        return Proof(text=render_proof(explanation, dataset), steps=steps)
-
-    return make
-
-
-def _atom_texts(state: State, dataset: Dataset) -> list[str]:
-    return [atom_text(atom) for atom in state_names(state, dataset)]
-
-
-def to_results(
-    request: RankRequest, ranked: Sequence[RankedQuery], dataset: Dataset, make_proof: ProofMaker
-) -> list[QueryResult]:
-    """The answer's queries, in the order of the request."""
-    results = [
-        QueryResult(head=query.head, relation=query.relation, tail=query.tail, rankings=[])
-        for query in request.queries
-    ]
-    for query in ranked:
-        rank = query.ranks.by(request.ties)
-        positive = query.outcomes[0]
-        results[query.query_index].rankings.append(
-            Ranking(
-                side=query.side,
-                rank=rank,
-                reciprocal_rank=1 / rank,
-                ranks=RanksView(
-                    optimistic=query.ranks.optimistic,
-                    realistic=query.ranks.realistic,
-                    pessimistic=query.ranks.pessimistic,
-                    random=query.ranks.random,
-                ),
-                score=positive.score,
-                log_probability=positive.log_probability,
-                proved=positive.success,
-                steps=positive.steps,
-                num_candidates=query.ranks.num_candidates,
-                candidates=_candidate_scores(query, dataset) if request.return_candidates else None,
-                proof=make_proof(query) if request.return_proof else None,
-            )
-        )
-    return results
-
-
-def _candidate_scores(query: RankedQuery, dataset: Dataset) -> list[CandidateScore]:
-    scores = []
-    for triple, outcome in zip(query.candidates, query.outcomes, strict=True):
-        head, relation, tail = dataset.names(triple)
-        scores.append(
-            CandidateScore(
-                head=head,
-                relation=relation,
-                tail=tail,
-                score=outcome.score,
-                proved=outcome.success,
-                steps=outcome.steps,
-            )
-        )
-    return scores
-
-
-def to_report(report: Report) -> ReportView:
-    """The metrics of the answer."""
-    return ReportView.model_validate(report.to_dict())

@@ -10,6 +10,7 @@ class Rejection(StrEnum):
     """A reason to refuse a request."""
 
     QUEUE_FULL = "queue_full"
+    BODIES_FULL = "bodies_full"
     NOT_READY = "not_ready"
     DRAINING = "draining"
     DEADLINE = "deadline"

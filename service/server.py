@@ -16,6 +16,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from service.connections import Connection
 from service.settings import Settings
 from service.slow_clients import SlowClients
 
@@ -57,6 +58,7 @@ class Server(uvicorn.Server):
                 app,
                 host=settings.host,
                 port=settings.port,
+                http=Connection,
                 log_config=None,
                 # Every request has a line of the service's own.
                 access_log=False,

@@ -32,6 +32,10 @@ _MOST_FILE_BYTES = 2**18
 """Of a settings file: the parser takes the square of the time for some twice as long."""
 
 
+_LIMIT_OF_ONE = {"max_queued_candidates": "max_candidates", "max_total_body_bytes": "max_body_bytes"}
+"""Limits of all requests together -> that of one."""
+
+
 class SettingsError(ProofrankError):
     """A setting is unknown or has a bad value."""
 
@@ -98,12 +102,17 @@ class Settings(BaseModel):
         "body or with reading an answer",
     )
     max_body_bytes: int = Field(16 * 2**20, ge=1024, description="largest request body, bytes")
+    max_total_body_bytes: int = Field(
+        128 * 2**20,
+        ge=1024,
+        description="most bytes of the bodies of all requests in work, uploads of policies left out",
+    )
     max_queries: int = Field(10_000, ge=1, description="most queries in one request")
     max_candidates: int = Field(
         1_000_000, ge=1, description="most candidates in one request, positives included"
     )
     max_queued_candidates: int = Field(
-        4_000_000, ge=1, description="most candidates waiting or running at once"
+        4_000_000, ge=1, description="most candidates waiting, running or being answered at once"
     )
     max_deadline_ms: int = Field(
         3_600_000, ge=1, description="longest time that a request may take, milliseconds"
@@ -206,13 +215,14 @@ class Settings(BaseModel):
             raise ValueError("expected one rate, such as 600/minute or 5/second")
         return value
 
-    @field_validator("max_queued_candidates")
+    @field_validator(*_LIMIT_OF_ONE)
     @classmethod
     def _holds_one_request(cls, value: int, info: ValidationInfo) -> int:
         """Else a request that is within its limit would be told to come again, for ever."""
-        most = info.data.get("max_candidates", 0)
+        limit_of_one = _LIMIT_OF_ONE[str(info.field_name)]
+        most = info.data.get(limit_of_one, 0)
         if value < most:
-            raise ValueError(f"expected at least max_candidates, which is {most}")
+            raise ValueError(f"expected at least {limit_of_one}, which is {most}")
         return value
 
     @property

@@ -14,7 +14,6 @@ import termios
 import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.h11_impl import RequestResponseCycle as Exchange
@@ -56,7 +55,7 @@ class SlowClients:
         self._max_body_bytes = max_body_bytes
         self._clock = 0.0
         self._last_look = time.monotonic()
-        self._marks: WeakKeyDictionary[H11Protocol, _Mark] = WeakKeyDictionary()
+        self._marks: dict[H11Protocol, _Mark] = {}
 
     def look(self, connections: Iterable[H11Protocol]) -> int:
         """Closes those that are too slow; how many they were.
@@ -68,18 +67,23 @@ class SlowClients:
         self._last_look = time.monotonic()
         now = self._clock
         num_closed = 0
+        # Made anew, so that those of connections that are gone go too: an exchange that never began refers to its
+        # connection, which a weak reference would therefore never see go.
+        marks: dict[H11Protocol, _Mark] = {}
         for connection in list(connections):
             mark = self._marks.get(connection)
             state = self._state(connection, now)
             if state is None:
-                self._marks.pop(connection, None)
-            elif mark is None or self._has_moved(mark, state):
-                self._marks[connection] = state
+                continue
+            if mark is None or self._has_moved(mark, state):
+                marks[connection] = state
             elif now - mark.since > self._allowance(connection, mark):
                 logger.info("closed the connection of a client that was too slow with the %s", mark.waits_for)
                 connection.transport.abort()
-                self._marks.pop(connection, None)
                 num_closed += 1
+            else:
+                marks[connection] = mark
+        self._marks = marks
         return num_closed
 
     def _state(self, connection: H11Protocol, now: float) -> _Mark | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -63,6 +64,24 @@ async def compute_beside_unless(
     if is_small:
         return function(*arguments, **options)
     return await asyncio.to_thread(function, *arguments, **options)
+
+
+def start_daemon(function: Callable[[], T], name: str) -> tuple[threading.Thread, Future[T]]:
+    """Runs ``function`` in a thread that computes alone, and that neither the event loop nor the process waits for at
+    its end; the thread, and what it will give."""
+    given: Future[T] = Future()
+    given.set_running_or_notify_cancel()  # from here on nobody can cancel it
+
+    def run() -> None:
+        compute_alone()
+        try:
+            given.set_result(function())
+        except BaseException as error:
+            given.set_exception(error)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread, given
 
 
 def _set(number: int) -> None:

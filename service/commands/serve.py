@@ -46,7 +46,7 @@ def run(parsed: argparse.Namespace) -> int:
     # Imported here, for the other commands start faster without the web.
     from service.access import warn_if_open
     from service.app import create_app, create_operation_app
-    from service.process import set_up_process
+    from service.process import leave, set_up_process
     from service.server import Server
 
     set_up_process(settings.log_format, settings.log_level)
@@ -67,4 +67,7 @@ def run(parsed: argparse.Namespace) -> int:
     # Where it cannot listen, uvicorn logs why and exits with a status of its own.
     with contextlib.suppress(SystemExit):
         server.run()
-    return EXIT_CANNOT_START if app.state.services.host.has_failed or not server.started else 0
+    status = EXIT_CANNOT_START if services.host.has_failed or not server.started else 0
+    if not services.host.has_ended:
+        leave(status)
+    return status

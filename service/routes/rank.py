@@ -6,24 +6,17 @@ import asyncio
 import time
 from http import HTTPStatus
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from core.errors import EvaluationError
 from core.ranking import report
+from service.answers import Wording, json_pieces, proof_maker, to_report, to_send, with_results
 from service.bodies import bounded_route
 from service.disconnection import unless_client_goes
-from service.host import Execution
+from service.host import count_candidates
 from service.problems import Problem, problem_responses
-from service.ranking import (
-    Limits,
-    asks_little,
-    check_num_queries,
-    proof_maker,
-    to_queries,
-    to_report,
-    to_results,
-)
-from service.schemas import Identity, QueryResult, RankRequest, RankResponse, ReportView, Timing
+from service.ranking import Limits, asks_little, check_num_queries, least_candidates, to_queries
+from service.schemas import Identity, RankRequest, RankResponse, Timing
 from service.services import RankingServices
 from service.threads import compute_beside_unless
 
@@ -39,6 +32,7 @@ def make_router(services: RankingServices) -> APIRouter:
 
     @router.post(
         "/rank",
+        response_model=RankResponse,
         responses=problem_responses(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -47,47 +41,53 @@ def make_router(services: RankingServices) -> APIRouter:
             HTTPStatus.GATEWAY_TIMEOUT,
         ),
     )
-    async def rank(body: RankRequest, request: Request) -> RankResponse:
+    async def rank(body: RankRequest, request: Request) -> RankResponse | Response:
         """Ranks triples against corrupted copies of themselves."""
         milliseconds = min(body.deadline_ms or settings.max_deadline_ms, settings.max_deadline_ms)
         deadline = time.monotonic() + milliseconds / 1000
-        dataset, policy = host.loaded.dataset, host.active_policy
+        # What the request begins with is what it ends with: the service may be less than ready by then.
+        loaded, policy = host.loaded, host.active_policy
+        dataset = loaded.dataset
 
-        async def evaluate() -> tuple[Execution, list[QueryResult], ReportView]:
+        async def evaluate() -> RankResponse | Response:
+            host.room.check(least_candidates(body, limits))
             is_small = asks_little(body, dataset)
             queries = await compute_beside_unless(is_small, to_queries, body, dataset, limits)
+            # An answer may hold more than the evaluation did.
+            request.state.until_sent.enter_context(host.room.taken(count_candidates(queries)))
             execution = await host.rank(queries, body.seed, policy=policy, deadline=deadline)
-            reference = host.reference(policy)
-            make_proof = proof_maker(reference.prover, reference.scorer, dataset)
+            make_proof = proof_maker(host.reference(loaded, policy), dataset) if body.return_proof else None
 
-            def word() -> tuple[list[QueryResult], ReportView]:
+            def word() -> RankResponse | Response:
                 # The reference shares no state with the evaluator, so the next request need not wait for proofs.
-                results = to_results(body, execution.ranked, dataset, make_proof)
-                return results, to_report(report(execution.ranked, dataset, body.ties))
+                wording = Wording(body, dataset, make_proof)
+                answer = RankResponse(
+                    request_id=request.state.request_id,
+                    dataset=Identity(name=dataset.name, sha256=dataset.content_hash),
+                    policy=Identity(name=policy.name, sha256=policy.content_hash),
+                    engine=host.engine,
+                    metrics=to_report(report(execution.ranked, dataset, body.ties)),
+                    timing=Timing(
+                        queue_seconds=execution.queue_seconds,
+                        first_result_seconds=execution.first_result_seconds,
+                        execution_seconds=execution.execution_seconds,
+                    ),
+                    queries=[],
+                )
+                if is_small:
+                    return with_results(answer, execution.ranked, wording)
+                return to_send(json_pieces(answer, execution.ranked, wording))
 
-            return execution, *await compute_beside_unless(is_small, word)
+            return await compute_beside_unless(is_small, word)
 
         try:
             # All of it: what waits for a thread for a client that has gone keeps the threads from those that are there.
             # The scheduler sees to the deadline as well, and knows more; but it may be busy, or not be asked yet.
             async with asyncio.timeout(deadline - time.monotonic() + _MOST_SECONDS_LATE):
-                execution, results, metrics = await unless_client_goes(request, evaluate())
+                return await unless_client_goes(request, evaluate())
         except TimeoutError as error:
             raise Problem(HTTPStatus.GATEWAY_TIMEOUT, "the deadline has passed") from error
         except EvaluationError as error:
             raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
-        return RankResponse(
-            request_id=request.state.request_id,
-            dataset=Identity(name=dataset.name, sha256=dataset.content_hash),
-            policy=Identity(name=policy.name, sha256=policy.content_hash),
-            engine=host.engine,
-            metrics=metrics,
-            timing=Timing(
-                queue_seconds=execution.queue_seconds,
-                first_result_seconds=execution.first_result_seconds,
-                execution_seconds=execution.execution_seconds,
-            ),
-            queries=results,
-        )
 
     return router

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -106,13 +106,24 @@ class Scheduler:
             self._inbox.append(task)
             self._has_news.notify()
 
-    def stop(self) -> None:
-        """Ends the thread; tasks that are not done fail with ``StoppedError``."""
+    def stop(self, patience_seconds: float | None = None) -> bool:
+        """Ends the thread; tasks that are not done fail with ``StoppedError``, at once.
+
+        Args:
+            patience_seconds: how long to wait for the thread, which ends only after the tick, or the making of an
+                evaluator, that it is at; None for as long as that takes.
+
+        Returns:
+            Whether it has ended.
+        """
         with self._has_news:
             self._is_stopping = True
+            undone = (*self._tasks, *self._inbox)
             self._has_news.notify()
+        _fail_as_stopped(undone)
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(patience_seconds)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
@@ -136,8 +147,7 @@ class Scheduler:
             # However the thread ends, nobody waits for it in vain.
             with self._has_news:
                 self._is_stopping = True
-            for task in (*self._tasks, *self._inbox):
-                task.fail(StoppedError("the server stopped before the request was done"))
+            _fail_as_stopped((*self._tasks, *self._inbox))
 
     def _begin(self, fault: Exception | None) -> None:
         """Makes the evaluator."""
@@ -175,21 +185,24 @@ class Scheduler:
                 task.places.clear()
         gone = {id(task) for task in ended}
         self._tasks = [task for task in self._tasks if id(task) not in gone]
+        # There may be no tick for a long time that would choose others.
+        self._with_turn = [task for task in self._with_turn if id(task) not in gone]
 
     def _tick(self) -> None:
         """Loads a policy, gives lanes to its tasks, moves them and hands out what is done."""
-        policies = list({id(task.policy): task.policy for task in self._queue()}.values())
+        num_lanes = self._choose_bucket()
+        is_outgrown = self._is_outgrown(num_lanes)
+        policies = self._policies(with_lanes_only=is_outgrown)
         policy = self._choose_policy(policies)
         self._with_turn = self._choose_tasks(policy)
         self._stream.load_policy(policy)
-        num_lanes = self._choose_bucket()
         # Each policy has lanes of its own, or else none would keep them until its trajectories end.
         shares = moving_lanes(
             [Demand(task.num_remaining, task.is_job) for task in self._with_turn],
             max(1, num_lanes // len(policies)),
             is_cost_by_lane=self._lanes.is_cost_by_lane,
         )
-        if self._is_outgrown(num_lanes):
+        if is_outgrown:
             # Whatever the shares, which may be none for those that have the lanes: these would never be empty.
             moving = {place for task in self._tasks if task.policy is policy for place in task.places}
         else:
@@ -201,6 +214,16 @@ class Scheduler:
             }
         self._stream.advance(self._lanes.ticks_per_look, num_lanes, only=moving)
         self._hand_out()
+
+    def _policies(self, *, with_lanes_only: bool) -> list[Policy]:
+        """The policies of the tasks that may run; with lanes only, of those whose tasks have some.
+
+        While lanes are to run empty none is given out, so that a policy without any would waste its turn.
+        """
+        tasks = self._queue()
+        return list(
+            {id(task.policy): task.policy for task in tasks if task.places or not with_lanes_only}.values()
+        )
 
     def _choose_policy(self, policies: list[Policy]) -> Policy:
         """The policy whose tasks have their turn; the next one's where the turn is over."""
@@ -346,3 +369,8 @@ class Scheduler:
         """What all evaluators have done, so that it only grows; None where this one does not count."""
         work: Work | None = getattr(self._stream, "work", None)
         return None if work is None else self._work_before + work
+
+
+def _fail_as_stopped(tasks: Iterable[Task]) -> None:
+    for task in tasks:
+        task.fail(StoppedError("the server stopped before the request was done"))

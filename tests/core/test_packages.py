@@ -23,7 +23,7 @@ from core.evaluator.artifacts import CompileCounts, compile_counts
 from core.evaluator.diff import differences
 from core.graph import Dataset, load_dataset
 from core.policy import Policy, load_policy
-from core.prover import Candidate, ProverSettings
+from core.prover import Candidate, Outcome, ProverSettings
 from tests.core.test_vectorized_properties import assert_same
 
 LANES = 4
@@ -186,7 +186,8 @@ def test_candidates_in_flight_are_not_lost_where_another_bucket_has_neither_pack
     expected = OriginalEvaluator(dataset, policy, evaluator.settings).evaluate(
         candidates[:11] + candidates[12:]
     )
-    assert_same([outcomes[place] for place in places], expected)
+    found = [outcome for place in places if isinstance(outcome := outcomes[place], Outcome)]
+    assert_same(found, expected)
     assert evaluator.num_free_places == 64
 
 

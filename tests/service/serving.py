@@ -45,11 +45,21 @@ class RunningServer:
 
     client: httpx.Client
 
-    def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        module: str = "service.cli",
+    ) -> None:
+        """Args:
+        arguments: of ``serve``.
+        environment: over that of this process.
+        module: is run in the place of the command.
+        """
         # Where data goes unless the test says otherwise: never the user's, and servers run side by side.
         self._data_home = tempfile.TemporaryDirectory(prefix="proofrank-")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "serve", "--port", "0", *arguments],
+            [sys.executable, "-m", module, "serve", "--port", "0", *arguments],
             cwd=REPOSITORY,
             env=clean_environment({"XDG_DATA_HOME": self._data_home.name, **(environment or {})}),
             stdout=subprocess.DEVNULL,

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
 import signal
 import socket
 import time
-from http import HTTPStatus
 from pathlib import Path
 
 import httpx
 import pytest
 
-from core.ranking import Corruptor, corrupted_queries
-from service.host import EvaluatorHost
-from service.metrics import ServiceMetrics
-from service.problems import Problem
-from service.settings import load_settings
 from tests.service.serving import RunningServer, run_command
 
 QUERY = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
@@ -157,6 +150,24 @@ def test_an_interrupted_server_exits_with_0(serve_arguments: list[str]) -> None:
         assert server.wait() == 0
 
 
+def test_a_server_that_is_terminated_while_it_starts_ends_with_its_grace_period_and_exits_with_0(
+    family_folder: Path, held_policy: tuple[Path, bytes]
+) -> None:
+    folder, _ = held_policy
+    arguments = ("--dataset", str(family_folder), "--policy", str(folder), "--grace-seconds", "1")
+    with RunningServer(*arguments) as server:
+        client = server.wait_until_listening().client
+        while client.get("/readyz").json()["stage"] != "load policy":
+            time.sleep(0.01)
+        began = time.monotonic()
+
+        server.send(signal.SIGTERM)
+
+        assert server.wait() == 0
+        assert time.monotonic() - began < 10
+        assert "Traceback" not in server.log
+
+
 def test_a_missing_dataset_ends_the_server_with_1_and_says_which(tmp_path: Path, policy_folder: Path) -> None:
     missing = tmp_path / "nowhere"
     ended = run_command("serve", "--port", "0", "--dataset", str(missing), "--policy", str(policy_folder))
@@ -189,37 +200,3 @@ def test_a_setting_out_of_its_range_ends_the_server_before_it_starts(serve_argum
     ended = run_command("serve", *serve_arguments, environment={"PROOFRANK_MAX_DEPTH": "0"})
     assert ended.returncode == 2
     assert ended.stderr.startswith("proofrank: PROOFRANK_MAX_DEPTH in the environment is '0': ")
-
-
-def test_candidates_over_what_may_wait_are_refused_with_429_until_some_are_done(
-    family_folder: Path, policy_folder: Path
-) -> None:
-    settings = load_settings(
-        {
-            "dataset": family_folder,
-            "policy": policy_folder,
-            "engine": "original",
-            "max_candidates": 10,
-            "max_queued_candidates": 10,
-        },
-        environment={},
-    )
-    host = EvaluatorHost(settings, ServiceMetrics())
-
-    async def overfill() -> None:
-        await host.start()
-        dataset = host.loaded.dataset
-        corruptor = Corruptor(dataset, number=5)
-        queries = corrupted_queries([dataset.triple("anna", "ancestor", "Zoë")], ("tail",), corruptor)
-        first, second = await asyncio.gather(
-            host.rank(queries, 0), host.rank(queries, 0), return_exceptions=True
-        )
-        assert not isinstance(first, BaseException)
-        assert isinstance(second, Problem)
-        assert second.status == HTTPStatus.TOO_MANY_REQUESTS
-        assert second.headers == {"Retry-After": "1"}
-        assert "6 candidates are waiting or running and 6 more" in second.detail
-        assert (await host.rank(queries, 0)).ranked
-        await host.stop()
-
-    asyncio.run(overfill())

@@ -274,17 +274,9 @@ def test_a_full_queue_and_a_server_that_is_not_ready_are_refusals_of_their_own(m
     assert not_ready.value.rejection is Rejection.NOT_READY
     assert value(metrics, "proofrank_max_queued_candidates") == 1
 
-    async def overfill() -> Problem:
-        await host.start()
-        queries = corrupted_queries(
-            host.loaded.dataset.splits["test"], ("tail",), Corruptor(host.loaded.dataset)
-        )
-        with pytest.raises(Problem) as full:
-            await host.rank(queries, 0)
-        await host.stop()
-        return full.value
-
-    assert asyncio.run(overfill()).rejection is Rejection.QUEUE_FULL
+    with pytest.raises(Problem) as full:
+        host.room.check(2)
+    assert full.value.rejection is Rejection.QUEUE_FULL
 
 
 def test_evaluations_are_counted_by_their_end_and_those_that_never_had_a_turn_by_how_long_they_waited(

@@ -68,7 +68,7 @@ def test_a_request_that_is_called_off_counts_as_that_of_a_client_that_has_gone()
         raise AssertionError("nobody reads an answer")
 
     async def call_off() -> None:
-        app = RequestMiddleware(never_answers, metrics, max_body_bytes=1, routes=[])
+        app = RequestMiddleware(never_answers, metrics, max_body_bytes=1, max_total_body_bytes=1, routes=[])
         scope = {"type": "http", "method": "GET", "path": "/jobs", "headers": [], "query_string": b""}
         # As Ray Serve does where the connection to its proxy is closed.
         answering = asyncio.create_task(app(scope, receive, send))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -59,6 +61,42 @@ def test_the_lanes_of_a_small_bucket_run_empty_however_many_tasks_want_a_larger_
     ticks = zip(stage.evaluator.lanes_of_ticks, stage.evaluator.moved, strict=True)
     assert len(frozenset().union(*(moved for num_lanes, moved in ticks if num_lanes == 4))) == 4
     assert stage.evaluator.lanes_of_ticks[-1] == 128
+
+
+def test_a_policy_that_waits_for_a_larger_bucket_does_not_keep_the_one_that_has_the_lanes_from_moving(
+    make_stage: Callable[..., Stage], policy: Policy, other_policy: Policy, candidates: list[Candidate]
+) -> None:
+    stage = make_stage((4, 128), is_cost_by_lane=False)
+    stage.evaluator.may_tick.clear()
+    first = stage.submit(candidates[:4], policy)
+    stage.evaluator.stop_before_the_next_tick()
+
+    second = stage.submit(candidates * 3, other_policy)
+    time.sleep(0.3)  # the turn of the first policy is over
+    stage.evaluator.may_tick.set()
+
+    first.future.result(PATIENCE)
+    second.future.result(PATIENCE)
+    assert all(stage.evaluator.moved)
+    assert stage.evaluator.lanes_of_ticks[-1] == 128
+
+
+def test_an_idle_scheduler_keeps_nothing_of_a_task_that_was_cancelled(
+    make_stage: Callable[..., Stage], policy: Policy, candidates: list[Candidate]
+) -> None:
+    stage = make_stage()
+    stage.evaluator.may_tick.clear()
+    task = stage.submit(candidates * 500, policy)
+    cancelled = weakref.ref(task)
+    stage.evaluator.stop_before_the_next_tick()
+
+    task.future.cancel()
+    del task
+    stage.evaluator.may_tick.set()
+    stage.wait_until_idle()
+
+    gc.collect()
+    assert cancelled() is None
 
 
 @pytest.mark.parametrize("is_cost_by_lane", [True, False])

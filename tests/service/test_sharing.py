@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 import threading
@@ -54,13 +55,15 @@ def wait_for_queue(client: httpx.Client, *, is_empty: bool) -> None:
         time.sleep(0.01)
 
 
-def send_large(url: str) -> socket.socket:
-    """Sends the large request; its connection."""
+def send_large(url: str, behind: bytes = b"") -> socket.socket:
+    """Sends the large request, and at once what comes ``behind`` it; its connection."""
     request = httpx.Request("POST", f"{url}/rank", json=LARGE)
     parsed = httpx.URL(url)
     connection = socket.create_connection((parsed.host, parsed.port or 0), timeout=60)
     head = f"POST /rank HTTP/1.1\r\nHost: {parsed.host}\r\nContent-Type: application/json\r\n"
-    connection.sendall(f"{head}Content-Length: {len(request.content)}\r\n\r\n".encode() + request.content)
+    connection.sendall(
+        f"{head}Content-Length: {len(request.content)}\r\n\r\n".encode() + request.content + behind
+    )
     return connection
 
 
@@ -97,6 +100,47 @@ def test_a_client_that_goes_away_frees_its_lanes(sharing_server: RunningServer) 
     metrics = client.get("/metrics").text
     assert 'proofrank_request_duration_seconds_count{endpoint="/rank",status="499"}' in metrics
     assert client.post("/rank", json=SMALL).status_code == 200
+
+
+@pytest.mark.parametrize("seconds_between", [0.0, 0.5])
+def test_a_client_that_goes_frees_its_lanes_though_it_has_sent_another_request_behind_the_one_that_runs(
+    sharing_server: RunningServer, seconds_between: float
+) -> None:
+    client = sharing_server.client
+    behind = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    connection = send_large(sharing_server.url, behind=b"" if seconds_between else behind)
+    wait_for_queue(client, is_empty=False)
+    time.sleep(seconds_between)
+    if seconds_between:
+        connection.sendall(behind)
+
+    connection.close()
+
+    wait_for_queue(client, is_empty=True)
+
+
+@pytest.mark.parametrize("seconds_between", [0.0, 0.01])
+def test_a_request_that_comes_before_the_answer_to_the_one_before_is_not_answered_and_that_one_is(
+    sharing_server: RunningServer, seconds_between: float
+) -> None:
+    url = httpx.URL(sharing_server.url)
+    request = httpx.Request("POST", url.join("/rank"), json={**SMALL, "corruptions": "all"})
+    head = f"POST /rank HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n"
+    whole = f"{head}Content-Length: {len(request.content)}\r\n\r\n".encode() + request.content
+    with socket.create_connection((url.host, url.port or 0), timeout=60) as connection:
+        if seconds_between:
+            connection.sendall(whole)
+            time.sleep(seconds_between)
+            connection.sendall(whole)
+        else:
+            connection.sendall(whole + whole)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+
+    first, _, rest = received.partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200")
+    assert json.loads(rest)["queries"]
 
 
 def test_a_small_request_is_answered_while_a_large_one_runs(sharing_server: RunningServer) -> None:

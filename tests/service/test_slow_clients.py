@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import itertools
 import json
 import random
@@ -9,6 +11,7 @@ import socket
 import struct
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -17,7 +20,11 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.server import ServerState
 
+from service.slow_clients import SlowClients
 from tests.conftest import write_dataset
 from tests.service.family import write_untrained_policy
 from tests.service.serving import RunningServer
@@ -150,6 +157,59 @@ def test_clients_that_do_not_read_their_answers_lose_them_and_hold_up_nobody(ser
         received = [read_to_the_end(connection) for connection in connections]
 
     assert all(len(answer) < 6_000_000 for answer in received)
+
+
+def test_candidates_count_until_their_answer_has_been_read(server: RunningServer) -> None:
+    with connect(server, receive_buffer=4096) as connection:
+        connection.sendall(request_bytes(BIG_ANSWER))
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+        assert not is_at_rest(server.client)
+
+    ends = time.monotonic() + 10
+    while not is_at_rest(server.client):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def test_nothing_is_kept_of_a_connection_that_ends_with_requests_that_never_began() -> None:
+    """On uvicorn's own connections, which take several requests at once."""
+
+    async def listen_for_ever(scope: Any, receive: Any, send: Any) -> None:
+        while True:
+            await receive()
+
+    async def serve() -> list[weakref.ref[Any]]:
+        config = uvicorn.Config(listen_for_ever, lifespan="off")
+        config.load()
+        state, slow_clients = ServerState(), SlowClients(patience_seconds=60, max_body_bytes=2**20)
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(
+            lambda: AutoHTTPProtocol(config=config, server_state=state, app_state={}),  # pyright: ignore[reportCallIssue]
+            "127.0.0.1",
+            0,
+        )
+        reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+        writer.write(request_bytes(SMALL) + HEAD + b"Content-Length: 1000\r\n\r\n")
+        while not state.tasks:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        slow_clients.look(state.connections)  # pyright: ignore[reportArgumentType]
+        seen = [weakref.ref(connection) for connection in state.connections]
+        writer.transport.abort()
+        while state.connections:
+            await asyncio.sleep(0.01)
+        for task in state.tasks:
+            task.cancel()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+        listening.close()
+        slow_clients.look([])
+        del reader, writer
+        await asyncio.sleep(0.1)
+        gc.collect()
+        return [connection for connection in seen if connection() is not None]
+
+    assert not asyncio.run(asyncio.wait_for(serve(), 30))
 
 
 def read_to_the_end(connection: socket.socket) -> bytes:
