@@ -24,6 +24,7 @@ from core.evaluator.diff import differences
 from core.graph import Dataset, load_dataset
 from core.policy import Policy, load_policy
 from core.prover import Candidate, Outcome, ProverSettings
+from tests.core.test_compiled_stream import collect_outcomes
 from tests.core.test_vectorized_properties import assert_same
 
 LANES = 4
@@ -181,7 +182,7 @@ def test_candidates_in_flight_are_not_lost_where_another_bucket_has_neither_pack
     evaluator.advance(ENOUGH_TICKS, MORE_LANES)
 
     assert evaluator.engine == "eager"
-    outcomes = dict(evaluator.collect())
+    outcomes = collect_outcomes(evaluator)
     assert sorted(outcomes) == sorted(places)
     expected = OriginalEvaluator(dataset, policy, evaluator.settings).evaluate(
         candidates[:11] + candidates[12:]
