@@ -15,12 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 KEY = {"kind": "test"}
 
 _KEEP_A_TURN = """
-import sys, time
+import sys
 from pathlib import Path
 from core.evaluator.turns import turn_at
 with turn_at(Path(sys.argv[1])):
     print("mine", flush=True)
-    time.sleep(600)
+    sys.stdin.read()
 """
 
 _FILL_A_FOLDER = """
@@ -44,8 +44,9 @@ with cache.using({"kind": "test"}):
 def start(program: str, *arguments: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-c", program, *arguments], env=environment, stdout=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-c", program, *arguments],
+        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
 def test_a_turn_is_waited_for_and_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def test_a_replica_that_has_ended_is_not_waited_for(book: LeaseBook) -> None:
 def test_leases_that_were_given_until_this_book_took_over_are_waited_for(clock: Clock) -> None:
     book = LeaseBook(10.0, clock)
     clock.now += 60.0  # the book before is still in use
+    assert book.may_rank_by_another(NEW)
     book.open()
     clock.now += 9.9
     assert book.may_rank_by_another(NEW)
