@@ -1,6 +1,8 @@
-"""The simulation against the machine: a run with two Ray workers, predicted and measured.
+"""A run with two Ray workers against one process: the same rows? And against the simulation: the same seconds?
 
 python -m benchmarks.ray_check --json docs/benchmarks/ray-check.json
+
+Every row of the results must be equal, times excepted, or the check fails.
 
 One process proves the shards one after another; from the seconds that each took, and the costs of
 ``python -m benchmarks.ray_costs``, the model predicts the run of the same shards on two workers, which is then made.
@@ -59,8 +61,34 @@ class Times(NamedTuple):
         return (100 * (self.command / other.command - 1), 100 * (self.evaluation / other.evaluation - 1))
 
 
-def seconds_in_one_process(options: Sequence[str]) -> list[float]:
-    """Seconds of each shard, by number, where one process proves them one after another."""
+class DifferenceError(Exception):
+    """Two runs of one evaluation ranked differently."""
+
+
+def rows_in_order(results: Path) -> list[dict[str, Any]]:
+    """The rows of a ``FILE.jsonl`` of results by query and side, without their times."""
+    rows = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+    return sorted(
+        ({name: value for name, value in row.items() if name != "seconds"} for row in rows),
+        key=lambda row: (row["query_index"], row["side"]),
+    )
+
+
+def check_equal(alone: Sequence[dict[str, Any]], on_ray: Sequence[dict[str, Any]]) -> None:
+    """Compares the rows of one process with those of a run on Ray, both in order.
+
+    Raises:
+        DifferenceError: there are none, not as many, or two differ; names the first that do.
+    """
+    if not alone or len(alone) != len(on_ray):
+        raise DifferenceError(f"{len(alone)} rows of one process and {len(on_ray)} on Ray")
+    for mine, other in zip(alone, on_ray, strict=True):
+        if mine != other:
+            raise DifferenceError(f"one process has {mine}, and Ray {other}")
+
+
+def seconds_in_one_process(options: Sequence[str], results: Path) -> list[float]:
+    """Seconds of each shard, by number, where one process proves them one after another, and writes ``results``."""
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.json"
         command = [
@@ -73,6 +101,8 @@ def seconds_in_one_process(options: Sequence[str]) -> list[float]:
             *options,
             "--trace",
             str(trace),
+            "--results",
+            str(results),
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return seconds_by_number(json.loads(trace.read_text())["shards"])
@@ -81,6 +111,56 @@ def seconds_in_one_process(options: Sequence[str]) -> list[float]:
 def seconds_by_number(shards: Sequence[dict[str, Any]]) -> list[float]:
     """Seconds of the shards of a trace in the worker, by number."""
     return [shard["seconds"] for shard in sorted(shards, key=lambda shard: shard["shard"])]
+
+
+def check(parsed: argparse.Namespace, cluster: Cluster, folder: Path) -> dict[str, Any]:
+    """The figures of the runs that the options ask for, with the results of each in ``folder``.
+
+    Raises:
+        DifferenceError: a run on Ray ranked differently from one process.
+    """
+    alone = seconds_in_one_process(
+        [
+            *("--dataset", str(parsed.dataset), "--policy", str(parsed.policy), "--seed", str(parsed.seed)),
+            *("--queries", str(parsed.triples), "--corruptions", str(parsed.corruptions), "--side", "both"),
+            *("--queries-per-shard", "1"),
+        ],
+        folder / "alone.jsonl",
+    )
+    expected = rows_in_order(folder / "alone.jsonl")
+    predicted = Times.predicted(alone, cluster)
+    rows, traces = [], []
+    for repeat in range(parsed.repeats):
+        run = run_on_ray(
+            parsed.dataset,
+            parsed.policy,
+            parsed.triples,
+            parsed.corruptions,
+            parsed.workers,
+            1,
+            parsed.seed,
+            folder / f"run-{repeat}.jsonl",
+        )
+        check_equal(expected, rows_in_order(folder / f"run-{repeat}.jsonl"))
+        traces.append([{name: shard[name] for name in OF_A_SHARD} for shard in run.shards])
+        measured, together = Times.measured(run), seconds_by_number(run.shards)
+        from_trace = Times.predicted(together, cluster)
+        rows.append(
+            {
+                "run": repeat,
+                "rows, all equal": len(expected),
+                "command, measured s": measured.command,
+                "evaluation, measured s": measured.evaluation,
+                "command, predicted s": predicted.command,
+                "evaluation, predicted s": predicted.evaluation,
+                "command, error %": predicted.over(measured)[0],
+                "evaluation, error %": predicted.over(measured)[1],
+                "evaluation from its trace, predicted s": from_trace.evaluation,
+                "evaluation from its trace, error %": from_trace.over(measured)[1],
+                "work together / alone": sum(together) / sum(alone),
+            }
+        )
+    return {"seconds alone": alone, "runs": rows, "traces": traces}
 
 
 def main() -> int:
@@ -100,47 +180,10 @@ def main() -> int:
     driver, worker = load_costs(parsed.costs)
     # What a query costs besides its proofs is in the seconds of a trace.
     cluster = Cluster(parsed.workers, SHARDS_IN_FLIGHT, driver, replace(worker, per_query=0.0))
-    alone = seconds_in_one_process(
-        [
-            *("--dataset", str(parsed.dataset), "--policy", str(parsed.policy), "--seed", str(parsed.seed)),
-            *("--queries", str(parsed.triples), "--corruptions", str(parsed.corruptions), "--side", "both"),
-            *("--queries-per-shard", "1"),
-        ]
-    )
-    predicted = Times.predicted(alone, cluster)
-    rows, traces = [], []
-    for repeat in range(parsed.repeats):
-        run = run_on_ray(
-            parsed.dataset,
-            parsed.policy,
-            parsed.triples,
-            parsed.corruptions,
-            parsed.workers,
-            1,
-            parsed.seed,
-        )
-        traces.append([{name: shard[name] for name in OF_A_SHARD} for shard in run.shards])
-        measured, together = Times.measured(run), seconds_by_number(run.shards)
-        from_trace = Times.predicted(together, cluster)
-        rows.append(
-            {
-                "run": repeat,
-                "command, measured s": measured.command,
-                "evaluation, measured s": measured.evaluation,
-                "command, predicted s": predicted.command,
-                "evaluation, predicted s": predicted.evaluation,
-                "command, error %": predicted.over(measured)[0],
-                "evaluation, error %": predicted.over(measured)[1],
-                "evaluation from its trace, predicted s": from_trace.evaluation,
-                "evaluation from its trace, error %": from_trace.over(measured)[1],
-                "work together / alone": sum(together) / sum(alone),
-            }
-        )
-    print_table(rows)
-    write_output(
-        parsed.json,
-        {"arguments": arguments_of(parsed), "seconds alone": alone, "runs": rows, "traces": traces},
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        figures = check(parsed, cluster, Path(folder))
+    print_table(figures["runs"])
+    write_output(parsed.json, {"arguments": arguments_of(parsed), **figures})
     return 0
 
 

@@ -94,8 +94,11 @@ def run_on_ray(
     workers: int,
     triples_per_shard: int,
     seed: int = 0,
+    results: Path | None = None,
 ) -> RayRun:
     """Evaluates a seeded sample of test triples on both sides, with ``workers`` of one thread each.
+
+    The rankings are written to ``results``, where it is given.
 
     Raises:
         subprocess.CalledProcessError: the command failed.
@@ -109,6 +112,7 @@ def run_on_ray(
                 *("--dataset", str(dataset), "--policy", str(policy), "--threads", "1", "--seed", str(seed)),
                 *("--queries", str(triples), "--corruptions", str(corruptions), "--side", "both"),
                 *("--queries-per-shard", str(triples_per_shard), "--trace", str(trace)),
+                *(() if results is None else ("--results", str(results))),
             ],
             check=True,
             stdout=subprocess.PIPE,

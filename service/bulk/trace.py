@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from service.bulk.identity import Identity
@@ -111,8 +110,8 @@ class Trace:
             mean_idle_seconds=sum(idle) / len(idle) if idle else 0.0,
         )
 
-    def write(self, path: Path, identity: Identity, on: str, num_workers: int) -> None:
-        """Writes the file that the module describes."""
+    def to_json(self, identity: Identity, on: str, num_workers: int) -> str:
+        """The content of the file that the module describes."""
         content = {
             "format": FORMAT,
             "run": identity,
@@ -120,4 +119,4 @@ class Trace:
             "workers": num_workers,
             "shards": self._shards,
         }
-        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        return json.dumps(content, indent=1) + "\n"

@@ -12,12 +12,12 @@ from core.graph import Dataset
 from core.policy import Policy
 from core.prover import ProverSettings
 from core.ranking import LazyQueries, Report, ReportTally, sides_of
-from service.bulk.identity import identity_of
+from service.bulk.identity import Identity, identity_of
 from service.bulk.results import ResultsFile, open_results
 from service.bulk.shards import ShardResult, cut_shards, prove_shard
 from service.bulk.trace import Trace
 from service.commands.bulk_options import RAY
-from service.commands.options import EngineOptions, make_evaluator
+from service.commands.options import EngineOptions, make_evaluator, write_output
 from service.commands.queries import drawn_work
 from service.jobs.job import StoredRanking
 from service.progress import progress_bar
@@ -53,7 +53,7 @@ def evaluate_in_shards(
             proved, num_workers = _in_this_process(parsed, work, policy, settings, done), 1
         if parsed.trace is not None:
             # Also of an evaluation that is interrupted.
-            until_done.callback(trace.write, parsed.trace, identity, parsed.on, num_workers)
+            until_done.callback(_write_trace, trace, parsed, identity, num_workers)
         sizes = [work.num_candidates(index) for index in range(len(work.triples))]
         num_done = sum(sizes[index] for index in done)
         show = until_done.enter_context(progress_bar(errors, "candidates", sum(sizes)))
@@ -118,6 +118,10 @@ def _on_ray(
     # However the evaluation ends, it ends before Ray: whatever called Ray afterwards would start another.
     until_done.enter_context(closing(proved))
     return proved, pool.number
+
+
+def _write_trace(trace: Trace, parsed: argparse.Namespace, identity: Identity, num_workers: int) -> None:
+    write_output("--trace", parsed.trace, trace.to_json(identity, parsed.on, num_workers))
 
 
 def _warn_of_another_engine(results: ResultsFile, engine: str, errors: Console) -> None:

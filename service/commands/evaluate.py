@@ -22,6 +22,7 @@ from service.commands.options import (
     check_writable,
     make_evaluator,
     prover_overrides,
+    write_output,
 )
 from service.commands.queries import add_queries, add_ties, drawn_queries
 from service.commands.tables import print_metrics
@@ -87,7 +88,7 @@ def run(parsed: argparse.Namespace) -> int:
         written = metrics.to_dict()
         if parsed.without_seconds:
             written = _without_seconds(written)
-        parsed.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+        write_output("--json", parsed.json, json.dumps(written, indent=1) + "\n")
     print_metrics(metrics, f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}")
     return 0
 

@@ -141,6 +141,18 @@ def prover_overrides(parsed: argparse.Namespace) -> dict[str, int | bool]:
     return {name: value for name in PROVER_FIELDS if (value := getattr(parsed, name)) is not None}
 
 
+def write_output(flag: str, path: Path, text: str) -> None:
+    """Writes what ``flag`` asks for.
+
+    Raises:
+        ProofrankError: names ``flag``, ``path`` and the reason.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ProofrankError(f"{flag} {path}: cannot be written: {error.strerror}") from error
+
+
 def check_writable(flag: str, path: Path | None) -> None:
     """Refuses a file that cannot be written before the work whose result it is for.
 

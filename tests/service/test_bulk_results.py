@@ -108,26 +108,40 @@ def test_results_that_hold_a_ranking_twice_are_refused_and_left_as_they_are(
     assert read_rows(results) == rows
 
 
+def run_where_files_grow_to_2000_bytes(command: list[str]) -> tuple[int, str]:
+    """The exit status of a command that finds no room for more in any file, and what it told."""
+    code = (
+        "import resource, sys; from service.cli import main; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); sys.exit(main(sys.argv[1:]))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    return ended.returncode, ended.stderr.strip()
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on_once_there_is_room(
     bulk_arguments: list[str], tmp_path: Path, suffix: str
 ) -> None:
     results = tmp_path / f"rows{suffix}"
-    # No file may grow beyond 2,000 bytes: not that of all rows, nor that of one shard in Parquet.
-    code = (
-        "import resource, sys; from service.cli import main; "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); sys.exit(main(sys.argv[1:]))"
-    )
     command = [*bulk_arguments, "--results", str(results), "--queries-per-shard", "2"]
 
-    ended = subprocess.run(
-        [sys.executable, "-c", code, *command], cwd=REPOSITORY, capture_output=True, text=True
-    )
+    told = run_where_files_grow_to_2000_bytes(command)
 
-    assert ended.returncode == 2
-    assert ended.stderr.strip() == f"proofrank: --results {results}: cannot be written: File too large"
+    assert told == (2, f"proofrank: --results {results}: cannot be written: File too large")
     assert main(command) == 0
     assert sorted(map(place, read_rows(results))) == EVERY_PLACE
+
+
+def test_a_disk_without_room_for_the_trace_is_told_in_one_line(
+    bulk_arguments: list[str], tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace.json"
+    told = run_where_files_grow_to_2000_bytes(
+        [*bulk_arguments, "--trace", str(trace), "--queries-per-shard", "1"]
+    )
+    assert told == (2, f"proofrank: --trace {trace}: cannot be written: File too large")
 
 
 def test_another_engine_may_go_on_and_it_is_told_that_it_does(
