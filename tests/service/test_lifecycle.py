@@ -85,14 +85,24 @@ def test_a_job_is_found_by_its_key_while_the_service_starts(
         (folder / "policy.json").write_bytes(content)
 
 
-def test_a_terminated_server_finishes_what_runs_and_exits_with_0(serve_arguments: list[str]) -> None:
+def test_a_terminated_server_closes_what_is_idle_finishes_what_runs_and_exits_with_0(
+    serve_arguments: list[str],
+) -> None:
     body = json.dumps({"queries": [QUERY]}).encode()
     with RunningServer(*serve_arguments) as server:
         server.wait_until_ready()
-        with server.unfinished_request("/rank", body) as connection:
+        url = httpx.URL(server.url)
+        address = (url.host, url.port or 0)
+        with (
+            server.unfinished_request("/rank", body) as connection,
+            socket.create_connection(address) as idle,
+        ):
             server.send(signal.SIGTERM)
             while "Shutting down" not in server.log:
                 time.sleep(0.01)
+            assert idle.recv(1) == b""
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address)
             connection.sendall(body)
             answer = b""
             while piece := connection.recv(65536):
