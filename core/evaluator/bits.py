@@ -36,16 +36,17 @@ def buckets_with_other_bits(evaluator: EvaluatorWithBuckets, candidates: Sequenc
 
     Args:
         evaluator: none of whose candidates are in flight.
-        candidates: repeated until they fill the lanes of each bucket in turn.
+        candidates: the first of them, as many as the smallest bucket has lanes, are repeated until they fill each
+            bucket in turn: so each is compared in all buckets, and in several lanes of the larger ones.
 
     Raises:
         EvaluationError: one of the candidates cannot be evaluated.
     """
+    candidates = candidates[: evaluator.buckets[0]]
     wanted: dict[int, Outcome] = {}
     differing: list[int] = []
     for num_lanes in evaluator.buckets:
         outcomes = evaluator.evaluate(repeated(candidates, num_lanes))
-        # All of them, for the same candidate is in several lanes.
         is_same = [
             wanted.setdefault(number % len(candidates), outcome) == outcome
             for number, outcome in enumerate(outcomes)
