@@ -94,7 +94,11 @@ class BucketTicks:
 
     def tensors(self) -> list[Tensor]:
         """Every static tensor of the ticks."""
-        return [tensor for tick in self._ticks.values() for tensor in tensors_of(tick)]
+        return [
+            tensor
+            for tick in self._ticks.values()
+            for tensor in (*tensors_of(tick), tick.vectors, tick.num_padded)
+        ]
 
     def _make(self, num_lanes: int) -> None:
         if num_lanes in self._recorded:

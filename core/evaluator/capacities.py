@@ -21,10 +21,10 @@ _HEADROOM = 2.0
 """Rows for each lane, over what a goal of a rule's body has on average: goals differ much."""
 
 _SCARCE = 0.6
-"""States scored in a tick, of what all lanes of a bucket would ask for if none ever waited."""
+"""States scored in a tick of fixed shape, of what all lanes of a bucket would ask for if none ever waited."""
 
 _AMPLE = 1.25
-"""Rows and checks of a tick, likewise: enough that states are what lanes wait for."""
+"""Rows and checks of a tick, likewise, so that states are what lanes wait for; and states that are counted."""
 
 _CHECKS_PER_LANE = 64
 _LEAST_CHECKS = 1024
@@ -91,6 +91,8 @@ def choose_capacities(
     settings: ProverSettings,
     per_lane: PerLane = FROM_THE_GRAPH,
     demand: Demand | None = None,
+    *,
+    is_counting: bool = False,
 ) -> Capacities:
     """Sizes for ``num_lanes`` lanes: enough for the largest request of one, and for usual ones of all.
 
@@ -102,6 +104,7 @@ def choose_capacities(
         settings: of the prover.
         per_lane: sizes that are set; a bucket of few lanes has more, where one lane alone may need it.
         demand: of the lanes; sizes that are not set are fitted to it.
+        is_counting: whether the network computes no more than the states there are: room for more costs nothing.
 
     Raises:
         EvaluationError: ``num_lanes`` is below 1.
@@ -110,7 +113,7 @@ def choose_capacities(
         raise EvaluationError(f"a bucket of {num_lanes} lanes; expected at least 1")
     least = least_capacities(num_lanes, tables, settings)
     usual = _usual_capacities(num_lanes, tables, per_lane)
-    chosen = usual if demand is None else _fitted_capacities(num_lanes, demand)
+    chosen = usual if demand is None else _fitted_capacities(num_lanes, demand, is_counting=is_counting)
 
     def enough(set_for_a_lane: int | None, chosen: int, least: int) -> int:
         return max(chosen if set_for_a_lane is None else num_lanes * set_for_a_lane, least)
@@ -120,7 +123,7 @@ def choose_capacities(
         num_lanes=num_lanes,
         num_rows=enough(per_lane.rows, chosen.num_rows, least.num_rows),
         num_checks=enough(per_lane.checks, chosen.num_checks, least.num_checks),
-        # Whole chunks: the network computes no other number of rows.
+        # Whole chunks: the largest number of rows that the network may have to compute.
         num_states=-(-states // CHUNK_ROWS) * CHUNK_ROWS,
     )
 
@@ -137,14 +140,18 @@ def _usual_capacities(num_lanes: int, tables: GraphTables, per_lane: PerLane) ->
     )
 
 
-def _fitted_capacities(num_lanes: int, demand: Demand) -> Capacities:
+def _fitted_capacities(num_lanes: int, demand: Demand, *, is_counting: bool) -> Capacities:
     """What fits ``num_lanes`` lanes of that demand."""
+    states = num_lanes * demand.states
     return Capacities(
         num_lanes=num_lanes,
         num_rows=math.ceil(num_lanes * demand.rows * _AMPLE),
         num_checks=math.ceil(num_lanes * demand.checks * _AMPLE),
-        # Less than is asked for: whoever does not fit waits, and the network has no padding to compute.
-        num_states=int(num_lanes * demand.states * _SCARCE) // CHUNK_ROWS * CHUNK_ROWS,
+        # Less than is asked for, where the network computes all there is room for: whoever does not fit waits, and
+        # there is no padding.
+        num_states=math.ceil(states * _AMPLE)
+        if is_counting
+        else int(states * _SCARCE) // CHUNK_ROWS * CHUNK_ROWS,
     )
 
 

@@ -119,7 +119,9 @@ class CompiledEvaluator:
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.network.config.embedding_dim)
         self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
         self._capacities = {
-            num_lanes: choose_capacities(num_lanes, self._tables, settings, per_lane, demand)
+            num_lanes: choose_capacities(
+                num_lanes, self._tables, settings, per_lane, demand, is_counting=mode.is_counting
+            )
             for num_lanes in sorted(buckets)
         }
         for capacities in self._capacities.values():
@@ -412,6 +414,7 @@ class CompiledEvaluator:
             self._dataset.vocabulary.first_variable_index,
             self._endf_feature,
             is_trimming=mode.is_trimming,
+            is_counting=mode.is_counting,
         )
 
     def buffer_addresses(self) -> list[int]:

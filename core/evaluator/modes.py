@@ -1,10 +1,11 @@
 """Compile modes: how the parts of a tick are turned into machine code.
 
-``eager`` compiles nothing; ``default`` compiles the whole tick as one function, on a CPU ahead of time
-(``core.evaluator.packages``); ``reduce-overhead`` compiles it at its first call and captures some ticks into one CUDA
-graph (``core.evaluator.graphs``); ``captured`` captures the tick as it is, without the compiler, and on a CPU, where
-nothing can be captured, runs on the same buffers of fixed shape through the same loop; ``graph-trees`` leaves the
-capture of each tick to the compiler; ``separate`` compiles the environment and the policy apart.
+``eager`` compiles nothing; ``default`` compiles the whole tick as one function, but on a CPU its two halves, ahead of
+time (``core.evaluator.packages``), with the network between them on the states there are; ``reduce-overhead`` compiles
+the whole at its first call and captures some ticks into one CUDA graph (``core.evaluator.graphs``); ``captured``
+captures the tick as it is, without the compiler, and on a CPU, where nothing can be captured, runs on the same buffers
+of fixed shape through the same loop; ``graph-trees`` leaves the capture of each tick to the compiler; ``separate``
+compiles the environment and the policy apart.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Mode:
         compile_mode: one of ``COMPILE_MODES``.
         fullgraph: whether the compiler must take each part as one graph.
         is_trimming: whether buffers follow the true counts.
+        is_counting: whether the host looks how many states a tick has to score, and the network computes no more.
         is_packaged: whether the tick is compiled ahead of time.
         is_recorded: whether groups of ticks are recorded and replayed, and the host looks at what is done one replay
             late.
@@ -55,6 +57,7 @@ class Mode:
     compile_mode: str
     fullgraph: bool
     is_trimming: bool
+    is_counting: bool
     is_packaged: bool
     is_recorded: bool
 
@@ -79,6 +82,7 @@ class Mode:
             compile_mode,
             fullgraph,
             is_trimming=compile_mode == "eager" and is_on_cpu,
+            is_counting=compile_mode == "default" and is_on_cpu,
             is_packaged=compile_mode == "default" and fullgraph and is_on_cpu and is_available(),
             is_recorded=compile_mode in _RECORDED,
         )
@@ -110,10 +114,8 @@ def compile_tick(tick: Tick, mode: Mode, packages: PackageCache) -> None:
     """
     if not mode.is_compiled:
         return
-    # One product for all rows: the compiler then has one copy of the network to deal with, not one a chunk.
-    tick.features.is_chunked = False
     if mode.is_packaged:
-        tick.whole = packages.compiled(tick, mode)
+        packages.compile(tick, mode)
         return
     compiled = partial(
         torch.compile,
@@ -122,6 +124,12 @@ def compile_tick(tick: Tick, mode: Mode, packages: PackageCache) -> None:
         options=compiler_options(mode, tick.endf_feature.device),
         **_APART,
     )
+    if mode.is_counting:
+        tick.first_half = compiled(tick.first_half)
+        tick.second_half = compiled(tick.second_half)
+        return
+    # One product for all rows: the compiler then has one copy of the network to deal with, not one a chunk.
+    tick.features.is_chunked = False
     if mode.compile_mode == "separate":
         tick.begin = compiled(tick.begin)
         tick.score = compiled(tick.score)

@@ -1,9 +1,10 @@
-"""Keeps ticks compiled ahead of time, one file each, so that a restart loads machine code and needs no compiler.
+"""Keeps ticks compiled ahead of time, a file for each half, so that a restart loads machine code and needs no compiler.
 
-A file is an AOTInductor package. Its name holds two hashes: one of all that the code depends on (the environment, the
-mode, every shape and every constant), and one of its own content. A file whose content has another hash is dropped with
-a warning. It is written under another name first and then renamed; of processes that begin together, one compiles and
-the others wait for it.
+The network is not in it: between the halves it computes the states there are, so that another policy in the same
+buffers needs no compiler. A file is an AOTInductor package. Its name holds two hashes: one of all that the code depends
+on (the environment, the mode, every shape and every constant), and one of its own content. A file whose content has
+another hash is dropped with a warning. It is written under another name first and then renamed; of processes that begin
+together, one compiles and the others wait for it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._inductor import config
 from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import InductorError, InvalidCxxCompiler
+from torch.utils._pytree import tree_leaves, tree_map
 
 from core.errors import EvaluationError
 from core.evaluator.artifacts import (
@@ -32,8 +34,15 @@ from core.evaluator.artifacts import (
     write_at_once,
 )
 from core.evaluator.tick import Tick
-from core.evaluator.tick_program import TickProgram, constants_of, tensors_of
+from core.evaluator.tick_program import (
+    FirstHalf,
+    SecondHalf,
+    constants_of,
+    environment_tensors_of,
+    observation_like,
+)
 from core.evaluator.turns import turn_at
+from core.prover.observation import EvalObs
 
 logger = logging.getLogger("proofrank")
 
@@ -62,8 +71,16 @@ class PackageError(EvaluationError):
 class _Package(NamedTuple):
     """A loaded package: its function of a list of tensors, and how many operations it was traced to."""
 
-    function: Callable[[list[Tensor]], object]
+    function: Callable[[list[Tensor]], list[Tensor]]
     num_nodes: int
+
+
+class _Half(NamedTuple):
+    """A half of a tick, and what it is called with."""
+
+    name: str
+    program: nn.Module
+    arguments: tuple[Any, ...]
 
 
 def is_available() -> bool:
@@ -88,35 +105,48 @@ class PackageCache:
         """Packages in ``root``; made when it is first written to."""
         self._root = root
 
-    def compiled(self, tick: Tick, mode: object) -> Callable[..., None]:
-        """The whole of ``tick`` as machine code on its static buffers, from the folder or made now; waits where another
-        process is making it.
+    def compile(self, tick: Tick, mode: object) -> None:
+        """Replaces the halves of ``tick`` by machine code on its static buffers, from the folder or made now; waits
+        where another process is making it.
 
         Args:
-            tick: whose buffers, sizes and constants are meant.
+            tick: whose buffers, sizes and constants are meant; it counts.
             mode: of the compiler; a part of the key.
-
-        Returns:
-            A function to stand for ``tick.whole``; it works on the buffers of ``tick``, whatever its arguments.
 
         Raises:
             PackageError: it was not there and could not be made.
         """
-        tensors = tensors_of(tick)
-        stem = _stem(tick, tensors, mode)
+        tensors = environment_tensors_of(tick)
+        first = self._package(_Half("first", FirstHalf(tick), (tensors,)), tick, mode)
+        second = self._package(
+            _Half(
+                "second", SecondHalf(tick), (tensors, observation_like(tick), tick.vectors, tick.num_padded)
+            ),
+            tick,
+            mode,
+        )
+
+        # They work on the buffers of the tick, whatever their other arguments.
+        def first_half(*_: object) -> EvalObs:
+            return EvalObs(*first(tensors))
+
+        def second_half(_lanes: object, _pool: object, observation: EvalObs, *_: object) -> None:
+            second([*tensors, *observation, tick.vectors, tick.num_padded])
+
+        tick.first_half = first_half
+        tick.second_half = second_half
+
+    def _package(self, half: _Half, tick: Tick, mode: object) -> Callable[[list[Tensor]], list[Tensor]]:
+        """The function of one half."""
+        stem = _stem(half, tick, mode)
         package, is_hit = self._loaded(stem), True
         if package is None:
             with turn_at(self._root / stem):
                 package = self._loaded(stem)
                 if package is None:
-                    package, is_hit = self._made(tick, tensors, stem), False
+                    package, is_hit = self._made(half, stem), False
         count_package(is_hit=is_hit, num_nodes=package.num_nodes)
-        function = package.function
-
-        def whole(*_: object) -> None:
-            function(tensors)
-
-        return whole
+        return package.function
 
     def _loaded(self, stem: str) -> _Package | None:
         """The package of that key if there is a sound one."""
@@ -130,11 +160,11 @@ class PackageCache:
                 _remove(path)
         return None
 
-    def _made(self, tick: Tick, tensors: list[Tensor], stem: str) -> _Package:
+    def _made(self, half: _Half, stem: str) -> _Package:
         """Compiles the package and keeps it, where the folder can be written to."""
         with tempfile.TemporaryDirectory(prefix="proofrank-") as scratch:
             made = Path(scratch) / f"tick{_SUFFIX}"
-            _build(tick, tensors, made)
+            _build(half, made)
             package = _load(made)
             try:
                 content = made.read_bytes()
@@ -144,17 +174,20 @@ class PackageCache:
         return package
 
 
-def _stem(tick: Tick, tensors: list[Tensor], mode: object) -> str:
-    """The first part of a package's name: a hash of all that its code depends on."""
-    return hash_of_key(
+def _stem(half: _Half, tick: Tick, mode: object) -> str:
+    """The first part of a package's name: which half, and a hash of all that its code depends on."""
+    hashed = hash_of_key(
         {
             "vectors": _vector_flags(),
             "options": _OPTIONS,
             "mode": mode,
             "constants": constants_of(tick),
-            "tensors": [(list(tensor.shape), tensor.stride(), tensor.dtype) for tensor in tensors],
+            "tensors": [
+                (list(tensor.shape), tensor.stride(), tensor.dtype) for tensor in tree_leaves(half.arguments)
+            ],
         }
     )
+    return f"{half.name}-{hashed}"
 
 
 def _vector_flags() -> list[str]:
@@ -178,11 +211,11 @@ def _remove(path: Path) -> None:
         logger.warning("%s cannot be removed: %s", path, error.strerror)
 
 
-def _build(tick: Tick, tensors: list[Tensor], path: Path) -> None:
-    """Traces ``tick`` and writes its package.
+def _build(half: _Half, path: Path) -> None:
+    """Traces ``half`` and writes its package.
 
     Raises:
-        PackageError: there is no compiler, or it does not take the tick.
+        PackageError: there is no compiler, or it does not take the half.
     """
     try:
         get_cpp_compiler()  # Asked first: without one the compiler would find out after half of its work.
@@ -193,8 +226,8 @@ def _build(tick: Tick, tensors: list[Tensor], path: Path) -> None:
             warnings.catch_warnings(action="ignore", category=FutureWarning),
         ):
             # The tracer wants tensors that it may write to; it never looks at what is in them.
-            examples = [torch.empty_like(tensor) for tensor in tensors]
-            program = torch.export.export(TickProgram(tick), (examples,), strict=False)
+            examples = tree_map(torch.empty_like, half.arguments)
+            program = torch.export.export(half.program, examples, strict=False)
             options = {**_OPTIONS, "aot_inductor.metadata": {_NODES: str(len(program.graph.nodes))}}
             torch._inductor.aoti_compile_and_package(
                 program, package_path=str(path), inductor_configs=options

@@ -1,6 +1,7 @@
 """One tick on static buffers: refill, observe, score, step, retire.
 
-The parts are attributes that may be replaced by compiled versions of themselves (``core.evaluator.modes``).
+The parts are attributes that may be replaced by compiled versions of themselves (``core.evaluator.modes``). A tick is
+one function of its buffers, or two halves between which the host looks how many states there are to score.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Tick:
         endf_feature: Tensor,
         *,
         is_trimming: bool,
+        is_counting: bool = False,
     ) -> None:
         """Idle lanes for one bucket.
 
@@ -51,6 +53,8 @@ class Tick:
             first_variable: index of the first run-time variable.
             endf_feature: ``[E]``, the network's vector of ``[Endf]``.
             is_trimming: whether buffers follow the true counts.
+            is_counting: whether the tick is run in halves: buffers keep their sizes, and the network computes no more
+                rows than there are states.
         """
         device = engine.tables.device
         self.environment = EvalOnlyEnvCompiled(
@@ -62,17 +66,26 @@ class Tick:
         self.first_lane = torch.zeros((), dtype=torch.int64, device=device)
         self.counters = torch.zeros(len(COUNTERS), dtype=torch.int64, device=device)
         self.endf_feature = endf_feature
+        self.is_counting = is_counting
         self._is_trimming = is_trimming
+        # Between the halves: the network's vectors, of which the first so many are of this tick.
+        num_vectors = capacities.num_states if is_counting else 0
+        self.vectors = torch.zeros(num_vectors, shape.embedding_dim, device=device)
+        self.num_padded = torch.zeros((), dtype=torch.int64, device=device)
         self.score: Callable[[Tensor], Tensor] = features
         self.begin: Callable[[LaneState, CandidatePool, Tensor], tuple[LaneState, Tensor, EvalObs]]
         self.finish: Callable[..., tuple[LaneState, Tensor, Tensor]]
+        self.first_half: Callable[[LaneState, CandidatePool, Tensor], EvalObs]
+        self.second_half: Callable[..., None]
         self.bind()
 
     def bind(self) -> None:
         """Sets the parts that no compiler has replaced, as methods of this object: a copy has to bind its own."""
         self.begin = self._begin
         self.finish = self._finish
-        self.whole: Callable[..., None] = self.tick_functional
+        self.first_half = self._first_half
+        self.second_half = self._second_half
+        self.whole: Callable[..., None] = self.tick_in_halves if self.is_counting else self.tick_functional
 
     def run(self) -> None:
         """Moves every lane by one step."""
@@ -100,11 +113,56 @@ class Tick:
         if self._is_trimming:
             observation = self._padded(observation)
         features = self.score(observation.states)
+        num_padded = torch.full_like(first_lane, features.shape[0])
         new_lanes, new_first_lane, counts = self.finish(
-            new_lanes, pool, observation, features, endf_feature, first_lane
+            new_lanes, pool, observation, features, num_padded, endf_feature, first_lane
         )
         self._store(lanes, new_lanes)
         pool.head.copy_(head)
+        first_lane.copy_(new_first_lane)
+        counters.add_(counts)
+
+    def tick_in_halves(
+        self,
+        lanes: LaneState,
+        pool: CandidatePool,
+        first_lane: Tensor,
+        endf_feature: Tensor,
+        counters: Tensor,
+    ) -> None:
+        """The whole tick, in place, as two halves that may be compiled, with the network between them on the states
+        there are: their number is read back, which costs nothing on a CPU."""
+        observation = self.first_half(lanes, pool, first_lane)
+        number = padded_rows(int(observation.num_scored), is_row_invariant=self.features.is_row_invariant)
+        self.vectors[:number] = self.score(observation.states[:number])
+        self.num_padded.fill_(number)
+        self.second_half(
+            lanes, pool, observation, self.vectors, self.num_padded, endf_feature, first_lane, counters
+        )
+
+    def _first_half(self, lanes: LaneState, pool: CandidatePool, first_lane: Tensor) -> EvalObs:
+        """Refills the lanes and observes them, in place."""
+        new_lanes, head, observation = self.begin(lanes, pool, first_lane)
+        self._store(lanes, new_lanes)
+        pool.head.copy_(head)
+        return observation
+
+    def _second_half(
+        self,
+        lanes: LaneState,
+        pool: CandidatePool,
+        observation: EvalObs,
+        features: Tensor,
+        num_padded: Tensor,
+        endf_feature: Tensor,
+        first_lane: Tensor,
+        counters: Tensor,
+    ) -> None:
+        """Moves the lanes by what was observed and scored, in place."""
+        new_lanes, new_first_lane, counts = self.finish(
+            lanes, pool, observation, features, num_padded, endf_feature, first_lane
+        )
+        self._store(lanes, new_lanes)
         first_lane.copy_(new_first_lane)
         counters.add_(counts)
 
@@ -132,6 +190,7 @@ class Tick:
         pool: CandidatePool,
         observation: EvalObs,
         features: Tensor,
+        num_padded: Tensor,
         endf_feature: Tensor,
         first_lane: Tensor,
     ) -> tuple[LaneState, Tensor, Tensor]:
@@ -143,7 +202,7 @@ class Tick:
                 observation.num_rows,
                 observation.num_checks,
                 observation.num_scored,
-                torch.full_like(first_lane, features.shape[0]),
+                num_padded,
                 is_running.sum(),
                 torch.full_like(first_lane, is_running.shape[0]),
             ]

@@ -126,7 +126,9 @@ def test_through_a_pool_smaller_than_the_batch(example: Example) -> None:
 
 
 def test_where_lanes_wait_for_room(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
-    def narrow(num_lanes: int, tables: GraphTables, settings: ProverSettings, *_: object) -> Capacities:
+    def narrow(
+        num_lanes: int, tables: GraphTables, settings: ProverSettings, *_: object, **__: object
+    ) -> Capacities:
         return dataclasses.replace(least_capacities(num_lanes, tables, settings), num_checks=500)
 
     monkeypatch.setattr(compiled, "choose_capacities", narrow)

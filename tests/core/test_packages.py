@@ -1,6 +1,6 @@
 """Ticks compiled ahead of time: the same outcomes, kept for the next start, and harmless where anything is amiss.
 
-The compiler takes half a minute, so one package is made, of a small graph, and every test begins with it.
+The compiler takes half a minute, so one tick is compiled, of a small graph, and every test begins with its packages.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest import LogCaptureFixture, MonkeyPatch
@@ -47,11 +48,11 @@ import shutil, sys, time
 from pathlib import Path
 from core.evaluator import packages
 
-def build_once_the_other_is_there(tick, tensors, path):
+def build_once_the_other_is_there(half, path):
     while len(list(Path(sys.argv[1]).glob("arrived-*"))) < 2:
         time.sleep(0.05)
     time.sleep(1)
-    shutil.copy(sys.argv[3], path)
+    shutil.copy(next(Path(sys.argv[3]).glob(half.name + "-*.pt2")), path)
 
 packages._build = build_once_the_other_is_there
 (Path(sys.argv[1]) / f"arrived-{{sys.argv[2]}}").touch()
@@ -92,10 +93,10 @@ def loaded() -> tuple[Dataset, Policy]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, loaded: tuple[Dataset, Policy]) -> Path:
-    """A folder with the package, made once."""
+    """A folder with the packages of a tick, made once."""
     folder = tmp_path_factory.mktemp("made")
     evaluator_in(folder, *loaded).warm_up()
-    assert len(list(folder.glob("*.pt2"))) == 1
+    assert [path.name.split("-")[0] for path in sorted(folder.glob("*.pt2"))] == ["first", "second"]
     return folder
 
 
@@ -103,6 +104,10 @@ def made(tmp_path_factory: pytest.TempPathFactory, loaded: tuple[Dataset, Policy
 def folder(made: Path, tmp_path: Path) -> Path:
     """A copy of that folder, to be spoilt."""
     return Path(shutil.copytree(made, tmp_path / "artifacts"))
+
+
+def package_in(folder: Path, half: str) -> Path:
+    return next(folder.glob(f"{half}-*.pt2"))
 
 
 def candidates_of(dataset: Dataset) -> list[Candidate]:
@@ -135,7 +140,7 @@ def test_a_restart_loads_the_package_and_gives_the_originals_outcomes(
     before = compile_counts()
     evaluator = evaluator_in(folder, dataset, policy)
     evaluator.warm_up()
-    assert since(before) == (1, 0)
+    assert since(before) == (2, 0)
     assert evaluator.engine == "default"
     original = OriginalEvaluator(dataset, policy, evaluator.settings)
     assert not differences(evaluator, original, candidates_of(dataset))
@@ -157,7 +162,7 @@ def test_another_policy_in_the_same_buffers_needs_no_compiler(
 
 
 def test_a_machine_without_a_compiler_uses_the_package(folder: Path, tmp_path: Path) -> None:
-    assert start(folder, tmp_path) == "default 1 0"
+    assert start(folder, tmp_path) == "default 2 0"
 
 
 def test_a_machine_without_compiler_and_package_goes_on_without(tmp_path: Path) -> None:
@@ -207,7 +212,7 @@ def start(folder: Path, tmp_path: Path) -> str:
 def test_a_damaged_package_is_dropped_with_a_warning(
     folder: Path, loaded: tuple[Dataset, Policy], monkeypatch: MonkeyPatch, caplog: LogCaptureFixture
 ) -> None:
-    package = next(folder.glob("*.pt2"))
+    package = package_in(folder, "first")
     content = bytearray(package.read_bytes())
     content[len(content) // 2] ^= 1
     package.write_bytes(content)
@@ -241,15 +246,15 @@ def test_a_package_that_is_whole_but_no_package_is_dropped_too(
 ) -> None:
     from core.evaluator import packages
 
-    package = next(folder.glob("*.pt2"))
-    stem = package.name.split("-")[0]
+    package = package_in(folder, "first")
+    stem = package.name.rsplit("-", 1)[0]
     package.unlink()
     (folder / packages._name(stem, b"no package")).write_bytes(b"no package")
     without_compiler(monkeypatch)
     with caplog.at_level(logging.WARNING, "proofrank"):
         evaluator_in(folder, *loaded).warm_up()
     assert "is damaged" in caplog.text
-    assert not list(folder.glob("*.pt2"))
+    assert [path.name.split("-")[0] for path in folder.glob("*.pt2")] == ["second"]
 
 
 def test_a_folder_that_cannot_be_written_to_costs_only_the_next_start(
@@ -258,8 +263,7 @@ def test_a_folder_that_cannot_be_written_to_costs_only_the_next_start(
 ) -> None:  # fmt: skip
     from core.evaluator import packages
 
-    package = next(made.glob("*.pt2"))
-    monkeypatch.setattr(packages, "_build", lambda tick, tensors, path: shutil.copy(package, path))
+    monkeypatch.setattr(packages, "_build", lambda half, path: shutil.copy(package_in(made, half.name), path))
     (tmp_path / "file").write_text("not a folder")
     evaluator = evaluator_in(tmp_path / "file" / "artifacts", *loaded)
     with caplog.at_level(logging.WARNING, "proofrank"):
@@ -271,13 +275,12 @@ def test_a_folder_that_cannot_be_written_to_costs_only_the_next_start(
 def test_of_two_processes_that_begin_together_one_compiles_and_the_other_loads(
     made: Path, tmp_path: Path
 ) -> None:
-    package = next(made.glob("*.pt2"))
-    assert said_by_two(_START_WITHOUT_COMPILING, tmp_path, str(package)) == ["default 0 1", "default 1 0"]
+    assert said_by_two(_START_WITHOUT_COMPILING, tmp_path, str(made)) == ["default 0 2", "default 2 0"]
 
 
 @pytest.mark.slow
 def test_of_two_processes_that_begin_together_and_really_compile_one_does(tmp_path: Path) -> None:
-    assert said_by_two(_START, tmp_path) == ["default 0 1", "default 1 0"]
+    assert said_by_two(_START, tmp_path) == ["default 0 2", "default 2 0"]
 
 
 def said_by_two(program: str, folder: Path, *arguments: str) -> list[str]:
@@ -298,16 +301,15 @@ def test_two_processes_that_compile_the_same_at_once_do_not_harm_each_other(
 ) -> None:
     from core.evaluator import packages
 
-    package = next(made.glob("*.pt2"))
-
-    def build_second(tick: object, tensors: object, path: Path) -> None:
+    def build_second(half: Any, path: Path) -> None:
         # While this process compiles, another one finishes that could not lock the folder.
+        package = package_in(made, half.name)
         shutil.copy(package, tmp_path)
         shutil.copy(package, path)
 
     monkeypatch.setattr(packages, "_build", build_second)
     evaluator_in(tmp_path, *loaded).warm_up()
-    assert [path.name for path in tmp_path.glob("*.pt2")] == [package.name]
+    assert {path.name for path in tmp_path.glob("*.pt2")} == {path.name for path in made.glob("*.pt2")}
     before = compile_counts()
     evaluator_in(tmp_path, *loaded).warm_up()
-    assert since(before) == (1, 0)
+    assert since(before) == (2, 0)
