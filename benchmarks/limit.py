@@ -1,4 +1,4 @@
-"""What bounds the eager engine on this machine: the network's FLOPs over what a plain product of its shapes reaches.
+"""What bounds an engine on this machine: the network's FLOPs over what a plain product of its shapes reaches.
 
 python -m benchmarks.limit
 """
@@ -21,7 +21,7 @@ from benchmarks.common import (
     print_table,
     write_output,
 )
-from core.evaluator import CompiledEvaluator
+from core.evaluator import CompiledEvaluator, create_evaluator
 from core.policy.features import CHUNK_ROWS
 from core.policy.precision import precisions_of
 
@@ -33,6 +33,7 @@ def main() -> int:
     )
     add_workload(parser, num_queries=100, num_repeats=5)
     parser.add_argument("--lanes", type=int, default=512)
+    parser.add_argument("--engine", default="eager", choices=("eager", "default"))
     add_output(parser)
     parsed = parser.parse_args()
     torch.set_num_threads(parsed.threads)
@@ -40,9 +41,16 @@ def main() -> int:
     candidates = workload.candidates
     rows = []
     for precision in precisions_of(torch.device("cpu")):
-        evaluator = CompiledEvaluator(
-            workload.dataset, workload.policy, workload.settings, precision=precision, buckets=(parsed.lanes,)
+        evaluator = create_evaluator(
+            parsed.engine,
+            workload.dataset,
+            workload.policy,
+            workload.settings,
+            precision=precision,
+            buckets=(parsed.lanes,),
+            device="cpu",
         )
+        assert isinstance(evaluator, CompiledEvaluator)
         evaluator.warm_up()
         rate = _product_rate(workload.policy.network.config.hidden_dim, precision)
         seconds = []
@@ -59,6 +67,7 @@ def main() -> int:
         rows.append(
             {
                 "precision": precision,
+                "engine": evaluator.engine,
                 "candidates": len(candidates),
                 "steps": int(busy),
                 "rows expanded per step": (after.rows_expanded - before.rows_expanded)

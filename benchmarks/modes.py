@@ -40,6 +40,7 @@ CONTESTANTS = (
     ("reduce-overhead", False, "float32"),
     ("separate", True, "float32"),
     ("eager", True, "bfloat16"),
+    ("default", True, "bfloat16"),
 )
 
 

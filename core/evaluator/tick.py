@@ -61,6 +61,7 @@ class Tick:
             engine, settings, capacities, first_variable, is_trimming=is_trimming
         )
         self.features = features
+        self.logit_scale = features.logit_scale
         self.lanes = idle_lanes(capacities.num_lanes, shape, device)
         self.pool = pool
         self.first_lane = torch.zeros((), dtype=torch.int64, device=device)
@@ -209,7 +210,7 @@ class Tick:
         )
         depth, num_skipped = lanes.depth, lanes.num_skipped
         lanes, is_ended, success = self.environment.step_functional(
-            lanes, observation, features, endf_feature, self.features.logit_scale, pool.recorded
+            lanes, observation, features, endf_feature, self.logit_scale, pool.recorded
         )
         is_waiting = is_running & ~is_ended & (lanes.depth == depth) & (lanes.num_skipped == num_skipped)
         num_lanes = is_running.shape[0]

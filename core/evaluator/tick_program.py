@@ -48,10 +48,15 @@ def environment_tensors_of(tick: Tick) -> list[Tensor]:
 
 
 def constants_of(tick: Tick) -> dict[str, dict[str, Any]]:
-    """Everything that a tick reads and that is no tensor: numbers, flags, names and settings, by their owner."""
+    """Everything that the halves read and that is no tensor: numbers, flags, names and settings, by their owner."""
     environment = tick.environment
-    owners = (tick, environment, environment.engine, environment.engine.tables, environment.engine.tables.facts,
-              tick.features)  # fmt: skip
+    owners = (
+        tick,
+        environment,
+        environment.engine,
+        environment.engine.tables,
+        environment.engine.tables.facts,
+    )
     return {
         type(owner).__name__: {
             name: value
@@ -87,6 +92,8 @@ def _bound(original: Tick, given: Iterator[Tensor]) -> _Bound:
     environment.engine.tables = dataclasses.replace(tables, facts=facts, **columns)
     tick = copy.copy(original)
     tick.environment = environment
+    # The network is not among the constants: whatever reads it here is an error.
+    del tick.features
     tick.bind()
     return _Bound(tick, lanes, pool, first_lane, endf_feature, counters)
 
@@ -107,7 +114,7 @@ class TickProgram(_Program):
         """One tick on ``tensors``, as :func:`tensors_of` lists them."""
         given = iter(tensors)
         tick, lanes, pool, first_lane, endf_feature, counters = _bound(self._tick[0], given)
-        features = tick.features
+        features = self._tick[0].features
         state = dict(zip(_state_of(features), given, strict=True))
         tick.score = lambda states: functional_call(features, state, (states,))
         tick.tick_functional(lanes, pool, first_lane, endf_feature, counters)
