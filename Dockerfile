@@ -30,7 +30,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY core core
 COPY service service
 COPY training training
-RUN /opt/proofrank/bin/pip install --no-cache-dir .
+RUN /opt/proofrank/bin/pip install --no-cache-dir ".[server]"
 
 FROM base-cuda AS build-cuda
 ARG TORCH=torch==2.13.0
@@ -42,7 +42,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY core core
 COPY service service
 COPY training training
-RUN /opt/proofrank/bin/pip install --no-cache-dir .
+RUN /opt/proofrank/bin/pip install --no-cache-dir ".[server]"
 
 # --- The image for CUDA. Nothing is compiled here, for a build sees no GPU: the first start fills the volume.
 FROM base-cuda AS cuda

@@ -29,7 +29,7 @@ clean:
 
 .venv/installed: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet "$(TORCH)"
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --editable ".[server]"
 	touch $@
 
 .venv/installed-test: pyproject.toml | $(BIN)/python

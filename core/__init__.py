@@ -2,7 +2,7 @@
 
 Data flows one way through the subpackages::
 
-    graph -> prover -> policy -> evaluator -> ranking
+    formats -> graph -> prover -> policy -> evaluator -> ranking
 
 Letters used in shapes, everywhere in this package:
 

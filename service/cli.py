@@ -3,15 +3,58 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from core import __version__
 from core.errors import ProofrankError
-from service.commands import compilation, diff, evaluate, key, rank, replay, serve
+from service.commands.requirements import CLIENT, SERVER, needing
 
-COMMANDS = (evaluate, rank, replay, diff, compilation, serve, key)
 EXIT_USAGE = 2
+
+
+class Command(NamedTuple):
+    """A command: the module in ``service.commands`` that does it, the extra that it needs, what it is for."""
+
+    module: str
+    extra: str
+    help: str
+
+
+COMMANDS = {
+    "evaluate": Command("evaluate", SERVER, "rank the triples of a split and print MRR and Hits@k"),
+    "rank": Command("rank", CLIENT, "have a running server rank a triple, a file of triples or a split"),
+    "replay": Command("replay", SERVER, "run the candidates of a recorded evaluation and compare"),
+    "diff": Command("diff", SERVER, "prove the same candidates with two engines and show where they part"),
+    "compile": Command("compilation", SERVER, "compile an engine for a dataset and a policy ahead of time"),
+    "serve": Command("serve", SERVER, "serve ranks over HTTP"),
+    "key": Command("key", SERVER, "make an API key"),
+}
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """The parser of one command, which loads it once it is asked for: none needs the libraries of the others."""
+
+    name: str | None = None
+
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride] - for it has overloads
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:
+        """Parses what stands behind the command.
+
+        Raises:
+            ProofrankError: a library that the command needs is not installed.
+        """
+        if self.name is not None:
+            name, self.name = self.name, None
+            command = COMMANDS[name]
+            with needing(name, command.extra):
+                module = importlib.import_module(f"service.commands.{command.module}")
+            module.set_up(self)
+            self.set_defaults(run=module.run)
+        return super().parse_known_args(args, namespace)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -20,9 +63,11 @@ def make_parser() -> argparse.ArgumentParser:
         prog="proofrank", description="Exact ranks, MRR and proofs for neural-guided knowledge-graph provers."
     )
     parser.add_argument("--version", action="version", version=f"proofrank {__version__}")
-    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add_parser(subparsers)
+    subparsers = parser.add_subparsers(
+        title="commands", required=True, metavar="COMMAND", parser_class=_CommandParser
+    )
+    for name, command in COMMANDS.items():
+        subparsers.add_parser(name, help=command.help).name = name
     return parser
 
 
@@ -32,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the command line without the program's name; that of the process by default.
     """
-    parsed = make_parser().parse_args(arguments)
     try:
+        parsed = make_parser().parse_args(arguments)
         return parsed.run(parsed)
     except ProofrankError as error:
         print(f"proofrank: {error}", file=sys.stderr)  # noqa: T201 - this is the command line

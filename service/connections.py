@@ -1,24 +1,27 @@
-"""uvicorn's connections, each with one request at a time.
+"""uvicorn's connections, each with one request at a time, and told to the application where there are too many.
 
 uvicorn queues what a client sends before it has its answer (pipelining), stops reading, and when the client goes
 tells the last request that it sent. The one that runs would never learn that nobody waits for it.
+
+Where there are more connections than may be (``limit_concurrency``), uvicorn answers itself, in plain text. Here the
+application does, which counts and logs what it refuses.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:  # both of uvicorn's have what is used here
-    from uvicorn.protocols.http.h11_impl import H11Protocol as HttpProtocol
-else:
-    from uvicorn.protocols.http.auto import AutoHTTPProtocol as HttpProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HAS_TOO_MANY_BESIDE = "has_too_many_connections_beside"
+"""Name in a request's state of whether there were as many connections, or requests, as may be when it began."""
 
 
 class EarlyRequestError(Exception):
     """A request came before the answer to the one before it."""
 
 
-class Connection(HttpProtocol):
+class Connection(HttpToolsProtocol):
     """Ends with the answer to the request that runs, where the client sends more before it has that.
 
     The rest is read, so that the end of the connection is seen, and thrown away. HTTP has clients that send several
@@ -26,6 +29,11 @@ class Connection(HttpProtocol):
     """
 
     _is_ending = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """A connection as uvicorn makes it."""
+        super().__init__(*arguments, **options)
+        self._most, self.limit_concurrency = self.limit_concurrency, None
 
     def data_received(self, data: bytes) -> None:
         """Takes what the client has sent."""
@@ -35,11 +43,13 @@ class Connection(HttpProtocol):
             super().data_received(data)
 
     def on_message_begin(self) -> None:
-        """Is told by httptools of a request that begins, perhaps in the same packet as one before it."""
+        """Is told by the parser of a request that begins, perhaps in the same packet as one before it."""
         if self._has_whole_request():
             self._end_with_answer()
             raise EarlyRequestError
-        super().on_message_begin()  # pyright: ignore[reportAttributeAccessIssue]
+        super().on_message_begin()
+        is_full = self._most is not None and max(len(self.connections), len(self.tasks)) >= self._most
+        self.scope["state"][HAS_TOO_MANY_BESIDE] = is_full  # pyright: ignore[reportTypedDictNotRequiredAccess]
 
     def send_400_response(self, msg: str) -> None:
         """Refuses what cannot be parsed, unless that is what is thrown away."""

@@ -18,11 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from service.body_budget import BodyBudget
+from service.connections import HAS_TOO_MANY_BESIDE
 from service.disconnection import CLIENT_GONE_STATUS, ClientGoneError
 from service.headers import REQUEST_ID_HEADER
 from service.metrics import ServiceMetrics
 from service.problems import MEDIA_TYPE, Problem, response
-from service.rejections import rejection_of
+from service.rejections import Rejection, rejection_of
 
 METRICS_PATH = "/metrics"
 
@@ -118,6 +119,8 @@ class RequestMiddleware:
             return message
 
         try:
+            if getattr(request.state, HAS_TOO_MANY_BESIDE, False):
+                raise _too_many_connections()
             header = request.headers.get("content-length", "0")
             num_declared = int(header) if header.isdigit() else 0
             if num_declared > limit.max_bytes:
@@ -172,6 +175,15 @@ class RequestMiddleware:
         rejection = getattr(request.state, "rejection", None) or rejection_of(start["status"])
         if rejection is not None:
             self._metrics.rejected_requests.labels(rejection).inc()
+
+
+def _too_many_connections() -> Problem:
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "as many connections are open, or requests in work, as may be",
+        headers={"Retry-After": "1", "Connection": "close"},
+        rejection=Rejection.CONNECTIONS_FULL,
+    )
 
 
 def _too_large(most_bytes: int) -> Problem:

@@ -11,6 +11,7 @@ class Rejection(StrEnum):
 
     QUEUE_FULL = "queue_full"
     BODIES_FULL = "bodies_full"
+    CONNECTIONS_FULL = "connections_full"
     NOT_READY = "not_ready"
     DRAINING = "draining"
     DEADLINE = "deadline"

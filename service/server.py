@@ -65,6 +65,7 @@ class Server(uvicorn.Server):
                 # Said in full, for uvicorn would look into the environment.
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=list(settings.trusted_proxies),
+                # Over which the connections tell the application.
                 limit_concurrency=settings.max_connections,
                 timeout_graceful_shutdown=math.ceil(settings.grace_seconds) + _SECONDS_AFTER_GRACE,
             )

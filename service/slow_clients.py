@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.http.h11_impl import RequestResponseCycle as Exchange
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as Exchange
 
 logger = logging.getLogger("proofrank")
 
@@ -55,21 +55,17 @@ class SlowClients:
         self._max_body_bytes = max_body_bytes
         self._clock = 0.0
         self._last_look = time.monotonic()
-        self._marks: dict[H11Protocol, _Mark] = {}
+        self._marks: dict[HttpToolsProtocol, _Mark] = {}
 
-    def look(self, connections: Iterable[H11Protocol]) -> int:
-        """Closes those that are too slow; how many they were.
-
-        Args:
-            connections: uvicorn's, of either of its implementations, which have the same attributes.
-        """
+    def look(self, connections: Iterable[HttpToolsProtocol]) -> int:
+        """Closes those that are too slow; how many they were."""
         self._clock += min(_LONGEST_BETWEEN_LOOKS, time.monotonic() - self._last_look)
         self._last_look = time.monotonic()
         now = self._clock
         num_closed = 0
         # Made anew, so that those of connections that are gone go too: an exchange that never began refers to its
         # connection, which a weak reference would therefore never see go.
-        marks: dict[H11Protocol, _Mark] = {}
+        marks: dict[HttpToolsProtocol, _Mark] = {}
         for connection in list(connections):
             mark = self._marks.get(connection)
             state = self._state(connection, now)
@@ -86,7 +82,7 @@ class SlowClients:
         self._marks = marks
         return num_closed
 
-    def _state(self, connection: H11Protocol, now: float) -> _Mark | None:
+    def _state(self, connection: HttpToolsProtocol, now: float) -> _Mark | None:
         """What the client has to do now; None where it is the server's turn."""
         exchange, unread = connection.cycle, _unread_bytes(connection.transport)
         if unread:
@@ -101,7 +97,7 @@ class SlowClients:
         has_read = mark.unread - state.unread
         return has_read > 0 and has_read >= min(mark.unread, self._patience * LEAST_BYTES_PER_SECOND)
 
-    def _allowance(self, connection: H11Protocol, mark: _Mark) -> float:
+    def _allowance(self, connection: HttpToolsProtocol, mark: _Mark) -> float:
         """Seconds that the client may take for what it has to do."""
         if mark.waits_for != "body":
             return self._patience

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import DatasetError, EvaluationError
-from core.graph.text import Line, read_lines
+from core.formats.text import Line, read_lines
 from core.prover import FAILURE_PENALTY, ProverSettings
 
 Names = tuple[str, str, str]

@@ -18,14 +18,13 @@ from typing import NamedTuple
 import numpy as np
 
 from core.errors import DatasetError
-from core.graph.atoms import NamedAtom
+from core.formats.atoms import NamedAtom
+from core.formats.triples import TripleFile, read_triples
 from core.graph.domains import read_domains
 from core.graph.fact_index import FactIndex
 from core.graph.rules import NamedRule, Rule, check_predicates, index_rule, read_rules
-from core.graph.triples import TripleFile, read_triples
 from core.graph.vocabulary import Vocabulary
-
-SPLITS = ("train", "valid", "test")
+from core.words import SPLITS
 
 _SUFFIXES = (".txt", ".tsv", ".pl")
 _DOMAINS_FILE = "domain2constants.txt"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.errors import DatasetError
-from core.graph.text import read_lines
+from core.formats.text import read_lines
 
 
 def read_domains(path: Path) -> dict[str, tuple[str, ...]]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import DatasetError, did_you_mean, nearest_names
-from core.graph.atoms import NamedAtom, parse_atom, split_commas
-from core.graph.text import Line, read_lines
+from core.formats.atoms import NamedAtom, parse_atom, split_commas
+from core.formats.text import Line, read_lines
 from core.graph.vocabulary import Vocabulary
 
 RULE_FORMS = "'name:weight:body -> head' or 'head :- body.'"

@@ -11,16 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
 from core.errors import RankingError
 from core.graph import Dataset, Triple
-
-Side = Literal["head", "tail"]
-SIDES: tuple[Side, ...] = ("head", "tail")
-SIDE_OPTIONS = ("head", "tail", "both")
+from core.words import SIDE_OPTIONS, SIDES, Side
 
 
 def sides_of(option: str) -> tuple[Side, ...]:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import RankingError
-
-TIE_POLICIES = ("optimistic", "realistic", "pessimistic", "random")
+from core.words import TIE_POLICIES
 
 
 @dataclass(frozen=True)

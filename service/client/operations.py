@@ -188,6 +188,12 @@ def cancel_job(connection: Connection, job_id: str) -> Steps[Job]:
     return parsed((yield from exchange(connection, Call("POST", path_of("jobs", job_id, "cancel")))), Job)
 
 
+def delete_job(connection: Connection, job_id: str) -> Steps[None]:
+    """Removes a job with its results; one that has not ended is cancelled by that."""
+    # A second DELETE would not find what the first one removed.
+    yield from exchange(connection, Call("DELETE", path_of("jobs", job_id), is_repeatable=False))
+
+
 def policies(connection: Connection) -> Steps[tuple[StoredPolicy, ...]]:
     """The policies that the server holds."""
     return parsed((yield from exchange(connection, Call("GET", "/policies"))), PolicyList).policies

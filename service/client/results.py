@@ -41,6 +41,11 @@ class Metrics:
     candidates: int
     seconds: float
 
+    @property
+    def hits_at(self) -> dict[int, float]:
+        """Hits@k by k."""
+        return {1: self.hits_at_1, 3: self.hits_at_3, 10: self.hits_at_10}
+
 
 @dataclass(frozen=True)
 class Report(Metrics):
@@ -48,6 +53,11 @@ class Report(Metrics):
 
     by_side: dict[str, Metrics]
     by_relation: dict[str, Metrics]
+
+    @property
+    def overall(self) -> Metrics:
+        """Those over all rankings, which the report itself has too."""
+        return self
 
 
 @dataclass(frozen=True)

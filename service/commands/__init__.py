@@ -1,1 +1,1 @@
-"""The commands of ``proofrank``, one module each with ``add_parser`` and ``run``."""
+"""The commands of ``proofrank``, one module each with ``set_up`` for its options, and ``run``."""

@@ -17,7 +17,8 @@ from service.bulk.results import ResultsFile, open_results
 from service.bulk.shards import ShardResult, cut_shards, prove_shard
 from service.bulk.trace import Trace
 from service.commands.bulk_options import RAY
-from service.commands.options import EngineOptions, make_evaluator, write_output
+from service.commands.files import write_output
+from service.commands.options import EngineOptions, make_evaluator
 from service.commands.queries import drawn_work
 from service.jobs.job import StoredRanking
 from service.progress import progress_bar
@@ -145,4 +146,4 @@ def _print_balance(trace: Trace, num_workers: int, errors: Console) -> None:
 
 
 def _print_line(text: str, errors: Console) -> None:
-    errors.print(text, highlight=False, markup=False)
+    errors.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 
 from core.errors import ProofrankError
-from service.commands.options import check_writable
-from service.commands.queries import positive
+from service.commands.files import check_writable
+from service.commands.ranking_options import positive
 
 _PROCESS, RAY = "process", "ray"
 _FOR_RAY = ("address", "workers", "worker_cpus", "worker_gpus")

@@ -22,11 +22,9 @@ from service.commands.options import (
 )
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command."""
-    parser = subparsers.add_parser(
-        "compile", help="compile an engine for a dataset and a policy ahead of time", description=__doc__
-    )
+def set_up(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of the command its options."""
+    parser.description = __doc__
     add_dataset_and_policy(parser)
     add_engine(parser, default="default")
     parser.add_argument(
@@ -36,7 +34,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="lanes of each bucket, as the server's setting (default: as the server without it)",
     )
     add_prover_settings(parser)
-    parser.set_defaults(run=run)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -29,13 +29,9 @@ from service.threads import use_threads
 EXIT_DIFFERS = 1
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command."""
-    parser = subparsers.add_parser(
-        "diff",
-        help="prove the same candidates with two engines and show where they part",
-        description=f"{__doc__} Exits with 1 if an outcome differs.",
-    )
+def set_up(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of the command its options."""
+    parser.description = f"{__doc__} Exits with 1 if an outcome differs."
     add_dataset_and_policy(parser)
     parser.add_argument(
         "--recording", type=Path, metavar="DIR", help="take candidates and policy of a recording"
@@ -47,7 +43,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_engine(parser, default="auto")
     add_prover_settings(parser)
-    parser.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> int:

@@ -15,25 +15,23 @@ from core.policy import load_policy
 from core.prover import Candidate
 from core.ranking import Report, rank_queries, report
 from service.commands.bulk_options import add_bulk, check_bulk, is_bulk
+from service.commands.files import check_writable, write_output
 from service.commands.options import (
     add_dataset_and_policy,
     add_engine,
     add_prover_settings,
-    check_writable,
     make_evaluator,
     prover_overrides,
-    write_output,
 )
-from service.commands.queries import add_queries, add_ties, drawn_queries
+from service.commands.queries import add_queries, drawn_queries
+from service.commands.ranking_options import add_ties
 from service.commands.tables import print_metrics
 from service.progress import progress_bar
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command."""
-    parser = subparsers.add_parser(
-        "evaluate", help="rank the triples of a split and print MRR and Hits@k", description=__doc__
-    )
+def set_up(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of the command its options."""
+    parser.description = __doc__
     add_dataset_and_policy(parser)
     add_engine(parser, default="auto")
     add_queries(parser, default_number=None)
@@ -53,7 +51,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_bulk(parser)
     add_prover_settings(parser)
-    parser.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> int:

@@ -11,13 +11,11 @@ from core.errors import ProofrankError
 from service.keys import NAME_PATTERN, RIGHTS, hash_of, make_key
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command."""
-    parser = subparsers.add_parser(
-        "key",
-        help="make an API key",
-        description="Prints a new API key to standard error, once, and to standard output the lines of the settings "
-        "file that let it in. They hold its hash: a key that is lost is replaced, not found again.",
+def set_up(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of the command its options."""
+    parser.description = (
+        "Prints a new API key to standard error, once, and to standard output the lines of the settings "
+        "file that let it in. They hold its hash: a key that is lost is replaced, not found again."
     )
     parser.add_argument("--name", required=True, help="what the log calls the key")
     parser.add_argument(
@@ -27,7 +25,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         choices=RIGHTS,
         help="what it is good for: rank (the default) or policies, to change them; may be repeated",
     )
-    parser.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> int:

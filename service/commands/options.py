@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.default import DATASET, POLICY
-from core.errors import ProofrankError
 from core.evaluator import ENGINES, Evaluator, create_evaluator
 from core.evaluator.recordings import Recording
 from core.graph import Dataset, load_dataset
@@ -139,29 +138,3 @@ def add_prover_settings(parser: argparse.ArgumentParser) -> None:
 def prover_overrides(parsed: argparse.Namespace) -> dict[str, int | bool]:
     """The prover settings that were given."""
     return {name: value for name in PROVER_FIELDS if (value := getattr(parsed, name)) is not None}
-
-
-def write_output(flag: str, path: Path, text: str) -> None:
-    """Writes what ``flag`` asks for.
-
-    Raises:
-        ProofrankError: names ``flag``, ``path`` and the reason.
-    """
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ProofrankError(f"{flag} {path}: cannot be written: {error.strerror}") from error
-
-
-def check_writable(flag: str, path: Path | None) -> None:
-    """Refuses a file that cannot be written before the work whose result it is for.
-
-    Raises:
-        ProofrankError: names ``flag``, ``path`` and the reason.
-    """
-    if path is None:
-        return
-    try:
-        path.open("ab").close()
-    except OSError as error:
-        raise ProofrankError(f"{flag} {path}: cannot be written: {error.strerror}") from error

@@ -5,40 +5,32 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from core.errors import ProofrankError
-from core.graph import SPLITS
-from core.graph.triples import read_triples
-from core.ranking import Metrics, Report
-from service.commands.options import check_writable
-from service.commands.queries import add_ranking, add_ties, positive
+from core.formats.triples import read_triples
+from core.words import SPLITS
+from service import client
+from service.client import DEFAULT_URL, Client, Retries
+from service.client.reading import to_json
+from service.commands.files import check_writable
+from service.commands.ranking_options import add_ranking, add_ties, positive
 from service.commands.tables import print_metrics
-from service.settings import Settings
 
-if TYPE_CHECKING:
-    from service import client
-
-_DEFAULT_URL = "http://{}:{}".format(*(Settings.model_fields[name].default for name in ("host", "port")))
 _PATIENCE_SECONDS = 30
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command."""
-    parser = subparsers.add_parser(
-        "rank",
-        help="have a running server rank a triple, a file of triples or a split",
-        description=f"{__doc__} Files and splits are ranked as jobs, which Ctrl-C cancels.",
-    )
+def set_up(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of the command its options."""
+    parser.description = f"{__doc__} Files and splits are ranked as jobs, which Ctrl-C cancels."
     parser.add_argument("triple", nargs="*", metavar="HEAD RELATION TAIL", help="a triple to rank")
     parser.add_argument("--split", choices=SPLITS, help="rank the triples of a split of the server's dataset")
     parser.add_argument("--file", type=Path, metavar="FILE", help="rank the triples of FILE")
     server = parser.add_argument_group("server")
-    server.add_argument("--url", default=_DEFAULT_URL, help=f"of the server (default: {_DEFAULT_URL})")
+    server.add_argument("--url", default=DEFAULT_URL, help=f"of the server (default: {DEFAULT_URL})")
     server.add_argument(
         "--api-key-file",
         type=Path,
@@ -61,18 +53,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--deadline-ms", type=positive, metavar="N", help="for a triple: the server gives up after N ms"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the server's answer to FILE")
-    parser.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     _check(parsed)
     check_writable("--json", parsed.json)
-    # Imported here, for httpx is not needed where everything runs in one process.
-    try:
-        from service.client.reading import to_json
-    except ModuleNotFoundError as error:
-        raise ProofrankError(f"rank needs {error.name}: pip install 'proofrank[client]'") from error
     with _client(parsed) as speaker:
         answer = _rank_triple(speaker, parsed) if parsed.triple else _run_job(speaker, parsed)
     if parsed.json is not None:
@@ -104,9 +90,7 @@ def _check(parsed: argparse.Namespace) -> None:
             raise ProofrankError(f"{flag} cannot be given here: {reason}")
 
 
-def _client(parsed: argparse.Namespace) -> client.Client:
-    from service.client import Client, Retries
-
+def _client(parsed: argparse.Namespace) -> Client:
     key = None
     if parsed.api_key_file is not None:
         try:
@@ -117,7 +101,7 @@ def _client(parsed: argparse.Namespace) -> client.Client:
     return Client(parsed.url, api_key=key, retries=Retries(total_seconds=parsed.patience))
 
 
-def _rank_triple(speaker: client.Client, parsed: argparse.Namespace) -> client.RankResult:
+def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResult:
     head, relation, tail = parsed.triple
     result = speaker.rank(
         [(head, relation, tail)],
@@ -154,7 +138,7 @@ def _rank_triple(speaker: client.Client, parsed: argparse.Namespace) -> client.R
     return result
 
 
-def _run_job(speaker: client.Client, parsed: argparse.Namespace) -> client.JobResult:
+def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
     triples = parsed.split
     if parsed.file is not None:
         triples = [(atom.first, atom.predicate, atom.second) for atom in read_triples(parsed.file).triples]
@@ -176,32 +160,9 @@ def _run_job(speaker: client.Client, parsed: argparse.Namespace) -> client.JobRe
         speaker.cancel_job(job.id)
         raise
     what = parsed.split if parsed.file is None else parsed.file.name
-    print_metrics(_report(result.metrics), f"{what}: {_names(job.dataset, job.policy)}, job {job.id}")
+    print_metrics(result.metrics, f"{what}: {_names(job.dataset, job.policy)}, job {job.id}")
     return result
 
 
 def _names(dataset: client.Identity, policy: client.Identity) -> str:
     return f"dataset {dataset.name}, policy {policy.name} ({policy.sha256[:12]})"
-
-
-def _report(report: client.Report) -> Report:
-    return Report(
-        overall=_metrics(report),
-        by_side={side: _metrics(metrics) for side, metrics in report.by_side.items()},
-        by_relation={relation: _metrics(metrics) for relation, metrics in report.by_relation.items()},
-    )
-
-
-def _metrics(metrics: client.Metrics) -> Metrics:
-    return Metrics(
-        mrr=metrics.mrr,
-        hits_at={1: metrics.hits_at_1, 3: metrics.hits_at_3, 10: metrics.hits_at_10},
-        mean_rank=metrics.mean_rank,
-        adjusted_mean_rank_index=metrics.adjusted_mean_rank_index,
-        positives_proved=metrics.positives_proved,
-        corruptions_proved=metrics.corruptions_proved,
-        rankings=metrics.rankings,
-        queries=metrics.queries,
-        candidates=metrics.candidates,
-        seconds=metrics.seconds,
-    )

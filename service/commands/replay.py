@@ -15,10 +15,10 @@ from core.evaluator.recordings import Recording, read_recording
 from core.evaluator.replay import Comparison, replay
 from core.policy import load_policy
 from core.ranking import rank_as_deepprooflog
+from service.commands.files import check_writable
 from service.commands.options import (
     add_engine,
     add_recorded_data,
-    check_writable,
     make_evaluator,
     recorded_dataset,
 )
@@ -27,13 +27,9 @@ from service.progress import progress_bar
 EXIT_DIFFERS = 1
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command."""
-    parser = subparsers.add_parser(
-        "replay",
-        help="run the candidates of a recorded evaluation and compare",
-        description=f"{__doc__} Exits with 1 if one differs that passes no near tie.",
-    )
+def set_up(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of the command its options."""
+    parser.description = f"{__doc__} Exits with 1 if one differs that passes no near tie."
     parser.add_argument("folder", type=Path, metavar="FIXTURE_DIR", help="folder of the recording")
     add_recorded_data(parser)
     parser.add_argument(
@@ -43,7 +39,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out", type=Path, metavar="FILE", help="write every outcome to FILE, a JSON object a line"
     )
     add_engine(parser, default="original")
-    parser.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> int:

@@ -8,17 +8,16 @@ import types
 import typing
 from pathlib import Path
 
+from service.commands.requirements import SERVER, needing
 from service.settings import Settings, load_settings
 
 EXIT_CANNOT_START = 1
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command, with a flag for every setting."""
-    parser = subparsers.add_parser(
-        "serve",
-        help="serve ranks over HTTP",
-        description=f"{__doc__} Every setting may also come from PROOFRANK_<NAME> or from a TOML file; flags go first.",
+def set_up(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of the command a flag for every setting."""
+    parser.description = (
+        f"{__doc__} Every setting may also come from PROOFRANK_<NAME> or from a TOML file; flags go first."
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings by name")
     for name, field in Settings.model_fields.items():
@@ -29,7 +28,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             default = "" if field.default in (None, ()) else f" (default: {field.default})"
             text = f"{field.description}{default}".replace("%", "%%")
             parser.add_argument(flag, metavar="VALUE", help=text)
-    parser.set_defaults(run=run)
 
 
 def _types(annotation: object) -> tuple[object, ...]:
@@ -43,11 +41,12 @@ def run(parsed: argparse.Namespace) -> int:
     settings = load_settings(
         {name: getattr(parsed, name) for name in Settings.model_fields}, config=parsed.config
     )
-    # Imported here, for the other commands start faster without the web.
-    from service.access import warn_if_open
-    from service.app import create_app, create_operation_app
-    from service.process import leave, set_up_process
-    from service.server import Server
+    # Imported here, for a wrong setting should be told at once.
+    with needing("serve", SERVER):
+        from service.access import warn_if_open
+        from service.app import create_app, create_operation_app
+        from service.process import leave, set_up_process
+        from service.server import Server
 
     set_up_process(settings.log_format, settings.log_level)
     warn_if_open(settings)

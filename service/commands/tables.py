@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from core.ranking import Metrics, Report
-
 _TABLE_WIDTH = 110
+
+
+class Metrics(Protocol):
+    """Those of this package or of its client, which comes without numpy and torch: ``core.ranking`` defines each."""
+
+    @property
+    def mrr(self) -> float: ...
+    @property
+    def hits_at(self) -> Mapping[int, float]: ...
+    @property
+    def mean_rank(self) -> float: ...
+    @property
+    def adjusted_mean_rank_index(self) -> float | None: ...
+    @property
+    def positives_proved(self) -> float: ...
+    @property
+    def corruptions_proved(self) -> float | None: ...
+    @property
+    def queries(self) -> int: ...
+    @property
+    def candidates(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+class Report(Protocol):
+    """Metrics overall, per side and per relation (by name)."""
+
+    @property
+    def overall(self) -> Metrics: ...
+    @property
+    def by_side(self) -> Mapping[str, Metrics]: ...
+    @property
+    def by_relation(self) -> Mapping[str, Metrics]: ...
 
 
 def print_metrics(metrics: Report, title: str) -> None:

@@ -72,15 +72,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Change:
-    """A job that is no longer as it was; ``job`` is None where it has been removed.
+    """A job that is no longer as it was.
 
     Attributes:
-        id: of the job.
-        job: as it is now.
+        job: as it is now, or was when it was removed; None where no one job has changed.
         counts: how many jobs are in each state now.
     """
 
-    id: str
     job: Job | None
     counts: Mapping[JobState, int]
 

@@ -49,7 +49,7 @@ class Patience:
                         self._obstacles[job.id] = (
                             f"the data folder cannot be written: {error}; the job waits, and goes on once it can"
                         )
-                        self._updates.publish(job.id, self.with_obstacle(job))
+                        self._updates.publish(self.with_obstacle(job))
                     await asyncio.sleep(self._retry_seconds)
         finally:
             if job is not None:

@@ -1,7 +1,7 @@
 """Works through the jobs of a store, one at a time in the order of submission.
 
 The database is the only truth about a job: the runner takes the next one from there, goes on after its last stored
-chunk, and leaves it where it is no longer running there, because it was cancelled.
+chunk, and leaves it where it is no longer running there, because it was cancelled or removed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class JobRunner:
         self._has_work.set()
 
     def interrupt(self, job: Job) -> None:
-        """Stops ranking a job that has been cancelled."""
+        """Stops ranking a job that has been cancelled or removed."""
         if self._current is not None and self._current[0].id == job.id:
             self._current[1].cancel()
 
@@ -97,8 +97,10 @@ class JobRunner:
             logger.info("job %s has ended", job.id)
 
     async def _fail(self, job: Job, error: str) -> None:
-        logger.error("job %s failed: %s", job.id, error)
-        await self._place.patience.until_written(lambda: self._place.store.end(job, "failed", error), job)
+        store, patience = self._place.store, self._place.patience
+        # A job that was cancelled or removed meanwhile has not failed, whatever came of that here.
+        if await patience.until_written(lambda: store.end(job, "failed", error), job) is not None:
+            logger.error("job %s failed: %s", job.id, error)
 
     async def _sweep_daily(self) -> None:
         settings = self._place.settings
@@ -117,7 +119,7 @@ def change_listener(updates: JobUpdates, metrics: ServiceMetrics) -> Callable[[C
     def on_change(change: Change) -> None:
         for state, number in change.counts.items():
             metrics.jobs.labels(state).set(number)
-        if change.id:
-            updates.publish(change.id, change.job)
+        if change.job is not None:
+            updates.publish(change.job)
 
     return on_change

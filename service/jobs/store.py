@@ -6,6 +6,7 @@ progress that counts them are written together. Whatever changes a job is told t
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from service.database import Database
 from service.jobs.insertion import NewJob, find_submitted, insert
-from service.jobs.job import STATES, Change, Job, JobState, StoredRanking
+from service.jobs.job import STATES, Change, Job, JobError, JobState, StoredRanking
 from service.jobs.rows import (
     INSERT_RANKING,
     IS_UNFINISHED,
@@ -77,7 +78,7 @@ class JobStore:
 
         submission, counts = await self._database.run(work)
         if submission.is_new:
-            self._on_change(Change(submission.job.id, submission.job, counts))
+            self._on_change(Change(submission.job, counts))
         return submission
 
     async def get(self, job_id: str) -> Job | None:
@@ -97,15 +98,22 @@ class JobStore:
         return await self._database.run(work)
 
     async def queries_json(self, job: Job) -> str | None:
-        """The queries that were submitted with the job; None where it ranks a split."""
+        """The queries that were submitted with the job; None where it ranks a split.
 
-        def work(connection: sqlite3.Connection) -> str | None:
-            row = connection.execute(
-                "SELECT queries FROM job_queries WHERE job = ?", (job.number,)
+        Raises:
+            JobError: the job has been removed.
+        """
+
+        def work(connection: sqlite3.Connection) -> tuple[str | None] | None:
+            return connection.execute(
+                "SELECT queries FROM jobs LEFT JOIN job_queries ON job = number WHERE number = ?",
+                (job.number,),
             ).fetchone()
-            return row[0] if row is not None else None
 
-        return await self._database.run(work)
+        row = await self._database.run(work)
+        if row is None:
+            raise JobError("it has been removed")
+        return row[0]
 
     async def begin_next(self) -> Job | None:
         """Lets the job that has waited longest run; None where none waits. One that has begun goes first."""
@@ -169,15 +177,24 @@ class JobStore:
 
         return await self._changed(work)
 
-    async def remove(self, job: Job) -> None:
-        """Removes a job with all that it made."""
+    async def remove(self, job_id: str) -> Job | None:
+        """Removes a job with all that it made; returns it as it ended, None where there is none.
 
-        def work(connection: sqlite3.Connection) -> Mapping[JobState, int]:
-            connection.execute("DELETE FROM jobs WHERE number = ?", (job.number,))
-            return _counts(connection)
+        One that has not ended is cancelled by that: so those who watch it are told, who would never see its end else.
+        """
 
-        counts = await self._database.run(work)
-        self._on_change(Change(job.id, None, counts))
+        def work(connection: sqlite3.Connection) -> tuple[Job | None, Mapping[JobState, int]]:
+            job = find_job(connection, job_id)
+            connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+            return job, _counts(connection)
+
+        job, counts = await self._database.run(work)
+        if job is None:
+            return None
+        if not job.is_finished:
+            job = dataclasses.replace(job, state="cancelled", finished=write_time(now()))
+        self._on_change(Change(job, counts))
+        return job
 
     async def sweep(self, days: float, most: int) -> int:
         """Removes ended jobs that ended ``days`` ago, and the oldest beyond ``most``; returns how many."""
@@ -190,7 +207,7 @@ class JobStore:
             ).rowcount
 
         num, counts = await self._database.run(lambda connection: (work(connection), _counts(connection)))
-        self._on_change(Change("", None, counts))
+        self._on_change(Change(None, counts))
         return num
 
     async def rankings(self, job: Job, start: int, stop: int) -> list[StoredRanking]:
@@ -218,7 +235,7 @@ class JobStore:
     async def _changed(self, work: Callable[[sqlite3.Connection], Job | None]) -> Job | None:
         """Runs ``work`` and tells of the job that it returns."""
         job, counts = await self._database.run(lambda connection: (work(connection), _counts(connection)))
-        self._on_change(Change(job.id if job is not None else "", job, counts))
+        self._on_change(Change(job, counts))
         return job
 
 

@@ -31,13 +31,11 @@ class _Topic:
     def __init__(self) -> None:
         self.num_watchers = 0
         self.latest: Update | None = None
-        self.is_removed = False
         self.changed = asyncio.Event()
 
-    def set(self, job: Job | None) -> None:
-        """Has ``job`` as the latest, or none any more."""
-        self.latest = Update(job) if job is not None else None
-        self.is_removed = job is None
+    def set(self, job: Job) -> None:
+        """Has ``job`` as the latest."""
+        self.latest = Update(job)
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -48,16 +46,16 @@ class JobUpdates:
     def __init__(self) -> None:
         self._topics: dict[str, _Topic] = {}
 
-    def publish(self, job_id: str, job: Job | None) -> None:
-        """Tells whoever watches the job how it is now; None where it has been removed."""
-        topic = self._topics.get(job_id)
+    def publish(self, job: Job) -> None:
+        """Tells whoever watches the job how it is now."""
+        topic = self._topics.get(job.id)
         if topic is not None:
             topic.set(job)
 
     async def follow(
         self, job_id: str, read: Callable[[str], Awaitable[Job | None]], until: anyio.Event
     ) -> AsyncIterator[Update]:
-        """The job as it is, and after each change, until it ends, is removed, or ``until`` is set.
+        """The job as it is, and after each change, until it ends or ``until`` is set; nothing where there is none.
 
         A watcher that is slow misses what came between.
 
@@ -72,7 +70,7 @@ class JobUpdates:
             if topic.latest is None:
                 job = await read(job_id)
                 # What has been published meanwhile is newer than what was read.
-                if topic.latest is None and not topic.is_removed:
+                if topic.latest is None and job is not None:
                     topic.set(job)
             shown: Update | None = None
             while topic.latest is not None and not until.is_set():

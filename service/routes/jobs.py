@@ -1,4 +1,4 @@
-"""``/jobs``: submit, watch, read and cancel evaluations of whole splits."""
+"""``/jobs``: submit, watch, read, cancel and remove evaluations of whole splits."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ def make_router(services: Services) -> APIRouter:
     async def required(job_id: str) -> Job:
         job = await jobs.store.get(job_id)
         if job is None:
-            raise Problem(
-                HTTPStatus.NOT_FOUND, f"there is no job {job_id[:64]!r}; ended jobs are kept for a while only"
-            )
+            raise _missing(job_id)
         return jobs.patience.with_obstacle(job)
 
     async def submitted(body: JobRequest, key: str | None) -> Submission:
@@ -165,13 +163,6 @@ def make_router(services: Services) -> APIRouter:
             raise Problem(HTTPStatus.NOT_IMPLEMENTED, str(error)) from error
         return _download(pieces, "application/vnd.apache.parquet", f"{job.id}.parquet")
 
-    async def cancelled(job: Job) -> Job | None:
-        """The job, cancelled; None where it has ended by itself."""
-        ended = await jobs.store.end(job, "cancelled")
-        if ended is not None:
-            jobs.runner.interrupt(ended)
-        return ended
-
     @router.post(
         "/{job_id}/cancel",
         responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
@@ -179,28 +170,32 @@ def make_router(services: Services) -> APIRouter:
     async def cancel_job(job_id: str) -> JobView:
         """Cancels a job that waits or runs; one that has ended stays as it is, with its results."""
         with _refusing_a_full_disk():
-            ended = await cancelled(await required(job_id))
-        return JobView.of(ended if ended is not None else await required(job_id))
+            ended = await jobs.store.end(await required(job_id), "cancelled")
+        if ended is None:
+            return JobView.of(await required(job_id))
+        jobs.runner.interrupt(ended)
+        return JobView.of(ended)
 
     @router.delete(
         "/{job_id}",
-        response_model=JobView,
-        responses={
-            int(HTTPStatus.NO_CONTENT): {"description": "It had ended, and is removed."},
-            **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
-        },
+        status_code=HTTPStatus.NO_CONTENT,
+        responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
     )
-    async def delete_job(job_id: str) -> JobView | Response:
-        """Cancels a job that waits or runs; removes one that has ended, with its results."""
-        job = await required(job_id)
+    async def delete_job(job_id: str) -> None:
+        """Removes a job with its results, cancelling it first where it waits or runs."""
         with _refusing_a_full_disk():
-            ended = await cancelled(job)
-            if ended is not None:
-                return JobView.of(ended)
-            await jobs.store.remove(job)
-        return Response(status_code=HTTPStatus.NO_CONTENT)
+            removed = await jobs.store.remove(job_id)
+        if removed is None:
+            raise _missing(job_id)
+        jobs.runner.interrupt(removed)
 
     return router
+
+
+def _missing(job_id: str) -> Problem:
+    return Problem(
+        HTTPStatus.NOT_FOUND, f"there is no job {job_id[:64]!r}; ended jobs are kept for a while only"
+    )
 
 
 def _download(pieces: AsyncIterator[bytes], media_type: str, name: str) -> StreamingResponse:

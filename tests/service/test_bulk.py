@@ -80,7 +80,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_ended_with_the_numbers_of_an
     more = ["--results", str(results), "--json", str(second), "--trace", str(trace)]
     assert main([*bulk_arguments, *shards, *more]) == 0
 
-    assert f"{results.name}: 4 of 9 queries are done; going on" in capsys.readouterr().err.replace("\n", "")
+    assert f"{results.name}: 4 of 9 queries are done; going on\n" in capsys.readouterr().err
     assert second.read_bytes() == first.read_bytes()
     assert sorted(read_rows(results), key=place) == sorted(read_rows(undisturbed), key=place)
     assert len(json.loads(trace.read_text())["shards"]) == 5

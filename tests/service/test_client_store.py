@@ -77,6 +77,15 @@ def test_a_job_that_has_ended_keeps_its_results_when_it_is_cancelled(speaker: Cl
         speaker.job("no-such-job")
 
 
+def test_a_deleted_job_is_gone(speaker: Client) -> None:
+    job = speaker.evaluate("test", limit=1).job
+    assert speaker.delete_job(job.id) is None
+    with pytest.raises(NotFoundError):
+        speaker.job(job.id)
+    with pytest.raises(NotFoundError):
+        speaker.delete_job(job.id)
+
+
 def test_the_asynchronous_client_evaluates_too(server: RunningServer, speaker: Client) -> None:
     async def evaluated() -> float:
         async with AsyncClient(server.url) as opened:

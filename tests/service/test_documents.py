@@ -14,6 +14,7 @@ import pytest
 from service.cli import make_parser
 from service.jobs.schemas import JobRequest
 from service.metrics import ServiceMetrics
+from service.rejections import Rejection
 from service.schemas import RankRequest
 from service.settings import Settings
 from tests.service.serving import REPOSITORY
@@ -95,6 +96,18 @@ def test_the_documented_labels_of_metrics_are_those_that_there_are() -> None:
         name = family.name + "_total" * (family.type == "counter")
         for sample in family.samples:
             assert set(sample.labels) - {"le"} == documented[name]
+
+
+def test_every_reason_to_refuse_is_documented_and_asks_for_an_alert_or_says_why_not() -> None:
+    page = metrics_page()
+    (row,) = [line for line in page[0].splitlines() if "`proofrank_rejected_requests_total`" in line]
+    assert re.findall(r"`(\w+)`", row.split("refused:")[1]) == list(Rejection)
+    alerts = (REPOSITORY / "monitoring" / "alerts.yml").read_text(encoding="utf-8")
+    (rule,) = [part for part in alerts.split("# Not what is ")[1:] if "ProofrankRejecting" in part]
+    why_not, alert = rule.split("- alert: ProofrankRejecting", 1)
+    alerting = re.findall(r'reason=~"([^"]+)"', alert)[0].split("|")
+    left_out = [reason for reason in Rejection if re.search(rf"\b{reason}\b", why_not)]
+    assert sorted([*alerting, *left_out]) == sorted(Rejection)
 
 
 def test_the_documented_rules_and_alerts_are_those_that_there_are() -> None:

@@ -186,8 +186,10 @@ def test_events_tell_the_progress_until_the_end(client: httpx.Client) -> None:
 def test_many_may_watch_and_each_is_told_of_the_end(client: httpx.Client, server: RunningServer) -> None:
     job_id = submit(client, queries=LONG)["id"]
 
-    async def watch(watcher: httpx.AsyncClient) -> tuple[str, dict[str, Any]]:
+    async def watch(watcher: httpx.AsyncClient, all_watch: asyncio.Barrier) -> tuple[str, dict[str, Any]]:
         async with watcher.stream("GET", f"/jobs/{job_id}/events") as stream:
+            assert stream.status_code == 200
+            await all_watch.wait()
             lines = [line async for line in stream.aiter_lines()]
         return list(events_of(iter(lines)))[-1]
 
@@ -196,9 +198,10 @@ def test_many_may_watch_and_each_is_told_of_the_end(client: httpx.Client, server
         async with httpx.AsyncClient(
             base_url=server.url, timeout=60, limits=limits, trust_env=False
         ) as watcher:
-            watching = [asyncio.create_task(watch(watcher)) for _ in range(60)]
-            await asyncio.sleep(1)
-            assert (await watcher.delete(f"/jobs/{job_id}")).status_code == 200
+            all_watch = asyncio.Barrier(60 + 1)
+            watching = [asyncio.create_task(watch(watcher, all_watch)) for _ in range(60)]
+            await all_watch.wait()
+            assert (await watcher.delete(f"/jobs/{job_id}")).status_code == 204
             return await asyncio.gather(*watching)
 
     for name, job in asyncio.run(watch_together()):
@@ -267,11 +270,11 @@ def test_a_key_with_another_body_is_refused(client: httpx.Client) -> None:
     assert "another body" in refused.json()["detail"]
 
 
-def test_a_running_job_is_cancelled_and_an_ended_one_removed(client: httpx.Client) -> None:
+def test_a_running_job_is_cancelled_and_keeps_what_it_had_done(client: httpx.Client) -> None:
     job_id = submit(client, queries=LONG)["id"]
     while get(client, job_id)["progress"]["queries_done"] == 0:
         pass
-    cancelled = client.delete(f"/jobs/{job_id}")
+    cancelled = client.post(f"/jobs/{job_id}/cancel")
     assert cancelled.status_code == 200
     job = cancelled.json()
     assert job["state"] == "cancelled"
@@ -284,12 +287,39 @@ def test_a_running_job_is_cancelled_and_an_ended_one_removed(client: httpx.Clien
     assert kept[-1]["query_index"] == job["progress"]["queries_done"] - 1
     reciprocals = [ranking["reciprocal_rank"] for ranking in kept]
     assert job["metrics"]["mrr"] == pytest.approx(sum(reciprocals) / len(reciprocals))
-    assert client.delete(f"/jobs/{job_id}").status_code == 204
-    for path in ("", "/events", "/results", "/results.csv", "/results.parquet"):
-        missing = client.get(f"/jobs/{job_id}{path}")
-        assert missing.status_code == 404
-        assert missing.headers["content-type"] == "application/problem+json"
-    assert client.delete(f"/jobs/{job_id}").status_code == 404
+
+
+def test_a_job_is_removed_whether_it_waits_or_runs_or_has_ended(
+    client: httpx.Client, server: RunningServer
+) -> None:
+    done = ended(client, submit(client, split="valid")["id"])["id"]
+    running, waiting = (submit(client, queries=LONG)["id"] for _ in range(2))
+    while get(client, running)["progress"]["queries_done"] == 0:
+        pass
+    for job_id in (done, waiting, running):
+        removed = client.delete(f"/jobs/{job_id}")
+        assert (removed.status_code, removed.content) == (204, b"")
+        for path in ("", "/events", "/results", "/results.csv", "/results.parquet"):
+            missing = client.get(f"/jobs/{job_id}{path}")
+            assert missing.status_code == 404
+            assert missing.headers["content-type"] == "application/problem+json"
+        assert client.delete(f"/jobs/{job_id}").status_code == 404
+        assert client.post(f"/jobs/{job_id}/cancel").status_code == 404
+    # The next job runs at once, so that the one before has stopped; and that is no failure.
+    assert ended(client, submit(client, split="test")["id"])["state"] == "done"
+    listed = {job["id"] for job in client.get("/jobs", params={"limit": 100}).json()["jobs"]}
+    assert not listed & {done, running, waiting}
+    assert f"job {running} failed" not in server.log
+    assert f"fault in job {running}" not in server.log
+
+
+def test_a_key_is_free_again_when_its_job_has_been_removed_while_it_ran(client: httpx.Client) -> None:
+    headers = {"Idempotency-Key": "removed"}
+    first = client.post("/jobs", json={"queries": LONG}, headers=headers).json()["id"]
+    assert client.delete(f"/jobs/{first}").status_code == 204
+    second = client.post("/jobs", json={"split": "test"}, headers=headers)
+    assert second.status_code == 202
+    assert second.json()["id"] != first
 
 
 def test_cancelling_never_removes_a_job_however_often_it_is_asked_for(client: httpx.Client) -> None:
@@ -309,7 +339,7 @@ def test_cancelling_never_removes_a_job_however_often_it_is_asked_for(client: ht
 
 def test_jobs_run_in_the_order_of_submission_and_a_waiting_one_can_be_cancelled(client: httpx.Client) -> None:
     first, second, third = (submit(client, queries=many_queries(30), seed=seed)["id"] for seed in range(3))
-    cancelled = client.delete(f"/jobs/{second}").json()
+    cancelled = client.post(f"/jobs/{second}/cancel").json()
     assert (cancelled["state"], cancelled["started"]) == ("cancelled", None)
     assert results(client, second)["rankings"] == []
     last = ended(client, third)
@@ -323,7 +353,7 @@ def test_too_many_unfinished_jobs_are_refused_until_one_ends(client: httpx.Clien
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) > 0
     assert f"max_jobs is {MAX_JOBS}" in refused.json()["detail"]
-    client.delete(f"/jobs/{ids[0]}")
+    assert client.delete(f"/jobs/{ids[0]}").status_code == 204
     submit(client, split="test")
 
 

@@ -279,6 +279,34 @@ def test_a_chunk_that_comes_after_its_job_was_cancelled_is_not_stored(
     asyncio.run(come_late())
 
 
+@pytest.mark.parametrize("body", [{"split": "test"}, {"queries": many_queries(2)}], ids=["split", "queries"])
+def test_a_run_whose_job_is_removed_before_it_begins_leaves_nothing_and_is_no_failure(
+    tmp_path: Path,
+    family_folder: Path,
+    policy_folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    body: dict[str, Any],
+) -> None:
+    async def run_removed() -> None:
+        async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
+            store = place.jobs.store
+            await place.submit(**body)
+            job = await store.begin_next()
+            assert job is not None
+            removed = await store.remove(job.id)
+            assert removed is not None
+            assert (removed.state, removed.finished is None) == ("cancelled", False)
+            assert await store.remove(job.id) is None
+            await place.jobs.runner._run(job)
+            assert await store.get(job.id) is None
+            assert await store.rankings(job, 0, 3) == []
+            place.jobs.runner.start()
+            assert (await place.ended(await place.submit(split="valid"))).state == "done"
+
+    asyncio.run(run_removed())
+    assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
+
+
 def test_ended_jobs_are_kept_for_some_days_and_up_to_a_number(
     tmp_path: Path, family_folder: Path, policy_folder: Path
 ) -> None:

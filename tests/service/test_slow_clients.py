@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.slow_clients import SlowClients
@@ -185,7 +185,7 @@ def test_nothing_is_kept_of_a_connection_that_ends_with_requests_that_never_bega
         state, slow_clients = ServerState(), SlowClients(patience_seconds=60, max_body_bytes=2**20)
         loop = asyncio.get_running_loop()
         listening = await loop.create_server(
-            lambda: AutoHTTPProtocol(config=config, server_state=state, app_state={}),  # pyright: ignore[reportCallIssue]
+            lambda: HttpToolsProtocol(config=config, server_state=state, app_state={}),
             "127.0.0.1",
             0,
         )
@@ -245,11 +245,17 @@ def test_more_connections_than_allowed_are_refused_until_the_idle_ones_are_close
         for _ in range(MAX_CONNECTIONS):
             stack.enter_context(connect(server))
 
-        answer = httpx.get(f"{server.url}/healthz", timeout=MOST_SECONDS, trust_env=False)
+        answer = httpx.post(f"{server.url}/rank", json=SMALL, timeout=MOST_SECONDS, trust_env=False)
         assert answer.status_code == 503
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["request_id"] == answer.headers["x-request-id"]
+        assert int(answer.headers["retry-after"]) > 0
         assert answer.headers["connection"] == "close"
         time.sleep(PATIENCE + 2)
         assert answers_soon(server)
+        metrics = httpx.get(f"{server.url}/metrics", trust_env=False).text
+    assert 'proofrank_rejected_requests_total{reason="connections_full"} 1.0' in metrics
+    assert 'proofrank_rejected_requests_total{reason="not_ready"} 0.0' in metrics
 
 
 @pytest.mark.slow
