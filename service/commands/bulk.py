@@ -145,4 +145,4 @@ def _print_balance(trace: Trace, num_workers: int, errors: Console) -> None:
 
 
 def _print_line(text: str, errors: Console) -> None:
-    errors.print(text, highlight=False, markup=False)
+    errors.print(text, highlight=False, markup=False, soft_wrap=True)
