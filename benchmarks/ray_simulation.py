@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from enum import Enum, auto
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,20 @@ from benchmarks.simulation.work import MeasuredWork, load_work
 FIGURES = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 
 
+class Order(Enum):
+    """In which order shards are handed out.
+
+    Attributes:
+        DRAWN: as the triples come.
+        BY_RELATION: triples of the relation that takes longest on average first; it may be known from an earlier run.
+        LONGEST_FIRST: as somebody would who knew how long each shard takes.
+    """
+
+    DRAWN = auto()
+    BY_RELATION = auto()
+    LONGEST_FIRST = auto()
+
+
 @dataclass(frozen=True)
 class Plan:
     """One way to run the evaluation.
@@ -35,21 +50,25 @@ class Plan:
     Attributes:
         cluster: who evaluates.
         triples_per_shard: whole triples, or the reciprocal of a number of parts that a triple is cut into.
-        is_longest_first: whether shards are handed out as somebody would who knew how long each takes.
+        order: in which shards are handed out.
     """
 
     cluster: Cluster
     triples_per_shard: Fraction
-    is_longest_first: bool = False
+    order: Order = Order.DRAWN
 
-    def shards(self, work_seconds: np.ndarray) -> list[Shard]:
-        """The shards of triples whose work is ``work_seconds`` ``[T]``."""
+    def shards(self, work: MeasuredWork, seed: int) -> list[Shard]:
+        """The shards of as many triples as there are in the split, drawn from the measured ones."""
+        drawn = work.draw_triples(work.num_triples, seed)
+        if self.order is Order.BY_RELATION:
+            drawn = drawn[np.argsort(-work.relation_seconds()[drawn], kind="stable")]
+        work_seconds = work.triple_seconds()[drawn]
         size = self.triples_per_shard
         if size >= 1:
             shards = shards_of_queries(work_seconds, int(size))
         else:
             shards = shards_of_parts(work_seconds, size.denominator)
-        return longest_first(shards) if self.is_longest_first else shards
+        return longest_first(shards) if self.order is Order.LONGEST_FIRST else shards
 
 
 def main() -> int:
@@ -94,10 +113,10 @@ def main() -> int:
         if Fraction(1) in parsed.triples_per_shard:
             whole = plans["1 a shard"]
             plans["1, one in flight"] = replace(whole, cluster=replace(cluster, shards_in_flight=1))
-            plans["1, longest first"] = replace(whole, is_longest_first=True)
-            plans["1, longest first, one in flight"] = replace(
-                plans["1, one in flight"], is_longest_first=True
-            )
+            alone = plans["1, one in flight"]
+            for order, name in ((Order.BY_RELATION, "by relation"), (Order.LONGEST_FIRST, "longest first")):
+                plans[f"1, {name}"] = replace(whole, order=order)
+                plans[f"1, {name}, one in flight"] = replace(alone, order=order)
         figures += [
             {"workers": num_workers, "plan": name, **figures_of(plan, work, range(parsed.seeds))}
             for name, plan in plans.items()
@@ -111,7 +130,7 @@ def figures_of(plan: Plan, work: MeasuredWork, seeds: Sequence[int]) -> dict[str
     """What a plan comes to: medians over draws of the work, times in seconds, shares in percent."""
     rows, bound_by, largest_losses, num_shards = [], [], [], 0
     for seed in seeds:
-        shards = plan.shards(work.draw_triples(work.num_triples, seed))
+        shards = plan.shards(work, seed)
         run = simulate(shards, plan.cluster, seed=seed)
         account, bounds = account_of(run), bounds_of(shards, plan.cluster)
         num_shards = len(shards)

@@ -72,6 +72,11 @@ class MeasuredWork:
         """How many triples the whole split has."""
         return self.num_queries // 2
 
+    @property
+    def num_sampled_triples(self) -> int:
+        """How many triples were measured: T."""
+        return len(self.queries) // 2
+
     def whole_seconds(self) -> np.ndarray:
         """``[Q]`` float64 processor seconds of each sampled query against all entities."""
         sampled = np.array([query.seconds_per_candidate for query in self.queries])
@@ -86,9 +91,16 @@ class MeasuredWork:
         """``[T]`` float64 processor seconds of each sampled triple, both sides against all entities."""
         return self.whole_seconds().reshape(-1, 2).sum(axis=1)
 
+    def relation_seconds(self) -> np.ndarray:
+        """``[T]`` float64: for each sampled triple, the mean of :meth:`triple_seconds` over those of its relation."""
+        relations = np.array([query.relation for query in self.queries[::2]])
+        seconds = self.triple_seconds()
+        means = {relation: seconds[relations == relation].mean() for relation in np.unique(relations)}
+        return np.array([means[relation] for relation in relations])
+
     def draw_triples(self, num_triples: int, seed: int) -> np.ndarray:
-        """``[num_triples]`` float64 processor seconds, drawn with replacement from the sampled triples."""
-        return np.random.default_rng(seed).choice(self.triple_seconds(), num_triples)
+        """``[num_triples]`` int64 places among the sampled triples, drawn with replacement."""
+        return np.random.default_rng(seed).choice(self.num_sampled_triples, num_triples)
 
 
 def evenly_spread(values: np.ndarray, number: int) -> list[int]:

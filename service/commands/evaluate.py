@@ -58,7 +58,7 @@ def run(parsed: argparse.Namespace) -> int:
     console, errors = Console(), Console(stderr=True)
     dataset = load_dataset(parsed.dataset)
     for warning in dataset.warnings:
-        errors.print(f"warning: {warning}", highlight=False, markup=False)
+        errors.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
     policy = load_policy(parsed.policy, dataset)
     settings = settings_for(policy, prover_overrides(parsed))
     if parsed.explain is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 pytest.importorskip("simpy", reason="the simulation needs simpy: pip install 'proofrank[simulation]'")
 
-from benchmarks.ray_simulation import FIGURES, Plan, figures_of, shard_size
+from benchmarks.ray_simulation import FIGURES, Order, Plan, figures_of, shard_size
 from benchmarks.simulation.cluster import Cluster, ClusterError, DriverCosts, WorkerCosts, load_costs
 from benchmarks.simulation.work import MeasuredWork, QueryWork, WorkError, load_work
 
@@ -20,9 +21,11 @@ COMMITTED_WORK = FIGURES / "query-work-wn18rr.json"
 COMMITTED_COSTS = FIGURES / "ray-costs.json"
 
 
-def query(milliseconds: float, side: str = "head", num_candidates: int = 100) -> QueryWork:
+def query(
+    milliseconds: float, side: str = "head", num_candidates: int = 100, relation: str = "r"
+) -> QueryWork:
     """A query whose every candidate takes ``milliseconds``; there are 1,000 of them."""
-    return QueryWork("r", side, num_candidates, 1000, 0, 0, milliseconds * num_candidates / 1e3)
+    return QueryWork(relation, side, num_candidates, 1000, 0, 0, milliseconds * num_candidates / 1e3)
 
 
 def test_work_of_a_triple_is_that_of_both_its_sides_extended_to_all_candidates():
@@ -50,9 +53,33 @@ def test_a_cost_between_two_whole_queries_is_corrected_by_a_ratio_between_theirs
 def test_draws_are_of_the_sample_and_of_the_seed():
     work = MeasuredWork(4, (query(1.0), query(3.0, "tail"), query(2.0), query(2.5, "tail")), ())
 
-    assert set(work.draw_triples(100, seed=1)) == set(work.triple_seconds())
+    assert set(work.draw_triples(100, seed=1)) == {0, 1}
     np.testing.assert_array_equal(work.draw_triples(100, seed=1), work.draw_triples(100, seed=1))
     assert (work.draw_triples(100, seed=1) != work.draw_triples(100, seed=2)).any()
+
+
+def test_an_order_by_relation_is_by_its_mean_and_that_of_the_longest_by_each_triple():
+    milliseconds = [("short", 1.0), ("long", 3.0), ("short", 9.0), ("long", 8.0)]
+    both_sides = [
+        query(each / 2, side, relation=relation)
+        for relation, each in milliseconds
+        for side in ("head", "tail")
+    ]
+    work = MeasuredWork(8, tuple(both_sides), ())
+    plan = Plan(Cluster(1), Fraction(1))
+
+    drawn, by_relation, longest = (
+        [shard.work_seconds for shard in replace(plan, order=order).shards(work, seed=0)] for order in Order
+    )
+
+    places = list(work.draw_triples(4, seed=0))
+    in_order = [place for place in places if place % 2 == 1] + [place for place in places if place % 2 == 0]
+    seconds = work.triple_seconds()
+    assert in_order not in (places, sorted(places, key=lambda place: -seconds[place]))
+    np.testing.assert_allclose(work.relation_seconds(), [5.0, 5.5, 5.0, 5.5])
+    np.testing.assert_array_equal(drawn, seconds[places])
+    np.testing.assert_array_equal(by_relation, seconds[in_order])
+    np.testing.assert_array_equal(longest, sorted(drawn, reverse=True))
 
 
 @pytest.mark.parametrize(

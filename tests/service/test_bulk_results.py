@@ -159,6 +159,6 @@ def test_another_engine_may_go_on_and_it_is_told_that_it_does(
 
     results.write_text(shortened, encoding="utf-8")
     assert main([*command, "--engine", "eager"]) == 0
-    told = " ".join(capsys.readouterr().err.split())
+    told = capsys.readouterr().err
     assert "warning: the results were begun by engine original, and eager goes on: " in told
     assert sorted(map(place, read_rows(results))) == EVERY_PLACE

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +25,10 @@ from core.policy import load_policy
 from core.ranking import Corruptor, LazyQueries, sides_of
 from service.bulk.shards import ShardResult, cut_shards, prove_shard
 from service.cli import main
+from service.commands import bulk
 from service.commands.options import EngineOptions
+from service.commands.queries import drawn_work
+from tests.service.gated_queries import GatedQueries
 from tests.service.result_rows import has_rows, place, read_rows
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'proofrank[ray]'")
@@ -96,51 +101,12 @@ def proved_here(work: LazyQueries, engine: str, queries_per_shard: int) -> list[
     return [prove_shard(evaluator, work, shard) for shard in cut_shards(work, 2, queries_per_shard)]
 
 
-def test_two_workers_end_what_one_process_began_with_the_numbers_of_one_process(
-    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["evaluate", "--corruptions", "10", "--without-seconds", "--threads", "1"]
-    alone, shared = tmp_path / "alone.json", tmp_path / "shared.json"
-    rows, trace = tmp_path / "rows.jsonl", tmp_path / "trace.json"
-    assert main([*command, "--results", str(rows), "--json", str(alone)]) == 0
-    expected = read_rows(rows)
-    lines = rows.read_text(encoding="utf-8").splitlines(keepends=True)
-    rows.write_text("".join(lines[:7]), encoding="utf-8")  # three queries, and one that lacks a side
-
-    on_ray = ["--on", "ray", "--address", address, "--workers", "2", "--worker-cpus", "1"]
-    more = ["--results", str(rows), "--json", str(shared), "--trace", str(trace), "--queries-per-shard", "2"]
-    assert main([*command, *on_ray, *more]) == 0
-
-    assert shared.read_bytes() == alone.read_bytes()
-    assert sorted(read_rows(rows), key=place) == expected
-    shards = json.loads(trace.read_text())["shards"]
-    assert sum(shard["queries"] for shard in shards) == 21
-    assert len({shard["process"] for shard in shards}) == 2
-    assert os.getpid() not in {shard["process"] for shard in shards}
-    assert "2 workers proved 11 shards" in capsys.readouterr().err
-
-
-def test_the_shards_of_a_worker_that_is_killed_are_done_by_another_and_counted_once(address: str) -> None:
-    work = countries_work(corruptions=1)
-    results = []
-    for result in prove_on_ray(address, work, "original", queries_per_shard=1):
-        if not results:
-            # It has another shard in its queue, so that something is lost with it.
-            os.kill(result.process, signal.SIGKILL)
-        results.append(result)
-    assert [result.shard.number for result in sorted(results, key=lambda result: result.shard.number)] == [
-        *range(24)
-    ]
-    assert len({result.process for result in results}) == 3
-    assert without_seconds(results) == without_seconds(proved_here(work, "original", 1))
-
-
 @contextmanager
-def once_there_are(results: Path, act: Callable[[], object]) -> Iterator[None]:
-    """Meanwhile, ``act`` is done beside what is done inside as soon as ``results`` has rows."""
+def once(is_so: Callable[[], bool], act: Callable[[], object]) -> Iterator[None]:
+    """Meanwhile, ``act`` is done beside what is done inside as soon as ``is_so`` gives true."""
 
     def watch() -> None:
-        while not has_rows(results):
+        while not is_so():
             if is_over.wait(0.01):
                 return
         act()
@@ -153,6 +119,70 @@ def once_there_are(results: Path, act: Callable[[], object]) -> Iterator[None]:
     finally:
         is_over.set()
         watcher.join()
+
+
+def bars_and_other_lines(told: str) -> tuple[list[str], list[str]]:
+    """What was drawn on the terminal of the progress bar, time after time, and the other lines."""
+    without_colours = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told)
+    lines = [line.strip() for line in re.split(r"[\r\n]+", without_colours) if line.strip()]
+    bars = [line for line in lines if line.startswith("candidates ")]
+    return bars, [line for line in lines if line not in bars]
+
+
+def test_two_workers_of_which_one_is_killed_end_what_one_process_began_with_the_numbers_of_one_process(
+    address: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["evaluate", "--corruptions", "10", "--without-seconds", "--threads", "1"]
+    alone, shared = tmp_path / "alone.json", tmp_path / "shared.json"
+    rows, trace = tmp_path / "rows.jsonl", tmp_path / "trace.json"
+    assert main([*command, "--results", str(rows), "--json", str(alone)]) == 0
+    expected = read_rows(rows)
+    lines = rows.read_text(encoding="utf-8").splitlines(keepends=True)
+    rows.write_text("".join(lines[:7]), encoding="utf-8")  # three queries, and one that lacks a side
+
+    on_ray = ["--on", "ray", "--address", address, "--workers", "2", "--worker-cpus", "1"]
+    more = ["--results", str(rows), "--json", str(shared), "--trace", str(trace), "--queries-per-shard", "2"]
+    gated: list[GatedQueries] = []
+
+    def gated_work(*given: Any) -> GatedQueries:
+        # Both workers prove some of the first half; the second waits for the one that takes the place of the lost one.
+        gated.append(GatedQueries.around(drawn_work(*given), tmp_path / "processes", (2,) * 12 + (3,) * 12))
+        return gated[0]
+
+    def has_a_result_of_ray() -> bool:
+        return rows.read_bytes().count(b"\n") > 7
+
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        killed.append(min(gated[0].asking_processes()))
+        os.kill(killed[0], signal.SIGKILL)
+
+    monkeypatch.setattr(bulk, "drawn_work", gated_work)
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    capfd.readouterr()
+    with once(has_a_result_of_ray, kill_one):
+        assert main([*command, *on_ray, *more]) == 0
+
+    assert shared.read_bytes() == alone.read_bytes()
+    assert sorted(read_rows(rows), key=place) == expected
+    shards = json.loads(trace.read_text())["shards"]
+    assert sorted(shard["shard"] for shard in shards) == [*range(11)]
+    assert sum(shard["queries"] for shard in shards) == 21
+    assert len(gated[0].asking_processes()) == 3
+    assert gated[0].asking_processes() - set(killed) <= {shard["process"] for shard in shards}
+    assert os.getpid() not in gated[0].asking_processes()
+    told = capfd.readouterr()
+    bars, others = bars_and_other_lines(told.err)
+    assert others[0] == f"{rows}: 3 of 24 queries are done; going on"
+    num_workers = len(
+        {shard["process"] for shard in shards}
+    )  # the lost one is among them if it had returned any
+    assert any(line.startswith(f"{num_workers} workers proved 11 shards") for line in others)
+    assert "row/s" not in told.out + told.err  # as the bars of Ray have it
+    # 16 candidates a query; the first bar is drawn before it is told of those that are done.
+    assert [re.findall(r"(\d+)/384", bar) for bar in (bars[1], bars[-1])] == [["48"], ["384"]]
 
 
 def check_that_ray_was_left() -> None:
@@ -172,6 +202,8 @@ LONG_RUN = [
     "1",
     "--on",
     "ray",
+    "--workers",
+    "1",
 ]
 """Of 24 shards of some tenths of a second: it is not over when the first one is."""
 
@@ -188,7 +220,7 @@ def test_results_that_cannot_be_written_any_more_end_the_evaluation_before_they_
     address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "rows.parquet"
-    with once_there_are(results, lambda: shutil.rmtree(results)):
+    with once(lambda: has_rows(results), lambda: shutil.rmtree(results)):
         assert main([*LONG_RUN, "--address", address, "--results", str(results)]) == 2
     reason = f"proofrank: --results {results}: cannot be written: No such file or directory\n"
     assert capsys.readouterr().err.endswith(reason)
@@ -198,7 +230,7 @@ def test_results_that_cannot_be_written_any_more_end_the_evaluation_before_they_
 @pytest.mark.slow
 def test_ctrl_c_ends_the_evaluation_before_it_ends_ray(address: str, tmp_path: Path) -> None:
     results = tmp_path / "rows.jsonl"
-    with once_there_are(results, lambda: os.kill(os.getpid(), signal.SIGINT)):
+    with once(lambda: has_rows(results), lambda: os.kill(os.getpid(), signal.SIGINT)):
         assert main([*LONG_RUN, "--address", address, "--results", str(results)]) == 130
     assert 0 < len(read_rows(results)) < 48
     check_that_ray_was_left()
@@ -206,28 +238,37 @@ def test_ctrl_c_ends_the_evaluation_before_it_ends_ray(address: str, tmp_path: P
 
 @pytest.mark.slow
 def test_workers_that_are_killed_at_five_random_moments_leave_the_numbers_of_one_process(
-    address: str,
+    address: str, tmp_path: Path
 ) -> None:
-    work = countries_work(corruptions=40)
+    # The last shards are not proved before there have been five workers more than two, so not before the last kill.
+    work = GatedQueries.around(countries_work(corruptions=40), tmp_path / "processes", (1,) * 20 + (7,) * 4)
     seed = random.randrange(2**32)
     print(f"seed of the moments: {seed}")  # shown where the test fails
-    moments = random.Random(seed)
-    kills: list[float] = []
-    results: list[ShardResult] = []
-    next_kill = 0.0
-    for result in prove_on_ray(address, work, "original", queries_per_shard=1):
-        results.append(result)
-        if len(kills) < 5 and time.monotonic() >= next_kill:
-            time.sleep(moments.uniform(0, 0.5))
-            try:
-                os.kill(result.process, signal.SIGKILL)
-            except ProcessLookupError:
-                continue  # a result of one that has been killed already
-            kills.append(time.monotonic())
-            next_kill = time.monotonic() + moments.uniform(0, 1)
-    assert len(kills) == 5, "done before the last kill; not much of a test"
-    assert sorted(result.shard.number for result in results) == [*range(24)], kills
-    assert without_seconds(results) == without_seconds(proved_here(work, "original", 1)), kills
+    killed: list[int] = []
+
+    def kill_five() -> None:
+        moments = random.Random(seed)
+        while len(killed) < 5 and not is_over.is_set():
+            alive = sorted(work.asking_processes() - set(killed))
+            if not alive:
+                is_over.wait(0.02)
+                continue
+            is_over.wait(moments.uniform(0, 1))
+            killed.append(moments.choice(alive))
+            os.kill(killed[-1], signal.SIGKILL)
+
+    is_over = threading.Event()
+    killer = threading.Thread(target=kill_five)
+    killer.start()
+    try:
+        results = list(prove_on_ray(address, work, "original", queries_per_shard=1))
+    finally:
+        is_over.set()
+        killer.join()
+    assert len(killed) == 5
+    assert sorted(result.shard.number for result in results) == [*range(24)], killed
+    expected = without_seconds(proved_here(work.without_gates(), "original", 1))
+    assert without_seconds(results) == expected, killed
 
 
 @pytest.mark.slow

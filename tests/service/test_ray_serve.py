@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("ray.serve", reason="needs Ray Serve: pip install 'proofrank[ray]'")
 
 from tests.service.family import write_untrained_policy
+from tests.service.job_client import ended, get, many_queries, results, submit
 from tests.service.ray_application import RayApplication, asking, wait_until
 from tests.service.serving import RunningServer
 from tests.service.test_rank import without_time
@@ -123,7 +124,7 @@ def test_a_replica_that_hangs_does_not_answer_by_the_policy_before_nor_keep_the_
 ) -> None:
     activate(application, "first")
     frozen = application.ranker_processes()[0]
-    assert len(application.ready_rankers()) == 2
+    wait_until(lambda: len(application.ready_rankers()) == 2, "both rankers")
     frozen.send_signal(signal.SIGSTOP)
     try:
         began = time.monotonic()
@@ -163,6 +164,8 @@ def test_no_request_is_lost_when_a_replica_is_killed_and_the_next_one_ranks_by_t
     application: RayApplication,
 ) -> None:
     activate(application, "second")
+    # One that the test before had stopped is there again once it has renewed its lease.
+    wait_until(lambda: len(application.ready_rankers()) == 2, "both rankers")
     before = application.ready_rankers()
 
     with asking(application.url, REQUEST) as asked:
@@ -179,22 +182,44 @@ def test_no_request_is_lost_when_a_replica_is_killed_and_the_next_one_ranks_by_t
     assert application.live_policies()[new] == "second"
 
 
-def test_ranking_goes_on_while_the_coordinator_is_replaced_and_policies_are_there_again(
+def test_ranking_goes_on_while_the_coordinator_is_replaced_and_policies_and_jobs_are_there_again(
     application: RayApplication,
 ) -> None:
     activate(application, "second")
+    body = {"queries": many_queries(240), "corruptions": 4, "seed": 3, "ties": "random"}
     (coordinator,) = application.coordinator_processes()
+    job_id = submit(application.client, **body)["id"]
+    wait_until(lambda: done_of(application, job_id) > 0, "the first chunk of the job")
 
     with asking(application.url, REQUEST) as asked:
+        done_before = done_of(application, job_id)
         coordinator.send_signal(signal.SIGKILL)
         wait_until(
-            lambda: application.coordinator_processes() and application.is_ready(), "another coordinator"
+            lambda: (
+                [process for process in application.coordinator_processes() if process.pid != coordinator.pid]
+                and application.is_ready()
+            ),
+            "another coordinator",
         )
 
     assert {answer.status for answer in asked} <= {200, 503}
     assert {answer.policy for answer in asked if answer.status == 200} == {"second"}
     assert application.client.get("/policies").json()["active"] == "second"
+    assert 0 < done_before < len(body["queries"]), "the job was done before the kill; not much of a test"
+    assert done_of(application, job_id) >= done_before
+    job, undisturbed = (
+        ended(application.client, each) for each in (job_id, submit(application.client, **body)["id"])
+    )
+    assert job["state"] == undisturbed["state"] == "done", job
+    assert without_time(job["metrics"]) == without_time(undisturbed["metrics"])
+    rankings = [results(application.client, each["id"])["rankings"] for each in (job, undisturbed)]
+    assert rankings[0] == rankings[1]
     assert activate(application, "first")
+
+
+def done_of(application: RayApplication, job_id: str) -> int:
+    """How many queries of the job are done and stored."""
+    return int(get(application.client, job_id)["progress"]["queries_done"])
 
 
 def test_rankers_come_with_the_load_and_go_after_it_and_the_metrics_show_it(
