@@ -254,20 +254,40 @@ class EvalOnlyEnvCompiled:
             admission.total,
         )
 
-    @staticmethod
     def _visited(
-        lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor
+        self, lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Whether rows were visited, whether they are the observed state, whether a hash misled; ``[R]`` each."""
         slots = torch.arange(lanes.visited_hash.shape[1], device=lane.device)
         is_match = (lanes.visited_hash[lane] == row_hash.unsqueeze(1)) & (
             slots < lanes.num_visited[lane].unsqueeze(1)
         )
+        if self.is_trimming:
+            return self._visited_of_few(lanes, lane, atoms, row_hash, is_match)
         slot = torch.where(is_match, slots, slots.shape[0] - 1).amin(dim=1)
         has_match = is_match.any(dim=1)
         is_same = same_set(atoms, lanes.visited_atoms[lane, slot])
         is_observed = same_set(atoms, lanes.observed[lane])
         return has_match & is_same, is_observed, has_match & ~is_same
+
+    @staticmethod
+    def _visited_of_few(
+        lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor, is_match: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The same by comparing none but the few rows whose hash is one of their lane's; ``is_match`` is ``[R, V]``."""
+        row, slot = torch.nonzero(is_match, as_tuple=True)
+        is_first = torch.ones_like(row, dtype=torch.bool)
+        is_first[1:] = row[1:] != row[:-1]
+        row, slot = row[is_first], slot[is_first]
+        is_same = same_set(atoms[row], lanes.visited_atoms[lane[row], slot])
+        nothing = torch.zeros_like(lane, dtype=torch.bool)
+        like_observed = torch.nonzero(set_hash(lanes.observed)[lane] == row_hash).squeeze(1)
+        is_observed = same_set(atoms[like_observed], lanes.observed[lane[like_observed]])
+        return (
+            nothing.index_put((row,), is_same),
+            nothing.index_put((like_observed,), is_observed),
+            nothing.index_put((row,), ~is_same),
+        )
 
     @staticmethod
     def _most_fresh(num_fresh: Tensor, is_valid: Tensor, rows: Rows, like: Tensor) -> Tensor:
