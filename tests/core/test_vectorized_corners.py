@@ -66,7 +66,9 @@ def hub(make_dataset: DatasetMaker) -> Dataset:
     return make_dataset(facts, HUB_RULES)
 
 
-def some_checks(num_lanes: int, tables: GraphTables, settings: ProverSettings, *_: object) -> Capacities:
+def some_checks(
+    num_lanes: int, tables: GraphTables, settings: ProverSettings, *_: object, **__: object
+) -> Capacities:
     """Room for a fraction of the facts that one lane has to look at, so that it takes several ticks."""
     return dataclasses.replace(least_capacities(num_lanes, tables, settings), num_checks=701)
 

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.skipif(not FOLDERS, reason=f"no recorded evaluations: {
 
 
 QUICK = {
-    "nations-seed0": ("trimming", "static"),
-    "countries_s3-seed1-skip-unary": ("trimming", "static"),
+    "nations-seed0": ("trimming", "static", "halves"),
+    "countries_s3-seed1-skip-unary": ("trimming", "static", "halves"),
     "countries_s3-seed0": ("trimming",),
     "umls-seed0": ("trimming",),
     "family-seed0": ("trimming",),
@@ -39,32 +39,34 @@ QUICK = {
 
 
 def parity_cases() -> list[ParameterSet]:
-    """Every recording on both kinds of buffers, freely and along its actions; most are slow."""
+    """Every recording on all kinds of buffers, freely and along its actions; most are slow."""
     return [
         pytest.param(
             folder,
-            kind == "trimming",
+            kind,
             way == "along-recorded-actions",
             id=f"{folder}-{kind}-{way}",
             marks=[] if way == "freely" and kind in QUICK.get(folder, ()) else [pytest.mark.slow],
         )
         for folder in FOLDERS or [""]
-        for kind in ("trimming", "static")
+        for kind in ("trimming", "static", "halves")
         for way in ("freely", "along-recorded-actions")
     ]
 
 
-@pytest.mark.parametrize(("folder", "is_trimming", "is_following"), parity_cases())
+@pytest.mark.parametrize(("folder", "kind", "is_following"), parity_cases())
 def test_eager_gives_every_recorded_outcome_but_behind_near_ties(
     folder: str,
     is_following: bool,
-    is_trimming: bool,
+    kind: str,
     shared_truth: Path,
     shared_data: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mode = dataclasses.replace(
-        Mode.of("eager", fullgraph=True, device=torch.device("cpu")), is_trimming=is_trimming
+        Mode.of("eager", fullgraph=True, device=torch.device("cpu")),
+        is_trimming=kind == "trimming",
+        is_counting=kind == "halves",
     )
     monkeypatch.setattr(Mode, "of", lambda *_, **__: mode)
 

@@ -56,7 +56,9 @@ def make_policy(
     return Policy(f"random{seed}", network, dataset.vocabulary, None, content_hash=f"random{seed}")
 
 
-def least_capacities(num_lanes: int, tables: GraphTables, settings: ProverSettings, *_: object) -> Capacities:
+def least_capacities(
+    num_lanes: int, tables: GraphTables, settings: ProverSettings, *_: object, **__: object
+) -> Capacities:
     """Buffers that hold what one lane may ask for, and no more."""
     return Capacities(
         num_lanes=num_lanes,
@@ -66,10 +68,11 @@ def least_capacities(num_lanes: int, tables: GraphTables, settings: ProverSettin
     )
 
 
-def use_static_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes ``eager`` run on buffers of fixed shape, as the compiled modes do."""
+def use_static_shapes(monkeypatch: pytest.MonkeyPatch, *, is_counting: bool = False) -> None:
+    """Makes ``eager`` run on buffers of fixed shape, as the compiled modes do; in halves as ``default`` on a CPU."""
     mode = Mode.of("eager", fullgraph=True, device=torch.device("cpu"))
-    monkeypatch.setattr(Mode, "of", lambda *_, **__: dataclasses.replace(mode, is_trimming=False))
+    static = dataclasses.replace(mode, is_trimming=False, is_counting=is_counting)
+    monkeypatch.setattr(Mode, "of", lambda *_, **__: static)
 
 
 def use_least_capacities(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +189,13 @@ many, some = (
 
 
 def check(
-    case: Case, make_dataset: DatasetMaker, *, is_trimming: bool, is_least: bool, sample: bool = False
+    case: Case,
+    make_dataset: DatasetMaker,
+    *,
+    is_trimming: bool,
+    is_least: bool,
+    is_counting: bool = False,
+    sample: bool = False,
 ) -> None:
     """Evaluates ``case`` both ways and compares, freely or along actions that the reference has sampled."""
     dataset = case.dataset(make_dataset)
@@ -202,7 +211,7 @@ def check(
         expected = reference.evaluate(candidates)
     with pytest.MonkeyPatch.context() as monkeypatch:
         if not is_trimming:
-            use_static_shapes(monkeypatch)
+            use_static_shapes(monkeypatch, is_counting=is_counting)
         if is_least:
             use_least_capacities(monkeypatch)
         evaluator = CompiledEvaluator(
@@ -258,3 +267,19 @@ def test_the_least_static_buffers_follow_sampled_actions_as_the_reference_does(
     case: Case, make_dataset: DatasetMaker
 ) -> None:
     check(case, make_dataset, is_trimming=False, is_least=True, sample=True)
+
+
+@some
+@given(case=cases)
+def test_halves_with_the_network_between_them_give_the_outcomes_of_the_reference(
+    case: Case, make_dataset: DatasetMaker
+) -> None:
+    check(case, make_dataset, is_trimming=False, is_counting=True, is_least=False)
+
+
+@some
+@given(case=cases)
+def test_halves_on_the_least_buffers_give_the_outcomes_of_the_reference(
+    case: Case, make_dataset: DatasetMaker
+) -> None:
+    check(case, make_dataset, is_trimming=False, is_counting=True, is_least=True)
