@@ -49,7 +49,7 @@ class Settings(BaseModel):
     policy: Path = Field(POLICY, description="checkpoint folder")
     engine: str = Field("auto", description="evaluator engine")
     device: str | None = Field(None, description="torch device; CUDA where there is one if unset")
-    fullgraph: bool = Field(True, description="compile the tick as one graph, or not at all")
+    fullgraph: bool = Field(True, description="compile each part of the tick as one graph, or not at all")
     precision: str = Field("float32", description="of matrix products: float32, bfloat16, or on CUDA tf32")
     calibrate: bool = Field(
         True, description="fit buffers of fixed shape to what a short run at first start finds out"

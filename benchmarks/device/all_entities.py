@@ -29,7 +29,7 @@ def measure(bench: Bench, record: Record) -> None:
     labels: Row = {
         "dataset": workload.dataset.name,
         "queries": len(workload.queries),
-        "mode": bench.fastest_mode,
+        "mode": bench.automatic_mode,
         "lanes": num_lanes,
     }
     record.measure("all_entities", labels, lambda: _ranked(bench, record, workload, num_lanes))

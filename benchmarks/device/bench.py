@@ -20,7 +20,7 @@ from core.evaluator import CompiledEvaluator
 from core.evaluator.calibration import Calibration
 from core.evaluator.calibration_store import CalibrationStore
 from core.evaluator.compiled import POOL_SIZE, TICKS_PER_LOOK
-from core.evaluator.engines import fastest_mode
+from core.evaluator.engines import automatic_mode
 from core.evaluator.modes import Mode
 from core.evaluator.tick import Tick
 
@@ -116,9 +116,9 @@ class Bench:
             raise LeftOut(f"needs a CUDA device; this is {self.device}")
 
     @property
-    def fastest_mode(self) -> str:
+    def automatic_mode(self) -> str:
         """The compile mode that ``auto`` stands for on the device."""
-        return fastest_mode(self.device)
+        return automatic_mode(self.device)
 
     def workload(self, name: str, num_queries: int, num_corruptions: int | None) -> Workload:
         """Queries of a shared dataset with the policy of its recording; a quick run without it takes the package's.
@@ -163,7 +163,7 @@ class Bench:
             LeftOut: the mode is not for a quick run, the device has no such mode, or there is no memory for it.
             RuntimeError: it could not be compiled and would run eagerly.
         """
-        mode = compile_mode or self.fastest_mode
+        mode = compile_mode or self.automatic_mode
         self.check_mode(mode)
         self.release()
         began = time.perf_counter()

@@ -53,7 +53,7 @@ def measure(bench: Bench, record: Record) -> None:
         record.measure("device", labels, partial(_product_rate, bench, precision, rates))
     num_lanes = bench.sizes.lanes[-1]
     for precision in precisions_of(bench.device):
-        labels = {"mode": bench.fastest_mode, "precision": precision, "lanes": num_lanes}
+        labels = {"mode": bench.automatic_mode, "precision": precision, "lanes": num_lanes}
         with_network = partial(_tick_and_network, bench, workload, precision, num_lanes, rates, record)
         record.measure("tick", labels, with_network)
 

@@ -54,7 +54,7 @@ def measure(bench: Bench, record: Record) -> None:
         record.add("recordings", {LEFT_OUT: f"{bench.shared / 'truth'} has no recordings"})
     rows: list[Row] = []
     # What no run may lack comes first: there may be no time for the rest.
-    for contestant in contestants(bench.fastest_mode):
+    for contestant in contestants(bench.automatic_mode):
         labels: Row = {"dataset": workload.dataset.name, "mode": contestant.name}
         against = partial(_against_original, bench, contestant, workload, wanted)
         rows.append(record.measure("original", labels, against))
@@ -64,8 +64,11 @@ def measure(bench: Bench, record: Record) -> None:
             if folder.name in _IN_EVERY_MODE
         ]
     for folder in folders:
-        for contestant in contestants(bench.fastest_mode):
-            if folder.name not in _IN_EVERY_MODE and contestant.compile_mode in ("eager", bench.fastest_mode):
+        for contestant in contestants(bench.automatic_mode):
+            if folder.name not in _IN_EVERY_MODE and contestant.compile_mode in (
+                "eager",
+                bench.automatic_mode,
+            ):
                 _replayed(bench, record, contestant, folder)
     _check_compared(bench, rows)
 
@@ -78,13 +81,13 @@ def _replayed(bench: Bench, record: Record, contestant: Contestant, folder: Path
 
 def _check_compared(bench: Bench, rows: Sequence[Row]) -> None:
     """Raises NotComparedError where the fastest mode has no result against the original or a recording of its list."""
-    compared = {row.get("recording") for row in rows if row["mode"] == bench.fastest_mode and AGREES in row}
+    compared = {row.get("recording") for row in rows if row["mode"] == bench.automatic_mode and AGREES in row}
     # A quick run tries the programs, also where there are no recordings; None stands for the original.
     required = (None,) if bench.sizes.is_quick else (None, *_IN_EVERY_MODE)
     missing = [name or "the original" for name in required if name not in compared]
     if missing:
         raise NotComparedError(
-            f"mode {bench.fastest_mode!r} was not compared with {', '.join(missing)}; the rows say why"
+            f"mode {bench.automatic_mode!r} was not compared with {', '.join(missing)}; the rows say why"
         )
 
 

@@ -33,7 +33,7 @@ def measure(bench: Bench, record: Record) -> None:
     record.measure("whole", {**labels, "mode": "eager"}, lambda: _parts(bench, workload, num_lanes, record))
     record.measure(
         "occupation",
-        {**labels, "mode": bench.fastest_mode},
+        {**labels, "mode": bench.automatic_mode},
         lambda: _occupation(bench, workload, num_lanes, record),
     )
 

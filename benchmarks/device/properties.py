@@ -33,7 +33,7 @@ Property = Callable[[Bench, Workload, CompiledEvaluator], Row]
 def measure(bench: Bench, record: Record) -> None:
     """Adds the table."""
     workload = bench.workload("family", *bench.sizes.workloads[0])
-    for mode in dict.fromkeys((bench.fastest_mode, "captured", "graph-trees")):
+    for mode in dict.fromkeys((bench.automatic_mode, "captured", "graph-trees")):
         record.measure("modes", {"mode": mode}, partial(_all_of, bench, record, workload, mode))
 
 

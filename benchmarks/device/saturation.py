@@ -23,7 +23,7 @@ def measure(bench: Bench, record: Record) -> None:
     """Adds the table."""
     workload = bench.workload("family", *bench.sizes.workloads[-1])
     for num_lanes in bench.sizes.most_lanes:
-        labels = {"dataset": workload.dataset.name, "mode": bench.fastest_mode, "lanes": num_lanes}
+        labels = {"dataset": workload.dataset.name, "mode": bench.automatic_mode, "lanes": num_lanes}
         record.measure("saturation", labels, partial(_rate, bench, workload, num_lanes))
 
 

@@ -22,7 +22,7 @@ def measure(bench: Bench, record: Record) -> None:
         dataset, policy = DATASET, POLICY
     elif not (dataset.is_dir() and policy.is_dir()):
         raise LeftOut(f"{dataset} or {policy} is missing; --shared names the folder of both")
-    for mode in dict.fromkeys((bench.fastest_mode, "default", "eager")):
+    for mode in dict.fromkeys((bench.automatic_mode, "default", "eager")):
         with tempfile.TemporaryDirectory() as cache:
             for start in ("cold", "again"):
                 labels: Row = {"dataset": dataset.name, "mode": mode, "start": start}

@@ -25,7 +25,7 @@ def measure(bench: Bench, record: Record) -> None:
     exact: dict[int, list[Outcome]] = {}
     for precision in precisions_of(bench.device):
         for num_lanes in bench.sizes.lanes:
-            labels = {"mode": bench.fastest_mode, "precision": precision, "lanes": num_lanes}
+            labels = {"mode": bench.automatic_mode, "precision": precision, "lanes": num_lanes}
             record.measure(
                 "ready", labels, partial(_all_timed, bench, record, workloads, precision, num_lanes, exact)
             )

@@ -83,7 +83,7 @@ class CompiledEvaluator:
             policy: must fit it.
             settings: of the prover.
             compile_mode: one of ``core.evaluator.modes.COMPILE_MODES``.
-            fullgraph: whether the compiler must take the tick as one graph.
+            fullgraph: whether the compiler must take each part of the tick as one graph.
             device: where everything is computed.
             buckets: numbers of lanes; the smallest that fits is used.
             per_lane: sizes of the buckets' buffers.

@@ -23,8 +23,8 @@ from core.policy.precision import check_precision
 from core.prover import ProverSettings
 
 ENGINES = ("auto", "original", *COMPILE_MODES)
-"""``original`` is the reference; the compile modes are those of ``core.evaluator.modes``; ``auto`` is the fastest of
-them on the device, by measurement (``docs/benchmarks.md``)."""
+"""``original`` is the reference; the compile modes are those of ``core.evaluator.modes``; ``auto`` is, on a
+CPU, the fastest of them that is ready at once, by measurement (``docs/benchmarks.md``)."""
 
 
 def create_evaluator(
@@ -49,7 +49,7 @@ def create_evaluator(
         policy: must fit it.
         settings: of the prover.
         device: where to compute; CUDA where there is one by default. The reference stays on the CPU.
-        fullgraph: whether the compiler must take the tick as one graph.
+        fullgraph: whether the compiler must take each part of the tick as one graph.
         buckets: numbers of lanes of a vectorised engine; by default ``DEFAULT_BUCKETS``, or on CUDA what calibration
             has found.
         per_lane: sizes of a vectorised engine's buffers, where they are not to be chosen.
@@ -68,7 +68,7 @@ def create_evaluator(
     if engine == "original":
         return OriginalEvaluator(dataset, policy, settings)
     device = torch.device(device if device is not None else default_device())
-    mode = fastest_mode(device) if engine == "auto" else engine
+    mode = automatic_mode(device) if engine == "auto" else engine
     check_precision(precision, device)
     demand, ticks_per_look = None, TICKS_PER_LOOK
     if calibrate and not Mode.of(mode, fullgraph=fullgraph, device=device).is_trimming:
@@ -100,8 +100,8 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def fastest_mode(device: torch.device) -> str:
-    """The compile mode that was measured to be the fastest on such a device."""
+def automatic_mode(device: torch.device) -> str:
+    """The compile mode that is taken where none is asked for: on a CPU the fastest that needs no compiler."""
     return "reduce-overhead" if device.type == "cuda" else "eager"
 
 

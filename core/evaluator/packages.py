@@ -14,7 +14,7 @@ import logging
 import re
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,14 +117,12 @@ class PackageCache:
             PackageError: it was not there and could not be made.
         """
         tensors = environment_tensors_of(tick)
-        first = self._package(_Half("first", FirstHalf(tick), (tensors,)), tick, mode)
-        second = self._package(
-            _Half(
-                "second", SecondHalf(tick), (tensors, observation_like(tick), tick.vectors, tick.num_padded)
-            ),
-            tick,
-            mode,
+        between = (observation_like(tick), tick.vectors, tick.num_padded)
+        halves = (
+            _Half("first", FirstHalf(tick), (tensors,)),
+            _Half("second", SecondHalf(tick), (tensors, *between)),
         )
+        first, second = (package.function for package in self._packages(halves, tick, mode))
 
         # They work on the buffers of the tick, whatever their other arguments.
         def first_half(*_: object) -> EvalObs:
@@ -136,17 +134,25 @@ class PackageCache:
         tick.first_half = first_half
         tick.second_half = second_half
 
-    def _package(self, half: _Half, tick: Tick, mode: object) -> Callable[[list[Tensor]], list[Tensor]]:
-        """The function of one half."""
-        stem = _stem(half, tick, mode)
-        package, is_hit = self._loaded(stem), True
-        if package is None:
-            with turn_at(self._root / stem):
-                package = self._loaded(stem)
-                if package is None:
-                    package, is_hit = self._made(half, stem), False
-        count_package(is_hit=is_hit, num_nodes=package.num_nodes)
-        return package.function
+    def _packages(self, halves: Sequence[_Half], tick: Tick, mode: object) -> list[_Package]:
+        """The package of each half; of processes that lack any of them, one makes what is missing."""
+        stems = [_stem(half, tick, mode) for half in halves]
+        loaded = [self._loaded(stem) for stem in stems]
+        packages = [package for package in loaded if package is not None]
+        made: set[str] = set()
+        if len(packages) < len(halves):
+            with turn_at(self._root / stems[0]):
+                packages = []
+                for half, stem in zip(halves, stems, strict=True):
+                    package = self._loaded(stem)
+                    if package is None:
+                        package = self._made(half, stem)
+                        made.add(stem)
+                    packages.append(package)
+        # Not before all are there: what could not be made whole is not used.
+        for stem, package in zip(stems, packages, strict=True):
+            count_package(is_hit=stem not in made, num_nodes=package.num_nodes)
+        return packages
 
     def _loaded(self, stem: str) -> _Package | None:
         """The package of that key if there is a sound one."""

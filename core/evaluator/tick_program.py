@@ -1,10 +1,10 @@
-"""A tick, or half of one, as a function of tensors alone: what an ahead-of-time compiler takes, and what its machine
-code is given.
+"""A tick, or half of one, as a function of tensors alone: halves are what an ahead-of-time compiler takes, and what its
+machine code is given; the whole is for whoever wants to run a tick on other tensors than its own.
 
-Every tensor that a tick reads or writes is an argument: lanes, pool, counters, the graph's tables, the network's
-parameters. So the machine code holds no graph and no policy and works on the static buffers in place. What is left are
-plain numbers, which the compiler takes for constants: :func:`constants_of` names them, so that code made for other
-numbers is never used.
+Every tensor that a half reads or writes is an argument: lanes, pool, counters, the graph's tables, what was observed
+and the network's vectors of it. So the machine code holds no graph and no policy and works on the static buffers in
+place. What is left are plain numbers, which the compiler takes for constants: :func:`constants_of` names them, so that
+code made for other numbers is never used.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _bound(original: Tick, given: Iterator[Tensor]) -> _Bound:
     tick = copy.copy(original)
     tick.environment = environment
     # The network is not among the constants: whatever reads it here is an error.
-    del tick.features
+    del tick.features, tick.score
     tick.bind()
     return _Bound(tick, lanes, pool, first_lane, endf_feature, counters)
 

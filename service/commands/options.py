@@ -82,7 +82,7 @@ def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
         "--fullgraph",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="compile the tick as one graph, or not at all (default: yes)",
+        help="compile each part of the tick as one graph, or not at all (default: yes)",
     )
     group.add_argument("--precision", default=PRECISIONS[0], choices=PRECISIONS, help="of matrix products")
     group.add_argument(

@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from core.evaluator import CompiledEvaluator, default_device
 from core.evaluator.artifacts import hash_of_key, write_at_once
-from core.evaluator.engines import fastest_mode
+from core.evaluator.engines import automatic_mode
 from service.on_ray.cluster import WorkerSize
 from service.threads import use_threads
 
@@ -106,7 +106,7 @@ def is_compiling(order: WorkOrder, size: WorkerSize) -> bool:
         import torch
 
         device = order.engine.device or ("cuda" if size.gpus else default_device())
-        engine = fastest_mode(torch.device(device))
+        engine = automatic_mode(torch.device(device))
     return engine not in ("original", "eager")
 
 

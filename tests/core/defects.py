@@ -562,11 +562,11 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[object]:
     right = EvalOnlyEnvCompiled._visited
 
-    def visited(lanes: LaneState, *rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def visited(self: EvalOnlyEnvCompiled, lanes: LaneState, *rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         every = torch.full_like(lanes.num_visited, lanes.visited_hash.shape[1])
-        return right(lanes._replace(num_visited=every), *rows)
+        return right(self, lanes._replace(num_visited=every), *rows)
 
-    return patch.object(EvalOnlyEnvCompiled, "_visited", staticmethod(visited))
+    return patch.object(EvalOnlyEnvCompiled, "_visited", visited)
 
 
 VARIABLES = "Variables and sizes"

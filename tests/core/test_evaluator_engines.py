@@ -10,7 +10,7 @@ import torch
 from core.errors import EvaluationError
 from core.evaluator import CompiledEvaluator, OriginalEvaluator, create_evaluator, settings_for
 from core.evaluator.base import check_enough_variables
-from core.evaluator.engines import fastest_mode
+from core.evaluator.engines import automatic_mode
 from core.graph import Dataset
 from core.policy import Policy, PolicyConfig, PolicyNetwork
 from core.prover import ProverSettings
@@ -65,7 +65,7 @@ def test_auto_is_a_vectorised_engine_that_compiles_nothing_on_a_cpu(dataset: Dat
 
     assert isinstance(evaluator, CompiledEvaluator)
     assert evaluator.engine == "eager"
-    assert fastest_mode(torch.device("cuda")) == "reduce-overhead"
+    assert automatic_mode(torch.device("cuda")) == "reduce-overhead"
 
 
 def test_original_is_the_reference(dataset: Dataset) -> None:

@@ -25,6 +25,7 @@ from core.evaluator.compiled import CompiledEvaluator
 from core.evaluator.modes import Mode
 from core.graph import Dataset
 from core.policy import Policy, PolicyConfig, build_network
+from core.policy.features import ROW_MULTIPLE
 from core.prover import Candidate, Outcome, ProverSettings, sampled
 from core.prover.observation import Capacities
 from core.prover.tables import GraphTables
@@ -57,14 +58,15 @@ def make_policy(
 
 
 def least_capacities(
-    num_lanes: int, tables: GraphTables, settings: ProverSettings, *_: object, **__: object
+    num_lanes: int, tables: GraphTables, settings: ProverSettings, *_: object, **options: object
 ) -> Capacities:
     """Buffers that hold what one lane may ask for, and no more."""
     return Capacities(
         num_lanes=num_lanes,
         num_rows=tables.max_rules + settings.padding_states + 1,
         num_checks=2,
-        num_states=settings.padding_states + 1,
+        # The network has whole rows of 64 where it computes no more than there are.
+        num_states=ROW_MULTIPLE * 2 if options.get("is_counting") else settings.padding_states + 1,
     )
 
 
