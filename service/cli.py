@@ -37,7 +37,7 @@ COMMANDS = {
 class _CommandParser(argparse.ArgumentParser):
     """The parser of one command, which loads it once it is asked for: none needs the libraries of the others."""
 
-    name: str | None = None
+    unloaded_command: str | None = None
 
     def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride] - for it has overloads
         self, args: Any = None, namespace: Any = None
@@ -47,8 +47,8 @@ class _CommandParser(argparse.ArgumentParser):
         Raises:
             ProofrankError: a library that the command needs is not installed.
         """
-        if self.name is not None:
-            name, self.name = self.name, None
+        if self.unloaded_command is not None:
+            name, self.unloaded_command = self.unloaded_command, None
             command = COMMANDS[name]
             with needing(name, command.extra):
                 module = importlib.import_module(f"service.commands.{command.module}")
@@ -67,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
         title="commands", required=True, metavar="COMMAND", parser_class=_CommandParser
     )
     for name, command in COMMANDS.items():
-        subparsers.add_parser(name, help=command.help).name = name
+        subparsers.add_parser(name, help=command.help).unloaded_command = name
     return parser
 
 

@@ -1,10 +1,11 @@
-"""uvicorn's connections, each with one request at a time, and told to the application where there are too many.
+"""Connections of uvicorn that have one request at a time, and tell the application where there are too many of them.
 
 uvicorn queues what a client sends before it has its answer (pipelining), stops reading, and when the client goes
 tells the last request that it sent. The one that runs would never learn that nobody waits for it.
 
-Where there are more connections than may be (``limit_concurrency``), uvicorn answers itself, in plain text. Here the
-application does, which counts and logs what it refuses.
+Where there are more connections than may be, uvicorn answers itself, in plain text. Here the application does, which
+counts and logs what it refuses, and knows what it answers all the same. For uvicorn ``limit_concurrency`` connections
+are too many; here so many are served, and one more is too many.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HAS_TOO_MANY_BESIDE = "has_too_many_connections_beside"
-"""Name in a request's state of whether there were as many connections, or requests, as may be when it began."""
+"""Name in a request's state of whether there were too many connections, or requests, when its head had come."""
 
 
 class EarlyRequestError(Exception):
@@ -48,8 +49,13 @@ class Connection(HttpToolsProtocol):
             self._end_with_answer()
             raise EarlyRequestError
         super().on_message_begin()
-        is_full = self._most is not None and max(len(self.connections), len(self.tasks)) >= self._most
+
+    def on_headers_complete(self) -> None:
+        """Is told by the parser of a head that has come; before it has, its client may have been slow for long."""
+        # The connection is among those counted, the request is not yet.
+        is_full = self._most is not None and max(len(self.connections), len(self.tasks) + 1) > self._most
         self.scope["state"][HAS_TOO_MANY_BESIDE] = is_full  # pyright: ignore[reportTypedDictNotRequiredAccess]
+        super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuses what cannot be parsed, unless that is what is thrown away."""

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from service import problems
 from service.access import DoorMiddleware, describe_access
 from service.headers import REQUEST_ID_HEADER
+from service.jobs.job import JobRemovedError
 from service.metrics import ServiceMetrics
 from service.middleware import BodyLimit, RequestMiddleware
 from service.problems import Problem
@@ -64,7 +65,11 @@ def _describe_access(app: FastAPI, settings: Settings) -> None:
 
 async def _on_fault(request: Request, error: Exception) -> JSONResponse:
     """A fault of ours: the client learns its request id and nothing else."""
-    logger.error("fault in request %s", request.state.request_id, exc_info=error)
+    if isinstance(error, JobRemovedError):
+        # An answer that was under way, which breaks off; nobody will see this one.
+        logger.info("the answer to request %s breaks off: %s", request.state.request_id, error)
+    else:
+        logger.error("fault in request %s", request.state.request_id, exc_info=error)
     problem = Problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "a fault of the server; it has been logged",

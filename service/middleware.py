@@ -26,6 +26,9 @@ from service.problems import MEDIA_TYPE, Problem, response
 from service.rejections import Rejection, rejection_of
 
 METRICS_PATH = "/metrics"
+_WATCHING_PATHS = frozenset({"/healthz", "/readyz", METRICS_PATH})
+"""Answered however many connections there are: else whoever watches would end a server that is merely full, and would
+not see what it refuses."""
 
 logger = logging.getLogger("proofrank.request")
 
@@ -119,7 +122,7 @@ class RequestMiddleware:
             return message
 
         try:
-            if getattr(request.state, HAS_TOO_MANY_BESIDE, False):
+            if scope["path"] not in _WATCHING_PATHS and getattr(request.state, HAS_TOO_MANY_BESIDE, False):
                 raise _too_many_connections()
             header = request.headers.get("content-length", "0")
             num_declared = int(header) if header.isdigit() else 0
@@ -180,7 +183,7 @@ class RequestMiddleware:
 def _too_many_connections() -> Problem:
     return Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "as many connections are open, or requests in work, as may be",
+        "more connections are open, or requests in work, than may be",
         headers={"Retry-After": "1", "Connection": "close"},
         rejection=Rejection.CONNECTIONS_FULL,
     )

@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.connections import Connection
+from service.jobs.job import JobRemovedError
 from service.settings import Settings
 from service.slow_clients import SlowClients
 
@@ -50,6 +51,7 @@ class Server(uvicorn.Server):
         watched: FastAPI | None = None,
     ) -> None:
         self._on_signal = on_signal
+        logging.getLogger("uvicorn.error").addFilter(_is_fault)
         self._slow_clients = SlowClients(
             settings.patience_seconds, max(settings.max_body_bytes, settings.max_policy_bytes)
         )
@@ -108,6 +110,11 @@ class Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """Whether the record is not of an answer that breaks off on purpose, which the application has logged."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], JobRemovedError)
 
 
 class _WatchingServer(uvicorn.Server):

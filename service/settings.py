@@ -93,7 +93,10 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
 
     max_connections: int = Field(
-        4096, ge=2, description="connections, or requests in work, from which on more are answered by 503"
+        4096,
+        ge=1,
+        description="most connections, or requests in work; while there are more, all but health and metrics is "
+        "answered by 503",
     )
     patience_seconds: float = Field(
         30,

@@ -119,6 +119,7 @@ def wait(
 
     Raises:
         JobError: the job failed or was cancelled.
+        NotFoundError: there is no such job, or it was removed meanwhile, with its results.
         ClientError: no answer, or an error; see :mod:`service.client.errors`.
     """
     now = yield from job(connection, job_id)
@@ -161,6 +162,7 @@ def evaluate(
 
     Raises:
         JobError: the job failed or was cancelled.
+        NotFoundError: the job was removed meanwhile, with its results.
         ClientError: no answer, or an error; see :mod:`service.client.errors`.
     """
     submitted = yield from submit(

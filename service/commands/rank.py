@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 
@@ -157,7 +158,9 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
     try:
         result = speaker.wait(job.id)
     except KeyboardInterrupt:
-        speaker.cancel_job(job.id)
+        # Somebody may have removed it: then there is nothing left to cancel.
+        with contextlib.suppress(client.NotFoundError):
+            speaker.cancel_job(job.id)
         raise
     what = parsed.split if parsed.file is None else parsed.file.name
     print_metrics(result.metrics, f"{what}: {_names(job.dataset, job.policy)}, job {job.id}")

@@ -13,7 +13,7 @@ _TABLE_WIDTH = 110
 
 
 class Metrics(Protocol):
-    """Those of this package or of its client, which comes without numpy and torch: ``core.ranking`` defines each."""
+    """What the metrics of the package and of its torchless client have in common; ``core.ranking`` defines each."""
 
     @property
     def mrr(self) -> float: ...

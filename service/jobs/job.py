@@ -19,6 +19,13 @@ class JobError(Exception):
     """A job cannot be done; the text is for whoever submitted it."""
 
 
+class JobRemovedError(JobError):
+    """A job was removed while something was being done with it: nobody's fault."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"job {job.id} has been removed")
+
+
 class Pinned(NamedTuple):
     """A dataset or a policy by name and by content; the content is what counts."""
 
@@ -75,7 +82,8 @@ class Change:
     """A job that is no longer as it was.
 
     Attributes:
-        job: as it is now, or was when it was removed; None where no one job has changed.
+        job: as it is now, or, where it was removed, as it ended: cancelled, unless it had ended before. None where no
+            one job has changed.
         counts: how many jobs are in each state now.
     """
 

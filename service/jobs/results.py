@@ -8,7 +8,7 @@ import io
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, get_type_hints
 
-from service.jobs.job import Job, StoredRanking
+from service.jobs.job import Job, JobRemovedError, StoredRanking
 from service.jobs.schemas import JobOptions, JobRanking, JobView
 from service.jobs.store import JobStore
 from service.parquet import require_pyarrow, schema_of
@@ -56,12 +56,12 @@ async def pages(job: Job, store: JobStore) -> AsyncIterator[list[StoredRanking]]
     """The rankings of the queries that ``job`` has done, in order.
 
     Raises:
-        RuntimeError: the job has been removed meanwhile; a table that ended here would look whole.
+        JobRemovedError: the job has been removed meanwhile; a table that ended here would look whole.
     """
     for start in range(0, job.queries_done, _QUERIES_A_PAGE):
         page = await store.rankings(job, start, min(start + _QUERIES_A_PAGE, job.queries_done))
         if not page:
-            raise RuntimeError(f"job {job.id} was removed while its results were being read")
+            raise JobRemovedError(job)
         yield page
 
 

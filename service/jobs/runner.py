@@ -12,7 +12,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
-from service.jobs.job import Change, Job, JobError
+from service.jobs.job import Change, Job, JobError, JobRemovedError
 from service.jobs.run import JobRun, Workplace
 from service.jobs.updates import JobUpdates
 from service.metrics import ServiceMetrics
@@ -44,7 +44,7 @@ class JobRunner:
         self._has_work.set()
 
     def interrupt(self, job: Job) -> None:
-        """Stops ranking a job that has been cancelled or removed."""
+        """Stops ranking a job that has been cancelled, or removed before its end."""
         if self._current is not None and self._current[0].id == job.id:
             self._current[1].cancel()
 
@@ -88,6 +88,8 @@ class JobRunner:
         logger.info("job %s runs: %d of %d queries are done", job.id, job.queries_done, job.num_queries)
         try:
             await JobRun(job, self._place).run()
+        except JobRemovedError as error:
+            logger.info("%s while it ran", error)
         except (JobError, Problem) as error:
             await self._fail(job, str(error))
         except Exception:

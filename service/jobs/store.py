@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from service.database import Database
 from service.jobs.insertion import NewJob, find_submitted, insert
-from service.jobs.job import STATES, Change, Job, JobError, JobState, StoredRanking
+from service.jobs.job import STATES, Change, Job, JobRemovedError, JobState, StoredRanking
 from service.jobs.rows import (
     INSERT_RANKING,
     IS_UNFINISHED,
@@ -40,6 +40,13 @@ class Submission:
 def now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
+
+
+def as_removed(job: Job) -> Job:
+    """A job as it ends, for those who watch it, by being removed: cancelled, unless it had ended before."""
+    if job.is_finished:
+        return job
+    return dataclasses.replace(job, state="cancelled", finished=write_time(now()), error=None)
 
 
 class JobStore:
@@ -101,7 +108,7 @@ class JobStore:
         """The queries that were submitted with the job; None where it ranks a split.
 
         Raises:
-            JobError: the job has been removed.
+            JobRemovedError: the job has been removed.
         """
 
         def work(connection: sqlite3.Connection) -> tuple[str | None] | None:
@@ -112,7 +119,7 @@ class JobStore:
 
         row = await self._database.run(work)
         if row is None:
-            raise JobError("it has been removed")
+            raise JobRemovedError(job)
         return row[0]
 
     async def begin_next(self) -> Job | None:
@@ -178,9 +185,9 @@ class JobStore:
         return await self._changed(work)
 
     async def remove(self, job_id: str) -> Job | None:
-        """Removes a job with all that it made; returns it as it ended, None where there is none.
+        """Removes a job with all that it made; returns it as it was, None where there is none.
 
-        One that has not ended is cancelled by that: so those who watch it are told, who would never see its end else.
+        One that had not ended is cancelled by that: so those who watch it are told, who would never see its end else.
         """
 
         def work(connection: sqlite3.Connection) -> tuple[Job | None, Mapping[JobState, int]]:
@@ -189,11 +196,8 @@ class JobStore:
             return job, _counts(connection)
 
         job, counts = await self._database.run(work)
-        if job is None:
-            return None
-        if not job.is_finished:
-            job = dataclasses.replace(job, state="cancelled", finished=write_time(now()))
-        self._on_change(Change(job, counts))
+        if job is not None:
+            self._on_change(Change(as_removed(job), counts))
         return job
 
     async def sweep(self, days: float, most: int) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import anyio
 from fastapi import APIRouter, Header, Query, Response
@@ -19,7 +19,7 @@ from service.jobs import results, submission
 from service.jobs.insertion import NewJob
 from service.jobs.job import Job, JobState, Pinned
 from service.jobs.schemas import JobList, JobRequest, JobResults, JobView
-from service.jobs.store import Submission
+from service.jobs.store import Submission, as_removed
 from service.jobs.submission import IDEMPOTENCY_HEADER
 from service.parquet import ParquetMissingError
 from service.problems import Problem, problem_responses
@@ -29,6 +29,10 @@ _MOST_LISTED = 100
 _FAREWELL_SECONDS = 2.0
 
 _MISSING = problem_responses(HTTPStatus.NOT_FOUND)
+
+Result = TypeVar("Result")
+
+_under_way: set[asyncio.Task[Any]] = set()
 
 
 def make_router(services: Services) -> APIRouter:
@@ -54,7 +58,27 @@ def make_router(services: Services) -> APIRouter:
             submission.count_queries, body, dataset, settings.max_job_queries
         )
         new = NewJob(written, body.policy, Pinned(dataset.name, dataset.content_hash), num_queries, key)
-        return await submission.store(new, jobs.store, settings.max_jobs)
+        return await _to_its_end(store(new))
+
+    async def store(new: NewJob) -> Submission:
+        stored = await submission.store(new, jobs.store, settings.max_jobs)
+        jobs.runner.wake()
+        return stored
+
+    async def cancelled(job_id: str) -> Job | None:
+        """The job as it is cancelled; None where it has ended already."""
+        ended = await jobs.store.end(await required(job_id), "cancelled")
+        if ended is not None:
+            jobs.runner.interrupt(ended)
+        return ended
+
+    async def remove(job_id: str) -> None:
+        removed = await jobs.store.remove(job_id)
+        if removed is None:
+            raise _missing(job_id)
+        # The runner may have things to do yet for one that has ended, such as counting it.
+        if not removed.is_finished:
+            jobs.runner.interrupt(removed)
 
     @router.post(
         "",
@@ -82,7 +106,6 @@ def make_router(services: Services) -> APIRouter:
         submission.check_key(key)
         with _refusing_a_full_disk():
             taken = await submitted(body, key)
-        jobs.runner.wake()
         answer.headers["Location"] = f"/jobs/{taken.job.id}"
         if not taken.is_new:
             answer.status_code = HTTPStatus.OK
@@ -109,11 +132,12 @@ def make_router(services: Services) -> APIRouter:
     )
     async def follow_job(job_id: str) -> EventSourceResponse:
         """The job after each change, as server-sent events ``progress``; the last event is ``end``."""
-        await required(job_id)
+        found = await required(job_id)
 
-        async def read(followed_id: str) -> Job | None:
+        async def read(followed_id: str) -> Job:
             job = await jobs.store.get(followed_id)
-            return jobs.patience.with_obstacle(job) if job is not None else None
+            # Where it was removed since it was found, its end is told as to those who watched already.
+            return jobs.patience.with_obstacle(job) if job is not None else as_removed(found)
 
         is_stopping = anyio.Event()
 
@@ -170,11 +194,8 @@ def make_router(services: Services) -> APIRouter:
     async def cancel_job(job_id: str) -> JobView:
         """Cancels a job that waits or runs; one that has ended stays as it is, with its results."""
         with _refusing_a_full_disk():
-            ended = await jobs.store.end(await required(job_id), "cancelled")
-        if ended is None:
-            return JobView.of(await required(job_id))
-        jobs.runner.interrupt(ended)
-        return JobView.of(ended)
+            ended = await _to_its_end(cancelled(job_id))
+        return JobView.of(ended if ended is not None else await required(job_id))
 
     @router.delete(
         "/{job_id}",
@@ -184,18 +205,25 @@ def make_router(services: Services) -> APIRouter:
     async def delete_job(job_id: str) -> None:
         """Removes a job with its results, cancelling it first where it waits or runs."""
         with _refusing_a_full_disk():
-            removed = await jobs.store.remove(job_id)
-        if removed is None:
-            raise _missing(job_id)
-        jobs.runner.interrupt(removed)
+            await _to_its_end(remove(job_id))
 
     return router
 
 
+async def _to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """What ``work`` gives, which goes on where the request is cancelled, as Ray Serve does when its client goes.
+
+    For what changes jobs: the database would have the change, and neither those who watch nor the runner hear of it.
+    """
+    task = asyncio.create_task(work)
+    # The event loop itself does not keep it.
+    _under_way.add(task)
+    task.add_done_callback(_under_way.discard)
+    return await asyncio.shield(task)
+
+
 def _missing(job_id: str) -> Problem:
-    return Problem(
-        HTTPStatus.NOT_FOUND, f"there is no job {job_id[:64]!r}; ended jobs are kept for a while only"
-    )
+    return Problem(HTTPStatus.NOT_FOUND, f"there is no job {job_id[:64]!r}; it may have been removed")
 
 
 def _download(pieces: AsyncIterator[bytes], media_type: str, name: str) -> StreamingResponse:

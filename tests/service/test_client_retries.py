@@ -222,6 +222,15 @@ def test_a_job_that_failed_is_an_error_with_what_the_server_says() -> None:
         assert seen == ["running", "running", "failed"]
 
 
+def test_a_job_that_is_removed_while_one_waits_for_it_is_not_found() -> None:
+    with ScriptedServer(
+        [job("running"), problem(404, "there is no job 'j1'; it may have been removed")]
+    ) as server:
+        error = outcome(server, lambda opened: opened.wait("j1"))
+        assert isinstance(error, NotFoundError)
+        assert str(error) == "there is no job 'j1'; it may have been removed"
+
+
 def test_a_cancellation_is_one_request_that_is_repeated_where_its_answer_was_lost() -> None:
     with ScriptedServer([LOST, job("cancelled")]) as server:
         assert outcome(server, lambda opened: opened.cancel_job("j1")).state == "cancelled"

@@ -76,7 +76,7 @@ def test_a_client_is_small_and_a_server_is_a_client_too() -> None:
     assert libraries("client") == {"httpx", "rich"}
     assert {"torch", "numpy", "fastapi", "httptools"} <= libraries("server")
     assert libraries("client") <= libraries("server")
-    for extra in ("ray", "load", "benchmark", "test"):
+    for extra in ("ray", "load", "benchmark", "simulation", "test"):
         assert libraries("server") <= libraries(extra)
     assert {command.extra for command in COMMANDS.values()} <= set(EXTRAS)
 

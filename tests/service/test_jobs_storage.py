@@ -7,13 +7,14 @@ import json
 import shutil
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
@@ -23,20 +24,23 @@ from core.ranking import Corruptor, Query, corrupted_queries, sides_of
 from service.app import create_app
 from service.database import Database
 from service.fleet import NoFleet
-from service.host import EvaluatorHost, Execution
+from service.host import READY, EvaluatorHost, Execution
 from service.jobs import Jobs, make_jobs
 from service.jobs.insertion import NewJob
 from service.jobs.job import Job, JobError, JobState, Pinned, StoredRanking
 from service.jobs.pace import Pace
 from service.jobs.results import parquet_pieces
 from service.jobs.schemas import JobOptions, JobRequest
+from service.jobs.store import JobStore
 from service.jobs.submission import write_body
+from service.jobs.updates import JobUpdates, Update
 from service.jobs.work import JobWork
 from service.metrics import ServiceMetrics
 from service.parquet import ParquetMissingError
 from service.policies import PolicyRegistry, PolicyStore, policy_at_start
 from service.policies.files import load_named
 from service.problems import Problem
+from service.server import Server
 from service.services import Services
 from service.settings import load_settings
 from tests.service.family import write_family, write_untrained_policy
@@ -294,8 +298,7 @@ def test_a_run_whose_job_is_removed_before_it_begins_leaves_nothing_and_is_no_fa
             job = await store.begin_next()
             assert job is not None
             removed = await store.remove(job.id)
-            assert removed is not None
-            assert (removed.state, removed.finished is None) == ("cancelled", False)
+            assert removed == job
             assert await store.remove(job.id) is None
             await place.jobs.runner._run(job)
             assert await store.get(job.id) is None
@@ -304,6 +307,220 @@ def test_a_run_whose_job_is_removed_before_it_begins_leaves_nothing_and_is_no_fa
             assert (await place.ended(await place.submit(split="valid"))).state == "done"
 
     asyncio.run(run_removed())
+    assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
+
+
+def test_a_run_whose_job_is_removed_while_it_counts_what_was_done_is_no_failure(
+    tmp_path: Path,
+    family_folder: Path,
+    policy_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    original = JobStore.rankings
+
+    async def remove_and_read(store: JobStore, job: Job, start: int, stop: int) -> list[StoredRanking]:
+        await store.remove(job.id)
+        return await original(store, job, start, stop)
+
+    monkeypatch.setattr(JobStore, "rankings", remove_and_read)
+
+    async def run_removed() -> None:
+        async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
+            store, dataset = place.jobs.store, place.host.loaded.dataset
+            await place.submit(split="test")
+            job = await store.begin_next()
+            assert job is not None
+            work = JobWork.of(JobOptions.model_validate_json(job.options_json), None, dataset)
+            execution = await place.host.rank(work.chunk(0, 1), seed=0)
+            rankings = [StoredRanking.of(ranked, dataset) for ranked in execution.ranked]
+            begun = await store.add_chunk(job, rankings, 1, "{}")
+            assert begun is not None
+            await place.jobs.runner._run(begun)
+
+    caplog.set_level("INFO")
+    asyncio.run(run_removed())
+    assert [record.levelname for record in caplog.records if "has been removed" in record.message] == ["INFO"]
+    assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
+
+
+Change = Callable[[httpx.AsyncClient, str], Awaitable[httpx.Response]]
+
+
+@asynccontextmanager
+async def cancelled_while_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, database: Database, method: str, request: Awaitable[httpx.Response]
+) -> AsyncIterator[None]:
+    """Inside, ``request`` has been cancelled while the database was about to do the ``method`` of the store."""
+    original = getattr(JobStore, method)
+    is_asked = asyncio.Event()
+
+    async def ask(*arguments: Any) -> Any:
+        if not is_asked.is_set():
+            # Nobody holds it for longer than a transaction.
+            database._turn.acquire()
+            is_asked.set()
+        return await original(*arguments)
+
+    monkeypatch.setattr(JobStore, method, ask)
+    asking = asyncio.ensure_future(request)
+    await asyncio.wait_for(is_asked.wait(), 30)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    database._turn.release()
+    yield
+
+
+@pytest.mark.parametrize(
+    ("method", "ask"),
+    [
+        ("end", lambda client, job_id: client.post(f"/jobs/{job_id}/cancel")),
+        ("remove", lambda client, job_id: client.delete(f"/jobs/{job_id}")),
+    ],
+    ids=["cancel", "delete"],
+)
+def test_what_is_asked_of_a_job_is_done_whole_where_its_client_goes(
+    tmp_path: Path,
+    family_folder: Path,
+    policy_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    ask: Change,
+) -> None:
+    async def go() -> None:
+        async with app_with_services(tmp_path / "data", family_folder, policy_folder) as (client, services):
+            jobs, database = services.jobs, services.database
+            job_id = (await client.post("/jobs", json={"queries": many_queries(500)})).json()["id"]
+            while jobs.runner._current is None:
+                await asyncio.sleep(0.01)
+            running = jobs.runner._current[1]
+            updates = jobs.updates.follow(job_id, jobs.store.get, anyio.Event())
+            assert (await anext(updates)).job.state == "running"
+
+            async def last_state() -> JobState:
+                states: list[JobState] = [update.job.state async for update in updates]
+                return states[-1]
+
+            watching = asyncio.create_task(last_state())
+            async with cancelled_while_it_is_written(monkeypatch, database, method, ask(client, job_id)):
+                assert await asyncio.wait_for(watching, 30) == "cancelled"
+                await asyncio.wait([running], timeout=30)
+            assert running.cancelled()
+            metrics = (await client.get("/metrics")).text
+            assert 'proofrank_jobs{state="running"} 0.0' in metrics
+            found = await jobs.store.get(job_id)
+            assert (found.state if found is not None else None) == ("cancelled" if method == "end" else None)
+
+    asyncio.run(go())
+
+
+def test_a_job_that_was_stored_runs_where_its_client_goes(
+    tmp_path: Path, family_folder: Path, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def go() -> None:
+        async with app_with_services(tmp_path / "data", family_folder, policy_folder) as (client, services):
+            request = client.post("/jobs", json={"split": "test"})
+            async with cancelled_while_it_is_written(monkeypatch, services.database, "submit", request):
+                ends = asyncio.get_running_loop().time() + 30
+                while not await services.jobs.store.newest(1, "done"):
+                    assert asyncio.get_running_loop().time() < ends
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(go())
+
+
+def test_removing_a_job_that_has_ended_interrupts_nothing(
+    tmp_path: Path, family_folder: Path, policy_folder: Path
+) -> None:
+    async def remove() -> None:
+        async with app_with_services(tmp_path / "data", family_folder, policy_folder) as (client, services):
+            jobs = services.jobs
+            job_id = (await client.post("/jobs", json={"split": "test"})).json()["id"]
+            while (job := await jobs.store.get(job_id)) is None or not job.is_finished:
+                await asyncio.sleep(0.01)
+            while jobs.runner._current is not None:
+                await asyncio.sleep(0.01)
+            # As while the runner counts what it has done.
+            counting = asyncio.create_task(asyncio.sleep(0.1))
+            jobs.runner._current = (job, counting)
+            assert (await client.delete(f"/jobs/{job_id}")).status_code == HTTPStatus.NO_CONTENT
+            await asyncio.wait([counting])
+            assert not counting.cancelled()
+            jobs.runner._current = None
+
+    asyncio.run(remove())
+
+
+def test_a_job_that_is_removed_before_its_watcher_looks_ends_for_it_as_cancelled(
+    tmp_path: Path, family_folder: Path, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = JobUpdates.follow
+
+    async def remove_and_follow(updates: JobUpdates, job_id: str, *arguments: Any) -> AsyncIterator[Update]:
+        await services_of[0].jobs.store.remove(job_id)
+        async for update in original(updates, job_id, *arguments):
+            yield update
+
+    services_of: list[Services] = []
+    monkeypatch.setattr(JobUpdates, "follow", remove_and_follow)
+
+    async def watch() -> str:
+        async with app_with_services(tmp_path / "data", family_folder, policy_folder) as (client, services):
+            services_of.append(services)
+            job_id = (await client.post("/jobs", json={"queries": many_queries(500)})).json()["id"]
+            return (await client.get(f"/jobs/{job_id}/events")).text
+
+    events = [event.split("\r\n") for event in asyncio.run(watch()).strip().split("\r\n\r\n")]
+    assert [event[0] for event in events] == ["event: progress", "event: end"]
+    assert [json.loads(event[1].removeprefix("data: "))["state"] for event in events] == ["cancelled"] * 2
+
+
+@pytest.mark.parametrize("path", ["results", "results.csv", "results.parquet"])
+def test_a_download_breaks_off_where_its_job_is_removed_and_that_is_no_fault(
+    tmp_path: Path,
+    family_folder: Path,
+    policy_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+) -> None:
+    original = JobStore.rankings
+
+    async def read_and_remove(store: JobStore, job: Job, start: int, stop: int) -> list[StoredRanking]:
+        page = await original(store, job, start, stop)
+        await store.remove(job.id)
+        return page
+
+    monkeypatch.setattr("service.jobs.results._QUERIES_A_PAGE", 1)
+    values = {
+        "dataset": family_folder,
+        "policy": policy_folder,
+        "engine": "original",
+        "data_folder": tmp_path,
+    }
+    settings = load_settings({**values, "port": 0}, environment={})
+
+    async def download() -> None:
+        app = create_app(settings)
+        server = Server(app, settings, on_signal=lambda: None)
+        serving = asyncio.create_task(server.serve())
+        while not server.started or app.state.services.host.stage != READY:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            job_id = (await client.post("/jobs", json={"split": "test"})).json()["id"]
+            while (await client.get(f"/jobs/{job_id}")).json()["state"] != "done":
+                await asyncio.sleep(0.01)
+            monkeypatch.setattr(JobStore, "rankings", read_and_remove)
+            with pytest.raises(httpx.RemoteProtocolError):
+                await client.get(f"/jobs/{job_id}/{path}")
+        server.should_exit = True
+        await serving
+
+    caplog.set_level("INFO")
+    asyncio.run(download())
+    assert [record.levelname for record in caplog.records if "breaks off" in record.message] == ["INFO"]
     assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
 
 

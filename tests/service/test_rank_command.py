@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,28 @@ def test_an_interrupted_command_cancels_its_job_and_has_shown_a_bar_until_then()
     assert b"queries" in shown
     assert asked[0] == ("POST", "/jobs")
     assert asked[-1] == ("POST", f"/jobs/{JOB['id']}/cancel")
+
+
+def test_an_interrupted_command_whose_job_somebody_has_removed_ends_as_any_interrupted_one() -> None:
+    missing = problem(404, "there is no job 'j1'; it may have been removed")
+    answers = [
+        Answer(202, {**JOB, "state": "queued"}),
+        Answer(200, {**JOB, "state": "running"}, delay=20),
+        missing,
+    ]
+    with ScriptedServer(answers) as scripted:
+        command = [sys.executable, "-m", "service.cli", "rank", "--url", scripted.url, "--split", "test"]
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=clean_environment(), stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
+        while len(scripted.received) < 2 and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=15)
+        asked = [(request.method, request.path) for request in scripted.received]
+    assert (process.returncode, told) == (130, "")
+    assert asked[-1] == ("POST", "/jobs/j1/cancel")
 
 
 def test_the_triples_of_a_file_are_ranked_as_a_job(tmp_path: Path) -> None:

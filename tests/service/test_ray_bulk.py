@@ -176,9 +176,8 @@ def test_two_workers_of_which_one_is_killed_end_what_one_process_began_with_the_
     told = capfd.readouterr()
     bars, others = bars_and_other_lines(told.err)
     assert others[0] == f"{rows}: 3 of 24 queries are done; going on"
-    num_workers = len(
-        {shard["process"] for shard in shards}
-    )  # the lost one is among them if it had returned any
+    # The lost one is among them if it had returned any.
+    num_workers = len({shard["process"] for shard in shards})
     assert any(line.startswith(f"{num_workers} workers proved 11 shards") for line in others)
     assert "row/s" not in told.out + told.err  # as the bars of Ray have it
     # 16 candidates a query; the first bar is drawn before it is told of those that are done.
@@ -289,7 +288,7 @@ def test_two_machines_that_share_no_disk_compile_once(quiet_ray: None, tmp_path:
     assert [result.graphs_compiled for result in results] == [0] * len(results)
     packages = [sorted(path.relative_to(cache) for path in cache.rglob("*.pt2")) for cache in caches]
     assert packages[0] == packages[1]
-    assert len(packages[0]) == 1
+    assert len(packages[0]) == 2  # one for each half of a tick
     expected = without_seconds(proved_here(work, "eager", 4))
     assert [row[:4] for row in without_seconds(results)] == [row[:4] for row in expected]
 

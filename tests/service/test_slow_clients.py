@@ -251,11 +251,63 @@ def test_more_connections_than_allowed_are_refused_until_the_idle_ones_are_close
         assert answer.json()["request_id"] == answer.headers["x-request-id"]
         assert int(answer.headers["retry-after"]) > 0
         assert answer.headers["connection"] == "close"
+        assert httpx.get(f"{server.url}/healthz", trust_env=False).status_code == 200
         time.sleep(PATIENCE + 2)
         assert answers_soon(server)
         metrics = httpx.get(f"{server.url}/metrics", trust_env=False).text
     assert 'proofrank_rejected_requests_total{reason="connections_full"} 1.0' in metrics
     assert 'proofrank_rejected_requests_total{reason="not_ready"} 0.0' in metrics
+
+
+@pytest.fixture
+def narrow_server(serve_arguments: list[str]) -> Iterator[RunningServer]:
+    """A server that may have three connections, and has none."""
+    with RunningServer(*serve_arguments, "--max-connections", "3") as running:
+        running.wait_until_ready().client.close()
+        num_files = memory_and_files(running)[1]
+        ends = time.monotonic() + 10
+        while memory_and_files(running)[1] >= num_files and time.monotonic() < ends:
+            time.sleep(0.01)
+        yield running
+
+
+def ask(connection: socket.socket, path: str) -> str:
+    """The answer to a request that is the last on its connection."""
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    return read_to_the_end(connection).decode()
+
+
+def test_as_many_connections_as_allowed_are_served_and_with_one_more_only_those_that_watch(
+    narrow_server: RunningServer,
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(connect(narrow_server))
+        with connect(narrow_server) as third:
+            assert ask(third, "/info").startswith("HTTP/1.1 200 ")
+        stack.enter_context(connect(narrow_server))
+        # The end of the one before may not have been seen yet; then there are five, and as many as that are too many.
+        with connect(narrow_server) as fourth:
+            assert ask(fourth, "/info").startswith("HTTP/1.1 503 ")
+        for path in ("/healthz", "/readyz", "/metrics"):
+            with connect(narrow_server) as watching:
+                answer = ask(watching, path)
+                assert answer.startswith("HTTP/1.1 200 "), path
+    assert 'proofrank_rejected_requests_total{reason="connections_full"} 1.0' in answer
+
+
+def test_whether_connections_are_too_many_is_decided_when_the_head_of_a_request_has_come(
+    narrow_server: RunningServer,
+) -> None:
+    with ExitStack() as stack:
+        *_, slow = [stack.enter_context(connect(narrow_server)) for _ in range(3)]
+        slow.sendall(b"GET /info HTTP/1.1\r\nHost: local")
+        time.sleep(0.2)
+        fourth = stack.enter_context(connect(narrow_server))
+        fourth.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert fourth.recv(2**16).startswith(b"HTTP/1.1 200 ")
+        slow.sendall(b"host\r\n\r\n")
+        assert slow.recv(2**16).startswith(b"HTTP/1.1 503 ")
 
 
 @pytest.mark.slow
