@@ -229,8 +229,13 @@ def test_results_that_cannot_be_written_any_more_end_the_evaluation_before_they_
 @pytest.mark.slow
 def test_ctrl_c_ends_the_evaluation_before_it_ends_ray(address: str, tmp_path: Path) -> None:
     results = tmp_path / "rows.jsonl"
-    with once(lambda: has_rows(results), lambda: os.kill(os.getpid(), signal.SIGINT)):
-        assert main([*LONG_RUN, "--address", address, "--results", str(results)]) == 130
+    # Where tests run in the background of a shell, Python is told to ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with once(lambda: has_rows(results), lambda: os.kill(os.getpid(), signal.SIGINT)):
+            assert main([*LONG_RUN, "--address", address, "--results", str(results)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert 0 < len(read_rows(results)) < 48
     check_that_ray_was_left()
 
