@@ -59,10 +59,10 @@ def main() -> int:
             began = time.perf_counter()
             evaluator.evaluate(candidates)
             seconds.append(time.perf_counter() - began)
-        after = evaluator.work
-        states = (after.states_scored - before.states_scored) / parsed.repeats
+        done = evaluator.work - before
+        states = done.states_scored / parsed.repeats
         flops = states * evaluator.flops_per_state
-        busy = (after.lanes_busy - before.lanes_busy) / parsed.repeats
+        busy = done.lanes_busy / parsed.repeats
         limit = flops / rate
         rows.append(
             {
@@ -70,20 +70,11 @@ def main() -> int:
                 "engine": evaluator.engine,
                 "candidates": len(candidates),
                 "steps": int(busy),
-                "rows expanded per step": (after.rows_expanded - before.rows_expanded)
-                / parsed.repeats
-                / busy,
-                "facts checked per step": (after.facts_checked - before.facts_checked)
-                / parsed.repeats
-                / busy,
+                "rows expanded per step": done.rows_expanded / parsed.repeats / busy,
+                "facts checked per step": done.facts_checked / parsed.repeats / busy,
                 "states scored per step": states / busy,
-                "padding waste %": 100
-                * (
-                    1
-                    - (after.states_scored - before.states_scored)
-                    / (after.states_padded - before.states_padded)
-                ),
-                "lanes busy %": 100 * (after.lanes_busy - before.lanes_busy) / (after.lanes - before.lanes),
+                "padding waste %": 100 * done.padding_waste,
+                "lanes busy %": 100 * done.lanes_busy / done.lanes,
                 "GFLOP": flops / 1e9,
                 "plain product GFLOP/s": rate / 1e9,
                 "limit ms per candidate": limit / len(candidates) * 1e3,

@@ -86,11 +86,9 @@ def _tick_and_network(
         evaluator.evaluate(candidates)
         before = evaluator.work
         timings = [bench.timed(lambda: evaluator.evaluate(candidates)) for _ in range(bench.sizes.repeats)]
-        after = evaluator.work
-        num_ticks = after.ticks - before.ticks
-        num_scored = (after.states_scored - before.states_scored) / num_ticks
-        num_padded = (after.states_padded - before.states_padded) / num_ticks
-        measured = median([timing.device_seconds for timing in timings]) / num_ticks * len(timings)
+        done = evaluator.work - before
+        num_scored, num_padded = done.states_scored / done.ticks, done.states_padded / done.ticks
+        measured = median([timing.device_seconds for timing in timings]) / done.ticks * len(timings)
         features, tick = ready.tick.features, ready.tick
         working_atoms = tick.environment.engine.working_atoms
         of_states = rates.least_seconds(

@@ -84,14 +84,10 @@ def _timed(bench: Bench, ready: ReadyEvaluator, workload: Workload) -> tuple[lis
     outcomes = evaluator.evaluate(candidates)
     before = evaluator.work
     timings = [bench.timed(lambda: evaluator.evaluate(candidates)) for _ in range(bench.sizes.repeats)]
-    after = evaluator.work
+    done = evaluator.work - before
     seconds = [timing.device_seconds for timing in timings]
     wall_seconds = median([timing.wall_seconds for timing in timings])
-    num_ticks = (after.ticks - before.ticks) / len(timings)
-    num_scored, num_padded = (
-        after.states_scored - before.states_scored,
-        after.states_padded - before.states_padded,
-    )
+    num_ticks = done.ticks / len(timings)
     return outcomes, {
         "candidates": len(candidates),
         "ms per query": median(seconds) / len(workload.queries) * 1e3,
@@ -102,8 +98,8 @@ def _timed(bench: Bench, ready: ReadyEvaluator, workload: Workload) -> tuple[lis
         "spread %": 100 * (max(seconds) - min(seconds)) / median(seconds),
         "ticks": num_ticks,
         "ms per tick": median(seconds) / num_ticks * 1e3,
-        "padding waste %": 100 * (1 - num_scored / num_padded),
-        "lanes busy %": 100 * (after.lanes_busy - before.lanes_busy) / (after.lanes - before.lanes),
+        "padding waste %": 100 * done.padding_waste,
+        "lanes busy %": 100 * done.lanes_busy / done.lanes,
         "peak GiB": bench.peak_gib(),
     }
 

@@ -78,12 +78,13 @@ class Mode:
                 f"compile mode {compile_mode!r} captures CUDA graphs and needs a CUDA device"
             )
         is_on_cpu = device.type == "cpu"
+        is_counting = compile_mode == "default" and is_on_cpu
         return cls(
             compile_mode,
             fullgraph,
             is_trimming=compile_mode == "eager" and is_on_cpu,
-            is_counting=compile_mode == "default" and is_on_cpu,
-            is_packaged=compile_mode == "default" and fullgraph and is_on_cpu and is_available(),
+            is_counting=is_counting,
+            is_packaged=is_counting and fullgraph and is_available(),
             is_recorded=compile_mode in _RECORDED,
         )
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch._inductor import config
 from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import InductorError, InvalidCxxCompiler
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from core.errors import EvaluationError
 from core.evaluator.artifacts import (
@@ -76,11 +76,11 @@ class _Package(NamedTuple):
 
 
 class _Half(NamedTuple):
-    """A half of a tick, and what it is called with."""
+    """A half of a tick, and what makes arguments like its own, which it takes to build it and not to load it."""
 
     name: str
     program: nn.Module
-    arguments: tuple[Any, ...]
+    arguments: Callable[[], tuple[Any, ...]]
 
 
 def is_available() -> bool:
@@ -117,12 +117,16 @@ class PackageCache:
             PackageError: it was not there and could not be made.
         """
         tensors = environment_tensors_of(tick)
-        between = (observation_like(tick), tick.vectors, tick.num_padded)
         halves = (
-            _Half("first", FirstHalf(tick), (tensors,)),
-            _Half("second", SecondHalf(tick), (tensors, *between)),
+            _Half("first", FirstHalf(tick), lambda: (tensors,)),
+            _Half(
+                "second",
+                SecondHalf(tick),
+                lambda: (tensors, observation_like(tick), tick.vectors, tick.num_padded),
+            ),
         )
-        first, second = (package.function for package in self._packages(halves, tick, mode))
+        key = _key(tick, tensors, mode)
+        first, second = (package.function for package in self._packages(halves, key))
 
         # They work on the buffers of the tick, whatever their other arguments.
         def first_half(*_: object) -> EvalObs:
@@ -134,9 +138,9 @@ class PackageCache:
         tick.first_half = first_half
         tick.second_half = second_half
 
-    def _packages(self, halves: Sequence[_Half], tick: Tick, mode: object) -> list[_Package]:
+    def _packages(self, halves: Sequence[_Half], key: str) -> list[_Package]:
         """The package of each half; of processes that lack any of them, one makes what is missing."""
-        stems = [_stem(half, tick, mode) for half in halves]
+        stems = [f"{half.name}-{key}" for half in halves]
         loaded = [self._loaded(stem) for stem in stems]
         packages = [package for package in loaded if package is not None]
         made: set[str] = set()
@@ -180,20 +184,17 @@ class PackageCache:
         return package
 
 
-def _stem(half: _Half, tick: Tick, mode: object) -> str:
-    """The first part of a package's name: which half, and a hash of all that its code depends on."""
-    hashed = hash_of_key(
+def _key(tick: Tick, tensors: list[Tensor], mode: object) -> str:
+    """A hash of all that the code of both halves depends on; what is between them has its shapes from that."""
+    return hash_of_key(
         {
             "vectors": _vector_flags(),
             "options": _OPTIONS,
             "mode": mode,
             "constants": constants_of(tick),
-            "tensors": [
-                (list(tensor.shape), tensor.stride(), tensor.dtype) for tensor in tree_leaves(half.arguments)
-            ],
+            "tensors": [(list(tensor.shape), tensor.stride(), tensor.dtype) for tensor in tensors],
         }
     )
-    return f"{half.name}-{hashed}"
 
 
 def _vector_flags() -> list[str]:
@@ -232,7 +233,7 @@ def _build(half: _Half, path: Path) -> None:
             warnings.catch_warnings(action="ignore", category=FutureWarning),
         ):
             # The tracer wants tensors that it may write to; it never looks at what is in them.
-            examples = tree_map(torch.empty_like, half.arguments)
+            examples = tree_map(torch.empty_like, half.arguments())
             program = torch.export.export(half.program, examples, strict=False)
             options = {**_OPTIONS, "aot_inductor.metadata": {_NODES: str(len(program.graph.nodes))}}
             torch._inductor.aoti_compile_and_package(

@@ -115,13 +115,9 @@ class Tick:
             observation = self._padded(observation)
         features = self.score(observation.states)
         num_padded = torch.full_like(first_lane, features.shape[0])
-        new_lanes, new_first_lane, counts = self.finish(
-            new_lanes, pool, observation, features, num_padded, endf_feature, first_lane
-        )
-        self._store(lanes, new_lanes)
+        finished = self.finish(new_lanes, pool, observation, features, num_padded, endf_feature, first_lane)
+        self._store_finished(lanes, first_lane, counters, *finished)
         pool.head.copy_(head)
-        first_lane.copy_(new_first_lane)
-        counters.add_(counts)
 
     def tick_in_halves(
         self,
@@ -160,9 +156,19 @@ class Tick:
         counters: Tensor,
     ) -> None:
         """Moves the lanes by what was observed and scored, in place."""
-        new_lanes, new_first_lane, counts = self.finish(
-            lanes, pool, observation, features, num_padded, endf_feature, first_lane
-        )
+        finished = self.finish(lanes, pool, observation, features, num_padded, endf_feature, first_lane)
+        self._store_finished(lanes, first_lane, counters, *finished)
+
+    def _store_finished(
+        self,
+        lanes: LaneState,
+        first_lane: Tensor,
+        counters: Tensor,
+        new_lanes: LaneState,
+        new_first_lane: Tensor,
+        counts: Tensor,
+    ) -> None:
+        """Puts what ``finish`` has returned, the last three, into the buffers."""
         self._store(lanes, new_lanes)
         first_lane.copy_(new_first_lane)
         counters.add_(counts)

@@ -39,6 +39,11 @@ class Work:
         names = [field.name for field in dataclasses.fields(self)]
         return Work(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
+    def __sub__(self, earlier: Work) -> Work:
+        """What was done since ``earlier``, of the same evaluator."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return Work(**{name: getattr(self, name) - getattr(earlier, name) for name in names})
+
     @classmethod
     def total(cls, counts: Iterable[Mapping[str, int]]) -> Work:
         """The sum of counters by name."""

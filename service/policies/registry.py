@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from core.errors import EvaluationError, PolicyError
 from core.graph import Dataset
@@ -24,8 +24,7 @@ from service.policies.start import policy_at_start
 from service.policies.store import PolicyStore, Put
 from service.problems import FieldError, Problem, invalid
 from service.rejections import Rejection
-
-Result = TypeVar("Result")
+from service.shielding import to_its_end
 
 logger = logging.getLogger("proofrank")
 
@@ -147,7 +146,7 @@ class PolicyRegistry:
             Problem: 422 where it cannot be used in this server, 409 where there are too many policies.
             DataFolderFullError: there is no room for it.
         """
-        return await _to_its_end(self._put(name, folder, activate))
+        return await to_its_end(self._put(name, folder, activate))
 
     async def _put(self, name: str, folder: Path, activate: bool) -> Put:
         async with self._change:
@@ -166,7 +165,7 @@ class PolicyRegistry:
             Problem: 404 where there is none of this name, 409 where it cannot be used in this server.
             DataFolderFullError: there is no room to note it.
         """
-        return await _to_its_end(self._activate(name))
+        return await to_its_end(self._activate(name))
 
     async def _activate(self, name: str) -> PolicyRecord:
         async with self._change:
@@ -185,7 +184,7 @@ class PolicyRegistry:
         Raises:
             Problem: 404 where there is none of this name; 409 where it is live or needed by a job.
         """
-        await _to_its_end(self._delete(name))
+        await to_its_end(self._delete(name))
 
     async def _delete(self, name: str) -> None:
         async with self._change:
@@ -220,14 +219,3 @@ class PolicyRegistry:
 
 def _refusal(field: str, message: str) -> FieldError:
     return FieldError(field=field, value=None, message=message)
-
-
-async def _to_its_end(change: Coroutine[Any, Any, Result]) -> Result:
-    """Waits for ``change`` even where the request is cancelled: a thread that writes cannot be called back, and what
-    it has written must become known."""
-    task = asyncio.create_task(change)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

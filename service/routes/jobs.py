@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import anyio
 from fastapi import APIRouter, Header, Query, Response
@@ -24,15 +24,12 @@ from service.jobs.submission import IDEMPOTENCY_HEADER
 from service.parquet import ParquetMissingError
 from service.problems import Problem, problem_responses
 from service.services import Services
+from service.shielding import to_its_end
 
 _MOST_LISTED = 100
 _FAREWELL_SECONDS = 2.0
 
 _MISSING = problem_responses(HTTPStatus.NOT_FOUND)
-
-Result = TypeVar("Result")
-
-_under_way: set[asyncio.Task[Any]] = set()
 
 
 def make_router(services: Services) -> APIRouter:
@@ -58,7 +55,7 @@ def make_router(services: Services) -> APIRouter:
             submission.count_queries, body, dataset, settings.max_job_queries
         )
         new = NewJob(written, body.policy, Pinned(dataset.name, dataset.content_hash), num_queries, key)
-        return await _to_its_end(store(new))
+        return await to_its_end(store(new))
 
     async def store(new: NewJob) -> Submission:
         stored = await submission.store(new, jobs.store, settings.max_jobs)
@@ -194,7 +191,7 @@ def make_router(services: Services) -> APIRouter:
     async def cancel_job(job_id: str) -> JobView:
         """Cancels a job that waits or runs; one that has ended stays as it is, with its results."""
         with _refusing_a_full_disk():
-            ended = await _to_its_end(cancelled(job_id))
+            ended = await to_its_end(cancelled(job_id))
         return JobView.of(ended if ended is not None else await required(job_id))
 
     @router.delete(
@@ -205,21 +202,9 @@ def make_router(services: Services) -> APIRouter:
     async def delete_job(job_id: str) -> None:
         """Removes a job with its results, cancelling it first where it waits or runs."""
         with _refusing_a_full_disk():
-            await _to_its_end(remove(job_id))
+            await to_its_end(remove(job_id))
 
     return router
-
-
-async def _to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
-    """What ``work`` gives, which goes on where the request is cancelled, as Ray Serve does when its client goes.
-
-    For what changes jobs: the database would have the change, and neither those who watch nor the runner hear of it.
-    """
-    task = asyncio.create_task(work)
-    # The event loop itself does not keep it.
-    _under_way.add(task)
-    task.add_done_callback(_under_way.discard)
-    return await asyncio.shield(task)
 
 
 def _missing(job_id: str) -> Problem:

@@ -36,6 +36,20 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, **fit, "PYTHONPATH": str(REPOSITORY), **(extra or {})}
 
 
+def run_without(library: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs ``proofrank`` where ``library`` cannot be imported."""
+    # A module of None is as if it were not there.
+    code = f"import sys; sys.modules[{library!r}] = None; from service.cli import main; sys.exit(main(sys.argv[1:]))"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=REPOSITORY,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 class RunningServer:
     """A server process; a context manager that ends it.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,7 @@ import pytest
 from service.bulk.results import ResultsFile
 from service.cli import main
 from tests.service.result_rows import SUFFIXES, place, read_rows
-from tests.service.serving import REPOSITORY
+from tests.service.serving import run_without
 
 
 def interrupt_after(shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,13 +165,6 @@ def test_what_cannot_be_done_in_shards_is_told_in_one_line(
 
 
 def test_without_ray_it_is_told_what_to_install(bulk_arguments: list[str]) -> None:
-    # A module of None cannot be imported, as if it were not there.
-    code = "import sys; sys.modules['ray'] = None; from service.cli import main; sys.exit(main(sys.argv[1:]))"
-    ended = subprocess.run(
-        [sys.executable, "-c", code, *bulk_arguments, "--on", "ray"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
+    ended = run_without("ray", *bulk_arguments, "--on", "ray")
     assert ended.returncode == 2
     assert ended.stderr == "proofrank: --on ray needs ray: pip install 'proofrank[ray]'\n"

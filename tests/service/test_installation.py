@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from service.cli import COMMANDS
-from tests.service.serving import REPOSITORY, RunningServer, clean_environment
+from tests.service.serving import REPOSITORY, RunningServer, clean_environment, run_without
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
@@ -108,17 +108,7 @@ def test_a_command_that_a_client_machine_cannot_run_says_what_to_install(name: s
 
 
 def test_a_server_that_lacks_a_part_says_what_to_install() -> None:
-    code = (
-        "import sys; sys.modules['fastapi'] = None\nfrom service.cli import main\nsys.exit(main(['serve']))"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=REPOSITORY,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run_without("fastapi", "serve")
     assert ended.returncode == 2
     assert ended.stderr == "proofrank: serve needs fastapi: pip install 'proofrank[server]'\n"
 

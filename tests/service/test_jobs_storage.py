@@ -81,6 +81,15 @@ class Workshop:
         self.jobs.runner.wake()
         return submission.job
 
+    async def begun_with_one_query_ranked(self) -> tuple[Job, list[StoredRanking]]:
+        """The next job, begun, and the rankings of its first query, which have not been stored."""
+        job = await self.jobs.store.begin_next()
+        assert job is not None
+        dataset = self.host.loaded.dataset
+        work = JobWork.of(JobOptions.model_validate_json(job.options_json), None, dataset)
+        execution = await self.host.rank(work.chunk(0, 1), seed=0)
+        return job, [StoredRanking.of(ranked, dataset) for ranked in execution.ranked]
+
     async def get(self, job: Job) -> Job:
         """The job as it is now."""
         found = await self.jobs.store.get(job.id)
@@ -268,13 +277,9 @@ def test_a_chunk_that_comes_after_its_job_was_cancelled_is_not_stored(
 ) -> None:
     async def come_late() -> None:
         async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
-            store, dataset = place.jobs.store, place.host.loaded.dataset
+            store = place.jobs.store
             await place.submit(split="test")
-            job = await store.begin_next()
-            assert job is not None
-            work = JobWork.of(JobOptions.model_validate_json(job.options_json), None, dataset)
-            execution = await place.host.rank(work.chunk(0, 1), seed=0)
-            rankings = [StoredRanking.of(ranked, dataset) for ranked in execution.ranked]
+            job, rankings = await place.begun_with_one_query_ranked()
             cancelled = await store.end(job, "cancelled")
             assert await store.add_chunk(job, rankings, 1, "{}") is None
             assert await place.get(job) == cancelled
@@ -327,13 +332,9 @@ def test_a_run_whose_job_is_removed_while_it_counts_what_was_done_is_no_failure(
 
     async def run_removed() -> None:
         async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
-            store, dataset = place.jobs.store, place.host.loaded.dataset
+            store = place.jobs.store
             await place.submit(split="test")
-            job = await store.begin_next()
-            assert job is not None
-            work = JobWork.of(JobOptions.model_validate_json(job.options_json), None, dataset)
-            execution = await place.host.rank(work.chunk(0, 1), seed=0)
-            rankings = [StoredRanking.of(ranked, dataset) for ranked in execution.ranked]
+            job, rankings = await place.begun_with_one_query_ranked()
             begun = await store.add_chunk(job, rankings, 1, "{}")
             assert begun is not None
             await place.jobs.runner._run(begun)

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -18,7 +17,7 @@ from service.cli import main, make_parser
 from service.client import DEFAULT_URL
 from service.settings import load_settings
 from tests.service.scripted import Answer, ScriptedServer, problem
-from tests.service.serving import REPOSITORY, RunningServer, clean_environment
+from tests.service.serving import REPOSITORY, RunningServer, clean_environment, run_without
 
 TRIPLE = ["anna", "ancestor", "Zoë"]
 METRICS = {
@@ -207,16 +206,6 @@ def test_command_and_client_look_for_the_server_where_it_listens_by_default() ->
 
 
 def test_without_httpx_the_command_says_what_to_install() -> None:
-    code = (
-        "import sys; sys.modules['httpx'] = None\nfrom service.cli import main\nsys.exit(main(sys.argv[1:]))"
-    )
-    ended: Any = subprocess.run(
-        [sys.executable, "-c", code, "rank", *TRIPLE],
-        cwd=REPOSITORY,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run_without("httpx", "rank", *TRIPLE)
     assert ended.returncode == 2
     assert ended.stderr == "proofrank: rank needs httpx: pip install 'proofrank[client]'\n"
