@@ -18,6 +18,17 @@ DatasetMaker = Callable[..., Dataset]
 """Takes lines of ``train``, ``rules``, ``valid``, ``test`` and perhaps ``domains``; loads what they make."""
 
 
+SLOW_SECONDS = 4 * 3600
+"""That a slow test may take; the others have the ``timeout`` of the configuration, so that none hangs for ever."""
+
+
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Gives slow tests their time."""
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     """One thread for torch: with more, a test run beside another busy process takes ten times as long."""
