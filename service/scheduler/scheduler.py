@@ -27,6 +27,10 @@ TURN_SECONDS = 0.25
 JOB_TURN_SECONDS = 0.05
 """For how long the tasks of one policy run while those of another wait; the second for those that are all jobs."""
 
+PATIENT_TICKS = 2
+"""For which a task without a lane waits for those that come free, before it takes some from others: a trajectory that
+is taken back was run in vain."""
+
 LOOK_SECONDS = 0.2
 """Between two snapshots of a busy scheduler, for reading the counters waits for the device."""
 
@@ -207,11 +211,7 @@ class Scheduler:
             moving = {place for task in self._tasks if task.policy is policy for place in task.places}
         else:
             self._fill(shares, num_lanes, len(policies))
-            moving = {
-                place
-                for task, share in zip(self._with_turn, shares, strict=True)
-                for place in list(task.places)[:share]
-            }
+            moving = self._moving(shares)
         self._stream.advance(self._lanes.ticks_per_look, num_lanes, only=moving)
         self._hand_out()
 
@@ -286,20 +286,47 @@ class Scheduler:
             for task, share in zip(self._with_turn, shares, strict=True)
         ]
         num_free = num_lanes - sum(len(task.places) for task in self._tasks)
-        # For those without a lane alone, who come first: a trajectory that is taken back was run in vain.
+        # Those without a lane come first.
         order = sorted(zip(self._with_turn, wanted, strict=True), key=lambda pair: bool(pair[0].places))
+        newcomers = [(task, number) for task, number in order if not task.places and number > 0]
+        # No lane comes free of those that keep still meanwhile.
+        patience = PATIENT_TICKS if any(task.places for task in self._with_turn) else 0
+        impatient = [number for task, number in newcomers if task.ticks_waited >= patience]
         # As many as begin with; the next ones come free while these move.
-        by_newcomers = sum(min(number, LANES_PER_TASK) for task, number in order if not task.places)
+        by_newcomers = sum(min(number, LANES_PER_TASK) for number in impatient)
         if num_free < by_newcomers:
             num_free += self._take_back(by_newcomers - num_free, shares, num_lanes // num_policies)
         num_free = min(num_free, self._stream.num_free_places)
+        taken: list[tuple[Task, int]] = []
         for task, number in order:
             number = min(number, num_free)
             if number > 0:
-                indices = task.take(number)
-                places = self._stream.submit([task.candidate(index) for index in indices])
-                task.places.update(zip(places, indices, strict=True))
+                taken.extend((task, index) for index in task.take(number))
                 num_free -= number
+        if taken:
+            # Once for all tasks: what a submission costs hardly depends on how much is submitted.
+            try:
+                places = self._stream.submit([task.candidate(index) for task, index in taken])
+            except Exception:
+                for task, index in taken:
+                    task.put_back([index])
+                raise
+            for place, (task, index) in zip(places, taken, strict=True):
+                task.places[place] = index
+        for task, _ in newcomers:
+            task.ticks_waited += not task.places
+
+    def _moving(self, shares: list[int]) -> set[int]:
+        """The places that move: of each task its oldest, as many as its share; and as many of the others as there are
+        lanes that tasks have a right to and have not been given yet, which so come free the sooner."""
+        moving: set[int] = set()
+        surplus: list[int] = []
+        for task, share in zip(self._with_turn, shares, strict=True):
+            places = list(task.places)
+            moving.update(places[:share])
+            surplus.extend(places[share:])
+        moving.update(surplus[: sum(shares) - len(moving)])
+        return moving
 
     def _take_back(self, wanted: int, shares: list[int], most_of_policy: int) -> int:
         """Takes lanes from tasks that have more than their share, their youngest trajectories; how many."""
@@ -315,14 +342,14 @@ class Scheduler:
         for tasks in others.values():
             excess = sum(len(task.places) for task in tasks) - most_of_policy
             surplus.extend((task, min(len(task.places), excess)) for task in tasks[-1:])
-        num_taken = 0
+        taken: list[int] = []
         for task, number in surplus:
-            places = list(task.places)[len(task.places) - min(max(0, number), wanted - num_taken) :]
-            if places:
-                self._stream.cancel(places)
-                task.give_back(places)
-                num_taken += len(places)
-        return num_taken
+            places = list(task.places)[len(task.places) - min(max(0, number), wanted - len(taken)) :]
+            task.give_back(places)
+            taken.extend(places)
+        if taken:
+            self._stream.cancel(taken)
+        return len(taken)
 
     def _hand_out(self) -> None:
         collected = self._stream.collect()

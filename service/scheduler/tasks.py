@@ -66,6 +66,7 @@ class Task:
         future: its end; cancelling it drops the task.
         is_suspect: whether the evaluator failed while it ran, so that it has to run alone.
         places: in flight: place in the evaluator -> index of the candidate, the oldest first.
+        ticks_waited: ticks in which it had a turn and no lane.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Task:
         self.future: Future[Finished] = Future()
         self.is_suspect = False
         self.places: dict[int, int] = {}
+        self.ticks_waited = 0
         self._candidates = candidates
         self._outcomes: list[Outcome | None] = [None] * len(candidates)
         self._num_done = 0
@@ -128,7 +130,11 @@ class Task:
 
     def give_back(self, places: Sequence[int]) -> None:
         """Makes the candidates in ``places``, which are not in flight any more, wait again."""
-        self._returned.extend(self.places.pop(place) for place in places)
+        self.put_back([self.places.pop(place) for place in places])
+
+    def put_back(self, indices: Sequence[int]) -> None:
+        """Makes candidates wait again that were taken."""
+        self._returned.extend(indices)
 
     def record(self, place: int, outcome: Outcome) -> None:
         """Takes the outcome of the candidate in ``place``; the last one ends the task."""

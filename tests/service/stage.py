@@ -32,6 +32,7 @@ class SteppedEvaluator(CompiledEvaluator):
         has_stopped: set while it has stopped there.
         on_cancel: called once, when lanes are next freed.
         fault_in_counters: raised once, when the counters are next read, as a device tells of an earlier fault.
+        fault_in_submission: raised once, when candidates are next submitted.
         poison: a candidate that it fails to move.
         moved: the places that each tick moved.
         lanes_of_ticks: the lanes of the bucket of each tick.
@@ -39,6 +40,7 @@ class SteppedEvaluator(CompiledEvaluator):
     """
 
     fault_in_counters: Exception | None = None
+    fault_in_submission: Exception | None = None
     poison: Candidate | None = None
 
     def __init__(self, dataset: Dataset, policy: Policy, buckets: tuple[int, ...]) -> None:
@@ -55,6 +57,9 @@ class SteppedEvaluator(CompiledEvaluator):
     def submit(
         self, candidates: Sequence[Candidate], recorded_actions: Sequence[Sequence[int]] | None = None
     ) -> list[int]:
+        if self.fault_in_submission is not None:
+            fault, self.fault_in_submission = self.fault_in_submission, None
+            raise fault
         places = super().submit(candidates, recorded_actions)
         self._candidate_at.update(zip(places, candidates, strict=True))
         return places

@@ -133,6 +133,22 @@ def test_a_fault_that_shows_when_the_counters_are_read_costs_the_evaluator_but_n
     assert len(stage.evaluators) == 2
 
 
+def test_a_fault_at_a_submission_costs_no_candidate(
+    make_stage: Callable[..., Stage], policy: Policy, candidates: list[Candidate], expected: list[Outcome]
+) -> None:
+    stage = make_stage()
+    stage.evaluator.may_tick.clear()
+    tasks = [stage.submit(candidates, policy) for _ in range(2)]
+    stage.evaluator.stop_before_the_next_tick()
+
+    stage.evaluator.fault_in_submission = RuntimeError("an illegal memory access")
+    stage.evaluator.may_tick.set()
+
+    for task in tasks:
+        assert_same(task.future.result(PATIENCE).outcomes, expected)
+    assert len(stage.evaluators) == 2
+
+
 def test_the_counters_grow_on_where_another_evaluator_takes_over_and_does_more_than_the_first(
     make_stage: Callable[..., Stage], policy: Policy, candidates: list[Candidate]
 ) -> None:

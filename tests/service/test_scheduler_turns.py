@@ -67,9 +67,48 @@ def test_a_small_task_on_a_device_takes_the_lanes_of_the_youngest_trajectories_w
     assert_same(large.future.result(PATIENCE).outcomes, expected[:1] * 100)
     first, second = stage.evaluator.moved[:2]
     assert len(first) == len(second) == 32
-    # The places of the other four are given to the small task at once.
+    # The places of the other four are given to the small task before any trajectory has ended.
     assert second >= set(of_large[:28])
     assert stage.evaluator.num_cancelled == 4
+
+
+def test_a_newcomer_takes_lanes_that_come_free_rather_than_those_of_others(
+    make_stage: MakeStage, policy: Policy, candidates: list[Candidate], expected: list[Outcome]
+) -> None:
+    stage = make_stage(is_cost_by_lane=False)
+    stage.evaluator.may_tick.clear()
+    # Of two steps, the second of which frees all lanes.
+    short = next(index for index, outcome in enumerate(expected) if outcome.steps == 2)
+    large = stage.submit([candidates[short]] * 100, policy)
+    stage.evaluator.stop_before_the_next_tick()
+    small = stage.submit([candidates[0]] * 4, policy)
+
+    stage.evaluator.may_tick.set()
+
+    assert_same(small.future.result(PATIENCE).outcomes, expected[:1] * 4)
+    assert_same(large.future.result(PATIENCE).outcomes, [expected[short]] * 100)
+    assert stage.evaluator.num_cancelled == 0
+
+
+def test_trajectories_over_the_share_move_while_others_have_not_been_given_theirs(
+    make_stage: MakeStage, policy: Policy, longest: Candidate
+) -> None:
+    stage = make_stage((128,), gather_seconds=0.2)
+    stage.evaluator.may_tick.clear()
+    for _ in range(2):
+        stage.submit([longest] * 500, policy)
+    stage.evaluator.stop_before_the_next_tick()
+    stage.submit([longest] * 40, policy)
+
+    stage.evaluator.may_tick.set()
+    ends = time.monotonic() + PATIENCE
+    while len(stage.evaluator.moved) < 2:
+        assert time.monotonic() < ends
+        time.sleep(0.001)
+
+    # Shares are 40 lanes each; no lane is free, so those that have them move what the newcomer may not yet.
+    first, second = stage.evaluator.moved[:2]
+    assert (len(first), len(second)) == (128, 120)
 
 
 def test_no_more_trajectories_are_dropped_than_others_have_use_for(
