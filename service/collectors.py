@@ -9,11 +9,10 @@ import resource
 import sys
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 from pathlib import Path
 
-import numpy as np
 import torch
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -142,16 +141,16 @@ class StepsCollector(Collector):
 
     def __init__(self) -> None:
         # [proved, bucket]: how many have at most so many steps as the bucket says and more than the one before.
-        self._counts = np.zeros((2, len(_STEPS) + 1), dtype=np.int64)
-        self._sums = np.zeros(2, dtype=np.int64)
+        self._counts = ([0] * (len(_STEPS) + 1), [0] * (len(_STEPS) + 1))
+        self._sums = [0, 0]
         self._lock = threading.Lock()
 
-    def observe(self, num_by_steps: Sequence[int], *, proved: bool) -> None:
-        """Counts ``num_by_steps[n]`` trajectories of ``n`` steps, for every ``n``."""
+    def observe(self, num_by_steps: Mapping[int, int], *, proved: bool) -> None:
+        """Counts ``num_by_steps[n]`` trajectories of ``n`` steps, for every ``n`` that it has."""
         with self._lock:
-            for steps, number in enumerate(num_by_steps):
-                self._counts[int(proved), bisect_left(_STEPS, steps)] += number
-                self._sums[int(proved)] += steps * number
+            for steps, number in num_by_steps.items():
+                self._counts[proved][bisect_left(_STEPS, steps)] += number
+                self._sums[proved] += steps * number
 
     def collect(self) -> Iterable[Metric]:
         """The family."""
@@ -162,9 +161,9 @@ class StepsCollector(Collector):
         )
         with self._lock:
             for proved in (False, True):
-                up_to = accumulate(self._counts[int(proved)].tolist())
+                up_to = accumulate(self._counts[proved])
                 bounds = [*(str(float(steps)) for steps in _STEPS), "+Inf"]
                 family.add_metric(
-                    [str(proved).lower()], list(zip(bounds, up_to, strict=True)), int(self._sums[int(proved)])
+                    [str(proved).lower()], list(zip(bounds, up_to, strict=True)), self._sums[proved]
                 )
         yield family

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 
-import numpy as np
 import torch
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
+from prometheus_client import Counter as CounterMetric
 
 from core import __version__
 from core.graph import Dataset
@@ -176,8 +177,8 @@ class ServiceMetrics:
         )
         build.labels(__version__, torch.__version__, platform.python_version()).set(1)
 
-    def _counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
-        return Counter(name, documentation, labels, registry=self.registry)
+    def _counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> CounterMetric:
+        return CounterMetric(name, documentation, labels, registry=self.registry)
 
     def _gauge(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
         return Gauge(name, documentation, labels, registry=self.registry)
@@ -259,27 +260,26 @@ class ServiceMetrics:
         self, ranked: Sequence[RankedQuery], dataset: Dataset, policy: Policy, kind: Kind = Kind.INTERACTIVE
     ) -> None:
         """Counts the ranked queries of one request or one chunk of a job; may be called in any thread."""
-        # [is_corruption, proved, steps]: counted at once, for a request may have a million candidates.
-        width = 1 + max((outcome.steps for query in ranked for outcome in query.outcomes), default=0)
-        codes = np.fromiter(
-            (
-                ((index > 0) * 2 + outcome.success) * width + outcome.steps
-                for query in ranked
-                for index, outcome in enumerate(query.outcomes)
-            ),
-            dtype=np.int64,
-        )
-        by_code = np.bincount(codes, minlength=4 * width).reshape(2, 2, width)
-        for is_corruption, kind_of_candidate in enumerate(("positive", "corruption")):
-            for proved in (False, True):
-                number = int(by_code[is_corruption, int(proved)].sum())
-                self.candidates.labels(kind_of_candidate, str(proved).lower()).inc(number)
+        # By (steps, is_corruption, proved) as one number: counted at once, for a request may have a million candidates.
+        num_of_code: Counter[int] = Counter()
+        for query in ranked:
+            codes = [outcome.steps << 2 | outcome.success for outcome in query.outcomes]
+            codes[1:] = [code | 2 for code in codes[1:]]
+            num_of_code.update(codes)
+        num_of_kind: Counter[int] = Counter()
+        num_by_steps: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
+        for code, number in num_of_code.items():
+            num_of_kind[code & 3] += number
+            num_by_steps[code & 1][code >> 2] += number
+        for code, number in num_of_kind.items():
+            labels = "corruption" if code & 2 else "positive", "true" if code & 1 else "false"
+            self.candidates.labels(*labels).inc(number)
         for proved in (False, True):
-            self._steps.observe(by_code[:, int(proved)].sum(axis=0).tolist(), proved=proved)
+            self._steps.observe(num_by_steps[proved], proved=proved)
         self.queries.inc(len({query.query_index for query in ranked}))
         self._quality.record(ranked, dataset, policy)
         if kind is Kind.INTERACTIVE and ranked:
-            ranks = np.array([query.ranks.realistic for query in ranked])
-            self.last_mrr.set(float((1 / ranks).mean()))
+            ranks = [query.ranks.realistic for query in ranked]
+            self.last_mrr.set(math.fsum(1 / rank for rank in ranks) / len(ranks))
             for k in HITS_AT:
-                self.last_hits.labels(str(k)).set(float((ranks <= k).mean()))
+                self.last_hits.labels(str(k)).set(sum(rank <= k for rank in ranks) / len(ranks))

@@ -61,8 +61,8 @@ def rank_positive(scores: Sequence[float] | np.ndarray, seed: int | Sequence[int
         raise RankingError(f"scores have shape {list(values.shape)}; expected [C] with the positive's first")
     if not np.isfinite(values).all():
         raise RankingError(f"score {int(np.flatnonzero(~np.isfinite(values))[0])} is not a finite number")
-    num_larger = int((values[1:] > values[0]).sum())
-    num_equal = int((values[1:] == values[0]).sum())
+    num_larger = int(np.count_nonzero(values[1:] > values[0]))
+    num_equal = int(np.count_nonzero(values[1:] == values[0]))
     # Each tied corruption stands before the positive or after it: in a random order all numbers before are
     # equally likely.
     num_before = int(np.random.default_rng(seed).integers(num_equal + 1)) if num_equal else 0

@@ -27,7 +27,7 @@ TURN_SECONDS = 0.25
 JOB_TURN_SECONDS = 0.05
 """For how long the tasks of one policy run while those of another wait; the second for those that are all jobs."""
 
-PATIENT_TICKS = 2
+PATIENT_TICKS = 8
 """For which a task without a lane waits for those that come free, before it takes some from others: a trajectory that
 is taken back was run in vain."""
 
