@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -304,17 +304,23 @@ class Scheduler:
                 taken.extend((task, index) for index in task.take(number))
                 num_free -= number
         if taken:
-            # Once for all tasks: what a submission costs hardly depends on how much is submitted.
-            try:
-                places = self._stream.submit([task.candidate(index) for task, index in taken])
-            except Exception:
-                for task, index in taken:
-                    task.put_back([index])
-                raise
-            for place, (task, index) in zip(places, taken, strict=True):
-                task.places[place] = index
+            self._submit(taken)
         for task, _ in newcomers:
             task.ticks_waited += not task.places
+
+    def _submit(self, taken: Sequence[tuple[Task, int]]) -> None:
+        """Submits candidates, by task and index, that have been taken from their tasks.
+
+        Those of all tasks at once: what a submission costs hardly depends on how much is submitted.
+        """
+        try:
+            places = self._stream.submit([task.candidate(index) for task, index in taken])
+        except Exception:
+            for task, index in taken:
+                task.put_back([index])
+            raise
+        for place, (task, index) in zip(places, taken, strict=True):
+            task.places[place] = index
 
     def _moving(self, shares: list[int]) -> set[int]:
         """The places that move: of each task its oldest, as many as its share; and as many of the others as there are
