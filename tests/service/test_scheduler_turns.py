@@ -9,6 +9,7 @@ import pytest
 
 from core.policy import Policy
 from core.prover import Candidate, Outcome
+from service.scheduler import Task
 from service.scheduler.shares import LANES_PER_TASK
 from tests.core.test_vectorized_properties import assert_same
 from tests.service.stage import (  # noqa: F401 - fixtures
@@ -29,6 +30,21 @@ MakeStage = Callable[..., Stage]
 def longest(candidates: list[Candidate]) -> Candidate:
     """Its trajectory has more than three steps, so that none is done in the first ticks."""
     return candidates[0]
+
+
+def newcomer_to_full_lanes(
+    make_stage: MakeStage, policy: Policy, longest: Candidate, number: int
+) -> tuple[Stage, Task]:
+    """A stage on whose 128 lanes two large tasks have 64 each, and a third task of ``number`` candidates that has just
+    come; it goes on."""
+    stage = make_stage((128,), gather_seconds=0.2)
+    stage.evaluator.may_tick.clear()
+    large = [stage.submit([longest] * 500, policy) for _ in range(2)]
+    stage.evaluator.stop_before_the_next_tick()
+    assert [len(task.places) for task in large] == [64, 64]
+    newcomer = stage.submit([longest] * number, policy)
+    stage.evaluator.may_tick.set()
+    return stage, newcomer
 
 
 @pytest.fixture
@@ -100,14 +116,7 @@ def test_a_newcomer_takes_lanes_that_come_free_rather_than_those_of_others(
 def test_trajectories_over_the_share_move_while_others_have_not_been_given_theirs(
     make_stage: MakeStage, policy: Policy, longest: Candidate
 ) -> None:
-    stage = make_stage((128,), gather_seconds=0.2)
-    stage.evaluator.may_tick.clear()
-    for _ in range(2):
-        stage.submit([longest] * 500, policy)
-    stage.evaluator.stop_before_the_next_tick()
-    stage.submit([longest] * 40, policy)
-
-    stage.evaluator.may_tick.set()
+    stage, _ = newcomer_to_full_lanes(make_stage, policy, longest, 40)
     ends = time.monotonic() + PATIENCE
     while len(stage.evaluator.moved) < 2:
         assert time.monotonic() < ends
@@ -122,14 +131,7 @@ def test_trajectories_over_the_share_move_while_others_have_not_been_given_their
 def test_no_more_trajectories_are_dropped_than_others_have_use_for(
     make_stage: MakeStage, policy: Policy, longest: Candidate
 ) -> None:
-    stage = make_stage((128,), gather_seconds=0.2)
-    stage.evaluator.may_tick.clear()
-    large = [stage.submit([longest] * 500, policy) for _ in range(2)]
-    stage.evaluator.stop_before_the_next_tick()
-    assert [len(task.places) for task in large] == [64, 64]
-    small = stage.submit([longest] * 4, policy)
-
-    stage.evaluator.may_tick.set()
+    stage, small = newcomer_to_full_lanes(make_stage, policy, longest, 4)
     small.future.result(PATIENCE)
 
     assert stage.evaluator.num_cancelled == 4
@@ -139,14 +141,7 @@ def test_no_more_trajectories_are_dropped_than_others_have_use_for(
 def test_a_newcomer_takes_no_more_lanes_from_others_than_it_begins_with(
     make_stage: MakeStage, policy: Policy, longest: Candidate
 ) -> None:
-    stage = make_stage((128,), gather_seconds=0.2)
-    stage.evaluator.may_tick.clear()
-    for _ in range(2):
-        stage.submit([longest] * 500, policy)
-    stage.evaluator.stop_before_the_next_tick()
-    small = stage.submit([longest] * 40, policy)
-
-    stage.evaluator.may_tick.set()
+    stage, small = newcomer_to_full_lanes(make_stage, policy, longest, 40)
     small.future.result(PATIENCE)
 
     # Its share is 42 lanes; the rest of them come free while these move.
