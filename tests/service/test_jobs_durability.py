@@ -36,10 +36,12 @@ def test_a_job_that_is_killed_at_random_moments_ends_with_the_numbers_of_an_undi
     moments = random.Random()  # where it fails, the moments are in the message
     waited: list[float] = []
     job_id, done = "", 0
+    arguments = [*serve_arguments, "--data-folder", str(tmp_path), "--max-body-bytes", str(2**20)]
     for kill in range(kills + 1):
-        with RunningServer(*serve_arguments, "--data-folder", str(tmp_path)) as server:
+        with RunningServer(*arguments) as server:
             client = server.wait_until_ready().client
             answer = client.post("/jobs", json=body, headers=headers)
+            assert answer.is_success, answer.text
             if not kill:
                 job_id = answer.json()["id"]
             assert (answer.status_code, answer.json()["id"]) == (200 if kill else 202, job_id), waited
