@@ -260,22 +260,18 @@ class ServiceMetrics:
         self, ranked: Sequence[RankedQuery], dataset: Dataset, policy: Policy, kind: Kind = Kind.INTERACTIVE
     ) -> None:
         """Counts the ranked queries of one request or one chunk of a job; may be called in any thread."""
-        # By (steps, is_corruption, proved) as one number: counted at once, for a request may have a million candidates.
-        num_of_code: Counter[int] = Counter()
-        for query in ranked:
-            codes = [outcome.steps << 2 | outcome.success for outcome in query.outcomes]
-            codes[1:] = [code | 2 for code in codes[1:]]
-            num_of_code.update(codes)
-        num_of_kind: Counter[int] = Counter()
-        num_by_steps: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
-        for code, number in num_of_code.items():
-            num_of_kind[code & 3] += number
-            num_by_steps[code & 1][code >> 2] += number
-        for code, number in num_of_kind.items():
-            labels = "corruption" if code & 2 else "positive", "true" if code & 1 else "false"
-            self.candidates.labels(*labels).inc(number)
+        # Counted before the series are told, for a request may have a million candidates.
+        positives = Counter((query.outcomes[0].success, query.outcomes[0].steps) for query in ranked)
+        corruptions = Counter(
+            (outcome.success, outcome.steps) for query in ranked for outcome in query.outcomes[1:]
+        )
         for proved in (False, True):
-            self._steps.observe(num_by_steps[proved], proved=proved)
+            num_by_steps: Counter[int] = Counter()
+            for label, counts in (("positive", positives), ("corruption", corruptions)):
+                by_steps = {steps: number for (success, steps), number in counts.items() if success == proved}
+                self.candidates.labels(label, str(proved).lower()).inc(sum(by_steps.values()))
+                num_by_steps.update(by_steps)
+            self._steps.observe(num_by_steps, proved=proved)
         self.queries.inc(len({query.query_index for query in ranked}))
         self._quality.record(ranked, dataset, policy)
         if kind is Kind.INTERACTIVE and ranked:

@@ -313,12 +313,7 @@ class Scheduler:
 
         Those of all tasks at once: what a submission costs hardly depends on how much is submitted.
         """
-        try:
-            places = self._stream.submit([task.candidate(index) for task, index in taken])
-        except Exception:
-            for task, index in taken:
-                task.put_back([index])
-            raise
+        places = self._stream.submit([task.candidate(index) for task, index in taken])
         for place, (task, index) in zip(places, taken, strict=True):
             task.places[place] = index
 
@@ -377,7 +372,7 @@ class Scheduler:
         if len(concerned) == 1:
             concerned[0].fail(FaultError(f"the evaluator failed: {type(fault).__name__}"))
         for task in concerned:
-            task.give_back(list(task.places))
+            task.begin_again()
             task.is_suspect = True
         self._policy = None
         self._with_turn = []

@@ -130,11 +130,12 @@ class Task:
 
     def give_back(self, places: Sequence[int]) -> None:
         """Makes the candidates in ``places``, which are not in flight any more, wait again."""
-        self.put_back([self.places.pop(place) for place in places])
+        self._returned.extend(self.places.pop(place) for place in places)
 
-    def put_back(self, indices: Sequence[int]) -> None:
-        """Makes candidates wait again that were taken."""
-        self._returned.extend(indices)
+    def begin_again(self) -> None:
+        """Makes every candidate wait again that was taken and is not done, in flight or on its way there."""
+        self.places.clear()
+        self._returned = [index for index in range(self._next_index) if self._outcomes[index] is None]
 
     def record(self, place: int, outcome: Outcome) -> None:
         """Takes the outcome of the candidate in ``place``; the last one ends the task."""

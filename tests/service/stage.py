@@ -134,6 +134,13 @@ class Stage:
         self.scheduler.submit(task)
         return task
 
+    def wait_for_ticks(self, number: int) -> None:
+        """Returns once the evaluator that runs has moved candidates so often."""
+        ends = time.monotonic() + PATIENCE
+        while len(self.evaluator.moved) < number:
+            assert time.monotonic() < ends, len(self.evaluator.moved)
+            time.sleep(0.005)
+
     def wait_until_idle(self) -> None:
         """Returns once there is no task and no candidate in flight, and all places are free."""
         ends = time.monotonic() + PATIENCE

@@ -117,10 +117,7 @@ def test_trajectories_over_the_share_move_while_others_have_not_been_given_their
     make_stage: MakeStage, policy: Policy, longest: Candidate
 ) -> None:
     stage, _ = newcomer_to_full_lanes(make_stage, policy, longest, 40)
-    ends = time.monotonic() + PATIENCE
-    while len(stage.evaluator.moved) < 2:
-        assert time.monotonic() < ends
-        time.sleep(0.001)
+    stage.wait_for_ticks(2)
 
     # Shares are 40 lanes each; no lane is free, so those that have them move what the newcomer may not yet.
     first, second = stage.evaluator.moved[:2]
@@ -168,10 +165,7 @@ def test_each_policy_has_its_share_of_the_lanes_and_takes_it_from_one_that_has_a
     second = stage.submit([longest] * 20_000, other_policy)
 
     stage.evaluator.may_tick.set()
-    ends = time.monotonic() + PATIENCE
-    while len(stage.evaluator.moved) < 40:
-        assert time.monotonic() < ends
-        time.sleep(0.01)
+    stage.wait_for_ticks(40)
     stage.evaluator.stop_before_the_next_tick()
 
     assert all(stage.evaluator.moved)
