@@ -27,6 +27,7 @@ RUN python3 -m venv /opt/proofrank \
     && /opt/proofrank/bin/pip install --no-cache-dir --index-url "$TORCH_INDEX" "$TORCH"
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
+COPY proofrank proofrank
 COPY core core
 COPY service service
 COPY training training
@@ -39,6 +40,7 @@ RUN python3 -m venv /opt/proofrank \
     && /opt/proofrank/bin/pip install --no-cache-dir --index-url "$TORCH_INDEX" "$TORCH"
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
+COPY proofrank proofrank
 COPY core core
 COPY service service
 COPY training training

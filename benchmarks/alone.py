@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from core.evaluator import CompiledEvaluator, create_evaluator, settings_for
-from core.graph import Triple, load_dataset
-from core.policy import load_policy
-from core.ranking import Corruptor, corrupted_queries, rank_outcomes, report
+from proofrank.core.evaluator import CompiledEvaluator, create_evaluator, settings_for
+from proofrank.core.graph import Triple, load_dataset
+from proofrank.core.policy import load_policy
+from proofrank.core.ranking import Corruptor, corrupted_queries, rank_outcomes, report
 
 
 def main() -> int:

@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from core.evaluator import settings_for
-from core.graph import Dataset, load_dataset
-from core.policy import Policy, build_network, load_policy
-from core.prover import Candidate, ProverSettings
-from core.ranking import Corruptor, Query, corrupted_queries, sample_triples, sides_of
+from proofrank.core.evaluator import settings_for
+from proofrank.core.graph import Dataset, load_dataset
+from proofrank.core.policy import Policy, build_network, load_policy
+from proofrank.core.prover import Candidate, ProverSettings
+from proofrank.core.ranking import Corruptor, Query, corrupted_queries, sample_triples, sides_of
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -34,7 +34,7 @@ from benchmarks.device import (
 )
 from benchmarks.device.bench import QUICK, WHOLE, Bench
 from benchmarks.device.record import Record, markdown
-from core.evaluator import default_device
+from proofrank.core.evaluator import default_device
 
 STAGES = {
     "environment": 1,

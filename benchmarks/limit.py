@@ -21,9 +21,9 @@ from benchmarks.common import (
     print_table,
     write_output,
 )
-from core.evaluator import CompiledEvaluator, create_evaluator
-from core.policy.features import CHUNK_ROWS
-from core.policy.precision import precisions_of
+from proofrank.core.evaluator import CompiledEvaluator, create_evaluator
+from proofrank.core.policy.features import CHUNK_ROWS
+from proofrank.core.policy.precision import precisions_of
 
 
 def main() -> int:

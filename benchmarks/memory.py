@@ -10,9 +10,9 @@ import argparse
 import torch
 
 from benchmarks.common import add_graph, add_output, arguments_of, load_workload, print_table, write_output
-from core.evaluator.calibration import measure_demand, sample_candidates
-from core.evaluator.compiled import CompiledEvaluator
-from core.evaluator.memory import memory_of
+from proofrank.core.evaluator.calibration import measure_demand, sample_candidates
+from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.memory import memory_of
 
 
 def main() -> int:

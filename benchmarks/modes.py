@@ -25,11 +25,11 @@ from benchmarks.common import (
     print_table,
     write_output,
 )
-from core.errors import EvaluationError
-from core.evaluator import CompiledEvaluator, Evaluator, create_evaluator
-from core.evaluator.artifacts import compile_counts
-from core.prover import Outcome
-from core.ranking import aggregate, rank_queries
+from proofrank.core.errors import EvaluationError
+from proofrank.core.evaluator import CompiledEvaluator, Evaluator, create_evaluator
+from proofrank.core.evaluator.artifacts import compile_counts
+from proofrank.core.prover import Outcome
+from proofrank.core.ranking import aggregate, rank_queries
 
 CONTESTANTS = (
     ("original", True, "float32"),

@@ -25,9 +25,9 @@ from benchmarks.common import (
     write_output,
 )
 from benchmarks.simulation.work import MeasuredWork, QueryWork, evenly_spread
-from core.evaluator import CompiledEvaluator
-from core.graph import Dataset
-from core.ranking import Corruptor, Query, corrupted_queries
+from proofrank.core.evaluator import CompiledEvaluator
+from proofrank.core.graph import Dataset
+from proofrank.core.ranking import Corruptor, Query, corrupted_queries
 
 
 def main() -> int:

@@ -32,10 +32,10 @@ from benchmarks.common import (
     print_table,
     write_output,
 )
-from core.evaluator import Evaluator
-from core.graph import Dataset
-from core.prover import Candidate, Outcome
-from core.ranking import Corruptor, corrupted_queries, rank_queries
+from proofrank.core.evaluator import Evaluator
+from proofrank.core.graph import Dataset
+from proofrank.core.prover import Candidate, Outcome
+from proofrank.core.ranking import Corruptor, corrupted_queries, rank_queries
 
 ASSUMED_SECONDS_PER_WORKER = 0.01
 RAY_DATA_ROUND_SECONDS = 0.1
@@ -43,7 +43,7 @@ RAY_DATA_ROUND_SECONDS = 0.1
 
 COMMAND = """
 import sys, time
-from service.cli import main
+from proofrank.service.cli.main import main
 status = main(sys.argv[1:])
 print(time.process_time())
 raise SystemExit(status)
@@ -57,7 +57,7 @@ class RayRun:
     Attributes:
         seconds: of the whole command, from outside.
         driver_processor_seconds: of the driver's process, its start included.
-        shards: of its trace (``service.bulk.trace``), in the order in which they came back.
+        shards: of its trace (``proofrank.service.bulk.trace``), in the order in which they came back.
     """
 
     seconds: float

@@ -27,11 +27,11 @@ from benchmarks.common import (
     random_policy,
     write_output,
 )
-from core.evaluator import CompiledEvaluator
-from core.graph import Dataset, Triple, Vocabulary
-from core.graph.rules import Rule
-from core.policy import Policy, PolicyConfig, build_network
-from core.prover import Candidate, ProverSettings
+from proofrank.core.evaluator import CompiledEvaluator
+from proofrank.core.graph import Dataset, Triple, Vocabulary
+from proofrank.core.graph.rules import Rule
+from proofrank.core.policy import Policy, PolicyConfig, build_network
+from proofrank.core.prover import Candidate, ProverSettings
 
 FAN_OUT = 5
 NUM_PREDICATES = 10

@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import SHARED, machine, print_table, write_output
-from core.default import DATASET, POLICY
+from proofrank.core.default import DATASET, POLICY
 
 _PROGRAM = """
 import json, sys, time
 began = time.perf_counter()
 import torch
 from pathlib import Path
-from core.evaluator import create_evaluator, settings_for
-from core.graph import load_dataset
-from core.policy import load_policy
+from proofrank.core.evaluator import create_evaluator, settings_for
+from proofrank.core.graph import load_dataset
+from proofrank.core.policy import load_policy
 imported = time.perf_counter()
 dataset = load_dataset(sys.argv[1]); policy = load_policy(sys.argv[2], dataset)
 loaded = time.perf_counter()

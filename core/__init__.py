@@ -15,5 +15,3 @@ Letters used in shapes, everywhere in this package:
     Q  queries
     C  candidates of one query, the positive first
 """
-
-__version__ = "0.1.0"

@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 import torch
 
-from core.default import DATASET, POLICY
-from core.graph import Dataset, load_dataset
-from core.policy import PolicyNetwork, load_policy, save_policy
-from core.prover import ProverSettings
+from proofrank.core.default import DATASET, POLICY
+from proofrank.core.graph import Dataset, load_dataset
+from proofrank.core.policy import PolicyNetwork, load_policy, save_policy
+from proofrank.core.prover import ProverSettings
 
 PARTS = {"weights": "policy.safetensors", "config": "policy.json", "vocabulary": "vocab.json"}
 """The fields of an upload, and the files that ``save_policy`` writes for them."""

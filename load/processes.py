@@ -50,7 +50,16 @@ class ServerProcess:
         folders = ("--dataset", str(dataset), "--policy", str(policy), "--data-folder", self._home.name)
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "service.cli", "serve", "--port", "0", "--threads", str(threads)),
+                *(
+                    sys.executable,
+                    "-m",
+                    "proofrank.service.cli.main",
+                    "serve",
+                    "--port",
+                    "0",
+                    "--threads",
+                    str(threads),
+                ),
                 *(*folders, *arguments),
             ],
             env=clean_environment(threads, {}),

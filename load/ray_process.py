@@ -81,7 +81,7 @@ class RayServeProcess:
         environment = {
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_AUTH_MODE": "disabled",
-            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.on_ray.proxy:middlewares",
+            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "proofrank.service.on_ray.proxy:middlewares",
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
         }
         self._log_path = Path(self._folder.name) / "log"

@@ -8,33 +8,33 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from core import __version__
-from service.data_folder import DataFolder, default_data_folder
-from service.database import Database
-from service.draining import DrainMiddleware
-from service.entrance import furnish
-from service.fleet import Fleet, NoFleet
-from service.host import EvaluatorHost
-from service.jobs import make_jobs
-from service.metrics import ServiceMetrics
-from service.policies import PolicyRegistry, PolicyStore
-from service.routes import jobs, operation, policies, rank
-from service.services import RankingServices, Services
-from service.settings import Settings
-from service.threads import make_workers
+from proofrank._version import __version__
+from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.jobs import make_jobs
+from proofrank.service.policies import PolicyRegistry, PolicyStore
+from proofrank.service.policies.replicas import NoReplicas, Replicas
+from proofrank.service.routes import jobs, operation, policies, rank
+from proofrank.service.services import RankingServices, Services
+from proofrank.service.settings.settings import Settings
+from proofrank.service.storage.data_folder import DataFolder, default_data_folder
+from proofrank.service.storage.database import Database
+from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.threads import make_workers
+from proofrank.service.web.drain_middleware import DrainMiddleware
+from proofrank.service.web.stack import install_stack
 
 _ROUTES = (rank, jobs, policies, operation)
 
 
 def create_app(
-    settings: Settings, on_failure: Callable[[], None] | None = None, fleet: Fleet | None = None
+    settings: Settings, on_failure: Callable[[], None] | None = None, replicas: Replicas | None = None
 ) -> FastAPI:
     """The application; it begins to load the evaluator when the server starts it.
 
     Args:
         settings: of the service.
         on_failure: called where the evaluator cannot be loaded.
-        fleet: other processes that rank by the policy that is live here; none by default.
+        replicas: other processes that rank by the policy that is live here; none by default.
 
     Raises:
         DataFolderError: the data folder, or what is in it, cannot be used.
@@ -42,7 +42,7 @@ def create_app(
     """
     folder = DataFolder.open(settings.data_folder or default_data_folder())
     try:
-        return _create_app(settings, on_failure, fleet if fleet is not None else NoFleet(), folder)
+        return _create_app(settings, on_failure, replicas if replicas is not None else NoReplicas(), folder)
     except BaseException:
         # Else who tries again in this process would be told that another server has it.
         folder.close()
@@ -50,7 +50,7 @@ def create_app(
 
 
 def _create_app(
-    settings: Settings, on_failure: Callable[[], None] | None, fleet: Fleet, folder: DataFolder
+    settings: Settings, on_failure: Callable[[], None] | None, replicas: Replicas, folder: DataFolder
 ) -> FastAPI:
     """The application, which closes ``folder`` when it ends."""
     metrics = ServiceMetrics()
@@ -59,9 +59,9 @@ def _create_app(
     host = EvaluatorHost(
         settings, metrics, lambda dataset: registry.policy_at_start(settings.policy, dataset)
     )
-    registry = PolicyRegistry(store, host, metrics, fleet)
+    registry = PolicyRegistry(store, host, metrics, replicas)
     made_jobs = make_jobs(settings, metrics, host, database, registry)
-    services = Services(settings, metrics, host, database, registry, made_jobs, fleet)
+    services = Services(settings, metrics, host, database, registry, made_jobs, replicas)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -94,7 +94,7 @@ def _create_app(
     )
     app.state.services = services
     app.add_middleware(DrainMiddleware, is_stopping=lambda: host.is_stopping)
-    furnish(app, settings, metrics, [route.make_router(services) for route in _ROUTES])
+    install_stack(app, settings, metrics, [route.make_router(services) for route in _ROUTES])
     return app
 
 
@@ -111,12 +111,12 @@ def create_ranking_app(
         before_ranking: is awaited once a request's body has been read; what it raises is the answer.
     """
     app = FastAPI(lifespan=lifespan, openapi_url=None, dependencies=[Depends(before_ranking)])
-    furnish(app, services.settings, services.metrics, [rank.make_router(services)])
+    install_stack(app, services.settings, services.metrics, [rank.make_router(services)])
     return app
 
 
 def create_operation_app(services: Services) -> FastAPI:
     """Metrics and health alone, for a port of their own."""
     app = FastAPI(openapi_url=None)
-    furnish(app, services.settings, services.metrics, [operation.make_watching_router(services)])
+    install_stack(app, services.settings, services.metrics, [operation.make_watching_router(services)])
     return app

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.database import Database
-from service.fleet import Fleet
-from service.host import EvaluatorHost
-from service.jobs import Jobs
-from service.metrics import ServiceMetrics
-from service.policies import PolicyRegistry
-from service.settings import Settings
+from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.jobs import Jobs
+from proofrank.service.policies import PolicyRegistry
+from proofrank.service.policies.replicas import Replicas
+from proofrank.service.settings.settings import Settings
+from proofrank.service.storage.database import Database
+from proofrank.service.telemetry.metrics import ServiceMetrics
 
 
 @dataclass(frozen=True)
@@ -29,4 +29,4 @@ class Services(RankingServices):
     database: Database
     policies: PolicyRegistry
     jobs: Jobs
-    fleet: Fleet
+    replicas: Replicas

@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
-from core.errors import ProofrankError
+from proofrank.core.errors import ProofrankError
 
 FEW_CANDIDATES = 512
 """Drawing, ranking or wording so many takes about as long as handing them to another thread and back."""
@@ -54,7 +54,7 @@ def make_workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(thread_name_prefix="worker", initializer=compute_alone)
 
 
-async def compute_beside_unless(
+async def in_worker_unless_small(
     is_small: bool, function: Callable[P, T], *arguments: P.args, **options: P.kwargs
 ) -> T:
     """What ``function`` gives, from a worker, beside the event loop; or from the loop itself where the work is small.

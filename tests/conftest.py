@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.graph import Dataset, load_dataset
-from core.prover import State
+from proofrank.core.graph import Dataset, load_dataset
+from proofrank.core.prover import State
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

@@ -37,12 +37,12 @@ from benchmarks.common import (  # noqa: E402
     print_table,
     random_policy,
 )
-from core.default import DATASET, POLICY  # noqa: E402
-from core.evaluator import CompiledEvaluator, OriginalEvaluator, default_device  # noqa: E402
-from core.evaluator.artifacts import compile_counts  # noqa: E402
-from core.evaluator.diff import differences  # noqa: E402
-from core.prover import Candidate  # noqa: E402
-from core.ranking import aggregate, rank_queries  # noqa: E402
+from proofrank.core.default import DATASET, POLICY  # noqa: E402
+from proofrank.core.evaluator import CompiledEvaluator, ReferenceEvaluator, default_device  # noqa: E402
+from proofrank.core.evaluator.artifacts import compile_counts  # noqa: E402
+from proofrank.core.evaluator.diff import differences  # noqa: E402
+from proofrank.core.prover import Candidate  # noqa: E402
+from proofrank.core.ranking import aggregate, rank_queries  # noqa: E402
 
 NUM_LANES = 64
 NUM_BATCHES = 200
@@ -50,7 +50,7 @@ NUM_BATCHES = 200
 
 def has_same_results(workload: Workload, evaluators: Sequence[CompiledEvaluator]) -> bool:
     """Prints MRR and differing outcomes of each engine; whether all agree with the original."""
-    original = OriginalEvaluator(workload.dataset, workload.policy, workload.settings)
+    original = ReferenceEvaluator(workload.dataset, workload.policy, workload.settings)
     wanted = aggregate(rank_queries(original, workload.queries)).mrr
     rows = []
     for evaluator in evaluators:
@@ -65,7 +65,7 @@ def has_same_results(workload: Workload, evaluators: Sequence[CompiledEvaluator]
 
 def performance(workload: Workload, evaluators: Sequence[CompiledEvaluator]) -> bool:
     """Prints milliseconds a query side by side; whether the results are those of the original."""
-    original = OriginalEvaluator(workload.dataset, workload.policy, workload.settings)
+    original = ReferenceEvaluator(workload.dataset, workload.policy, workload.settings)
     candidates = workload.candidates
     for evaluator in evaluators:
         evaluator.warm_up()
@@ -139,7 +139,7 @@ def compiled_smoke(workload: Workload, mode: str, *, fullgraph: bool, device: st
         began = time.perf_counter()
         evaluator.warm_up()
         print_table([{"engine": evaluator.engine, "compile s": time.perf_counter() - began}])
-        original = OriginalEvaluator(workload.dataset, workload.policy, workload.settings)
+        original = ReferenceEvaluator(workload.dataset, workload.policy, workload.settings)
         is_compiled = evaluator.mode.compile_mode == mode
         return is_compiled and not differences(evaluator, original, workload.candidates[:50])
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.policy import PolicyNetwork
-from core.prover import State
+from proofrank.core.policy import PolicyNetwork
+from proofrank.core.prover import State
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from core.graph import Dataset, Triple
-from core.prover import Atom, Candidate, ProverSettings, State
-from core.ranking import Corruptor, sides_of
-from training.batches import Example
-from training.options import TrainingOptions
-from training.rollout import Choosing, LogitsOf, roll_out
-from training.search import ProofSearch, SearchBudgetExceeded
+from proofrank.core.graph import Dataset, Triple
+from proofrank.core.prover import Atom, Candidate, ProverSettings, State
+from proofrank.core.ranking import Corruptor, sides_of
+from proofrank.training.batches import Example
+from proofrank.training.options import TrainingOptions
+from proofrank.training.rollout import Choosing, LogitsOf, roll_out
+from proofrank.training.search import ProofSearch, SearchBudgetExceeded
 
 
 def without_held_out(dataset: Dataset) -> Dataset:

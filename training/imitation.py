@@ -14,13 +14,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from core.graph import PADDING, Dataset, Vocabulary
-from core.policy import PolicyConfig, PolicyNetwork
-from core.prover import ProverSettings
-from training.batches import Example, ExampleSet, batch_logits, imitation_loss
-from training.examples import ExampleCollector
-from training.options import TrainingOptions
-from training.rollout import exploring, logits_of_network
+from proofrank.core.graph import PADDING, Dataset, Vocabulary
+from proofrank.core.policy import PolicyConfig, PolicyNetwork
+from proofrank.core.prover import ProverSettings
+from proofrank.training.batches import Example, ExampleSet, batch_logits, imitation_loss
+from proofrank.training.examples import ExampleCollector
+from proofrank.training.options import TrainingOptions
+from proofrank.training.rollout import exploring, logits_of_network
 
 _WARM_UP_STEPS = 200
 _MOST_GRADIENT_NORM = 1.0

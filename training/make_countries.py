@@ -1,9 +1,9 @@
 """Makes the countries graph from the facts in the PyPI package ``countryinfo``, split as in the benchmark S3.
 
-    python -m training.make_countries --out core/default/countries
+    python -m proofrank.training.make_countries --out core/default/countries
 
 In: the package's JSON files (name, ISO 3166 code, region, subregion and borders of each country). Out: a
-dataset folder that :func:`core.graph.load_dataset` reads. The same package, seed and sizes give the same
+dataset folder that :func:`proofrank.core.graph.load_dataset` reads. The same package, seed and sizes give the same
 bytes.
 
 The split follows the hardest of the three tasks of Bouchard, Singh and Trouillon 2015 ("On Approximate
@@ -222,7 +222,7 @@ country's region; {num_held_out} countries each in `valid.txt` and `test.txt` wh
   subregions is left out, as in its task S3.
 - **Command** that made these files, this one included, with `pip install {SOURCE}=={version}`:
 
-      python -m training.make_countries --out core/default/countries --seed {seed} --held-out {num_held_out}
+      python -m proofrank.training.make_countries --out core/default/countries --seed {seed} --held-out {num_held_out}
 """
 
 
@@ -249,7 +249,7 @@ def write_dataset(out: Path, seed: int = DEFAULT_SEED, num_held_out: int = DEFAU
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m training.make_countries",
+        prog="python -m proofrank.training.make_countries",
         description="Makes the countries graph from the facts in the PyPI package countryinfo.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""The choices of a training run, each a flag of ``python -m training.train``."""
+"""The choices of a training run, each a flag of ``python -m proofrank.training.train``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TrainingOptions:
         weight_decay: of everything but the embeddings.
         embedding_scale: standard deviation of the initial embeddings. Small is essential: from large ones the
             network learns the examples by heart instead of what they have in common.
-        evenness: see :func:`training.batches.imitation_loss`.
+        evenness: see :func:`proofrank.training.batches.imitation_loss`.
         batch_rows: states and actions in a batch, at most.
         time_limit: seconds after which no further round begins; None for no limit. A run that it cuts short
             cannot be reproduced.

@@ -1,6 +1,6 @@
 """Rolls candidates out under a policy, many at a time, and collects the states that it meets.
 
-The steps are those of :class:`core.prover.ReferenceProver`; what is batched here is only the network. Logits
+The steps are those of :class:`proofrank.core.prover.ReferenceProver`; what is batched here is only the network. Logits
 may differ from the evaluator's in the last bits, which matters for nothing that is learned from a roll-out;
 results that are reported come from an evaluator of ``core``.
 """
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import torch
 
-from core.policy import PolicyNetwork
-from core.prover import Atom, Candidate, ReferenceProver, State, first_of_the_best
-from training.batches import pack_states
+from proofrank.core.policy import PolicyNetwork
+from proofrank.core.prover import Atom, Candidate, ReferenceProver, State, first_of_the_best
+from proofrank.training.batches import pack_states
 
 LogitsOf = Callable[[Sequence["Choosing"]], list[list[float]]]
 """Takes what trajectories have to choose from and returns the logits of their actions."""

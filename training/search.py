@@ -1,7 +1,7 @@
 """Finds proofs by search: how many steps a state is from its proof, and which of its actions lead there.
 
 In: states and the fact that they must not use. Out: the fewest steps to ``[True]`` within a limit. What a
-step is comes from :class:`core.prover.ReferenceProver`, so that the search finds no proof that the prover
+step is comes from :class:`proofrank.core.prover.ReferenceProver`, so that the search finds no proof that the prover
 cannot take; only the visited states are not looked at, for a shortest proof never passes a state twice.
 
 A goal without a constant is not searched beyond the next step: it matches every fact of its predicate, and
@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.graph import Dataset, Rule
-from core.prover import Atom, ProverSettings, ReferenceProver, State
-from core.prover.unification import substitute, unify
+from proofrank.core.graph import Dataset, Rule
+from proofrank.core.prover import Atom, ProverSettings, ReferenceProver, State
+from proofrank.core.prover.unification import substitute, unify
 
 
 class SearchBudgetExceeded(Exception):

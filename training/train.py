@@ -1,9 +1,9 @@
 """Trains a policy for a dataset, saves it, and prints its test MRR beside that of an untrained one.
 
-    python -m training.train --dataset core/default/countries --out core/default/policy --seed 0
+    python -m proofrank.training.train --dataset core/default/countries --out core/default/policy --seed 0
 
 In: a dataset folder, the shape of a network and the options of the training. Out: a checkpoint folder that
-:func:`core.policy.load_policy` reads. On one machine the same command gives the same bytes: everything
+:func:`proofrank.core.policy.load_policy` reads. On one machine the same command gives the same bytes: everything
 random has its seed, and torch is told to use one thread.
 """
 
@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from core.errors import ProofrankError
-from core.evaluator import ENGINES, create_evaluator
-from core.graph import SPLITS, Dataset, load_dataset
-from core.policy import Policy, PolicyConfig, PolicyNetwork, save_policy
-from core.policy.config import ATOM_EMBEDDERS, STATE_POOLINGS
-from core.prover import ProverSettings
-from core.ranking import (
+from proofrank.core.errors import ProofrankError
+from proofrank.core.evaluator import ENGINES, create_evaluator
+from proofrank.core.graph import SPLITS, Dataset, load_dataset
+from proofrank.core.policy import Policy, PolicyConfig, PolicyNetwork, save_policy
+from proofrank.core.policy.config import ATOM_EMBEDDERS, STATE_POOLINGS
+from proofrank.core.prover import ProverSettings
+from proofrank.core.ranking import (
     SIDE_OPTIONS,
     Corruptor,
     Metrics,
@@ -36,8 +36,8 @@ from core.ranking import (
     rank_queries,
     sides_of,
 )
-from training.imitation import train, untrained_network
-from training.options import TrainingOptions
+from proofrank.training.imitation import train, untrained_network
+from proofrank.training.options import TrainingOptions
 
 RankingProgress = Callable[[int, int], None]
 """Is told how many candidates are done, and of how many."""
@@ -110,12 +110,12 @@ class _Bars:
         self._bar.stop()
 
     def collecting(self, round_index: int, done: int, total: int) -> None:
-        """See :class:`training.imitation.Progress`."""
+        """See :class:`proofrank.training.imitation.Progress`."""
         description = f"candidates of round {round_index + 1}"
         self._bar.update(self._candidates, description=description, completed=done, total=total, visible=True)
 
     def learning(self, round_index: int, epoch: int, num_examples: int, loss: float) -> None:
-        """See :class:`training.imitation.Progress`."""
+        """See :class:`proofrank.training.imitation.Progress`."""
         done = round_index * self._options.epochs + epoch + 1
         self._bar.update(self._epochs, completed=done, description=f"epochs, loss {loss:.3f}")
         if epoch == self._options.epochs - 1:
@@ -131,7 +131,7 @@ class _Bars:
 def _parser() -> argparse.ArgumentParser:
     options, network, prover = TrainingOptions(), PolicyConfig(), ProverSettings()
     parser = argparse.ArgumentParser(
-        prog="python -m training.train",
+        prog="python -m proofrank.training.train",
         description="Trains a policy for a dataset and prints its test MRR beside that of an untrained one.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

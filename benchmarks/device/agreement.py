@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from benchmarks.common import Workload
 from benchmarks.device.record import AGREES, Row
-from core.evaluator.diff import differing
-from core.prover import Outcome
-from core.ranking import aggregate, rank_outcomes
+from proofrank.core.evaluator.diff import differing
+from proofrank.core.prover import Outcome
+from proofrank.core.ranking import aggregate, rank_outcomes
 
 
 @dataclass(frozen=True)

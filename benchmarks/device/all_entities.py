@@ -12,9 +12,9 @@ from benchmarks.common import Workload
 from benchmarks.device import original
 from benchmarks.device.bench import Bench
 from benchmarks.device.record import AGREES, LeftOut, Record, Row
-from core.evaluator.diff import differing
-from core.prover import Candidate, Outcome
-from core.ranking import Query, aggregate, rank_outcomes
+from proofrank.core.evaluator.diff import differing
+from proofrank.core.prover import Candidate, Outcome
+from proofrank.core.ranking import Query, aggregate, rank_outcomes
 
 _SAMPLE = 200
 """Candidates that the original proves too, spread over all."""

@@ -14,15 +14,15 @@ import torch
 from benchmarks.common import Workload, load_workload
 from benchmarks.device.modes import is_compiled
 from benchmarks.device.record import LeftOut, text_of
-from core.default import DATASET, POLICY
-from core.errors import EvaluationError
-from core.evaluator import CompiledEvaluator
-from core.evaluator.calibration import Calibration
-from core.evaluator.calibration_store import CalibrationStore
-from core.evaluator.compiled import POOL_SIZE, TICKS_PER_LOOK
-from core.evaluator.engines import automatic_mode
-from core.evaluator.modes import Mode
-from core.evaluator.tick import Tick
+from proofrank.core.default import DATASET, POLICY
+from proofrank.core.errors import EvaluationError
+from proofrank.core.evaluator import CompiledEvaluator
+from proofrank.core.evaluator.calibration import Calibration
+from proofrank.core.evaluator.calibration_store import CalibrationStore
+from proofrank.core.evaluator.compiled import POOL_SIZE, TICKS_PER_LOOK
+from proofrank.core.evaluator.engines import automatic_mode
+from proofrank.core.evaluator.modes import Mode
+from proofrank.core.evaluator.tick import Tick
 
 
 @dataclass(frozen=True)

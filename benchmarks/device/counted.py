@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from core.evaluator.tick import Tick
-from core.policy.features import RowFeatures
+from proofrank.core.evaluator.tick import Tick
+from proofrank.core.policy.features import RowFeatures
 
 
 def network_flops(features: RowFeatures, num_states: int) -> int:

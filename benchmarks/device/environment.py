@@ -15,7 +15,7 @@ import torch
 from benchmarks.common import machine
 from benchmarks.device.bench import Bench
 from benchmarks.device.record import Record, Row
-from core.evaluator.artifacts import _code_hash
+from proofrank.core.evaluator.artifacts import _code_hash
 
 _ROOT = Path(__file__).resolve().parents[2]
 _QUERIED = (

@@ -18,7 +18,7 @@ from benchmarks.common import Workload, median
 from benchmarks.device.bench import Bench, ReadyEvaluator
 from benchmarks.device.counted import bookkeeping_bytes, network_bytes, network_flops
 from benchmarks.device.record import LeftOut, Record, Row
-from core.policy.precision import matrix_products_in, precisions_of
+from proofrank.core.policy.precision import matrix_products_in, precisions_of
 
 _CALLS = 10
 """Calls within one time, so that what a launch costs the host is hidden behind the device's work."""

@@ -12,7 +12,7 @@ from functools import partial
 from benchmarks.common import Workload
 from benchmarks.device.bench import Bench
 from benchmarks.device.record import Record, Row
-from core.evaluator.memory import memory_of
+from proofrank.core.evaluator.memory import memory_of
 
 
 def measure(bench: Bench, record: Record) -> None:

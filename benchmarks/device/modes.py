@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from core.evaluator.modes import COMPILE_MODES, Mode
+from proofrank.core.evaluator.modes import COMPILE_MODES, Mode
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Contestant:
     """A way to run the tick.
 
     Attributes:
-        compile_mode: one of ``core.evaluator.modes.COMPILE_MODES``.
+        compile_mode: one of ``proofrank.core.evaluator.modes.COMPILE_MODES``.
         fullgraph: whether the compiler must take the tick as one graph.
     """
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import torch
 
 from benchmarks.common import Workload
-from core.evaluator import OriginalEvaluator
-from core.prover import Candidate, Outcome
+from proofrank.core.evaluator import ReferenceEvaluator
+from proofrank.core.prover import Candidate, Outcome
 
 
 def prove(workload: Workload, candidates: Sequence[Candidate] | None = None) -> tuple[list[Outcome], float]:
     """The outcomes of ``candidates``, by default of all, and the seconds that they took."""
-    evaluator = OriginalEvaluator(workload.dataset, workload.policy, workload.settings)
+    evaluator = ReferenceEvaluator(workload.dataset, workload.policy, workload.settings)
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)  # its fastest: its matrices are too small for two
     try:

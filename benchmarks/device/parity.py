@@ -3,7 +3,7 @@
 Tables ``original`` (a sample, proved by the original here) and ``recordings`` (each run freely and along the recorded
 actions). A row ``agrees`` or the run fails; so it does where the fastest mode was not compared, whatever kept it from
 that. A difference behind a near tie, which a recording settled by rounding, is excused when run freely, as
-``core.evaluator.replay`` defines it; along its actions none is.
+``proofrank.core.evaluator.replay`` defines it; along its actions none is.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from benchmarks.device.agreement import Agreement
 from benchmarks.device.bench import Bench
 from benchmarks.device.modes import Contestant, contestants
 from benchmarks.device.record import AGREES, LEFT_OUT, LeftOut, Record, Row
-from core.evaluator import CompiledEvaluator, OriginalEvaluator
-from core.evaluator.recordings import read_recording
-from core.evaluator.replay import replay
-from core.graph import load_dataset
-from core.policy import load_policy
-from core.prover import Outcome
+from proofrank.core.evaluator import CompiledEvaluator, ReferenceEvaluator
+from proofrank.core.evaluator.recordings import read_recording
+from proofrank.core.evaluator.replay import replay
+from proofrank.core.graph import load_dataset
+from proofrank.core.policy import load_policy
+from proofrank.core.prover import Outcome
 
 _IN_EVERY_MODE = ("family-seed0", "countries_s3-seed0")
 """Recordings that every mode replays; the others, whose graphs ask for a compilation each, the fastest and eager do."""
@@ -118,7 +118,7 @@ def _against_recording(bench: Bench, contestant: Contestant, folder: Path) -> Ro
         raise LeftOut(f"{path} is missing")
     dataset = load_dataset(path)
     workload = Workload(dataset, load_policy(folder, dataset), recording.settings, [])
-    reference = OriginalEvaluator(dataset, workload.policy, recording.settings)
+    reference = ReferenceEvaluator(dataset, workload.policy, recording.settings)
     with bench.evaluator(
         workload,
         bench.sizes.parity_lanes,

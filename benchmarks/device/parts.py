@@ -9,8 +9,8 @@ from typing import Any
 
 from torch.profiler import record_function
 
-from core.evaluator.tick import Tick
-from core.prover import environment as environment_module
+from proofrank.core.evaluator.tick import Tick
+from proofrank.core.prover import environment as environment_module
 
 PREFIX = "tick: "
 """Of the names of the parts in a trace."""

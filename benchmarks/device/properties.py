@@ -16,9 +16,9 @@ import torch
 from benchmarks.common import Workload, random_policy
 from benchmarks.device.bench import Bench
 from benchmarks.device.record import AGREES, LeftOut, Record, Row, text_of
-from core.evaluator import CompiledEvaluator
-from core.evaluator.artifacts import compile_counts
-from core.evaluator.bits import buckets_with_other_bits
+from proofrank.core.evaluator import CompiledEvaluator
+from proofrank.core.evaluator.artifacts import compile_counts
+from proofrank.core.evaluator.bits import buckets_with_other_bits
 
 _ALONE = 8
 """Candidates that are evaluated alone."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.device.bench import Bench
 from benchmarks.device.record import LeftOut, Record, Row
 from benchmarks.startup import measure_start
-from core.default import DATASET, POLICY
+from proofrank.core.default import DATASET, POLICY
 
 
 def measure(bench: Bench, record: Record) -> None:

@@ -15,8 +15,8 @@ from benchmarks.device.agreement import Agreement
 from benchmarks.device.bench import Bench, ReadyEvaluator
 from benchmarks.device.environment import card
 from benchmarks.device.record import Record, Row
-from core.policy.precision import precisions_of
-from core.prover import Outcome
+from proofrank.core.policy.precision import precisions_of
+from proofrank.core.prover import Outcome
 
 
 def measure(bench: Bench, record: Record) -> None:

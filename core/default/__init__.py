@@ -7,7 +7,7 @@ from pathlib import Path
 _FOLDER = Path(__file__).resolve().parent
 
 DATASET = _FOLDER / "countries"
-"""A dataset folder, made by ``python -m training.make_countries``."""
+"""A dataset folder, made by ``python -m proofrank.training.make_countries``."""
 
 POLICY = _FOLDER / "policy"
-"""A checkpoint folder, made by ``python -m training.train`` for that dataset."""
+"""A checkpoint folder, made by ``python -m proofrank.training.train`` for that dataset."""

@@ -5,7 +5,7 @@ The compiler's own portable cache is used, in a folder of its own for each key: 
 missing or changed, the folder is dropped with a warning and made again. Of processes that begin together, one compiles
 and the others wait for it.
 
-Ticks compiled ahead of time are kept by ``core.evaluator.packages``, beside these folders.
+Ticks compiled ahead of time are kept by ``proofrank.core.evaluator.packages``, beside these folders.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch._dynamo.utils import compilation_time_metrics, counters
 
-from core.evaluator.turns import turn_at
+from proofrank.core.evaluator.artifact_lock import artifact_lock
 
 logger = logging.getLogger("proofrank")
 
@@ -126,7 +126,7 @@ class ArtifactCache:
         """
         folder = self.folder(key)
         with ExitStack() as turn:
-            turn.enter_context(turn_at(folder))
+            turn.enter_context(artifact_lock(folder))
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 _drop_if_changed(folder)

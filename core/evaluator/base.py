@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from core.errors import EvaluationError
-from core.graph import Dataset
-from core.policy import Policy
-from core.prover import Candidate, Outcome, ProverSettings
-from core.prover.growth import most_variables, new_variables
+from proofrank.core.errors import EvaluationError
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.core.prover import Candidate, Outcome, ProverSettings
+from proofrank.core.prover.growth import most_variables, new_variables
 
 
 class Evaluator(Protocol):

@@ -10,9 +10,9 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from core.errors import EvaluationError
-from core.evaluator.sample import repeated
-from core.prover import Candidate, Outcome
+from proofrank.core.errors import EvaluationError
+from proofrank.core.evaluator.sample import repeated
+from proofrank.core.prover import Candidate, Outcome
 
 logger = logging.getLogger("proofrank")
 
@@ -56,7 +56,7 @@ def buckets_with_other_bits(evaluator: EvaluatorWithBuckets, candidates: Sequenc
     return differing
 
 
-def warn_of_other_bits(evaluator: EvaluatorWithBuckets, candidates: Sequence[Candidate]) -> None:
+def warn_if_buckets_differ(evaluator: EvaluatorWithBuckets, candidates: Sequence[Candidate]) -> None:
     """Logs a warning where a score would depend on how many others are evaluated beside it; see
     :func:`buckets_with_other_bits`."""
     try:

@@ -17,13 +17,13 @@ from torch import _dynamo as dynamo
 from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
-from core.evaluator.artifacts import ArtifactCache, first_of_error
-from core.evaluator.graphs import CallingRecorder, GraphRecorder, RecordedTicks
-from core.evaluator.modes import Mode, compile_tick
-from core.evaluator.packages import PackageCache, PackageError
-from core.evaluator.tick import Tick
-from core.evaluator.tick_program import tensors_of
-from core.policy.features import CHUNK_ROWS, RowFeatures
+from proofrank.core.evaluator.artifacts import ArtifactCache, first_of_error
+from proofrank.core.evaluator.graphs import CallingRecorder, GraphRecorder, RecordedTicks
+from proofrank.core.evaluator.modes import Mode, compile_tick
+from proofrank.core.evaluator.packages import PackageCache, PackageError
+from proofrank.core.evaluator.tick import Tick
+from proofrank.core.evaluator.tick_program import tensors_of
+from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
 
 logger = logging.getLogger("proofrank")
 

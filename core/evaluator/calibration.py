@@ -2,7 +2,7 @@
 
 What lanes ask for is counted on a sample of the graph's own triples and corruptions of them; a count is the same on a
 busy machine. On CUDA it is also timed how many ticks a replay should have, and up to which number of lanes more of
-them pay. No result depends on any of it. ``core.evaluator.calibration_store`` keeps what was found.
+them pay. No result depends on any of it. ``proofrank.core.evaluator.calibration_store`` keeps what was found.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import torch
 
-from core.errors import EvaluationError
-from core.evaluator.capacities import DEFAULT_BUCKETS, Demand, PerLane
-from core.evaluator.compiled import TICKS_PER_LOOK, CompiledEvaluator
-from core.evaluator.sample import repeated, sample_candidates
-from core.graph import Dataset
-from core.policy import Policy
-from core.prover import Candidate, ProverSettings
+from proofrank.core.errors import EvaluationError
+from proofrank.core.evaluator.capacities import DEFAULT_BUCKETS, Demand, PerLane
+from proofrank.core.evaluator.compiled import TICKS_PER_LOOK, CompiledEvaluator
+from proofrank.core.evaluator.sample import repeated, sample_candidates
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.core.prover import Candidate, ProverSettings
 
 logger = logging.getLogger("proofrank")
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import torch
 
-from core.errors import EvaluationError
-from core.evaluator.artifacts import hash_of_key, write_at_once
-from core.evaluator.calibration import Calibration, calibrate
-from core.evaluator.capacities import Demand
-from core.evaluator.turns import turn_at
-from core.graph import Dataset
-from core.policy import Policy
-from core.prover import ProverSettings
+from proofrank.core.errors import EvaluationError
+from proofrank.core.evaluator.artifact_lock import artifact_lock
+from proofrank.core.evaluator.artifacts import hash_of_key, write_at_once
+from proofrank.core.evaluator.calibration import Calibration, calibrate
+from proofrank.core.evaluator.capacities import Demand
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.core.prover import ProverSettings
 
 logger = logging.getLogger("proofrank")
 
@@ -46,7 +46,7 @@ class CalibrationStore:
         buckets: Sequence[int] | None,
     ) -> Calibration:
         """The calibration that is kept for these arguments, or a new one, which is kept; see
-        :func:`core.evaluator.calibration.calibrate`. Waits where another process is making it."""
+        :func:`proofrank.core.evaluator.calibration.calibrate`. Waits where another process is making it."""
         key = {
             "kind": "calibration",
             "dataset": dataset.content_hash,
@@ -58,7 +58,7 @@ class CalibrationStore:
         }
         path = self._root / f"calibration-{hash_of_key(key)}.json"
         # Timings of two processes differ, and what is compiled depends on them.
-        with turn_at(path):
+        with artifact_lock(path):
             kept = _read(path)
             if kept is not None:
                 return kept

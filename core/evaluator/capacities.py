@@ -8,12 +8,12 @@ from dataclasses import dataclass, fields
 
 import torch
 
-from core.errors import EvaluationError
-from core.policy.features import CHUNK_ROWS
-from core.prover.lanes import LaneShape
-from core.prover.observation import Capacities
-from core.prover.settings import ProverSettings
-from core.prover.tables import GraphTables
+from proofrank.core.errors import EvaluationError
+from proofrank.core.policy.features import CHUNK_ROWS
+from proofrank.core.prover.lanes import LaneShape
+from proofrank.core.prover.observation import Capacities
+from proofrank.core.prover.settings import ProverSettings
+from proofrank.core.prover.tables import GraphTables
 
 DEFAULT_BUCKETS = (64, 512)
 

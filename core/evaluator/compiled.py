@@ -18,12 +18,12 @@ from pathlib import Path
 
 import torch
 
-from core.errors import EvaluationError
-from core.evaluator.artifacts import default_cache_folder
-from core.evaluator.base import check_enough_variables
-from core.evaluator.bits import warn_of_other_bits
-from core.evaluator.bucket_ticks import BucketTicks
-from core.evaluator.capacities import (
+from proofrank.core.errors import EvaluationError
+from proofrank.core.evaluator.artifacts import default_cache_folder
+from proofrank.core.evaluator.base import check_enough_variables
+from proofrank.core.evaluator.bits import warn_if_buckets_differ
+from proofrank.core.evaluator.bucket_ticks import BucketTicks
+from proofrank.core.evaluator.capacities import (
     DEFAULT_BUCKETS,
     FROM_THE_GRAPH,
     Demand,
@@ -33,23 +33,23 @@ from core.evaluator.capacities import (
     choose_capacities,
     required_bytes,
 )
-from core.evaluator.modes import Mode
-from core.evaluator.original import OriginalEvaluator
-from core.evaluator.places import Done, PoolPlaces, Submitted
-from core.evaluator.sample import sample_candidates
-from core.evaluator.tick import Tick
-from core.evaluator.work import Work
-from core.graph import Dataset
-from core.policy import Policy
-from core.policy.features import CHUNK_ROWS, RowFeatures
-from core.policy.precision import check_precision, matrix_products_in
-from core.prover import Candidate, Outcome, ProverSettings, first_of_the_best, recorded
-from core.prover.environment import evaluate_trajectory_compiled
-from core.prover.lanes import CandidatePool, LaneShape, empty_pool
-from core.prover.observation import Capacities
-from core.prover.packing import check_packable, pack_atom
-from core.prover.tables import build_tables
-from core.prover.vectorized import UnificationEngineVectorized
+from proofrank.core.evaluator.modes import Mode
+from proofrank.core.evaluator.reference import ReferenceEvaluator
+from proofrank.core.evaluator.sample import sample_candidates
+from proofrank.core.evaluator.slots import Done, PoolPlaces, Submitted
+from proofrank.core.evaluator.tick import Tick
+from proofrank.core.evaluator.work import Work
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
+from proofrank.core.policy.precision import check_precision, matrix_products_in
+from proofrank.core.prover import Candidate, Outcome, ProverSettings, first_of_the_best, recorded
+from proofrank.core.prover.environment import evaluate_trajectory_compiled
+from proofrank.core.prover.lanes import CandidatePool, LaneShape, empty_pool
+from proofrank.core.prover.observation import Capacities
+from proofrank.core.prover.packing import check_packable, pack_atom
+from proofrank.core.prover.tables import build_tables
+from proofrank.core.prover.vectorized import UnificationEngineVectorized
 
 POOL_SIZE = 16384
 TICKS_PER_LOOK = 4
@@ -82,14 +82,14 @@ class CompiledEvaluator:
             dataset: the graph.
             policy: must fit it.
             settings: of the prover.
-            compile_mode: one of ``core.evaluator.modes.COMPILE_MODES``.
+            compile_mode: one of ``proofrank.core.evaluator.modes.COMPILE_MODES``.
             fullgraph: whether the compiler must take each part of the tick as one graph.
             device: where everything is computed.
             buckets: numbers of lanes; the smallest that fits is used.
             per_lane: sizes of the buckets' buffers.
             pool_size: places of the pool.
             cache_folder: where compiled artifacts are kept; ``default_cache_folder()`` if it is None.
-            precision: of the network's matrix products, one of ``core.policy.precision.PRECISIONS``.
+            precision: of the network's matrix products, one of ``proofrank.core.policy.precision.PRECISIONS``.
             demand: what lanes ask for on average, as calibration found it; buffers are fitted to it where ``per_lane``
                 does not set them.
             ticks_per_look: ticks between two looks at what is done; where ticks are recorded, those of one replay.
@@ -129,7 +129,7 @@ class CompiledEvaluator:
         check_memory(self.required_bytes, f"buckets of {', '.join(map(str, buckets))} lanes", self.device)
         self._input_buffer: CandidatePool = empty_pool(pool_size, settings.max_depth, self.device)
         self._places = PoolPlaces(self._input_buffer, is_read_late=mode.is_recorded)
-        self._reference: OriginalEvaluator | None = None
+        self._reference: ReferenceEvaluator | None = None
         self._endf_states = torch.zeros(
             CHUNK_ROWS, self._shape.working_atoms, dtype=torch.int64, device=self.device
         )
@@ -241,7 +241,7 @@ class CompiledEvaluator:
             self._run([Candidate(self._dataset.splits["train"][0], is_positive=True)], None, None, num_lanes)
         if self.device.type == "cuda":
             # Elsewhere tests have shown that they are the same; of a card nobody knows before it is asked.
-            warn_of_other_bits(self, sample_candidates(self._dataset))
+            warn_if_buckets_differ(self, sample_candidates(self._dataset))
 
     def evaluate(
         self,
@@ -250,7 +250,7 @@ class CompiledEvaluator:
         recorded_actions: Sequence[Sequence[int]] | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> list[Outcome]:
-        """See :class:`core.evaluator.base.Evaluator`."""
+        """See :class:`proofrank.core.evaluator.base.Evaluator`."""
         if self.num_in_flight:
             raise EvaluationError(
                 f"{self.num_in_flight} submitted candidates are in flight; collect them first"
@@ -386,13 +386,13 @@ class CompiledEvaluator:
             self._ticks.drop(dropped)
 
     @property
-    def reference(self) -> OriginalEvaluator:
+    def reference(self) -> ReferenceEvaluator:
         """The reference with the same policy."""
         return self._reference_of(self._policy)
 
-    def _reference_of(self, policy: Policy) -> OriginalEvaluator:
+    def _reference_of(self, policy: Policy) -> ReferenceEvaluator:
         if self._reference is None or self._reference.policy is not policy:
-            self._reference = OriginalEvaluator(self._dataset, policy, self.settings)
+            self._reference = ReferenceEvaluator(self._dataset, policy, self.settings)
         return self._reference
 
     def tick_of(self, num_lanes: int) -> Tick:

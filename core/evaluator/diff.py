@@ -10,11 +10,11 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.evaluator.base import Evaluator
-from core.evaluator.original import OriginalEvaluator
-from core.evaluator.replay import atom_text, log_probability_tolerance, state_names
-from core.graph import Dataset
-from core.prover import Candidate, Outcome, ProofStep, State, recorded
+from proofrank.core.evaluator.base import Evaluator
+from proofrank.core.evaluator.reference import ReferenceEvaluator
+from proofrank.core.evaluator.replay import atom_text, log_probability_tolerance, state_names
+from proofrank.core.graph import Dataset
+from proofrank.core.prover import Candidate, Outcome, ProofStep, State, recorded
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _is_same(first: Outcome, second: Outcome) -> bool:
 
 
 def describe(
-    difference: Difference, names: tuple[str, str], reference: OriginalEvaluator, dataset: Dataset
+    difference: Difference, names: tuple[str, str], reference: ReferenceEvaluator, dataset: Dataset
 ) -> str:
     """Where the two trajectories part, for people to read.
 

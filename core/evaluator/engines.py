@@ -9,21 +9,21 @@ from typing import Any
 
 import torch
 
-from core.errors import EvaluationError, did_you_mean, nearest_names
-from core.evaluator.artifacts import default_cache_folder
-from core.evaluator.base import Evaluator
-from core.evaluator.calibration_store import CalibrationStore
-from core.evaluator.capacities import DEFAULT_BUCKETS, FROM_THE_GRAPH, PerLane
-from core.evaluator.compiled import TICKS_PER_LOOK, CompiledEvaluator
-from core.evaluator.modes import COMPILE_MODES, Mode
-from core.evaluator.original import OriginalEvaluator
-from core.graph import Dataset
-from core.policy import Policy
-from core.policy.precision import check_precision
-from core.prover import ProverSettings
+from proofrank.core.errors import EvaluationError, did_you_mean, nearest_names
+from proofrank.core.evaluator.artifacts import default_cache_folder
+from proofrank.core.evaluator.base import Evaluator
+from proofrank.core.evaluator.calibration_store import CalibrationStore
+from proofrank.core.evaluator.capacities import DEFAULT_BUCKETS, FROM_THE_GRAPH, PerLane
+from proofrank.core.evaluator.compiled import TICKS_PER_LOOK, CompiledEvaluator
+from proofrank.core.evaluator.modes import COMPILE_MODES, Mode
+from proofrank.core.evaluator.reference import ReferenceEvaluator
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.core.policy.precision import check_precision
+from proofrank.core.prover import ProverSettings
 
 ENGINES = ("auto", "original", *COMPILE_MODES)
-"""``original`` is the reference; the compile modes are those of ``core.evaluator.modes``; ``auto`` is, on a
+"""``original`` is the reference; the compile modes are those of ``proofrank.core.evaluator.modes``; ``auto`` is, on a
 CPU, the fastest of them that is ready at once, by measurement (``docs/benchmarks.md``)."""
 
 
@@ -56,7 +56,7 @@ def create_evaluator(
         precision: of a vectorised engine's matrix products.
         cache_folder: where compiled artifacts and calibrations are kept.
         calibrate: whether buffers of fixed shape are fitted to what a short run at first start finds out
-            (``core.evaluator.calibration``).
+            (``proofrank.core.evaluator.calibration``).
 
     Raises:
         EvaluationError: there is no such engine, or it cannot evaluate this graph exactly.
@@ -66,7 +66,7 @@ def create_evaluator(
         near = did_you_mean(nearest_names(engine, ENGINES))
         raise EvaluationError(f"unknown engine {engine!r}{near}; expected one of {', '.join(ENGINES)}")
     if engine == "original":
-        return OriginalEvaluator(dataset, policy, settings)
+        return ReferenceEvaluator(dataset, policy, settings)
     device = torch.device(device if device is not None else default_device())
     mode = automatic_mode(device) if engine == "auto" else engine
     check_precision(precision, device)

@@ -10,10 +10,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from core.graph import Dataset, Rule
-from core.prover import Atom, Candidate, Outcome, ProofStep, ReferenceProver, Resolvent, recorded
-from core.prover.reference import Scorer
-from core.prover.unification import Substitution, resolve
+from proofrank.core.graph import Dataset, Rule
+from proofrank.core.prover import Atom, Candidate, Outcome, ProofStep, ReferenceProver, Resolvent, recorded
+from proofrank.core.prover.reference import Scorer
+from proofrank.core.prover.unification import Substitution, resolve
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import torch
 
-from core.evaluator.artifacts import count_captured_graph, first_of_error
+from proofrank.core.evaluator.artifacts import count_captured_graph, first_of_error
 
 logger = logging.getLogger("proofrank")
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from core.evaluator.tick import Tick
-from core.evaluator.tick_program import TickProgram, tensors_of
+from proofrank.core.evaluator.tick import Tick
+from proofrank.core.evaluator.tick_program import TickProgram, tensors_of
 
 
 class TickMemory(NamedTuple):

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch._inductor import config
 
-from core.errors import EvaluationError, did_you_mean, nearest_names
-from core.evaluator.packages import PackageCache, is_available
-from core.evaluator.tick import Tick
-from core.evaluator.tick_program import tensors_of
+from proofrank.core.errors import EvaluationError, did_you_mean, nearest_names
+from proofrank.core.evaluator.packages import PackageCache, is_available
+from proofrank.core.evaluator.tick import Tick
+from proofrank.core.evaluator.tick_program import tensors_of
 
 COMPILE_MODES = ("eager", "default", "reduce-overhead", "separate", "captured", "graph-trees")
 

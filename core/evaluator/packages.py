@@ -25,24 +25,24 @@ from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import InductorError, InvalidCxxCompiler
 from torch.utils._pytree import tree_map
 
-from core.errors import EvaluationError
-from core.evaluator.artifacts import (
+from proofrank.core.errors import EvaluationError
+from proofrank.core.evaluator.artifact_lock import artifact_lock
+from proofrank.core.evaluator.artifacts import (
     compiler_folder,
     count_package,
     first_of_error,
     hash_of_key,
     write_at_once,
 )
-from core.evaluator.tick import Tick
-from core.evaluator.tick_program import (
+from proofrank.core.evaluator.tick import Tick
+from proofrank.core.evaluator.tick_program import (
     FirstHalf,
     SecondHalf,
     constants_of,
     environment_tensors_of,
     observation_like,
 )
-from core.evaluator.turns import turn_at
-from core.prover.observation import EvalObs
+from proofrank.core.prover.observation import EvalObs
 
 logger = logging.getLogger("proofrank")
 
@@ -145,7 +145,7 @@ class PackageCache:
         packages = [package for package in loaded if package is not None]
         made: set[str] = set()
         if len(packages) < len(halves):
-            with turn_at(self._root / stems[0]):
+            with artifact_lock(self._root / stems[0]):
                 packages = []
                 for half, stem in zip(halves, stems, strict=True):
                     package = self._loaded(stem)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import DatasetError, EvaluationError
-from core.formats.text import Line, read_lines
-from core.prover import FAILURE_PENALTY, ProverSettings
+from proofrank.core.errors import DatasetError, EvaluationError
+from proofrank.core.formats.text import Line, read_lines
+from proofrank.core.prover import FAILURE_PENALTY, ProverSettings
 
 Names = tuple[str, str, str]
 """An atom by its names: (predicate, first, second)."""

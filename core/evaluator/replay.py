@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.errors import EvaluationError
-from core.evaluator.base import Evaluator
-from core.evaluator.original import OriginalEvaluator
-from core.evaluator.recordings import RecordedCandidate, RecordedStep, Recording
-from core.graph import TERMINAL_PREDICATES, Dataset
-from core.prover import Candidate, Outcome, ProofStep, State, recorded
+from proofrank.core.errors import EvaluationError
+from proofrank.core.evaluator.base import Evaluator
+from proofrank.core.evaluator.recordings import RecordedCandidate, RecordedStep, Recording
+from proofrank.core.evaluator.reference import ReferenceEvaluator
+from proofrank.core.graph import TERMINAL_PREDICATES, Dataset
+from proofrank.core.prover import Candidate, Outcome, ProofStep, State, recorded
 
 ABSOLUTE_TOLERANCE = 1e-4
 RELATIVE_TOLERANCE = 1e-6
@@ -51,7 +51,7 @@ def replay(
     recording: Recording,
     dataset: Dataset,
     evaluator: Evaluator,
-    reference: OriginalEvaluator,
+    reference: ReferenceEvaluator,
     *,
     is_following: bool = False,
     on_progress: Callable[[int], None] | None = None,
@@ -111,7 +111,7 @@ def _difference(
     record: RecordedCandidate,
     candidate: Candidate,
     outcome: Outcome | None,
-    reference: OriginalEvaluator,
+    reference: ReferenceEvaluator,
     dataset: Dataset,
 ) -> str:
     """What differs first between ``outcome`` and ``record``; empty where nothing does."""

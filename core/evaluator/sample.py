@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from core.graph import Dataset
-from core.prover import Candidate
+from proofrank.core.graph import Dataset
+from proofrank.core.prover import Candidate
 
 _NUM_TRIPLES = 32
 _CORRUPTIONS_OF_EACH = 7

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from core.prover.lanes import CandidatePool
+from proofrank.core.prover.lanes import CandidatePool
 
 NUM_SLOTS = 2
 
 
 class PoolOutcomes(NamedTuple):
-    """The columns of a pool that tell what is done; as in :class:`core.prover.lanes.CandidatePool`."""
+    """The columns of a pool that tell what is done; as in :class:`proofrank.core.prover.lanes.CandidatePool`."""
 
     is_done: Tensor
     success: Tensor

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from core.errors import EvaluationError
-from core.evaluator.original import OriginalEvaluator
-from core.graph import Dataset
-from core.policy import Policy
-from core.prover import Candidate, Outcome, ProverSettings
+from proofrank.core.errors import EvaluationError
+from proofrank.core.evaluator.reference import ReferenceEvaluator
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.core.prover import Candidate, Outcome, ProverSettings
 
 
 class CandidateStream(Protocol):
@@ -64,8 +64,8 @@ class OriginalStream:
         self._dataset = dataset
         self._settings = settings
         self._num_places = num_places
-        self._evaluator = OriginalEvaluator(dataset, policy, settings)
-        self._waiting: dict[int, tuple[Candidate, OriginalEvaluator]] = {}
+        self._evaluator = ReferenceEvaluator(dataset, policy, settings)
+        self._waiting: dict[int, tuple[Candidate, ReferenceEvaluator]] = {}
         self._done: dict[int, Outcome | EvaluationError] = {}
         self._next_place = 0
 
@@ -117,4 +117,4 @@ class OriginalStream:
             return
         # What waits under a policy that is loaded again has to go on with the evaluator that it came with.
         known = (evaluator for _, evaluator in self._waiting.values() if evaluator.policy is policy)
-        self._evaluator = next(known, None) or OriginalEvaluator(self._dataset, policy, self._settings)
+        self._evaluator = next(known, None) or ReferenceEvaluator(self._dataset, policy, self._settings)

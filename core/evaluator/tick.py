@@ -11,13 +11,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from core.policy.features import RowFeatures, padded_rows
-from core.prover.environment import EvalOnlyEnvCompiled
-from core.prover.lanes import IDLE, CandidatePool, LaneShape, LaneState, idle_lanes
-from core.prover.observation import Capacities, EvalObs
-from core.prover.rows import rotation
-from core.prover.settings import ProverSettings
-from core.prover.vectorized import UnificationEngineVectorized
+from proofrank.core.policy.features import RowFeatures, padded_rows
+from proofrank.core.prover.environment import EvalOnlyEnvCompiled
+from proofrank.core.prover.lanes import IDLE, CandidatePool, LaneShape, LaneState, idle_lanes
+from proofrank.core.prover.observation import Capacities, EvalObs
+from proofrank.core.prover.rows import rotation
+from proofrank.core.prover.settings import ProverSettings
+from proofrank.core.prover.vectorized import UnificationEngineVectorized
 
 COUNTERS = (
     "ticks", "rows_expanded", "facts_checked", "states_scored", "states_padded", "lanes_busy", "lanes",

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from core.evaluator.tick import Tick
-from core.policy.features import RowFeatures
-from core.prover.lanes import CandidatePool, LaneState
-from core.prover.observation import EvalObs
-from core.prover.tables import GraphTables
+from proofrank.core.evaluator.tick import Tick
+from proofrank.core.policy.features import RowFeatures
+from proofrank.core.prover.lanes import CandidatePool, LaneState
+from proofrank.core.prover.observation import EvalObs
+from proofrank.core.prover.tables import GraphTables
 
 _TABLES = tuple(field.name for field in dataclasses.fields(GraphTables) if field.type in ("Tensor", Tensor))
 _PLAIN = (bool, int, float, str, torch.device)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from core.formats.text import Line
+from proofrank.core.formats.text import Line
 
 ATOM_FORM = "predicate(first,second)"
 

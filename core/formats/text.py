@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import DatasetError
+from proofrank.core.errors import DatasetError
 
 _SHOWN = 120
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.formats.atoms import NamedAtom, parse_atom
-from core.formats.text import Line, read_lines
+from proofrank.core.formats.atoms import NamedAtom, parse_atom
+from proofrank.core.formats.text import Line, read_lines
 
 TRIPLE_FORMS = "'predicate(first,second).' or 'head<TAB>relation<TAB>tail'"
 

@@ -17,14 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.errors import DatasetError
-from core.formats.atoms import NamedAtom
-from core.formats.triples import TripleFile, read_triples
-from core.graph.domains import read_domains
-from core.graph.fact_index import FactIndex
-from core.graph.rules import NamedRule, Rule, check_predicates, index_rule, read_rules
-from core.graph.vocabulary import Vocabulary
-from core.words import SPLITS
+from proofrank.core.choices import SPLITS
+from proofrank.core.errors import DatasetError
+from proofrank.core.formats.atoms import NamedAtom
+from proofrank.core.formats.triples import TripleFile, read_triples
+from proofrank.core.graph.domains import read_domains
+from proofrank.core.graph.fact_index import FactIndex
+from proofrank.core.graph.rules import NamedRule, Rule, check_predicates, index_rule, read_rules
+from proofrank.core.graph.vocabulary import Vocabulary
 
 _SUFFIXES = (".txt", ".tsv", ".pl")
 _DOMAINS_FILE = "domain2constants.txt"

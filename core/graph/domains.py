@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.errors import DatasetError
-from core.formats.text import read_lines
+from proofrank.core.errors import DatasetError
+from proofrank.core.formats.text import read_lines
 
 
 def read_domains(path: Path) -> dict[str, tuple[str, ...]]:

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import DatasetError, did_you_mean, nearest_names
-from core.formats.atoms import NamedAtom, parse_atom, split_commas
-from core.formats.text import Line, read_lines
-from core.graph.vocabulary import Vocabulary
+from proofrank.core.errors import DatasetError, did_you_mean, nearest_names
+from proofrank.core.formats.atoms import NamedAtom, parse_atom, split_commas
+from proofrank.core.formats.text import Line, read_lines
+from proofrank.core.graph.vocabulary import Vocabulary
 
 RULE_FORMS = "'name:weight:body -> head' or 'head :- body.'"
 

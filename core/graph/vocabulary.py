@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from core.errors import DatasetError, UnknownNameError, nearest_names
+from proofrank.core.errors import DatasetError, UnknownNameError, nearest_names
 
 PADDING = 0
 TERMINAL_PREDICATES = ("True", "False", "Endf")

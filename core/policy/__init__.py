@@ -1,9 +1,9 @@
 """The policy network, its checkpoints, and its logits for the prover."""
 
-from core.policy.checkpoint import Policy, build_network, load_policy, save_policy
-from core.policy.config import PolicyConfig
-from core.policy.network import PolicyNetwork
-from core.policy.scorer import StateScorer
+from proofrank.core.policy.checkpoint import Policy, build_network, load_policy, save_policy
+from proofrank.core.policy.config import PolicyConfig
+from proofrank.core.policy.network import PolicyNetwork
+from proofrank.core.policy.scorer import StateScorer
 
 __all__ = [
     "Policy",

@@ -20,12 +20,12 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from core.errors import EvaluationError, PolicyError, shown
-from core.graph import PADDING, TERMINAL_PREDICATES, Dataset, Vocabulary
-from core.policy import deepprooflog
-from core.policy.config import PolicyConfig
-from core.policy.network import PolicyNetwork
-from core.prover import ProverSettings
+from proofrank.core.errors import EvaluationError, PolicyError, shown
+from proofrank.core.graph import PADDING, TERMINAL_PREDICATES, Dataset, Vocabulary
+from proofrank.core.policy import deepprooflog
+from proofrank.core.policy.config import PolicyConfig
+from proofrank.core.policy.network import PolicyNetwork
+from proofrank.core.prover import ProverSettings
 
 FORMAT = "proofrank-policy-1"
 WEIGHTS_FILE = "policy.safetensors"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import PolicyError, did_you_mean, nearest_names, shown
+from proofrank.core.errors import PolicyError, did_you_mean, nearest_names, shown
 
 ATOM_EMBEDDERS = ("transe", "distmult")
 STATE_POOLINGS = ("sum", "mean")

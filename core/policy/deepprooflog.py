@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from core.policy.config import PolicyConfig
+from proofrank.core.policy.config import PolicyConfig
 
 _EMBEDDER = "features_extractor.embedder."
 _NETWORK = "mlp_extractor.shared_network."

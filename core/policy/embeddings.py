@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from core.policy.config import PolicyConfig
+from proofrank.core.policy.config import PolicyConfig
 
 
 class StateEmbedding(nn.Module):

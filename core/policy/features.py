@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.errors import EvaluationError
-from core.policy.network import PolicyNetwork, ResidualBlock
-from core.policy.precision import PRECISIONS
-from core.prover.packing import first_of, predicate_of, second_of
+from proofrank.core.errors import EvaluationError
+from proofrank.core.policy.network import PolicyNetwork, ResidualBlock
+from proofrank.core.policy.precision import PRECISIONS
+from proofrank.core.prover.packing import first_of, predicate_of, second_of
 
 CHUNK_ROWS = 512
 """Rows whose activations, at the usual width of 256 floats, fit into a core's cache."""
@@ -33,7 +33,7 @@ class RowFeatures(nn.Module):
 
         Args:
             network: whose parameters are copied.
-            precision: of the matrix products, one of ``core.policy.precision.PRECISIONS``; whoever calls with
+            precision: of the matrix products, one of ``proofrank.core.policy.precision.PRECISIONS``; whoever calls with
                 ``tf32`` does so within ``matrix_products_in``.
 
         Raises:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.policy.config import PolicyConfig
-from core.policy.embeddings import StateEmbedding
+from proofrank.core.policy.config import PolicyConfig
+from proofrank.core.policy.embeddings import StateEmbedding
 
 
 class ResidualBlock(nn.Module):

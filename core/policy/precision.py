@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-from core.errors import EvaluationError
+from proofrank.core.errors import EvaluationError
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 

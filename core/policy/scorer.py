@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from core.errors import EvaluationError
-from core.policy.network import PolicyNetwork
-from core.prover import State
+from proofrank.core.errors import EvaluationError
+from proofrank.core.policy.network import PolicyNetwork
+from proofrank.core.prover import State
 
 
 class StateScorer:

@@ -1,9 +1,9 @@
 """What a proof step is, and the readable prover that defines it."""
 
-from core.prover.choice import Choice, first_of_the_best, recorded, sampled
-from core.prover.outcome import Atom, Candidate, Outcome, ProofStep, State
-from core.prover.reference import Actions, ReferenceProver, Resolvent, Scorer
-from core.prover.settings import FAILURE_PENALTY, TIE_TOLERANCE, ProverSettings
+from proofrank.core.prover.choice import Choice, first_of_the_best, recorded, sampled
+from proofrank.core.prover.outcome import Atom, Candidate, Outcome, ProofStep, State
+from proofrank.core.prover.reference import Actions, ReferenceProver, Resolvent, Scorer
+from proofrank.core.prover.settings import FAILURE_PENALTY, TIE_TOLERANCE, ProverSettings
 
 __all__ = [
     "FAILURE_PENALTY",

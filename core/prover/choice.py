@@ -11,8 +11,8 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 
-from core.errors import EvaluationError
-from core.prover.settings import TIE_TOLERANCE
+from proofrank.core.errors import EvaluationError
+from proofrank.core.prover.settings import TIE_TOLERANCE
 
 Choice = Callable[[Sequence[float]], int]
 """Takes the logits of a state's actions and returns the index of one."""

@@ -7,7 +7,7 @@ One tick moves every lane by one proof step, in three parts that can be compiled
 3. :meth:`EvalOnlyEnvCompiled.step_functional` takes the scored states' features, selects, and moves.
 
 Everything is a pure function of tensors; shapes are fixed unless ``is_trimming``, where buffers follow the true
-counts, which reads them back and is for the CPU. The results are those of ``core.prover.reference``.
+counts, which reads them back and is for the CPU. The results are those of ``proofrank.core.prover.reference``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from core.prover.lanes import IDLE, NO_FACT, NOT_RECORDED, CandidatePool, LaneState
-from core.prover.observation import Capacities, EvalObs
-from core.prover.rows import Admission, Rows, Tally, admit, rotation, rows_of
-from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, TIE_TOLERANCE, ProverSettings
-from core.prover.state_sets import same_set, set_hash
-from core.prover.vectorized import Matches, UnificationEngineVectorized
+from proofrank.core.prover.lanes import IDLE, NO_FACT, NOT_RECORDED, CandidatePool, LaneState
+from proofrank.core.prover.observation import Capacities, EvalObs
+from proofrank.core.prover.rows import Admission, Rows, Tally, admit, rotation, rows_of
+from proofrank.core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, TIE_TOLERANCE, ProverSettings
+from proofrank.core.prover.state_sets import same_set, set_hash
+from proofrank.core.prover.vectorized import Matches, UnificationEngineVectorized
 
 
 class EvalOnlyEnvCompiled:
@@ -432,7 +432,7 @@ class EvalOnlyEnvCompiled:
 
     @staticmethod
     def _select(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Selects from ``logits`` ``[B, S]`` float64 by the rule of ``core.prover.choice``.
+        """Selects from ``logits`` ``[B, S]`` float64 by the rule of ``proofrank.core.prover.choice``.
 
         Returns:
             The chosen action ``[B]`` int64, all log-probabilities ``[B, S]``, the largest absolute logit ``[B]``,

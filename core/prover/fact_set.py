@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import EvaluationError
+from proofrank.core.errors import EvaluationError
 
 BUCKET_SIZE = 4
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from core.graph import Dataset, Rule
-from core.prover.settings import ProverSettings
+from proofrank.core.graph import Dataset, Rule
+from proofrank.core.prover.settings import ProverSettings
 
 
 def most_variables(dataset: Dataset, settings: ProverSettings, resolutions_per_step: int) -> int:

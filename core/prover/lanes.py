@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from core.prover.settings import ProverSettings
+from proofrank.core.prover.settings import ProverSettings
 
 NO_FACT = -1
 """In the place of the excluded fact, where there is none."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from core.graph import Triple
-from core.prover.settings import FAILURE_PENALTY
+from proofrank.core.graph import Triple
+from proofrank.core.prover.settings import FAILURE_PENALTY
 
 Atom = tuple[int, int, int]
 State = tuple[Atom, ...]

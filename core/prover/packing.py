@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from core.errors import EvaluationError
-from core.graph import Dataset
+from proofrank.core.errors import EvaluationError
+from proofrank.core.graph import Dataset
 
 ARGUMENT_BITS = 25
 PREDICATE_BITS = 11

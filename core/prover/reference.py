@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from core.graph import Dataset, Rule
-from core.prover.choice import Choice, first_of_the_best, is_near_tie, log_softmax
-from core.prover.outcome import Atom, Candidate, Outcome, ProofStep, State
-from core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, ProverSettings
-from core.prover.unification import Substitution, resolve, substitute, unify
+from proofrank.core.graph import Dataset, Rule
+from proofrank.core.prover.choice import Choice, first_of_the_best, is_near_tie, log_softmax
+from proofrank.core.prover.outcome import Atom, Candidate, Outcome, ProofStep, State
+from proofrank.core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, ProverSettings
+from proofrank.core.prover.unification import Substitution, resolve, substitute, unify
 
 Scorer = Callable[[State, Sequence[State]], Sequence[float]]
 """Takes a state and its actions' states and returns the actions' logits."""

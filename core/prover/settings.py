@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import EvaluationError, did_you_mean, nearest_names, shown
+from proofrank.core.errors import EvaluationError, did_you_mean, nearest_names, shown
 
 MAX_SKIPPED_UNARY_ACTIONS = 20
 """How many single actions in a row ``skip_unary_actions`` follows before the proof counts as stuck."""

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.graph import Dataset, Rule
-from core.prover.fact_set import FactSet
-from core.prover.packing import ARGUMENT_BITS, ARGUMENT_MASK, FIRST_SHIFT, PREDICATE_SHIFT
+from proofrank.core.graph import Dataset, Rule
+from proofrank.core.prover.fact_set import FactSet
+from proofrank.core.prover.packing import ARGUMENT_BITS, ARGUMENT_MASK, FIRST_SHIFT, PREDICATE_SHIFT
 
 BY_FIRST, BY_SECOND, BY_LOOP = 0, 1, 2
 """Orders of ``matches``: by (predicate, first), by (predicate, second), and the facts whose arguments are equal."""

@@ -5,7 +5,7 @@ Arguments are integers: below 0 a rule's variable, from 1 to C a constant, above
 
 from __future__ import annotations
 
-from core.prover.outcome import Atom, State
+from proofrank.core.prover.outcome import Atom, State
 
 Substitution = dict[int, int]
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from core.prover.packing import first_of, pack, predicate_of, second_of
-from core.prover.tables import (
+from proofrank.core.prover.packing import first_of, pack, predicate_of, second_of
+from proofrank.core.prover.tables import (
     BY_FIRST,
     BY_LOOP,
     BY_SECOND,
@@ -177,7 +177,7 @@ class UnificationEngineVectorized:
         return Resolvents(compacted, num_atoms, is_valid, torch.where(is_rule, tables.num_fresh[rule], 0))
 
     def _unify(self, head_first: Tensor, head_second: Tensor, goal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Unifies heads with goals, position by position, as ``core.prover.unification.unify`` does.
+        """Unifies heads with goals, position by position, as ``proofrank.core.prover.unification.unify`` does.
 
         Args:
             head_first: ``[R]`` int64, a constant above 0 or a rule's variable below.

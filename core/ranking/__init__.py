@@ -1,6 +1,6 @@
 """Corruptions, ranks and metrics: from proved candidates to MRR."""
 
-from core.ranking.corruptions import (
+from proofrank.core.ranking.corruptions import (
     SIDE_OPTIONS,
     SIDES,
     Corruptor,
@@ -9,10 +9,16 @@ from core.ranking.corruptions import (
     sides_of,
     with_constant,
 )
-from core.ranking.evaluation import LazyQueries, Query, corrupted_queries, rank_outcomes, rank_queries
-from core.ranking.metrics import HITS_AT, Metrics, RankedQuery, RankingSummary, Report
-from core.ranking.ranks import TIE_POLICIES, Ranks, rank_as_deepprooflog, rank_positive
-from core.ranking.tally import ReportTally, aggregate, report
+from proofrank.core.ranking.evaluation import (
+    LazyQueries,
+    Query,
+    corrupted_queries,
+    rank_outcomes,
+    rank_queries,
+)
+from proofrank.core.ranking.metrics import HITS_AT, Metrics, RankedQuery, RankingSummary, Report
+from proofrank.core.ranking.ranks import TIE_POLICIES, Ranks, rank_as_deepprooflog, rank_positive
+from proofrank.core.ranking.tally import ReportTally, aggregate, report
 
 __all__ = [
     "HITS_AT",

@@ -14,9 +14,9 @@ from functools import cached_property
 
 import numpy as np
 
-from core.errors import RankingError
-from core.graph import Dataset, Triple
-from core.words import SIDE_OPTIONS, SIDES, Side
+from proofrank.core.choices import SIDE_OPTIONS, SIDES, Side
+from proofrank.core.errors import RankingError
+from proofrank.core.graph import Dataset, Triple
 
 
 def sides_of(option: str) -> tuple[Side, ...]:

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from core.evaluator import Evaluator
-from core.graph import Triple
-from core.prover import Candidate, Outcome
-from core.ranking.corruptions import Corruptor, Side, query_seed
-from core.ranking.metrics import RankedQuery
-from core.ranking.ranks import rank_positive
+from proofrank.core.evaluator import Evaluator
+from proofrank.core.graph import Triple
+from proofrank.core.prover import Candidate, Outcome
+from proofrank.core.ranking.corruptions import Corruptor, Side, query_seed
+from proofrank.core.ranking.metrics import RankedQuery
+from proofrank.core.ranking.ranks import rank_positive
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from core.graph import Triple
-from core.prover import Outcome
-from core.ranking.corruptions import Side
-from core.ranking.ranks import Ranks
+from proofrank.core.graph import Triple
+from proofrank.core.prover import Outcome
+from proofrank.core.ranking.corruptions import Side
+from proofrank.core.ranking.ranks import Ranks
 
 HITS_AT = (1, 3, 10)
 

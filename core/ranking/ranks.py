@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.errors import RankingError
-from core.words import TIE_POLICIES
+from proofrank.core.choices import TIE_POLICIES
+from proofrank.core.errors import RankingError
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from core.graph import Dataset
-from core.ranking.corruptions import SIDES
-from core.ranking.metrics import HITS_AT, Metrics, RankedQuery, RankingSummary, Report
+from proofrank.core.graph import Dataset
+from proofrank.core.ranking.corruptions import SIDES
+from proofrank.core.ranking.metrics import HITS_AT, Metrics, RankedQuery, RankingSummary, Report
 
 
 class Tally:

@@ -6,10 +6,10 @@ import argparse
 import dataclasses
 from typing import Any
 
-from core import __version__
-from core.graph import Dataset
-from core.policy import Policy
-from core.prover import ProverSettings
+from proofrank._version import __version__
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.core.prover import ProverSettings
 
 Identity = dict[str, Any]
 """Name -> value of all that the results of a run follow from, as JSON."""

@@ -21,14 +21,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from core.errors import shown
-from core.ranking import RankingSummary, Ranks
-from service.bulk.identity import Identity
-from service.bulk.run_file import ResultsError, RunFile
-from service.data_folder import sync_folder
-from service.jobs.job import StoredRanking
-from service.jobs.results import RESULT_COLUMNS, result_row
-from service.parquet import read_rows, require_pyarrow, write_rows
+from proofrank.core.errors import shown
+from proofrank.core.ranking import RankingSummary, Ranks
+from proofrank.service.bulk.identity import Identity
+from proofrank.service.bulk.run_file import ResultsError, RunFile
+from proofrank.service.jobs.job import StoredRanking
+from proofrank.service.jobs.results import RESULT_COLUMNS, result_row
+from proofrank.service.storage.data_folder import sync_folder
+from proofrank.service.storage.parquet import read_rows, require_pyarrow, write_rows
 
 SUFFIXES = (".jsonl", ".parquet")
 SECONDS = "seconds"

@@ -13,8 +13,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from core.errors import ProofrankError
-from service.bulk.identity import Identity, first_difference
+from proofrank.core.errors import ProofrankError
+from proofrank.service.bulk.identity import Identity, first_difference
 
 _ENGINE = "engine"
 """Stands beside the identity, and is no part of it."""

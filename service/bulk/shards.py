@@ -15,10 +15,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from core.evaluator import Evaluator
-from core.evaluator.artifacts import compile_counts
-from core.ranking import LazyQueries, rank_queries
-from service.jobs.job import StoredRanking
+from proofrank.core.evaluator import Evaluator
+from proofrank.core.evaluator.artifacts import compile_counts
+from proofrank.core.ranking import LazyQueries, rank_queries
+from proofrank.service.jobs.job import StoredRanking
 
 SHARDS_PER_WORKER = 16
 """By default, where there is enough to prove: the last worker is then late by two of its sixteen, at most."""

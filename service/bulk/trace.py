@@ -3,7 +3,7 @@
 The file::
 
     {"format": "proofrank-trace-1",
-     "run": {…},                    what was evaluated: service.bulk.identity
+     "run": {…},                    what was evaluated: proofrank.service.bulk.identity
      "on": "ray",                   or "process"
      "workers": 2,
      "shards": [{"shard": 0,        its number; shards stand in the order in which they returned
@@ -30,8 +30,8 @@ import json
 import time
 from typing import Any, NamedTuple
 
-from service.bulk.identity import Identity
-from service.bulk.shards import ShardResult
+from proofrank.service.bulk.identity import Identity
+from proofrank.service.bulk.shards import ShardResult
 
 FORMAT = "proofrank-trace-1"
 

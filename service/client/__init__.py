@@ -1,6 +1,6 @@
 """A client of the service: ranks, whole test sets, policies. Needs httpx, and neither torch nor FastAPI.
 
-    from service.client import Client
+    from proofrank.service.client import Client
 
     with Client("http://127.0.0.1:8000") as client:
         client.wait_until_ready()
@@ -8,12 +8,12 @@
         print(result.metrics.mrr, result.policy.sha256)
 
 ``AsyncClient`` has the same methods, to be awaited. An operation is written once, as a generator of what to send and
-how long to pause (:mod:`service.client.operations`); the two clients differ only in how they do that.
+how long to pause (:mod:`proofrank.service.client.operations`); the two clients differ only in how they do that.
 """
 
-from service.client.clients import AsyncClient, Client
-from service.client.connection import API_KEY_VARIABLE, DEFAULT_URL
-from service.client.errors import (
+from proofrank.service.client.clients import AsyncClient, Client
+from proofrank.service.client.connection import API_KEY_VARIABLE, DEFAULT_URL
+from proofrank.service.client.errors import (
     AccessError,
     AnswerError,
     ClientError,
@@ -30,9 +30,9 @@ from service.client.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from service.client.jobs import Job, JobProgress, JobRanking, JobResult
-from service.client.requests import Query
-from service.client.results import (
+from proofrank.service.client.jobs import Job, JobProgress, JobRanking, JobResult
+from proofrank.service.client.requests import Query
+from proofrank.service.client.results import (
     CandidateScore,
     Identity,
     Info,
@@ -48,7 +48,7 @@ from service.client.results import (
     StoredPolicy,
     Timing,
 )
-from service.client.retries import Retries
+from proofrank.service.client.retries import Retries
 
 __all__ = [
     "API_KEY_VARIABLE",

@@ -13,11 +13,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import httpx
 
-from service.client import operations
-from service.client.connection import DEFAULT_URL, Connection, make_connection
-from service.client.exchange import Pause, Reply, Steps
-from service.client.requests import Call
-from service.client.retries import Retries
+from proofrank.service.client import operations
+from proofrank.service.client.connection import DEFAULT_URL, Connection, make_connection
+from proofrank.service.client.requests import Call
+from proofrank.service.client.retries import Retries
+from proofrank.service.client.send_with_retries import Pause, Reply, Steps
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from service.client.errors import ClientError
-from service.client.retries import Retries
+from proofrank.service.client.errors import ClientError
+from proofrank.service.client.retries import Retries
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 API_KEY_VARIABLE = "PROOFRANK_API_KEY"

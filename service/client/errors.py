@@ -24,10 +24,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.errors import ProofrankError, did_you_mean
+from proofrank.core.errors import ProofrankError, did_you_mean
 
 if TYPE_CHECKING:
-    from service.client.jobs import Job
+    from proofrank.service.client.jobs import Job
 
 
 class ClientError(ProofrankError):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from service.client.frames import frame, ranking_row
-from service.client.results import Identity, Ranks, Report
+from proofrank.service.client.dataframes import frame, ranking_row
+from proofrank.service.client.results import Identity, Ranks, Report
 
 if TYPE_CHECKING:
     import pandas

@@ -1,4 +1,4 @@
-"""What a client can do, each operation once: generators of requests and pauses (:mod:`service.client.exchange`)."""
+"""What a client can do, each operation once: generators of requests and pauses (see ``send_with_retries``)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Literal
 
 import httpx
 
-from service.client.connection import Connection
-from service.client.errors import ClientError, JobError, NotReadyError
-from service.client.exchange import Pause, Steps, exchange, failure_of, parsed
-from service.client.jobs import DONE, Job, JobResult
-from service.client.progress import job_bar
-from service.client.requests import Call, QueryLike, SideOption, Ties, given, path_of, query_fields
-from service.client.results import Info, PolicyList, RankResult, Readiness, StoredPolicy
+from proofrank.service.client.connection import Connection
+from proofrank.service.client.errors import ClientError, JobError, NotReadyError
+from proofrank.service.client.jobs import DONE, Job, JobResult
+from proofrank.service.client.progress import job_bar
+from proofrank.service.client.requests import Call, QueryLike, SideOption, Ties, given, path_of, query_fields
+from proofrank.service.client.results import Info, PolicyList, RankResult, Readiness, StoredPolicy
+from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 
 POLICY_FILES = {"weights": "policy.safetensors", "config": "policy.json", "vocabulary": "vocab.json"}
 """The files of a policy, by the field of the upload that has them."""
@@ -53,7 +53,7 @@ def rank(
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
 
     Raises:
-        ClientError: no answer, or an error; see :mod:`service.client.errors`.
+        ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
     body = {
         "queries": query_fields(queries),
@@ -93,7 +93,7 @@ def submit(
             and should then find its job gives one.
 
     Raises:
-        ClientError: no answer, or an error; see :mod:`service.client.errors`.
+        ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
     what = {"split": triples} if isinstance(triples, str) else {"queries": query_fields(triples)}
     options = _options(side, corruptions, filtered, seed, ties)
@@ -120,7 +120,7 @@ def wait(
     Raises:
         JobError: the job failed or was cancelled.
         NotFoundError: there is no such job, or it was removed meanwhile, with its results.
-        ClientError: no answer, or an error; see :mod:`service.client.errors`.
+        ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
     now = yield from job(connection, job_id)
     with job_bar(now, is_shown=progress) as show:
@@ -163,7 +163,7 @@ def evaluate(
     Raises:
         JobError: the job failed or was cancelled.
         NotFoundError: the job was removed meanwhile, with its results.
-        ClientError: no answer, or an error; see :mod:`service.client.errors`.
+        ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
     submitted = yield from submit(
         connection,
@@ -212,7 +212,7 @@ def upload_policy(
         activate: rank with it from now on.
 
     Raises:
-        ClientError: a file is missing, no answer, or an error; see :mod:`service.client.errors`.
+        ClientError: a file is missing, no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
     files = {part: Path(folder) / file for part, file in POLICY_FILES.items()}
     for path in files.values():

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from service.client.errors import (
+from proofrank.service.client.errors import (
     AccessError,
     AnswerError,
     ConflictError,
@@ -19,7 +19,7 @@ from service.client.errors import (
     UnavailableError,
     UnexpectedAnswerError,
 )
-from service.client.reading import read
+from proofrank.service.client.from_json import read
 
 _PROBLEM = "application/problem+json"
 _PLAIN = "text/plain"

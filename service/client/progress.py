@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from service.client.jobs import Job
+from proofrank.service.client.jobs import Job
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def job_bar(job: Job, is_shown: bool) -> Iterator[Callable[[Job], None]]:
     try:
         from rich.console import Console
 
-        from service.progress import progress_bar
+        from proofrank.service.cli.progress import progress_bar
     except ImportError:
         yield lambda now: None
         return

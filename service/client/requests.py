@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from service.client.errors import ClientError
+from proofrank.service.client.errors import ClientError
 
 SideOption = Literal["head", "tail", "both"]
 Ties = Literal["realistic", "optimistic", "pessimistic", "random"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from service.client.frames import frame, ranking_row
-from service.client.reading import named
+from proofrank.service.client.dataframes import frame, ranking_row
+from proofrank.service.client.from_json import named
 
 if TYPE_CHECKING:
     import pandas

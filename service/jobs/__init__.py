@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.database import Database
-from service.host import EvaluatorHost
-from service.jobs.patience import Patience
-from service.jobs.run import Workplace
-from service.jobs.runner import JobRunner, change_listener
-from service.jobs.store import JobStore, policies_in_use
-from service.jobs.updates import JobUpdates
-from service.metrics import ServiceMetrics
-from service.policies import PolicyRegistry
-from service.settings import Settings
+from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.jobs.retry_until_ready import RetryUntilReady
+from proofrank.service.jobs.run import JobContext
+from proofrank.service.jobs.runner import JobRunner, change_listener
+from proofrank.service.jobs.store import JobStore, policies_in_use
+from proofrank.service.jobs.updates import JobUpdates
+from proofrank.service.policies import PolicyRegistry
+from proofrank.service.settings.settings import Settings
+from proofrank.service.storage.database import Database
+from proofrank.service.telemetry.metrics import ServiceMetrics
 
 _RETRY_SECONDS = 5.0
 
@@ -39,7 +39,7 @@ class Jobs:
 
     store: JobStore
     updates: JobUpdates
-    patience: Patience
+    patience: RetryUntilReady
     runner: JobRunner
 
 
@@ -64,7 +64,7 @@ def make_jobs(
     """
     updates = JobUpdates()
     store = JobStore(database, change_listener(updates, metrics))
-    patience = Patience(updates, retry_seconds)
+    patience = RetryUntilReady(updates, retry_seconds)
     policies.store.add_user(policies_in_use)
-    runner = JobRunner(Workplace(settings, host, policies, store, patience, metrics))
+    runner = JobRunner(JobContext(settings, host, policies, store, patience, metrics))
     return Jobs(store, updates, patience, runner)

@@ -10,9 +10,9 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from service.jobs.job import Job, Pinned
-from service.jobs.rows import IS_UNFINISHED, existing_job, write_time
-from service.policies import records
+from proofrank.service.jobs.job import Job, Pinned
+from proofrank.service.jobs.rows import IS_UNFINISHED, existing_job, write_time
+from proofrank.service.policies import records
 
 
 class TooManyJobsError(Exception):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from core.graph import Dataset
-from core.ranking import RankedQuery, RankingSummary
+from proofrank.core.graph import Dataset
+from proofrank.core.ranking import RankedQuery, RankingSummary
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
@@ -46,7 +46,7 @@ class Job:
         finished: when it ended.
         policy: ranks it, whatever is activated meanwhile.
         dataset: whose triples it ranks.
-        options_json: the :class:`~service.jobs.schemas.JobOptions` of the request.
+        options_json: the :class:`~proofrank.service.jobs.schemas.JobOptions` of the request.
         num_queries: how many triples it ranks.
         queries_done: how many of them are ranked, and their rankings stored.
         num_candidates: of all queries; None until its turn, for it takes a while to count them.

@@ -8,10 +8,10 @@ import io
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, get_type_hints
 
-from service.jobs.job import Job, JobRemovedError, StoredRanking
-from service.jobs.schemas import JobOptions, JobRanking, JobView
-from service.jobs.store import JobStore
-from service.parquet import require_pyarrow, schema_of
+from proofrank.service.jobs.job import Job, JobRemovedError, StoredRanking
+from proofrank.service.jobs.schemas import JobOptions, JobRanking, JobView
+from proofrank.service.jobs.store import JobStore
+from proofrank.service.storage.parquet import require_pyarrow, schema_of
 
 _QUERIES_A_PAGE = 1000
 
@@ -66,7 +66,7 @@ async def pages(job: Job, store: JobStore) -> AsyncIterator[list[StoredRanking]]
 
 
 async def json_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
-    """:class:`~service.jobs.schemas.JobResults` as JSON."""
+    """:class:`~proofrank.service.jobs.schemas.JobResults` as JSON."""
     ties = JobOptions.model_validate_json(job.options_json).ties
     yield b'{"job":' + JobView.of(job).model_dump_json(by_alias=True).encode() + b',"rankings":['
     separator = ""

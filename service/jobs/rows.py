@@ -6,8 +6,8 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from core.ranking import RankingSummary, Ranks
-from service.jobs.job import UNFINISHED, Job, Pinned, StoredRanking
+from proofrank.core.ranking import RankingSummary, Ranks
+from proofrank.service.jobs.job import UNFINISHED, Job, Pinned, StoredRanking
 
 IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED)})"
 """The condition that a job has not ended."""

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from core.errors import EvaluationError, PolicyError
-from core.graph import Dataset
-from core.policy import Policy
-from core.ranking import HITS_AT, Query, RankedQuery, ReportTally
-from service.host import EvaluatorHost, Execution
-from service.jobs.job import Job, JobError, StoredRanking
-from service.jobs.pace import Pace
-from service.jobs.patience import Patience
-from service.jobs.results import pages
-from service.jobs.schemas import JobOptions
-from service.jobs.store import JobStore
-from service.jobs.work import JobWork
-from service.metrics import ServiceMetrics
-from service.policies import PolicyRegistry
-from service.problems import Problem
-from service.settings import Settings
+from proofrank.core.errors import EvaluationError, PolicyError
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.core.ranking import HITS_AT, Query, RankedQuery, ReportTally
+from proofrank.service.engine.host import EvaluatorHost, RankedBatch
+from proofrank.service.jobs.chunk_size import ChunkSizer
+from proofrank.service.jobs.chunks import JobChunks
+from proofrank.service.jobs.job import Job, JobError, StoredRanking
+from proofrank.service.jobs.results import pages
+from proofrank.service.jobs.retry_until_ready import RetryUntilReady
+from proofrank.service.jobs.schemas import JobOptions
+from proofrank.service.jobs.store import JobStore
+from proofrank.service.policies import PolicyRegistry
+from proofrank.service.settings.settings import Settings
+from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.web.problems import Problem
 
 logger = logging.getLogger("proofrank")
 
@@ -34,7 +34,7 @@ _ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class Workplace:
+class JobContext:
     """What every run works with.
 
     Attributes:
@@ -50,14 +50,14 @@ class Workplace:
     host: EvaluatorHost
     policies: PolicyRegistry
     store: JobStore
-    patience: Patience
+    patience: RetryUntilReady
     metrics: ServiceMetrics
 
 
 class JobRun:
     """The run of one job."""
 
-    def __init__(self, job: Job, workplace: Workplace) -> None:
+    def __init__(self, job: Job, workplace: JobContext) -> None:
         self._job = job
         self._options = JobOptions.model_validate_json(job.options_json)
         self._place = workplace
@@ -72,7 +72,7 @@ class JobRun:
         dataset = await place.patience.until_ready(self._dataset)
         policy = await place.patience.until_ready(self._policy)
         queries_json = await place.store.queries_json(job)
-        work = await asyncio.to_thread(JobWork.of, self._options, queries_json, dataset)
+        work = await asyncio.to_thread(JobChunks.of, self._options, queries_json, dataset)
         running: Job | None = job
         if job.num_candidates is None:
             num_candidates = await asyncio.to_thread(work.count_candidates, place.settings.max_candidates)
@@ -82,9 +82,9 @@ class JobRun:
         if running is not None:
             await self._rank(running, work, policy, dataset)
 
-    async def _rank(self, job: Job, work: JobWork, policy: Policy, dataset: Dataset) -> None:
+    async def _rank(self, job: Job, work: JobChunks, policy: Policy, dataset: Dataset) -> None:
         tally = await self._tally_so_far()
-        pace = Pace(self._place.settings.max_candidates)
+        pace = ChunkSizer(self._place.settings.max_candidates)
         num_failures = 0
         while job.queries_done < job.num_queries:
             queries = await asyncio.to_thread(work.chunk, job.queries_done, pace.num_candidates)
@@ -133,7 +133,7 @@ class JobRun:
                 tally.add(ranking.relation, ranking.summary)
         return tally
 
-    async def _execution(self, queries: Sequence[Query], policy: Policy) -> Execution:
+    async def _execution(self, queries: Sequence[Query], policy: Policy) -> RankedBatch:
         try:
             return await self._place.host.rank(queries, self._options.seed, policy=policy, is_job=True)
         except EvaluationError as error:

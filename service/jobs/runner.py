@@ -12,11 +12,11 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
-from service.jobs.job import Change, Job, JobError, JobRemovedError
-from service.jobs.run import JobRun, Workplace
-from service.jobs.updates import JobUpdates
-from service.metrics import ServiceMetrics
-from service.problems import Problem
+from proofrank.service.jobs.job import Change, Job, JobError, JobRemovedError
+from proofrank.service.jobs.run import JobContext, JobRun
+from proofrank.service.jobs.updates import JobUpdates
+from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.web.problems import Problem
 
 logger = logging.getLogger("proofrank")
 
@@ -27,7 +27,7 @@ _FAULT_SECONDS = 5.0
 class JobRunner:
     """Runs jobs from :meth:`start` to :meth:`stop`."""
 
-    def __init__(self, workplace: Workplace) -> None:
+    def __init__(self, workplace: JobContext) -> None:
         self._place = workplace
         self._has_work = asyncio.Event()
         self._current: tuple[Job, asyncio.Task[None]] | None = None

@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from service.jobs.job import Job, JobState, StoredRanking
-from service.policies.schemas import POLICY_NAME_PATTERN
-from service.schemas import Identity, NamedTriple, RankOptions, RanksView, ReportView, Ties
+from proofrank.service.jobs.job import Job, JobState, StoredRanking
+from proofrank.service.policies.schemas import POLICY_NAME_PATTERN
+from proofrank.service.ranking.schemas import Identity, NamedTriple, RankOptions, RanksView, ReportView, Ties
 
 
 class JobOptions(RankOptions):

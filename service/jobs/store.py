@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from service.database import Database
-from service.jobs.insertion import NewJob, find_submitted, insert
-from service.jobs.job import STATES, Change, Job, JobRemovedError, JobState, StoredRanking
-from service.jobs.rows import (
+from proofrank.service.jobs.insertion import NewJob, find_submitted, insert
+from proofrank.service.jobs.job import STATES, Change, Job, JobRemovedError, JobState, StoredRanking
+from proofrank.service.jobs.rows import (
     INSERT_RANKING,
     IS_UNFINISHED,
     JOB_COLUMNS,
@@ -27,6 +26,7 @@ from service.jobs.rows import (
     write_ranking,
     write_time,
 )
+from proofrank.service.storage.database import Database
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ import json
 import re
 from http import HTTPStatus
 
-from core.graph import Dataset
-from service.jobs.insertion import NewJob, OtherBodyError, SubmittedBody, TooManyJobsError
-from service.jobs.job import Job
-from service.jobs.schemas import JobOptions, JobRequest
-from service.jobs.store import JobStore, Submission
-from service.jobs.work import QUERIES, split_triples
-from service.problems import FieldError, Problem, invalid, shortened
-from service.ranking import NameReader
-from service.rejections import Rejection
+from proofrank.core.graph import Dataset
+from proofrank.service.jobs.chunks import QUERIES, split_triples
+from proofrank.service.jobs.insertion import NewJob, OtherBodyError, SubmittedBody, TooManyJobsError
+from proofrank.service.jobs.job import Job
+from proofrank.service.jobs.schemas import JobOptions, JobRequest
+from proofrank.service.jobs.store import JobStore, Submission
+from proofrank.service.ranking.to_queries import NameReader
+from proofrank.service.web.problems import FieldError, Problem, invalid, shortened
+from proofrank.service.web.rejections import Rejection
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 

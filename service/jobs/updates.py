@@ -9,8 +9,8 @@ from typing import Any
 
 import anyio
 
-from service.jobs.job import Job
-from service.jobs.schemas import JobView
+from proofrank.service.jobs.job import Job
+from proofrank.service.jobs.schemas import JobView
 
 
 class Update:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from core.evaluator import CompiledEvaluator, default_device
-from core.evaluator.artifacts import hash_of_key, write_at_once
-from core.evaluator.engines import automatic_mode
-from service.on_ray.cluster import WorkerSize
-from service.threads import use_threads
+from proofrank.core.evaluator import CompiledEvaluator, default_device
+from proofrank.core.evaluator.artifacts import hash_of_key, write_at_once
+from proofrank.core.evaluator.engines import automatic_mode
+from proofrank.service.on_ray.cluster import WorkerSize
+from proofrank.service.threads import use_threads
 
 if TYPE_CHECKING:
-    from service.on_ray.workers import WorkOrder
+    from proofrank.service.on_ray.workers import WorkOrder
 
 logger = logging.getLogger("proofrank")
 

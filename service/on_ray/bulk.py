@@ -18,16 +18,16 @@ import ray.data
 from ray.exceptions import RayError as RayFailure
 from ray.exceptions import RayTaskError
 
-from core.errors import EvaluationError, ProofrankError
-from core.evaluator.capacities import DEFAULT_BUCKETS
-from core.policy import Policy
-from core.prover import ProverSettings
-from core.ranking import LazyQueries
-from service.bulk.shards import Shard, ShardResult
-from service.commands.options import EngineOptions
-from service.on_ray.artifacts import is_compiling, made_artifacts, name_of_artifacts
-from service.on_ray.cluster import RayError, WorkerSize, fitting_workers
-from service.on_ray.workers import RESULT, SHARD, ShardWorker, WorkOrder
+from proofrank.core.errors import EvaluationError, ProofrankError
+from proofrank.core.evaluator.capacities import DEFAULT_BUCKETS
+from proofrank.core.policy import Policy
+from proofrank.core.prover import ProverSettings
+from proofrank.core.ranking import LazyQueries
+from proofrank.service.bulk.shards import Shard, ShardResult
+from proofrank.service.cli.options import EngineOptions
+from proofrank.service.on_ray.artifacts import is_compiling, made_artifacts, name_of_artifacts
+from proofrank.service.on_ray.cluster import RayError, WorkerSize, fitting_workers
+from proofrank.service.on_ray.workers import RESULT, SHARD, ShardWorker, WorkOrder
 
 _SHARDS_IN_QUEUE = 2
 """Of a worker: the one that it proves, and the next, for Ray Data gives out shards ten times a second only."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from core.errors import ProofrankError
+from proofrank.core.errors import ProofrankError
 
 _LOCAL = "local"
 _NAMES = ("CPU", "GPU")

@@ -11,16 +11,16 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from service.app import create_app
-from service.data_folder import FolderInUseError
-from service.fleet import Fleet
-from service.on_ray.health import EvaluatorHealth
-from service.on_ray.leases import Lease, LeaseBook
-from service.on_ray.process import replica_name, settle_process
-from service.on_ray.replica_metrics import merged
-from service.policies.records import LivePolicy
-from service.services import Services
-from service.settings import Settings
+from proofrank.service.app import create_app
+from proofrank.service.on_ray.health import EvaluatorHealth
+from proofrank.service.on_ray.leases import Lease, LeaseBook
+from proofrank.service.on_ray.process import replica_name, settle_process
+from proofrank.service.on_ray.replica_metrics import merged
+from proofrank.service.policies.records import LivePolicy
+from proofrank.service.policies.replicas import Replicas
+from proofrank.service.services import Services
+from proofrank.service.settings.settings import Settings
+from proofrank.service.storage.data_folder import FolderInUseError
 
 logger = logging.getLogger("proofrank")
 
@@ -28,7 +28,7 @@ _SECONDS_FOR_THE_FOLDER = 60.0
 
 
 class Rankers:
-    """The fleet of a coordinator: the replicas that rank."""
+    """The replicas of a coordinator."""
 
     def __init__(self, rankers: DeploymentHandle, book: LeaseBook) -> None:
         self._rankers = rankers
@@ -76,8 +76,8 @@ class Coordinator:
         """
         self._settings = settle_process(settings)
         self._book = LeaseBook(lease_seconds)
-        self._fleet = Rankers(serve.get_deployment_handle(ranker_deployment, ranker_app), self._book)
-        self._app = create_app_in_free_folder(self._settings, self._fleet)
+        self._replicas = Rankers(serve.get_deployment_handle(ranker_deployment, ranker_app), self._book)
+        self._app = create_app_in_free_folder(self._settings, self._replicas)
         # The replica before had the folder until now, and may have given leases.
         self._book.open()
         services: Services = self._app.state.services
@@ -115,7 +115,7 @@ class Coordinator:
 
 
 def create_app_in_free_folder(
-    settings: Settings, fleet: Fleet, patience_seconds: float = _SECONDS_FOR_THE_FOLDER
+    settings: Settings, replicas: Replicas, patience_seconds: float = _SECONDS_FOR_THE_FOLDER
 ) -> FastAPI:
     """The application; waits for the data folder where the replica before has it still.
 
@@ -126,7 +126,7 @@ def create_app_in_free_folder(
     ends = time.monotonic() + patience_seconds
     while True:
         try:
-            return create_app(settings, fleet=fleet)
+            return create_app(settings, replicas=replicas)
         except FolderInUseError:
             if time.monotonic() > ends:
                 raise

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 
-from core.errors import DatasetError, EvaluationError, PolicyError
-from core.graph import Dataset
-from core.policy import Policy
-from service.on_ray.leases import Lease
-from service.policies.files import load_named
-from service.policies.records import LivePolicy
-from service.problems import Problem
+from proofrank.core.errors import DatasetError, EvaluationError, PolicyError
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.service.on_ray.leases import Lease
+from proofrank.service.policies.policy_files import load_named
+from proofrank.service.policies.records import LivePolicy
+from proofrank.service.web.problems import Problem
 
 logger = logging.getLogger("proofrank")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from service.host import DRAINING, READY, EvaluatorHost
+from proofrank.service.engine.host import DRAINING, READY, EvaluatorHost
 
 _PATIENCE_SECONDS = 120.0
 

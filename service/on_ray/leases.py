@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from service.policies.records import LivePolicy
+from proofrank.service.policies.records import LivePolicy
 
 _SECONDS_BETWEEN_LOOKS = 0.02
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ray
 from ray import serve
 
-from service.process import set_up_process
-from service.settings import Settings
+from proofrank.service.settings.settings import Settings
+from proofrank.service.web.process import set_up_process
 
 
 def settle_process(settings: Settings) -> Settings:

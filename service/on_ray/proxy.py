@@ -2,8 +2,8 @@
 
 Ray Serve gives those no answer at all, which its HTTP server makes a bare 500 of. Here they go to another replica, if
 they can be repeated, and else are answered by problem+json. Proxies read
-``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=service.on_ray.proxy:middlewares`` from the environment that Ray was started
-in.
+``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=proofrank.service.on_ray.proxy:middlewares`` from the environment
+that Ray was started in.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.headers import REQUEST_ID_HEADER
-from service.problems import Problem, response
+from proofrank.service.web.headers import REQUEST_ID_HEADER
+from proofrank.service.web.problems import Problem, response
 
 logger = logging.getLogger("ray.serve")
 

@@ -12,20 +12,20 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.graph import Dataset
-from core.policy import Policy
-from service.app import create_ranking_app
-from service.host import EvaluatorHost
-from service.metrics import ServiceMetrics
-from service.on_ray.coordinator import release_lease
-from service.on_ray.follower import PolicyFollower
-from service.on_ray.health import EvaluatorHealth, NotUsableError
-from service.on_ray.leases import Lease
-from service.on_ray.process import replica_name, settle_process
-from service.policies.records import LivePolicy
-from service.services import RankingServices
-from service.settings import Settings
-from service.threads import make_workers
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.service.app import create_ranking_app
+from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.on_ray.coordinator import release_lease
+from proofrank.service.on_ray.follower import PolicyFollower
+from proofrank.service.on_ray.health import EvaluatorHealth, NotUsableError
+from proofrank.service.on_ray.leases import Lease
+from proofrank.service.on_ray.process import replica_name, settle_process
+from proofrank.service.policies.records import LivePolicy
+from proofrank.service.services import RankingServices
+from proofrank.service.settings.settings import Settings
+from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.threads import make_workers
 
 ROUTE_PREFIX = "/rank"
 

@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from ray.serve import Application
 
-from service.on_ray.coordinator import Coordinator
-from service.on_ray.ranker import Ranker
-from service.settings import Settings, SettingsError, load_settings
+from proofrank.service.on_ray.coordinator import Coordinator
+from proofrank.service.on_ray.ranker import Ranker
+from proofrank.service.settings.settings import Settings, SettingsError, load_settings
 
 COORDINATOR_APP = "coordinator"
 RANKER_APP = "ranker"

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import ray
 
-from core.errors import ProofrankError
-from core.evaluator import Evaluator
-from core.evaluator.artifacts import default_cache_folder
-from core.policy import Policy
-from core.prover import ProverSettings
-from core.ranking import LazyQueries
-from service.bulk.shards import Shard, prove_shard
-from service.commands.options import EngineOptions, make_evaluator
-from service.on_ray.artifacts import ArtifactFiles, write_artifacts
+from proofrank.core.errors import ProofrankError
+from proofrank.core.evaluator import Evaluator
+from proofrank.core.evaluator.artifacts import default_cache_folder
+from proofrank.core.policy import Policy
+from proofrank.core.prover import ProverSettings
+from proofrank.core.ranking import LazyQueries
+from proofrank.service.bulk.shards import Shard, prove_shard
+from proofrank.service.cli.options import EngineOptions, make_evaluator
+from proofrank.service.on_ray.artifacts import ArtifactFiles, write_artifacts
 
 SHARD = "shard"
 """Column of the numbers of shards, which go out."""

@@ -6,8 +6,8 @@ where its content's hash says (``files``); its name is a row of the database (``
 starts.
 """
 
-from service.policies.registry import PolicyRegistry
-from service.policies.start import policy_at_start
-from service.policies.store import PolicyStore
+from proofrank.service.policies.policy_at_start import policy_at_start
+from proofrank.service.policies.registry import PolicyRegistry
+from proofrank.service.policies.store import PolicyStore
 
 __all__ = ["PolicyRegistry", "PolicyStore", "policy_at_start"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from core.errors import did_you_mean, nearest_names
-from service.problems import Problem
+from proofrank.core.errors import did_you_mean, nearest_names
+from proofrank.service.web.problems import Problem
 
 _COLUMNS = """
     SELECT policies.name, policies.sha256, policies.bytes, policies.created, live_policy.name IS NOT NULL

@@ -11,20 +11,20 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
-from core.errors import EvaluationError, PolicyError
-from core.graph import Dataset
-from core.policy import Policy
-from service.fleet import Fleet
-from service.host import EvaluatorHost
-from service.metrics import ServiceMetrics
-from service.policies import upload
-from service.policies.files import CONFIG, PARTS, VOCABULARY, load_named
-from service.policies.records import LivePolicy, PolicyRecord
-from service.policies.start import policy_at_start
-from service.policies.store import PolicyStore, Put
-from service.problems import FieldError, Problem, invalid
-from service.rejections import Rejection
-from service.shielding import to_its_end
+from proofrank.core.errors import EvaluationError, PolicyError
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.policies import multipart_upload as upload
+from proofrank.service.policies.policy_at_start import policy_at_start
+from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, load_named
+from proofrank.service.policies.records import LivePolicy, PolicyRecord
+from proofrank.service.policies.replicas import Replicas
+from proofrank.service.policies.store import PolicyStore, Put
+from proofrank.service.storage.uncancelled import uncancelled
+from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.web.problems import FieldError, Problem, invalid
+from proofrank.service.web.rejections import Rejection
 
 logger = logging.getLogger("proofrank")
 
@@ -48,12 +48,12 @@ class PolicyRegistry:
     """The stored policies of a server, and which of them is live."""
 
     def __init__(
-        self, store: PolicyStore, host: EvaluatorHost, metrics: ServiceMetrics, fleet: Fleet
+        self, store: PolicyStore, host: EvaluatorHost, metrics: ServiceMetrics, replicas: Replicas
     ) -> None:
         self.store = store
         self._host = host
         self._metrics = metrics
-        self._fleet = fleet
+        self._replicas = replicas
         self._num_uploads = 0
         # Known once the start has decided which policy is live: until then the store says what was live before.
         self._dataset_sha256: str | None = None
@@ -61,7 +61,7 @@ class PolicyRegistry:
         self._change = asyncio.Lock()
 
     def policy_at_start(self, configured: Path, dataset: Dataset) -> Policy:
-        """The policy to go live with; see :func:`service.policies.start.policy_at_start`. Waits for the disk."""
+        """The policy to go live with; see :func:`policy_at_start`. Waits for the disk."""
         policy = policy_at_start(self.store, configured, dataset, self._metrics)
         self._dataset_sha256 = dataset.content_hash
         return policy
@@ -135,7 +135,7 @@ class PolicyRegistry:
             self._num_uploads -= 1
 
     async def receive(self, body: AsyncIterator[bytes], content_type: str, folder: Path) -> None:
-        """Writes an uploaded body into ``folder``; raises as :func:`service.policies.upload.receive` does."""
+        """Writes an uploaded body into ``folder``; raises as :func:`service.policies.multipart_upload.receive` does."""
         limits = await asyncio.to_thread(upload.size_limits, self._host.loaded.dataset)
         await upload.receive(body, content_type, folder, limits)
 
@@ -146,7 +146,7 @@ class PolicyRegistry:
             Problem: 422 where it cannot be used in this server, 409 where there are too many policies.
             DataFolderFullError: there is no room for it.
         """
-        return await to_its_end(self._put(name, folder, activate))
+        return await uncancelled(self._put(name, folder, activate))
 
     async def _put(self, name: str, folder: Path, activate: bool) -> Put:
         async with self._change:
@@ -165,7 +165,7 @@ class PolicyRegistry:
             Problem: 404 where there is none of this name, 409 where it cannot be used in this server.
             DataFolderFullError: there is no room to note it.
         """
-        return await to_its_end(self._activate(name))
+        return await uncancelled(self._activate(name))
 
     async def _activate(self, name: str) -> PolicyRecord:
         async with self._change:
@@ -184,7 +184,7 @@ class PolicyRegistry:
         Raises:
             Problem: 404 where there is none of this name; 409 where it is live or needed by a job.
         """
-        await to_its_end(self._delete(name))
+        await uncancelled(self._delete(name))
 
     async def _delete(self, name: str) -> None:
         async with self._change:
@@ -211,7 +211,7 @@ class PolicyRegistry:
         self._host.activate(policy)
         self._metrics.policy_changes.labels("activate").inc()
         logger.info("policy %s (%s) is live: a client activated it", policy.name, policy.content_hash)
-        await self._fleet.follow(LivePolicy(policy.name, policy.content_hash))
+        await self._replicas.follow(LivePolicy(policy.name, policy.content_hash))
 
     async def _show_names(self) -> None:
         self._metrics.keep_policies({record.name for record in await self.records()})

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from service.policies.files import CONFIG, PARTS, VOCABULARY, WEIGHTS
-from service.policies.records import PolicyRecord
+from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, WEIGHTS
+from proofrank.service.policies.records import PolicyRecord
 
 MAX_POLICY_NAME_LENGTH = 64
 POLICY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from core.errors import PolicyError
-from core.policy import Policy
-from service.data_folder import telling_of_a_full_disk
-from service.database import Database
-from service.policies import records
-from service.policies.files import PolicyFiles, num_bytes
-from service.policies.records import LivePolicy, PolicyRecord
-from service.problems import Problem
+from proofrank.core.errors import PolicyError
+from proofrank.core.policy import Policy
+from proofrank.service.policies import records
+from proofrank.service.policies.policy_files import PolicyFiles, num_bytes
+from proofrank.service.policies.records import LivePolicy, PolicyRecord
+from proofrank.service.storage.data_folder import disk_full_as_error
+from proofrank.service.storage.database import Database
+from proofrank.service.web.problems import Problem
 
 ContentUser = Callable[[sqlite3.Connection], Collection[str]]
 """Gives the content hashes of the policies that unfinished work needs."""
@@ -117,7 +117,7 @@ class PolicyStore:
             assert record is not None
             return Put(record, is_new=before is None)
 
-        with self._turn, telling_of_a_full_disk():
+        with self._turn, disk_full_as_error():
             try:
                 self.files.place(folder, policy.content_hash)
                 return self._database.transact(write)
@@ -137,7 +137,7 @@ class PolicyStore:
             records.write_live(connection, policy.name, policy.content_hash)
             return records.required(connection, policy.name)
 
-        with self._turn, telling_of_a_full_disk():
+        with self._turn, disk_full_as_error():
             record = self._database.transact(write)
             self._collect()
             return record
@@ -158,7 +158,7 @@ class PolicyStore:
                 raise Problem(HTTPStatus.CONFLICT, f"policy {name!r} is needed by a job that has not ended")
             records.remove(connection, name)
 
-        with self._turn, telling_of_a_full_disk():
+        with self._turn, disk_full_as_error():
             self._database.transact(remove)
             self._collect()
 

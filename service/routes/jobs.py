@@ -14,17 +14,17 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from service.bodies import bounded_route
-from service.jobs import results, submission
-from service.jobs.insertion import NewJob
-from service.jobs.job import Job, JobState, Pinned
-from service.jobs.schemas import JobList, JobRequest, JobResults, JobView
-from service.jobs.store import Submission, as_removed
-from service.jobs.submission import IDEMPOTENCY_HEADER
-from service.parquet import ParquetMissingError
-from service.problems import Problem, problem_responses
-from service.services import Services
-from service.shielding import to_its_end
+from proofrank.service.jobs import results, submission
+from proofrank.service.jobs.insertion import NewJob
+from proofrank.service.jobs.job import Job, JobState, Pinned
+from proofrank.service.jobs.schemas import JobList, JobRequest, JobResults, JobView
+from proofrank.service.jobs.store import Submission, as_removed
+from proofrank.service.jobs.submission import IDEMPOTENCY_HEADER
+from proofrank.service.services import Services
+from proofrank.service.storage.parquet import ParquetMissingError
+from proofrank.service.storage.uncancelled import uncancelled
+from proofrank.service.web.json_bodies import bounded_route
+from proofrank.service.web.problems import Problem, problem_responses
 
 _MOST_LISTED = 100
 _FAREWELL_SECONDS = 2.0
@@ -55,7 +55,7 @@ def make_router(services: Services) -> APIRouter:
             submission.count_queries, body, dataset, settings.max_job_queries
         )
         new = NewJob(written, body.policy, Pinned(dataset.name, dataset.content_hash), num_queries, key)
-        return await to_its_end(store(new))
+        return await uncancelled(store(new))
 
     async def store(new: NewJob) -> Submission:
         stored = await submission.store(new, jobs.store, settings.max_jobs)
@@ -191,7 +191,7 @@ def make_router(services: Services) -> APIRouter:
     async def cancel_job(job_id: str) -> JobView:
         """Cancels a job that waits or runs; one that has ended stays as it is, with its results."""
         with _refusing_a_full_disk():
-            ended = await to_its_end(cancelled(job_id))
+            ended = await uncancelled(cancelled(job_id))
         return JobView.of(ended if ended is not None else await required(job_id))
 
     @router.delete(
@@ -202,7 +202,7 @@ def make_router(services: Services) -> APIRouter:
     async def delete_job(job_id: str) -> None:
         """Removes a job with its results, cancelling it first where it waits or runs."""
         with _refusing_a_full_disk():
-            await to_its_end(remove(job_id))
+            await uncancelled(remove(job_id))
 
     return router
 

@@ -9,11 +9,11 @@ import torch
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from core import __version__
-from service.host import READY
-from service.problems import problem_responses
-from service.schemas import InfoResponse, Readiness
-from service.services import Services
+from proofrank._version import __version__
+from proofrank.service.engine.host import READY
+from proofrank.service.ranking.schemas import InfoResponse, Readiness
+from proofrank.service.services import Services
+from proofrank.service.web.problems import problem_responses
 
 
 def make_router(services: Services) -> APIRouter:
@@ -94,5 +94,5 @@ def _add_metrics(router: APIRouter, services: Services) -> None:
     @router.get("/metrics", include_in_schema=False)
     async def prometheus() -> Response:
         """The metrics, in Prometheus' text form."""
-        exposition = await services.fleet.gather_metrics(generate_latest(services.metrics.registry))
+        exposition = await services.replicas.gather_metrics(generate_latest(services.metrics.registry))
         return Response(exposition, media_type=CONTENT_TYPE_LATEST)

@@ -9,10 +9,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from service.data_folder import DataFolderFullError
-from service.policies.schemas import POLICY_NAME_PATTERN, UPLOAD_BODY, PolicyEntry, PolicyList, to_entry
-from service.problems import Problem, problem_responses
-from service.services import Services
+from proofrank.service.policies.schemas import (
+    POLICY_NAME_PATTERN,
+    UPLOAD_BODY,
+    PolicyEntry,
+    PolicyList,
+    to_entry,
+)
+from proofrank.service.services import Services
+from proofrank.service.storage.data_folder import DataFolderFullError
+from proofrank.service.web.problems import Problem, problem_responses
 
 PolicyName = Annotated[str, Path(pattern=POLICY_NAME_PATTERN, description="name of the policy")]
 

@@ -8,17 +8,30 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
-from core.errors import EvaluationError
-from core.ranking import report
-from service.answers import Wording, json_pieces, proof_maker, to_report, to_send, with_results
-from service.bodies import bounded_route
-from service.disconnection import unless_client_goes
-from service.host import count_candidates
-from service.problems import Problem, problem_responses
-from service.ranking import Limits, asks_little, check_num_queries, least_candidates, to_queries
-from service.schemas import Identity, RankRequest, RankResponse, Timing
-from service.services import RankingServices
-from service.threads import compute_beside_unless
+from proofrank.core.errors import EvaluationError
+from proofrank.core.ranking import report
+from proofrank.service.engine.host import count_candidates
+from proofrank.service.ranking.schemas import Identity, RankRequest, RankResponse, Timing
+from proofrank.service.ranking.to_queries import (
+    Limits,
+    asks_little,
+    check_num_queries,
+    least_candidates,
+    to_queries,
+)
+from proofrank.service.ranking.to_response import (
+    ResponseBuilder,
+    json_pieces,
+    proof_maker,
+    to_report,
+    to_send,
+    with_results,
+)
+from proofrank.service.services import RankingServices
+from proofrank.service.threads import in_worker_unless_small
+from proofrank.service.web.client_disconnect import unless_client_goes
+from proofrank.service.web.json_bodies import bounded_route
+from proofrank.service.web.problems import Problem, problem_responses
 
 _MOST_SECONDS_LATE = 0.5
 """By which the answer that a deadline has passed comes after it."""
@@ -52,7 +65,7 @@ def make_router(services: RankingServices) -> APIRouter:
         async def evaluate() -> RankResponse | Response:
             host.room.check(least_candidates(body, limits))
             is_small = asks_little(body, dataset)
-            queries = await compute_beside_unless(is_small, to_queries, body, dataset, limits)
+            queries = await in_worker_unless_small(is_small, to_queries, body, dataset, limits)
             # An answer may hold more than the evaluation did.
             request.state.until_sent.enter_context(host.room.taken(count_candidates(queries)))
             execution = await host.rank(queries, body.seed, policy=policy, deadline=deadline)
@@ -60,7 +73,7 @@ def make_router(services: RankingServices) -> APIRouter:
 
             def word() -> RankResponse | Response:
                 # The reference shares no state with the evaluator, so the next request need not wait for proofs.
-                wording = Wording(body, dataset, make_proof)
+                builder = ResponseBuilder(body, dataset, make_proof)
                 answer = RankResponse(
                     request_id=request.state.request_id,
                     dataset=Identity(name=dataset.name, sha256=dataset.content_hash),
@@ -75,10 +88,10 @@ def make_router(services: RankingServices) -> APIRouter:
                     queries=[],
                 )
                 if is_small:
-                    return with_results(answer, execution.ranked, wording)
-                return to_send(json_pieces(answer, execution.ranked, wording))
+                    return with_results(answer, execution.ranked, builder)
+                return to_send(json_pieces(answer, execution.ranked, builder))
 
-            return await compute_beside_unless(is_small, word)
+            return await in_worker_unless_small(is_small, word)
 
         try:
             # All of it: what waits for a thread for a client that has gone keeps the threads from those that are there.

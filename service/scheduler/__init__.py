@@ -1,7 +1,7 @@
 """Continuous batching: the candidates of all requests share the evaluator's lanes, fairly by request."""
 
-from service.scheduler.scheduler import Lanes, Scheduler, Snapshot
-from service.scheduler.tasks import DeadlineError, FaultError, Finished, StoppedError, Task
+from proofrank.service.scheduler.scheduler import Lanes, Scheduler, Snapshot
+from proofrank.service.scheduler.tasks import DeadlineError, FaultError, Finished, StoppedError, Task
 
 __all__ = [
     "DeadlineError",

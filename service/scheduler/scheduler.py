@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from core.errors import EvaluationError
-from core.evaluator import Work
-from core.evaluator.stream import CandidateStream
-from core.policy import Policy
-from service.scheduler.shares import LANES_PER_TASK, Demand, moving_lanes
-from service.scheduler.tasks import DeadlineError, FaultError, StoppedError, Task
+from proofrank.core.errors import EvaluationError
+from proofrank.core.evaluator import Work
+from proofrank.core.evaluator.stream import CandidateStream
+from proofrank.core.policy import Policy
+from proofrank.service.scheduler.fair_shares import LANES_PER_TASK, Demand, moving_lanes
+from proofrank.service.scheduler.tasks import DeadlineError, FaultError, StoppedError, Task
 
 logger = logging.getLogger("proofrank")
 

@@ -8,9 +8,9 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from core.errors import ProofrankError
-from core.policy import Policy
-from core.prover import Candidate, Outcome
+from proofrank.core.errors import ProofrankError
+from proofrank.core.policy import Policy
+from proofrank.core.prover import Candidate, Outcome
 
 
 class DeadlineError(ProofrankError):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks.device.record import LeftOut, Record, Row, markdown
-from core.errors import EvaluationError
+from proofrank.core.errors import EvaluationError
 
 
 def read(path: Path) -> dict[str, Any]:

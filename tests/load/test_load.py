@@ -18,7 +18,7 @@ from load.checkpoint import Checkpoint
 from load.objectives import Objectives
 from load.saturation import Figures, conclude, make_parser, measure, report
 from load.triples import DATASET, POLICY
-from tests.service.serving import REPOSITORY, RunningServer, clean_environment
+from tests.helpers.serving import REPOSITORY, RunningServer, clean_environment
 
 
 @pytest.fixture(scope="module")

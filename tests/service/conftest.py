@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from core.evaluator import OriginalEvaluator
-from core.graph import Dataset, load_dataset
-from core.policy import load_policy
-from core.prover import ProverSettings
-from tests.service.family import write_family, write_untrained_policy
-from tests.service.serving import RunningServer
+from proofrank.core.evaluator import ReferenceEvaluator
+from proofrank.core.graph import Dataset, load_dataset
+from proofrank.core.policy import load_policy
+from proofrank.core.prover import ProverSettings
+from tests.helpers.family import write_family, write_untrained_policy
+from tests.helpers.serving import RunningServer
 
 MAX_QUERIES = 50
 MAX_CANDIDATES = 200
@@ -40,9 +40,9 @@ def family(family_folder: Path) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def reference(family: Dataset, policy_folder: Path) -> OriginalEvaluator:
+def reference(family: Dataset, policy_folder: Path) -> ReferenceEvaluator:
     """The reference, in this process, under the settings that the policy was saved with."""
-    return OriginalEvaluator(family, load_policy(policy_folder, family), ProverSettings())
+    return ReferenceEvaluator(family, load_policy(policy_folder, family), ProverSettings())
 
 
 @pytest.fixture(scope="session")

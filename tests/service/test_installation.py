@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import COMMANDS
-from tests.service.serving import REPOSITORY, RunningServer, clean_environment, run_without
+from proofrank.service.cli.main import COMMANDS
+from tests.helpers.serving import REPOSITORY, RunningServer, clean_environment, run_without
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
@@ -33,8 +33,8 @@ class Refuser:
         return None
 
 sys.meta_path.insert(0, Refuser())
-from service.client import Client
-from service.cli import main
+from proofrank.service.client import Client
+from proofrank.service.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -117,9 +117,9 @@ def test_a_server_that_lacks_a_part_says_what_to_install() -> None:
 def test_the_extra_client_installs_from_nothing_but_its_two_libraries(
     server: RunningServer, tmp_path: Path
 ) -> None:
-    for name in ("core", "service", "training"):
+    for name in ("proofrank", "core", "service", "training"):
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(REPOSITORY / name, tmp_path / "source" / name, ignore=ignored)
+        shutil.copytree(REPOSITORY / name, tmp_path / "source" / name, ignore=ignored, symlinks=True)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, tmp_path / "source")
     venv.create(tmp_path / "venv", with_pip=True)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.graph import Vocabulary
-from core.policy import PolicyConfig, StateScorer
-from core.prover import State
-from training.batches import Example, ExampleSet, batch_logits, imitation_loss
-from training.imitation import untrained_network
+from proofrank.core.graph import Vocabulary
+from proofrank.core.policy import PolicyConfig, StateScorer
+from proofrank.core.prover import State
+from proofrank.training.batches import Example, ExampleSet, batch_logits, imitation_loss
+from proofrank.training.imitation import untrained_network
 
 VOCABULARY = Vocabulary(("likes", "knows"), ("ann", "bob", "cid"))
 QUERY: State = ((1, 1, 2),)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from core.default import DATASET
-from core.graph import Dataset, Triple, load_dataset
-from core.prover import ProverSettings
-from training.make_countries import SOURCE, write_dataset
-from training.search import ProofSearch
+from proofrank.core.default import DATASET
+from proofrank.core.graph import Dataset, Triple, load_dataset
+from proofrank.core.prover import ProverSettings
+from proofrank.training.make_countries import SOURCE, write_dataset
+from proofrank.training.search import ProofSearch
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ import math
 
 import pytest
 
-from core.default import DATASET, POLICY
-from core.evaluator import OriginalEvaluator
-from core.graph import Dataset, load_dataset
-from core.policy import Policy, load_policy
-from core.prover import Candidate, ReferenceProver
-from core.ranking import Corruptor, corrupted_queries
-from training.rollout import Choosing, exploring, logits_of_network, roll_out
+from proofrank.core.default import DATASET, POLICY
+from proofrank.core.evaluator import ReferenceEvaluator
+from proofrank.core.graph import Dataset, load_dataset
+from proofrank.core.policy import Policy, load_policy
+from proofrank.core.prover import Candidate, ReferenceProver
+from proofrank.core.ranking import Corruptor, corrupted_queries
+from proofrank.training.rollout import Choosing, exploring, logits_of_network, roll_out
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_a_roll_out_ends_as_the_evaluator_says(
 ) -> None:
     queries = corrupted_queries(countries.splits["test"], ["tail"], Corruptor(countries))
     candidates = [candidate for query in queries for candidate in query.candidates]
-    outcomes = OriginalEvaluator(countries, policy, prover.settings).evaluate(candidates)
+    outcomes = ReferenceEvaluator(countries, policy, prover.settings).evaluate(candidates)
     variable = countries.vocabulary.first_variable_index
     rolled = list(roll_out(prover, variable, candidates, logits_of_network(policy.network), lanes=7))
     assert [trajectory.success for trajectory in rolled] == [outcome.success for outcome in outcomes]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from core.graph import Dataset
-from core.prover import ProverSettings, ReferenceProver, State
+from proofrank.core.graph import Dataset
+from proofrank.core.prover import ProverSettings, ReferenceProver, State
+from proofrank.training.search import ProofSearch, SearchBudgetExceeded, Targets
 from tests.conftest import DatasetMaker
-from training.search import ProofSearch, SearchBudgetExceeded, Targets
 
 SETTINGS = ProverSettings()
 

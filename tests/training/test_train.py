@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from core.default import DATASET, POLICY
-from core.graph import load_dataset
-from core.policy import load_policy
-from core.policy.checkpoint import WEIGHTS_FILE
-from core.ranking import Metrics
+from proofrank.core.default import DATASET, POLICY
+from proofrank.core.graph import load_dataset
+from proofrank.core.policy import load_policy
+from proofrank.core.policy.checkpoint import WEIGHTS_FILE
+from proofrank.core.ranking import Metrics
+from proofrank.training.imitation import untrained_network
+from proofrank.training.options import TrainingOptions
+from proofrank.training.train import Measurement, main, measure
 from tests.conftest import write_dataset
-from training.imitation import untrained_network
-from training.options import TrainingOptions
-from training.train import Measurement, main, measure
 
 NETWORK = ["--embedding-dim", "16", "--hidden-dim", "32", "--num-layers", "1"]
 TRAINING = ["--rounds", "3", "--epochs", "60", "--batch-rows", "200", "--sides", "tail"]

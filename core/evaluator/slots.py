@@ -1,0 +1,258 @@
+"""The host's side of the pool: who is in which place, in which order they wait, who keeps still and who is done.
+
+A place belongs to a candidate from when it is put into the pool until its outcome is taken out or it is dropped. Where
+ticks are recorded, what is done is read from a copy made one look before, so that the device always has work queued.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Collection, Sequence, Set
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from proofrank.core.errors import EvaluationError
+from proofrank.core.evaluator.snapshots import PoolOutcomes, Snapshot, Snapshots
+from proofrank.core.policy import Policy
+from proofrank.core.prover import Candidate
+from proofrank.core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool
+from proofrank.core.prover.packing import pack_atom
+
+_NEVER = np.iinfo(np.int64).max
+"""In the place of the first snapshot that tells of a place, where it has no candidate."""
+
+
+class Submitted(NamedTuple):
+    """A candidate in the pool, the policy that proves it, and the actions that it must take, if any."""
+
+    candidate: Candidate
+    policy: Policy
+    recorded_actions: Sequence[int] | None
+
+
+class Done(NamedTuple):
+    """What is done: the places, and the outcomes with a row for each."""
+
+    places: list[int]
+    outcomes: PoolOutcomes
+
+
+class PoolPlaces:
+    """The candidates of a pool, by place."""
+
+    def __init__(self, pool: CandidatePool, *, is_read_late: bool) -> None:
+        """All places of ``pool`` are free.
+
+        Args:
+            pool: where lanes take candidates from and put outcomes into.
+            is_read_late: whether :meth:`done` tells what was done at the look before, so as not to wait.
+        """
+        self._pool = pool
+        self._device = pool.atom.device
+        self._max_depth = pool.recorded.shape[1]
+        # A heap, so that places are the first of the pool where candidates are few: those are what is looked at.
+        self._free = list(range(pool.size))
+        self._num_queued = 0
+        self._submitted: dict[int, Submitted] = {}
+        self._num_of_policy: Counter[int] = Counter()
+        self._held: Set[int] = frozenset()
+        self._snapshots = Snapshots(pool) if is_read_late else None
+        self._first_snapshot = np.full(pool.size, _NEVER, dtype=np.int64)
+        self._num_places_used = 0
+
+    @property
+    def num_free(self) -> int:
+        """How many places have no candidate."""
+        return len(self._free)
+
+    @property
+    def taken(self) -> Collection[int]:
+        """The places that have one."""
+        return self._submitted.keys()
+
+    @torch.inference_mode()
+    def put(
+        self,
+        candidates: Sequence[Candidate],
+        policy: Policy,
+        recorded_actions: Sequence[Sequence[int]] | None,
+    ) -> list[int]:
+        """Puts candidates behind those that wait.
+
+        Args:
+            candidates: at most ``num_free``.
+            policy: proves them.
+            recorded_actions: for each the actions to take instead of the policy's choice.
+
+        Returns:
+            The place of each.
+
+        Raises:
+            EvaluationError: there are more than free places, or recorded actions than steps.
+        """
+        if len(candidates) > len(self._free):
+            raise EvaluationError(f"{len(candidates)} candidates for {len(self._free)} free places")
+        actions = self._action_table(len(candidates), recorded_actions)
+        if not candidates:
+            return []
+        atoms = torch.tensor([pack_atom(*candidate.triple) for candidate in candidates])
+        is_positive = torch.tensor([candidate.is_positive for candidate in candidates])
+        pool = self._pool
+        places = [heapq.heappop(self._free) for _ in candidates]
+        self._num_places_used = max(self._num_places_used, places[-1] + 1)
+        index = self._on_device(torch.tensor(places))
+        pool.atom[index] = self._on_device(atoms)
+        pool.excluded[index] = self._on_device(torch.where(is_positive, atoms, NO_FACT))
+        pool.is_done.index_fill_(0, index, False)
+        pool.is_held.index_fill_(0, index, False)
+        pool.recorded[index] = self._on_device(actions)
+        turn = (self._num_queued + torch.arange(len(places))) % pool.size
+        pool.queue[self._on_device(turn)] = index
+        self._num_queued += len(places)
+        pool.tail.fill_(self._num_queued)
+        if self._snapshots is not None:
+            self._first_snapshot[places] = self._snapshots.num_taken
+        for number, place in enumerate(places):
+            given = None if recorded_actions is None else tuple(recorded_actions[number])
+            self._submitted[place] = Submitted(candidates[number], policy, given)
+        self._num_of_policy[id(policy)] += len(places)
+        return places
+
+    def _action_table(self, number: int, recorded_actions: Sequence[Sequence[int]] | None) -> Tensor:
+        """Recorded actions as ``[number, T]`` int64."""
+        table = torch.full((number, self._max_depth), NOT_RECORDED)
+        for row, actions in enumerate(recorded_actions or ()):
+            if len(actions) > self._max_depth:
+                raise EvaluationError(
+                    f"{len(actions)} recorded actions of a trajectory of at most {self._max_depth} steps"
+                )
+            # A step past the end of the record is an error, and so is an action that cannot exist.
+            table[row] = NOT_RECORDED - 1
+            taken = torch.tensor(list(actions), dtype=torch.int64)
+            table[row, : len(actions)] = torch.where(taken < 0, NOT_RECORDED - 1, taken)
+        return table
+
+    def _on_device(self, values: Tensor) -> Tensor:
+        """``values`` of the host on the device, without waiting for it."""
+        if self._device.type != "cuda":
+            return values.to(self._device)
+        return values.pin_memory().to(self._device, non_blocking=True)
+
+    def take_out(self, place: int) -> Submitted:
+        """Frees a place; what was in it."""
+        submitted = self._submitted.pop(place)
+        self._num_of_policy[id(submitted.policy)] -= 1
+        if not self._num_of_policy[id(submitted.policy)]:
+            del self._num_of_policy[id(submitted.policy)]
+        self._first_snapshot[place] = _NEVER
+        heapq.heappush(self._free, place)
+        if not self._submitted:
+            self._num_places_used = 0
+        return submitted
+
+    @torch.inference_mode()
+    def let_move(self, policy: Policy, only: Collection[int] | None = None) -> None:
+        """Lets those candidates move that ``policy`` proves, and of them ``only`` some; the others keep still."""
+        if only is None and self._num_of_policy[id(policy)] == len(self._submitted):
+            held: Set[int] = frozenset()
+        else:
+            moving = self._submitted if only is None else only
+            running = {
+                place
+                for place in moving
+                if place in self._submitted and self._submitted[place].policy is policy
+            }
+            held = self._submitted.keys() - running
+        if held == self._held:
+            return
+        self._held = held
+        is_held = self._pool.is_held
+        is_held.zero_()
+        is_held.index_fill_(0, self._on_device(torch.tensor(sorted(held), dtype=torch.int64)), True)
+
+    def done(self) -> Done:
+        """What is done; where it is read late, what was done at the look before.
+
+        So whoever runs ticks and looks, again and again, waits for no more than the ticks before the last look; whoever
+        looks once more without having run any is told of all that is done.
+        """
+        if self._snapshots is None:
+            return self._done_now()
+        self._snapshots.take(self._num_places_used)
+        return self._done_in(self._snapshots.before_last())
+
+    @torch.inference_mode()
+    def _done_now(self) -> Done:
+        """What is done by now; waits for the device."""
+        pool = self._pool
+        places = [
+            place
+            for place in torch.nonzero(pool.is_done[:-1]).squeeze(1).tolist()
+            if place in self._submitted
+        ]
+        if not places:
+            return self._nothing()
+        index = self._on_device(torch.tensor(places))
+        outcomes = PoolOutcomes(*(column[index] for column in PoolOutcomes.of(pool)))
+        pool.is_done.index_fill_(0, index, False)
+        return Done(places, outcomes)
+
+    def _done_in(self, snapshot: Snapshot | None) -> Done:
+        """What was done at ``snapshot``.
+
+        Of a place that was given to another candidate since, it would tell of the one before, and is not asked.
+        """
+        if snapshot is None:
+            return self._nothing()
+        outcomes = snapshot.outcomes
+        is_done = outcomes.is_done.numpy() & (
+            self._first_snapshot[: len(outcomes.is_done)] <= snapshot.number
+        )
+        places = np.nonzero(is_done)[0]
+        index = torch.from_numpy(places)
+        return Done(places.tolist(), PoolOutcomes(*(column[index] for column in outcomes)))
+
+    def _nothing(self) -> Done:
+        return Done([], PoolOutcomes(*(column[:0] for column in PoolOutcomes.of(self._pool))))
+
+    @torch.inference_mode()
+    def drop(self, places: Sequence[int]) -> Tensor | None:
+        """Takes out what of ``places`` has a candidate, waiting or not; those that wait will never begin.
+
+        Returns:
+            ``[n]`` int64 on the device, the places that had one; None where none had.
+        """
+        mine = [place for place in places if place in self._submitted]
+        if not mine:
+            return None
+        pool = self._pool
+        gone = set(mine)
+        ring = pool.queue[
+            self._on_device(torch.arange(int(pool.head), self._num_queued) % pool.size)
+        ].tolist()
+        self._let_wait([place for place in ring if place not in gone])
+        for place in mine:
+            self.take_out(place)
+        return self._on_device(torch.tensor(mine))
+
+    @torch.inference_mode()
+    def begin_again(self) -> None:
+        """Lets every candidate that is not done wait again, in the order in which they came.
+
+        For when all lanes are gone, with what was in them.
+        """
+        is_done = self._pool.is_done.tolist()
+        self._let_wait([place for place in self._submitted if not is_done[place]])
+
+    def _let_wait(self, places: Sequence[int]) -> None:
+        """Makes ``places`` those that wait, in that order, and no others."""
+        pool, head = self._pool, int(self._pool.head)
+        if places:
+            turns = torch.arange(head, head + len(places)) % pool.size
+            pool.queue[self._on_device(turns)] = self._on_device(torch.tensor(places))
+        self._num_queued = head + len(places)
+        pool.tail.fill_(self._num_queued)

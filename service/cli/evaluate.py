@@ -1,0 +1,114 @@
+"""``proofrank evaluate``: the metrics of a policy on a split, and the proof of one triple."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from proofrank.core.evaluator import Evaluator, ReferenceEvaluator, explain, render_proof, settings_for
+from proofrank.core.graph import Dataset, Triple, load_dataset
+from proofrank.core.policy import load_policy
+from proofrank.core.prover import Candidate
+from proofrank.core.ranking import Report, rank_queries, report
+from proofrank.service.cli.bulk_options import add_bulk, check_bulk, is_bulk
+from proofrank.service.cli.files import check_writable, write_output
+from proofrank.service.cli.options import (
+    add_dataset_and_policy,
+    add_engine,
+    add_prover_settings,
+    make_evaluator,
+    prover_overrides,
+)
+from proofrank.service.cli.progress import progress_bar
+from proofrank.service.cli.queries import add_queries, drawn_queries
+from proofrank.service.cli.ranking_options import add_ties
+from proofrank.service.cli.tables import print_metrics
+
+
+def set_up(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of the command its options."""
+    parser.description = __doc__
+    add_dataset_and_policy(parser)
+    add_engine(parser, default="auto")
+    add_queries(parser, default_number=None)
+    add_ties(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
+    parser.add_argument(
+        "--explain",
+        nargs=3,
+        metavar=("HEAD", "RELATION", "TAIL"),
+        help="print the proof of this triple instead of ranking a split; a triple of the graph is taken as the "
+        "positive of its query and not used as a fact",
+    )
+    parser.add_argument(
+        "--without-seconds",
+        action="store_true",
+        help="leave times out of the --json file, so that equal evaluations write equal files",
+    )
+    add_bulk(parser)
+    add_prover_settings(parser)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Runs the command."""
+    console, errors = Console(), Console(stderr=True)
+    dataset = load_dataset(parsed.dataset)
+    for warning in dataset.warnings:
+        errors.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+    policy = load_policy(parsed.policy, dataset)
+    settings = settings_for(policy, prover_overrides(parsed))
+    if parsed.explain is not None:
+        head, relation, tail = parsed.explain
+        reference = ReferenceEvaluator(dataset, policy, settings)
+        console.print(
+            explanation_text(reference, dataset, dataset.triple(head, relation, tail)),
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        return 0
+    check_bulk(parsed)
+    check_writable("--json", parsed.json)
+    if is_bulk(parsed):
+        # Imported here, for it needs what the server needs, and every command would start later.
+        from proofrank.service.cli.bulk import evaluate_in_shards
+
+        metrics, engine = evaluate_in_shards(parsed, dataset, policy, settings, errors)
+    else:
+        evaluator = make_evaluator(parsed, dataset, policy, settings)
+        metrics, engine = _evaluate(parsed, dataset, evaluator, errors), evaluator.engine
+    if parsed.json is not None:
+        written = metrics.to_dict()
+        if parsed.without_seconds:
+            written = _without_seconds(written)
+        write_output("--json", parsed.json, json.dumps(written, indent=1) + "\n")
+    print_metrics(metrics, f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}")
+    return 0
+
+
+def explanation_text(reference: ReferenceEvaluator, dataset: Dataset, triple: Triple) -> str:
+    """The proof that the policy finds for ``triple``, as a tree."""
+    # Only a known triple could prove itself; anything else is judged as a corruption would be.
+    candidate = Candidate(triple, is_positive=tuple(triple) in dataset.facts)
+    outcome = reference.prove(candidate)
+    return render_proof(explain(reference.prover, reference.scorer, candidate, outcome.actions), dataset)
+
+
+def _evaluate(parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator, errors: Console) -> Report:
+    queries = drawn_queries(parsed, dataset)
+    num_candidates = sum(1 + len(query.corruptions) for query in queries)
+    with progress_bar(errors, "candidates", num_candidates) as on_progress:
+        ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress)
+    return report(ranked, dataset, parsed.ties)
+
+
+def _without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_seconds(value) if isinstance(value, dict) else value
+        for name, value in metrics.items()
+        if name != "seconds"
+    }

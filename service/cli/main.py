@@ -1,0 +1,91 @@
+"""The ``proofrank`` command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from proofrank._version import __version__
+from proofrank.core.errors import ProofrankError
+from proofrank.service.cli.extras import CLIENT, SERVER, require_extra
+
+EXIT_USAGE = 2
+
+
+class Command(NamedTuple):
+    """A command: the module in ``proofrank.service.cli`` that does it, the extra that it needs, what it is for."""
+
+    module: str
+    extra: str
+    help: str
+
+
+COMMANDS = {
+    "evaluate": Command("evaluate", SERVER, "rank the triples of a split and print MRR and Hits@k"),
+    "rank": Command("rank", CLIENT, "have a running server rank a triple, a file of triples or a split"),
+    "replay": Command("replay", SERVER, "run the candidates of a recorded evaluation and compare"),
+    "diff": Command("diff", SERVER, "prove the same candidates with two engines and show where they part"),
+    "compile": Command("compilation", SERVER, "compile an engine for a dataset and a policy ahead of time"),
+    "serve": Command("serve", SERVER, "serve ranks over HTTP"),
+    "key": Command("key", SERVER, "make an API key"),
+}
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """The parser of one command, which loads it once it is asked for: none needs the libraries of the others."""
+
+    unloaded_command: str | None = None
+
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride] - for it has overloads
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:
+        """Parses what stands behind the command.
+
+        Raises:
+            ProofrankError: a library that the command needs is not installed.
+        """
+        if self.unloaded_command is not None:
+            name, self.unloaded_command = self.unloaded_command, None
+            command = COMMANDS[name]
+            with require_extra(name, command.extra):
+                module = importlib.import_module(f"proofrank.service.cli.{command.module}")
+            module.set_up(self)
+            self.set_defaults(run=module.run)
+        return super().parse_known_args(args, namespace)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; what it parses has the command as ``run``."""
+    parser = argparse.ArgumentParser(
+        prog="proofrank", description="Exact ranks, MRR and proofs for neural-guided knowledge-graph provers."
+    )
+    parser.add_argument("--version", action="version", version=f"proofrank {__version__}")
+    subparsers = parser.add_subparsers(
+        title="commands", required=True, metavar="COMMAND", parser_class=_CommandParser
+    )
+    for name, command in COMMANDS.items():
+        subparsers.add_parser(name, help=command.help).unloaded_command = name
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status.
+
+    Args:
+        arguments: the command line without the program's name; that of the process by default.
+    """
+    try:
+        parsed = make_parser().parse_args(arguments)
+        return parsed.run(parsed)
+    except ProofrankError as error:
+        print(f"proofrank: {error}", file=sys.stderr)  # noqa: T201 - this is the command line
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from proofrank.core.default import DATASET, POLICY
+from proofrank.core.evaluator import ENGINES, Evaluator, create_evaluator
+from proofrank.core.evaluator.recordings import Recording
+from proofrank.core.graph import Dataset, load_dataset
+from proofrank.core.policy import Policy
+from proofrank.core.policy.precision import PRECISIONS
+from proofrank.core.prover import ProverSettings
+from proofrank.service.settings.settings import PROVER_FIELDS, Settings
+from proofrank.service.threads import use_threads
+
+
+def add_dataset_and_policy(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--dataset`` and ``--policy``, by default those in the package."""
+    parser.add_argument(
+        "--dataset",
+        type=Path,
+        default=DATASET,
+        metavar="DIR",
+        help="dataset folder (default: the package's countries)",
+    )
+    parser.add_argument(
+        "--policy",
+        type=Path,
+        default=POLICY,
+        metavar="DIR",
+        help="checkpoint folder (default: the package's policy)",
+    )
+
+
+def add_recorded_data(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--data``, where the datasets that recordings name are looked up."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="ROOT",
+        help="folder of dataset folders (default: 'data' beside the recording's parent)",
+    )
+
+
+def recorded_dataset(parsed: argparse.Namespace, recording: Recording) -> Dataset:
+    """The dataset that ``recording`` names, by the option of :func:`add_recorded_data`. Raises DatasetError."""
+    root = parsed.data if parsed.data is not None else recording.folder.resolve().parent.parent / "data"
+    return load_dataset(root / recording.dataset)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """The values of the options of :func:`add_engine`, by name, for another process to make the same evaluator."""
+
+    engine: str
+    device: str | None
+    fullgraph: bool
+    precision: str
+    calibrate: bool
+    cache_folder: Path | None
+    threads: int | None
+
+    @classmethod
+    def of(cls, parsed: argparse.Namespace) -> EngineOptions:
+        """Those of a command line."""
+        return cls(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(cls)})
+
+
+def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
+    """Adds ``--engine`` and what goes with it."""
+    group = parser.add_argument_group("engine")
+    group.add_argument(
+        "--engine", default=default, metavar="NAME", help=f"one of {', '.join(ENGINES)} (default: {default})"
+    )
+    group.add_argument("--device", metavar="NAME", help="torch device (default: CUDA where there is one)")
+    group.add_argument(
+        "--fullgraph",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="compile each part of the tick as one graph, or not at all (default: yes)",
+    )
+    group.add_argument("--precision", default=PRECISIONS[0], choices=PRECISIONS, help="of matrix products")
+    group.add_argument(
+        "--calibrate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="fit buffers of fixed shape to what a short run at first start finds out (default: yes)",
+    )
+    group.add_argument("--cache-folder", type=Path, metavar="DIR", help="where compiled artifacts are kept")
+    group.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads of torch (default: 1 for the original engine, else all cores)",
+    )
+
+
+def make_evaluator(
+    parsed: argparse.Namespace | EngineOptions,
+    dataset: Dataset,
+    policy: Policy,
+    settings: ProverSettings,
+    buckets: Sequence[int] | None = None,
+) -> Evaluator:
+    """The evaluator that the options of :func:`add_engine` ask for, with the threads that fit it."""
+    use_threads(parsed.threads, parsed.engine)
+    return create_evaluator(
+        parsed.engine,
+        dataset,
+        policy,
+        settings,
+        device=parsed.device,
+        fullgraph=parsed.fullgraph,
+        buckets=buckets,
+        precision=parsed.precision,
+        cache_folder=parsed.cache_folder,
+        calibrate=parsed.calibrate,
+    )
+
+
+def add_prover_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds a flag for each prover setting; those not given stay as the policy was trained."""
+    group = parser.add_argument_group("prover settings (default: as the policy was trained)")
+    for name in PROVER_FIELDS:
+        flag = f"--{name.replace('_', '-')}"
+        text = Settings.model_fields[name].description
+        if isinstance(getattr(ProverSettings(), name), bool):
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+        else:
+            group.add_argument(flag, type=int, metavar="N", help=text)
+
+
+def prover_overrides(parsed: argparse.Namespace) -> dict[str, int | bool]:
+    """The prover settings that were given."""
+    return {name: value for name in PROVER_FIELDS if (value := getattr(parsed, name)) is not None}

@@ -1,0 +1,171 @@
+"""``proofrank rank``: have a running server rank a triple, a file of triples or a split."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from proofrank.core.choices import SPLITS
+from proofrank.core.errors import ProofrankError
+from proofrank.core.formats.triples import read_triples
+from proofrank.service import client
+from proofrank.service.cli.files import check_writable
+from proofrank.service.cli.ranking_options import add_ranking, add_ties, positive
+from proofrank.service.cli.tables import print_metrics
+from proofrank.service.client import DEFAULT_URL, Client, Retries
+from proofrank.service.client.from_json import to_json
+
+_PATIENCE_SECONDS = 30
+
+
+def set_up(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of the command its options."""
+    parser.description = f"{__doc__} Files and splits are ranked as jobs, which Ctrl-C cancels."
+    parser.add_argument("triple", nargs="*", metavar="HEAD RELATION TAIL", help="a triple to rank")
+    parser.add_argument("--split", choices=SPLITS, help="rank the triples of a split of the server's dataset")
+    parser.add_argument("--file", type=Path, metavar="FILE", help="rank the triples of FILE")
+    server = parser.add_argument_group("server")
+    server.add_argument("--url", default=DEFAULT_URL, help=f"of the server (default: {DEFAULT_URL})")
+    server.add_argument(
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help="file with the API key (default: PROOFRANK_API_KEY in the environment)",
+    )
+    server.add_argument(
+        "--patience",
+        type=positive,
+        default=_PATIENCE_SECONDS,
+        metavar="SECONDS",
+        help="go on so long where the server cannot be reached or takes no requests (default: "
+        f"{_PATIENCE_SECONDS})",
+    )
+    add_ranking(parser, default_number=None)
+    add_ties(parser)
+    parser.add_argument("--policy", metavar="NAME", help="for files and splits: a policy of the server")
+    parser.add_argument("--proof", action="store_true", help="for a triple: print its proof")
+    parser.add_argument(
+        "--deadline-ms", type=positive, metavar="N", help="for a triple: the server gives up after N ms"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the server's answer to FILE")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Runs the command."""
+    _check(parsed)
+    check_writable("--json", parsed.json)
+    with _client(parsed) as speaker:
+        answer = _rank_triple(speaker, parsed) if parsed.triple else _run_job(speaker, parsed)
+    if parsed.json is not None:
+        text = json.dumps(to_json(answer), ensure_ascii=False, indent=1)
+        parsed.json.write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+def _check(parsed: argparse.Namespace) -> None:
+    """Refuses options that do not go together."""
+    if sum((bool(parsed.triple), parsed.split is not None, parsed.file is not None)) != 1:
+        raise ProofrankError("expected one of HEAD RELATION TAIL, --split and --file")
+    if parsed.triple and len(parsed.triple) != 3:
+        raise ProofrankError(
+            f"expected HEAD RELATION TAIL, got {len(parsed.triple)} names: {' '.join(parsed.triple)}"
+        )
+    only_for = {
+        "--policy": (
+            parsed.policy is not None,
+            bool(parsed.triple),
+            "a triple is ranked by the active policy",
+        ),
+        "--queries": (parsed.queries is not None, parsed.split is None, "it is for --split"),
+        "--proof": (parsed.proof, not parsed.triple, "it is for a single triple"),
+        "--deadline-ms": (parsed.deadline_ms is not None, not parsed.triple, "it is for a single triple"),
+    }
+    for flag, (is_given, is_out_of_place, reason) in only_for.items():
+        if is_given and is_out_of_place:
+            raise ProofrankError(f"{flag} cannot be given here: {reason}")
+
+
+def _client(parsed: argparse.Namespace) -> Client:
+    key = None
+    if parsed.api_key_file is not None:
+        try:
+            key = parsed.api_key_file.read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it holds letters beyond ASCII"
+            raise ProofrankError(f"--api-key-file {parsed.api_key_file}: cannot be read: {reason}") from error
+    return Client(parsed.url, api_key=key, retries=Retries(total_seconds=parsed.patience))
+
+
+def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResult:
+    head, relation, tail = parsed.triple
+    result = speaker.rank(
+        [(head, relation, tail)],
+        side=parsed.side,
+        corruptions="all" if parsed.corruptions is None else parsed.corruptions,
+        filtered=not parsed.unfiltered,
+        seed=parsed.seed,
+        ties=parsed.ties,
+        return_proof=parsed.proof,
+        deadline_ms=parsed.deadline_ms,
+    )
+    rankings = result.queries[0].rankings
+    table = Table(
+        title=f"{relation}({head}, {tail}): {_names(result.dataset, result.policy)}, engine {result.engine}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for column in ("side", "rank", "candidates", "score", "proved", "steps"):
+        table.add_column(column, justify="left" if column == "side" else "right")
+    for ranking in rankings:
+        table.add_row(
+            ranking.side,
+            f"{ranking.rank:g}",
+            str(ranking.num_candidates),
+            f"{ranking.score:.4f}",
+            "yes" if ranking.proved else "no",
+            str(ranking.steps),
+        )
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(table)
+    # Both sides have the same positive, and so the same proof.
+    for text in dict.fromkeys(ranking.proof.text for ranking in rankings if ranking.proof is not None):
+        console.print(text)
+    return result
+
+
+def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
+    triples = parsed.split
+    if parsed.file is not None:
+        triples = [(atom.first, atom.predicate, atom.second) for atom in read_triples(parsed.file).triples]
+        if not triples:
+            raise ProofrankError(f"--file {parsed.file}: no triples in it")
+    job = speaker.submit(
+        triples,
+        side=parsed.side,
+        corruptions="all" if parsed.corruptions is None else parsed.corruptions,
+        filtered=not parsed.unfiltered,
+        seed=parsed.seed,
+        ties=parsed.ties,
+        policy=parsed.policy,
+        limit=parsed.queries,
+    )
+    try:
+        result = speaker.wait(job.id)
+    except KeyboardInterrupt:
+        # Somebody may have removed it: then there is nothing left to cancel.
+        with contextlib.suppress(client.NotFoundError):
+            speaker.cancel_job(job.id)
+        raise
+    what = parsed.split if parsed.file is None else parsed.file.name
+    print_metrics(result.metrics, f"{what}: {_names(job.dataset, job.policy)}, job {job.id}")
+    return result
+
+
+def _names(dataset: client.Identity, policy: client.Identity) -> str:
+    return f"dataset {dataset.name}, policy {policy.name} ({policy.sha256[:12]})"

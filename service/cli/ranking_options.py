@@ -1,0 +1,65 @@
+"""The options of whatever ranks, here or on a server: which corruptions, how many triples, which rank counts."""
+
+from __future__ import annotations
+
+import argparse
+
+from proofrank.core.choices import SIDE_OPTIONS, TIE_POLICIES
+
+
+def add_ranking(parser: argparse.ArgumentParser, default_number: int | None) -> None:
+    """Adds the options that hold for any triples, whether of a split or not.
+
+    Args:
+        parser: of a command.
+        default_number: triples to take where ``--queries`` is not given; None for all.
+    """
+    group = parser.add_argument_group("queries")
+    group.add_argument(
+        "--corruptions",
+        type=_number_or_all,
+        default=50,
+        metavar="N|all",
+        help="per query and side (default: 50)",
+    )
+    group.add_argument("--side", default="both", choices=SIDE_OPTIONS, help="which constant is replaced")
+    group.add_argument(
+        "--queries",
+        type=positive,
+        default=default_number,
+        metavar="N",
+        help=f"a seeded sample of N triples (default: {'all' if default_number is None else default_number})",
+    )
+    group.add_argument("--seed", type=_not_negative, default=0, help="of every draw (default: 0)")
+    group.add_argument("--unfiltered", action="store_true", help="corruptions may be known triples")
+
+
+def add_ties(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--ties``."""
+    parser.add_argument(
+        "--ties", default="realistic", choices=TIE_POLICIES, help="which rank counts among equals"
+    )
+
+
+def _number_or_all(text: str) -> int | None:
+    """The number of corruptions; None for all."""
+    return None if text == "all" else _not_negative(text)
+
+
+def _not_negative(text: str) -> int:
+    return _at_least(text, 0)
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more, as a type of an option."""
+    return _at_least(text, 1)
+
+
+def _at_least(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, {least} or more")
+    return value

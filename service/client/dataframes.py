@@ -1,0 +1,51 @@
+"""Rows as a pandas DataFrame, where pandas is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from proofrank.service.client.errors import MissingLibraryError
+
+if TYPE_CHECKING:
+    import pandas
+
+    from proofrank.service.client.jobs import JobRanking
+    from proofrank.service.client.results import QueryResult, Ranking
+
+
+def ranking_row(
+    index: int, triple: QueryResult | JobRanking, ranking: Ranking | JobRanking
+) -> dict[str, Any]:
+    """The row of a ranking, under the names that the tables of the service have."""
+    return {
+        "query_index": index,
+        "head": triple.head,
+        "relation": triple.relation,
+        "tail": triple.tail,
+        "side": ranking.side,
+        "rank": ranking.rank,
+        "reciprocal_rank": ranking.reciprocal_rank,
+        "rank_optimistic": ranking.ranks.optimistic,
+        "rank_realistic": ranking.ranks.realistic,
+        "rank_pessimistic": ranking.ranks.pessimistic,
+        "rank_random": ranking.ranks.random,
+        "score": ranking.score,
+        "log_probability": ranking.log_probability,
+        "proved": ranking.proved,
+        "steps": ranking.steps,
+        "num_candidates": ranking.num_candidates,
+    }
+
+
+def frame(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
+    """A DataFrame of ``rows``, which all have the same keys.
+
+    Raises:
+        MissingLibraryError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingLibraryError("to_frame() needs pandas: pip install pandas") from error
+    return pandas.DataFrame.from_records(list(rows))

@@ -1,0 +1,86 @@
+"""Makes the evaluator that the settings ask for, warm, and tells what its lanes are like."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from proofrank.core.evaluator import (
+    CandidateStream,
+    CompiledEvaluator,
+    OriginalStream,
+    create_evaluator,
+    default_device,
+)
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.core.prover import ProverSettings
+from proofrank.service.engine.serving_buckets import serving_buckets
+from proofrank.service.scheduler import Lanes
+from proofrank.service.settings.settings import Settings
+from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.threads import use_threads
+
+logger = logging.getLogger("proofrank")
+
+
+def make_evaluator(
+    settings: Settings,
+    dataset: Dataset,
+    policy: Policy,
+    prover_settings: ProverSettings,
+    metrics: ServiceMetrics,
+    on_stage: Callable[[str], None],
+) -> tuple[CandidateStream, Lanes]:
+    """An evaluator that is warm, and its lanes; to be called in the thread that will use it.
+
+    Args:
+        settings: of the service.
+        dataset: the graph.
+        policy: must fit it.
+        prover_settings: of the prover.
+        metrics: are told how long each bucket took, and what runs.
+        on_stage: told the name of each stage before it begins.
+
+    Raises:
+        EvaluationError: there is no such evaluator here, or it cannot evaluate this graph exactly.
+    """
+    on_stage("build evaluator")
+    # Before it is made: it asks what the machine does with this number of threads.
+    use_threads(settings.threads, settings.engine)
+    gather_seconds = settings.gather_ms / 1000
+    if settings.engine == OriginalStream.engine:
+        stream = OriginalStream(dataset, policy, prover_settings)
+        metrics.show_evaluator(dataset, stream.engine, "cpu")
+        on_stage("warm up")
+        return stream, Lanes((stream.num_free_places,), is_cost_by_lane=True, gather_seconds=gather_seconds)
+    device = settings.device or default_device()
+    evaluator = create_evaluator(
+        settings.engine,
+        dataset,
+        policy,
+        prover_settings,
+        device=device,
+        fullgraph=settings.fullgraph,
+        buckets=settings.buckets or serving_buckets(device, calibrate=settings.calibrate),
+        precision=settings.precision,
+        cache_folder=settings.cache_folder,
+        calibrate=settings.calibrate,
+    )
+    assert isinstance(evaluator, CompiledEvaluator)
+    on_stage("warm up")
+    with metrics.compiling() as begin_bucket:
+
+        def on_bucket(num_lanes: int) -> None:
+            logger.info("warming a bucket of %d lanes", num_lanes)
+            begin_bucket(num_lanes)
+
+        evaluator.warm_up(on_bucket)
+    metrics.show_evaluator(dataset, evaluator.engine, str(device))
+    is_cost_by_lane = evaluator.mode.is_trimming
+    return evaluator, Lanes(
+        evaluator.buckets,
+        is_cost_by_lane=is_cost_by_lane,
+        ticks_per_look=1 if is_cost_by_lane else evaluator.ticks_per_look,
+        gather_seconds=gather_seconds,
+    )

@@ -1,0 +1,66 @@
+"""Waits for what passes: a full disk, an evaluator that is not ready. A job that waits says why."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import TypeVar
+
+from proofrank.service.jobs.job import Job
+from proofrank.service.jobs.updates import JobUpdates
+from proofrank.service.web.problems import Problem
+
+logger = logging.getLogger("proofrank")
+
+Result = TypeVar("Result")
+
+_PASSING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+class RetryUntilReady:
+    """Tries again what may succeed later.
+
+    Why a job waits for the disk cannot be stored, of all things: it is kept here, to be shown with the job.
+    """
+
+    def __init__(self, updates: JobUpdates, retry_seconds: float) -> None:
+        self._updates = updates
+        self._retry_seconds = retry_seconds
+        self._obstacles: dict[str, str] = {}
+
+    def with_obstacle(self, job: Job) -> Job:
+        """The job, with what it waits for as its error."""
+        obstacle = self._obstacles.get(job.id)
+        return job if obstacle is None or job.is_finished else dataclasses.replace(job, error=obstacle)
+
+    async def until_written(self, write: Callable[[], Awaitable[Result]], job: Job | None = None) -> Result:
+        """What ``write`` gives, tried again while the database cannot be written; ``job`` says so meanwhile."""
+        try:
+            while True:
+                try:
+                    return await write()
+                except sqlite3.OperationalError as error:
+                    logger.error("the data folder cannot be written: %s; trying again", error)
+                    if job is not None:
+                        self._obstacles[job.id] = (
+                            f"the data folder cannot be written: {error}; the job waits, and goes on once it can"
+                        )
+                        self._updates.publish(self.with_obstacle(job))
+                    await asyncio.sleep(self._retry_seconds)
+        finally:
+            if job is not None:
+                self._obstacles.pop(job.id, None)
+
+    async def until_ready(self, make: Callable[[], Awaitable[Result]]) -> Result:
+        """What ``make`` gives, tried again while the service is not ready or has too much to do."""
+        while True:
+            try:
+                return await make()
+            except Problem as problem:
+                if problem.status not in _PASSING:
+                    raise
+                await asyncio.sleep(float(problem.headers.get("Retry-After", "1")))

@@ -1,0 +1,197 @@
+"""Receives an upload: the parts of a multipart body, as they come, into the files of a folder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import BinaryIO
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
+
+from proofrank.core.graph import Dataset
+from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, Part
+from proofrank.service.storage.data_folder import disk_full_as_error
+from proofrank.service.web.problems import FieldError, Problem, invalid, shortened
+
+_EXPECTED = f"expected multipart/form-data with the files {', '.join(part.field for part in PARTS)}"
+_MOST_CONFIG_BYTES = 2**20
+_PATIENCE_SECONDS = 60.0
+"""How long a client may send nothing in the middle of an upload."""
+
+_WRITE_BYTES = 2**20
+
+
+def size_limits(dataset: Dataset) -> Mapping[Part, int]:
+    """The parts that are smaller than the whole may be, with the most bytes of each.
+
+    A vocabulary must be that of ``dataset``, so there is a size that no right one has; parsing JSON takes many times
+    its size in memory.
+    """
+    vocabulary = dataset.vocabulary
+    # Twelve bytes for each letter, as an escaped pair of surrogates; some for indentation and quotes.
+    names = sum(
+        12 * len(name) + 64 for group in (vocabulary.predicates, vocabulary.constants) for name in group
+    )
+    return {CONFIG: _MOST_CONFIG_BYTES, VOCABULARY: names + 2**20}
+
+
+async def receive(
+    stream: AsyncIterator[bytes], content_type: str, folder: Path, limits: Mapping[Part, int]
+) -> None:
+    """Writes the three parts of an upload into ``folder``.
+
+    Args:
+        stream: the body; its size as a whole is limited elsewhere.
+        content_type: the header, with the boundary.
+        folder: empty.
+        limits: of single parts.
+
+    Raises:
+        Problem: 422 where the body is not what was expected, 413 where a part is too large, 408 where it does not come.
+        DataFolderFullError: there is no room for it.
+    """
+    kind, options = parse_options_header(content_type)
+    if kind != b"multipart/form-data" or not options.get(b"boundary"):
+        raise invalid([FieldError(field="body", value=shortened(content_type), message=_EXPECTED)])
+    try:
+        writer = _PartWriter(folder, options[b"boundary"], limits)
+    except FormParserError as error:
+        raise _not_multipart(error) from error
+    try:
+        async for piece in _pieces(stream):
+            await asyncio.to_thread(writer.write, piece)
+        writer.check_whole()
+    finally:
+        writer.close()
+
+
+async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The stream in larger pieces, each worth a change of threads."""
+    pending = bytearray()
+    while True:
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                pending += await anext(stream)
+        except StopAsyncIteration:
+            break
+        except TimeoutError as error:
+            raise Problem(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"nothing of the body has come for {_PATIENCE_SECONDS:.0f} seconds",
+            ) from error
+        except ClientDisconnect as error:  # nobody will read this; but it is no fault of ours
+            raise Problem(HTTPStatus.BAD_REQUEST, "the client has gone away") from error
+        if len(pending) >= _WRITE_BYTES:
+            yield bytes(pending)
+            pending.clear()
+    yield bytes(pending)
+
+
+class _PartWriter:
+    """Parses what it is given and writes the parts to their files."""
+
+    def __init__(self, folder: Path, boundary: bytes, limits: Mapping[Part, int]) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._sizes: dict[Part, int] = {}
+        self._part = PARTS[0]
+        self._file: BinaryIO | None = None
+        self._header_name = b""
+        self._header_value = b""
+        self._disposition = b""
+        self._has_ended = False
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin_part,
+                "on_header_field": self._extend_header_name,
+                "on_header_value": self._extend_header_value,
+                "on_header_end": self._end_header,
+                "on_headers_finished": self._open_part,
+                "on_part_data": self._write_part,
+                "on_part_end": self.close,
+                "on_end": self._end,
+            },
+        )
+
+    def write(self, piece: bytes) -> None:
+        """Takes the next bytes of the body."""
+        try:
+            with disk_full_as_error():
+                self._parser.write(piece)
+        except FormParserError as error:
+            raise _not_multipart(error) from error
+
+    def check_whole(self) -> None:
+        """Raises a 422 Problem unless all three parts have come, and the end of the body."""
+        missing = [part for part in PARTS if part not in self._sizes]
+        if missing:
+            raise invalid(
+                [
+                    FieldError(field=part.field, value=None, message=f"missing; {_EXPECTED}")
+                    for part in missing
+                ]
+            )
+        if not self._has_ended:
+            raise invalid([FieldError(field="body", value=None, message="ends before its closing boundary")])
+
+    def close(self) -> None:
+        """Closes the file that is open, if one is."""
+        if self._file is not None:
+            with disk_full_as_error():
+                self._file.close()
+            self._file = None
+
+    def _begin_part(self) -> None:
+        self._disposition = b""
+
+    def _extend_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _extend_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = self._header_value
+        self._header_name = self._header_value = b""
+
+    def _open_part(self) -> None:
+        _, options = parse_options_header(self._disposition.decode("latin-1"))
+        field = options.get(b"name", b"").decode("utf-8", "replace")
+        part = next((part for part in PARTS if part.field == field), None)
+        if part is None:
+            raise invalid(
+                [FieldError(field="body", value=shortened(field), message=f"no such part; {_EXPECTED}")]
+            )
+        if part in self._sizes:
+            raise invalid([FieldError(field=part.field, value=None, message="comes twice")])
+        self._part = part
+        self._sizes[part] = 0
+        self._file = (self._folder / part.file).open("wb", buffering=0)
+
+    def _write_part(self, data: bytes, start: int, end: int) -> None:
+        self._sizes[self._part] += end - start
+        most = self._limits.get(self._part)
+        if most is not None and self._sizes[self._part] > most:
+            raise Problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"{self._part.field} is larger than {most} bytes, which no right one is",
+            )
+        assert self._file is not None
+        rest = memoryview(data)[start:end]
+        while rest:  # an unbuffered write may take a part of it
+            rest = rest[self._file.write(rest) :]
+
+    def _end(self) -> None:
+        self._has_ended = True
+
+
+def _not_multipart(error: FormParserError) -> Problem:
+    return invalid(
+        [FieldError(field="body", value=None, message=f"not multipart/form-data: {error}; {_EXPECTED}")]
+    )

@@ -1,0 +1,1 @@
+"""From a request for ranks to queries, and from ranked queries to the answer."""

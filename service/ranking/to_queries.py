@@ -1,0 +1,196 @@
+"""From a request for ranks to queries by index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from proofrank.core.errors import UnknownNameError
+from proofrank.core.graph import Dataset, Triple
+from proofrank.core.ranking import SIDES, Corruptor, Query, Side, sides_of, with_constant
+from proofrank.service.ranking.schemas import NamedTriple, RankQuery, RankRequest
+from proofrank.service.threads import FEW_CANDIDATES
+from proofrank.service.web.problems import MAX_ERRORS, FieldError, invalid, shortened
+
+_MAX_NEAREST = 10
+"""Errors that come with the nearest names: finding those takes time in a large vocabulary."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may ask for, at most."""
+
+    max_queries: int
+    max_candidates: int
+    max_proofs: int
+
+
+def check_num_queries(body: Any, limits: Limits) -> None:
+    """Refuses too many queries while they are mere JSON, for validating a million takes seconds.
+
+    Raises:
+        Problem: 422 with the limit.
+    """
+    queries = body.get("queries") if isinstance(body, dict) else None
+    if not isinstance(queries, list) or len(queries) <= limits.max_queries:
+        return
+    # What is no query at all is for the validation, which ends at the first.
+    if all(isinstance(query, dict) for query in queries):
+        raise invalid([_too_many_queries(len(queries), limits)])
+
+
+def asks_little(request: RankRequest, dataset: Dataset) -> bool:
+    """Whether making the queries of a request and wording its answer take less than some milliseconds.
+
+    Not so with many candidates, with names that are unknown, for which the nearest are sought, or with proofs.
+    """
+    if request.return_proof or request.corruptions == "all":
+        return False
+    if any(query.candidates is not None for query in request.queries):
+        return False
+    if len(request.queries) * len(SIDES) * (1 + request.corruptions) > FEW_CANDIDATES:
+        return False
+    names = dataset.vocabulary
+    return all(
+        names.has_predicate(query.relation)
+        and names.has_constant(query.head)
+        and names.has_constant(query.tail)
+        for query in request.queries
+    )
+
+
+def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Query]:
+    """The queries of a request, by index, with their corruptions.
+
+    Raises:
+        Problem: 422 with the field, the value and the nearest known names.
+    """
+    if len(request.queries) > limits.max_queries:
+        raise invalid([_too_many_queries(len(request.queries), limits)])
+    if request.return_proof and len(request.queries) > limits.max_proofs:
+        raise invalid(
+            [_too_many("queries", len(request.queries), limits.max_proofs, "queries that ask for proofs")]
+        )
+    _check_own_candidates(request, limits)
+    names = NameReader(dataset)
+    triples = [names.triple(query, f"queries[{index}]") for index, query in enumerate(request.queries)]
+    chosen = [_own_candidates(query, index, names) for index, query in enumerate(request.queries)]
+    sides = [_sides(query, index, request, names.errors) for index, query in enumerate(request.queries)]
+    if names.errors:
+        raise invalid(names.errors)
+    number = None if request.corruptions == "all" else request.corruptions
+    corruptor = Corruptor(dataset, number=number, is_filtered=request.filtered, seed=request.seed)
+    queries: list[Query] = []
+    num_candidates = 0
+    for index, triple in enumerate(triples):
+        for side in sides[index]:
+            own = chosen[index]
+            corruptions = corruptor.corruptions(triple, side) if own is None else _replaced(triple, side, own)
+            num_candidates += 1 + len(corruptions)
+            if num_candidates > limits.max_candidates:
+                message = "candidates in one request; ask for fewer queries or corruptions"
+                raise invalid([_too_many("corruptions", request.corruptions, limits.max_candidates, message)])
+            queries.append(Query(index, triple, side, tuple(corruptions)))
+    return queries
+
+
+def least_candidates(request: RankRequest, limits: Limits) -> int:
+    """How many candidates a request has at least, without drawing any; of one over the limit, the limit."""
+    least = sum(max(1, len(query.candidates or ())) for query in request.queries)
+    return min(least, limits.max_candidates)
+
+
+def _check_own_candidates(request: RankRequest, limits: Limits) -> None:
+    """Refuses too many candidates of the caller's own before any is looked up."""
+    num_candidates = 0
+    for index, query in enumerate(request.queries):
+        num_candidates += len(query.candidates or ())
+        if num_candidates > limits.max_candidates:
+            field = f"queries[{index}].candidates"
+            raise invalid(
+                [
+                    _too_many(
+                        field, len(query.candidates or ()), limits.max_candidates, "candidates in one request"
+                    )
+                ]
+            )
+
+
+def _too_many_queries(number: int, limits: Limits) -> FieldError:
+    return _too_many("queries", number, limits.max_queries, "queries in one request")
+
+
+def _too_many(field: str, value: int | str, most: int, what: str) -> FieldError:
+    return FieldError(field=field, value=value, message=f"too many: at most {most} {what}")
+
+
+def _sides(query: RankQuery, index: int, request: RankRequest, errors: list[FieldError]) -> tuple[Side, ...]:
+    option = query.side or request.side
+    if query.candidates is not None and option == "both":
+        message = (
+            "with candidates of its own a query needs side 'head' or 'tail', for they replace one constant"
+        )
+        errors.append(FieldError(field=f"queries[{index}].side", value=option, message=message))
+    return sides_of(option)
+
+
+def _own_candidates(query: RankQuery, index: int, names: NameReader) -> list[int] | None:
+    if query.candidates is None:
+        return None
+    constants: dict[int, None] = {}
+    for position, name in enumerate(query.candidates):
+        field = f"queries[{index}].candidates[{position}]"
+        constant = names.constant(name, field)
+        if constant in constants and constant:
+            names.errors.append(
+                FieldError(field=field, value=name, message="a candidate for the second time")
+            )
+        constants[constant] = None
+    return list(constants)
+
+
+def _replaced(triple: Triple, side: Side, constants: Sequence[int]) -> list[Triple]:
+    """``triple`` with each of ``constants`` on ``side``, without itself."""
+    made = (with_constant(triple, side, constant) for constant in constants)
+    return [corruption for corruption in made if corruption != triple]
+
+
+class NameReader:
+    """Looks names up and gathers what is wrong with them, as much as an answer shows; an unknown name reads as
+    padding (0)."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.errors: list[FieldError] = []
+        self._dataset = dataset
+        self._vocabulary = dataset.vocabulary
+
+    def triple(self, query: NamedTriple, field: str) -> Triple:
+        """The triple of a query."""
+        return Triple(
+            self._read(query.relation, f"{field}.relation", "predicate"),
+            self.constant(query.head, f"{field}.head"),
+            self.constant(query.tail, f"{field}.tail"),
+        )
+
+    def constant(self, name: str, field: str) -> int:
+        """The index of a constant."""
+        return self._read(name, field, "constant")
+
+    def _read(self, name: str, field: str, kind: str) -> int:
+        is_known = self._vocabulary.has_constant if kind == "constant" else self._vocabulary.has_predicate
+        if len(self.errors) >= MAX_ERRORS:
+            raise invalid(self.errors)
+        if not is_known(name) and len(self.errors) >= _MAX_NEAREST:
+            self.errors.append(FieldError(field=field, value=shortened(name), message=f"unknown {kind}"))
+            return 0
+        try:
+            if kind == "constant":
+                return self._vocabulary.constant_index(name)
+            return self._vocabulary.predicate_index(name)
+        except UnknownNameError as error:
+            message = f"unknown {kind} of dataset {self._dataset.name!r}"
+            self.errors.append(
+                FieldError(field=field, value=shortened(name), message=message, nearest=error.nearest)
+            )
+            return 0

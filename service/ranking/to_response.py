@@ -1,0 +1,228 @@
+"""From ranked queries to the answer: as a model where it is small, as pieces of its JSON where it is large.
+
+A large answer, put together and turned into JSON as a whole, would hold up all threads for seconds, and take several
+times the memory of its text. Made piece by piece, none of which takes longer than some milliseconds, it is the same
+text.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, TypeAdapter
+
+from proofrank.core.evaluator import ReferenceEvaluator, explain, render_proof
+from proofrank.core.evaluator.replay import atom_text, state_names
+from proofrank.core.graph import Dataset
+from proofrank.core.prover import Candidate, State
+from proofrank.core.ranking import RankedQuery, Report
+from proofrank.service.ranking.schemas import (
+    CandidateScore,
+    Proof,
+    ProofStepView,
+    QueryResult,
+    Ranking,
+    RankQuery,
+    RankRequest,
+    RankResponse,
+    RanksView,
+    ReportView,
+)
+
+_CANDIDATES_IN_PIECE = 1000
+"""Some milliseconds of work."""
+
+_LEAST_BYTES_TO_SEND = 256 * 1024
+"""At once: sending a byte costs nothing beside the call."""
+
+_SCORES = TypeAdapter(list[CandidateScore])
+
+ProofMaker = Callable[[RankedQuery], Proof]
+
+
+@dataclass(frozen=True)
+class ResponseBuilder:
+    """What it takes to put ranked queries into words.
+
+    Attributes:
+        request: that they answer.
+        dataset: has the names.
+        make_proof: gives the proof of a query's positive; None where no proofs are wanted.
+    """
+
+    request: RankRequest
+    dataset: Dataset
+    make_proof: ProofMaker | None
+
+
+def proof_maker(reference: ReferenceEvaluator, dataset: Dataset) -> ProofMaker:
+    """A function that gives the proof of a ranked query's positive."""
+
+    def make(ranked: RankedQuery) -> Proof:
+        positive = Candidate(ranked.query, is_positive=True)
+        explanation = explain(reference.prover, reference.scorer, positive, ranked.outcomes[0].actions)
+        steps = [
+            ProofStepView(
+                state=_atom_texts(step.state, dataset),
+                num_actions=len(step.actions),
+                chosen=_atom_texts(step.actions[step.chosen], dataset),
+                log_probability=step.log_probability,
+            )
+            for step in explanation.trace
+        ]
+        return Proof(text=render_proof(explanation, dataset), steps=steps)
+
+    return make
+
+
+def _atom_texts(state: State, dataset: Dataset) -> list[str]:
+    return [atom_text(atom) for atom in state_names(state, dataset)]
+
+
+def to_report(report: Report) -> ReportView:
+    """The metrics of the answer."""
+    return ReportView.model_validate(report.to_dict())
+
+
+def with_results(
+    answer: RankResponse, ranked: Sequence[RankedQuery], builder: ResponseBuilder
+) -> RankResponse:
+    """``answer`` with the results of its queries, in the order of the request."""
+    results = [
+        _result(query, [_ranking(side, builder, _scores(side, builder)) for side in sides])
+        for query, sides in _by_query(ranked, builder)
+    ]
+    return answer.model_copy(update={"queries": results})
+
+
+def json_pieces(
+    answer: RankResponse, ranked: Sequence[RankedQuery], builder: ResponseBuilder
+) -> Iterator[bytes]:
+    """The JSON of what :func:`with_results` gives, in pieces.
+
+    Args:
+        answer: has no queries yet.
+        ranked: the queries.
+        builder: puts them into words.
+    """
+    pieces = (_query_pieces(query, sides, builder) for query, sides in _by_query(ranked, builder))
+    return _filled(answer, "queries", pieces)
+
+
+def to_send(pieces: Iterable[bytes]) -> StreamingResponse:
+    """An answer of all ``pieces`` of JSON; each goes as the client takes it."""
+    parts: deque[bytes] = deque()
+    pending = bytearray()
+    for piece in pieces:
+        pending += piece
+        if len(pending) >= _LEAST_BYTES_TO_SEND:
+            parts.append(bytes(pending))
+            pending.clear()
+    parts.append(bytes(pending))
+    length = sum(len(part) for part in parts)
+
+    async def taken() -> AsyncIterator[bytes]:
+        while parts:
+            yield parts.popleft()
+
+    return StreamingResponse(taken(), headers={"Content-Length": str(length)}, media_type="application/json")
+
+
+def _by_query(
+    ranked: Sequence[RankedQuery], builder: ResponseBuilder
+) -> Iterator[tuple[RankQuery, list[RankedQuery]]]:
+    """The queries of the request, each with its rankings."""
+    sides: list[list[RankedQuery]] = [[] for _ in builder.request.queries]
+    for query in ranked:
+        sides[query.query_index].append(query)
+    return zip(builder.request.queries, sides, strict=True)
+
+
+def _query_pieces(
+    query: RankQuery, sides: Sequence[RankedQuery], builder: ResponseBuilder
+) -> Iterator[bytes]:
+    return _filled(_result(query, []), "rankings", (_ranking_pieces(side, builder) for side in sides))
+
+
+def _ranking_pieces(ranked: RankedQuery, builder: ResponseBuilder) -> Iterator[bytes]:
+    if not builder.request.return_candidates:
+        return iter([_to_json(_ranking(ranked, builder, None))])
+    ranges = (
+        range(start, min(start + _CANDIDATES_IN_PIECE, len(ranked.candidates)))
+        for start in range(0, len(ranked.candidates), _CANDIDATES_IN_PIECE)
+    )
+    pieces = ([_SCORES.dump_json(_scores_of(ranked, indices, builder))[1:-1]] for indices in ranges)
+    return _filled(_ranking(ranked, builder, []), "candidates", pieces)
+
+
+def _filled(model: BaseModel, field: str, items: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
+    """The JSON of ``model``, in whose list ``field``, which is empty, stand ``items``, each in pieces."""
+    # Inside a text JSON has no bare quotation mark, so this can be nothing but the field.
+    key = f'"{field}":['.encode()
+    before, _, after = _to_json(model).partition(key + b"]")
+    yield before + key
+    for index, pieces in enumerate(items):
+        if index:
+            yield b","
+        yield from pieces
+    yield b"]" + after
+
+
+def _to_json(model: BaseModel) -> bytes:
+    """As FastAPI turns what a route gives into JSON."""
+    return model.model_dump_json(by_alias=True).encode()
+
+
+def _result(query: RankQuery, rankings: list[Ranking]) -> QueryResult:
+    return QueryResult(head=query.head, relation=query.relation, tail=query.tail, rankings=rankings)
+
+
+def _ranking(ranked: RankedQuery, builder: ResponseBuilder, scores: list[CandidateScore] | None) -> Ranking:
+    rank = ranked.ranks.by(builder.request.ties)
+    positive = ranked.outcomes[0]
+    return Ranking(
+        side=ranked.side,
+        rank=rank,
+        reciprocal_rank=1 / rank,
+        ranks=RanksView(
+            optimistic=ranked.ranks.optimistic,
+            realistic=ranked.ranks.realistic,
+            pessimistic=ranked.ranks.pessimistic,
+            random=ranked.ranks.random,
+        ),
+        score=positive.score,
+        log_probability=positive.log_probability,
+        proved=positive.success,
+        steps=positive.steps,
+        num_candidates=ranked.ranks.num_candidates,
+        candidates=scores,
+        proof=builder.make_proof(ranked) if builder.make_proof is not None else None,
+    )
+
+
+def _scores(ranked: RankedQuery, builder: ResponseBuilder) -> list[CandidateScore] | None:
+    """Those of all candidates, where the request asks for them."""
+    if not builder.request.return_candidates:
+        return None
+    return _scores_of(ranked, range(len(ranked.candidates)), builder)
+
+
+def _scores_of(ranked: RankedQuery, indices: Iterable[int], builder: ResponseBuilder) -> list[CandidateScore]:
+    scores = []
+    for index in indices:
+        head, relation, tail = builder.dataset.names(ranked.candidates[index])
+        outcome = ranked.outcomes[index]
+        scores.append(
+            CandidateScore(
+                head=head,
+                relation=relation,
+                tail=tail,
+                score=outcome.score,
+                proved=outcome.success,
+                steps=outcome.steps,
+            )
+        )
+    return scores

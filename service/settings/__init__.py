@@ -1,0 +1,1 @@
+"""Settings of the server, and the API keys that they hold."""

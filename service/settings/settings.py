@@ -1,0 +1,309 @@
+"""Settings of the service, from flags, the environment (``PROOFRANK_…``) and a TOML file, in that order.
+
+All are read and checked once, at start; nothing below looks at the environment again.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from proofrank.core.default import DATASET, POLICY
+from proofrank.core.errors import ProofrankError, did_you_mean, nearest_names
+from proofrank.service.settings.api_keys import ApiKey, check_distinct, read_keys
+
+PREFIX = "PROOFRANK_"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+
+_NO_SETTINGS = {CONFIG_VARIABLE, f"{PREFIX}API_KEY"}
+"""Variables that are no settings; the second is that of a client, which may run on the same machine."""
+
+_LOAD_PREFIX = f"{PREFIX}LOAD_"
+"""Of the variables of ``load/``, which may run there too."""
+
+_MOST_FILE_BYTES = 2**18
+"""Of a settings file: the parser takes the square of the time for some twice as long."""
+
+
+_LIMIT_OF_ONE = {"max_queued_candidates": "max_candidates", "max_total_body_bytes": "max_body_bytes"}
+"""Limits of all requests together -> that of one."""
+
+
+class SettingsError(ProofrankError):
+    """A setting is unknown or has a bad value."""
+
+
+class Settings(BaseModel):
+    """Every setting of the service; a field's name in capitals behind ``PROOFRANK_`` is its variable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: Path = Field(DATASET, description="dataset folder")
+    policy: Path = Field(POLICY, description="checkpoint folder")
+    engine: str = Field("auto", description="evaluator engine")
+    device: str | None = Field(None, description="torch device; CUDA where there is one if unset")
+    fullgraph: bool = Field(True, description="compile each part of the tick as one graph, or not at all")
+    precision: str = Field("float32", description="of matrix products: float32, bfloat16, or on CUDA tf32")
+    calibrate: bool = Field(
+        True, description="fit buffers of fixed shape to what a short run at first start finds out"
+    )
+    cache_folder: Path | None = Field(
+        None, description="folder of compiled artifacts; the user's cache if unset"
+    )
+    data_folder: Path | None = Field(
+        None,
+        description="folder of stored policies and jobs, one server's alone; the user's data folder if unset",
+    )
+    threads: int | None = Field(None, ge=1, description="threads of torch; as fits the engine if unset")
+    buckets: tuple[int, ...] | None = Field(
+        None, description="lanes of each bucket, as in 64,512; as fits the device if unset"
+    )
+    gather_ms: float = Field(
+        0, ge=0, le=1000, description="how long an idle evaluator waits for more requests, milliseconds"
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 for a free one")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="port of its own for metrics and health; 0 for a free one"
+    )
+
+    api_keys: tuple[ApiKey, ...] = Field(
+        (), description="keys that clients must have one of; open to all if none"
+    )
+    metrics_needs_key: bool = Field(False, description="metrics are only for clients with a key")
+    rate_limit: str | None = Field(
+        None, description="most requests of a key, or an address, such as 600/minute; no limit if unset"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses of proxies whose X-Forwarded-For is believed"
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description="origins whose pages may use the service, or * for all"
+    )
+    log_format: Literal["json", "text"] | None = Field(
+        None, description="json or text; text on a terminal and json elsewhere if unset"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
+
+    max_connections: int = Field(
+        4096,
+        ge=1,
+        description="most connections, or requests in work; while there are more, all but health and metrics is "
+        "answered by 503",
+    )
+    patience_seconds: float = Field(
+        30,
+        ge=1,
+        description="how long a client may take to send the head of a request, or be behind 16 KiB a second with a "
+        "body or with reading an answer",
+    )
+    max_body_bytes: int = Field(16 * 2**20, ge=1024, description="largest request body, bytes")
+    max_total_body_bytes: int = Field(
+        128 * 2**20,
+        ge=1024,
+        description="most bytes of the bodies of all requests in work, uploads of policies left out",
+    )
+    max_queries: int = Field(10_000, ge=1, description="most queries in one request")
+    max_candidates: int = Field(
+        1_000_000, ge=1, description="most candidates in one request, positives included"
+    )
+    max_queued_candidates: int = Field(
+        4_000_000, ge=1, description="most candidates waiting, running or being answered at once"
+    )
+    max_deadline_ms: int = Field(
+        3_600_000, ge=1, description="longest time that a request may take, milliseconds"
+    )
+    grace_seconds: float = Field(
+        30, ge=0, description="how long requests that run may go on after SIGTERM, seconds"
+    )
+    drain_seconds: float = Field(
+        1, ge=0, description="how long after SIGTERM the port stays open to refuse new work, seconds"
+    )
+    max_proofs: int = Field(1_000, ge=0, description="most queries in a request that asks for proofs")
+    max_policy_bytes: int = Field(512 * 2**20, ge=1024, description="largest upload of a policy, bytes")
+    max_policies: int = Field(100, ge=1, description="most names of stored policies")
+    max_jobs: int = Field(100, ge=1, description="most jobs waiting or running at once")
+    max_job_queries: int = Field(1_000_000, ge=1, description="most queries in one job")
+    max_ended_jobs: int = Field(1_000, ge=1, description="most ended jobs kept; the oldest are removed first")
+    job_retention_days: float = Field(30, gt=0, le=36_500, description="days that ended jobs are kept")
+
+    padding_atoms: int | None = Field(
+        None, ge=1, description="atoms of a state, at most; as trained if unset"
+    )
+    padding_states: int | None = Field(
+        None, ge=2, description="actions of a state, at most; as trained if unset"
+    )
+    max_depth: int | None = Field(None, ge=1, description="steps of a proof, at most; as trained if unset")
+    memory_pruning: bool | None = Field(None, description="visited states are no action; as trained if unset")
+    end_proof_action: bool | None = Field(None, description="the policy may give up; as trained if unset")
+    skip_unary_actions: bool | None = Field(None, description="follow single actions; as trained if unset")
+
+    @field_validator("dataset", "policy", "cache_folder", "data_folder")
+    @classmethod
+    def _can_be_a_path(cls, value: Path | None) -> Path | None:
+        if value is not None and "\0" in str(value):
+            raise ValueError("expected a path, which holds no NUL")
+        return value
+
+    @field_validator("buckets", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        """Numbers between commas, as flags and variables have them."""
+        return value.split(",") if isinstance(value, str) else value
+
+    @field_validator("buckets")
+    @classmethod
+    def _in_order(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (not value or min(value) < 1):
+            raise ValueError("expected one number of lanes or more, each at least 1")
+        return None if value is None else tuple(sorted(set(value)))
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _read_keys(cls, value: Any) -> Any:
+        return read_keys(value)
+
+    @field_validator("api_keys")
+    @classmethod
+    def _differ(cls, value: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
+        check_distinct(value)
+        return value
+
+    @field_validator("trusted_proxies", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """Flags and the environment have text only: a list there has commas."""
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            try:
+                ipaddress.ip_network(address)
+            except ValueError:
+                raise ValueError(f"expected addresses or networks; {address!r} is neither") from None
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if origin != "*" and origin != f"{parts.scheme}://{parts.netloc}":
+                raise ValueError(f"expected origins such as https://example.org, or *; {origin!r} is neither")
+        return value
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _is_a_rate(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        import limits  # only servers with a limit need it, and it is slow to import
+
+        try:
+            (limit,) = limits.parse_many(value)
+        except ValueError:
+            limit = None
+        if limit is None or limit.amount < 1:
+            raise ValueError("expected one rate, such as 600/minute or 5/second")
+        return value
+
+    @field_validator(*_LIMIT_OF_ONE)
+    @classmethod
+    def _holds_one_request(cls, value: int, info: ValidationInfo) -> int:
+        """Else a request that is within its limit would be told to come again, for ever."""
+        limit_of_one = _LIMIT_OF_ONE[str(info.field_name)]
+        most = info.data.get(limit_of_one, 0)
+        if value < most:
+            raise ValueError(f"expected at least {limit_of_one}, which is {most}")
+        return value
+
+    @property
+    def prover_overrides(self) -> dict[str, int | bool]:
+        """The prover settings that are set, to go over those that the policy was trained under."""
+        return {name: value for name in PROVER_FIELDS if (value := getattr(self, name)) is not None}
+
+
+PROVER_FIELDS = (
+    "padding_atoms",
+    "padding_states",
+    "max_depth",
+    "memory_pruning",
+    "end_proof_action",
+    "skip_unary_actions",
+)
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    config: Path | None = None,
+) -> Settings:
+    """Reads and checks the settings.
+
+    Args:
+        flags: values that go over everything else; None counts as not given.
+        environment: variables; those of the process by default.
+        config: a TOML file with settings by name; by default the one that ``PROOFRANK_CONFIG`` names.
+
+    Raises:
+        SettingsError: a name is unknown or a value is bad; says where it came from and what would be right.
+    """
+    environment = os.environ if environment is None else environment
+    if config is None and environment.get(CONFIG_VARIABLE):
+        config = Path(environment[CONFIG_VARIABLE])
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    from_environment = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and not name.startswith(_LOAD_PREFIX) and name not in _NO_SETTINGS
+    }
+    layers = (
+        (_read_file(config) if config is not None else {}, lambda name: f"{name} in {config}"),
+        (from_environment, lambda name: f"{PREFIX}{name.upper()} in the environment"),
+        (
+            {k: v for k, v in (flags or {}).items() if v is not None},
+            lambda name: f"--{name.replace('_', '-')}",
+        ),
+    )
+    for layer, source in layers:
+        for name, value in layer.items():
+            if name not in Settings.model_fields:
+                near = did_you_mean(nearest_names(name, Settings.model_fields))
+                raise SettingsError(f"unknown setting: {source(name)}{near}")
+            values[name] = value
+            sources[name] = source(name)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name, *inside = first["loc"]
+        source, message = sources.get(str(name), name), first["msg"].removeprefix("Value error, ")
+        if name == "api_keys":  # what stands there may be a key
+            place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inside)
+            raise SettingsError(f"{source}: {f'{name}{place}: ' if place else ''}{message}") from None
+        raise SettingsError(f"{source} is {first['input']!r}: {message}") from error
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MOST_FILE_BYTES:
+            raise SettingsError(
+                f"settings file {path} is larger than {_MOST_FILE_BYTES} bytes, which none needs to be"
+            )
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of too many digits
+        raise SettingsError(f"settings file {path} is not TOML: {error}") from error

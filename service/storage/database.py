@@ -1,0 +1,189 @@
+"""The SQLite file in the data folder: its schema, and transactions, one after the other, off the event loop.
+
+The journal is a write-ahead log. ``synchronous=FULL`` syncs it at each commit: what a client was told is stored
+survives a power cut, and the price, a few milliseconds a commit, is small beside what a commit stands for (an
+uploaded policy, a chunk of a job).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from proofrank.service.storage.data_folder import DataFolderError
+
+DATABASE_FILE = "proofrank.sqlite3"
+
+MIGRATIONS: tuple[str, ...] = (
+    # 1: names of policies, which of them is live, and what the setting `policy` held when it was last registered.
+    """
+    CREATE TABLE policies (
+        name TEXT PRIMARY KEY,
+        sha256 TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        created TEXT NOT NULL
+    );
+    CREATE TABLE live_policy (
+        only_row INTEGER PRIMARY KEY DEFAULT 1 CHECK (only_row = 1),
+        name TEXT NOT NULL,
+        sha256 TEXT NOT NULL
+    );
+    CREATE TABLE configured_policy (
+        only_row INTEGER PRIMARY KEY DEFAULT 1 CHECK (only_row = 1),
+        sha256 TEXT NOT NULL
+    );
+    """,  # 2: jobs, and a row for each query that they have ranked on a side. What a client submitted stands apart from
+    # the progress, for an update writes a whole row anew.
+    """
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        idempotency_key TEXT UNIQUE,
+        body_sha256 TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+        created TEXT NOT NULL,
+        started TEXT,
+        finished TEXT,
+        policy_name TEXT NOT NULL,
+        policy_sha256 TEXT NOT NULL,
+        dataset_name TEXT NOT NULL,
+        dataset_sha256 TEXT NOT NULL,
+        options TEXT NOT NULL,
+        num_queries INTEGER NOT NULL,
+        queries_done INTEGER NOT NULL DEFAULT 0,
+        num_candidates INTEGER,
+        candidates_done INTEGER NOT NULL DEFAULT 0,
+        report TEXT,
+        error TEXT
+    );
+    CREATE INDEX jobs_of_state ON jobs (state, number);
+    CREATE TABLE job_queries (
+        job INTEGER PRIMARY KEY REFERENCES jobs (number) ON DELETE CASCADE,
+        queries TEXT NOT NULL
+    );
+    CREATE TABLE rankings (
+        job INTEGER NOT NULL REFERENCES jobs (number) ON DELETE CASCADE,
+        query_index INTEGER NOT NULL,
+        side TEXT NOT NULL,
+        head TEXT NOT NULL,
+        relation TEXT NOT NULL,
+        tail TEXT NOT NULL,
+        optimistic INTEGER NOT NULL,
+        realistic REAL NOT NULL,
+        pessimistic INTEGER NOT NULL,
+        random INTEGER NOT NULL,
+        num_candidates INTEGER NOT NULL,
+        score REAL NOT NULL,
+        log_probability REAL NOT NULL,
+        proved INTEGER NOT NULL,
+        steps INTEGER NOT NULL,
+        corruptions_proved INTEGER NOT NULL,
+        seconds REAL NOT NULL,
+        PRIMARY KEY (job, query_index, side)
+    ) WITHOUT ROWID;
+    """,
+)
+"""Scripts that bring an older file up to date, in order; the file's ``user_version`` counts those that it has had.
+One that has been released is never changed: whatever is new comes behind it."""
+
+_PATIENCE_SECONDS = 10.0
+_ROOM_TO_OPEN = 64 * 2**10
+"""Bytes that the files beside the database take at once."""
+
+Result = TypeVar("Result")
+
+
+class Database:
+    """A connection that threads share by turns."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._turn = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: Path, migrations: Sequence[str] = MIGRATIONS) -> Database:
+        """Opens the file in ``folder``, or makes it, and brings it up to date.
+
+        Raises:
+            DataFolderError: it is no database, or one of a newer version, or cannot be written.
+        """
+        path = folder / DATABASE_FILE
+        try:
+            # Transactions are begun and ended here, not by the module's own guesses.
+            connection = sqlite3.connect(
+                path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise DataFolderError(f"{path} cannot be opened: {error}") from error
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _migrate(connection, path, migrations)
+            # Gives the tables their place in the file while there is room.
+            connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        except sqlite3.Error as error:
+            connection.close()
+            # On a full disk, opening fails as any input or output may.
+            is_full = shutil.disk_usage(folder).free < _ROOM_TO_OPEN
+            reason = f"{error}, for the disk is full" if is_full else str(error)
+            raise DataFolderError(f"{path} cannot be used: {reason}") from error
+        except DataFolderError:
+            connection.close()
+            raise
+        return cls(connection)
+
+    def transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Runs ``work`` as one transaction and returns its result; undoes it where ``work`` raises.
+
+        Waits for its turn and for the disk: on the event loop, use :meth:`run`. On a full disk ``work`` is run a second
+        time, so all that it changes must be in the database.
+        """
+        with self._turn:
+            try:
+                return self._attempt(work)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                    raise
+                # What the log holds is moved to its place, so that the log begins anew in the room that it has: else
+                # nothing could be deleted from a full disk.
+                self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+                return self._attempt(work)
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(self._connection)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # A full disk may have ended the transaction already.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        return result
+
+    async def run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """:meth:`transact` in a thread."""
+        return await asyncio.to_thread(self.transact, work)
+
+    def close(self) -> None:
+        """Waits for the transaction that runs, and closes the file."""
+        with self._turn:
+            self._connection.close()
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(migrations):
+        raise DataFolderError(
+            f"{path} was written by a newer version of proofrank (schema {version}; this one knows up to "
+            f"{len(migrations)})"
+        )
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        # In one transaction with its number, so that a crash leaves the file as it was before the script.
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script};\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -1,0 +1,169 @@
+"""What is read when Prometheus asks: the evaluator's counters, the compiler's, the device's memory, lengths of proofs.
+
+Nothing here waits for the evaluator: its thread leaves a snapshot behind, and that is what is read.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
+from pathlib import Path
+
+import torch
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from proofrank.core.evaluator import Work
+from proofrank.core.evaluator.artifacts import compile_counts
+from proofrank.service.scheduler import Snapshot
+
+_COUNTED = {
+    "ticks": "Ticks of the evaluator: each moves every lane by one step.",
+    "rows_expanded": "Resolvents built.",
+    "states_scored": "States that the network was applied to.",
+    "states_padded": "Rows that the network was applied to, padding included.",
+}
+_STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100)
+
+
+class WorkCollector(Collector):
+    """Counters of the evaluator's work and gauges of its lanes."""
+
+    def __init__(self) -> None:
+        self._read: Callable[[], Snapshot] | None = None
+
+    def watch(self, read: Callable[[], Snapshot]) -> None:
+        """Reads snapshots by ``read`` from now on."""
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """The families; all zero before there is an evaluator, or where it has no counters."""
+        snapshot = self._read() if self._read is not None else Snapshot(None, 0, 0, 0)
+        work = snapshot.work if snapshot.work is not None else Work()
+        for name, documentation in _COUNTED.items():
+            yield CounterMetricFamily(f"proofrank_{name}", documentation, value=getattr(work, name))
+        lane_ticks = CounterMetricFamily(
+            "proofrank_lane_ticks",
+            "Lanes, counted at each tick, by whether they had a candidate.",
+            labels=["state"],
+        )
+        lane_ticks.add_metric(["busy"], work.lanes_busy)
+        lane_ticks.add_metric(["idle"], work.lanes - work.lanes_busy)
+        yield lane_ticks
+        yield GaugeMetricFamily("proofrank_lanes", "Lanes of the bucket in use.", value=snapshot.num_lanes)
+        yield GaugeMetricFamily(
+            "proofrank_lanes_busy", "Candidates that have a lane.", value=snapshot.num_in_flight
+        )
+        yield GaugeMetricFamily(
+            "proofrank_tasks", "Requests and chunks of jobs that wait or run.", value=snapshot.num_tasks
+        )
+        yield GaugeMetricFamily(
+            "proofrank_padding_waste_ratio",
+            "Share of the network's rows that were padding, since the start.",
+            value=work.padding_waste,
+        )
+
+
+class CompilerCollector(Collector):
+    """What the compiler did in this process; graphs that it traced outside of a warm-up are recompiles."""
+
+    def __init__(self) -> None:
+        self._num_recompiles = 0
+        self._graphs_when_warm: int | None = None
+
+    def begin_warm_up(self) -> None:
+        """From here on, graphs are traced because an evaluator is made."""
+        self._num_recompiles = self._recompiles()
+        self._graphs_when_warm = None
+
+    def end_warm_up(self) -> None:
+        """From here on, no graph should be traced any more."""
+        self._graphs_when_warm = compile_counts().graphs
+
+    def _recompiles(self) -> int:
+        if self._graphs_when_warm is None:
+            return self._num_recompiles
+        return self._num_recompiles + compile_counts().graphs - self._graphs_when_warm
+
+    def collect(self) -> Iterable[Metric]:
+        """The families; all zero where nothing is compiled."""
+        counts = compile_counts()
+        lookups = CounterMetricFamily(
+            "proofrank_compile_cache", "Graphs that the compiler looked for in its cache.", labels=["result"]
+        )
+        lookups.add_metric(["hit"], counts.cache_hits)
+        lookups.add_metric(["miss"], counts.cache_misses)
+        yield lookups
+        yield CounterMetricFamily(
+            "proofrank_graph_breaks", "Places where the compiler cut a graph.", value=counts.graph_breaks
+        )
+        yield CounterMetricFamily(
+            "proofrank_recompiles", "Graphs traced after the warm-up; 0 is right.", value=self._recompiles()
+        )
+        yield CounterMetricFamily(
+            "proofrank_cuda_graph_captures", "CUDA graphs captured.", value=counts.cuda_graphs
+        )
+
+
+class MemoryCollector(Collector):
+    """Memory of whatever computes: the process where that is the CPU, all CUDA devices where they are used."""
+
+    def collect(self) -> Iterable[Metric]:
+        """The family."""
+        memory = GaugeMetricFamily(
+            "proofrank_device_memory_bytes", "Memory where the evaluator computes.", labels=["kind"]
+        )
+        # Asked for without that, torch would take hold of a device.
+        if torch.cuda.is_initialized():
+            devices = range(torch.cuda.device_count())
+            memory.add_metric(["allocated"], sum(map(torch.cuda.memory_allocated, devices)))
+            memory.add_metric(["reserved"], sum(map(torch.cuda.memory_reserved, devices)))
+            memory.add_metric(["peak"], sum(map(torch.cuda.max_memory_allocated, devices)))
+        else:
+            memory.add_metric(["resident"], _resident_bytes())
+        yield memory
+
+
+def _resident_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:  # no Linux: the most that there ever was
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+class StepsCollector(Collector):
+    """A histogram of the steps of trajectories, which takes many at once: a request may have a million."""
+
+    def __init__(self) -> None:
+        # [proved, bucket]: how many have at most so many steps as the bucket says and more than the one before.
+        self._counts = ([0] * (len(_STEPS) + 1), [0] * (len(_STEPS) + 1))
+        self._sums = [0, 0]
+        self._lock = threading.Lock()
+
+    def observe(self, num_by_steps: Mapping[int, int], *, proved: bool) -> None:
+        """Counts ``num_by_steps[n]`` trajectories of ``n`` steps, for every ``n`` that it has."""
+        with self._lock:
+            for steps, number in num_by_steps.items():
+                self._counts[proved][bisect_left(_STEPS, steps)] += number
+                self._sums[proved] += steps * number
+
+    def collect(self) -> Iterable[Metric]:
+        """The family."""
+        family = HistogramMetricFamily(
+            "proofrank_proof_steps",
+            "Steps of the trajectories, by whether they are proofs.",
+            labels=["proved"],
+        )
+        with self._lock:
+            for proved in (False, True):
+                up_to = accumulate(self._counts[proved])
+                bounds = [*(str(float(steps)) for steps in _STEPS), "+Inf"]
+                family.add_metric(
+                    [str(proved).lower()], list(zip(bounds, up_to, strict=True)), self._sums[proved]
+                )
+        yield family

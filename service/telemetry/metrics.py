@@ -1,0 +1,286 @@
+"""The metrics of the service, for Prometheus; ``docs/metrics.md`` says what each means.
+
+Labels take few values, whatever clients send. Those that are known beforehand are exported as zeros from the start, so
+that a rate sees the first event too.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+
+import torch
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
+from prometheus_client import Counter as CounterMetric
+
+from proofrank._version import __version__
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.core.ranking import HITS_AT, RankedQuery
+from proofrank.service.scheduler import Snapshot
+from proofrank.service.telemetry.evaluator_metrics import (
+    CompilerCollector,
+    MemoryCollector,
+    StepsCollector,
+    WorkCollector,
+)
+from proofrank.service.telemetry.quality_metrics import QualityCollector
+from proofrank.service.web.rejections import Rejection
+
+# From a few candidates on a GPU to a large request on a CPU.
+_LATENCY_BUCKETS = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1, 2.5, 5, 10, 30, 60, 300, 1800),
+)
+_JOB_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 72 * 3600)
+
+
+class Kind(StrEnum):
+    """Who waits for an evaluation: somebody now, or a job."""
+
+    INTERACTIVE = "interactive"
+    JOB = "job"
+
+
+class Outcome(StrEnum):
+    """How an evaluation ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+
+
+class ServiceMetrics:
+    """All metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._steps, self._quality = StepsCollector(), QualityCollector()
+        self._work, self._compiler = WorkCollector(), CompilerCollector()
+        self._previous_policy: str | None = None
+        self._add_requests()
+        self._add_evaluations()
+        self._add_policies_and_jobs()
+        self._add_start()
+        for collector in (self._steps, self._quality, self._work, self._compiler, MemoryCollector()):
+            self.registry.register(collector)
+        ProcessCollector(registry=self.registry)
+
+    def _add_requests(self) -> None:
+        self.request_seconds = self._histogram(
+            "proofrank_request_duration_seconds",
+            "Time from a request's arrival to its answer.",
+            ["endpoint", "status"],
+        )
+        # The alert on faults is to see the first.
+        self.request_seconds.labels("/rank", "500")
+        self.requests_in_flight = self._gauge(
+            "proofrank_requests_in_flight", "Requests being answered, those for metrics left out."
+        )
+        self.rejected_requests = self._counter("proofrank_rejected_requests", "Requests refused.", ["reason"])
+        for reason in Rejection:
+            self.rejected_requests.labels(reason)
+
+    def _add_evaluations(self) -> None:
+        self.queue_seconds = self._histogram(
+            "proofrank_queue_duration_seconds",
+            "Time that an evaluation waited for its first tick, or for its end where none came.",
+            ["kind", "outcome"],
+        )
+        self.first_result_seconds = self._histogram(
+            "proofrank_first_result_duration_seconds",
+            "Time from the submission of an evaluation to its first candidate that was done.",
+            ["kind", "outcome"],
+        )
+        self.execution_seconds = self._histogram(
+            "proofrank_execution_duration_seconds",
+            "Time of an evaluation from its first tick to its end.",
+            ["kind", "outcome"],
+        )
+        for kind in Kind:
+            for outcome in Outcome:
+                for seconds in (self.queue_seconds, self.first_result_seconds, self.execution_seconds):
+                    seconds.labels(kind, outcome)
+        self.queued_candidates = self._gauge(
+            "proofrank_queued_candidates",
+            "Candidates waiting, running or being answered, those of jobs left out.",
+        )
+        self.max_queued_candidates = self._gauge(
+            "proofrank_max_queued_candidates", "Candidates over which requests are refused."
+        )
+        self.queries = self._counter("proofrank_queries", "Queries ranked, on one side or both.")
+        self.candidates = self._counter("proofrank_candidates", "Candidates evaluated.", ["kind", "proved"])
+        for kind in ("positive", "corruption"):
+            for proved in ("true", "false"):
+                self.candidates.labels(kind, proved)
+        self.last_mrr = self._gauge("proofrank_last_request_mrr", "MRR of the last request for ranks.")
+        self.last_mrr.set(math.nan)  # 0 would be a bad one
+        self.last_hits = self._gauge(
+            "proofrank_last_request_hits_ratio", "Hits@k of the last request for ranks.", ["k"]
+        )
+
+    def _add_policies_and_jobs(self) -> None:
+        self.policy_info = self._gauge(
+            "proofrank_policy_info",
+            "1, labelled with the policy that ranks what comes in.",
+            ["policy", "sha256"],
+        )
+        self.previous_policy_info = self._gauge(
+            "proofrank_previous_policy_info",
+            "1, labelled with the policy that was live before.",
+            ["policy", "sha256"],
+        )
+        self.policy_changes = self._counter(
+            "proofrank_policy_changes",
+            "Uploads, activations and deletions of policies by clients.",
+            ["action"],
+        )
+        for action in ("upload", "activate", "delete"):
+            self.policy_changes.labels(action)
+        self.jobs = self._gauge("proofrank_jobs", "Jobs that are stored.", ["state"])
+        for state in ("queued", "running", "done", "failed", "cancelled"):
+            self.jobs.labels(state)
+        self.job_chunks = self._counter("proofrank_job_chunks", "Chunks of jobs ranked and stored.")
+        self.job_mrr = self._gauge("proofrank_job_mrr", "MRR of the last job that was done, under its ties.")
+        self.job_mrr.set(math.nan)
+        self.job_hits = self._gauge(
+            "proofrank_job_hits_ratio", "Hits@k of the last job that was done, under its ties.", ["k"]
+        )
+        self.job_seconds = Histogram(
+            "proofrank_job_duration_seconds",
+            "Time from the beginning of a job to its end, restarts included, of jobs that were done.",
+            buckets=_JOB_BUCKETS,
+            registry=self.registry,
+        )
+
+    def _add_start(self) -> None:
+        self.ready = self._gauge("proofrank_ready", "1 when requests are taken, else 0.")
+        self.startup_seconds = self._gauge(
+            "proofrank_startup_stage_seconds", "Time of each stage of the start.", ["stage"]
+        )
+        self.compile_seconds = self._gauge(
+            "proofrank_compile_seconds",
+            "Time that the tick of so many lanes took to compile and to run once.",
+            ["bucket"],
+        )
+        self.evaluator_rebuilds = self._counter(
+            "proofrank_evaluator_rebuilds", "Times that the evaluator was made anew after it had failed."
+        )
+        self.evaluator_info = self._gauge(
+            "proofrank_evaluator_info",
+            "1, labelled with what evaluates.",
+            ["dataset", "dataset_sha256", "engine", "device"],
+        )
+        build = self._gauge(
+            "proofrank_build_info", "1, labelled with versions.", ["version", "torch", "python"]
+        )
+        build.labels(__version__, torch.__version__, platform.python_version()).set(1)
+
+    def _counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> CounterMetric:
+        return CounterMetric(name, documentation, labels, registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(name, documentation, labels, registry=self.registry)
+
+    def _histogram(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Histogram:
+        return Histogram(name, documentation, labels, buckets=_LATENCY_BUCKETS, registry=self.registry)
+
+    def watch(self, read: Callable[[], Snapshot]) -> None:
+        """Reads by ``read`` what the scheduler does, whenever Prometheus asks."""
+        self._work.watch(read)
+
+    @contextmanager
+    def compiling(self) -> Iterator[Callable[[int], None]]:
+        """While it lasts, graphs are traced because an evaluator is warmed; those later are recompiles.
+
+        Yields a function that is told the number of lanes of each bucket before its turn.
+        """
+        self._compiler.begin_warm_up()
+        bucket: int | None = None
+        began = time.perf_counter()
+
+        def end_bucket() -> None:
+            if bucket is not None:
+                self.compile_seconds.labels(str(bucket)).set(time.perf_counter() - began)
+
+        def begin_bucket(num_lanes: int) -> None:
+            nonlocal bucket, began
+            end_bucket()
+            bucket, began = num_lanes, time.perf_counter()
+
+        yield begin_bucket
+        end_bucket()
+        self._compiler.end_warm_up()
+
+    def show_evaluator(self, dataset: Dataset, engine: str, device: str) -> None:
+        """Shows what evaluates, instead of what did before."""
+        self.evaluator_info.clear()
+        self.evaluator_info.labels(dataset.name, dataset.content_hash, engine, device).set(1)
+
+    def show_live_policy(self, dataset: Dataset, policy: Policy, previous: Policy | None) -> None:
+        """Shows which policy ranks what comes in, and which did before."""
+        self.policy_info.clear()
+        self.policy_info.labels(policy.name, policy.content_hash).set(1)
+        self._quality.show(dataset, policy)
+        if previous is not None and previous.content_hash != policy.content_hash:
+            self.previous_policy_info.clear()
+            self.previous_policy_info.labels(previous.name, previous.content_hash).set(1)
+            self._previous_policy = previous.name
+
+    def keep_policies(self, names: Collection[str]) -> None:
+        """Drops the series of policies whose names are gone, so that clients cannot make ever more of them."""
+        self._quality.keep(names)
+        if self._previous_policy not in names:
+            self.previous_policy_info.clear()
+
+    def record_ended(
+        self,
+        kind: Kind,
+        outcome: Outcome,
+        queue_seconds: float,
+        first_result_seconds: float | None,
+        execution_seconds: float | None,
+    ) -> None:
+        """Counts an evaluation that has ended, and where its time went; None for what never came."""
+        self.queue_seconds.labels(kind, outcome).observe(queue_seconds)
+        if first_result_seconds is not None:
+            self.first_result_seconds.labels(kind, outcome).observe(first_result_seconds)
+        if execution_seconds is not None:
+            self.execution_seconds.labels(kind, outcome).observe(execution_seconds)
+
+    def record_job_done(self, mrr: float, hits_at: Mapping[int, float], seconds: float) -> None:
+        """Counts a job that was done, ``seconds`` after it began."""
+        self.job_mrr.set(mrr)
+        for k, share in hits_at.items():
+            self.job_hits.labels(str(k)).set(share)
+        self.job_seconds.observe(seconds)
+
+    def record_ranked(
+        self, ranked: Sequence[RankedQuery], dataset: Dataset, policy: Policy, kind: Kind = Kind.INTERACTIVE
+    ) -> None:
+        """Counts the ranked queries of one request or one chunk of a job; may be called in any thread."""
+        # Counted before the series are told, for a request may have a million candidates.
+        positives = Counter((query.outcomes[0].success, query.outcomes[0].steps) for query in ranked)
+        corruptions = Counter(
+            (outcome.success, outcome.steps) for query in ranked for outcome in query.outcomes[1:]
+        )
+        for proved in (False, True):
+            num_by_steps: Counter[int] = Counter()
+            for label, counts in (("positive", positives), ("corruption", corruptions)):
+                by_steps = {steps: number for (success, steps), number in counts.items() if success == proved}
+                self.candidates.labels(label, str(proved).lower()).inc(sum(by_steps.values()))
+                num_by_steps.update(by_steps)
+            self._steps.observe(num_by_steps, proved=proved)
+        self.queries.inc(len({query.query_index for query in ranked}))
+        self._quality.record(ranked, dataset, policy)
+        if kind is Kind.INTERACTIVE and ranked:
+            ranks = [query.ranks.realistic for query in ranked]
+            self.last_mrr.set(math.fsum(1 / rank for rank in ranks) / len(ranks))
+            for k in HITS_AT:
+                self.last_hits.labels(str(k)).set(sum(rank <= k for rank in ranks) / len(ranks))

@@ -1,0 +1,1 @@
+"""HTTP: the server, what every request passes, and how errors are answered."""

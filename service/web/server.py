@@ -1,0 +1,155 @@
+"""uvicorn, told to stop in peace by SIGTERM and SIGINT; beside it, if wanted, metrics and health on their own port."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from proofrank.service.jobs.job import JobRemovedError
+from proofrank.service.settings.settings import Settings
+from proofrank.service.web.connections import Connection
+from proofrank.service.web.slow_clients import SlowClients
+
+logger = logging.getLogger("proofrank")
+
+_TICKS_PER_LOOK = 5
+_SECONDS_AFTER_GRACE = 5
+"""For the answers to what was not done in time."""
+
+_EXIT_CANNOT_LISTEN = 1
+
+
+class Server(uvicorn.Server):
+    """Serves one application until a signal or ``should_exit`` ends it.
+
+    uvicorn raises the signal again once it has shut down, so that the process would die of it; here a shutdown that
+    was asked for is a success, and the caller goes on.
+
+    Args:
+        app: what to serve.
+        settings: where to listen.
+        watched: what to serve on ``metrics_port``, where that is set, until the other has ended.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI,
+        settings: Settings,
+        *,
+        on_signal: Callable[[], None],
+        watched: FastAPI | None = None,
+    ) -> None:
+        self._on_signal = on_signal
+        logging.getLogger("uvicorn.error").addFilter(_is_fault)
+        self._slow_clients = SlowClients(
+            settings.patience_seconds, max(settings.max_body_bytes, settings.max_policy_bytes)
+        )
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                http=Connection,
+                log_config=None,
+                # Every request has a line of the service's own.
+                access_log=False,
+                # Said in full, for uvicorn would look into the environment.
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
+                # Over which the connections tell the application.
+                limit_concurrency=settings.max_connections,
+                timeout_graceful_shutdown=math.ceil(settings.grace_seconds) + _SECONDS_AFTER_GRACE,
+            )
+        )
+        self._settings = settings
+        self._watched = watched
+        self._closes_at: float | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves until told to stop. Exits where it cannot listen, as uvicorn does."""
+        if self._watched is None or self._settings.metrics_port is None:
+            await super().serve(sockets)
+            return
+        async with _serving(self._watched, self._settings, self._settings.metrics_port):
+            await super().serve(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Is called by uvicorn ten times a second; says whether to end."""
+        if counter % _TICKS_PER_LOOK == 0:
+            self._slow_clients.look(self.server_state.connections)  # pyright: ignore[reportArgumentType]
+        if self._closes_at is not None and not self.should_exit and time.monotonic() >= self._closes_at:
+            super().handle_exit(signal.SIGTERM, None)
+        return await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handles a signal that ends the server: the first one after ``drain_seconds``, a second one at once."""
+        self._on_signal()
+        if self._closes_at is None and self._settings.drain_seconds:
+            self._closes_at = time.monotonic() + self._settings.drain_seconds
+        else:
+            super().handle_exit(sig, frame)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handles SIGTERM and SIGINT while the server runs."""
+        handled = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.signal(number, self.handle_exit) for number in handled}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """Whether the record is not of an answer that breaks off on purpose, which the application has logged."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], JobRemovedError)
+
+
+class _WatchingServer(uvicorn.Server):
+    """Serves beside another server, which has the signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handles none."""
+        yield
+
+
+@asynccontextmanager
+async def _serving(app: FastAPI, settings: Settings, port: int) -> AsyncIterator[None]:
+    """Serves ``app`` on ``port`` of the same address."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listening = socket.create_server((settings.host, port), family=family)
+    except OSError as error:
+        logger.error("metrics: cannot listen on %s, port %d: %s", settings.host, port, error)
+        sys.exit(_EXIT_CANNOT_LISTEN)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        lifespan="off",
+        # Whoever still scrapes when all else has ended is not waited for.
+        timeout_graceful_shutdown=1,
+    )
+    server = _WatchingServer(config)
+    shown = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
+    logger.info("metrics and health on http://%s:%d", shown, listening.getsockname()[1])
+    running = asyncio.create_task(server.serve([listening]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await running

@@ -1,0 +1,56 @@
+"""A family small enough to check by hand, with an untrained policy: what the service's tests rank.
+
+``ancestor`` has rules, so that proofs take several steps; the names hold what names of real graphs hold.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from proofrank.core.graph import load_dataset
+from proofrank.core.policy import PolicyConfig, build_network, save_policy
+from proofrank.core.prover import ProverSettings
+from tests.conftest import write_dataset
+
+TRAIN = (
+    "parent(anna,ben).",
+    "parent(ben,cara).",
+    "parent(cara,/m/08966).",
+    "parent(anna,eva).",
+    "parent(eva,Zoë).",
+    "parent(Zoë,00260881).",
+    "parent(george.1,anna).",
+    "ancestor(anna,cara).",
+    "ancestor(eva,00260881).",
+)
+VALID = ("ancestor(ben,/m/08966).",)
+TEST = ("ancestor(anna,Zoë).", "ancestor(george.1,cara).", "parent(eva,Zoë).")
+RULES = (
+    "direct:1:parent(X,Y) -> ancestor(X,Y)",
+    "further:1:parent(X,Y), ancestor(Y,Z) -> ancestor(X,Z)",
+)
+NUM_CONSTANTS = 8
+
+
+def write_family(folder: Path) -> Path:
+    """Writes the dataset into ``folder``."""
+    write_dataset(folder, TRAIN, RULES, valid=VALID, test=TEST)
+    return folder
+
+
+def write_untrained_policy(folder: Path, dataset_folder: Path, seed: int = 0) -> Path:
+    """Writes a policy with random weights for the dataset into ``folder``."""
+    dataset = load_dataset(dataset_folder)
+    config = PolicyConfig(embedding_dim=16, hidden_dim=32, num_layers=2, max_variables=200)
+    network = build_network(config, dataset.vocabulary)
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in network.named_parameters():
+        # Layer norms keep their initial values; the padding rows of the embeddings must stay zero.
+        if "norm" not in name:
+            parameter.normal_(std=0.4, generator=generator)
+        if name.startswith("embedding."):
+            parameter[0] = 0.0
+    save_policy(folder, network, dataset.vocabulary, ProverSettings())
+    return folder

@@ -1,0 +1,170 @@
+"""How long others wait while a large answer is made: ``python -m tests.helpers.large_answer --queries 400``.
+
+A server ranks each query against 2,000 candidates and answers with all of them, while somebody else asks ``/readyz``
+over and over. Its evaluator gives every candidate the same outcome at once, and nothing is collected as garbage, which
+stops all threads while millions of candidates are made: so it is the answer that is measured. Printed are the time
+until it was there, its size, and the slowest ``/readyz``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import httpx
+
+from proofrank.core.errors import EvaluationError
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.core.prover import Candidate, Outcome, ProverSettings
+from proofrank.service.scheduler import Lanes
+from proofrank.service.settings.settings import Settings
+from proofrank.service.telemetry.metrics import ServiceMetrics
+from tests.conftest import write_dataset
+from tests.helpers.family import write_untrained_policy
+from tests.helpers.serving import RunningServer
+
+NUM_CONSTANTS = 2000
+QUERY = {"head": "c0", "relation": "reaches", "tail": "c1", "side": "tail"}
+
+
+class InstantStream:
+    """Gives every candidate the same outcome."""
+
+    engine = "instant"
+    num_free_places = 100_000
+
+    def __init__(self) -> None:
+        self._places: list[int] = []
+        self._num_submitted = 0
+
+    def submit(self, candidates: Sequence[Candidate]) -> list[int]:
+        """Takes all."""
+        first, self._num_submitted = self._num_submitted, self._num_submitted + len(candidates)
+        places = list(range(first, self._num_submitted))
+        self._places.extend(places)
+        return places
+
+    def advance(
+        self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
+    ) -> None:
+        """Has nothing to do."""
+
+    def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
+        """All are done."""
+        places, self._places = self._places, []
+        return [(place, Outcome(True, -1.5, 3, (0, 1, 2))) for place in places]
+
+    def cancel(self, places: Sequence[int]) -> None:
+        """Has nothing in flight."""
+
+    def load_policy(self, policy: Policy) -> None:
+        """Needs none."""
+
+
+def make_instant(
+    settings: Settings,
+    dataset: Dataset,
+    policy: Policy,
+    prover_settings: ProverSettings,
+    metrics: ServiceMetrics,
+    on_stage: Callable[[str], None],
+) -> tuple[InstantStream, Lanes]:
+    """In the place of :func:`proofrank.service.engine.evaluators.make_evaluator`."""
+    stream = InstantStream()
+    return stream, Lanes((stream.num_free_places,), is_cost_by_lane=False)
+
+
+class Watcher(threading.Thread):
+    """Asks ``/readyz`` until it is told to stop.
+
+    Attributes:
+        seconds: of each answer.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+        self._is_over = threading.Event()
+        self.seconds: list[float] = []
+
+    def run(self) -> None:
+        """Asks."""
+        with httpx.Client(base_url=self._url, timeout=60, trust_env=False) as client:
+            while not self._is_over.wait(0.005):
+                began = time.perf_counter()
+                client.get("/readyz").raise_for_status()
+                self.seconds.append(time.perf_counter() - began)
+
+    def stop(self) -> None:
+        """Returns once it has stopped."""
+        self._is_over.set()
+        self.join()
+
+
+def resident_mib(process_id: int, field: str) -> float:
+    """A line of the process' status, ``VmRSS`` or ``VmHWM``, in MiB."""
+    status = Path(f"/proc/{process_id}/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(field)) / 1024
+
+
+def measure(server: RunningServer, num_queries: int) -> None:
+    """Asks for one answer, and prints how it went."""
+    request = {"queries": [QUERY] * num_queries, "corruptions": "all", "return_candidates": True}
+    before = resident_mib(server.process_id, "VmRSS")
+    watcher = Watcher(server.url)
+    watcher.start()
+    began = time.perf_counter()
+    answer = httpx.post(f"{server.url}/rank", json=request, timeout=600, trust_env=False)
+    seconds = time.perf_counter() - began
+    watcher.stop()
+    answer.raise_for_status()
+    num_candidates = sum(
+        len(ranking["candidates"]) for query in answer.json()["queries"] for ranking in query["rankings"]
+    )
+    slowest = sorted(watcher.seconds)[-3:]
+    print(
+        f"{num_candidates} candidates, {len(answer.content) / 2**20:.0f} MiB, in {seconds:.1f} s; "
+        f"memory {before:.0f} MiB before, {resident_mib(server.process_id, 'VmHWM'):.0f} MiB at most"
+    )
+    print(
+        f"/readyz meanwhile: {len(watcher.seconds)} answers, the slowest after "
+        f"{', '.join(f'{second * 1000:.0f}' for second in slowest)} ms"
+    )
+
+
+def main() -> int:
+    """Runs the measurement; with ``serve`` as the first argument, the server of it."""
+    if sys.argv[1:2] == ["serve"]:
+        import proofrank.service.cli.main
+        import proofrank.service.engine.host
+
+        gc.disable()
+        proofrank.service.engine.host.make_evaluator = make_instant
+        return proofrank.service.cli.main.main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--queries", type=int, default=400, help="of 2,000 candidates each, at most 500 (default: 400)"
+    )
+    parsed = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="proofrank-") as root:
+        dataset = Path(root) / "chain"
+        facts = [f"next(c{number},c{number + 1})." for number in range(NUM_CONSTANTS - 1)]
+        write_dataset(
+            dataset, facts, ["reaches(X,Y) :- next(X,Y).", "reaches(X,Y) :- next(X,Z), reaches(Z,Y)."]
+        )
+        policy = write_untrained_policy(Path(root) / "policy", dataset)
+        arguments = ("--dataset", str(dataset), "--policy", str(policy))
+        with RunningServer(*arguments, module="tests.helpers.large_answer") as server:
+            measure(server.wait_until_ready(), parsed.queries)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""Runs ``proofrank serve`` as a process of its own, on a free port of the loopback interface."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+_PATIENCE = 60.0
+"""Seconds until a server that does not come up, or does not end, counts as broken; never waited in full."""
+
+_LISTENING = re.compile(r"Uvicorn running on (http://\S+)")
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without settings of the service, with ``extra``, and fit for servers of tests.
+
+    They have one thread for torch, and nobody who watches them before they close.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PROOFRANK_")}
+    fit = {"OMP_NUM_THREADS": "1", "PROOFRANK_THREADS": "1", "PROOFRANK_DRAIN_SECONDS": "0"}
+    return {**kept, **fit, "PYTHONPATH": str(REPOSITORY), **(extra or {})}
+
+
+def run_without(library: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs ``proofrank`` where ``library`` cannot be imported."""
+    # A module of None is as if it were not there.
+    hide = f"import runpy, sys; sys.modules[{library!r}] = None"
+    code = f"{hide}; runpy.run_module('proofrank', run_name='__main__')"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=REPOSITORY,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class RunningServer:
+    """A server process; a context manager that ends it.
+
+    Attributes:
+        client: speaks to the server, once :meth:`wait_until_listening` has returned.
+    """
+
+    client: httpx.Client
+
+    def __init__(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        module: str = "proofrank.service.cli.main",
+    ) -> None:
+        """Args:
+        arguments: of ``serve``.
+        environment: over that of this process.
+        module: is run in the place of the command.
+        """
+        # Where data goes unless the test says otherwise: never the user's, and servers run side by side.
+        self._data_home = tempfile.TemporaryDirectory(prefix="proofrank-")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, "serve", "--port", "0", *arguments],
+            cwd=REPOSITORY,
+            env=clean_environment({"XDG_DATA_HOME": self._data_home.name, **(environment or {})}),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._lines: list[str] = []
+        self._url: str | None = None
+        self._has_url_or_end = threading.Event()
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+
+    @property
+    def log(self) -> str:
+        """What the server has written to standard error so far."""
+        return "".join(self._lines)
+
+    @property
+    def process_id(self) -> int:
+        """Of the server."""
+        return self._process.pid
+
+    @property
+    def url(self) -> str:
+        """The address that the server listens on."""
+        assert self._url is not None, self.log
+        return self._url
+
+    def wait_until_listening(self) -> RunningServer:
+        """Returns once the server takes connections."""
+        assert self._has_url_or_end.wait(_PATIENCE), f"the server does not listen:\n{self.log}"
+        self.client = httpx.Client(base_url=self.url, timeout=_PATIENCE, trust_env=False)
+        return self
+
+    def wait_until_ready(self) -> RunningServer:
+        """Returns once ``/readyz`` says so."""
+        self.wait_until_listening()
+        deadline = time.monotonic() + _PATIENCE
+        while self.client.get("/readyz").status_code != 200:
+            assert time.monotonic() < deadline, f"the server does not get ready:\n{self.log}"
+            time.sleep(0.02)
+        return self
+
+    @contextmanager
+    def unfinished_request(self, path: str, body: bytes) -> Iterator[socket.socket]:
+        """A connection on which the server has certainly taken a POST, and waits for its ``body``."""
+        url = httpx.URL(self.url)
+        with socket.create_connection((url.host, url.port or 0), timeout=_PATIENCE) as connection:
+            head = f"POST {path} HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n"
+            connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+            # Said when the body is read.
+            assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+            yield connection
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal."""
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """The exit status, once the server has ended by itself."""
+        status = self._process.wait(_PATIENCE)
+        self._reader.join(_PATIENCE)
+        return status
+
+    def __enter__(self) -> RunningServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if hasattr(self, "client"):
+            self.client.close()
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._data_home.cleanup()
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._lines.append(line)
+            match = _LISTENING.search(line)
+            if match is not None:
+                self._url = match[1]
+                self._has_url_or_end.set()
+        self._has_url_or_end.set()
+
+
+def run_command(
+    *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs ``proofrank`` with ``arguments`` as a process of its own."""
+    command: Sequence[str] = [sys.executable, "-m", "proofrank.service.cli.main", *arguments]
+    with tempfile.TemporaryDirectory(prefix="proofrank-") as data_home:
+        return subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=clean_environment({"XDG_DATA_HOME": data_home, **(environment or {})}),
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )

@@ -1,0 +1,205 @@
+"""``proofrank evaluate`` prints and writes the metrics of a split, or the proof of one triple."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proofrank.core.evaluator import ReferenceEvaluator
+from proofrank.core.graph import Dataset
+from proofrank.core.ranking import Corruptor, corrupted_queries, rank_queries, report, sides_of
+from proofrank.service.cli.main import main
+from tests.helpers.family import NUM_CONSTANTS
+from tests.helpers.serving import REPOSITORY
+
+METRICS = {
+    "mrr",
+    "hits@1",
+    "hits@3",
+    "hits@10",
+    "mean_rank",
+    "adjusted_mean_rank_index",
+    "positives_proved",
+    "corruptions_proved",
+    "rankings",
+    "queries",
+    "candidates",
+    "seconds",
+}
+
+
+@pytest.fixture
+def arguments(evaluate_arguments: list[str]) -> list[str]:
+    """The start of a command line."""
+    return evaluate_arguments
+
+
+def without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Metrics without the time that they took."""
+    return {
+        name: without_seconds(value) if isinstance(value, dict) else value
+        for name, value in metrics.items()
+        if name != "seconds"
+    }
+
+
+@pytest.mark.parametrize("side", ["head", "tail", "both"])
+def test_the_written_metrics_are_those_of_the_reference_in_this_process(
+    arguments: list[str],
+    tmp_path: Path,
+    family: Dataset,
+    reference: ReferenceEvaluator,
+    side: str,
+) -> None:
+    path = tmp_path / "metrics.json"
+    options = ["--side", side, "--corruptions", "3", "--seed", "5", "--ties", "pessimistic"]
+    assert main([*arguments, *options, "--json", str(path)]) == 0
+    corruptor = Corruptor(family, number=3, seed=5)
+    queries = corrupted_queries(family.splits["test"], sides_of(side), corruptor)
+    expected = report(rank_queries(reference, queries, seed=5), family, "pessimistic").to_dict()
+    assert without_seconds(json.loads(path.read_text())) == without_seconds(expected)
+
+
+def test_the_written_metrics_have_the_same_form_overall_by_side_and_by_relation(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "metrics.json"
+    assert main([*arguments, "--corruptions", "all", "--json", str(path)]) == 0
+    metrics = json.loads(path.read_text())
+    assert set(metrics) == METRICS | {"by_side", "by_relation"}
+    assert set(metrics["by_side"]) == {"head", "tail"}
+    assert set(metrics["by_relation"]) == {"ancestor", "parent"}
+    for part in (*metrics["by_side"].values(), *metrics["by_relation"].values()):
+        assert set(part) == METRICS
+    assert metrics["queries"] == 3
+    assert metrics["rankings"] == 6
+    assert metrics["candidates"] <= 6 * NUM_CONSTANTS
+    assert metrics["seconds"] > 0
+    assert 0 < metrics["mrr"] <= 1
+
+
+def test_a_table_shows_the_metrics_overall_per_side_and_per_relation(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("family test, policy untrained, engine original")
+    rows = [line.split()[0] for line in printed.splitlines() if line.strip()]
+    for row in ("MRR", "all", "head", "tail", "ancestor", "parent"):
+        assert row in rows
+    assert "3 queries, " in printed
+
+
+def test_a_sample_of_a_split_is_seeded(arguments: list[str], tmp_path: Path) -> None:
+    def sampled(seed: int) -> dict[str, Any]:
+        path = tmp_path / "metrics.json"
+        options = ["--split", "train", "--queries", "2", "--seed", str(seed), "--json", str(path)]
+        assert main([*arguments, *options]) == 0
+        return without_seconds(json.loads(path.read_text()))
+
+    assert sampled(0)["queries"] == 2
+    assert sampled(0) == sampled(0)
+    assert len({json.dumps(sampled(seed)) for seed in range(5)}) > 1
+
+
+def test_unfiltered_corruptions_may_be_known_triples(arguments: list[str], tmp_path: Path) -> None:
+    def num_candidates(*options: str) -> int:
+        path = tmp_path / "metrics.json"
+        assert main([*arguments, "--corruptions", "all", *options, "--json", str(path)]) == 0
+        return json.loads(path.read_text())["candidates"]
+
+    assert num_candidates("--unfiltered") == 6 * NUM_CONSTANTS
+    assert num_candidates() < 6 * NUM_CONSTANTS
+
+
+def test_a_prover_setting_goes_over_that_of_the_policy(arguments: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    assert main([*arguments, "--split", "test", "--max-depth", "1", "--json", str(path)]) == 0
+    # ancestor(anna, Zoë) takes more than one step; nothing in the test split can be proved in one.
+    assert json.loads(path.read_text())["positives_proved"] == 0
+
+
+def test_explain_prints_the_proof_as_a_tree(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, "--explain", "anna", "ancestor", "Zoë"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("ancestor(anna, Zoë)  [rule further]  p=")
+    assert lines[1].startswith("├─ parent(anna, eva)  [fact]")
+    assert lines[2].startswith("└─ ancestor(eva, Zoë)  [rule direct]")
+    assert lines[3].strip() == "└─ parent(eva, Zoë)  [known fact]"
+    assert lines[-1].startswith("proved: ")
+
+
+def test_explain_does_not_let_a_known_triple_prove_itself(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--explain", "anna", "parent", "ben"]) == 0
+    assert "not proved, nothing left to try" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--explain", "ana", "ancestor", "Zoë"], "unknown constant 'ana'; did you mean 'anna'"),
+        (["--explain", "anna", "ancester", "Zoë"], "unknown predicate 'ancester'; did you mean 'ancestor'"),
+        (["--engine", "orginal"], "unknown engine 'orginal'; did you mean 'original'"),
+        (["--max-depth", "0"], "prover setting max_depth is 0; expected at least 1"),
+        (["--threads", "0"], "threads is 0; expected at least 1"),
+        (["--json", "/nowhere/metrics.json"], "--json /nowhere/metrics.json: cannot be written: "),
+        (["--dataset", "/nowhere"], "/nowhere: no such folder; expected a dataset folder"),
+        (["--policy", "/nowhere"], "/nowhere: no such folder; expected a checkpoint folder"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_told_in_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert main([*arguments, *options]) == 2
+    assert capsys.readouterr().err.startswith(f"proofrank: {message}")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--corruptions", "many"],
+        ["--corruptions", "-1"],
+        ["--queries", "0"],
+        ["--seed", "-1"],
+        ["--side", "left"],
+        ["--split", "dev"],
+        ["--ties", "best"],
+        ["--nonsense"],
+    ],
+)
+def test_a_bad_option_is_refused_with_its_name(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, *options])
+    assert ended.value.code == 2
+    assert options[0] in capsys.readouterr().err
+
+
+def test_a_split_without_triples_is_refused(
+    arguments: list[str], policy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The same names in another split, so that the policy still fits.
+    folder = tmp_path / "untested"
+    source = Path(arguments[2])
+    folder.mkdir()
+    for name in ("valid.txt", "rules.txt"):
+        (folder / name).write_text((source / name).read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "train.txt").write_text((source / "train.txt").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "test.txt").write_text("", encoding="utf-8")
+    assert main(["evaluate", "--dataset", str(folder), "--policy", str(policy_folder)]) == 2
+    assert "split 'test' of dataset 'untested' has no triples to rank" in capsys.readouterr().err
+
+
+def test_commands_start_without_what_only_the_server_needs() -> None:
+    heavy = "{'fastapi', 'prometheus_client', 'ray'}"
+    program = f"import sys, proofrank.service.cli.main; print(*({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=True, capture_output=True)
+    assert done.stdout.split() == []

@@ -1,0 +1,110 @@
+"""While the evaluator is made anew after a fault: what is done is answered, and the server can be stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+import httpx
+import pytest
+
+from proofrank.core.ranking import Corruptor, corrupted_queries
+from proofrank.service.app import create_app
+from proofrank.service.engine.host import READY, EvaluatorHost
+from proofrank.service.settings.settings import Settings, load_settings
+from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.web.problems import Problem
+from tests.helpers.rebuilding import PATIENCE, HeldRebuild
+
+REQUEST = {
+    "queries": [
+        {"head": "anna", "relation": "ancestor", "tail": "Zoë", "side": "tail", "candidates": ["ben", "eva"]}
+    ]
+}
+NUM_CANDIDATES = 3
+
+
+@pytest.fixture
+def rebuild(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldRebuild]:
+    held = HeldRebuild()
+    monkeypatch.setattr("proofrank.service.engine.host.make_evaluator", held.make)
+    yield held
+    held.may_rebuild.set()
+
+
+@pytest.fixture
+def settings(family_folder: Path, policy_folder: Path, tmp_path: Path) -> Settings:
+    values = {
+        "dataset": family_folder,
+        "policy": policy_folder,
+        "data_folder": tmp_path,
+        "grace_seconds": 0.5,
+    }
+    return load_settings(values, environment={})
+
+
+@pytest.mark.parametrize("return_proof", [False, True])
+def test_a_request_that_is_done_is_answered_though_the_evaluator_has_failed_meanwhile(
+    rebuild: HeldRebuild, settings: Settings, return_proof: bool
+) -> None:
+    async def ask() -> tuple[httpx.Response, str]:
+        app = create_app(settings)
+        host: EvaluatorHost = app.state.services.host
+        transport = httpx.ASGITransport(app)
+        async with (
+            asyncio.timeout(PATIENCE),
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+        ):
+            while host.stage != READY:
+                await asyncio.sleep(0.01)
+            stream, loop = rebuild.streams[0], asyncio.get_running_loop()
+            stream.num_until_fault = NUM_CANDIDATES
+            # The loop hears of the outcomes only when the evaluator has failed.
+            stream.on_advance = lambda: loop.call_soon_threadsafe(rebuild.is_rebuilding.wait, PATIENCE)
+            answer = await client.post("/rank", json={**REQUEST, "return_proof": return_proof})
+            stage = host.stage
+            rebuild.may_rebuild.set()
+        return answer, stage
+
+    answer, stage = asyncio.run(ask())
+
+    assert stage == "build evaluator"
+    assert answer.status_code == 200, answer.text
+    (ranking,) = answer.json()["queries"][0]["rankings"]
+    assert ranking["num_candidates"] == NUM_CANDIDATES
+    assert (ranking["proof"] is not None) == return_proof
+
+
+def test_a_server_that_stops_while_the_evaluator_is_made_anew_ends_with_its_grace_period(
+    rebuild: HeldRebuild, settings: Settings
+) -> None:
+    rebuild.gather_seconds = (
+        0.2  # so that both requests run when it fails, and neither is known to be the cause
+    )
+
+    async def stop() -> tuple[list[object], float, bool]:
+        host = EvaluatorHost(settings, ServiceMetrics())
+        await host.start()
+        dataset = host.loaded.dataset
+        queries = corrupted_queries(dataset.splits["test"], ("tail",), Corruptor(dataset))
+        rebuild.streams[0].fails_to_move = True
+        ranking = [asyncio.create_task(host.rank(queries, 0)) for _ in range(2)]
+        assert await asyncio.to_thread(rebuild.is_rebuilding.wait, PATIENCE)
+        began = time.monotonic()
+        host.drain()
+        async with asyncio.timeout(PATIENCE):
+            outcomes: list[object] = list(await asyncio.gather(*ranking, return_exceptions=True))
+            await host.stop()
+        return outcomes, time.monotonic() - began, host.has_ended
+
+    outcomes, seconds, has_ended = asyncio.run(stop())
+
+    for outcome in outcomes:
+        assert isinstance(outcome, Problem)
+        assert outcome.status == HTTPStatus.SERVICE_UNAVAILABLE
+    assert settings.grace_seconds <= seconds < settings.grace_seconds + 5
+    assert not has_ended

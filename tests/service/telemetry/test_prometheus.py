@@ -1,0 +1,188 @@
+"""A real Prometheus takes the metrics, the rules and every query of the dashboard."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from proofrank.service.telemetry.metrics import ServiceMetrics
+from tests.helpers.monitoring import MONITORING, RunningPrometheus, promtool, without_prometheus
+from tests.helpers.serving import RunningServer
+
+WHY_NOT = without_prometheus()
+pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+
+DASHBOARD = json.loads((MONITORING / "grafana/dashboards/proofrank.json").read_text(encoding="utf-8"))
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+
+WITHOUT_DATA: dict[str, str] = {}
+"""Panels whose queries have no number after the load of these tests, and why."""
+
+QUERIES = [
+    {"head": "anna", "relation": "ancestor", "tail": "Zoë"},
+    {"head": "eva", "relation": "parent", "tail": "Zoë"},
+]
+SECONDS = 40.0
+"""In which Prometheus must have seen what it is to see; never waited in full."""
+
+
+def expressions() -> list[tuple[str, str]]:
+    """(panel, query) of the dashboard, with what Grafana puts in for its variables."""
+    return [
+        (
+            panel["title"],
+            target["expr"]
+            .replace("$instance", ".+")
+            .replace("$__rate_interval", "5s")
+            .replace("$__range", "1m"),
+        )
+        for panel in PANELS
+        for target in panel["targets"]
+    ]
+
+
+@pytest.fixture(scope="module")
+def serving(family_folder: Path, policy_folder: Path) -> Iterator[RunningServer]:
+    """A server with the engine that serves by default."""
+    arguments = ["--dataset", str(family_folder), "--policy", str(policy_folder), "--max-body-bytes", "5000"]
+    with RunningServer(*arguments) as server:
+        yield server.wait_until_ready()
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    serving: RunningServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningPrometheus]:
+    """A Prometheus that scrapes it."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    with RunningPrometheus(folder, [serving.url.removeprefix("http://")]) as running:
+        yield running
+
+
+def load(server: RunningServer) -> dict[str, Any]:
+    """A few requests, good and bad; the answer of a good one."""
+    server.client.post("/rank", json={"queries": []})
+    server.client.post("/rank", content=b" " * 6000)
+    answer = server.client.post("/rank", json={"queries": QUERIES, "corruptions": "all"})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def until(server: RunningServer, is_there: Callable[[], bool]) -> bool:
+    """Goes on with the load until something is there; False where it does not come."""
+    deadline = time.monotonic() + SECONDS
+    while not is_there():
+        if time.monotonic() > deadline:
+            return False
+        load(server)
+        time.sleep(0.3)
+    return True
+
+
+def test_the_configuration_the_rules_and_their_tests_pass_promtool() -> None:
+    assert "SUCCESS" in promtool("check", "config", str(MONITORING / "prometheus.yml"))
+    tests = sorted(map(str, (MONITORING / "tests").glob("*.yml")))
+    assert promtool("test", "rules", *tests).count("SUCCESS") == len(tests)
+
+
+def test_every_rule_and_every_alert_has_a_unit_test() -> None:
+    groups = [
+        group
+        for path in sorted((MONITORING / "tests").glob("*.yml"))
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]
+    ]
+    alerts = {case["alertname"] for group in groups for case in group.get("alert_rule_test", ())}
+    expressions_tested = {case["expr"] for group in groups for case in group.get("promql_expr_test", ())}
+    assert names_in("alerts.yml", "alert") - alerts == set()
+    # An alert's test is none of the rules that it rests on: it may pass whatever their numbers are.
+    assert names_in("rules.yml", "record") - expressions_tested == set()
+
+
+def names_in(file: str, kind: str) -> set[str]:
+    """The names of the rules of a file that are of this kind, ``alert`` or ``record``."""
+    written = yaml.safe_load((MONITORING / file).read_text(encoding="utf-8"))
+    return {rule[kind] for group in written["groups"] for rule in group["rules"]}
+
+
+def test_rules_and_dashboard_name_only_metrics_that_there_are() -> None:
+    exported = {
+        name for family in ServiceMetrics().registry.collect() for name in names_of(family.name, family.type)
+    }
+    written = "".join(path.read_text(encoding="utf-8") for path in MONITORING.rglob("*.yml"))
+    written += json.dumps(DASHBOARD)
+    used = set(re.findall(r"(?<![\w:.])(?:proofrank|process)_\w+(?![\w:])", written))
+    assert used - exported == set()
+
+
+def names_of(family: str, kind: str) -> list[str]:
+    """The names of a family's samples."""
+    if kind == "histogram":
+        return [f"{family}_{part}" for part in ("bucket", "count", "sum")]
+    return [f"{family}_total" if kind == "counter" else family]
+
+
+def test_the_exported_metrics_pass_promtool(serving: RunningServer) -> None:
+    load(serving)
+    assert promtool("check", "metrics", text=serving.client.get("/metrics").text) == ""
+
+
+def test_prometheus_has_the_mrr_of_what_was_ranked(
+    serving: RunningServer, prometheus: RunningPrometheus
+) -> None:
+    mrr = load(serving)["metrics"]["mrr"]
+    name = "policy:proofrank_mrr:ratio"
+    over_time = (
+        "sum(rate(proofrank_reciprocal_rank_total[5s])) / (sum(rate(proofrank_rankings_total[5s])) > 0)"
+    )
+    assert until(serving, lambda: bool(prometheus.query(name) and prometheus.query(over_time)))
+    assert prometheus.numbers(name) == [pytest.approx(mrr)]
+    assert prometheus.numbers(over_time) == [pytest.approx(mrr)]
+    assert prometheus.numbers("proofrank_last_request_mrr") == [pytest.approx(mrr)]
+    (series,) = prometheus.query("up")
+    assert series["metric"]["job"] == "proofrank"
+
+
+def test_every_query_of_the_dashboard_returns_data(
+    serving: RunningServer, prometheus: RunningPrometheus
+) -> None:
+    def without_data() -> list[tuple[str, str]]:
+        serving.client.post("/jobs", json={"split": "valid", "side": "tail", "corruptions": 2})
+        return [
+            (title, expression)
+            for title, expression in expressions()
+            if title not in WITHOUT_DATA and not any(map(math.isfinite, prometheus.numbers(expression)))
+        ]
+
+    until(serving, lambda: not without_data())
+    assert without_data() == []
+    for title, expression in expressions():
+        if title in WITHOUT_DATA:
+            prometheus.query(expression)  # it is at least a query
+
+
+def test_no_alert_fires_on_a_server_that_is_well(
+    serving: RunningServer, prometheus: RunningPrometheus
+) -> None:
+    assert until(serving, lambda: bool(prometheus.query("proofrank_ready")))
+    assert prometheus.query('ALERTS{alertstate="firing"}') == []
+
+
+def test_every_panel_says_what_it_shows_and_where_its_data_comes_from() -> None:
+    datasources = yaml.safe_load(
+        (MONITORING / "grafana/provisioning/datasources/prometheus.yml").read_text(encoding="utf-8")
+    )
+    (uid,) = (source["uid"] for source in datasources["datasources"])
+    for panel in PANELS:
+        assert panel["datasource"] == {"type": "prometheus", "uid": uid}
+        assert panel["title"]
+        assert all('instance=~"$instance"' in target["expr"] for target in panel["targets"])
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    assert set(WITHOUT_DATA) <= {panel["title"] for panel in PANELS}
