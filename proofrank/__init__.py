@@ -1,5 +1,92 @@
-"""Evaluation of neural-guided provers on knowledge graphs: exact ranks, MRR and proofs."""
+"""Evaluation of neural-guided provers on knowledge graphs: exact ranks, MRR and proofs.
+
+In this process::
+
+    import proofrank
+
+    dataset = proofrank.load_dataset("data/family")
+    policy = proofrank.load_policy("policies/family", dataset)
+    report = proofrank.evaluate(dataset, policy, split="valid", corruptions=100, progress=True)
+    print(report.metrics.mrr)
+
+By a server, from a machine that needs no torch::
+
+    with proofrank.Client("http://127.0.0.1:8000") as client:
+        print(client.evaluate("valid", corruptions="all").metrics.mrr)
+
+A name is loaded when it is first used, so that the client does not load torch. ``docs/python.md`` describes each.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from proofrank._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from proofrank.core.errors import (
+        DatasetError,
+        EvaluationError,
+        PolicyError,
+        ProofrankError,
+        RankingError,
+        UnknownNameError,
+    )
+    from proofrank.core.graph import Dataset, load_dataset
+    from proofrank.core.policy import Policy, load_policy
+    from proofrank.core.ranking import Metrics
+    from proofrank.in_process import EvaluationReport, ProofReport, TripleRanking, evaluate, explain
+    from proofrank.service.client import AsyncClient, Client, ClientError
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "Dataset",
+    "DatasetError",
+    "EvaluationError",
+    "EvaluationReport",
+    "Metrics",
+    "Policy",
+    "PolicyError",
+    "ProofReport",
+    "ProofrankError",
+    "RankingError",
+    "TripleRanking",
+    "UnknownNameError",
+    "__version__",
+    "evaluate",
+    "explain",
+    "load_dataset",
+    "load_policy",
+]
+
+_MODULES = {
+    "proofrank.core.errors": (
+        "DatasetError",
+        "EvaluationError",
+        "PolicyError",
+        "ProofrankError",
+        "RankingError",
+        "UnknownNameError",
+    ),
+    "proofrank.core.graph": ("Dataset", "load_dataset"),
+    "proofrank.core.policy": ("Policy", "load_policy"),
+    "proofrank.core.ranking": ("Metrics",),
+    "proofrank.in_process": ("EvaluationReport", "ProofReport", "TripleRanking", "evaluate", "explain"),
+    "proofrank.service.client": ("AsyncClient", "Client", "ClientError"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'proofrank' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,11 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from proofrank.core.evaluator import Evaluator, ReferenceEvaluator, explain, render_proof, settings_for
-from proofrank.core.graph import Dataset, Triple, load_dataset
+from proofrank.core.evaluator import Evaluator, settings_for
+from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import load_policy
-from proofrank.core.prover import Candidate
 from proofrank.core.ranking import Report, rank_queries, report
+from proofrank.in_process import explain
 from proofrank.service.cli.bulk_options import add_bulk, check_bulk, is_bulk
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import (
@@ -63,13 +63,8 @@ def run(parsed: argparse.Namespace) -> int:
     settings = settings_for(policy, prover_overrides(parsed))
     if parsed.explain is not None:
         head, relation, tail = parsed.explain
-        reference = ReferenceEvaluator(dataset, policy, settings)
-        console.print(
-            explanation_text(reference, dataset, dataset.triple(head, relation, tail)),
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        proof = explain(dataset, policy, (head, relation, tail), prover=prover_overrides(parsed))
+        console.print(proof.text, markup=False, highlight=False, soft_wrap=True)
         return 0
     check_bulk(parsed)
     check_writable("--json", parsed.json)
@@ -88,14 +83,6 @@ def run(parsed: argparse.Namespace) -> int:
         write_output("--json", parsed.json, json.dumps(written, indent=1) + "\n")
     print_metrics(metrics, f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}")
     return 0
-
-
-def explanation_text(reference: ReferenceEvaluator, dataset: Dataset, triple: Triple) -> str:
-    """The proof that the policy finds for ``triple``, as a tree."""
-    # Only a known triple could prove itself; anything else is judged as a corruption would be.
-    candidate = Candidate(triple, is_positive=tuple(triple) in dataset.facts)
-    outcome = reference.prove(candidate)
-    return render_proof(explain(reference.prover, reference.scorer, candidate, outcome.actions), dataset)
 
 
 def _evaluate(parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator, errors: Console) -> Report:

@@ -1,0 +1,339 @@
+"""Evaluation in this process: load a dataset and a policy, rank a split, see a proof; no server, no HTTP.
+
+    dataset = proofrank.load_dataset("data/family")
+    policy = proofrank.load_policy("policies/family", dataset)
+    report = proofrank.evaluate(dataset, policy, split="valid", corruptions=100)
+    print(report.metrics.mrr)
+
+The numbers are those that ``proofrank evaluate`` prints for the same options. torch's number of threads stays as the
+caller has set it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from proofrank.core.choices import SPLITS
+from proofrank.core.errors import ProofrankError, RankingError
+from proofrank.core.evaluator import ReferenceEvaluator, create_evaluator, render_proof, settings_for
+from proofrank.core.evaluator import explain as explain_candidate
+from proofrank.core.graph import Dataset, Triple
+from proofrank.core.policy import Policy
+from proofrank.core.prover import Candidate
+from proofrank.core.ranking import (
+    TIE_POLICIES,
+    Corruptor,
+    LazyQueries,
+    Metrics,
+    Query,
+    RankedQuery,
+    Report,
+    ReportTally,
+    rank_queries,
+    sides_of,
+)
+
+if TYPE_CHECKING:
+    import pandas
+
+_CANDIDATES_AT_ONCE = 50_000
+"""Number of candidates in memory at which they are proved: the rest of a large split is drawn afterwards."""
+
+NamedTriple = tuple[str, str, str]
+"""The names of a triple: (head, relation, tail)."""
+
+Progress = Callable[[int, int], None]
+"""Is told how many candidates are done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class TripleRanking:
+    """One triple, ranked on one side.
+
+    Attributes:
+        query_index: the triple's place among those ranked, from 0; its two sides share it.
+        head: name of its first constant.
+        relation: name of its predicate.
+        tail: name of its second constant.
+        side: the side that its corruptions replace, ``head`` or ``tail``.
+        rank: the rank under the report's ``ties``; 1 is best.
+        reciprocal_rank: 1 / rank.
+        rank_optimistic: the best rank among equal scores.
+        rank_realistic: the mean of optimistic and pessimistic.
+        rank_pessimistic: the worst rank among equal scores.
+        rank_random: the rank in one seeded random order of equal scores.
+        score: of the triple: its log-probability, less 100 where it was not proved.
+        log_probability: of its trajectory.
+        proved: whether it was proved.
+        steps: how many steps its trajectory took.
+        num_candidates: how many candidates were ranked, the triple included.
+    """
+
+    query_index: int
+    head: str
+    relation: str
+    tail: str
+    side: str
+    rank: float
+    reciprocal_rank: float
+    rank_optimistic: int
+    rank_realistic: float
+    rank_pessimistic: int
+    rank_random: int
+    score: float
+    log_probability: float
+    proved: bool
+    steps: int
+    num_candidates: int
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """The metrics of an evaluation, and its rankings.
+
+    Attributes:
+        metrics: over all rankings.
+        by_side: the metrics of each side.
+        by_relation: the metrics of each relation, by its name.
+        rankings: one for each triple and side, in order.
+        dataset: name of the dataset.
+        policy: name of the policy.
+        engine: name of the engine that ran.
+    """
+
+    metrics: Metrics
+    by_side: dict[str, Metrics]
+    by_relation: dict[str, Metrics]
+    rankings: tuple[TripleRanking, ...]
+    dataset: str
+    policy: str
+    engine: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The metrics as ``proofrank evaluate --json`` writes them."""
+        return Report(self.metrics, self.by_side, self.by_relation).to_dict()
+
+    def to_frame(self) -> pandas.DataFrame:
+        """The rankings as a DataFrame, one row each, with the columns of :class:`TripleRanking`.
+
+        Raises:
+            ProofrankError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ProofrankError("to_frame() needs pandas: pip install pandas") from error
+        columns = [field.name for field in dataclasses.fields(TripleRanking)]
+        rows = [dataclasses.astuple(ranking) for ranking in self.rankings]
+        return pandas.DataFrame.from_records(rows, columns=columns)
+
+
+@dataclass(frozen=True)
+class ProofReport:
+    """The trajectory that a policy takes for one triple.
+
+    Attributes:
+        text: the proof as a tree, a goal a line.
+        proved: whether the triple was proved.
+        score: its log-probability, less 100 where it was not proved.
+        log_probability: sum over its steps.
+        steps: how many steps it took.
+    """
+
+    text: str
+    proved: bool
+    score: float
+    log_probability: float
+    steps: int
+
+
+def evaluate(
+    dataset: Dataset,
+    policy: Policy,
+    *,
+    split: str = "test",
+    triples: Iterable[NamedTriple] | None = None,
+    corruptions: int | Literal["all"] = 50,
+    side: str = "both",
+    filtered: bool = True,
+    ties: str = "realistic",
+    seed: int = 0,
+    engine: str = "auto",
+    device: str | None = None,
+    prover: Mapping[str, int | bool] | None = None,
+    progress: bool | Progress = False,
+) -> EvaluationReport:
+    """Ranks the triples of a split against corrupted copies of themselves.
+
+    Args:
+        dataset: the graph.
+        policy: the policy to judge; it must fit the graph.
+        split: the triples to rank: ``train``, ``valid`` or ``test``.
+        triples: triples to rank instead of a split, by names.
+        corruptions: number of corruptions for each triple and side, or ``"all"``.
+        side: the constant to replace: ``head``, ``tail`` or ``both``.
+        filtered: whether corruptions that are known triples are left out.
+        ties: the rank that counts among equal scores: ``optimistic``, ``realistic``, ``pessimistic`` or ``random``.
+        seed: seed of the draw of corruptions and of random ties.
+        engine: name of the engine; ``auto`` takes the one that fits the device.
+        device: where to compute, as torch names it; CUDA where there is one by default.
+        prover: prover settings that differ from those the policy was trained under, such as ``{"max_depth": 10}``.
+        progress: True for a progress bar on standard error, or a function that is told (done, total) candidates.
+
+    Raises:
+        ProofrankError: an option is wrong or there is nothing to rank.
+        UnknownNameError: a name in ``triples`` is unknown.
+        PolicyError: the policy does not fit the graph.
+        EvaluationError: the engine is unknown, or cannot evaluate this graph exactly.
+    """
+    if ties not in TIE_POLICIES:
+        raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
+    chosen = _chosen_triples(dataset, split, triples)
+    corruptor = Corruptor(dataset, number=_number_of(corruptions), is_filtered=filtered, seed=seed)
+    work = LazyQueries(chosen, [sides_of(side)] * len(chosen), corruptor)
+    evaluator = create_evaluator(engine, dataset, policy, settings_for(policy, prover), device=device)
+    tally = ReportTally(ties)
+    rankings: list[TripleRanking] = []
+    with _progress(progress, work) as on_done:
+        num_done = 0
+        for queries, num_candidates in _batches(work):
+            before = num_done
+            for ranked in rank_queries(
+                evaluator, queries, seed=seed, on_progress=lambda done, before=before: on_done(before + done)
+            ):
+                ranking = _ranking(ranked, dataset, ties)
+                rankings.append(ranking)
+                tally.add(ranking.relation, ranked.summary)
+            num_done += num_candidates
+    report = tally.report(dataset.vocabulary.predicates)
+    return EvaluationReport(
+        metrics=report.overall,
+        by_side=report.by_side,
+        by_relation=report.by_relation,
+        rankings=tuple(rankings),
+        dataset=dataset.name,
+        policy=policy.name,
+        engine=evaluator.engine,
+    )
+
+
+def explain(
+    dataset: Dataset,
+    policy: Policy,
+    triple: NamedTriple,
+    *,
+    prover: Mapping[str, int | bool] | None = None,
+) -> ProofReport:
+    """The proof that ``policy`` finds for ``triple``, or how it fails.
+
+    A triple of the graph is taken as the positive of its query, and is not used as a fact in its own proof.
+
+    Args:
+        dataset: the graph.
+        policy: the policy; it must fit the graph.
+        triple: the names (head, relation, tail).
+        prover: prover settings that differ from those the policy was trained under.
+
+    Raises:
+        UnknownNameError: a name is unknown; the nearest known names are in the error.
+        PolicyError: the policy does not fit the graph.
+        EvaluationError: the triple cannot be evaluated exactly, or a setting is wrong.
+    """
+    by_index = dataset.triple(*triple)
+    reference = ReferenceEvaluator(dataset, policy, settings_for(policy, prover))
+    # Only a known triple could prove itself; any other is judged as a corruption would be.
+    candidate = Candidate(by_index, is_positive=tuple(by_index) in dataset.facts)
+    outcome = reference.prove(candidate)
+    explanation = explain_candidate(reference.prover, reference.scorer, candidate, outcome.actions)
+    return ProofReport(
+        text=render_proof(explanation, dataset),
+        proved=outcome.success,
+        score=outcome.score,
+        log_probability=outcome.log_probability,
+        steps=outcome.steps,
+    )
+
+
+def _chosen_triples(dataset: Dataset, split: str, triples: Iterable[NamedTriple] | None) -> list[Triple]:
+    if triples is not None:
+        chosen = [dataset.triple(*names) for names in triples]
+        if not chosen:
+            raise RankingError("triples is empty; expected at least one (head, relation, tail)")
+        return chosen
+    if split not in SPLITS:
+        raise RankingError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
+    if not dataset.splits[split]:
+        raise RankingError(f"split {split!r} of dataset {dataset.name!r} has no triples to rank")
+    return list(dataset.splits[split])
+
+
+def _number_of(corruptions: int | str) -> int | None:
+    """The number to draw; None for all."""
+    if corruptions == "all":
+        return None
+    if type(corruptions) is not int or corruptions < 0:
+        raise RankingError(f"corruptions is {corruptions!r}; expected a whole number, 0 or more, or 'all'")
+    return corruptions
+
+
+def _batches(work: LazyQueries) -> Iterator[tuple[Sequence[Query], int]]:
+    """The queries in parts of some ``_CANDIDATES_AT_ONCE`` candidates, each with their number."""
+    queries: list[Query] = []
+    num_candidates = 0
+    for index in range(len(work.triples)):
+        drawn = work.queries(index)
+        queries += drawn
+        num_candidates += sum(1 + len(query.corruptions) for query in drawn)
+        if num_candidates >= _CANDIDATES_AT_ONCE:
+            yield queries, num_candidates
+            queries, num_candidates = [], 0
+    if queries:
+        yield queries, num_candidates
+
+
+@contextmanager
+def _progress(progress: bool | Progress, work: LazyQueries) -> Iterator[Callable[[int], None]]:
+    """A function to tell the number of candidates done, for what the caller asked to be shown."""
+    if progress is False:
+        yield lambda done: None
+        return
+    total = sum(work.num_candidates(index) for index in range(len(work.triples)))
+    if progress is not True:
+        yield lambda done: progress(done, total)
+        return
+    try:
+        from rich.console import Console
+
+        from proofrank.service.cli.progress import progress_bar
+    except ImportError as error:
+        raise ProofrankError("progress=True needs rich: pip install rich") from error
+    with progress_bar(Console(stderr=True), "candidates", total) as on_done:
+        yield on_done
+
+
+def _ranking(ranked: RankedQuery, dataset: Dataset, ties: str) -> TripleRanking:
+    head, relation, tail = dataset.names(ranked.query)
+    positive = ranked.outcomes[0]
+    rank = ranked.ranks.by(ties)
+    return TripleRanking(
+        query_index=ranked.query_index,
+        head=head,
+        relation=relation,
+        tail=tail,
+        side=ranked.side,
+        rank=rank,
+        reciprocal_rank=1 / rank,
+        rank_optimistic=ranked.ranks.optimistic,
+        rank_realistic=ranked.ranks.realistic,
+        rank_pessimistic=ranked.ranks.pessimistic,
+        rank_random=ranked.ranks.random,
+        score=positive.score,
+        log_probability=positive.log_probability,
+        proved=positive.success,
+        steps=positive.steps,
+        num_candidates=ranked.ranks.num_candidates,
+    )
