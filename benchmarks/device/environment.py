@@ -38,7 +38,7 @@ def _machine(bench: Bench, commit: str | None) -> Row:
         "triton": _version("triton"),
         "precision of float32 products": torch.get_float32_matmul_precision(),
         "commit": commit or _commit(),
-        "SHA-256 of core": _code_hash(),
+        "SHA-256 of the code of a tick": _code_hash(),
     }
     if bench.is_on_cuda:
         properties = torch.cuda.get_device_properties(bench.device)

@@ -187,12 +187,19 @@ def _environment_key() -> dict[str, str]:
     }
 
 
+_TRACED_FROM = ("graph", "prover", "policy", "evaluator")
+"""Folders of ``core`` whose code shapes a tick: a change in the others leaves compiled artifacts valid."""
+
+
 @cache
-def _code_hash() -> str:
-    """SHA-256 over the sources that a tick is traced from."""
+def _code_hash(package: Path = Path(__file__).parent.parent) -> str:
+    """SHA-256 over the sources that a tick is traced from, in lower-case hexadecimal.
+
+    Args:
+        package: the folder of ``core``.
+    """
     digest = hashlib.sha256()
-    package = Path(__file__).parent.parent
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(path for folder in _TRACED_FROM for path in (package / folder).rglob("*.py")):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

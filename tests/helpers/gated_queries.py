@@ -9,7 +9,7 @@ from pathlib import Path
 
 from proofrank.core.ranking import LazyQueries, Query
 
-_PATIENCE = 120.0
+_PATIENCE = 300.0
 """Seconds until a gate that stays closed counts as broken; never waited in full."""
 
 

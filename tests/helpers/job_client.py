@@ -14,7 +14,7 @@ _QUERIES = (
     {"head": "eva", "relation": "parent", "tail": "Zoë", "side": "tail"},
     {"head": "ben", "relation": "ancestor", "tail": "/m/08966", "side": "head"},
 )
-_PATIENCE = 60.0
+_PATIENCE = 300.0
 
 
 def many_queries(number: int) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from tests.helpers.serving import REPOSITORY
 
 MONITORING = REPOSITORY / "monitoring"
 
-_PATIENCE = 60.0
+_PATIENCE = 300.0
 _LISTENING = re.compile(r'msg="Listening on" address=(\S+)')
 
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from load.ray_process import RayServeProcess
 
-_PATIENCE = 240.0
+_PATIENCE = 300.0
 """Seconds until something that does not happen counts as broken; never waited in full."""
 
 

@@ -15,7 +15,7 @@ from proofrank.service.scheduler import Lanes
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 
-PATIENCE = 30.0
+PATIENCE = 300.0
 """Seconds until something that does not come counts as broken; never waited in full."""
 
 

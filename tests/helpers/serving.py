@@ -20,7 +20,7 @@ import httpx
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-_PATIENCE = 60.0
+_PATIENCE = 300.0
 """Seconds until a server that does not come up, or does not end, counts as broken; never waited in full."""
 
 _LISTENING = re.compile(r"Uvicorn running on (http://\S+)")

@@ -20,7 +20,7 @@ from tests.helpers.paths import all_paths, make_paths
 
 SETTINGS = ProverSettings(padding_states=6, padding_atoms=4, max_depth=8)
 POOL_SIZE = 256
-PATIENCE = 30
+PATIENCE = 300
 """Seconds until something that does not come counts as broken; never waited in full."""
 
 

@@ -70,7 +70,7 @@ def test_a_jump_of_the_clock_changes_no_deadline_no_duration_and_no_answer(
         asking.start()
         time.sleep(0.5)
         clock.write_text(jump, encoding="ascii")
-        ends = time.monotonic() + 60
+        ends = time.monotonic() + 300
         for attempt in itertools.count():
             time.sleep(SECONDS_TO_JUMP / 2)
             created = upload(client, f"jump{number}-{attempt}", policy_folder)

@@ -83,7 +83,7 @@ def client(server: RunningServer) -> httpx.Client:
 def as_before(client: httpx.Client, data_folder: Path, policy_folder: Path) -> Iterator[None]:
     """After each test, nothing is left of an upload; then the server is as it was at the start."""
     yield
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while any((data_folder / "incoming").iterdir()):
         assert time.monotonic() < deadline, "something is left of an upload"
         time.sleep(0.01)

@@ -23,7 +23,7 @@ from tests.core.prover.test_vectorized_properties import assert_same, make_polic
 from tests.helpers.paths import all_paths, make_paths
 
 SETTINGS = ProverSettings(padding_states=6, padding_atoms=4, max_depth=8)
-PATIENCE = 60
+PATIENCE = 300
 """Seconds until something that does not come counts as broken; never waited in full."""
 
 NUM_LANES = 32

@@ -248,7 +248,7 @@ def test_a_scheduler_that_gathers_stops_at_once(
 
     stage.scheduler.stop()
 
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_the_first_result_of_a_long_task_is_long_before_its_end(

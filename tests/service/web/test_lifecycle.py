@@ -174,7 +174,7 @@ def test_a_server_that_is_terminated_while_it_starts_ends_with_its_grace_period_
         server.send(signal.SIGTERM)
 
         assert server.wait() == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
         assert "Traceback" not in server.log
 
 

@@ -166,7 +166,7 @@ def test_candidates_count_until_their_answer_has_been_read(server: RunningServer
 
         assert not is_at_rest(server.client)
 
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + 120
     while not is_at_rest(server.client):
         assert time.monotonic() < ends
         time.sleep(0.05)
@@ -265,7 +265,7 @@ def narrow_server(serve_arguments: list[str]) -> Iterator[RunningServer]:
     with RunningServer(*serve_arguments, "--max-connections", "3") as running:
         running.wait_until_ready().client.close()
         num_files = memory_and_files(running)[1]
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 120
         while memory_and_files(running)[1] >= num_files and time.monotonic() < ends:
             time.sleep(0.01)
         yield running
@@ -327,7 +327,7 @@ def test_five_hundred_clients_that_vanish_at_random_moments_leave_nothing_behind
     def all_vanish(seeds: range) -> None:
         with ThreadPoolExecutor(40) as pool:
             list(pool.map(vanish, seeds))
-        ends = time.monotonic() + 60
+        ends = time.monotonic() + 300
         # While the server has not noticed yet that they have gone, there may be too many connections for one more.
         while not is_at_rest(server.client):
             assert time.monotonic() < ends
