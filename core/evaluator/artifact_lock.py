@@ -5,12 +5,13 @@ The lock is the kernel's, on an open file: it ends with its process, however tha
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 logger = logging.getLogger("proofrank")
 
@@ -25,30 +26,32 @@ def artifact_lock(artifact: Path) -> Iterator[None]:
         artifact: the file or folder that is to be made, whose name need not be known to its end; the lock is a hidden
             file beside it, which stays, for to remove it would be to take it from under one who waits.
     """
-    lock = _opened(artifact.with_name(f".{artifact.name}.lock"))
-    if lock is None:
-        yield
-        return
+    # Not bound to a thread, for the turn may end in another one than it began in.
+    lock = FileLock(artifact.with_name(f".{artifact.name}.lock"), thread_local=False)
+    _wait(lock, artifact)
     try:
-        _wait(lock, artifact)
         yield
     finally:
-        os.close(lock)
+        lock.release()
 
 
-def _opened(path: Path) -> int | None:
+def _wait(lock: FileLock, artifact: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        artifact.parent.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return None
-
-
-def _wait(lock: int, artifact: Path) -> None:
+        return
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        _acquire(lock, artifact)
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return
+        reason = getattr(error, "strerror", None) or error
+        logger.warning("%s is not locked, and may be made twice: %s", artifact, reason)
+
+
+def _acquire(lock: FileLock, artifact: Path) -> None:
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
         logger.info("another process is making %s; waiting for it", artifact)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    except OSError as error:
-        logger.warning("%s is not locked, and may be made twice: %s", artifact, error.strerror)
+        lock.acquire()

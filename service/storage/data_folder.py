@@ -10,9 +10,11 @@ import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from platformdirs import user_data_path
 
 from proofrank.core.errors import ProofrankError
 
@@ -34,12 +36,9 @@ class DataFolderFullError(DataFolderError):
     """There is no room for what was to be written."""
 
 
-def default_data_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """``proofrank`` in the user's folder of data, as the XDG base directories have it."""
-    environment = os.environ if environment is None else environment
-    base = environment.get("XDG_DATA_HOME", "")
-    # The standard has it that a relative path counts as none.
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share") / "proofrank"
+def default_data_folder() -> Path:
+    """``proofrank`` in the user's folder of data: on Linux, as the XDG base directories have it."""
+    return user_data_path("proofrank", appauthor=False)
 
 
 class DataFolder:
@@ -68,6 +67,7 @@ class DataFolder:
             raise DataFolderError(
                 f"data folder {path} cannot be used: {error.strerror}; data_folder sets another"
             ) from error
+        # Not filelock's: some of its versions empty the file at each attempt, and it says who holds the lock.
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -158,12 +158,13 @@ class RunningServer:
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._lines.append(line)
-            match = _LISTENING.search(line)
-            if match is not None:
-                self._url = match[1]
-                self._has_url_or_end.set()
+        with self._process.stderr as log:
+            for line in log:
+                self._lines.append(line)
+                match = _LISTENING.search(line)
+                if match is not None:
+                    self._url = match[1]
+                    self._has_url_or_end.set()
         self._has_url_or_end.set()
 
 
