@@ -27,7 +27,8 @@ def artifact_lock(artifact: Path) -> Iterator[None]:
             file beside it, which stays, for to remove it would be to take it from under one who waits.
     """
     # Not bound to a thread, for the turn may end in another one than it began in.
-    lock = FileLock(artifact.with_name(f".{artifact.name}.lock"), thread_local=False)
+    # A soft lock, a mere file, would outlive its process: better none.
+    lock = FileLock(artifact.with_name(f".{artifact.name}.lock"), thread_local=False, fallback_to_soft=False)
     _wait(lock, artifact)
     try:
         yield
