@@ -14,7 +14,8 @@ from proofrank.core.errors import EvaluationError, PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import HITS_AT, Query, RankedQuery, ReportTally
-from proofrank.service.engine.host import EvaluatorHost, RankedBatch
+from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.engine.ranker import RankedBatch
 from proofrank.service.jobs.chunk_size import ChunkSizer
 from proofrank.service.jobs.chunks import JobChunks
 from proofrank.service.jobs.job import Job, JobError, StoredRanking

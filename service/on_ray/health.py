@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from proofrank.service.engine.host import DRAINING, READY, EvaluatorHost
+from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.engine.lifecycle import DRAINING, READY
 
 _PATIENCE_SECONDS = 120.0
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from proofrank._version import __version__
-from proofrank.service.engine.host import READY
+from proofrank.service.engine.lifecycle import READY
 from proofrank.service.ranking.schemas import InfoResponse, Readiness
 from proofrank.service.services import Services
 from proofrank.service.web.problems import problem_responses

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.ranking import report
-from proofrank.service.engine.host import count_candidates
+from proofrank.service.engine.ranker import count_candidates
 from proofrank.service.ranking.schemas import Identity, RankRequest, RankResponse, Timing
 from proofrank.service.ranking.to_queries import (
     Limits,

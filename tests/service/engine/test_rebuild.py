@@ -13,7 +13,8 @@ import pytest
 
 from proofrank.core.ranking import Corruptor, corrupted_queries
 from proofrank.service.app import create_app
-from proofrank.service.engine.host import READY, EvaluatorHost
+from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.engine.lifecycle import READY
 from proofrank.service.settings.settings import Settings, load_settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.web.problems import Problem

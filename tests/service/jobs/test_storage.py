@@ -22,7 +22,9 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import Corruptor, Query, corrupted_queries, sides_of
 from proofrank.service.app import create_app
-from proofrank.service.engine.host import READY, EvaluatorHost, RankedBatch
+from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.engine.lifecycle import READY
+from proofrank.service.engine.ranker import RankedBatch
 from proofrank.service.jobs import Jobs, make_jobs
 from proofrank.service.jobs.chunk_size import ChunkSizer
 from proofrank.service.jobs.chunks import JobChunks

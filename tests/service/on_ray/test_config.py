@@ -15,7 +15,8 @@ pytest.importorskip("ray.serve", reason="needs Ray Serve: pip install 'proofrank
 from ray.serve import Application
 from ray.serve.schema import ServeDeploySchema
 
-from proofrank.service.engine.host import READY, EvaluatorHost
+from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.engine.lifecycle import READY
 from proofrank.service.on_ray import serve_app
 from proofrank.service.on_ray.health import EvaluatorHealth, NotUsableError
 from proofrank.service.settings.settings import SettingsError, load_settings

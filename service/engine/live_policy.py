@@ -1,0 +1,81 @@
+"""The policy that ranks what comes in, what may take its place, and the reference evaluators of policies."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from proofrank.core.errors import EvaluationError
+from proofrank.core.evaluator import ReferenceEvaluator, settings_for
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy, PolicyConfig
+from proofrank.core.prover import ProverSettings
+from proofrank.service.engine.loaded import Loaded
+from proofrank.service.settings.settings import Settings
+from proofrank.service.telemetry.metrics import ServiceMetrics
+
+_MOST_REFERENCES = 4
+
+
+class LivePolicy:
+    """Holds the active policy, and a reference evaluator for each of the policies that were last asked for."""
+
+    def __init__(self, settings: Settings, metrics: ServiceMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._active: Policy | None = None
+        self._references: dict[str, ReferenceEvaluator] = {}
+
+    @property
+    def active(self) -> Policy:
+        """The active policy; there must have been a first."""
+        assert self._active is not None
+        return self._active
+
+    def begin_with(self, policy: Policy, dataset: Dataset) -> None:
+        """Makes ``policy`` the first that is active; it must fit."""
+        self._metrics.show_live_policy(dataset, policy, None)
+        self._active = policy
+
+    def activate(self, policy: Policy, loaded: Loaded) -> None:
+        """Makes ``policy`` active in the place of the one that is.
+
+        Raises:
+            EvaluationError: its shape, or a prover setting that it was trained under, is not what is being served.
+            PolicyError: it does not fit the graph.
+        """
+        self.check(policy, loaded)
+        self._metrics.show_live_policy(loaded.dataset, policy, self._active)
+        self._active = policy
+
+    def check(self, policy: Policy, loaded: Loaded) -> None:
+        """Whether ``policy`` can go live without a new evaluator; raises as :meth:`activate` does."""
+        active = self.active
+        policy.check_fits(loaded.dataset)
+        differing = [
+            *_differences(policy.network.config, active.network.config),
+            *_differences(settings_for(policy, self._settings.prover_overrides), loaded.settings),
+        ]
+        if differing:
+            raise EvaluationError(
+                f"policy {policy.name!r} cannot replace {active.name!r} in this server: {'; '.join(differing)}"
+            )
+
+    def reference(self, loaded: Loaded, policy: Policy) -> ReferenceEvaluator:
+        """The reference evaluator with ``policy``; it shares no state with the one that serves."""
+        if policy.content_hash not in self._references:
+            if len(self._references) >= _MOST_REFERENCES:
+                del self._references[next(iter(self._references))]
+            self._references[policy.content_hash] = ReferenceEvaluator(
+                loaded.dataset, policy, loaded.settings
+            )
+        return self._references[policy.content_hash]
+
+
+def _differences(offered: PolicyConfig | ProverSettings, served: PolicyConfig | ProverSettings) -> list[str]:
+    """Each field in which ``offered`` is not ``served``, in words."""
+    theirs, ours = dataclasses.asdict(offered), dataclasses.asdict(served)
+    return [
+        f"its {name} is {theirs[name]!r}, here it is {ours[name]!r}"
+        for name in ours
+        if theirs[name] != ours[name]
+    ]

@@ -1,0 +1,136 @@
+"""Ranks queries with what is loaded, and counts what that took."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from proofrank.core.policy import Policy
+from proofrank.core.prover import Candidate
+from proofrank.core.ranking import Query, RankedQuery, rank_outcomes
+from proofrank.service.engine.candidate_budget import CandidateBudget
+from proofrank.service.engine.loaded import Loaded, unavailable
+from proofrank.service.engine.throughput import Throughput
+from proofrank.service.scheduler import (
+    DeadlineError,
+    FaultError,
+    Finished,
+    Scheduler,
+    StoppedError,
+    Task,
+)
+from proofrank.service.telemetry.metrics import Kind, Outcome, ServiceMetrics
+from proofrank.service.threads import FEW_CANDIDATES, in_worker_unless_small
+from proofrank.service.web.problems import Problem
+from proofrank.service.web.rejections import Rejection
+
+
+@dataclass(frozen=True)
+class RankedBatch:
+    """Ranked queries, the policy that they were ranked by, and where the time went in seconds."""
+
+    ranked: list[RankedQuery]
+    policy: Policy
+    queue_seconds: float
+    first_result_seconds: float
+    execution_seconds: float
+
+
+class Ranker:
+    """Submits queries to the scheduler, and makes rankings of its outcomes."""
+
+    def __init__(self, max_queued_candidates: int, metrics: ServiceMetrics) -> None:
+        self._metrics = metrics
+        self._throughput = Throughput()
+        self.room = CandidateBudget(max_queued_candidates, metrics, self._throughput)
+
+    async def rank(
+        self,
+        queries: Sequence[Query],
+        seed: int,
+        loaded: Loaded,
+        policy: Policy,
+        *,
+        is_job: bool = False,
+        deadline: float | None = None,
+    ) -> RankedBatch:
+        """Ranks ``queries`` beside what else runs; cancelling it frees its lanes.
+
+        Requests take ``room`` first, and keep it until they are answered.
+
+        Args:
+            queries: what to rank.
+            seed: of the random order of ties.
+            loaded: what to rank them with.
+            policy: ranks them, whatever is activated meanwhile.
+            is_job: whether it yields to what is no job.
+            deadline: by ``time.monotonic()``.
+
+        Raises:
+            Problem: 500 where the evaluator fails over them, 503 where the service stops, 504 at the deadline.
+            EvaluationError: a candidate cannot be evaluated.
+        """
+        num_candidates = count_candidates(queries)
+        is_small = num_candidates <= FEW_CANDIDATES
+        kind = Kind.JOB if is_job else Kind.INTERACTIVE
+        candidates = await in_worker_unless_small(is_small, _candidates_of, queries)
+        finished = await self._outcome(
+            Task(candidates, policy, is_job=is_job, deadline=deadline), loaded.scheduler, kind
+        )
+        self._throughput.count(num_candidates)
+        self._metrics.record_ended(
+            kind,
+            Outcome.DONE,
+            finished.queue_seconds,
+            finished.first_result_seconds,
+            finished.execution_seconds,
+        )
+
+        def rank() -> list[RankedQuery]:
+            ranked = rank_outcomes(queries, finished.outcomes, seed=seed, seconds=finished.execution_seconds)
+            self._metrics.record_ranked(ranked, loaded.dataset, policy, kind)
+            return ranked
+
+        ranked = await in_worker_unless_small(is_small, rank)
+        return RankedBatch(
+            ranked,
+            policy,
+            finished.queue_seconds,
+            finished.first_result_seconds,
+            finished.execution_seconds,
+        )
+
+    async def _outcome(self, task: Task, scheduler: Scheduler, kind: Kind) -> Finished:
+        outcome = Outcome.FAILED
+        try:
+            scheduler.submit(task)
+            finished = await asyncio.wrap_future(task.future)
+            outcome = Outcome.DONE
+            return finished
+        except asyncio.CancelledError:
+            outcome = Outcome.CANCELLED
+            raise
+        except DeadlineError as error:
+            outcome = Outcome.DEADLINE
+            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, f"the deadline has passed: {error}") from error
+        except StoppedError as error:
+            outcome = Outcome.CANCELLED
+            raise unavailable(str(error), Rejection.DRAINING) from error
+        except FaultError as error:
+            raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
+        finally:
+            if outcome is not Outcome.DONE:
+                self._metrics.record_ended(kind, outcome, *task.times_so_far)
+            # The task has the error, whose traceback has this frame: a cycle that holds all candidates.
+            del task
+
+
+def count_candidates(queries: Sequence[Query]) -> int:
+    """How many candidates they have, positives included."""
+    return sum(1 + len(query.corruptions) for query in queries)
+
+
+def _candidates_of(queries: Sequence[Query]) -> list[Candidate]:
+    return [candidate for query in queries for candidate in query.candidates]
