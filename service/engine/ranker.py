@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate
 from proofrank.core.ranking import Query, RankedQuery, rank_outcomes
 from proofrank.service.engine.candidate_budget import CandidateBudget
-from proofrank.service.engine.loaded import Loaded, unavailable
+from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.throughput import Throughput
+from proofrank.service.errors import DeadlinePassed, Draining, EvaluationFailed
 from proofrank.service.scheduler import (
     DeadlineError,
     FaultError,
@@ -23,8 +23,6 @@ from proofrank.service.scheduler import (
 )
 from proofrank.service.telemetry.metrics import Kind, Outcome, ServiceMetrics
 from proofrank.service.threads import FEW_CANDIDATES, in_worker_unless_small
-from proofrank.service.web.problems import Problem
-from proofrank.service.web.rejections import Rejection
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,9 @@ class Ranker:
             deadline: by ``time.monotonic()``.
 
         Raises:
-            Problem: 500 where the evaluator fails over them, 503 where the service stops, 504 at the deadline.
+            EvaluationFailed: the evaluator fails over them.
+            Draining: the service stops.
+            DeadlinePassed: they are not done at the deadline.
             EvaluationError: a candidate cannot be evaluated.
         """
         num_candidates = count_candidates(queries)
@@ -114,12 +114,12 @@ class Ranker:
             raise
         except DeadlineError as error:
             outcome = Outcome.DEADLINE
-            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, f"the deadline has passed: {error}") from error
+            raise DeadlinePassed(f"the deadline has passed: {error}") from error
         except StoppedError as error:
             outcome = Outcome.CANCELLED
-            raise unavailable(str(error), Rejection.DRAINING) from error
+            raise Draining(str(error)) from error
         except FaultError as error:
-            raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
+            raise EvaluationFailed(f"evaluation failed: {error}") from error
         finally:
             if outcome is not Outcome.DONE:
                 self._metrics.record_ended(kind, outcome, *task.times_so_far)

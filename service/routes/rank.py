@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from proofrank.core.errors import EvaluationError
 from proofrank.core.ranking import report
 from proofrank.service.engine.ranker import count_candidates
+from proofrank.service.errors import DeadlinePassed, EvaluationFailed
 from proofrank.service.ranking.schemas import Identity, RankRequest, RankResponse, Timing
 from proofrank.service.ranking.to_queries import (
     Limits,
@@ -31,7 +32,7 @@ from proofrank.service.services import RankingServices
 from proofrank.service.threads import in_worker_unless_small
 from proofrank.service.web.client_disconnect import unless_client_goes
 from proofrank.service.web.json_bodies import bounded_route
-from proofrank.service.web.problems import Problem, problem_responses
+from proofrank.service.web.problems import problem_responses
 
 _MOST_SECONDS_LATE = 0.5
 """By which the answer that a deadline has passed comes after it."""
@@ -99,8 +100,8 @@ def make_router(services: RankingServices) -> APIRouter:
             async with asyncio.timeout(deadline - time.monotonic() + _MOST_SECONDS_LATE):
                 return await unless_client_goes(request, evaluate())
         except TimeoutError as error:
-            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, "the deadline has passed") from error
+            raise DeadlinePassed("the deadline has passed") from error
         except EvaluationError as error:
-            raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
+            raise EvaluationFailed(f"evaluation failed: {error}") from error
 
     return router

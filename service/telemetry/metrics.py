@@ -30,7 +30,7 @@ from proofrank.service.telemetry.evaluator_metrics import (
     WorkCollector,
 )
 from proofrank.service.telemetry.quality_metrics import QualityCollector
-from proofrank.service.web.rejections import Rejection
+from proofrank.service.telemetry.rejections import Rejection
 
 # From a few candidates on a GPU to a large request on a CPU.
 _LATENCY_BUCKETS = (

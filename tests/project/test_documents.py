@@ -16,7 +16,7 @@ from proofrank.service.jobs.schemas import JobRequest
 from proofrank.service.ranking.schemas import RankRequest
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from proofrank.service.web.rejections import Rejection
+from proofrank.service.telemetry.rejections import Rejection
 from tests.helpers.serving import REPOSITORY
 
 DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
