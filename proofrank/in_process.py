@@ -308,7 +308,7 @@ def _progress(progress: bool | Progress, work: LazyQueries) -> Iterator[Callable
     try:
         from rich.console import Console
 
-        from proofrank.service.cli.progress import progress_bar
+        from proofrank.service.terminal.progress import progress_bar
     except ImportError as error:
         raise ProofrankError("progress=True needs rich: pip install rich") from error
     with progress_bar(Console(stderr=True), "candidates", total) as on_done:

@@ -23,10 +23,10 @@ from proofrank.service.cli.options import (
     make_evaluator,
     prover_overrides,
 )
-from proofrank.service.cli.progress import progress_bar
 from proofrank.service.cli.queries import add_queries, drawn_queries
 from proofrank.service.cli.ranking_options import add_ties
 from proofrank.service.cli.tables import print_metrics
+from proofrank.service.terminal.progress import progress_bar
 
 
 def set_up(parser: argparse.ArgumentParser) -> None:
