@@ -47,6 +47,8 @@ def modules() -> dict[str, Path]:
         for path in (ROOT / folder).rglob("*.py"):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(("proofrank", *parts)).removesuffix(".__init__")] = path
+    for path in (ROOT / "proofrank").glob("*.py"):
+        found[f"proofrank.{path.stem}".removesuffix(".__init__")] = path
     return found
 
 
