@@ -1,4 +1,6 @@
-"""Defects that cost an evaluator its MRR, each to be switched on alone: ``docs/lost-mrr.md`` has what they cost.
+"""Defects that cost an evaluator its MRR, each to be switched on alone.
+
+``docs/research/lost-mrr.md`` has what they cost.
 
 A defect is one wrong thing in one of four places: the vectorised evaluator (one of its functions is replaced
 while the evaluator is made and run), the prover's settings, the scores made from the outcomes, or the way in

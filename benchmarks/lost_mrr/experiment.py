@@ -1,4 +1,6 @@
-"""Switches on one defect after the other and prints what each costs in MRR: the tables of ``docs/lost-mrr.md``.
+"""Switches on one defect after the other and prints what each costs in MRR.
+
+The tables of ``docs/research/lost-mrr.md`` come from it:
 
     python -m benchmarks.lost_mrr.experiment --recording ../shared/truth/family-seed0
     python -m benchmarks.lost_mrr.experiment --dataset ../shared/data/family --policy runs/family --queries 60
