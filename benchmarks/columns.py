@@ -34,6 +34,7 @@ from proofrank.core.prover import ProverSettings
 from proofrank.core.ranking import Query, report
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.ranker import RankedBatch, Ranker, count_candidates
+from proofrank.service.ranking.json_names import JsonNames
 from proofrank.service.ranking.schemas import Identity, RankRequest, RankResponse, Timing
 from proofrank.service.ranking.to_queries import Limits, to_queries
 from proofrank.service.ranking.to_response import ResponseBuilder, json_pieces, to_report
@@ -156,7 +157,9 @@ def measure(dataset: Dataset, policy: Policy, num_queries: int) -> dict[str, Any
                 timing=Timing(queue_seconds=0, first_result_seconds=0, execution_seconds=0),
                 queries=[],
             )
-            pieces = list(json_pieces(answer, batch.ranked, ResponseBuilder(body, dataset, None)))
+            pieces = list(
+                json_pieces(answer, batch.ranked, ResponseBuilder(body, dataset, None, JsonNames(dataset)))
+            )
     peak = _resident_mib("VmHWM")
     scheduler.stop()
     digest = hashlib.sha256(_TIMES.sub(b"", b"".join(pieces))).hexdigest()
