@@ -156,13 +156,15 @@ class PoolPlaces:
 
     def take_out(self, places: Sequence[int]) -> None:
         """Frees places, each of which has a candidate."""
-        for place in places:
-            policy = id(self._submitted.pop(place))
-            self._num_of_policy[policy] -= 1
+        for policy, number in Counter(id(self._submitted.pop(place)) for place in places).items():
+            self._num_of_policy[policy] -= number
             if not self._num_of_policy[policy]:
                 del self._num_of_policy[policy]
-            self._recorded.pop(place, None)
+        for place in places:
             heapq.heappush(self._free, place)
+        if self._recorded:
+            for place in places:
+                self._recorded.pop(place, None)
         self._first_snapshot[places] = _NEVER
         if not self._submitted:
             self._num_places_used = 0
