@@ -206,6 +206,18 @@ class Outcomes(Columns[Outcome]):
             largest_logit=float(self.largest_logit[index]),
         )
 
+    def __iter__(self) -> Iterator[Outcome]:
+        actions = self.own_actions().tolist()
+        columns = (
+            *(self.success, self.log_probability, self.steps),
+            *(self.passes_near_tie, self.largest_logit, _begins(self.steps)),
+        )
+        for success, log_probability, steps, near_tie, largest_logit, first in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            own = tuple(actions[first : first + steps])
+            yield Outcome(success, log_probability, steps, own, near_tie, largest_logit)
+
 
 def _begins(steps: np.ndarray) -> np.ndarray:
     """Where the actions of each outcome begin, where they stand one after the other."""

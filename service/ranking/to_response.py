@@ -242,17 +242,12 @@ def _scores(ranked: RankedQuery, builder: ResponseBuilder) -> list[CandidateScor
     """Those of all candidates, where the request asks for them."""
     if not builder.request.return_candidates:
         return None
-    scores = []
-    for candidate, outcome in zip(ranked.candidates, ranked.outcomes, strict=True):
-        head, relation, tail = builder.dataset.names(candidate)
-        scores.append(
-            CandidateScore(
-                head=head,
-                relation=relation,
-                tail=tail,
-                score=outcome.score,
-                proved=outcome.success,
-                steps=outcome.steps,
-            )
+    columns = (ranked.outcomes.scores, ranked.outcomes.success, ranked.outcomes.steps)
+    return [
+        CandidateScore(head=head, relation=relation, tail=tail, score=score, proved=proved, steps=steps)
+        for (head, relation, tail), score, proved, steps in zip(
+            map(builder.dataset.names, ranked.candidates),
+            *(column.tolist() for column in columns),
+            strict=True,
         )
-    return scores
+    ]
