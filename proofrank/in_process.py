@@ -287,7 +287,7 @@ def _batches(work: LazyQueries) -> Iterator[tuple[Sequence[Query], int]]:
     for index in range(len(work.triples)):
         drawn = work.queries(index)
         queries += drawn
-        num_candidates += sum(1 + len(query.corruptions) for query in drawn)
+        num_candidates += sum(query.num_candidates for query in drawn)
         if num_candidates >= _CANDIDATES_AT_ONCE:
             yield queries, num_candidates
             queries, num_candidates = [], 0

@@ -92,7 +92,7 @@ class Defect:
         wrong_settings = self.settings(settings)
         with self.switch(dataset, wrong_settings):
             evaluator = CompiledEvaluator(dataset, policy, wrong_settings, buckets=(num_lanes,))
-            return evaluator.evaluate(candidates)
+            return list(evaluator.evaluate(candidates))
 
     def mrr(self, queries: Sequence[Query], outcomes: OutcomesOfQueries, settings: ProverSettings) -> float:
         """The MRR that is reported for these outcomes with this defect."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from proofrank.core.errors import EvaluationError
@@ -37,13 +38,23 @@ from proofrank.core.evaluator.modes import Mode
 from proofrank.core.evaluator.reference import ReferenceEvaluator
 from proofrank.core.evaluator.sample import sample_candidates
 from proofrank.core.evaluator.slots import Done, PoolPlaces, Submitted
+from proofrank.core.evaluator.stream import Collected
 from proofrank.core.evaluator.tick import Tick
 from proofrank.core.evaluator.work import Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
 from proofrank.core.policy.precision import check_precision, matrix_products_in
-from proofrank.core.prover import Candidate, Outcome, ProverSettings, first_of_the_best, recorded
+from proofrank.core.prover import (
+    Candidate,
+    Candidates,
+    Outcome,
+    Outcomes,
+    OutcomeTable,
+    ProverSettings,
+    first_of_the_best,
+    recorded,
+)
 from proofrank.core.prover.environment import evaluate_trajectory_compiled
 from proofrank.core.prover.lanes import CandidatePool, LaneShape, empty_pool
 from proofrank.core.prover.observation import Capacities
@@ -249,14 +260,14 @@ class CompiledEvaluator:
         *,
         recorded_actions: Sequence[Sequence[int]] | None = None,
         on_progress: Callable[[int], None] | None = None,
-    ) -> list[Outcome]:
+    ) -> Outcomes:
         """See :class:`proofrank.core.evaluator.base.Evaluator`."""
         if self.num_in_flight:
             raise EvaluationError(
                 f"{self.num_in_flight} submitted candidates are in flight; collect them first"
             )
         if not candidates:
-            return []
+            return Outcomes.of([])
         num_lanes = next((size for size in self.buckets if size >= len(candidates)), self.buckets[-1])
         return self._run(candidates, recorded_actions, on_progress, num_lanes)
 
@@ -266,33 +277,34 @@ class CompiledEvaluator:
         recorded_actions: Sequence[Sequence[int]] | None,
         on_progress: Callable[[int], None] | None,
         num_lanes: int,
-    ) -> list[Outcome]:
-        outcomes: list[Outcome | None] = [None] * len(candidates)
-        index_of_place: dict[int, int] = {}
+    ) -> Outcomes:
+        asked = Candidates.of(candidates)
+        table = OutcomeTable(len(asked))
+        index_of_place = np.zeros(self._input_buffer.size, dtype=np.int64)
         num_submitted = num_done = 0
 
         def advance() -> None:
             nonlocal num_submitted, num_done
-            batch = range(num_submitted, min(num_submitted + self.num_free_places, len(candidates)))
-            given = None if recorded_actions is None else [recorded_actions[index] for index in batch]
-            places = self.submit([candidates[index] for index in batch], given)
-            index_of_place.update(zip(places, batch, strict=True))
-            num_submitted += len(batch)
+            batch = slice(num_submitted, min(num_submitted + self.num_free_places, len(asked)))
+            given = None if recorded_actions is None else recorded_actions[batch]
+            places = self.submit(asked[batch], given)
+            index_of_place[places] = np.arange(batch.start, batch.stop)
+            num_submitted = batch.stop
             self.advance(self.ticks_per_look, num_lanes)
-            for place, outcome in self._taken_out(self._places.done()):
-                if isinstance(outcome, EvaluationError):
-                    raise outcome
-                outcomes[index_of_place.pop(place)] = outcome
-                num_done += 1
+            collected = self._taken_out(self._places.done())
+            for _, error in collected.errors:
+                raise error
+            table.put(index_of_place[collected.places], collected.outcomes)
+            num_done += len(collected)
             if on_progress is not None:
                 on_progress(num_done)
 
         try:
-            evaluate_trajectory_compiled(advance, is_finished=lambda: num_done == len(candidates))
+            evaluate_trajectory_compiled(advance, is_finished=lambda: num_done == len(asked))
         except BaseException:
             self.cancel(list(self._places.taken))
             raise
-        return [outcome for outcome in outcomes if outcome is not None]
+        return table.outcomes()
 
     def submit(
         self, candidates: Sequence[Candidate], recorded_actions: Sequence[Sequence[int]] | None = None
@@ -309,7 +321,7 @@ class CompiledEvaluator:
         Raises:
             EvaluationError: there are more than free places, or recorded actions than steps.
         """
-        return self._places.put(candidates, self._policy, recorded_actions)
+        return self._places.put(Candidates.of(candidates), self._policy, recorded_actions)
 
     @torch.inference_mode()
     def advance(
@@ -327,7 +339,7 @@ class CompiledEvaluator:
             self._places.let_move(self._policy, only)
             self._ticks.advance(num_ticks, num_lanes if num_lanes is not None else self.buckets[-1])
 
-    def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
+    def collect(self) -> Collected:
         """Takes out candidates that are done, with their places; see :class:`core.evaluator.stream.CandidateStream`.
 
         Where ticks are recorded, it tells of what was done at the call before, and so does not wait for ticks since.
@@ -338,31 +350,31 @@ class CompiledEvaluator:
         """
         return self._taken_out(self._places.done())
 
-    def _taken_out(self, done: Done) -> list[tuple[int, Outcome | EvaluationError]]:
+    def _taken_out(self, done: Done) -> Collected:
         """The outcomes of what is done, whose places are freed."""
-        collected: list[tuple[int, Outcome | EvaluationError]] = []
-        rows = zip(*(column.tolist() for column in done.outcomes), strict=True)
-        for place, row in zip(done.places, rows, strict=True):
-            _, success, log_probability, steps, actions, near_tie, largest_logit, is_ambiguous, is_broken = (
-                row
-            )
-            submitted = self._places.take_out(place)
-            if is_ambiguous:
-                # First, for a state that was mistaken for another may lack an action of the record.
-                collected.append((place, self._prove_again(submitted)))
-            elif is_broken:
-                collected.append((place, self._broken(submitted.candidate)))
-            else:
-                outcome = Outcome(
-                    success=success,
-                    log_probability=log_probability,
-                    steps=steps,
-                    actions=tuple(actions[:steps]),
-                    passes_near_tie=near_tie,
-                    largest_logit=largest_logit,
-                )
-                collected.append((place, outcome))
-        return collected
+        _, success, log_probability, steps, actions, near_tie, largest_logit, is_ambiguous, is_broken = (
+            column.cpu().numpy() for column in done.outcomes
+        )
+        is_odd = is_ambiguous | is_broken
+        places = np.array(done.places, dtype=np.int64)
+        outcomes = Outcomes.of_table(success, log_probability, steps, near_tie, largest_logit, actions)
+        if not is_odd.any():
+            self._places.take_out(done.places)
+            return Collected(places, outcomes)
+        odd = [
+            # Proved again first, for a state that was mistaken for another may lack an action of the record.
+            self._prove_again(submitted) if is_ambiguous[row] else self._broken(submitted.candidate)
+            for row in np.flatnonzero(is_odd).tolist()
+            for submitted in [self._places.submitted(done.places[row])]
+        ]
+        self._places.take_out(done.places)
+        sound = np.flatnonzero(~is_odd)
+        return Collected.of(
+            [
+                *zip(places[sound].tolist(), outcomes.taken(sound), strict=True),
+                *zip(places[is_odd].tolist(), odd, strict=True),
+            ]
+        )
 
     def _broken(self, candidate: Candidate) -> EvaluationError:
         return EvaluationError(

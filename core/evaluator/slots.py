@@ -17,10 +17,11 @@ from torch import Tensor
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator.snapshots import PoolOutcomes, Snapshot, Snapshots
+from proofrank.core.graph import Triple
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Candidate
+from proofrank.core.prover import Candidate, Candidates
 from proofrank.core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool
-from proofrank.core.prover.packing import pack_atom
+from proofrank.core.prover.packing import pack
 
 _NEVER = np.iinfo(np.int64).max
 """In the place of the first snapshot that tells of a place, where it has no candidate."""
@@ -57,7 +58,10 @@ class PoolPlaces:
         # A heap, so that places are the first of the pool where candidates are few: those are what is looked at.
         self._free = list(range(pool.size))
         self._num_queued = 0
-        self._submitted: dict[int, Submitted] = {}
+        self._submitted: dict[int, Policy] = {}
+        self._triples = np.zeros((pool.size, 3), dtype=np.int64)
+        self._is_positive = np.zeros(pool.size, dtype=bool)
+        self._recorded: dict[int, tuple[int, ...]] = {}
         self._num_of_policy: Counter[int] = Counter()
         self._held: Set[int] = frozenset()
         self._snapshots = Snapshots(pool) if is_read_late else None
@@ -77,7 +81,7 @@ class PoolPlaces:
     @torch.inference_mode()
     def put(
         self,
-        candidates: Sequence[Candidate],
+        candidates: Candidates,
         policy: Policy,
         recorded_actions: Sequence[Sequence[int]] | None,
     ) -> list[int]:
@@ -99,10 +103,10 @@ class PoolPlaces:
         actions = self._action_table(len(candidates), recorded_actions)
         if not candidates:
             return []
-        atoms = torch.tensor([pack_atom(*candidate.triple) for candidate in candidates])
-        is_positive = torch.tensor([candidate.is_positive for candidate in candidates])
+        atoms = pack(*torch.from_numpy(np.ascontiguousarray(candidates.triples.T)))
+        is_positive = torch.from_numpy(np.ascontiguousarray(candidates.is_positive))
         pool = self._pool
-        places = [heapq.heappop(self._free) for _ in candidates]
+        places = [heapq.heappop(self._free) for _ in range(len(candidates))]
         self._num_places_used = max(self._num_places_used, places[-1] + 1)
         index = self._on_device(torch.tensor(places))
         pool.atom[index] = self._on_device(atoms)
@@ -116,9 +120,11 @@ class PoolPlaces:
         pool.tail.fill_(self._num_queued)
         if self._snapshots is not None:
             self._first_snapshot[places] = self._snapshots.num_taken
-        for number, place in enumerate(places):
-            given = None if recorded_actions is None else tuple(recorded_actions[number])
-            self._submitted[place] = Submitted(candidates[number], policy, given)
+        self._triples[places] = candidates.triples
+        self._is_positive[places] = candidates.is_positive
+        self._submitted.update(dict.fromkeys(places, policy))
+        if recorded_actions is not None:
+            self._recorded.update(zip(places, map(tuple, recorded_actions), strict=True))
         self._num_of_policy[id(policy)] += len(places)
         return places
 
@@ -142,17 +148,26 @@ class PoolPlaces:
             return values.to(self._device)
         return values.pin_memory().to(self._device, non_blocking=True)
 
-    def take_out(self, place: int) -> Submitted:
-        """Frees a place; what was in it."""
-        submitted = self._submitted.pop(place)
-        self._num_of_policy[id(submitted.policy)] -= 1
-        if not self._num_of_policy[id(submitted.policy)]:
-            del self._num_of_policy[id(submitted.policy)]
-        self._first_snapshot[place] = _NEVER
-        heapq.heappush(self._free, place)
+    def submitted(self, place: int) -> Submitted:
+        """What is in a place that has a candidate."""
+        triple = Triple._make(self._triples[place].tolist())
+        candidate = Candidate(triple, bool(self._is_positive[place]))
+        return Submitted(candidate, self._submitted[place], self._recorded.get(place))
+
+    def take_out(self, places: Sequence[int]) -> None:
+        """Frees places, each of which has a candidate."""
+        for policy, number in Counter(id(self._submitted.pop(place)) for place in places).items():
+            self._num_of_policy[policy] -= number
+            if not self._num_of_policy[policy]:
+                del self._num_of_policy[policy]
+        for place in places:
+            heapq.heappush(self._free, place)
+        if self._recorded:
+            for place in places:
+                self._recorded.pop(place, None)
+        self._first_snapshot[places] = _NEVER
         if not self._submitted:
             self._num_places_used = 0
-        return submitted
 
     @torch.inference_mode()
     def let_move(self, policy: Policy, only: Collection[int] | None = None) -> None:
@@ -161,11 +176,7 @@ class PoolPlaces:
             held: Set[int] = frozenset()
         else:
             moving = self._submitted if only is None else only
-            running = {
-                place
-                for place in moving
-                if place in self._submitted and self._submitted[place].policy is policy
-            }
+            running = {place for place in moving if self._submitted.get(place) is policy}
             held = self._submitted.keys() - running
         if held == self._held:
             return
@@ -235,8 +246,7 @@ class PoolPlaces:
             self._on_device(torch.arange(int(pool.head), self._num_queued) % pool.size)
         ].tolist()
         self._let_wait([place for place in ring if place not in gone])
-        for place in mine:
-            self.take_out(place)
+        self.take_out(mine)
         return self._on_device(torch.tensor(mine))
 
     @torch.inference_mode()

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Candidate
-from proofrank.core.ranking import Query, RankedQuery, rank_outcomes
+from proofrank.core.ranking import Query, RankedQuery, candidates_of, rank_outcomes
 from proofrank.service.engine.candidate_budget import CandidateBudget
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.throughput import Throughput
@@ -75,7 +74,7 @@ class Ranker:
         num_candidates = count_candidates(queries)
         is_small = num_candidates <= FEW_CANDIDATES
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
-        candidates = await in_worker_unless_small(is_small, _candidates_of, queries)
+        candidates = await in_worker_unless_small(is_small, candidates_of, queries)
         finished = await self._outcome(
             Task(candidates, policy, is_job=is_job, deadline=deadline), loaded.scheduler, kind
         )
@@ -129,8 +128,4 @@ class Ranker:
 
 def count_candidates(queries: Sequence[Query]) -> int:
     """How many candidates they have, positives included."""
-    return sum(1 + len(query.corruptions) for query in queries)
-
-
-def _candidates_of(queries: Sequence[Query]) -> list[Candidate]:
-    return [candidate for query in queries for candidate in query.candidates]
+    return sum(query.num_candidates for query in queries)

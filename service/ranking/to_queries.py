@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from proofrank.core.errors import UnknownNameError
 from proofrank.core.graph import Dataset, Triple
-from proofrank.core.ranking import SIDES, Corruptor, Query, Side, sides_of, with_constant
+from proofrank.core.ranking import SIDES, Corruptor, Query, Side, replaced_constant, sides_of
 from proofrank.service.errors import MAX_ERRORS, FieldError, InvalidInput, shortened
 from proofrank.service.ranking.schemas import NamedTriple, RankQuery, RankRequest
 from proofrank.service.threads import FEW_CANDIDATES
@@ -86,14 +87,14 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
     for index, triple in enumerate(triples):
         for side in sides[index]:
             own = chosen[index]
-            corruptions = corruptor.corruptions(triple, side) if own is None else _replaced(triple, side, own)
-            num_candidates += 1 + len(corruptions)
+            constants = corruptor.constants(triple, side) if own is None else _others(triple, side, own)
+            num_candidates += 1 + len(constants)
             if num_candidates > limits.max_candidates:
                 message = "candidates in one request; ask for fewer queries or corruptions"
                 raise InvalidInput(
                     [_too_many("corruptions", request.corruptions, limits.max_candidates, message)]
                 )
-            queries.append(Query(index, triple, side, tuple(corruptions)))
+            queries.append(Query(index, triple, side, constants))
     return queries
 
 
@@ -137,7 +138,7 @@ def _sides(query: RankQuery, index: int, request: RankRequest, errors: list[Fiel
     return sides_of(option)
 
 
-def _own_candidates(query: RankQuery, index: int, names: NameReader) -> list[int] | None:
+def _own_candidates(query: RankQuery, index: int, names: NameReader) -> np.ndarray | None:
     if query.candidates is None:
         return None
     constants: dict[int, None] = {}
@@ -149,13 +150,12 @@ def _own_candidates(query: RankQuery, index: int, names: NameReader) -> list[int
                 FieldError(field=field, value=name, message="a candidate for the second time")
             )
         constants[constant] = None
-    return list(constants)
+    return np.fromiter(constants, dtype=np.int64, count=len(constants))
 
 
-def _replaced(triple: Triple, side: Side, constants: Sequence[int]) -> list[Triple]:
-    """``triple`` with each of ``constants`` on ``side``, without itself."""
-    made = (with_constant(triple, side, constant) for constant in constants)
-    return [corruption for corruption in made if corruption != triple]
+def _others(triple: Triple, side: Side, constants: np.ndarray) -> np.ndarray:
+    """``constants`` without that of ``triple`` itself."""
+    return constants[constants != replaced_constant(triple, side)]
 
 
 class NameReader:

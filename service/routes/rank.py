@@ -12,6 +12,7 @@ from proofrank.core.errors import EvaluationError
 from proofrank.core.ranking import report
 from proofrank.service.engine.ranker import count_candidates
 from proofrank.service.errors import DeadlinePassed, EvaluationFailed
+from proofrank.service.ranking.json_names import JsonNamesOfServed
 from proofrank.service.ranking.schemas import Identity, RankRequest, RankResponse, Timing
 from proofrank.service.ranking.to_queries import (
     Limits,
@@ -41,6 +42,7 @@ _MOST_SECONDS_LATE = 0.5
 def make_router(services: RankingServices) -> APIRouter:
     """The route on these services."""
     host, settings = services.host, services.settings
+    names = JsonNamesOfServed()
     limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)
     router = APIRouter(route_class=bounded_route(lambda value: check_num_queries(value, limits)))
 
@@ -74,7 +76,7 @@ def make_router(services: RankingServices) -> APIRouter:
 
             def word() -> RankResponse | Response:
                 # The reference shares no state with the evaluator, so the next request need not wait for proofs.
-                builder = ResponseBuilder(body, dataset, make_proof)
+                builder = ResponseBuilder(body, dataset, make_proof, names.of(dataset))
                 answer = RankResponse(
                     request_id=request.state.request_id,
                     dataset=Identity(name=dataset.name, sha256=dataset.content_hash),

@@ -13,11 +13,14 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import islice
 
-from proofrank.core.errors import EvaluationError
+import numpy as np
+
 from proofrank.core.evaluator import Work
 from proofrank.core.evaluator.stream import CandidateStream
 from proofrank.core.policy import Policy
+from proofrank.core.prover import Candidates
 from proofrank.service.scheduler.fair_shares import LANES_PER_TASK, Demand, moving_lanes
 from proofrank.service.scheduler.tasks import DeadlineError, FaultError, StoppedError, Task
 
@@ -297,25 +300,26 @@ class Scheduler:
         if num_free < by_newcomers:
             num_free += self._take_back(by_newcomers - num_free, shares, num_lanes // num_policies)
         num_free = min(num_free, self._stream.num_free_places)
-        taken: list[tuple[Task, int]] = []
+        taken: list[tuple[Task, list[int]]] = []
         for task, number in order:
             number = min(number, num_free)
             if number > 0:
-                taken.extend((task, index) for index in task.take(number))
+                taken.append((task, task.take(number)))
                 num_free -= number
         if taken:
             self._submit(taken)
         for task, _ in newcomers:
             task.ticks_waited += not task.places
 
-    def _submit(self, taken: Sequence[tuple[Task, int]]) -> None:
-        """Submits candidates, by task and index, that have been taken from their tasks.
+    def _submit(self, taken: Sequence[tuple[Task, list[int]]]) -> None:
+        """Submits candidates, by task and indices, that have been taken from their tasks.
 
         Those of all tasks at once: what a submission costs hardly depends on how much is submitted.
         """
-        places = self._stream.submit([task.candidate(index) for task, index in taken])
-        for place, (task, index) in zip(places, taken, strict=True):
-            task.places[place] = index
+        candidates = Candidates.joined([task.candidates(indices) for task, indices in taken])
+        places = iter(self._stream.submit(candidates))
+        for task, indices in taken:
+            task.places.update(zip(islice(places, len(indices)), indices, strict=True))
 
     def _moving(self, shares: list[int]) -> set[int]:
         """The places that move: of each task its oldest, as many as its share; and as many of the others as there are
@@ -356,14 +360,16 @@ class Scheduler:
         collected = self._stream.collect()
         if not collected:
             return
-        task_of_place = {place: task for task in self._tasks for place in task.places}
-        for place, outcome in collected:
-            task = task_of_place[place]
-            if isinstance(outcome, EvaluationError):
-                task.places.pop(place)
-                task.fail(outcome)
-            else:
-                task.record(place, outcome)
+        owners = {place: number for number, task in enumerate(self._tasks) for place in task.places}
+        for place, error in collected.errors:
+            task = self._tasks[owners[place]]
+            task.places.pop(place)
+            task.fail(error)
+        places = collected.places.tolist()
+        owner = np.array([owners[place] for place in places], dtype=np.int64)
+        for number in dict.fromkeys(owner.tolist()):
+            rows = np.flatnonzero(owner == number)
+            self._tasks[number].record(collected.places[rows].tolist(), collected.outcomes.taken(rows))
 
     def _recover(self, fault: Exception) -> None:
         """Fails the task that made the evaluator fail, where that is known, and makes another evaluator."""

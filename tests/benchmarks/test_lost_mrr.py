@@ -154,7 +154,7 @@ def without_and_with(
 ) -> tuple[list[Outcome], list[Outcome]]:
     """The outcomes of the reference, with which the right evaluator must agree, and those with the defect."""
     settings = ProverSettings(max_depth=5)
-    right = ReferenceEvaluator(dataset, policy, settings).evaluate(candidates)
+    right = list(ReferenceEvaluator(dataset, policy, settings).evaluate(candidates))
     assert num_other(right, NONE.evaluate(dataset, policy, settings, candidates, num_lanes)) == 0
     return right, DEFECTS[name].evaluate(dataset, policy, settings, candidates, num_lanes)
 

@@ -52,12 +52,12 @@ def candidates(dataset: Dataset) -> list[Candidate]:
 
 @pytest.fixture(scope="module")
 def expected(dataset: Dataset, policy: Policy, candidates: list[Candidate]) -> list[Outcome]:
-    return ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(candidates)
+    return list(ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(candidates))
 
 
 @pytest.fixture(scope="module")
 def expected_of_other(dataset: Dataset, other_policy: Policy, candidates: list[Candidate]) -> list[Outcome]:
-    return ReferenceEvaluator(dataset, other_policy, SETTINGS).evaluate(candidates)
+    return list(ReferenceEvaluator(dataset, other_policy, SETTINGS).evaluate(candidates))
 
 
 class PoisonableEvaluator(CompiledEvaluator):
@@ -120,7 +120,7 @@ def make_scheduler(dataset: Dataset, policy: Policy) -> Iterator[MakeScheduler]:
 
 def outcomes_of(task: Task) -> list[Outcome]:
     """What came of a task, once it is done."""
-    return task.future.result(PATIENCE).outcomes
+    return list(task.future.result(PATIENCE).outcomes)
 
 
 def submit(scheduler: Scheduler, candidates: Sequence[Candidate], policy: Policy, **options: object) -> Task:

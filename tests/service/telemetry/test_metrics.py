@@ -325,7 +325,7 @@ def test_a_request_that_is_given_up_before_its_turn_has_waited_all_that_time(mak
         dataset = host.loaded.dataset
         queries = corrupted_queries(list(dataset.splits["test"]) * 200, ("head", "tail"), Corruptor(dataset))
         # The original engine ranks one candidate at a time, and a suspect runs alone: the second has no turn.
-        first = Task(queries[0].candidates * 2000, host.active_policy)
+        first = Task([*queries[0].candidates] * 2000, host.active_policy)
         first.is_suspect = True
         host.loaded.scheduler.submit(first)
         while not host.loaded.scheduler.snapshot.num_in_flight:
