@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from proofrank.core.evaluator import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, PolicyNetwork
 from proofrank.core.policy.features import RowFeatures
@@ -89,7 +90,9 @@ class Defect:
         """The outcomes of ``candidates`` by the vectorised evaluator with this defect."""
         wrong_settings = self.settings(settings)
         with self.switch(dataset, wrong_settings):
-            evaluator = CompiledEvaluator(dataset, policy, wrong_settings, buckets=(num_lanes,))
+            evaluator = CompiledEvaluator(
+                dataset, policy, wrong_settings, EvaluatorOptions(buckets=(num_lanes,))
+            )
             return evaluator.evaluate(candidates)
 
     def mrr(self, queries: Sequence[Query], outcomes: OutcomesOfQueries, settings: ProverSettings) -> float:

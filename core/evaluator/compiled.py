@@ -14,26 +14,21 @@ An evaluator belongs to the thread that makes it: that thread's stream of the de
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 
 import torch
 
 from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.evaluator.base import check_enough_variables
 from proofrank.core.evaluator.bits import warn_if_buckets_differ
 from proofrank.core.evaluator.bucket_ticks import BucketTicks
 from proofrank.core.evaluator.capacities import (
-    DEFAULT_BUCKETS,
-    FROM_THE_GRAPH,
-    Demand,
-    PerLane,
     check_capacities,
     check_memory,
     choose_capacities,
     required_bytes,
 )
 from proofrank.core.evaluator.modes import Mode
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.reference import ReferenceEvaluator
 from proofrank.core.evaluator.sample import sample_candidates
 from proofrank.core.evaluator.slots import Done, PoolPlaces, Submitted
@@ -42,7 +37,7 @@ from proofrank.core.evaluator.work import Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
-from proofrank.core.policy.precision import check_precision, matrix_products_in
+from proofrank.core.policy.precision import matrix_products_in
 from proofrank.core.prover import Candidate, Outcome, ProverSettings, first_of_the_best, recorded
 from proofrank.core.prover.environment import evaluate_trajectory_compiled
 from proofrank.core.prover.lanes import CandidatePool, LaneShape, empty_pool
@@ -50,10 +45,6 @@ from proofrank.core.prover.observation import Capacities
 from proofrank.core.prover.packing import check_packable, pack_atom
 from proofrank.core.prover.tables import build_tables
 from proofrank.core.prover.vectorized import UnificationEngineVectorized
-
-POOL_SIZE = 16384
-TICKS_PER_LOOK = 4
-"""Ticks between two looks at what is done: a look costs a little, a late look leaves lanes idle."""
 
 
 class CompiledEvaluator:
@@ -64,17 +55,10 @@ class CompiledEvaluator:
         dataset: Dataset,
         policy: Policy,
         settings: ProverSettings,
+        options: EvaluatorOptions | None = None,
         *,
         compile_mode: str = "eager",
         fullgraph: bool = True,
-        device: torch.device | str = "cpu",
-        buckets: Sequence[int] = DEFAULT_BUCKETS,
-        per_lane: PerLane = FROM_THE_GRAPH,
-        pool_size: int = POOL_SIZE,
-        cache_folder: Path | None = None,
-        precision: str = "float32",
-        demand: Demand | None = None,
-        ticks_per_look: int = TICKS_PER_LOOK,
     ) -> None:
         """Builds tables and buffers; compiles nothing before :meth:`warm_up` or first use.
 
@@ -82,52 +66,49 @@ class CompiledEvaluator:
             dataset: the graph.
             policy: must fit it.
             settings: of the prover.
+            options: where it computes and how large it is; on the CPU, with the usual sizes, by default.
             compile_mode: one of ``proofrank.core.evaluator.modes.COMPILE_MODES``.
             fullgraph: whether the compiler must take each part of the tick as one graph.
-            device: where everything is computed.
-            buckets: numbers of lanes; the smallest that fits is used.
-            per_lane: sizes of the buckets' buffers.
-            pool_size: places of the pool.
-            cache_folder: where compiled artifacts are kept; ``default_cache_folder()`` if it is None.
-            precision: of the network's matrix products, one of ``proofrank.core.policy.precision.PRECISIONS``.
-            demand: what lanes ask for on average, as calibration found it; buffers are fitted to it where ``per_lane``
-                does not set them.
-            ticks_per_look: ticks between two looks at what is done; where ticks are recorded, those of one replay.
 
         Raises:
             PolicyError: the policy does not fit the graph.
             EvaluationError: the graph or the settings cannot be evaluated exactly, or the buffers do not fit into
                 memory.
         """
-        if ticks_per_look < 1:
-            raise EvaluationError(f"ticks_per_look is {ticks_per_look}; expected 1 or more")
-        check_precision(precision, torch.device(device))
+        options = options if options is not None else EvaluatorOptions()
         policy.check_fits(dataset)
         check_packable(dataset, policy.network.config.max_variables)
         check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
-        mode = Mode.of(compile_mode, fullgraph=fullgraph, device=torch.device(device))
+        mode = Mode.of(compile_mode, fullgraph=fullgraph, device=options.device)
         self.compile_mode = compile_mode
         self.fullgraph = fullgraph
-        self.device = torch.device(device)
+        self.device = options.device
         self.settings = settings
-        self.ticks_per_look = ticks_per_look
+        self.ticks_per_look = options.ticks_per_look
         self._dataset = dataset
         self._policy = policy
-        with matrix_products_in(precision):
-            self._features = RowFeatures(policy.network, precision).to(self.device)
+        with matrix_products_in(options.precision):
+            self._features = RowFeatures(policy.network, options.precision).to(self.device)
         self._tables = build_tables(dataset, self.device)
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.network.config.embedding_dim)
         self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
         self._capacities = {
             num_lanes: choose_capacities(
-                num_lanes, self._tables, settings, per_lane, demand, is_counting=mode.is_counting
+                num_lanes,
+                self._tables,
+                settings,
+                options.per_lane,
+                options.demand,
+                is_counting=mode.is_counting,
             )
-            for num_lanes in sorted(buckets)
+            for num_lanes in sorted(options.buckets)
         }
         for capacities in self._capacities.values():
             check_capacities(capacities, self._tables, settings)
-        check_memory(self.required_bytes, f"buckets of {', '.join(map(str, buckets))} lanes", self.device)
-        self._input_buffer: CandidatePool = empty_pool(pool_size, settings.max_depth, self.device)
+        check_memory(
+            self.required_bytes, f"buckets of {', '.join(map(str, options.buckets))} lanes", self.device
+        )
+        self._input_buffer: CandidatePool = empty_pool(options.pool_size, settings.max_depth, self.device)
         self._places = PoolPlaces(self._input_buffer, is_read_late=mode.is_recorded)
         self._reference: ReferenceEvaluator | None = None
         self._endf_states = torch.zeros(
@@ -141,15 +122,15 @@ class CompiledEvaluator:
             mode,
             self._features,
             self.device,
-            ticks_per_replay=ticks_per_look,
-            cache_folder=cache_folder if cache_folder is not None else default_cache_folder(),
+            ticks_per_replay=options.ticks_per_look,
+            cache_folder=options.cache_folder,
             key={
                 "shape": self._shape,
                 "settings": settings,
                 "network": policy.network.config,
                 "rules": list(self._tables.rule_body.shape),
                 "device": self.device,
-                "precision": precision,
+                "precision": options.precision,
             },
             on_lanes_lost=self._places.begin_again,
         )

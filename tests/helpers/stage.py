@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import pytest
 
 from proofrank.core.evaluator import CompiledEvaluator, ReferenceEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.work import Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
@@ -44,7 +45,7 @@ class SteppedEvaluator(CompiledEvaluator):
     poison: Candidate | None = None
 
     def __init__(self, dataset: Dataset, policy: Policy, buckets: tuple[int, ...]) -> None:
-        super().__init__(dataset, policy, SETTINGS, buckets=buckets, pool_size=POOL_SIZE)
+        super().__init__(dataset, policy, SETTINGS, EvaluatorOptions(buckets=buckets, pool_size=POOL_SIZE))
         self.may_tick = threading.Event()
         self.may_tick.set()
         self.has_stopped = threading.Event()

@@ -11,6 +11,7 @@ import pytest
 
 from proofrank.core.evaluator import compiled
 from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.recordings import read_recording
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
@@ -35,14 +36,14 @@ class Example:
 
     def evaluator(self, buckets: Sequence[int] = (64,), pool_size: int = 256) -> CompiledEvaluator:
         return CompiledEvaluator(
-            self.dataset, self.policy, self.settings, buckets=buckets, pool_size=pool_size
+            self.dataset, self.policy, self.settings, EvaluatorOptions(buckets=buckets, pool_size=pool_size)
         )
 
 
 def example_of(
     dataset: Dataset, policy: Policy, settings: ProverSettings, candidates: list[Candidate]
 ) -> Example:
-    evaluator = CompiledEvaluator(dataset, policy, settings, buckets=(64,), pool_size=256)
+    evaluator = CompiledEvaluator(dataset, policy, settings, EvaluatorOptions(buckets=(64,), pool_size=256))
     return Example(dataset, policy, settings, candidates, evaluator.evaluate(candidates))
 
 

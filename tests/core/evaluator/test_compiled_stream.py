@@ -11,6 +11,7 @@ import torch
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
@@ -53,7 +54,9 @@ def make_evaluator(
     def make(
         policy: Policy = policy, buckets: tuple[int, ...] = (4,), pool_size: int = 16
     ) -> CompiledEvaluator:
-        return CompiledEvaluator(dataset, policy, SETTINGS, buckets=buckets, pool_size=pool_size)
+        return CompiledEvaluator(
+            dataset, policy, SETTINGS, EvaluatorOptions(buckets=buckets, pool_size=pool_size)
+        )
 
     return make
 

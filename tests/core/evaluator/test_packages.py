@@ -22,6 +22,7 @@ from proofrank.core.default import DATASET, POLICY
 from proofrank.core.evaluator import CompiledEvaluator, ReferenceEvaluator
 from proofrank.core.evaluator.artifacts import CompileCounts, compile_counts
 from proofrank.core.evaluator.diff import differences
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
@@ -79,10 +80,8 @@ def evaluator_in(
         dataset,
         policy,
         settings or policy.settings or ProverSettings(),
+        EvaluatorOptions(buckets=buckets, pool_size=64, cache_folder=folder),
         compile_mode="default",
-        buckets=buckets,
-        pool_size=64,
-        cache_folder=folder,
     )
 
 

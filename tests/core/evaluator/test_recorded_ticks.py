@@ -18,6 +18,7 @@ from proofrank.core.evaluator import ReferenceEvaluator, bucket_ticks
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.graphs import CallingRecorder, RecordedTicks
 from proofrank.core.evaluator.modes import Mode
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.snapshots import Snapshots
 from proofrank.core.evaluator.tick_program import TickProgram, tensors_of
 from proofrank.core.graph import Dataset
@@ -71,10 +72,8 @@ def captured(
         dataset,
         policy,
         settings,
+        EvaluatorOptions(buckets=(num_lanes,), pool_size=pool_size, ticks_per_look=ticks_per_look),
         compile_mode="captured",
-        buckets=(num_lanes,),
-        pool_size=pool_size,
-        ticks_per_look=ticks_per_look,
     )
 
 

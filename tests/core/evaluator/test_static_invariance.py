@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.policy import PolicyConfig, PolicyNetwork
 from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
 from proofrank.core.prover import Outcome
@@ -120,10 +121,12 @@ def compiled_subject(
             example.dataset,
             example.policy,
             example.settings,
+            EvaluatorOptions(
+                buckets=(FEW_LANES, MANY_LANES),
+                pool_size=128,
+                cache_folder=tmp_path_factory.mktemp("artifacts"),
+            ),
             compile_mode=request.param,
-            buckets=(FEW_LANES, MANY_LANES),
-            pool_size=128,
-            cache_folder=tmp_path_factory.mktemp("artifacts"),
         )
         evaluator.warm_up()
         assert evaluator.mode.compile_mode == request.param, "it went on without the compiler"

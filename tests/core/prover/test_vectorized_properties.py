@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from proofrank.core.evaluator import ReferenceEvaluator, compiled
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.modes import Mode
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, PolicyConfig, build_network
 from proofrank.core.policy.features import ROW_MULTIPLE
@@ -217,7 +218,11 @@ def check(
         if is_least:
             use_least_capacities(monkeypatch)
         evaluator = CompiledEvaluator(
-            dataset, policy, case.settings, compile_mode="eager", buckets=(3,), pool_size=case.pool_size
+            dataset,
+            policy,
+            case.settings,
+            EvaluatorOptions(buckets=(3,), pool_size=case.pool_size),
+            compile_mode="eager",
         )
         actions = [outcome.actions for outcome in expected] if sample else None
 
