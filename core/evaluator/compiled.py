@@ -32,15 +32,15 @@ from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.reference import ReferenceEvaluator
 from proofrank.core.evaluator.sample import sample_candidates
 from proofrank.core.evaluator.slots import Done, PoolPlaces, Submitted
-from proofrank.core.evaluator.tick import Tick
+from proofrank.core.evaluator.tick import HalvedTick, Tick, new_buffers
 from proofrank.core.evaluator.work import Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
 from proofrank.core.policy.precision import matrix_products_in
 from proofrank.core.prover import Candidate, Outcome, ProverSettings, first_of_the_best, recorded
-from proofrank.core.prover.environment import evaluate_trajectory_compiled
-from proofrank.core.prover.lanes import CandidatePool, LaneShape, empty_pool
+from proofrank.core.prover.environment import EvalOnlyEnvCompiled, evaluate_trajectory_compiled
+from proofrank.core.prover.lanes import CandidatePool, LaneShape, empty_pool, idle_lanes
 from proofrank.core.prover.observation import Capacities
 from proofrank.core.prover.packing import check_packable, pack_atom
 from proofrank.core.prover.tables import build_tables
@@ -99,7 +99,7 @@ class CompiledEvaluator:
                 settings,
                 options.per_lane,
                 options.demand,
-                is_counting=mode.is_counting,
+                is_counting=mode.tick is HalvedTick,
             )
             for num_lanes in sorted(options.buckets)
         }
@@ -385,18 +385,16 @@ class CompiledEvaluator:
         return self._new_tick(num_lanes, self.mode)
 
     def _new_tick(self, num_lanes: int, mode: Mode) -> Tick:
-        return Tick(
+        environment = EvalOnlyEnvCompiled(
             self._unification,
-            self._features,
             self.settings,
             self._capacities[num_lanes],
-            self._shape,
-            self._input_buffer,
             self._dataset.vocabulary.first_variable_index,
-            self._endf_feature,
             is_trimming=mode.is_trimming,
-            is_counting=mode.is_counting,
         )
+        lanes = idle_lanes(self._capacities[num_lanes].num_lanes, self._shape, self.device)
+        buffers = new_buffers(lanes, self._input_buffer, self._endf_feature)
+        return mode.tick(environment, self._features, buffers)
 
     def buffer_addresses(self) -> list[int]:
         """Addresses of every static tensor, for whoever must be sure that they stay."""

@@ -12,7 +12,7 @@ counts, which reads them back and is for the CPU. The results are those of ``pro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -53,6 +53,13 @@ class EvalOnlyEnvCompiled:
         self._first_variable = first_variable
         # One more than can be actions: the excluded fact may be among them.
         self._num_fact_rows = settings.padding_states + 1
+
+    def on(self, given: Iterator[Tensor]) -> EvalOnlyEnvCompiled:
+        """The same environment on the next tensors of ``given``, as its graph's ``tables.tensors()`` lists them."""
+        engine = UnificationEngineVectorized(self.engine.tables.on(given), self.engine.working_atoms)
+        return EvalOnlyEnvCompiled(
+            engine, self.settings, self.capacities, self._first_variable, is_trimming=self.is_trimming
+        )
 
     def refill(self, lanes: LaneState, pool: CandidatePool) -> tuple[LaneState, Tensor]:
         """Gives waiting candidates to idle lanes, in order.

@@ -36,7 +36,7 @@ def test_the_estimate_covers_what_a_tick_takes_at_its_worst_moment(
         compile_mode="captured",
     )
     tick = evaluator.make_tick(num_lanes)
-    tick.features.is_chunked = is_chunked
+    tick.network.is_chunked = is_chunked
 
     memory = memory_of(tick)
 

@@ -178,7 +178,7 @@ def test_candidates_in_flight_are_not_lost_where_another_bucket_has_neither_pack
     places = evaluator.submit(candidates[:12])
     evaluator.advance(3, LANES)
     assert evaluator.engine == "default"
-    assert evaluator.tick_of(LANES).lanes.is_busy.any()
+    assert evaluator.tick_of(LANES).buffers.lanes.is_busy.any()
     cancelled = places.pop()
     evaluator.cancel([cancelled])
     places += evaluator.submit(candidates[12:])

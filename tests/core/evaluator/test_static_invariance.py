@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.options import EvaluatorOptions
+from proofrank.core.evaluator.tick import HalvedTick
 from proofrank.core.policy import PolicyConfig, PolicyNetwork
 from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
 from proofrank.core.prover import Outcome
@@ -131,7 +132,7 @@ def compiled_subject(
         evaluator.warm_up()
         assert evaluator.mode.compile_mode == request.param, "it went on without the compiler"
         num_states = [capacities.num_states for capacities in evaluator.capacities.values()]
-        is_counting = evaluator.mode.is_counting
+        is_counting = evaluator.mode.tick is HalvedTick
         assert is_counting or len(set(num_states)) == 2, "both buckets multiply the same number of rows"
         return evaluator
 

@@ -19,6 +19,7 @@ from proofrank.core.evaluator.modes import Mode
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.recordings import read_recording
 from proofrank.core.evaluator.replay import replay
+from proofrank.core.evaluator.tick import HalvedTick, TrimmedTick, WholeTick
 from proofrank.core.graph import load_dataset
 from proofrank.core.policy import load_policy
 from tests.conftest import SHARED
@@ -65,8 +66,7 @@ def test_eager_gives_every_recorded_outcome_but_behind_near_ties(
 ) -> None:
     mode = dataclasses.replace(
         Mode.of("eager", fullgraph=True, device=torch.device("cpu")),
-        is_trimming=kind == "trimming",
-        is_counting=kind == "halves",
+        tick={"trimming": TrimmedTick, "static": WholeTick, "halves": HalvedTick}[kind],
     )
     monkeypatch.setattr(Mode, "of", lambda *_, **__: mode)
 
