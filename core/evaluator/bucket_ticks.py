@@ -83,10 +83,10 @@ class BucketTicks:
         self._make(num_lanes)
         self._recorded[num_lanes].advance(num_ticks)
 
-    def drop(self, places: Tensor) -> None:
-        """Frees the lanes of the candidates in ``places`` ``[n]`` int64, in all buckets."""
+    def drop(self, slots: Tensor) -> None:
+        """Frees the lanes of the candidates in ``slots`` ``[n]`` int64, in all buckets."""
         for tick in self._ticks.values():
-            tick.drop(places)
+            tick.drop(slots)
 
     def counts(self) -> list[dict[str, int]]:
         """The counters of each bucket by name."""

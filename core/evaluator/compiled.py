@@ -31,7 +31,7 @@ from proofrank.core.evaluator.modes import Mode
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.reference import ReferenceEvaluator
 from proofrank.core.evaluator.sample import sample_candidates
-from proofrank.core.evaluator.slots import Done, PoolPlaces, Submitted
+from proofrank.core.evaluator.slots import Done, PoolSlots, Submitted
 from proofrank.core.evaluator.tick import HalvedTick, Tick, new_buffers
 from proofrank.core.evaluator.work import Work
 from proofrank.core.graph import Dataset
@@ -109,7 +109,7 @@ class CompiledEvaluator:
             self.required_bytes, f"buckets of {', '.join(map(str, options.buckets))} lanes", self.device
         )
         self._input_buffer: CandidatePool = empty_pool(options.pool_size, settings.max_depth, self.device)
-        self._places = PoolPlaces(self._input_buffer, is_read_late=mode.is_recorded)
+        self._slots = PoolSlots(self._input_buffer, is_read_late=mode.is_recorded)
         self._reference: ReferenceEvaluator | None = None
         self._endf_states = torch.zeros(
             CHUNK_ROWS, self._shape.working_atoms, dtype=torch.int64, device=self.device
@@ -132,7 +132,7 @@ class CompiledEvaluator:
                 "device": self.device,
                 "precision": options.precision,
             },
-            on_lanes_lost=self._places.begin_again,
+            on_lanes_lost=self._slots.begin_again,
         )
 
     @property
@@ -164,14 +164,14 @@ class CompiledEvaluator:
         )
 
     @property
-    def num_free_places(self) -> int:
+    def num_free_slots(self) -> int:
         """How many candidates can be submitted now."""
-        return self._places.num_free
+        return self._slots.num_free
 
     @property
     def num_in_flight(self) -> int:
         """How many submitted candidates have not been collected."""
-        return len(self._places.taken)
+        return len(self._slots.taken)
 
     @property
     def flops_per_state(self) -> int:
@@ -202,7 +202,7 @@ class CompiledEvaluator:
         self._policy = policy
         self._features.load(policy.network)
         self._policy_changed()
-        self._places.let_move(policy)
+        self._slots.hold_others(policy)
 
     @torch.inference_mode()
     def _policy_changed(self) -> None:
@@ -249,21 +249,21 @@ class CompiledEvaluator:
         num_lanes: int,
     ) -> list[Outcome]:
         outcomes: list[Outcome | None] = [None] * len(candidates)
-        index_of_place: dict[int, int] = {}
+        index_of_slot: dict[int, int] = {}
         num_submitted = num_done = 0
 
         def advance() -> None:
             nonlocal num_submitted, num_done
-            batch = range(num_submitted, min(num_submitted + self.num_free_places, len(candidates)))
+            batch = range(num_submitted, min(num_submitted + self.num_free_slots, len(candidates)))
             given = None if recorded_actions is None else [recorded_actions[index] for index in batch]
-            places = self.submit([candidates[index] for index in batch], given)
-            index_of_place.update(zip(places, batch, strict=True))
+            slots = self.submit([candidates[index] for index in batch], given)
+            index_of_slot.update(zip(slots, batch, strict=True))
             num_submitted += len(batch)
             self.advance(self.ticks_per_look, num_lanes)
-            for place, outcome in self._taken_out(self._places.done()):
+            for slot, outcome in self._taken_out(self._slots.done()):
                 if isinstance(outcome, EvaluationError):
                     raise outcome
-                outcomes[index_of_place.pop(place)] = outcome
+                outcomes[index_of_slot.pop(slot)] = outcome
                 num_done += 1
             if on_progress is not None:
                 on_progress(num_done)
@@ -271,7 +271,7 @@ class CompiledEvaluator:
         try:
             evaluate_trajectory_compiled(advance, is_finished=lambda: num_done == len(candidates))
         except BaseException:
-            self.cancel(list(self._places.taken))
+            self.cancel(list(self._slots.taken))
             raise
         return [outcome for outcome in outcomes if outcome is not None]
 
@@ -281,16 +281,16 @@ class CompiledEvaluator:
         """Puts candidates into the pool, to be proved after those before them.
 
         Args:
-            candidates: at most ``num_free_places``.
+            candidates: at most ``num_free_slots``.
             recorded_actions: for each the actions to take instead of the policy's choice.
 
         Returns:
-            The place of each, by which it is collected or cancelled.
+            The slot of each, by which it is collected or cancelled.
 
         Raises:
-            EvaluationError: there are more than free places, or recorded actions than steps.
+            EvaluationError: there are more than free slots, or recorded actions than steps.
         """
-        return self._places.put(candidates, self._policy, recorded_actions)
+        return self._slots.put(candidates, self._policy, recorded_actions)
 
     @torch.inference_mode()
     def advance(
@@ -301,15 +301,15 @@ class CompiledEvaluator:
         Args:
             num_ticks: how many.
             num_lanes: of the bucket; the largest by default.
-            only: the places whose candidates move; the others keep still. All that were submitted under the loaded
+            only: the slots whose candidates move; the others keep still. All that were submitted under the loaded
                 policy by default.
         """
         with matrix_products_in(self._features.precision):
-            self._places.let_move(self._policy, only)
+            self._slots.hold_others(self._policy, only)
             self._ticks.advance(num_ticks, num_lanes if num_lanes is not None else self.buckets[-1])
 
     def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
-        """Takes out candidates that are done, with their places; see :class:`core.evaluator.stream.CandidateStream`.
+        """Takes out candidates that are done, with their slots; see :class:`core.evaluator.stream.CandidateStream`.
 
         Where ticks are recorded, it tells of what was done at the call before, and so does not wait for ticks since.
 
@@ -317,22 +317,22 @@ class CompiledEvaluator:
             For each its outcome; or the error, where a logit was not finite or recorded actions could not be followed,
             which concerns that candidate alone.
         """
-        return self._taken_out(self._places.done())
+        return self._taken_out(self._slots.done())
 
     def _taken_out(self, done: Done) -> list[tuple[int, Outcome | EvaluationError]]:
-        """The outcomes of what is done, whose places are freed."""
+        """The outcomes of what is done, whose slots are freed."""
         collected: list[tuple[int, Outcome | EvaluationError]] = []
         rows = zip(*(column.tolist() for column in done.outcomes), strict=True)
-        for place, row in zip(done.places, rows, strict=True):
+        for slot, row in zip(done.slots, rows, strict=True):
             _, success, log_probability, steps, actions, near_tie, largest_logit, is_ambiguous, is_broken = (
                 row
             )
-            submitted = self._places.take_out(place)
+            submitted = self._slots.take_out(slot)
             if is_ambiguous:
                 # First, for a state that was mistaken for another may lack an action of the record.
-                collected.append((place, self._prove_again(submitted)))
+                collected.append((slot, self._prove_again(submitted)))
             elif is_broken:
-                collected.append((place, self._broken(submitted.candidate)))
+                collected.append((slot, self._broken(submitted.candidate)))
             else:
                 outcome = Outcome(
                     success=success,
@@ -342,7 +342,7 @@ class CompiledEvaluator:
                     passes_near_tie=near_tie,
                     largest_logit=largest_logit,
                 )
-                collected.append((place, outcome))
+                collected.append((slot, outcome))
         return collected
 
     def _broken(self, candidate: Candidate) -> EvaluationError:
@@ -360,9 +360,9 @@ class CompiledEvaluator:
         except EvaluationError as error:
             return error
 
-    def cancel(self, places: Sequence[int]) -> None:
+    def cancel(self, slots: Sequence[int]) -> None:
         """Drops submitted candidates, waiting, running or done; their lanes are free from the next tick on."""
-        dropped = self._places.drop(places)
+        dropped = self._slots.drop(slots)
         if dropped is not None:
             self._ticks.drop(dropped)
 

@@ -212,10 +212,10 @@ class Tick(ABC):
         return []
 
     @torch.inference_mode()
-    def drop(self, places: Tensor) -> None:
-        """Frees the lanes of the candidates in ``places`` ``[n]`` int64."""
+    def drop(self, slots: Tensor) -> None:
+        """Frees the lanes of the candidates in ``slots`` ``[n]`` int64."""
         candidate = self.buffers.lanes.candidate
-        candidate.masked_fill_(torch.isin(candidate, places), IDLE)
+        candidate.masked_fill_(torch.isin(candidate, slots), IDLE)
 
     def counts(self) -> dict[str, int]:
         """The counters by name."""

@@ -38,18 +38,18 @@ class InstantStream:
     """Gives every candidate the same outcome."""
 
     engine = "instant"
-    num_free_places = 100_000
+    num_free_slots = 100_000
 
     def __init__(self) -> None:
-        self._places: list[int] = []
+        self._slots: list[int] = []
         self._num_submitted = 0
 
     def submit(self, candidates: Sequence[Candidate]) -> list[int]:
         """Takes all."""
         first, self._num_submitted = self._num_submitted, self._num_submitted + len(candidates)
-        places = list(range(first, self._num_submitted))
-        self._places.extend(places)
-        return places
+        slots = list(range(first, self._num_submitted))
+        self._slots.extend(slots)
+        return slots
 
     def advance(
         self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
@@ -58,10 +58,10 @@ class InstantStream:
 
     def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
         """All are done."""
-        places, self._places = self._places, []
-        return [(place, Outcome(True, -1.5, 3, (0, 1, 2))) for place in places]
+        slots, self._slots = self._slots, []
+        return [(slot, Outcome(True, -1.5, 3, (0, 1, 2))) for slot in slots]
 
-    def cancel(self, places: Sequence[int]) -> None:
+    def cancel(self, slots: Sequence[int]) -> None:
         """Has nothing in flight."""
 
     def load_policy(self, policy: Policy) -> None:
@@ -78,7 +78,7 @@ def make_instant(
 ) -> tuple[InstantStream, Lanes]:
     """In the place of :func:`proofrank.service.engine.evaluators.make_evaluator`."""
     stream = InstantStream()
-    return stream, Lanes((stream.num_free_places,), is_cost_by_lane=False)
+    return stream, Lanes((stream.num_free_slots,), is_cost_by_lane=False)
 
 
 class Watcher(threading.Thread):

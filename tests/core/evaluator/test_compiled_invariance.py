@@ -150,13 +150,13 @@ def test_beside_many_copies_of_another_candidate(example: Example) -> None:
 
 def test_after_others_were_cancelled_on_their_way(example: Example) -> None:
     evaluator = example.evaluator(buckets=(64,))
-    places = evaluator.submit(example.candidates)
+    slots = evaluator.submit(example.candidates)
     evaluator.advance(1)
     done = dict(evaluator.collect())
-    evaluator.cancel(places[::2])
+    evaluator.cancel(slots[::2])
 
     evaluator.advance(200)
 
     done.update(evaluator.collect())
-    assert [done[place] for place in places[1::2]] == example.outcomes[1::2]
+    assert [done[slot] for slot in slots[1::2]] == example.outcomes[1::2]
     assert evaluator.num_in_flight == 0

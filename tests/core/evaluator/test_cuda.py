@@ -165,15 +165,15 @@ def test_a_device_that_is_not_the_current_one_gives_the_same_outcomes(
 def test_the_stream_never_waits_for_the_last_replay(mode: str, case: Case, folder: Path) -> None:
     evaluator = case.evaluator(folder, mode)
     expected = evaluator.evaluate(case.candidates)
-    places = evaluator.submit(case.candidates)
+    slots = evaluator.submit(case.candidates)
     done: dict[int, object] = {}
 
     with no_synchronisation():
-        while len(done) < len(places):
+        while len(done) < len(slots):
             evaluator.advance(evaluator.ticks_per_look)
             done.update(evaluator.collect())
 
-    assert [done[place] for place in places] == expected
+    assert [done[slot] for slot in slots] == expected
 
 
 def test_a_capture_that_fails_leaves_the_stream_as_it_was_and_the_same_outcomes(

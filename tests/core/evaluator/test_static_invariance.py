@@ -146,19 +146,19 @@ def outcomes_under(load: list[Submission], num_lanes: int, subject: Subject) -> 
     done: list[tuple[int, Outcome]] = []
 
     def collect() -> None:
-        for place, outcome in evaluator.collect():
+        for slot, outcome in evaluator.collect():
             assert isinstance(outcome, Outcome)
-            done.append((index_of.pop(place), outcome))
+            done.append((index_of.pop(slot), outcome))
 
     for submission in load:
-        places = evaluator.submit([subject.example.candidates[index] for index in submission.candidates])
-        index_of.update(zip(places, submission.candidates, strict=True))
+        slots = evaluator.submit([subject.example.candidates[index] for index in submission.candidates])
+        index_of.update(zip(slots, submission.candidates, strict=True))
         evaluator.advance(submission.ticks, num_lanes)
         collect()
-        gone = {places[number] for number in submission.cancelled if number < len(places)} & index_of.keys()
+        gone = {slots[number] for number in submission.cancelled if number < len(slots)} & index_of.keys()
         evaluator.cancel(list(gone))
-        for place in gone:
-            del index_of[place]
+        for slot in gone:
+            del index_of[slot]
     for _ in range(ENOUGH_TICKS):
         if not index_of:
             break

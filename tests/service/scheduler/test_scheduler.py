@@ -72,15 +72,15 @@ class PoisonableEvaluator(CompiledEvaluator):
     def submit(
         self, candidates: Sequence[Candidate], recorded_actions: Sequence[Sequence[int]] | None = None
     ) -> list[int]:
-        places = super().submit(candidates, recorded_actions)
-        self._candidate_at.update(zip(places, candidates, strict=True))
-        return places
+        slots = super().submit(candidates, recorded_actions)
+        self._candidate_at.update(zip(slots, candidates, strict=True))
+        return slots
 
     def advance(
         self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
     ) -> None:
         assert only is not None
-        if any(self._candidate_at[place] == self.poison for place in only):
+        if any(self._candidate_at[slot] == self.poison for slot in only):
             raise RuntimeError("device-side assert")
         super().advance(num_ticks, num_lanes, only=only)
 
@@ -101,7 +101,7 @@ def make_scheduler(dataset: Dataset, policy: Policy) -> Iterator[MakeScheduler]:
 
         def make_stream(_: Exception | None) -> tuple[CandidateStream, Lanes]:
             if engine == "original":
-                return OriginalStream(dataset, policy, SETTINGS, num_places=NUM_LANES), lanes
+                return OriginalStream(dataset, policy, SETTINGS, num_slots=NUM_LANES), lanes
             evaluator = PoisonableEvaluator(
                 dataset, policy, SETTINGS, compile_mode=engine, buckets=buckets, pool_size=64
             )
