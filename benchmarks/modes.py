@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def main() -> int:
         num_graphs = compile_counts().graphs - num_graphs_before
         print(f"{name}: ready after {warm_up[name]:.1f} s, {num_graphs} graphs of its own", flush=True)
     candidates = workload.candidates
-    outcomes: dict[str, list[Outcome]] = {}
+    outcomes: dict[str, Sequence[Outcome]] = {}
 
     def run(name: str) -> None:
         # The original is fastest with one thread: its matrices are too small for two.
@@ -124,7 +125,7 @@ def _row(
     name: str,
     workload: Workload,
     evaluator: Evaluator,
-    outcomes: dict[str, list[Outcome]],
+    outcomes: dict[str, Sequence[Outcome]],
     warm_up: float,
     seconds: list[float],
 ) -> dict[str, Any]:
@@ -165,11 +166,11 @@ def _row(
 class _Replayed:
     """Gives outcomes that are known already, to rank them."""
 
-    def __init__(self, outcomes: list[Outcome], engine: str) -> None:
+    def __init__(self, outcomes: Sequence[Outcome], engine: str) -> None:
         self.engine = engine
         self._outcomes = outcomes
 
-    def evaluate(self, candidates: Any, **_: Any) -> list[Outcome]:
+    def evaluate(self, candidates: Any, **_: Any) -> Sequence[Outcome]:
         """The outcomes, whatever is asked."""
         return self._outcomes
 

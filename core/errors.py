@@ -48,7 +48,15 @@ class UnknownNameError(ProofrankError):
 
 
 class PolicyError(ProofrankError):
-    """A checkpoint cannot be used, or does not fit the graph."""
+    """A checkpoint cannot be used, or does not fit the graph.
+
+    Attributes:
+        file: name of the checkpoint's file that is wrong; None where it is no single one.
+    """
+
+    def __init__(self, message: str, file: str | None = None) -> None:
+        super().__init__(message)
+        self.file = file
 
 
 class EvaluationError(ProofrankError):

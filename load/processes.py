@@ -121,6 +121,8 @@ class ServerProcess:
         self._process.terminate()
         self._process.wait()
         self._reader.join()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
         self._home.cleanup()
 
 
@@ -190,5 +192,7 @@ class AloneProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()

@@ -287,7 +287,7 @@ def _batches(work: LazyQueries) -> Iterator[tuple[Sequence[Query], int]]:
     for index in range(len(work.triples)):
         drawn = work.queries(index)
         queries += drawn
-        num_candidates += sum(1 + len(query.corruptions) for query in drawn)
+        num_candidates += sum(query.num_candidates for query in drawn)
         if num_candidates >= _CANDIDATES_AT_ONCE:
             yield queries, num_candidates
             queries, num_candidates = [], 0
@@ -308,7 +308,7 @@ def _progress(progress: bool | Progress, work: LazyQueries) -> Iterator[Callable
     try:
         from rich.console import Console
 
-        from proofrank.service.cli.progress import progress_bar
+        from proofrank.service.terminal.progress import progress_bar
     except ImportError as error:
         raise ProofrankError("progress=True needs rich: pip install rich") from error
     with progress_bar(Console(stderr=True), "candidates", total) as on_done:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,9 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 DatasetMaker = Callable[..., Dataset]
 """Takes lines of ``train``, ``rules``, ``valid``, ``test`` and perhaps ``domains``; loads what they make."""
 
+
+# Programs that tests start have one thread as well; it is set before torch reads it.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 SLOW_SECONDS = 4 * 3600
 """That a slow test may take; the others have the ``timeout`` of the configuration, so that none hangs for ever."""

@@ -83,7 +83,7 @@ def measure(
         triples = random.Random(measurement.seed).sample(triples, measurement.most_queries)  # noqa: S311
     corruptor = Corruptor(dataset, number=measurement.corruptions, seed=measurement.seed)
     queries = corrupted_queries(triples, sides_of(measurement.sides), corruptor)
-    total = sum(1 + len(query.corruptions) for query in queries)
+    total = sum(query.num_candidates for query in queries)
     return aggregate(rank_queries(evaluator, queries, on_progress=lambda done: on_progress(done, total)))
 
 

@@ -36,7 +36,7 @@ def measure(bench: Bench, record: Record) -> None:
 
 
 def _shortened(query: Query) -> Query:
-    return replace(query, corruptions=query.corruptions[:50])
+    return replace(query, constants=query.constants[:50])
 
 
 def _ranked(bench: Bench, record: Record, workload: Workload, num_lanes: int) -> Row:

@@ -12,7 +12,9 @@ from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.prover import Candidate, Outcome
 
 
-def prove(workload: Workload, candidates: Sequence[Candidate] | None = None) -> tuple[list[Outcome], float]:
+def prove(
+    workload: Workload, candidates: Sequence[Candidate] | None = None
+) -> tuple[Sequence[Outcome], float]:
     """The outcomes of ``candidates``, by default of all, and the seconds that they took."""
     evaluator = ReferenceEvaluator(workload.dataset, workload.policy, workload.settings)
     num_threads = torch.get_num_threads()

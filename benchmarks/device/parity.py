@@ -91,7 +91,9 @@ def _check_compared(bench: Bench, rows: Sequence[Row]) -> None:
         )
 
 
-def _against_original(bench: Bench, contestant: Contestant, workload: Workload, wanted: list[Outcome]) -> Row:
+def _against_original(
+    bench: Bench, contestant: Contestant, workload: Workload, wanted: Sequence[Outcome]
+) -> Row:
     with bench.evaluator(
         workload,
         bench.sizes.parity_lanes,

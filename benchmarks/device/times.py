@@ -7,6 +7,7 @@ A query is one side of a triple with its corruptions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from benchmarks.common import Workload, median
@@ -22,7 +23,7 @@ from proofrank.core.prover import Outcome
 def measure(bench: Bench, record: Record) -> None:
     """Adds the tables."""
     workloads = [bench.workload("family", *sizes) for sizes in bench.sizes.workloads]
-    exact: dict[int, list[Outcome]] = {}
+    exact: dict[int, Sequence[Outcome]] = {}
     for precision in precisions_of(bench.device):
         for num_lanes in bench.sizes.lanes:
             labels = {"mode": bench.automatic_mode, "precision": precision, "lanes": num_lanes}
@@ -40,7 +41,7 @@ def _all_timed(
     workloads: list[Workload],
     precision: str,
     num_lanes: int,
-    exact: dict[int, list[Outcome]],
+    exact: dict[int, Sequence[Outcome]],
 ) -> Row:
     """A row of the start; adds one for each workload.
 
@@ -78,7 +79,7 @@ def _all_timed(
     }
 
 
-def _timed(bench: Bench, ready: ReadyEvaluator, workload: Workload) -> tuple[list[Outcome], Row]:
+def _timed(bench: Bench, ready: ReadyEvaluator, workload: Workload) -> tuple[Sequence[Outcome], Row]:
     """The outcomes of a workload, and the columns that tell how long they took."""
     evaluator, candidates = ready.evaluator, workload.candidates
     outcomes = evaluator.evaluate(candidates)

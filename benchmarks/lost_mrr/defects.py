@@ -1,4 +1,6 @@
-"""Defects that cost an evaluator its MRR, each to be switched on alone: ``docs/lost-mrr.md`` has what they cost.
+"""Defects that cost an evaluator its MRR, each to be switched on alone.
+
+``docs/research/lost-mrr.md`` has what they cost.
 
 A defect is one wrong thing in one of four places: the vectorised evaluator (one of its functions is replaced
 while the evaluator is made and run), the prover's settings, the scores made from the outcomes, or the way in
@@ -94,7 +96,7 @@ class Defect:
             evaluator = CompiledEvaluator(
                 dataset, policy, wrong_settings, EvaluatorOptions(buckets=(num_lanes,))
             )
-            return evaluator.evaluate(candidates)
+            return list(evaluator.evaluate(candidates))
 
     def mrr(self, queries: Sequence[Query], outcomes: OutcomesOfQueries, settings: ProverSettings) -> float:
         """The MRR that is reported for these outcomes with this defect."""

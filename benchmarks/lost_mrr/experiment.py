@@ -1,4 +1,6 @@
-"""Switches on one defect after the other and prints what each costs in MRR: the tables of ``docs/lost-mrr.md``.
+"""Switches on one defect after the other and prints what each costs in MRR.
+
+The tables of ``docs/research/lost-mrr.md`` come from it:
 
     python -m benchmarks.lost_mrr.experiment --recording ../shared/truth/family-seed0
     python -m benchmarks.lost_mrr.experiment --dataset ../shared/data/family --policy runs/family --queries 60
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from benchmarks.lost_mrr.defects import DEFECTS, NONE, Defect
@@ -26,7 +29,7 @@ from proofrank.core.evaluator.recordings import read_recording
 from proofrank.core.graph import SPLITS, Dataset, Triple, load_dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
-from proofrank.core.ranking import Corruptor, Query, corrupted_queries, sides_of
+from proofrank.core.ranking import Corruptor, Query, corrupted_queries, replaced_constant, sides_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Task:
     def by_query(self, outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
         """Outcomes of all candidates, a list for each query."""
         remaining = iter(outcomes)
-        return [list(islice(remaining, 1 + len(query.corruptions))) for query in self.queries]
+        return [list(islice(remaining, query.num_candidates)) for query in self.queries]
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,9 @@ def task_of_recording(folder: Path, data: Path | None = None) -> Task:
     queries = []
     for index, query in enumerate(recording.queries):
         (side,) = sides_of(query.side)
-        corruptions = tuple(triple(candidate.names) for candidate in query.candidates[1:])
-        queries.append(Query(index, triple(query.names), side, corruptions))
+        corruptions = [triple(candidate.names) for candidate in query.candidates[1:]]
+        constants = np.array([replaced_constant(other, side) for other in corruptions], dtype=np.int64)
+        queries.append(Query(index, triple(query.names), side, constants))
     return Task(dataset, load_policy(folder, dataset), recording.settings, tuple(queries))
 
 

@@ -26,7 +26,7 @@ class Evaluator(Protocol):
         *,
         recorded_actions: Sequence[Sequence[int]] | None = None,
         on_progress: Callable[[int], None] | None = None,
-    ) -> list[Outcome]:
+    ) -> Sequence[Outcome]:
         """The outcome of each candidate, in order; none depends on the others.
 
         Args:

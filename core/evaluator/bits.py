@@ -25,7 +25,7 @@ class EvaluatorWithBuckets(Protocol):
         """Numbers of lanes, ascending."""
         ...
 
-    def evaluate(self, candidates: Sequence[Candidate]) -> list[Outcome]:
+    def evaluate(self, candidates: Sequence[Candidate]) -> Sequence[Outcome]:
         """The outcomes."""
         ...
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+import numpy as np
 import torch
 
 from proofrank.core.errors import EvaluationError
@@ -32,13 +33,23 @@ from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.reference import ReferenceEvaluator
 from proofrank.core.evaluator.sample import sample_candidates
 from proofrank.core.evaluator.slots import Done, PoolSlots, Submitted
+from proofrank.core.evaluator.stream import Collected
 from proofrank.core.evaluator.tick import HalvedTick, Tick, new_buffers
 from proofrank.core.evaluator.work import Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
 from proofrank.core.policy.precision import matrix_products_in
-from proofrank.core.prover import Candidate, Outcome, ProverSettings, first_of_the_best, recorded
+from proofrank.core.prover import (
+    Candidate,
+    Candidates,
+    Outcome,
+    Outcomes,
+    OutcomeTable,
+    ProverSettings,
+    first_of_the_best,
+    recorded,
+)
 from proofrank.core.prover.environment import EvalOnlyEnvCompiled, evaluate_trajectory_compiled
 from proofrank.core.prover.lanes import CandidatePool, LaneShape, empty_pool, idle_lanes
 from proofrank.core.prover.observation import Capacities
@@ -230,14 +241,14 @@ class CompiledEvaluator:
         *,
         recorded_actions: Sequence[Sequence[int]] | None = None,
         on_progress: Callable[[int], None] | None = None,
-    ) -> list[Outcome]:
+    ) -> Outcomes:
         """See :class:`proofrank.core.evaluator.base.Evaluator`."""
         if self.num_in_flight:
             raise EvaluationError(
                 f"{self.num_in_flight} submitted candidates are in flight; collect them first"
             )
         if not candidates:
-            return []
+            return Outcomes.of([])
         num_lanes = next((size for size in self.buckets if size >= len(candidates)), self.buckets[-1])
         return self._run(candidates, recorded_actions, on_progress, num_lanes)
 
@@ -247,33 +258,34 @@ class CompiledEvaluator:
         recorded_actions: Sequence[Sequence[int]] | None,
         on_progress: Callable[[int], None] | None,
         num_lanes: int,
-    ) -> list[Outcome]:
-        outcomes: list[Outcome | None] = [None] * len(candidates)
-        index_of_slot: dict[int, int] = {}
+    ) -> Outcomes:
+        asked = Candidates.of(candidates)
+        table = OutcomeTable(len(asked))
+        index_of_slot = np.zeros(self._input_buffer.size, dtype=np.int64)
         num_submitted = num_done = 0
 
         def advance() -> None:
             nonlocal num_submitted, num_done
-            batch = range(num_submitted, min(num_submitted + self.num_free_slots, len(candidates)))
-            given = None if recorded_actions is None else [recorded_actions[index] for index in batch]
-            slots = self.submit([candidates[index] for index in batch], given)
-            index_of_slot.update(zip(slots, batch, strict=True))
-            num_submitted += len(batch)
+            batch = slice(num_submitted, min(num_submitted + self.num_free_slots, len(asked)))
+            given = None if recorded_actions is None else recorded_actions[batch]
+            slots = self.submit(asked[batch], given)
+            index_of_slot[slots] = np.arange(batch.start, batch.stop)
+            num_submitted = batch.stop
             self.advance(self.ticks_per_look, num_lanes)
-            for slot, outcome in self._taken_out(self._slots.done()):
-                if isinstance(outcome, EvaluationError):
-                    raise outcome
-                outcomes[index_of_slot.pop(slot)] = outcome
-                num_done += 1
+            collected = self._taken_out(self._slots.done())
+            for _, error in collected.errors:
+                raise error
+            table.put(index_of_slot[collected.slots], collected.outcomes)
+            num_done += len(collected)
             if on_progress is not None:
                 on_progress(num_done)
 
         try:
-            evaluate_trajectory_compiled(advance, is_finished=lambda: num_done == len(candidates))
+            evaluate_trajectory_compiled(advance, is_finished=lambda: num_done == len(asked))
         except BaseException:
             self.cancel(list(self._slots.taken))
             raise
-        return [outcome for outcome in outcomes if outcome is not None]
+        return table.outcomes()
 
     def submit(
         self, candidates: Sequence[Candidate], recorded_actions: Sequence[Sequence[int]] | None = None
@@ -290,7 +302,7 @@ class CompiledEvaluator:
         Raises:
             EvaluationError: there are more than free slots, or recorded actions than steps.
         """
-        return self._slots.put(candidates, self._policy, recorded_actions)
+        return self._slots.put(Candidates.of(candidates), self._policy, recorded_actions)
 
     @torch.inference_mode()
     def advance(
@@ -308,7 +320,7 @@ class CompiledEvaluator:
             self._slots.hold_others(self._policy, only)
             self._ticks.advance(num_ticks, num_lanes if num_lanes is not None else self.buckets[-1])
 
-    def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
+    def collect(self) -> Collected:
         """Takes out candidates that are done, with their slots; see :class:`core.evaluator.stream.CandidateStream`.
 
         Where ticks are recorded, it tells of what was done at the call before, and so does not wait for ticks since.
@@ -319,31 +331,31 @@ class CompiledEvaluator:
         """
         return self._taken_out(self._slots.done())
 
-    def _taken_out(self, done: Done) -> list[tuple[int, Outcome | EvaluationError]]:
+    def _taken_out(self, done: Done) -> Collected:
         """The outcomes of what is done, whose slots are freed."""
-        collected: list[tuple[int, Outcome | EvaluationError]] = []
-        rows = zip(*(column.tolist() for column in done.outcomes), strict=True)
-        for slot, row in zip(done.slots, rows, strict=True):
-            _, success, log_probability, steps, actions, near_tie, largest_logit, is_ambiguous, is_broken = (
-                row
-            )
-            submitted = self._slots.take_out(slot)
-            if is_ambiguous:
-                # First, for a state that was mistaken for another may lack an action of the record.
-                collected.append((slot, self._prove_again(submitted)))
-            elif is_broken:
-                collected.append((slot, self._broken(submitted.candidate)))
-            else:
-                outcome = Outcome(
-                    success=success,
-                    log_probability=log_probability,
-                    steps=steps,
-                    actions=tuple(actions[:steps]),
-                    passes_near_tie=near_tie,
-                    largest_logit=largest_logit,
-                )
-                collected.append((slot, outcome))
-        return collected
+        _, success, log_probability, steps, actions, near_tie, largest_logit, is_ambiguous, is_broken = (
+            column.cpu().numpy() for column in done.outcomes
+        )
+        is_odd = is_ambiguous | is_broken
+        slots = np.array(done.slots, dtype=np.int64)
+        outcomes = Outcomes.of_table(success, log_probability, steps, near_tie, largest_logit, actions)
+        if not is_odd.any():
+            self._slots.take_out(done.slots)
+            return Collected(slots, outcomes)
+        odd = [
+            # Proved again first, for a state that was mistaken for another may lack an action of the record.
+            self._prove_again(submitted) if is_ambiguous[row] else self._broken(submitted.candidate)
+            for row in np.flatnonzero(is_odd).tolist()
+            for submitted in [self._slots.submitted(done.slots[row])]
+        ]
+        self._slots.take_out(done.slots)
+        sound = np.flatnonzero(~is_odd)
+        return Collected.of(
+            [
+                *zip(slots[sound].tolist(), outcomes.taken(sound), strict=True),
+                *zip(slots[is_odd].tolist(), odd, strict=True),
+            ]
+        )
 
     def _broken(self, candidate: Candidate) -> EvaluationError:
         return EvaluationError(

@@ -11,6 +11,7 @@ from proofrank.core.prover import (
     Candidate,
     Choice,
     Outcome,
+    Outcomes,
     ProverSettings,
     ReferenceProver,
     first_of_the_best,
@@ -42,7 +43,7 @@ class ReferenceEvaluator:
         *,
         recorded_actions: Sequence[Sequence[int]] | None = None,
         on_progress: Callable[[int], None] | None = None,
-    ) -> list[Outcome]:
+    ) -> Outcomes:
         """See :class:`proofrank.core.evaluator.base.Evaluator`."""
         outcomes: list[Outcome] = []
         for index, candidate in enumerate(candidates):
@@ -50,7 +51,7 @@ class ReferenceEvaluator:
             outcomes.append(self.prove(candidate, choose=choose))
             if on_progress is not None:
                 on_progress(len(outcomes))
-        return outcomes
+        return Outcomes.of(outcomes)
 
     def prove(
         self, candidate: Candidate, *, choose: Choice = first_of_the_best, with_trace: bool = False

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator.snapshots import PoolOutcomes, Snapshot, Snapshots
+from proofrank.core.graph import Triple
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Candidate
+from proofrank.core.prover import Candidate, Candidates
 from proofrank.core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool
-from proofrank.core.prover.packing import pack_atom
+from proofrank.core.prover.packing import pack
 
 _NEVER = np.iinfo(np.int64).max
 """In the place of the first snapshot that tells of a slot, where it has no candidate."""
@@ -57,7 +58,10 @@ class PoolSlots:
         # A heap, so that slots are the first of the pool where candidates are few: those are what is looked at.
         self._free = list(range(pool.size))
         self._num_queued = 0
-        self._submitted: dict[int, Submitted] = {}
+        self._submitted: dict[int, Policy] = {}
+        self._triples = np.zeros((pool.size, 3), dtype=np.int64)
+        self._is_positive = np.zeros(pool.size, dtype=bool)
+        self._recorded: dict[int, tuple[int, ...]] = {}
         self._num_of_policy: Counter[int] = Counter()
         self._held: Set[int] = frozenset()
         self._snapshots = Snapshots(pool) if is_read_late else None
@@ -77,7 +81,7 @@ class PoolSlots:
     @torch.inference_mode()
     def put(
         self,
-        candidates: Sequence[Candidate],
+        candidates: Candidates,
         policy: Policy,
         recorded_actions: Sequence[Sequence[int]] | None,
     ) -> list[int]:
@@ -99,10 +103,10 @@ class PoolSlots:
         actions = self._action_table(len(candidates), recorded_actions)
         if not candidates:
             return []
-        atoms = torch.tensor([pack_atom(*candidate.triple) for candidate in candidates])
-        is_positive = torch.tensor([candidate.is_positive for candidate in candidates])
+        atoms = pack(*torch.from_numpy(np.ascontiguousarray(candidates.triples.T)))
+        is_positive = torch.from_numpy(np.ascontiguousarray(candidates.is_positive))
         pool = self._pool
-        slots = [heapq.heappop(self._free) for _ in candidates]
+        slots = [heapq.heappop(self._free) for _ in range(len(candidates))]
         self._num_slots_used = max(self._num_slots_used, slots[-1] + 1)
         index = self._on_device(torch.tensor(slots))
         pool.atom[index] = self._on_device(atoms)
@@ -116,9 +120,11 @@ class PoolSlots:
         pool.tail.fill_(self._num_queued)
         if self._snapshots is not None:
             self._first_snapshot[slots] = self._snapshots.num_taken
-        for number, slot in enumerate(slots):
-            given = None if recorded_actions is None else tuple(recorded_actions[number])
-            self._submitted[slot] = Submitted(candidates[number], policy, given)
+        self._triples[slots] = candidates.triples
+        self._is_positive[slots] = candidates.is_positive
+        self._submitted.update(dict.fromkeys(slots, policy))
+        if recorded_actions is not None:
+            self._recorded.update(zip(slots, map(tuple, recorded_actions), strict=True))
         self._num_of_policy[id(policy)] += len(slots)
         return slots
 
@@ -142,17 +148,26 @@ class PoolSlots:
             return values.to(self._device)
         return values.pin_memory().to(self._device, non_blocking=True)
 
-    def take_out(self, slot: int) -> Submitted:
-        """Frees a slot; what was in it."""
-        submitted = self._submitted.pop(slot)
-        self._num_of_policy[id(submitted.policy)] -= 1
-        if not self._num_of_policy[id(submitted.policy)]:
-            del self._num_of_policy[id(submitted.policy)]
-        self._first_snapshot[slot] = _NEVER
-        heapq.heappush(self._free, slot)
+    def submitted(self, slot: int) -> Submitted:
+        """What is in a slot that has a candidate."""
+        triple = Triple._make(self._triples[slot].tolist())
+        candidate = Candidate(triple, bool(self._is_positive[slot]))
+        return Submitted(candidate, self._submitted[slot], self._recorded.get(slot))
+
+    def take_out(self, slots: Sequence[int]) -> None:
+        """Frees slots, each of which has a candidate."""
+        for policy, number in Counter(id(self._submitted.pop(slot)) for slot in slots).items():
+            self._num_of_policy[policy] -= number
+            if not self._num_of_policy[policy]:
+                del self._num_of_policy[policy]
+        for slot in slots:
+            heapq.heappush(self._free, slot)
+        if self._recorded:
+            for slot in slots:
+                self._recorded.pop(slot, None)
+        self._first_snapshot[slots] = _NEVER
         if not self._submitted:
             self._num_slots_used = 0
-        return submitted
 
     @torch.inference_mode()
     def hold_others(self, policy: Policy, only: Collection[int] | None = None) -> None:
@@ -161,9 +176,7 @@ class PoolSlots:
             held: Set[int] = frozenset()
         else:
             moving = self._submitted if only is None else only
-            running = {
-                slot for slot in moving if slot in self._submitted and self._submitted[slot].policy is policy
-            }
+            running = {slot for slot in moving if self._submitted.get(slot) is policy}
             held = self._submitted.keys() - running
         if held == self._held:
             return
@@ -231,8 +244,7 @@ class PoolSlots:
             self._on_device(torch.arange(int(pool.head), self._num_queued) % pool.size)
         ].tolist()
         self._requeue([slot for slot in ring if slot not in gone])
-        for slot in mine:
-            self.take_out(slot)
+        self.take_out(mine)
         return self._on_device(torch.tensor(mine))
 
     @torch.inference_mode()

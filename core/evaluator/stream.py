@@ -2,14 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Protocol
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Protocol, overload
+
+import numpy as np
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator.reference import ReferenceEvaluator
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Candidate, Outcome, ProverSettings
+from proofrank.core.prover import Candidate, Outcome, Outcomes, ProverSettings
+from proofrank.core.prover.columns import Columns
+
+
+class Collected(Columns[tuple[int, Outcome | EvaluationError]]):
+    """What is done, with the slot of each: the outcomes, and after them the errors.
+
+    Attributes:
+        slots: ``[n]`` int64, of the outcomes.
+        outcomes: ``[n]``.
+        errors: with the slot of each.
+    """
+
+    def __init__(
+        self, slots: np.ndarray, outcomes: Outcomes, errors: Sequence[tuple[int, EvaluationError]] = ()
+    ) -> None:
+        self.slots = slots
+        self.outcomes = outcomes
+        self.errors = errors
+
+    @classmethod
+    def of(cls, done: Iterable[tuple[int, Outcome | EvaluationError]]) -> Collected:
+        """Of outcomes and errors one by one."""
+        slots: list[int] = []
+        outcomes: list[Outcome] = []
+        errors: list[tuple[int, EvaluationError]] = []
+        for slot, outcome in done:
+            if isinstance(outcome, EvaluationError):
+                errors.append((slot, outcome))
+            else:
+                slots.append(slot)
+                outcomes.append(outcome)
+        return cls(np.array(slots, dtype=np.int64), Outcomes.of(outcomes), errors)
+
+    def __len__(self) -> int:
+        return len(self.slots) + len(self.errors)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, Outcome | EvaluationError]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[tuple[int, Outcome | EvaluationError]]: ...
+    def __getitem__(
+        self, index: int | slice
+    ) -> tuple[int, Outcome | EvaluationError] | Sequence[tuple[int, Outcome | EvaluationError]]:
+        return list(self)[index]
+
+    def __iter__(self) -> Iterator[tuple[int, Outcome | EvaluationError]]:
+        yield from zip(self.slots.tolist(), self.outcomes, strict=True)
+        yield from self.errors
 
 
 class CandidateStream(Protocol):
@@ -35,7 +85,7 @@ class CandidateStream(Protocol):
         """Moves the candidates in the slots ``only`` that the loaded policy has to prove."""
         ...
 
-    def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
+    def collect(self) -> Collected:
         """Takes out what is done, with its slot.
 
         It may tell of what was done at the call before, so as not to wait; whoever stops advancing thus asks once more
@@ -100,10 +150,10 @@ class OriginalStream:
             except EvaluationError as error:
                 self._done[slot] = error
 
-    def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
+    def collect(self) -> Collected:
         """See :class:`CandidateStream`."""
         done, self._done = self._done, {}
-        return list(done.items())
+        return Collected.of(done.items())
 
     def cancel(self, slots: Sequence[int]) -> None:
         """See :class:`CandidateStream`."""

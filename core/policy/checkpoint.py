@@ -79,12 +79,12 @@ def load_policy(folder: Path | str, dataset: Dataset | None = None) -> Policy:
     try:
         tensors = load_tensors(weights_bytes)
     except SafetensorError as error:
-        raise PolicyError(f"{folder / WEIGHTS_FILE}: not a safetensors file: {error}") from error
+        raise _file_error(folder / WEIGHTS_FILE, f"not a safetensors file: {error}") from error
     if deepprooflog.is_deepprooflog(tensors):
         try:
             config = deepprooflog.read_config(fields, num_variables)
         except PolicyError as error:
-            raise PolicyError(f"{folder / CONFIG_FILE}: {error}") from error
+            raise _file_error(folder / CONFIG_FILE, f"{error}") from error
         settings = None
         tensors = deepprooflog.rename(tensors)
     else:
@@ -152,7 +152,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise PolicyError(f"{path}: cannot be read: {error.strerror}") from error
+        raise _file_error(path, f"cannot be read: {error.strerror}") from error
 
 
 def _write_json(path: Path, value: Any) -> None:
@@ -163,9 +163,9 @@ def _parse_json(content: bytes, path: Path) -> dict[str, Any]:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise PolicyError(f"{path}: not JSON: {error}") from error
+        raise _file_error(path, f"not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise PolicyError(f"{path}: a JSON {type(value).__name__}; expected an object")
+        raise _file_error(path, f"a JSON {type(value).__name__}; expected an object")
     return value
 
 
@@ -176,14 +176,14 @@ def _parse_vocabulary(content: bytes, path: Path) -> tuple[Vocabulary, int]:
     for key in ("predicates", "constants"):
         value = fields.get(key)
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            raise PolicyError(f"{path}: {key!r} is no list of names")
+            raise _file_error(path, f"{key!r} is no list of names")
         if len(set(value)) != len(value):
-            raise PolicyError(f"{path}: {key!r} holds a name twice")
+            raise _file_error(path, f"{key!r} holds a name twice")
         names[key] = value
     predicates, constants = names["predicates"], names["constants"]
     if tuple(predicates[-3:]) != TERMINAL_PREDICATES:
-        raise PolicyError(
-            f"{path}: 'predicates' ends in {predicates[-3:]}; expected {list(TERMINAL_PREDICATES)}"
+        raise _file_error(
+            path, f"'predicates' ends in {predicates[-3:]}; expected {list(TERMINAL_PREDICATES)}"
         )
     expected = {
         "padding_index": PADDING,
@@ -193,25 +193,25 @@ def _parse_vocabulary(content: bytes, path: Path) -> tuple[Vocabulary, int]:
     }
     for key, value in expected.items():
         if fields.get(key, value) != value:
-            raise PolicyError(f"{path}: {key!r} is {shown(fields[key])}; expected {value}")
+            raise _file_error(path, f"{key!r} is {shown(fields[key])}; expected {value}")
     max_variables = fields.get("max_variables", PolicyConfig.max_variables)
     if type(max_variables) is not int:
-        raise PolicyError(f"{path}: 'max_variables' is {shown(max_variables)}; expected a whole number")
+        raise _file_error(path, f"'max_variables' is {shown(max_variables)}; expected a whole number")
     return Vocabulary(tuple(predicates[:-3]), tuple(constants)), max_variables
 
 
 def _read_config(fields: dict[str, Any], path: Path) -> tuple[PolicyConfig, ProverSettings]:
     if fields.get("format") != FORMAT:
-        raise PolicyError(f"{path}: 'format' is {shown(fields.get('format'))}; expected {FORMAT!r}")
+        raise _file_error(path, f"'format' is {shown(fields.get('format'))}; expected {FORMAT!r}")
     parts = {}
     for key in ("network", "prover"):
         parts[key] = fields.get(key)
         if not isinstance(parts[key], dict):
-            raise PolicyError(f"{path}: {key!r} is {shown(parts[key])}; expected an object")
+            raise _file_error(path, f"{key!r} is {shown(parts[key])}; expected an object")
     try:
         return PolicyConfig.from_dict(parts["network"]), ProverSettings.from_dict(parts["prover"])
     except (PolicyError, EvaluationError) as error:
-        raise PolicyError(f"{path}: {error}") from error
+        raise _file_error(path, f"{error}") from error
 
 
 def _check_weights(
@@ -223,23 +223,29 @@ def _check_weights(
     extra = sorted(tensors.keys() - expected.keys())
     if missing or extra:
         problems = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)}"] * bool(extra)
-        raise PolicyError(
-            f"{path}: {' and '.join(problems)}; expected {len(expected)} tensors as in the config"
+        raise _file_error(
+            path, f"{' and '.join(problems)}; expected {len(expected)} tensors as in the config"
         )
     for name, tensor in tensors.items():
         wanted = expected[name]
         if tensor.dtype != wanted.dtype:
-            raise PolicyError(f"{path}: {name} is {tensor.dtype}; expected {wanted.dtype}")
+            raise _file_error(path, f"{name} is {tensor.dtype}; expected {wanted.dtype}")
         if tensor.shape != wanted.shape:
-            raise PolicyError(
-                f"{path}: {name} has shape {list(tensor.shape)}; expected {list(wanted.shape)} by the config "
-                "and the vocabulary"
+            raise _file_error(
+                path,
+                f"{name} has shape {list(tensor.shape)}; expected {list(wanted.shape)} by the config "
+                "and the vocabulary",
             )
         if not bool(torch.isfinite(tensor).all()):
-            raise PolicyError(f"{path}: {name} holds values that are not finite")
+            raise _file_error(path, f"{name} holds values that are not finite")
     for name in ("embedding.predicates", "embedding.arguments"):
         if bool(tensors[name][PADDING].any()):
-            raise PolicyError(f"{path}: row {PADDING} of {name} is padding and must be zero")
+            raise _file_error(path, f"row {PADDING} of {name} is padding and must be zero")
+
+
+def _file_error(path: Path, message: str) -> PolicyError:
+    """An error that says which file of a checkpoint is wrong."""
+    return PolicyError(f"{path}: {message}", file=path.name)
 
 
 def _check_names(where: str, kind: str, of_policy: tuple[str, ...], of_graph: tuple[str, ...]) -> None:

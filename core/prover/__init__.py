@@ -1,6 +1,7 @@
 """What a proof step is, and the readable prover that defines it."""
 
 from proofrank.core.prover.choice import Choice, first_of_the_best, recorded, sampled
+from proofrank.core.prover.columns import Candidates, Outcomes, OutcomeTable
 from proofrank.core.prover.outcome import Atom, Candidate, Outcome, ProofStep, State
 from proofrank.core.prover.reference import Actions, ReferenceProver, Resolvent, Scorer
 from proofrank.core.prover.settings import FAILURE_PENALTY, TIE_TOLERANCE, ProverSettings
@@ -11,8 +12,11 @@ __all__ = [
     "Actions",
     "Atom",
     "Candidate",
+    "Candidates",
     "Choice",
     "Outcome",
+    "OutcomeTable",
+    "Outcomes",
     "ProofStep",
     "ProverSettings",
     "ReferenceProver",

@@ -44,6 +44,19 @@ def with_constant(query: Triple, side: Side, constant: int) -> Triple:
     return Triple(query.predicate, query.head, constant)
 
 
+def replaced_constant(query: Triple, side: Side) -> int:
+    """What the corruptions of ``query`` on ``side`` replace."""
+    return query.head if side == "head" else query.tail
+
+
+def triples_with(query: Triple, side: Side, constants: np.ndarray) -> np.ndarray:
+    """``query`` itself, and with each of ``constants`` ``[n]`` on ``side``: ``[1 + n, 3]`` int64, as a Triple each."""
+    triples = np.empty((1 + len(constants), 3), dtype=np.int64)
+    triples[:] = query
+    triples[1:, 1 if side == "head" else 2] = constants
+    return triples
+
+
 def query_seed(seed: int, query: Triple, side: Side) -> list[int]:
     """The seed of whatever is random about one query and side: not of what else is asked with it."""
     return [seed, *query, SIDES.index(side)]
@@ -74,12 +87,16 @@ class Corruptor:
 
     def corruptions(self, query: Triple, side: Side) -> list[Triple]:
         """The corruptions of ``query`` on ``side``, in ascending order of the constant put in."""
+        return [with_constant(query, side, constant) for constant in self.constants(query, side).tolist()]
+
+    def constants(self, query: Triple, side: Side) -> np.ndarray:
+        """What the corruptions of ``query`` have in the place of its ``side``, ascending ``[n]`` int64."""
         pool, left_out = self._pool(query, side)
         pool = np.delete(pool, left_out)
         if self.number is not None and self.number < pool.size:
             generator = np.random.default_rng(query_seed(self.seed, query, side))
             pool = np.sort(generator.choice(pool, self.number, replace=False))
-        return [with_constant(query, side, constant) for constant in pool.tolist()]
+        return pool
 
     def count(self, query: Triple, side: Side) -> int:
         """How many corruptions ``query`` has on ``side``, without drawing them."""
@@ -90,7 +107,7 @@ class Corruptor:
     def _pool(self, query: Triple, side: Side) -> tuple[np.ndarray, np.ndarray]:
         """The constants of the domain, ascending, ``[P]`` int64, and the places there of those that are left out,
         ``[L]`` int64."""
-        replaced = query.head if side == "head" else query.tail
+        replaced = replaced_constant(query, side)
         pool = self._same_domain(replaced)
         left_out = np.unique([replaced, *(self._known(query, side) if self.is_filtered else ())])
         # The pool ascends, so its members among these are found without going through all of it.

@@ -10,15 +10,17 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from proofrank.core.evaluator import Evaluator
 from proofrank.core.graph import Triple
-from proofrank.core.prover import Candidate, Outcome
-from proofrank.core.ranking.corruptions import Corruptor, Side, query_seed
+from proofrank.core.prover import Candidates, Outcome, Outcomes
+from proofrank.core.ranking.corruptions import Corruptor, Side, query_seed, triples_with
 from proofrank.core.ranking.metrics import RankedQuery
 from proofrank.core.ranking.ranks import rank_positive
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Query:
     """A query to rank on one side.
 
@@ -26,19 +28,26 @@ class Query:
         query_index: its place in the request; the two sides of a query share it.
         triple: the positive.
         side: which of its constants the candidates replace.
-        corruptions: the triples to rank it against.
+        constants: what the triples that it is ranked against have in the place of the side's constant, ``[C - 1]``
+            int64.
     """
 
     query_index: int
     triple: Triple
     side: Side
-    corruptions: tuple[Triple, ...]
+    constants: np.ndarray
 
     @property
-    def candidates(self) -> tuple[Candidate, ...]:
+    def num_candidates(self) -> int:
+        """C, the positive included."""
+        return 1 + len(self.constants)
+
+    @property
+    def candidates(self) -> Candidates:
         """``[C]``, the positive first."""
-        positive = Candidate(self.triple, is_positive=True)
-        return (positive, *(Candidate(triple, is_positive=False) for triple in self.corruptions))
+        is_positive = np.zeros(self.num_candidates, dtype=bool)
+        is_positive[0] = True
+        return Candidates(triples_with(self.triple, self.side, self.constants), is_positive)
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,7 @@ class LazyQueries:
         """The triple at ``index`` on each of its sides, with its corruptions."""
         triple = self.triples[index]
         return [
-            Query(index, triple, side, tuple(self.corruptor.corruptions(triple, side)))
-            for side in self.sides[index]
+            Query(index, triple, side, self.corruptor.constants(triple, side)) for side in self.sides[index]
         ]
 
     def all_queries(self) -> list[Query]:
@@ -76,6 +84,11 @@ def corrupted_queries(triples: Iterable[Triple], sides: Sequence[Side], corrupto
     """Each triple on each of ``sides``, with its corruptions."""
     listed = list(triples)
     return LazyQueries(listed, [tuple(sides)] * len(listed), corruptor).all_queries()
+
+
+def candidates_of(queries: Sequence[Query]) -> Candidates:
+    """The candidates of all ``queries``, in order."""
+    return Candidates.joined([query.candidates for query in queries])
 
 
 def rank_queries(
@@ -96,7 +109,7 @@ def rank_queries(
     Raises:
         EvaluationError: a candidate cannot be evaluated exactly.
     """
-    candidates = [candidate for query in queries for candidate in query.candidates]
+    candidates = candidates_of(queries)
     start = time.perf_counter()
     outcomes = evaluator.evaluate(candidates, on_progress=on_progress)
     return rank_outcomes(queries, outcomes, seed=seed, seconds=time.perf_counter() - start)
@@ -113,23 +126,22 @@ def rank_outcomes(
         seed: of the random order of ties.
         seconds: time of the evaluation, which is shared out by steps taken.
     """
-    total_steps = sum(outcome.steps for outcome in outcomes)
+    columns = Outcomes.of(outcomes)
+    total_steps = int(columns.steps.sum())
     ranked: list[RankedQuery] = []
     position = 0
     for query in queries:
-        own = tuple(outcomes[position : position + 1 + len(query.corruptions)])
+        own = columns[position : position + query.num_candidates]
         position += len(own)
         ranked.append(
             RankedQuery(
                 query_index=query.query_index,
                 query=query.triple,
                 side=query.side,
-                candidates=(query.triple, *query.corruptions),
+                constants=query.constants,
                 outcomes=own,
-                ranks=rank_positive(
-                    [outcome.score for outcome in own], query_seed(seed, query.triple, query.side)
-                ),
-                seconds=seconds * sum(outcome.steps for outcome in own) / total_steps,
+                ranks=rank_positive(own.scores, query_seed(seed, query.triple, query.side)),
+                seconds=seconds * int(own.steps.sum()) / total_steps,
             )
         )
     return ranked

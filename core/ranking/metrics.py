@@ -18,9 +18,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from proofrank.core.graph import Triple
-from proofrank.core.prover import Outcome
-from proofrank.core.ranking.corruptions import Side
+from proofrank.core.prover import Outcomes
+from proofrank.core.ranking.corruptions import Side, triples_with
 from proofrank.core.ranking.ranks import Ranks
 
 HITS_AT = (1, 3, 10)
@@ -47,7 +49,7 @@ class RankingSummary:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RankedQuery:
     """One query, ranked on one side.
 
@@ -55,8 +57,8 @@ class RankedQuery:
         query_index: its place in the request; the two sides of a query share it.
         query: the positive.
         side: which of its constants the candidates replace.
-        candidates: ``[C]``, the positive first.
-        outcomes: ``[C]``, of the candidates.
+        constants: what its corruptions have in the place of the side's constant, ``[C - 1]`` int64.
+        outcomes: ``[C]``, of the candidates, the positive's first.
         ranks: of the positive.
         seconds: its share of the time of the evaluation, by steps taken.
     """
@@ -64,10 +66,15 @@ class RankedQuery:
     query_index: int
     query: Triple
     side: Side
-    candidates: tuple[Triple, ...]
-    outcomes: tuple[Outcome, ...]
+    constants: np.ndarray
+    outcomes: Outcomes
     ranks: Ranks
     seconds: float
+
+    @property
+    def candidates(self) -> list[Triple]:
+        """``[C]``, the positive first."""
+        return list(map(Triple._make, triples_with(self.query, self.side, self.constants).tolist()))
 
     @property
     def summary(self) -> RankingSummary:
@@ -76,8 +83,8 @@ class RankedQuery:
             query_index=self.query_index,
             side=self.side,
             ranks=self.ranks,
-            is_proved=self.outcomes[0].success,
-            corruptions_proved=sum(outcome.success for outcome in self.outcomes[1:]),
+            is_proved=bool(self.outcomes.success[0]),
+            corruptions_proved=int(np.count_nonzero(self.outcomes.success[1:])),
             seconds=self.seconds,
         )
 

@@ -121,8 +121,8 @@ def prove_shard(evaluator: Evaluator, work: LazyQueries, shard: Shard) -> ShardR
     return ShardResult(
         shard=shard,
         rankings=tuple(StoredRanking.of(query, work.corruptor.dataset) for query in ranked),
-        candidates=sum(len(query.candidates) for query in ranked),
-        steps=sum(outcome.steps for query in ranked for outcome in query.outcomes),
+        candidates=sum(len(query.outcomes) for query in ranked),
+        steps=sum(int(query.outcomes.steps.sum()) for query in ranked),
         began=began,
         seconds=time.perf_counter() - start,
         node=socket.gethostname(),

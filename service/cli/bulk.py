@@ -18,10 +18,10 @@ from proofrank.service.bulk.shards import ShardResult, cut_shards, prove_shard
 from proofrank.service.bulk.trace import Trace
 from proofrank.service.cli.bulk_options import RAY
 from proofrank.service.cli.files import write_output
-from proofrank.service.cli.options import EngineOptions, make_evaluator
-from proofrank.service.cli.progress import progress_bar
+from proofrank.service.cli.options import engine_options, make_evaluator
 from proofrank.service.cli.queries import drawn_work
 from proofrank.service.jobs.job import StoredRanking
+from proofrank.service.terminal.progress import progress_bar
 
 
 def evaluate_in_shards(
@@ -115,7 +115,7 @@ def _on_ray(
     shards = cut_shards(work, pool.number, parsed.queries_per_shard, done)
     if not shards:
         return iter(()), pool.number
-    proved = proved_on_ray(shards, work, policy, settings, EngineOptions.of(parsed), pool)
+    proved = proved_on_ray(shards, work, policy, settings, engine_options(parsed), pool)
     # However the evaluation ends, it ends before Ray: whatever called Ray afterwards would start another.
     until_done.enter_context(closing(proved))
     return proved, pool.number

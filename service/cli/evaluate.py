@@ -23,10 +23,10 @@ from proofrank.service.cli.options import (
     make_evaluator,
     prover_overrides,
 )
-from proofrank.service.cli.progress import progress_bar
 from proofrank.service.cli.queries import add_queries, drawn_queries
 from proofrank.service.cli.ranking_options import add_ties
 from proofrank.service.cli.tables import print_metrics
+from proofrank.service.terminal.progress import progress_bar
 
 
 def set_up(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +87,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _evaluate(parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator, errors: Console) -> Report:
     queries = drawn_queries(parsed, dataset)
-    num_candidates = sum(1 + len(query.corruptions) for query in queries)
+    num_candidates = sum(query.num_candidates for query in queries)
     with progress_bar(errors, "candidates", num_candidates) as on_progress:
         ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress)
     return report(ranked, dataset, parsed.ties)

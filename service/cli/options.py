@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from proofrank.core.default import DATASET, POLICY
-from proofrank.core.evaluator import ENGINES, Evaluator, create_evaluator
+from proofrank.core.evaluator import ENGINES, Evaluator
 from proofrank.core.evaluator.recordings import Recording
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy
 from proofrank.core.policy.precision import PRECISIONS
 from proofrank.core.prover import ProverSettings
+from proofrank.service.engine.engine_options import EngineOptions
 from proofrank.service.settings.settings import PROVER_FIELDS, Settings
-from proofrank.service.threads import use_threads
 
 
 def add_dataset_and_policy(parser: argparse.ArgumentParser) -> None:
@@ -53,24 +52,6 @@ def recorded_dataset(parsed: argparse.Namespace, recording: Recording) -> Datase
     return load_dataset(root / recording.dataset)
 
 
-@dataclass(frozen=True)
-class EngineOptions:
-    """The values of the options of :func:`add_engine`, by name, for another process to make the same evaluator."""
-
-    engine: str
-    device: str | None
-    fullgraph: bool
-    precision: str
-    calibrate: bool
-    cache_folder: Path | None
-    threads: int | None
-
-    @classmethod
-    def of(cls, parsed: argparse.Namespace) -> EngineOptions:
-        """Those of a command line."""
-        return cls(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(cls)})
-
-
 def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
     """Adds ``--engine`` and what goes with it."""
     group = parser.add_argument_group("engine")
@@ -101,25 +82,20 @@ def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def make_evaluator(
-    parsed: argparse.Namespace | EngineOptions,
+    parsed: argparse.Namespace,
     dataset: Dataset,
     policy: Policy,
     settings: ProverSettings,
     buckets: Sequence[int] | None = None,
 ) -> Evaluator:
     """The evaluator that the options of :func:`add_engine` ask for, with the threads that fit it."""
-    use_threads(parsed.threads, parsed.engine)
-    return create_evaluator(
-        parsed.engine,
-        dataset,
-        policy,
-        settings,
-        device=parsed.device,
-        fullgraph=parsed.fullgraph,
-        buckets=buckets,
-        precision=parsed.precision,
-        cache_folder=parsed.cache_folder,
-        calibrate=parsed.calibrate,
+    return engine_options(parsed).make_evaluator(dataset, policy, settings, buckets)
+
+
+def engine_options(parsed: argparse.Namespace) -> EngineOptions:
+    """The values of the options of :func:`add_engine`."""
+    return EngineOptions(
+        **{field.name: getattr(parsed, field.name) for field in dataclasses.fields(EngineOptions)}
     )
 
 

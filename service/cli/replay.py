@@ -22,7 +22,7 @@ from proofrank.service.cli.options import (
     make_evaluator,
     recorded_dataset,
 )
-from proofrank.service.cli.progress import progress_bar
+from proofrank.service.terminal.progress import progress_bar
 
 EXIT_DIFFERS = 1
 

@@ -21,7 +21,6 @@ from proofrank.service.client.errors import (
     DeadlineError,
     FieldError,
     InvalidRequestError,
-    JobError,
     MissingLibraryError,
     NotFoundError,
     NotReadyError,
@@ -30,7 +29,7 @@ from proofrank.service.client.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from proofrank.service.client.jobs import Job, JobProgress, JobRanking, JobResult
+from proofrank.service.client.jobs import Job, JobError, JobProgress, JobRanking, JobResult
 from proofrank.service.client.requests import Query
 from proofrank.service.client.results import (
     CandidateScore,

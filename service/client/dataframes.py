@@ -3,20 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from proofrank.service.client.errors import MissingLibraryError
 
 if TYPE_CHECKING:
     import pandas
 
-    from proofrank.service.client.jobs import JobRanking
-    from proofrank.service.client.results import QueryResult, Ranking
+
+class NamedTriple(Protocol):
+    """A triple by its names."""
+
+    @property
+    def head(self) -> str:
+        """Name of its first constant."""
+        ...
+
+    @property
+    def relation(self) -> str:
+        """Name of its predicate."""
+        ...
+
+    @property
+    def tail(self) -> str:
+        """Name of its second constant."""
+        ...
 
 
-def ranking_row(
-    index: int, triple: QueryResult | JobRanking, ranking: Ranking | JobRanking
-) -> dict[str, Any]:
+class Ranked(Protocol):
+    """A triple's ranking on one side, under the field names of the service's answers."""
+
+    @property
+    def side(self) -> str: ...
+    @property
+    def rank(self) -> float: ...
+    @property
+    def reciprocal_rank(self) -> float: ...
+    @property
+    def ranks(self) -> Any: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def log_probability(self) -> float: ...
+    @property
+    def proved(self) -> bool: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def num_candidates(self) -> int: ...
+
+
+def ranking_row(index: int, triple: NamedTriple, ranking: Ranked) -> dict[str, Any]:
     """The row of a ranking, under the names that the tables of the service have."""
     return {
         "query_index": index,

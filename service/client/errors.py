@@ -22,12 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from proofrank.core.errors import ProofrankError, did_you_mean
-
-if TYPE_CHECKING:
-    from proofrank.service.client.jobs import Job
 
 
 class ClientError(ProofrankError):
@@ -48,18 +45,6 @@ class NotReadyError(ClientError):
 
 class MissingLibraryError(ClientError):
     """An optional library is not installed; says which."""
-
-
-class JobError(ClientError):
-    """A job ended without being done.
-
-    Attributes:
-        job: as it ended.
-    """
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        super().__init__(f"job {job.id} {job.state}{f': {job.error}' if job.error else ''}")
 
 
 @dataclass(frozen=True)

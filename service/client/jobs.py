@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from proofrank.service.client.dataframes import frame, ranking_row
+from proofrank.service.client.errors import ClientError
 from proofrank.service.client.results import Identity, Ranks, Report
 
 if TYPE_CHECKING:
@@ -46,6 +47,18 @@ class Job:
     def has_ended(self) -> bool:
         """Whether nothing more will come of it."""
         return self.state in ENDED
+
+
+class JobError(ClientError):
+    """A job ended without being done.
+
+    Attributes:
+        job: as it ended.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        super().__init__(f"job {job.id} {job.state}{f': {job.error}' if job.error else ''}")
 
 
 @dataclass(frozen=True)

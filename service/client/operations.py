@@ -12,8 +12,8 @@ from typing import Literal
 import httpx
 
 from proofrank.service.client.connection import Connection
-from proofrank.service.client.errors import ClientError, JobError, NotReadyError
-from proofrank.service.client.jobs import DONE, Job, JobResult
+from proofrank.service.client.errors import ClientError, NotReadyError
+from proofrank.service.client.jobs import DONE, Job, JobError, JobResult
 from proofrank.service.client.progress import job_bar
 from proofrank.service.client.requests import Call, QueryLike, SideOption, Ties, given, path_of, query_fields
 from proofrank.service.client.results import Info, PolicyList, RankResult, Readiness, StoredPolicy

@@ -21,7 +21,7 @@ def job_bar(job: Job, is_shown: bool) -> Iterator[Callable[[Job], None]]:
     try:
         from rich.console import Console
 
-        from proofrank.service.cli.progress import progress_bar
+        from proofrank.service.terminal.progress import progress_bar
     except ImportError:
         yield lambda now: None
         return

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 
 from proofrank.service.engine.throughput import Throughput
+from proofrank.service.errors import QueueFull
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from proofrank.service.web.problems import Problem
-from proofrank.service.web.rejections import Rejection
 
 
 class CandidateBudget:
@@ -28,15 +26,13 @@ class CandidateBudget:
         metrics.max_queued_candidates.set(max_candidates)
 
     def check(self, num_candidates: int) -> None:
-        """Raises a 429 Problem where there is no room for so many more."""
+        """Raises QueueFull where there is no room for so many more."""
         surplus = self._num_candidates + num_candidates - self._max_candidates
         if surplus > 0:
-            raise Problem(
-                HTTPStatus.TOO_MANY_REQUESTS,
+            raise QueueFull(
                 f"{self._num_candidates} candidates are waiting or running and {num_candidates} more would be "
                 f"over the limit of {self._max_candidates}",
-                headers={"Retry-After": str(self._throughput.seconds_for(surplus))},
-                rejection=Rejection.QUEUE_FULL,
+                retry_seconds=self._throughput.seconds_for(surplus),
             )
 
     @contextmanager

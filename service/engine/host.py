@@ -18,13 +18,13 @@ from proofrank.core.ranking import Query
 from proofrank.service.engine.evaluators import make_evaluator
 from proofrank.service.engine.lifecycle import DRAINING, FAILED, READY, Stages
 from proofrank.service.engine.live_policy import LivePolicy
-from proofrank.service.engine.loaded import Loaded, unavailable
+from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.ranker import RankedBatch, Ranker
+from proofrank.service.errors import NotReady
 from proofrank.service.scheduler import Lanes, Scheduler
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.threads import start_daemon
-from proofrank.service.web.rejections import Rejection
 
 logger = logging.getLogger("proofrank")
 
@@ -88,16 +88,16 @@ class EvaluatorHost:
 
     @property
     def loaded(self) -> Loaded:
-        """What is being served. Raises a 503 Problem where that is not ready."""
+        """What is being served. Raises NotReady where that is not so yet."""
         # While draining, requests that had begun before still come here.
         stage = self._stages.stage
         if self._loaded is None or stage not in (READY, DRAINING):
-            raise unavailable(f"not ready: {stage}", Rejection.NOT_READY)
+            raise NotReady(f"not ready: {stage}")
         return self._loaded
 
     @property
     def active_policy(self) -> Policy:
-        """The policy that ranks what comes in now. Raises a 503 Problem where the service is not ready."""
+        """The policy that ranks what comes in now. Raises NotReady where the service is not ready."""
         _ = self.loaded
         return self._live.active
 
@@ -192,7 +192,7 @@ class EvaluatorHost:
     ) -> RankedBatch:
         """Ranks ``queries`` as :meth:`Ranker.rank` does, by the active policy by default.
 
-        Raises a 503 Problem where the service is not ready.
+        Raises NotReady where the service is not ready.
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy

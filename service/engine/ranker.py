@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Candidate
-from proofrank.core.ranking import Query, RankedQuery, rank_outcomes
+from proofrank.core.ranking import Query, RankedQuery, candidates_of, rank_outcomes
 from proofrank.service.engine.candidate_budget import CandidateBudget
-from proofrank.service.engine.loaded import Loaded, unavailable
+from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.throughput import Throughput
+from proofrank.service.errors import DeadlinePassed, Draining, EvaluationFailed
 from proofrank.service.scheduler import (
     DeadlineError,
     FaultError,
@@ -23,8 +22,6 @@ from proofrank.service.scheduler import (
 )
 from proofrank.service.telemetry.metrics import Kind, Outcome, ServiceMetrics
 from proofrank.service.threads import FEW_CANDIDATES, in_worker_unless_small
-from proofrank.service.web.problems import Problem
-from proofrank.service.web.rejections import Rejection
 
 
 @dataclass(frozen=True)
@@ -69,13 +66,15 @@ class Ranker:
             deadline: by ``time.monotonic()``.
 
         Raises:
-            Problem: 500 where the evaluator fails over them, 503 where the service stops, 504 at the deadline.
+            EvaluationFailed: the evaluator fails over them.
+            Draining: the service stops.
+            DeadlinePassed: they are not done at the deadline.
             EvaluationError: a candidate cannot be evaluated.
         """
         num_candidates = count_candidates(queries)
         is_small = num_candidates <= FEW_CANDIDATES
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
-        candidates = await in_worker_unless_small(is_small, _candidates_of, queries)
+        candidates = await in_worker_unless_small(is_small, candidates_of, queries)
         finished = await self._outcome(
             Task(candidates, policy, is_job=is_job, deadline=deadline), loaded.scheduler, kind
         )
@@ -114,12 +113,12 @@ class Ranker:
             raise
         except DeadlineError as error:
             outcome = Outcome.DEADLINE
-            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, f"the deadline has passed: {error}") from error
+            raise DeadlinePassed(f"the deadline has passed: {error}") from error
         except StoppedError as error:
             outcome = Outcome.CANCELLED
-            raise unavailable(str(error), Rejection.DRAINING) from error
+            raise Draining(str(error)) from error
         except FaultError as error:
-            raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
+            raise EvaluationFailed(f"evaluation failed: {error}") from error
         finally:
             if outcome is not Outcome.DONE:
                 self._metrics.record_ended(kind, outcome, *task.times_so_far)
@@ -129,8 +128,4 @@ class Ranker:
 
 def count_candidates(queries: Sequence[Query]) -> int:
     """How many candidates they have, positives included."""
-    return sum(1 + len(query.corruptions) for query in queries)
-
-
-def _candidates_of(queries: Sequence[Query]) -> list[Candidate]:
-    return [candidate for query in queries for candidate in query.candidates]
+    return sum(query.num_candidates for query in queries)

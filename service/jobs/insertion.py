@@ -81,7 +81,7 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
     """Stores a job that waits.
 
     Raises:
-        Problem: 404 where no policy has the name that it asks for.
+        NoSuchPolicy: no policy has the name that it asks for.
         TooManyJobsError: ``max_unfinished`` jobs are unfinished.
     """
     (num,) = connection.execute(f"SELECT count(*) FROM jobs WHERE {IS_UNFINISHED}").fetchone()

@@ -19,13 +19,6 @@ class JobError(Exception):
     """A job cannot be done; the text is for whoever submitted it."""
 
 
-class JobRemovedError(JobError):
-    """A job was removed while something was being done with it: nobody's fault."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__(f"job {job.id} has been removed")
-
-
 class Pinned(NamedTuple):
     """A dataset or a policy by name and by content; the content is what counts."""
 

@@ -8,7 +8,8 @@ import io
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, get_type_hints
 
-from proofrank.service.jobs.job import Job, JobRemovedError, StoredRanking
+from proofrank.service.errors import JobRemovedError
+from proofrank.service.jobs.job import Job, StoredRanking
 from proofrank.service.jobs.schemas import JobOptions, JobRanking, JobView
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.storage.parquet import require_pyarrow, schema_of
@@ -61,7 +62,7 @@ async def pages(job: Job, store: JobStore) -> AsyncIterator[list[StoredRanking]]
     for start in range(0, job.queries_done, _QUERIES_A_PAGE):
         page = await store.rankings(job, start, min(start + _QUERIES_A_PAGE, job.queries_done))
         if not page:
-            raise JobRemovedError(job)
+            raise JobRemovedError(job.id)
         yield page
 
 

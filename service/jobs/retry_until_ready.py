@@ -7,18 +7,15 @@ import dataclasses
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import TypeVar
 
+from proofrank.service.errors import TryLater
 from proofrank.service.jobs.job import Job
 from proofrank.service.jobs.updates import JobUpdates
-from proofrank.service.web.problems import Problem
 
 logger = logging.getLogger("proofrank")
 
 Result = TypeVar("Result")
-
-_PASSING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class RetryUntilReady:
@@ -60,7 +57,5 @@ class RetryUntilReady:
         while True:
             try:
                 return await make()
-            except Problem as problem:
-                if problem.status not in _PASSING:
-                    raise
-                await asyncio.sleep(float(problem.headers.get("Retry-After", "1")))
+            except TryLater as error:
+                await asyncio.sleep(error.retry_seconds)

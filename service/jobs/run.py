@@ -16,6 +16,7 @@ from proofrank.core.policy import Policy
 from proofrank.core.ranking import HITS_AT, Query, RankedQuery, ReportTally
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.ranker import RankedBatch
+from proofrank.service.errors import ServiceError
 from proofrank.service.jobs.chunk_size import ChunkSizer
 from proofrank.service.jobs.chunks import JobChunks
 from proofrank.service.jobs.job import Job, JobError, StoredRanking
@@ -26,7 +27,6 @@ from proofrank.service.jobs.store import JobStore
 from proofrank.service.policies import PolicyRegistry
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from proofrank.service.web.problems import Problem
 
 logger = logging.getLogger("proofrank")
 
@@ -91,13 +91,11 @@ class JobRun:
             queries = await asyncio.to_thread(work.chunk, job.queries_done, pace.num_candidates)
             try:
                 execution = await self._place.patience.until_ready(partial(self._execution, queries, policy))
-            except Problem as problem:
+            except ServiceError as error:
                 num_failures += 1
                 if num_failures == _ATTEMPTS:
-                    raise JobError(problem.detail) from problem
-                logger.warning(
-                    "job %s: %s (attempt %d of %d)", job.id, problem.detail, num_failures, _ATTEMPTS
-                )
+                    raise JobError(error.detail) from error
+                logger.warning("job %s: %s (attempt %d of %d)", job.id, error.detail, num_failures, _ATTEMPTS)
                 pace.failed()
                 continue
             num_failures = 0

@@ -12,11 +12,11 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
-from proofrank.service.jobs.job import Change, Job, JobError, JobRemovedError
+from proofrank.service.errors import JobRemovedError, ServiceError
+from proofrank.service.jobs.job import Change, Job, JobError
 from proofrank.service.jobs.run import JobContext, JobRun
 from proofrank.service.jobs.updates import JobUpdates
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from proofrank.service.web.problems import Problem
 
 logger = logging.getLogger("proofrank")
 
@@ -90,7 +90,7 @@ class JobRunner:
             await JobRun(job, self._place).run()
         except JobRemovedError as error:
             logger.info("%s while it ran", error)
-        except (JobError, Problem) as error:
+        except (JobError, ServiceError) as error:
             await self._fail(job, str(error))
         except Exception:
             logger.exception("fault in job %s", job.id)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from proofrank.service.errors import JobRemovedError
 from proofrank.service.jobs.insertion import NewJob, find_submitted, insert
-from proofrank.service.jobs.job import STATES, Change, Job, JobRemovedError, JobState, StoredRanking
+from proofrank.service.jobs.job import STATES, Change, Job, JobState, StoredRanking
 from proofrank.service.jobs.rows import (
     INSERT_RANKING,
     IS_UNFINISHED,
@@ -71,7 +72,7 @@ class JobStore:
 
         Raises:
             OtherBodyError: the key came with another body.
-            Problem: 404 where no policy has the name that it asks for.
+            NoSuchPolicy: no policy has the name that it asks for.
             TooManyJobsError: ``max_unfinished`` jobs are unfinished.
         """
 
@@ -119,7 +120,7 @@ class JobStore:
 
         row = await self._database.run(work)
         if row is None:
-            raise JobRemovedError(job)
+            raise JobRemovedError(job.id)
         return row[0]
 
     async def begin_next(self) -> Job | None:

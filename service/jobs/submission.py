@@ -5,36 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from http import HTTPStatus
 
 from proofrank.core.graph import Dataset
+from proofrank.service.errors import FieldError, InvalidInput, NoSuchPolicy, QueueFull, shortened
 from proofrank.service.jobs.chunks import QUERIES, split_triples
 from proofrank.service.jobs.insertion import NewJob, OtherBodyError, SubmittedBody, TooManyJobsError
 from proofrank.service.jobs.job import Job
 from proofrank.service.jobs.schemas import JobOptions, JobRequest
 from proofrank.service.jobs.store import JobStore, Submission
 from proofrank.service.ranking.to_queries import NameReader
-from proofrank.service.web.problems import FieldError, Problem, invalid, shortened
-from proofrank.service.web.rejections import Rejection
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_RETRY_SECONDS = "30"
+_RETRY_SECONDS = 30
 
 
 def check_key(key: str | None) -> None:
-    """Raises a 422 Problem where the idempotency key is not one that is stored."""
+    """Raises InvalidInput where the idempotency key is not one that is stored."""
     if key is not None and not _KEY.fullmatch(key):
         message = "expected 1 to 255 printable ASCII characters without spaces, such as a UUID"
-        raise invalid([FieldError(field=IDEMPOTENCY_HEADER, value=shortened(key), message=message)])
+        raise InvalidInput([FieldError(field=IDEMPOTENCY_HEADER, value=shortened(key), message=message)])
 
 
 def count_queries(request: JobRequest, dataset: Dataset, most: int) -> int:
     """How many triples the request ranks.
 
     Raises:
-        Problem: 422 where they are none or more than ``most``, or have names that the dataset does not know.
+        InvalidInput: they are none or more than ``most``, or have names that the dataset does not know.
     """
     if request.queries is None:
         assert request.split is not None
@@ -45,15 +43,15 @@ def count_queries(request: JobRequest, dataset: Dataset, most: int) -> int:
         field, value = "queries", num
     if num > most:
         message = f"too many: {num} queries, and max_job_queries is {most}"
-        raise invalid([FieldError(field=field, value=value, message=message)])
+        raise InvalidInput([FieldError(field=field, value=value, message=message)])
     if num == 0:
         message = f"dataset {dataset.name!r} has no triples in it to rank"
-        raise invalid([FieldError(field=field, value=value, message=message)])
+        raise InvalidInput([FieldError(field=field, value=value, message=message)])
     names = NameReader(dataset)
     for index, query in enumerate(request.queries or ()):
         names.triple(query, f"queries[{index}]")
     if names.errors:
-        raise invalid(names.errors)
+        raise InvalidInput(names.errors)
     return num
 
 
@@ -71,7 +69,7 @@ async def find(body: SubmittedBody, key: str | None, jobs: JobStore) -> Job | No
     """The job that was submitted with the same key before; None where there is none, or no key.
 
     Raises:
-        Problem: 422 where the key came with another body.
+        InvalidInput: the key came with another body.
     """
     if key is None:
         return None
@@ -85,25 +83,23 @@ async def store(new: NewJob, jobs: JobStore, max_jobs: int) -> Submission:
     """Stores a job, or finds the one that was submitted with the same key meanwhile.
 
     Raises:
-        Problem: 422 where the key came with another body or there is no such policy, 429 where ``max_jobs`` are
-            unfinished.
+        InvalidInput: the key came with another body, or there is no such policy.
+        QueueFull: ``max_jobs`` are unfinished.
     """
     try:
         return await jobs.submit(new, max_jobs)
     except OtherBodyError as error:
         raise _other_body(new.idempotency_key) from error
     except TooManyJobsError as error:
-        raise Problem(
-            HTTPStatus.TOO_MANY_REQUESTS,
+        raise QueueFull(
             f"{max_jobs} jobs wait or run, and max_jobs is {max_jobs}; wait for one to end, or cancel one",
-            headers={"Retry-After": _RETRY_SECONDS},
-            rejection=Rejection.QUEUE_FULL,
+            retry_seconds=_RETRY_SECONDS,
         ) from error
-    except Problem as problem:
+    except NoSuchPolicy as error:
         # What is not found is a part of the request, not its path.
-        raise invalid([FieldError(field="policy", value=new.policy, message=problem.detail)]) from problem
+        raise InvalidInput([FieldError(field="policy", value=new.policy, message=error.detail)]) from error
 
 
-def _other_body(key: str | None) -> Problem:
+def _other_body(key: str | None) -> InvalidInput:
     message = "has been used for another body; a new job needs a new key"
-    return invalid([FieldError(field=IDEMPOTENCY_HEADER, value=key, message=message)])
+    return InvalidInput([FieldError(field=IDEMPOTENCY_HEADER, value=key, message=message)])

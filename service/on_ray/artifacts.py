@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -19,10 +19,8 @@ from proofrank.core.evaluator import CompiledEvaluator, default_device
 from proofrank.core.evaluator.artifacts import hash_of_key, write_at_once
 from proofrank.core.evaluator.engines import automatic_mode
 from proofrank.service.on_ray.cluster import WorkerSize
+from proofrank.service.on_ray.work_order import WorkOrder
 from proofrank.service.threads import use_threads
-
-if TYPE_CHECKING:
-    from proofrank.service.on_ray.workers import WorkOrder
 
 logger = logging.getLogger("proofrank")
 

@@ -24,10 +24,11 @@ from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
 from proofrank.core.ranking import LazyQueries
 from proofrank.service.bulk.shards import Shard, ShardResult
-from proofrank.service.cli.options import EngineOptions
+from proofrank.service.engine.engine_options import EngineOptions
 from proofrank.service.on_ray.artifacts import is_compiling, made_artifacts, name_of_artifacts
 from proofrank.service.on_ray.cluster import RayError, WorkerSize, fitting_workers
-from proofrank.service.on_ray.workers import RESULT, SHARD, ShardWorker, WorkOrder
+from proofrank.service.on_ray.work_order import WorkOrder
+from proofrank.service.on_ray.workers import RESULT, SHARD, ShardWorker
 
 _SHARDS_IN_QUEUE = 2
 """Of a worker: the one that it proves, and the next, for Ray Data gives out shards ten times a second only."""

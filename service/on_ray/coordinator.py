@@ -96,7 +96,7 @@ class Coordinator:
             metrics: its page of metrics, in Prometheus' text form.
 
         Raises:
-            Problem: 503 where it is not yet decided which policy is live.
+            NotReady: it is not yet decided which policy is live.
         """
         if ranks_by is not None:
             self._book.renew(replica, ranks_by, metrics)

@@ -7,16 +7,15 @@ import logging
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from http import HTTPStatus
 from pathlib import Path
 
 from proofrank.core.errors import DatasetError, EvaluationError, PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.service.errors import NotReady
 from proofrank.service.on_ray.leases import Lease
 from proofrank.service.policies.policy_files import load_named
 from proofrank.service.policies.records import LivePolicy
-from proofrank.service.web.problems import Problem
 
 logger = logging.getLogger("proofrank")
 
@@ -84,7 +83,7 @@ class PolicyFollower:
         Raises:
             DatasetError: the coordinator has got another graph.
             PolicyError, EvaluationError, OSError: the policy cannot be used in this replica.
-            Problem: the evaluator is not ready.
+            NotReady: the evaluator is not ready.
         """
         async with self._renewal:
             while True:
@@ -108,7 +107,7 @@ class PolicyFollower:
         """Returns while the lease lasts, or once it is renewed.
 
         Raises:
-            Problem: 503 where it cannot be renewed in time.
+            NotReady: it cannot be renewed in time.
         """
         if self.may_rank:
             return
@@ -116,11 +115,7 @@ class PolicyFollower:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self.renew()
         except Exception as error:
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "this replica cannot learn at present which policy is live",
-                headers={"Retry-After": "1"},
-            ) from error
+            raise NotReady("this replica cannot learn at present which policy is live") from error
 
     async def keep_current(self) -> None:
         """Renews the lease again and again, until it is cancelled."""

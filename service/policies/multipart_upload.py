@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,9 +12,16 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from proofrank.core.graph import Dataset
+from proofrank.service.errors import (
+    FieldError,
+    InvalidInput,
+    UploadAborted,
+    UploadStalled,
+    UploadTooLarge,
+    shortened,
+)
 from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, Part
 from proofrank.service.storage.data_folder import disk_full_as_error
-from proofrank.service.web.problems import FieldError, Problem, invalid, shortened
 
 _EXPECTED = f"expected multipart/form-data with the files {', '.join(part.field for part in PARTS)}"
 _MOST_CONFIG_BYTES = 2**20
@@ -51,12 +57,14 @@ async def receive(
         limits: of single parts.
 
     Raises:
-        Problem: 422 where the body is not what was expected, 413 where a part is too large, 408 where it does not come.
+        InvalidInput: the body is not what was expected.
+        UploadTooLarge: a part is too large.
+        UploadStalled: the body does not come.
         DataFolderFullError: there is no room for it.
     """
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
-        raise invalid([FieldError(field="body", value=shortened(content_type), message=_EXPECTED)])
+        raise InvalidInput([FieldError(field="body", value=shortened(content_type), message=_EXPECTED)])
     try:
         writer = _PartWriter(folder, options[b"boundary"], limits)
     except FormParserError as error:
@@ -79,12 +87,11 @@ async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             break
         except TimeoutError as error:
-            raise Problem(
-                HTTPStatus.REQUEST_TIMEOUT,
-                f"nothing of the body has come for {_PATIENCE_SECONDS:.0f} seconds",
+            raise UploadStalled(
+                f"nothing of the body has come for {_PATIENCE_SECONDS:.0f} seconds"
             ) from error
         except ClientDisconnect as error:  # nobody will read this; but it is no fault of ours
-            raise Problem(HTTPStatus.BAD_REQUEST, "the client has gone away") from error
+            raise UploadAborted("the client has gone away") from error
         if len(pending) >= _WRITE_BYTES:
             yield bytes(pending)
             pending.clear()
@@ -127,17 +134,19 @@ class _PartWriter:
             raise _not_multipart(error) from error
 
     def check_whole(self) -> None:
-        """Raises a 422 Problem unless all three parts have come, and the end of the body."""
+        """Raises InvalidInput unless all three parts have come, and the end of the body."""
         missing = [part for part in PARTS if part not in self._sizes]
         if missing:
-            raise invalid(
+            raise InvalidInput(
                 [
                     FieldError(field=part.field, value=None, message=f"missing; {_EXPECTED}")
                     for part in missing
                 ]
             )
         if not self._has_ended:
-            raise invalid([FieldError(field="body", value=None, message="ends before its closing boundary")])
+            raise InvalidInput(
+                [FieldError(field="body", value=None, message="ends before its closing boundary")]
+            )
 
     def close(self) -> None:
         """Closes the file that is open, if one is."""
@@ -165,11 +174,11 @@ class _PartWriter:
         field = options.get(b"name", b"").decode("utf-8", "replace")
         part = next((part for part in PARTS if part.field == field), None)
         if part is None:
-            raise invalid(
+            raise InvalidInput(
                 [FieldError(field="body", value=shortened(field), message=f"no such part; {_EXPECTED}")]
             )
         if part in self._sizes:
-            raise invalid([FieldError(field=part.field, value=None, message="comes twice")])
+            raise InvalidInput([FieldError(field=part.field, value=None, message="comes twice")])
         self._part = part
         self._sizes[part] = 0
         self._file = (self._folder / part.file).open("wb", buffering=0)
@@ -178,10 +187,7 @@ class _PartWriter:
         self._sizes[self._part] += end - start
         most = self._limits.get(self._part)
         if most is not None and self._sizes[self._part] > most:
-            raise Problem(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"{self._part.field} is larger than {most} bytes, which no right one is",
-            )
+            raise UploadTooLarge(f"{self._part.field} is larger than {most} bytes, which no right one is")
         assert self._file is not None
         rest = memoryview(data)[start:end]
         while rest:  # an unbuffered write may take a part of it
@@ -191,7 +197,7 @@ class _PartWriter:
         self._has_ended = True
 
 
-def _not_multipart(error: FormParserError) -> Problem:
-    return invalid(
+def _not_multipart(error: FormParserError) -> InvalidInput:
+    return InvalidInput(
         [FieldError(field="body", value=None, message=f"not multipart/form-data: {error}; {_EXPECTED}")]
     )

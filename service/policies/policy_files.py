@@ -111,7 +111,7 @@ def load_named(folder: Path, name: str, shown_as: str | None = None) -> Policy:
     except PolicyError as error:
         text = str(error)
         text = text.replace(f"{folder}/", "" if shown_as is None else f"{shown_as}/")
-        raise PolicyError(text.replace(str(folder), shown_as or "the stored policy")) from error
+        raise PolicyError(text.replace(str(folder), shown_as or "the stored policy"), error.file) from error
     return dataclasses.replace(policy, name=name)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http import HTTPStatus
 
 from proofrank.core.errors import did_you_mean, nearest_names
-from proofrank.service.web.problems import Problem
+from proofrank.service.errors import NoSuchPolicy
 
 _COLUMNS = """
     SELECT policies.name, policies.sha256, policies.bytes, policies.created, live_policy.name IS NOT NULL
@@ -55,11 +54,11 @@ def find(connection: sqlite3.Connection, name: str) -> PolicyRecord | None:
 
 
 def required(connection: sqlite3.Connection, name: str) -> PolicyRecord:
-    """The policy of this name. Raises a 404 Problem, with the nearest names, where there is none."""
+    """The policy of this name. Raises NoSuchPolicy, with the nearest names, where there is none."""
     record = find(connection, name)
     if record is None:
         nearest = nearest_names(name, (known.name for known in all_records(connection)))
-        raise Problem(HTTPStatus.NOT_FOUND, f"no policy is called {name!r}{did_you_mean(nearest)}")
+        raise NoSuchPolicy(f"no policy is called {name!r}{did_you_mean(nearest)}")
     return record
 
 

@@ -7,7 +7,6 @@ import logging
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from proofrank.core.errors import EvaluationError, PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.errors import BadCheckpoint, NotReady, QueueFull, UnusablePolicy
 from proofrank.service.policies import multipart_upload as upload
 from proofrank.service.policies.policy_at_start import policy_at_start
 from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, load_named
@@ -23,8 +23,6 @@ from proofrank.service.policies.replicas import Replicas
 from proofrank.service.policies.store import PolicyStore, Put
 from proofrank.service.storage.uncancelled import uncancelled
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from proofrank.service.web.problems import FieldError, Problem, invalid
-from proofrank.service.web.rejections import Rejection
 
 logger = logging.getLogger("proofrank")
 
@@ -70,16 +68,12 @@ class PolicyRegistry:
         """What is served, for other processes to serve it too; that may be before this one is ready.
 
         Raises:
-            Problem: 503 where the start has not yet decided which policy is live.
+            NotReady: the start has not yet decided which policy is live.
         """
         dataset_sha256 = self._dataset_sha256
         live = None if dataset_sha256 is None else await asyncio.to_thread(self.store.live)
         if dataset_sha256 is None or live is None:
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "it is not yet decided which policy is live",
-                headers={"Retry-After": "1"},
-            )
+            raise NotReady("it is not yet decided which policy is live")
         return Served(live, dataset_sha256)
 
     async def records(self) -> list[PolicyRecord]:
@@ -87,7 +81,7 @@ class PolicyRegistry:
         return await asyncio.to_thread(self.store.records)
 
     async def find(self, name: str) -> PolicyRecord:
-        """The policy of this name. Raises a 404 Problem where there is none."""
+        """The policy of this name. Raises NoSuchPolicy where there is none."""
         return await asyncio.to_thread(self.store.required, name)
 
     async def load(self, name: str, content_hash: str) -> Policy:
@@ -96,7 +90,7 @@ class PolicyRegistry:
         Raises:
             PolicyError: it is not there, or is damaged, or does not fit the graph.
             EvaluationError: it cannot be used in this server.
-            Problem: 503 where the service is not ready.
+            NotReady: the service is not ready.
         """
         active = self._host.active_policy
         if (active.name, active.content_hash) == (name, content_hash):
@@ -114,14 +108,12 @@ class PolicyRegistry:
         """A folder to receive an upload in, removed afterwards.
 
         Raises:
-            Problem: 409 where there are too many policies, 429 where too many uploads are under way.
+            TooManyPolicies: there is no place for another one.
+            QueueFull: too many uploads are under way.
         """
         if self._num_uploads >= _MOST_UPLOADS:
-            raise Problem(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"{self._num_uploads} policies are being uploaded, and there may not be more at once",
-                headers={"Retry-After": "1"},
-                rejection=Rejection.QUEUE_FULL,
+            raise QueueFull(
+                f"{self._num_uploads} policies are being uploaded, and there may not be more at once"
             )
         self._num_uploads += 1
         try:
@@ -143,7 +135,8 @@ class PolicyRegistry:
         """Checks the policy in ``folder``, stores it under ``name`` and perhaps has it live from now on.
 
         Raises:
-            Problem: 422 where it cannot be used in this server, 409 where there are too many policies.
+            BadCheckpoint: it cannot be used in this server.
+            TooManyPolicies: there is no place for another one.
             DataFolderFullError: there is no room for it.
         """
         return await uncancelled(self._put(name, folder, activate))
@@ -162,7 +155,8 @@ class PolicyRegistry:
         """Has a stored policy live from now on, after a restart as well; what has begun keeps the one it began with.
 
         Raises:
-            Problem: 404 where there is none of this name, 409 where it cannot be used in this server.
+            NoSuchPolicy: there is none of this name.
+            UnusablePolicy: it cannot be used in this server.
             DataFolderFullError: there is no room to note it.
         """
         return await uncancelled(self._activate(name))
@@ -173,7 +167,7 @@ class PolicyRegistry:
             try:
                 policy = await self.load(name, record.sha256)
             except (PolicyError, EvaluationError) as error:
-                raise Problem(HTTPStatus.CONFLICT, str(error)) from error
+                raise UnusablePolicy(str(error)) from error
             record = await asyncio.to_thread(self.store.make_live, policy)
             await self._go_live(policy)
             return record
@@ -182,7 +176,8 @@ class PolicyRegistry:
         """Removes a policy.
 
         Raises:
-            Problem: 404 where there is none of this name; 409 where it is live or needed by a job.
+            NoSuchPolicy: there is none of this name.
+            PolicyInUse: it is live or needed by a job.
         """
         await uncancelled(self._delete(name))
 
@@ -196,15 +191,14 @@ class PolicyRegistry:
         try:
             policy = load_named(folder, name)
         except PolicyError as error:
-            text = str(error)
-            part = next((part for part in PARTS if text.startswith(part.file)), None)
-            raise invalid([_refusal("body" if part is None else part.field, text)]) from error
+            part = next((part for part in PARTS if part.file == error.file), None)
+            raise BadCheckpoint("body" if part is None else part.field, str(error)) from error
         try:
             self._host.check_policy(policy)
         except PolicyError as error:
-            raise invalid([_refusal(VOCABULARY.field, str(error))]) from error
+            raise BadCheckpoint(VOCABULARY.field, str(error)) from error
         except EvaluationError as error:
-            raise invalid([_refusal(CONFIG.field, str(error))]) from error
+            raise BadCheckpoint(CONFIG.field, str(error)) from error
         return policy
 
     async def _go_live(self, policy: Policy) -> None:
@@ -215,7 +209,3 @@ class PolicyRegistry:
 
     async def _show_names(self) -> None:
         self._metrics.keep_policies({record.name for record in await self.records()})
-
-
-def _refusal(field: str, message: str) -> FieldError:
-    return FieldError(field=field, value=None, message=message)

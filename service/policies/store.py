@@ -6,17 +6,16 @@ import sqlite3
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 
 from proofrank.core.errors import PolicyError
 from proofrank.core.policy import Policy
+from proofrank.service.errors import PolicyInUse, PolicyReplaced, TooManyPolicies
 from proofrank.service.policies import records
 from proofrank.service.policies.policy_files import PolicyFiles, num_bytes
 from proofrank.service.policies.records import LivePolicy, PolicyRecord
 from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.storage.database import Database
-from proofrank.service.web.problems import Problem
 
 ContentUser = Callable[[sqlite3.Connection], Collection[str]]
 """Gives the content hashes of the policies that unfinished work needs."""
@@ -63,7 +62,7 @@ class PolicyStore:
         return self._database.transact(lambda connection: records.find(connection, name))
 
     def required(self, name: str) -> PolicyRecord:
-        """The policy of this name. Raises a 404 Problem where there is none."""
+        """The policy of this name. Raises NoSuchPolicy where there is none."""
         return self._database.transact(lambda connection: records.required(connection, name))
 
     def live(self) -> LivePolicy | None:
@@ -86,7 +85,7 @@ class PolicyStore:
             raise PolicyError(f"the stored policy {name!r} cannot be used: {error}") from error
 
     def check_room(self, name: str) -> None:
-        """Raises a 409 Problem where ``name`` would be one too many."""
+        """Raises TooManyPolicies where ``name`` would be one too many."""
         self._database.transact(lambda connection: self._check_room(connection, name))
 
     def put(self, folder: Path, policy: Policy, *, live: bool = False, configured: bool = False) -> Put:
@@ -99,7 +98,7 @@ class PolicyStore:
             configured: note that this is what the setting ``policy`` holds; it is taken over any limit.
 
         Raises:
-            Problem: 409 where there are too many policies.
+            TooManyPolicies: there is no place for another one.
             DataFolderFullError: there is no room for it.
         """
         size = num_bytes(folder)
@@ -128,12 +127,13 @@ class PolicyStore:
         """Has the content that ``policy`` was loaded from live from now on.
 
         Raises:
-            Problem: 404 where its name is not there any more; 409 where that has got other content.
+            NoSuchPolicy: its name is not there any more.
+            PolicyReplaced: its name has got other content.
         """
 
         def write(connection: sqlite3.Connection) -> PolicyRecord:
             if records.required(connection, policy.name).sha256 != policy.content_hash:
-                raise Problem(HTTPStatus.CONFLICT, f"policy {policy.name!r} has just been replaced")
+                raise PolicyReplaced(f"policy {policy.name!r} has just been replaced")
             records.write_live(connection, policy.name, policy.content_hash)
             return records.required(connection, policy.name)
 
@@ -146,16 +146,17 @@ class PolicyStore:
         """Removes a policy.
 
         Raises:
-            Problem: 404 where there is none of this name; 409 where it is live, or unfinished work needs it.
+            NoSuchPolicy: there is none of this name.
+            PolicyInUse: it is live, or unfinished work needs it.
         """
 
         def remove(connection: sqlite3.Connection) -> None:
             record = records.required(connection, name)
             live = records.live(connection)
             if live is not None and live.name == name:
-                raise Problem(HTTPStatus.CONFLICT, f"policy {name!r} is live; activate another one first")
+                raise PolicyInUse(f"policy {name!r} is live; activate another one first")
             if any(record.sha256 in user(connection) for user in self._users):
-                raise Problem(HTTPStatus.CONFLICT, f"policy {name!r} is needed by a job that has not ended")
+                raise PolicyInUse(f"policy {name!r} is needed by a job that has not ended")
             records.remove(connection, name)
 
         with self._turn, disk_full_as_error():
@@ -171,8 +172,7 @@ class PolicyStore:
     def _check_room(self, connection: sqlite3.Connection, name: str) -> None:
         names = {record.name for record in records.all_records(connection)}
         if name not in names and len(names) >= self._max_policies:
-            raise Problem(
-                HTTPStatus.CONFLICT,
+            raise TooManyPolicies(
                 f"there are {len(names)} policies, and max_policies is {self._max_policies}; delete one first",
             )
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from proofrank.core.errors import UnknownNameError
 from proofrank.core.graph import Dataset, Triple
-from proofrank.core.ranking import SIDES, Corruptor, Query, Side, sides_of, with_constant
+from proofrank.core.ranking import SIDES, Corruptor, Query, Side, replaced_constant, sides_of
+from proofrank.service.errors import MAX_ERRORS, FieldError, InvalidInput, shortened
 from proofrank.service.ranking.schemas import NamedTriple, RankQuery, RankRequest
 from proofrank.service.threads import FEW_CANDIDATES
-from proofrank.service.web.problems import MAX_ERRORS, FieldError, invalid, shortened
 
 _MAX_NEAREST = 10
 """Errors that come with the nearest names: finding those takes time in a large vocabulary."""
@@ -30,14 +31,14 @@ def check_num_queries(body: Any, limits: Limits) -> None:
     """Refuses too many queries while they are mere JSON, for validating a million takes seconds.
 
     Raises:
-        Problem: 422 with the limit.
+        InvalidInput: with the limit.
     """
     queries = body.get("queries") if isinstance(body, dict) else None
     if not isinstance(queries, list) or len(queries) <= limits.max_queries:
         return
     # What is no query at all is for the validation, which ends at the first.
     if all(isinstance(query, dict) for query in queries):
-        raise invalid([_too_many_queries(len(queries), limits)])
+        raise InvalidInput([_too_many_queries(len(queries), limits)])
 
 
 def asks_little(request: RankRequest, dataset: Dataset) -> bool:
@@ -64,12 +65,12 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
     """The queries of a request, by index, with their corruptions.
 
     Raises:
-        Problem: 422 with the field, the value and the nearest known names.
+        InvalidInput: with the field, the value and the nearest known names.
     """
     if len(request.queries) > limits.max_queries:
-        raise invalid([_too_many_queries(len(request.queries), limits)])
+        raise InvalidInput([_too_many_queries(len(request.queries), limits)])
     if request.return_proof and len(request.queries) > limits.max_proofs:
-        raise invalid(
+        raise InvalidInput(
             [_too_many("queries", len(request.queries), limits.max_proofs, "queries that ask for proofs")]
         )
     _check_own_candidates(request, limits)
@@ -78,7 +79,7 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
     chosen = [_own_candidates(query, index, names) for index, query in enumerate(request.queries)]
     sides = [_sides(query, index, request, names.errors) for index, query in enumerate(request.queries)]
     if names.errors:
-        raise invalid(names.errors)
+        raise InvalidInput(names.errors)
     number = None if request.corruptions == "all" else request.corruptions
     corruptor = Corruptor(dataset, number=number, is_filtered=request.filtered, seed=request.seed)
     queries: list[Query] = []
@@ -86,12 +87,14 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
     for index, triple in enumerate(triples):
         for side in sides[index]:
             own = chosen[index]
-            corruptions = corruptor.corruptions(triple, side) if own is None else _replaced(triple, side, own)
-            num_candidates += 1 + len(corruptions)
+            constants = corruptor.constants(triple, side) if own is None else _others(triple, side, own)
+            num_candidates += 1 + len(constants)
             if num_candidates > limits.max_candidates:
                 message = "candidates in one request; ask for fewer queries or corruptions"
-                raise invalid([_too_many("corruptions", request.corruptions, limits.max_candidates, message)])
-            queries.append(Query(index, triple, side, tuple(corruptions)))
+                raise InvalidInput(
+                    [_too_many("corruptions", request.corruptions, limits.max_candidates, message)]
+                )
+            queries.append(Query(index, triple, side, constants))
     return queries
 
 
@@ -108,7 +111,7 @@ def _check_own_candidates(request: RankRequest, limits: Limits) -> None:
         num_candidates += len(query.candidates or ())
         if num_candidates > limits.max_candidates:
             field = f"queries[{index}].candidates"
-            raise invalid(
+            raise InvalidInput(
                 [
                     _too_many(
                         field, len(query.candidates or ()), limits.max_candidates, "candidates in one request"
@@ -135,7 +138,7 @@ def _sides(query: RankQuery, index: int, request: RankRequest, errors: list[Fiel
     return sides_of(option)
 
 
-def _own_candidates(query: RankQuery, index: int, names: NameReader) -> list[int] | None:
+def _own_candidates(query: RankQuery, index: int, names: NameReader) -> np.ndarray | None:
     if query.candidates is None:
         return None
     constants: dict[int, None] = {}
@@ -147,13 +150,12 @@ def _own_candidates(query: RankQuery, index: int, names: NameReader) -> list[int
                 FieldError(field=field, value=name, message="a candidate for the second time")
             )
         constants[constant] = None
-    return list(constants)
+    return np.fromiter(constants, dtype=np.int64, count=len(constants))
 
 
-def _replaced(triple: Triple, side: Side, constants: Sequence[int]) -> list[Triple]:
-    """``triple`` with each of ``constants`` on ``side``, without itself."""
-    made = (with_constant(triple, side, constant) for constant in constants)
-    return [corruption for corruption in made if corruption != triple]
+def _others(triple: Triple, side: Side, constants: np.ndarray) -> np.ndarray:
+    """``constants`` without that of ``triple`` itself."""
+    return constants[constants != replaced_constant(triple, side)]
 
 
 class NameReader:
@@ -180,7 +182,7 @@ class NameReader:
     def _read(self, name: str, field: str, kind: str) -> int:
         is_known = self._vocabulary.has_constant if kind == "constant" else self._vocabulary.has_predicate
         if len(self.errors) >= MAX_ERRORS:
-            raise invalid(self.errors)
+            raise InvalidInput(self.errors)
         if not is_known(name) and len(self.errors) >= _MAX_NEAREST:
             self.errors.append(FieldError(field=field, value=shortened(name), message=f"unknown {kind}"))
             return 0

@@ -11,14 +11,17 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
+from pydantic_core import to_json
 
 from proofrank.core.evaluator import ReferenceEvaluator, explain, render_proof
 from proofrank.core.evaluator.replay import atom_text, state_names
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import Candidate, State
-from proofrank.core.ranking import RankedQuery, Report
+from proofrank.core.ranking import RankedQuery, Report, replaced_constant
+from proofrank.service.ranking.json_names import JsonNames
 from proofrank.service.ranking.schemas import (
     CandidateScore,
     Proof,
@@ -38,8 +41,6 @@ _CANDIDATES_IN_PIECE = 1000
 _LEAST_BYTES_TO_SEND = 256 * 1024
 """At once: sending a byte costs nothing beside the call."""
 
-_SCORES = TypeAdapter(list[CandidateScore])
-
 ProofMaker = Callable[[RankedQuery], Proof]
 
 
@@ -51,11 +52,13 @@ class ResponseBuilder:
         request: that they answer.
         dataset: has the names.
         make_proof: gives the proof of a query's positive; None where no proofs are wanted.
+        names: the same names as JSON.
     """
 
     request: RankRequest
     dataset: Dataset
     make_proof: ProofMaker | None
+    names: JsonNames
 
 
 def proof_maker(reference: ReferenceEvaluator, dataset: Dataset) -> ProofMaker:
@@ -150,12 +153,44 @@ def _query_pieces(
 def _ranking_pieces(ranked: RankedQuery, builder: ResponseBuilder) -> Iterator[bytes]:
     if not builder.request.return_candidates:
         return iter([_to_json(_ranking(ranked, builder, None))])
-    ranges = (
-        range(start, min(start + _CANDIDATES_IN_PIECE, len(ranked.candidates)))
-        for start in range(0, len(ranked.candidates), _CANDIDATES_IN_PIECE)
+    constants = np.append(replaced_constant(ranked.query, ranked.side), ranked.constants)
+    pieces = (
+        [_scores_json(ranked, constants, slice(start, start + _CANDIDATES_IN_PIECE), builder.names)]
+        for start in range(0, len(constants), _CANDIDATES_IN_PIECE)
     )
-    pieces = ([_SCORES.dump_json(_scores_of(ranked, indices, builder))[1:-1]] for indices in ranges)
     return _filled(_ranking(ranked, builder, []), "candidates", pieces)
+
+
+def _scores_json(ranked: RankedQuery, constants: np.ndarray, part: slice, names: JsonNames) -> bytes:
+    """The JSON of the :class:`CandidateScore` of each candidate in ``part``, one after the other.
+
+    Args:
+        ranked: the query.
+        constants: what its candidates have on its side, ``[C]``.
+        part: of the candidates.
+        names: of the dataset.
+    """
+    head, tail = names.constants([ranked.query.head, ranked.query.tail])
+    relation = names.predicate(ranked.query.predicate)
+    if ranked.side == "head":
+        before, after = '{"head":', f',"relation":{relation},"tail":{tail},"score":'
+    else:
+        before, after = f'{{"head":{head},"relation":{relation},"tail":', ',"score":'
+    outcomes = ranked.outcomes[part]
+    # As a model writes them, which is not always as Python does: 1e-7, not 1e-07.
+    scores = to_json(outcomes.scores.tolist())[1:-1].decode().split(",")
+    return ",".join(
+        [
+            f'{before}{name}{after}{score},"proved":{"true" if proved else "false"},"steps":{steps}}}'
+            for name, score, proved, steps in zip(
+                names.constants(constants[part].tolist()),
+                scores,
+                outcomes.success.tolist(),
+                outcomes.steps.tolist(),
+                strict=True,
+            )
+        ]
+    ).encode()
 
 
 def _filled(model: BaseModel, field: str, items: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
@@ -207,22 +242,12 @@ def _scores(ranked: RankedQuery, builder: ResponseBuilder) -> list[CandidateScor
     """Those of all candidates, where the request asks for them."""
     if not builder.request.return_candidates:
         return None
-    return _scores_of(ranked, range(len(ranked.candidates)), builder)
-
-
-def _scores_of(ranked: RankedQuery, indices: Iterable[int], builder: ResponseBuilder) -> list[CandidateScore]:
-    scores = []
-    for index in indices:
-        head, relation, tail = builder.dataset.names(ranked.candidates[index])
-        outcome = ranked.outcomes[index]
-        scores.append(
-            CandidateScore(
-                head=head,
-                relation=relation,
-                tail=tail,
-                score=outcome.score,
-                proved=outcome.success,
-                steps=outcome.steps,
-            )
+    columns = (ranked.outcomes.scores, ranked.outcomes.success, ranked.outcomes.steps)
+    return [
+        CandidateScore(head=head, relation=relation, tail=tail, score=score, proved=proved, steps=steps)
+        for (head, relation, tail), score, proved, steps in zip(
+            map(builder.dataset.names, ranked.candidates),
+            *(column.tolist() for column in columns),
+            strict=True,
         )
-    return scores
+    ]

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from proofrank.service.errors import MissingFeature, NoSuchJob
 from proofrank.service.jobs import results, submission
 from proofrank.service.jobs.insertion import NewJob
 from proofrank.service.jobs.job import Job, JobState, Pinned
@@ -21,10 +22,11 @@ from proofrank.service.jobs.schemas import JobList, JobRequest, JobResults, JobV
 from proofrank.service.jobs.store import Submission, as_removed
 from proofrank.service.jobs.submission import IDEMPOTENCY_HEADER
 from proofrank.service.services import Services
+from proofrank.service.storage.data_folder import DataFolderFullError
 from proofrank.service.storage.parquet import ParquetMissingError
 from proofrank.service.storage.uncancelled import uncancelled
 from proofrank.service.web.json_bodies import bounded_route
-from proofrank.service.web.problems import Problem, problem_responses
+from proofrank.service.web.problems import problem_responses
 
 _MOST_LISTED = 100
 _FAREWELL_SECONDS = 2.0
@@ -181,7 +183,7 @@ def make_router(services: Services) -> APIRouter:
         try:
             pieces = results.parquet_pieces(job, jobs.store)
         except ParquetMissingError as error:
-            raise Problem(HTTPStatus.NOT_IMPLEMENTED, str(error)) from error
+            raise MissingFeature(str(error)) from error
         return _download(pieces, "application/vnd.apache.parquet", f"{job.id}.parquet")
 
     @router.post(
@@ -207,8 +209,8 @@ def make_router(services: Services) -> APIRouter:
     return router
 
 
-def _missing(job_id: str) -> Problem:
-    return Problem(HTTPStatus.NOT_FOUND, f"there is no job {job_id[:64]!r}; it may have been removed")
+def _missing(job_id: str) -> NoSuchJob:
+    return NoSuchJob(f"there is no job {job_id[:64]!r}; it may have been removed")
 
 
 def _download(pieces: AsyncIterator[bytes], media_type: str, name: str) -> StreamingResponse:
@@ -221,6 +223,4 @@ def _refusing_a_full_disk() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise Problem(
-            HTTPStatus.INSUFFICIENT_STORAGE, f"the data folder cannot be written: {error}"
-        ) from error
+        raise DataFolderFullError(f"the data folder cannot be written: {error}") from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Annotated
 
@@ -17,8 +15,7 @@ from proofrank.service.policies.schemas import (
     to_entry,
 )
 from proofrank.service.services import Services
-from proofrank.service.storage.data_folder import DataFolderFullError
-from proofrank.service.web.problems import Problem, problem_responses
+from proofrank.service.web.problems import problem_responses
 
 PolicyName = Annotated[str, Path(pattern=POLICY_NAME_PATTERN, description="name of the policy")]
 
@@ -67,10 +64,9 @@ def make_router(services: Services) -> APIRouter:
     ) -> PolicyEntry:
         """Uploads a policy under a name, new or not; it is checked before it is stored."""
         _ = host.loaded  # 503 before anything is received
-        with _refusing_a_full_disk():
-            async with policies.incoming(name) as folder:
-                await policies.receive(request.stream(), request.headers.get("content-type", ""), folder)
-                put = await policies.put(name, folder, activate=activate)
+        async with policies.incoming(name) as folder:
+            await policies.receive(request.stream(), request.headers.get("content-type", ""), folder)
+            put = await policies.put(name, folder, activate=activate)
         if not put.is_new:
             answer.status_code = HTTPStatus.OK
         return to_entry(put.record)
@@ -81,8 +77,7 @@ def make_router(services: Services) -> APIRouter:
     )
     async def activate_policy(name: PolicyName) -> PolicyEntry:
         """Has a policy rank what comes in from now on; requests that have begun keep theirs."""
-        with _refusing_a_full_disk():
-            return to_entry(await policies.activate(name))
+        return to_entry(await policies.activate(name))
 
     @router.delete(
         "/{name}",
@@ -92,15 +87,6 @@ def make_router(services: Services) -> APIRouter:
     async def delete_policy(name: PolicyName) -> None:
         """Deletes a policy that is neither live nor needed by a job."""
         _ = host.loaded
-        with _refusing_a_full_disk():
-            await policies.delete(name)
+        await policies.delete(name)
 
     return router
-
-
-@contextmanager
-def _refusing_a_full_disk() -> Iterator[None]:
-    try:
-        yield
-    except DataFolderFullError as error:
-        raise Problem(HTTPStatus.INSUFFICIENT_STORAGE, str(error)) from error

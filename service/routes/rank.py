@@ -11,6 +11,8 @@ from fastapi import APIRouter, Request, Response
 from proofrank.core.errors import EvaluationError
 from proofrank.core.ranking import report
 from proofrank.service.engine.ranker import count_candidates
+from proofrank.service.errors import DeadlinePassed, EvaluationFailed
+from proofrank.service.ranking.json_names import JsonNamesOfServed
 from proofrank.service.ranking.schemas import Identity, RankRequest, RankResponse, Timing
 from proofrank.service.ranking.to_queries import (
     Limits,
@@ -31,7 +33,7 @@ from proofrank.service.services import RankingServices
 from proofrank.service.threads import in_worker_unless_small
 from proofrank.service.web.client_disconnect import unless_client_goes
 from proofrank.service.web.json_bodies import bounded_route
-from proofrank.service.web.problems import Problem, problem_responses
+from proofrank.service.web.problems import problem_responses
 
 _MOST_SECONDS_LATE = 0.5
 """By which the answer that a deadline has passed comes after it."""
@@ -40,6 +42,7 @@ _MOST_SECONDS_LATE = 0.5
 def make_router(services: RankingServices) -> APIRouter:
     """The route on these services."""
     host, settings = services.host, services.settings
+    names = JsonNamesOfServed()
     limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)
     router = APIRouter(route_class=bounded_route(lambda value: check_num_queries(value, limits)))
 
@@ -73,7 +76,7 @@ def make_router(services: RankingServices) -> APIRouter:
 
             def word() -> RankResponse | Response:
                 # The reference shares no state with the evaluator, so the next request need not wait for proofs.
-                builder = ResponseBuilder(body, dataset, make_proof)
+                builder = ResponseBuilder(body, dataset, make_proof, names.of(dataset))
                 answer = RankResponse(
                     request_id=request.state.request_id,
                     dataset=Identity(name=dataset.name, sha256=dataset.content_hash),
@@ -99,8 +102,8 @@ def make_router(services: RankingServices) -> APIRouter:
             async with asyncio.timeout(deadline - time.monotonic() + _MOST_SECONDS_LATE):
                 return await unless_client_goes(request, evaluate())
         except TimeoutError as error:
-            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, "the deadline has passed") from error
+            raise DeadlinePassed("the deadline has passed") from error
         except EvaluationError as error:
-            raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"evaluation failed: {error}") from error
+            raise EvaluationFailed(f"evaluation failed: {error}") from error
 
     return router

@@ -13,11 +13,14 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import islice
 
-from proofrank.core.errors import EvaluationError
+import numpy as np
+
 from proofrank.core.evaluator import Work
 from proofrank.core.evaluator.stream import CandidateStream
 from proofrank.core.policy import Policy
+from proofrank.core.prover import Candidates
 from proofrank.service.scheduler.fair_shares import LANES_PER_TASK, Demand, moving_lanes
 from proofrank.service.scheduler.tasks import DeadlineError, FaultError, StoppedError, Task
 
@@ -297,25 +300,26 @@ class Scheduler:
         if num_free < by_newcomers:
             num_free += self._take_back(by_newcomers - num_free, shares, num_lanes // num_policies)
         num_free = min(num_free, self._stream.num_free_slots)
-        taken: list[tuple[Task, int]] = []
+        taken: list[tuple[Task, list[int]]] = []
         for task, number in order:
             number = min(number, num_free)
             if number > 0:
-                taken.extend((task, index) for index in task.take(number))
+                taken.append((task, task.take(number)))
                 num_free -= number
         if taken:
             self._submit(taken)
         for task, _ in newcomers:
             task.ticks_waited += not task.slots
 
-    def _submit(self, taken: Sequence[tuple[Task, int]]) -> None:
-        """Submits candidates, by task and index, that have been taken from their tasks.
+    def _submit(self, taken: Sequence[tuple[Task, list[int]]]) -> None:
+        """Submits candidates, by task and indices, that have been taken from their tasks.
 
         Those of all tasks at once: what a submission costs hardly depends on how much is submitted.
         """
-        slots = self._stream.submit([task.candidate(index) for task, index in taken])
-        for slot, (task, index) in zip(slots, taken, strict=True):
-            task.slots[slot] = index
+        candidates = Candidates.joined([task.candidates(indices) for task, indices in taken])
+        slots = iter(self._stream.submit(candidates))
+        for task, indices in taken:
+            task.slots.update(zip(islice(slots, len(indices)), indices, strict=True))
 
     def _moving(self, shares: list[int]) -> set[int]:
         """The slots that move: of each task its oldest, as many as its share; and as many of the others as there are
@@ -356,14 +360,16 @@ class Scheduler:
         collected = self._stream.collect()
         if not collected:
             return
-        task_of_slot = {slot: task for task in self._tasks for slot in task.slots}
-        for slot, outcome in collected:
-            task = task_of_slot[slot]
-            if isinstance(outcome, EvaluationError):
-                task.slots.pop(slot)
-                task.fail(outcome)
-            else:
-                task.record(slot, outcome)
+        owners = {slot: number for number, task in enumerate(self._tasks) for slot in task.slots}
+        for slot, error in collected.errors:
+            task = self._tasks[owners[slot]]
+            task.slots.pop(slot)
+            task.fail(error)
+        slots = collected.slots.tolist()
+        owner = np.array([owners[slot] for slot in slots], dtype=np.int64)
+        for number in dict.fromkeys(owner.tolist()):
+            rows = np.flatnonzero(owner == number)
+            self._tasks[number].record(collected.slots[rows].tolist(), collected.outcomes.taken(rows))
 
     def _recover(self, fault: Exception) -> None:
         """Fails the task that made the evaluator fail, where that is known, and makes another evaluator."""

@@ -8,9 +8,11 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from proofrank.core.errors import ProofrankError
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Candidate, Outcome
+from proofrank.core.prover import Candidate, Candidates, Outcomes, OutcomeTable
 
 
 class DeadlineError(ProofrankError):
@@ -36,7 +38,7 @@ class Finished:
         execution_seconds: from its first tick to the last.
     """
 
-    outcomes: list[Outcome]
+    outcomes: Outcomes
     queue_seconds: float
     first_result_seconds: float
     execution_seconds: float
@@ -84,8 +86,8 @@ class Task:
         self.is_suspect = False
         self.slots: dict[int, int] = {}
         self.ticks_waited = 0
-        self._candidates = candidates
-        self._outcomes: list[Outcome | None] = [None] * len(candidates)
+        self._candidates = Candidates.of(candidates)
+        self._outcomes = OutcomeTable(len(candidates))
         self._num_done = 0
         self._next_index = 0
         self._returned: list[int] = []
@@ -124,9 +126,9 @@ class Task:
         self._next_index = end
         return taken
 
-    def candidate(self, index: int) -> Candidate:
-        """The candidate of that index."""
-        return self._candidates[index]
+    def candidates(self, indices: Sequence[int]) -> Candidates:
+        """The candidates of these indices."""
+        return self._candidates.taken(indices)
 
     def give_back(self, slots: Sequence[int]) -> None:
         """Makes the candidates in ``slots``, which are not in flight any more, wait again."""
@@ -135,14 +137,14 @@ class Task:
     def begin_again(self) -> None:
         """Makes every candidate wait again that was taken and is not done, in flight or on its way there."""
         self.slots.clear()
-        self._returned = [index for index in range(self._next_index) if self._outcomes[index] is None]
+        self._returned = np.flatnonzero(~self._outcomes.is_there[: self._next_index]).tolist()
 
-    def record(self, slot: int, outcome: Outcome) -> None:
-        """Takes the outcome of the candidate in ``slot``; the last one ends the task."""
+    def record(self, slots: Sequence[int], outcomes: Outcomes) -> None:
+        """Takes the outcomes of the candidates in ``slots``; the last one ends the task."""
         if self._first_result is None:
             self._first_result = time.monotonic()
-        self._outcomes[self.slots.pop(slot)] = outcome
-        self._num_done += 1
+        self._outcomes.put([self.slots.pop(slot) for slot in slots], outcomes)
+        self._num_done += len(slots)
         if self._num_done == len(self._candidates):
             self.finish()
 
@@ -152,7 +154,7 @@ class Task:
         began = self._began if self._began is not None else now
         first = self._first_result if self._first_result is not None else now
         finished = Finished(
-            [outcome for outcome in self._outcomes if outcome is not None],
+            self._outcomes.outcomes(),
             queue_seconds=began - self._submitted,
             first_result_seconds=first - self._submitted,
             execution_seconds=now - began,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 
+import numpy as np
 import torch
 from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
 from prometheus_client import Counter as CounterMetric
@@ -21,6 +22,7 @@ from prometheus_client import Counter as CounterMetric
 from proofrank._version import __version__
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.prover import Outcomes
 from proofrank.core.ranking import HITS_AT, RankedQuery
 from proofrank.service.scheduler import Snapshot
 from proofrank.service.telemetry.evaluator_metrics import (
@@ -30,7 +32,7 @@ from proofrank.service.telemetry.evaluator_metrics import (
     WorkCollector,
 )
 from proofrank.service.telemetry.quality_metrics import QualityCollector
-from proofrank.service.web.rejections import Rejection
+from proofrank.service.telemetry.rejections import Rejection
 
 # From a few candidates on a GPU to a large request on a CPU.
 _LATENCY_BUCKETS = (
@@ -266,14 +268,12 @@ class ServiceMetrics:
     ) -> None:
         """Counts the ranked queries of one request or one chunk of a job; may be called in any thread."""
         # Counted before the series are told, for a request may have a million candidates.
-        positives = Counter((query.outcomes[0].success, query.outcomes[0].steps) for query in ranked)
-        corruptions = Counter(
-            (outcome.success, outcome.steps) for query in ranked for outcome in query.outcomes[1:]
-        )
+        positives = [query.outcomes[:1] for query in ranked]
+        corruptions = [query.outcomes[1:] for query in ranked]
         for proved in (False, True):
             num_by_steps: Counter[int] = Counter()
-            for label, counts in (("positive", positives), ("corruption", corruptions)):
-                by_steps = {steps: number for (success, steps), number in counts.items() if success == proved}
+            for label, outcomes in (("positive", positives), ("corruption", corruptions)):
+                by_steps = _number_by_steps(outcomes, proved=proved)
                 self.candidates.labels(label, str(proved).lower()).inc(sum(by_steps.values()))
                 num_by_steps.update(by_steps)
             self._steps.observe(num_by_steps, proved=proved)
@@ -284,3 +284,12 @@ class ServiceMetrics:
             self.last_mrr.set(math.fsum(1 / rank for rank in ranks) / len(ranks))
             for k in HITS_AT:
                 self.last_hits.labels(str(k)).set(sum(rank <= k for rank in ranks) / len(ranks))
+
+
+def _number_by_steps(outcomes: Sequence[Outcomes], *, proved: bool) -> dict[int, int]:
+    """Steps -> how many of the outcomes took so many, of those that are proved, or of the others."""
+    if not outcomes:
+        return {}
+    steps = np.concatenate([part.steps[part.success == proved] for part in outcomes])
+    numbers = np.bincount(steps)
+    return {number: int(numbers[number]) for number in np.flatnonzero(numbers).tolist()}

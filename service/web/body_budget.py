@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
-from proofrank.service.web.problems import Problem
-from proofrank.service.web.rejections import Rejection
+from proofrank.service.errors import BodiesFull
 
 _RETRY_SECONDS = 1
 """A body is held for as long as its request is in work; for most that is less."""
@@ -19,14 +16,12 @@ class BodyBudget:
         self._num_bytes = 0
 
     def check(self, num_bytes: int) -> None:
-        """Raises a 429 Problem where so many more would be too many."""
+        """Raises BodiesFull where so many more would be too many."""
         if self._num_bytes + num_bytes > self._max_bytes:
-            raise Problem(
-                HTTPStatus.TOO_MANY_REQUESTS,
+            raise BodiesFull(
                 f"requests in work hold bodies of {self._num_bytes} bytes and {num_bytes} more would be over the limit "
                 f"of {self._max_bytes}",
-                headers={"Retry-After": str(_RETRY_SECONDS)},
-                rejection=Rejection.BODIES_FULL,
+                retry_seconds=_RETRY_SECONDS,
             )
 
     def take(self, num_bytes: int) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proofrank.service.web.problems import Problem, response
-from proofrank.service.web.rejections import Rejection
+from proofrank.service.errors import Draining
+from proofrank.service.web.problems import problem_of, response
 
 _READING = frozenset({"GET", "HEAD"})
 
@@ -31,11 +30,6 @@ class DrainMiddleware:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        problem = Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "the server is stopping and takes no more work",
-            headers={"Retry-After": "1"},
-            rejection=Rejection.DRAINING,
-        )
+        problem = problem_of(Draining("the server is stopping and takes no more work"))
         request.state.rejection = problem.rejection
         await response(problem, getattr(request.state, "request_id", None))(scope, receive, send)

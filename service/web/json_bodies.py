@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from proofrank.service.web.problems import FieldError, invalid
+from proofrank.service.errors import FieldError, InvalidInput
 
 MAX_FIELDS = 100
 _SMALL_BYTES = 16 * 1024
@@ -98,5 +98,5 @@ def read_json(body: bytes) -> Any:
 def _to_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(pairs) > MAX_FIELDS:
         message = f"an object with {len(pairs)} fields; no object of a request has more than {MAX_FIELDS}"
-        raise invalid([FieldError(field="body", value=None, message=message)])
+        raise InvalidInput([FieldError(field="body", value=None, message=message)])
     return dict(pairs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -15,23 +14,32 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from proofrank.core.errors import nearest_names
+from proofrank.service.errors import (
+    MAX_ERRORS,
+    MAX_SHOWN,
+    BodiesFull,
+    DeadlinePassed,
+    Draining,
+    EvaluationFailed,
+    FieldError,
+    InvalidInput,
+    MissingFeature,
+    NoSuchJob,
+    NoSuchPolicy,
+    NotReady,
+    PolicyConflict,
+    QueueFull,
+    TryLater,
+    UploadAborted,
+    UploadStalled,
+    UploadTooLarge,
+    shortened,
+)
 from proofrank.service.ranking.schemas import fields_beside
-from proofrank.service.web.rejections import Rejection, rejection_of
+from proofrank.service.storage.data_folder import DataFolderFullError
+from proofrank.service.telemetry.rejections import Rejection
 
 MEDIA_TYPE = "application/problem+json"
-MAX_ERRORS = 20
-_SHOWN = 200
-
-
-class FieldError(BaseModel):
-    """One thing that is wrong with a request."""
-
-    field: str = Field(description="where, as in queries[3].relation")
-    value: Any = Field(None, description="what stands there, shortened where it is long")
-    message: str = Field(description="what is wrong and what would be right")
-    nearest: list[str] = Field(
-        default_factory=list, description="the nearest known names, for an unknown one"
-    )
 
 
 class ProblemBody(BaseModel):
@@ -53,6 +61,24 @@ def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
         int(status): {"model": ProblemBody, "description": status.phrase, "content": {MEDIA_TYPE: {}}}
         for status in statuses
     }
+
+
+_REJECTIONS = {
+    HTTPStatus.BAD_REQUEST: Rejection.INVALID,
+    HTTPStatus.UNAUTHORIZED: Rejection.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN: Rejection.UNAUTHORIZED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Rejection.TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: Rejection.INVALID,
+    HTTPStatus.UNPROCESSABLE_ENTITY: Rejection.INVALID,
+    HTTPStatus.TOO_MANY_REQUESTS: Rejection.RATE_LIMITED,
+    HTTPStatus.SERVICE_UNAVAILABLE: Rejection.NOT_READY,
+    HTTPStatus.GATEWAY_TIMEOUT: Rejection.DEADLINE,
+}
+
+
+def rejection_of(status: int) -> Rejection | None:
+    """What a problem with this status is most likely about; None where that is no refusal."""
+    return _REJECTIONS.get(HTTPStatus(status))
 
 
 class Problem(Exception):
@@ -78,6 +104,28 @@ class Problem(Exception):
         self.rejection = rejection or rejection_of(status)
 
 
+_ANSWERS: dict[type[Exception], tuple[HTTPStatus, Rejection | None]] = {
+    NotReady: (HTTPStatus.SERVICE_UNAVAILABLE, Rejection.NOT_READY),
+    Draining: (HTTPStatus.SERVICE_UNAVAILABLE, Rejection.DRAINING),
+    QueueFull: (HTTPStatus.TOO_MANY_REQUESTS, Rejection.QUEUE_FULL),
+    BodiesFull: (HTTPStatus.TOO_MANY_REQUESTS, Rejection.BODIES_FULL),
+    InvalidInput: (HTTPStatus.UNPROCESSABLE_ENTITY, Rejection.INVALID),
+    UploadTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Rejection.TOO_LARGE),
+    UploadStalled: (HTTPStatus.REQUEST_TIMEOUT, None),
+    UploadAborted: (HTTPStatus.BAD_REQUEST, Rejection.INVALID),
+    NoSuchPolicy: (HTTPStatus.NOT_FOUND, None),
+    NoSuchJob: (HTTPStatus.NOT_FOUND, None),
+    PolicyConflict: (HTTPStatus.CONFLICT, None),
+    DeadlinePassed: (HTTPStatus.GATEWAY_TIMEOUT, Rejection.DEADLINE),
+    EvaluationFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, None),
+    MissingFeature: (HTTPStatus.NOT_IMPLEMENTED, None),
+    DataFolderFullError: (HTTPStatus.INSUFFICIENT_STORAGE, None),
+}
+"""Status and rejection of each error of the domain, and of those that derive from it."""
+
+ANSWERED_ERRORS = tuple(_ANSWERS)
+
+
 class ProblemResponse(JSONResponse):
     """JSON that may repeat whatever a client sent, half of a surrogate pair included."""
 
@@ -89,17 +137,19 @@ class ProblemResponse(JSONResponse):
         return text.encode("utf-8", "backslashreplace")
 
 
-def invalid(errors: Sequence[FieldError], number: int | None = None) -> Problem:
-    """A 422 for these errors, of which the first ``MAX_ERRORS`` are shown.
+def problem_of(error: Exception) -> Problem:
+    """The answer to an error of the domain, by the one table there is.
 
-    Args:
-        errors: at least one.
-        number: how many there are, where these are only the first.
+    Raises:
+        TypeError: the table has no class of ``error``.
     """
-    shown = list(errors[:MAX_ERRORS])
-    number = len(errors) if number is None else number
-    more = f" (and {number - 1} more)" if number > 1 else ""
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{shown[0].field}: {shown[0].message}{more}", shown)
+    kind = next((kind for kind in type(error).__mro__ if kind in _ANSWERS), None)
+    if kind is None:
+        raise TypeError(f"{type(error).__name__} is no error that a client is told")
+    status, rejection = _ANSWERS[kind]
+    headers = {"Retry-After": str(error.retry_seconds)} if isinstance(error, TryLater) else None
+    errors = error.errors if isinstance(error, InvalidInput) else ()
+    return Problem(status, str(error), errors, headers=headers, rejection=rejection)
 
 
 def response(problem: Problem, request_id: str | None) -> JSONResponse:
@@ -115,19 +165,6 @@ def response(problem: Problem, request_id: str | None) -> JSONResponse:
     return ProblemResponse(body.model_dump(mode="json"), status_code=problem.status, headers=problem.headers)
 
 
-def shortened(value: Any) -> Any:
-    """``value`` if it is short as JSON, else the start of it as text."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # JSON has no such number
-    if isinstance(value, str):
-        return value if len(value) <= _SHOWN else value[:_SHOWN] + "…"
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        return repr(value)[:_SHOWN]
-    return value if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-
-
 def install(app: FastAPI) -> None:
     """Makes ``app`` answer every error with problem+json."""
 
@@ -139,12 +176,15 @@ def install(app: FastAPI) -> None:
         request.state.rejection = error.rejection
         return response(error, request_id(request))
 
+    async def on_domain_error(request: Request, error: Exception) -> JSONResponse:
+        return await on_problem(request, problem_of(error))
+
     async def on_validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         model = _body_model(request)
         found = error.errors()
         shown = [_field_error(item, model) for item in found[:MAX_ERRORS]]
-        return response(invalid(shown, len(found)), request_id(request))
+        return response(problem_of(InvalidInput(shown, len(found))), request_id(request))
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -152,10 +192,12 @@ def install(app: FastAPI) -> None:
         cause = error.__cause__
         if isinstance(cause, Problem):
             return await on_problem(request, cause)
+        if isinstance(cause, ANSWERED_ERRORS):
+            return await on_domain_error(request, cause)
         if isinstance(cause, ValueError | RecursionError):
             reason = "nested too deeply" if isinstance(cause, RecursionError) else str(cause)
-            problem = invalid([FieldError(field="body", value=None, message=f"not JSON: {reason}")])
-            return response(problem, request_id(request))
+            wrong = InvalidInput([FieldError(field="body", value=None, message=f"not JSON: {reason}")])
+            return response(problem_of(wrong), request_id(request))
         status = HTTPStatus(error.status_code)
         headers = dict(error.headers or {})
         methods = _documented_methods(request)
@@ -164,6 +206,8 @@ def install(app: FastAPI) -> None:
         return response(Problem(status, str(error.detail), headers=headers), request_id(request))
 
     app.add_exception_handler(Problem, on_problem)
+    for kind in ANSWERED_ERRORS:
+        app.add_exception_handler(kind, on_domain_error)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
 
@@ -195,7 +239,7 @@ def _field_error(item: dict[str, Any], model: type[BaseModel]) -> FieldError:
             field=field,
             value=shortened(item.get("input")),
             message="no such field",
-            nearest=nearest_names(str(location[-1])[:_SHOWN], fields_beside(location, model)),
+            nearest=nearest_names(str(location[-1])[:MAX_SHOWN], fields_beside(location, model)),
         )
     message = item["msg"][:1].lower() + item["msg"][1:]
     return FieldError(field=field or "body", value=shortened(item.get("input")), message=message)

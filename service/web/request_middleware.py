@@ -18,12 +18,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.telemetry.rejections import Rejection
 from proofrank.service.web.body_budget import BodyBudget
 from proofrank.service.web.client_disconnect import CLIENT_GONE_STATUS, ClientGoneError
 from proofrank.service.web.connections import HAS_TOO_MANY_BESIDE
 from proofrank.service.web.headers import REQUEST_ID_HEADER
-from proofrank.service.web.problems import MEDIA_TYPE, Problem, response
-from proofrank.service.web.rejections import Rejection, rejection_of
+from proofrank.service.web.problems import (
+    ANSWERED_ERRORS,
+    MEDIA_TYPE,
+    Problem,
+    problem_of,
+    rejection_of,
+    response,
+)
 
 METRICS_PATH = "/metrics"
 _WATCHING_PATHS = frozenset({"/healthz", "/readyz", METRICS_PATH})
@@ -138,9 +145,10 @@ class RequestMiddleware:
         except asyncio.CancelledError:  # so some servers tell that the client has gone
             status = CLIENT_GONE_STATUS
             raise
-        except Problem as problem:  # raised outside the routes, where no handler sees it
+        except (Problem, *ANSWERED_ERRORS) as error:  # raised outside the routes, where no handler sees it
             if has_begun:
                 raise
+            problem = error if isinstance(error, Problem) else problem_of(error)
             request.state.rejection = problem.rejection
             await response(problem, request_id)(scope, receive, send_with_id)
         finally:

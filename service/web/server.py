@@ -16,7 +16,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from proofrank.service.jobs.job import JobRemovedError
+from proofrank.service.errors import JobRemovedError
 from proofrank.service.settings.settings import Settings
 from proofrank.service.web.connections import Connection
 from proofrank.service.web.slow_clients import SlowClients

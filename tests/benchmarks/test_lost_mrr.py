@@ -1,7 +1,8 @@
 """Each defect that could cost an evaluator its MRR is found by comparison with the reference, outcome by outcome.
 
-The MRR need not tell: most of these defects leave it where it is (``docs/lost-mrr.md``). So what is asserted here is
-that with a defect some outcome is another than the reference's, on a few candidates, and that without one none is.
+The MRR need not tell: most of these defects leave it where it is (``docs/research/lost-mrr.md``). So what is asserted
+here is that with a defect some outcome is another than the reference's, on a few candidates, and that without one none
+is.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ def without_and_with(
 ) -> tuple[list[Outcome], list[Outcome]]:
     """The outcomes of the reference, with which the right evaluator must agree, and those with the defect."""
     settings = ProverSettings(max_depth=5)
-    right = ReferenceEvaluator(dataset, policy, settings).evaluate(candidates)
+    right = list(ReferenceEvaluator(dataset, policy, settings).evaluate(candidates))
     assert num_other(right, NONE.evaluate(dataset, policy, settings, candidates, num_lanes)) == 0
     return right, DEFECTS[name].evaluate(dataset, policy, settings, candidates, num_lanes)
 

@@ -1,71 +1,32 @@
 """How long others wait while a large answer is made: ``python -m tests.helpers.large_answer --queries 400``.
 
 A server ranks each query against 2,000 candidates and answers with all of them, while somebody else asks ``/readyz``
-over and over. Its evaluator gives every candidate the same outcome at once, and nothing is collected as garbage, which
-stops all threads while millions of candidates are made: so it is the answer that is measured. Printed are the time
-until it was there, its size, and the slowest ``/readyz``.
+over and over. Its evaluator gives every candidate an outcome at once, so that what surrounds the proofs is measured.
+Printed are the time until the answer was there, its size, and the slowest ``/readyz``. ``benchmarks.columns`` tells how
+much of it each part takes.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
-from proofrank.core.errors import EvaluationError
+from benchmarks.instant import QUERY, InstantEvaluator, write_chain
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Candidate, Outcome, ProverSettings
+from proofrank.core.prover import ProverSettings
 from proofrank.service.scheduler import Lanes
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from tests.conftest import write_dataset
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.serving import RunningServer
-
-NUM_CONSTANTS = 2000
-QUERY = {"head": "c0", "relation": "reaches", "tail": "c1", "side": "tail"}
-
-
-class InstantStream:
-    """Gives every candidate the same outcome."""
-
-    engine = "instant"
-    num_free_slots = 100_000
-
-    def __init__(self) -> None:
-        self._slots: list[int] = []
-        self._num_submitted = 0
-
-    def submit(self, candidates: Sequence[Candidate]) -> list[int]:
-        """Takes all."""
-        first, self._num_submitted = self._num_submitted, self._num_submitted + len(candidates)
-        slots = list(range(first, self._num_submitted))
-        self._slots.extend(slots)
-        return slots
-
-    def advance(
-        self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
-    ) -> None:
-        """Has nothing to do."""
-
-    def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
-        """All are done."""
-        slots, self._slots = self._slots, []
-        return [(slot, Outcome(True, -1.5, 3, (0, 1, 2))) for slot in slots]
-
-    def cancel(self, slots: Sequence[int]) -> None:
-        """Has nothing in flight."""
-
-    def load_policy(self, policy: Policy) -> None:
-        """Needs none."""
 
 
 def make_instant(
@@ -75,10 +36,10 @@ def make_instant(
     prover_settings: ProverSettings,
     metrics: ServiceMetrics,
     on_stage: Callable[[str], None],
-) -> tuple[InstantStream, Lanes]:
+) -> tuple[InstantEvaluator, Lanes]:
     """In the place of :func:`proofrank.service.engine.evaluators.make_evaluator`."""
-    stream = InstantStream()
-    return stream, Lanes((stream.num_free_slots,), is_cost_by_lane=False)
+    evaluator = InstantEvaluator(dataset, policy, prover_settings)
+    return evaluator, Lanes(evaluator.buckets, is_cost_by_lane=True)
 
 
 class Watcher(threading.Thread):
@@ -145,7 +106,6 @@ def main() -> int:
         import proofrank.service.cli.main
         import proofrank.service.engine.host
 
-        gc.disable()
         proofrank.service.engine.host.make_evaluator = make_instant
         return proofrank.service.cli.main.main(sys.argv[1:])
     parser = argparse.ArgumentParser(description=__doc__)
@@ -154,11 +114,7 @@ def main() -> int:
     )
     parsed = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="proofrank-") as root:
-        dataset = Path(root) / "chain"
-        facts = [f"next(c{number},c{number + 1})." for number in range(NUM_CONSTANTS - 1)]
-        write_dataset(
-            dataset, facts, ["reaches(X,Y) :- next(X,Y).", "reaches(X,Y) :- next(X,Z), reaches(Z,Y)."]
-        )
+        dataset = write_chain(Path(root) / "chain")
         policy = write_untrained_policy(Path(root) / "policy", dataset)
         arguments = ("--dataset", str(dataset), "--policy", str(policy))
         with RunningServer(*arguments, module="tests.helpers.large_answer") as server:

@@ -91,6 +91,9 @@ class RunningPrometheus:
         self._client.close()
         self._process.terminate()
         self._process.wait(_PATIENCE)
+        self._reader.join(_PATIENCE)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None

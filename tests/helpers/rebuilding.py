@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import OriginalStream
+from proofrank.core.evaluator.stream import Collected
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Outcome, ProverSettings
+from proofrank.core.prover import ProverSettings
 from proofrank.service.scheduler import Lanes
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
@@ -41,7 +41,7 @@ class FailingStream(OriginalStream):
             raise RuntimeError("device-side assert")
         super().advance(num_ticks, num_lanes, only=only)
 
-    def collect(self) -> list[tuple[int, Outcome | EvaluationError]]:
+    def collect(self) -> Collected:
         collected = super().collect()
         if self.num_until_fault is not None:
             self.num_until_fault -= len(collected)

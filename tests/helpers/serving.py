@@ -106,7 +106,8 @@ class RunningServer:
     def wait_until_listening(self) -> RunningServer:
         """Returns once the server takes connections."""
         assert self._has_url_or_end.wait(_PATIENCE), f"the server does not listen:\n{self.log}"
-        self.client = httpx.Client(base_url=self.url, timeout=_PATIENCE, trust_env=False)
+        if not hasattr(self, "client"):
+            self.client = httpx.Client(base_url=self.url, timeout=_PATIENCE, trust_env=False)
         return self
 
     def wait_until_ready(self) -> RunningServer:

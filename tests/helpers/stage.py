@@ -181,7 +181,7 @@ def candidates(dataset: Dataset, policy: Policy) -> list[Candidate]:
 
 @pytest.fixture(scope="module")
 def expected(dataset: Dataset, policy: Policy, candidates: list[Candidate]) -> list[Outcome]:
-    return ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(candidates)
+    return list(ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(candidates))
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def run_locust(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -48,17 +48,24 @@ def test_a_run_that_meets_its_objective_prints_a_summary_exits_with_0_and_leaves
 ) -> None:
     before = package_server.client.get("/policies").json()
 
-    ended = run_locust(
-        package_server.url,
-        *("--run-time", "4s", "--rate", "4", "--most-p95-ms", "20000", "--least-rate", "0.5"),
-    )
-
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    for endpoint in (
+    endpoints = (
         *("single query: POST /rank", "training job: PUT /policies/{name}", "training job: POST /rank"),
         *("scraper: GET /metrics", "scraper: GET /readyz"),
-    ):
-        assert re.search(rf"\| {re.escape(endpoint)} \| \d+ \| .* \| 20[01]: \d+", ended.stdout), endpoint
+    )
+    missing, ended = list(endpoints), None
+    for seconds in (4, 16, 64):  # a busy machine needs longer until every kind of user has had an answer
+        ended = run_locust(
+            package_server.url,
+            *("--run-time", f"{seconds}s", "--rate", "4", "--most-p95-ms", "60000", "--least-rate", "0.1"),
+        )
+        answered = [rf"\| {re.escape(endpoint)} \| \d+ \| .* \| 20[01]: \d+" for endpoint in endpoints]
+        missing = [pattern for pattern in answered if not re.search(pattern, ended.stdout)]
+        if not missing:
+            break
+
+    assert ended is not None
+    assert missing == []
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     assert re.search(r"[1-9][\d.]* queries and [1-9][\d.]* candidates a second", ended.stdout)
     assert re.search(r"\d+ requests were not answered when the run ended", ended.stdout)
     assert "objective missed" not in ended.stdout

@@ -16,14 +16,26 @@ from proofrank.service.jobs.schemas import JobRequest
 from proofrank.service.ranking.schemas import RankRequest
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from proofrank.service.web.rejections import Rejection
+from proofrank.service.telemetry.rejections import Rejection
 from tests.helpers.serving import REPOSITORY
 
-DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
-BY_NAME = {path.name: path for path in DOCUMENTS}
+DOCUMENTS = sorted(
+    [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md"), REPOSITORY / "load" / "README.md"]
+)
+BY_NAME = {path.name: path for path in DOCUMENTS if path.is_relative_to(REPOSITORY / "docs")}
 
 _COMMAND = re.compile(r"\s*(?:\$ )?(?:\S+=\S+ )*(?:\.venv/bin/)?proofrank (?P<arguments>.+)")
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+_PROGRAM = re.compile(r"python -m (?P<module>\w[\w.]*\w)")
+_FILE = re.compile(
+    r"(?<![\w./-])(?:benchmarks|core|deploy|examples|load|monitoring|service|tests|training)/[\w./-]*\w"
+)
+_HEADING = re.compile(r"^#+ (?P<text>.+)$", flags=re.MULTILINE)
+
+
+def name_of(path: Path) -> str:
+    """A document's path in the repository, which names its test."""
+    return path.relative_to(REPOSITORY).as_posix()
 
 
 def code_lines(path: Path) -> Iterator[str]:
@@ -54,7 +66,7 @@ def commands_of(path: Path) -> list[str]:
     return [match["arguments"].split(" | ")[0] for match in found if match is not None]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_every_command_of_a_document_parses(path: Path) -> None:
     for command in commands_of(path):
         without_redirection = re.split(r"\s+(?:&|[12]?>|#)", command)[0]
@@ -133,7 +145,7 @@ def test_the_documented_fields_of_a_request_are_those_that_there_are() -> None:
         assert name in names
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_every_request_of_a_document_is_one_that_is_taken(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for before, body in re.findall(r"(?m)^(.*)(?:-d|--data) '([^']+)'", text):
@@ -141,9 +153,38 @@ def test_every_request_of_a_document_is_one_that_is_taken(path: Path) -> None:
         model.model_validate(json.loads(body))
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_every_link_within_the_repository_leads_to_a_file(path: Path) -> None:
     targets = (match["target"] for match in _LINK.finditer(path.read_text(encoding="utf-8")))
     within = [target.split("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)]
     missing = [target for target in within if not (path.parent / target).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_link_to_a_heading_leads_to_one(path: Path) -> None:
+    targets = [match["target"] for match in _LINK.finditer(path.read_text(encoding="utf-8"))]
+    within = [target for target in targets if "#" in target and not re.match(r"[a-z]+:", target)]
+    missing = []
+    for target in within:
+        page, anchor = target.split("#", 1)
+        text = (path.parent / page if page else path).read_text(encoding="utf-8")
+        headings = (match["text"].lower() for match in _HEADING.finditer(text))
+        # As GitHub makes anchors of headings.
+        if anchor not in {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}:
+            missing.append(target)
+    assert missing == []
+
+
+# The changelog also names what was there before.
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.name != "CHANGELOG.md"], ids=name_of)
+def test_every_program_and_file_that_a_document_names_is_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    modules = {match["module"] for match in _PROGRAM.finditer(text)}
+    ours = {name for name in modules if re.match(r"(?:proofrank|tests|load|benchmarks|examples)\b", name)}
+    places = {name: REPOSITORY.joinpath(*name.split(".")) for name in ours}
+    assert [
+        name for name, place in places.items() if not (place.is_dir() or place.with_suffix(".py").is_file())
+    ] == []
+    files = {match[0] for match in _FILE.finditer(text)}
+    assert [name for name in files if not (REPOSITORY / name).exists()] == []

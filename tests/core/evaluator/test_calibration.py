@@ -127,7 +127,7 @@ def test_fitted_buffers_give_the_outcomes_of_the_reference(
 
     outcomes = evaluator.evaluate(all_paths(dataset) * 10)
 
-    assert_same(outcomes, ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(all_paths(dataset)) * 10)
+    assert_same(outcomes, [*ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(all_paths(dataset))] * 10)
 
 
 def test_a_restart_has_the_same_buffers_even_with_another_policy(

@@ -44,7 +44,7 @@ def example_of(
     dataset: Dataset, policy: Policy, settings: ProverSettings, candidates: list[Candidate]
 ) -> Example:
     evaluator = CompiledEvaluator(dataset, policy, settings, EvaluatorOptions(buckets=(64,), pool_size=256))
-    return Example(dataset, policy, settings, candidates, evaluator.evaluate(candidates))
+    return Example(dataset, policy, settings, candidates, list(evaluator.evaluate(candidates)))
 
 
 def family(data: Path, truth: Path) -> Example:

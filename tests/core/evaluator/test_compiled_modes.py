@@ -54,7 +54,7 @@ def candidates(dataset: Dataset) -> list[Candidate]:
 @pytest.fixture(scope="module")
 def expected(dataset: Dataset, policy: Policy, candidates: list[Candidate]) -> list[Outcome]:
     """What the reference says of them."""
-    return ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(candidates)
+    return list(ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(candidates))
 
 
 def evaluator_of(

@@ -40,7 +40,7 @@ def candidates(dataset: Dataset) -> list[Candidate]:
 
 @pytest.fixture(scope="module")
 def expected(dataset: Dataset, policy: Policy, candidates: list[Candidate]) -> list[Outcome]:
-    return CompiledEvaluator(dataset, policy, SETTINGS).evaluate(candidates)
+    return list(CompiledEvaluator(dataset, policy, SETTINGS).evaluate(candidates))
 
 
 @pytest.fixture(params=["trimming", "static"])

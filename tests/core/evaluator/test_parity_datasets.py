@@ -60,7 +60,7 @@ class Example:
     policy: Policy
     settings: ProverSettings
     queries: list[Query]
-    outcomes: list[Outcome]
+    outcomes: Sequence[Outcome]
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -89,10 +89,10 @@ class Known:
 
     engine = "known"
 
-    def __init__(self, outcomes: list[Outcome]) -> None:
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
         self._outcomes = outcomes
 
-    def evaluate(self, candidates: Sequence[Candidate], **_: Any) -> list[Outcome]:
+    def evaluate(self, candidates: Sequence[Candidate], **_: Any) -> Sequence[Outcome]:
         """The outcomes, whose order is that of the candidates."""
         assert len(candidates) == len(self._outcomes)
         return self._outcomes

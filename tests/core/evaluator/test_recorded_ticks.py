@@ -48,7 +48,7 @@ def policy(dataset: Dataset) -> Policy:
 @pytest.fixture(scope="module")
 def expected(dataset: Dataset, policy: Policy) -> list[Outcome]:
     """What the reference says of every path."""
-    return ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(all_paths(dataset))
+    return list(ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(all_paths(dataset)))
 
 
 def outcomes_at(slots: Iterable[int], outcomes: Mapping[int, object]) -> list[Outcome]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 
 from proofrank.core.graph import Dataset
@@ -61,7 +62,8 @@ def test_queries_are_made_per_triple_and_side_with_the_positive_first(dataset: D
     for query in queries:
         positive, *corruptions = query.candidates
         assert positive == Candidate(query.triple, is_positive=True)
-        assert corruptions == [Candidate(triple, is_positive=False) for triple in query.corruptions]
+        expected = Corruptor(dataset).corruptions(query.triple, query.side)
+        assert corruptions == [Candidate(triple, is_positive=False) for triple in expected]
 
 
 def test_each_query_is_ranked_among_its_own_candidates(dataset: Dataset) -> None:
@@ -103,7 +105,9 @@ def test_time_is_shared_by_steps(dataset: Dataset) -> None:
 
 
 def test_a_query_without_corruptions_is_first(dataset: Dataset) -> None:
-    (ranked,) = rank_queries(EvaluatorByTail(), [Query(0, dataset.triple("a", "p", "c"), "tail", ())])
+    query = Query(0, dataset.triple("a", "p", "c"), "tail", np.array([], dtype=np.int64))
+
+    (ranked,) = rank_queries(EvaluatorByTail(), [query])
 
     assert ranked.ranks.by("pessimistic") == 1.0
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 import torch
 
 from proofrank.core.errors import RankingError
 from proofrank.core.graph import Dataset, Triple
-from proofrank.core.prover import Outcome
+from proofrank.core.prover import Outcome, Outcomes
 from proofrank.core.ranking import HITS_AT, RankedQuery, ReportTally, Side, aggregate, rank_positive, report
 from tests.conftest import DatasetMaker
 
@@ -31,8 +32,8 @@ def ranked(
         query_index=index,
         query=Triple(predicate, 1, 2),
         side=side,
-        candidates=tuple(Triple(predicate, 1, 2 + number) for number in range(len(scores))),
-        outcomes=tuple(PROVED if number < proved else FAILED for number in range(len(scores))),
+        constants=np.arange(3, 2 + len(scores)),
+        outcomes=Outcomes.of([PROVED if number < proved else FAILED for number in range(len(scores))]),
         ranks=rank_positive(scores, seed=index),
         seconds=seconds,
     )

@@ -35,7 +35,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
 
         def watched(evaluator: Any, candidates: Sequence[Candidate], **options: Any) -> list[Outcome]:
             made.append(Call(evaluator.engine, list(candidates), torch.get_num_threads()))
-            return evaluate(evaluator, candidates, **options)
+            return list(evaluate(evaluator, candidates, **options))
 
         monkeypatch.setattr(kind, "evaluate", watched)
 

@@ -14,9 +14,10 @@ import pytest
 
 from proofrank.service.engine.candidate_budget import CandidateBudget
 from proofrank.service.engine.throughput import Throughput
+from proofrank.service.errors import BodiesFull, QueueFull
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.web.body_budget import BodyBudget
-from proofrank.service.web.problems import Problem
+from proofrank.service.web.problems import problem_of
 from tests.helpers.serving import RunningServer
 from tests.service.web.test_sharing import LARGE, SMALL, send_large, wait_for_queue
 
@@ -64,15 +65,15 @@ def wait_until_asked_for(server: RunningServer, num_bytes: int, status: HTTPStat
 def test_room_that_is_taken_is_there_again_when_it_is_given_back() -> None:
     room = CandidateBudget(10, ServiceMetrics(), Throughput())
     with room.taken(6):
-        with pytest.raises(Problem) as refused, room.taken(6):
+        with pytest.raises(QueueFull) as refused, room.taken(6):
             pass
         with room.taken(4):
             pass
     with room.taken(10):
         pass
 
-    assert refused.value.status == HTTPStatus.TOO_MANY_REQUESTS
-    assert refused.value.headers == {"Retry-After": "1"}
+    assert problem_of(refused.value).status == HTTPStatus.TOO_MANY_REQUESTS
+    assert problem_of(refused.value).headers == {"Retry-After": "1"}
     assert (
         "6 candidates are waiting or running and 6 more would be over the limit of 10" in refused.value.detail
     )
@@ -81,7 +82,7 @@ def test_room_that_is_taken_is_there_again_when_it_is_given_back() -> None:
 def test_bytes_that_are_refused_are_not_counted() -> None:
     budget = BodyBudget(10)
     budget.take(6)
-    with pytest.raises(Problem):
+    with pytest.raises(BodiesFull):
         budget.take(5)
     budget.take(4)
     budget.give_back(10)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from http import HTTPStatus
 from pathlib import Path
 
 import httpx
@@ -15,9 +14,9 @@ from proofrank.core.ranking import Corruptor, corrupted_queries
 from proofrank.service.app import create_app
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
+from proofrank.service.errors import Draining
 from proofrank.service.settings.settings import Settings, load_settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from proofrank.service.web.problems import Problem
 from tests.helpers.rebuilding import PATIENCE, HeldRebuild
 
 REQUEST = {
@@ -105,7 +104,6 @@ def test_a_server_that_stops_while_the_evaluator_is_made_anew_ends_with_its_grac
     outcomes, seconds, has_ended = asyncio.run(stop())
 
     for outcome in outcomes:
-        assert isinstance(outcome, Problem)
-        assert outcome.status == HTTPStatus.SERVICE_UNAVAILABLE
+        assert isinstance(outcome, Draining)
     assert settings.grace_seconds <= seconds < settings.grace_seconds + 60
     assert not has_ended

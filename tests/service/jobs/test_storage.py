@@ -25,6 +25,7 @@ from proofrank.service.app import create_app
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
 from proofrank.service.engine.ranker import RankedBatch
+from proofrank.service.errors import EvaluationFailed
 from proofrank.service.jobs import Jobs, make_jobs
 from proofrank.service.jobs.chunk_size import ChunkSizer
 from proofrank.service.jobs.chunks import JobChunks
@@ -43,7 +44,6 @@ from proofrank.service.settings.settings import load_settings
 from proofrank.service.storage.database import Database
 from proofrank.service.storage.parquet import ParquetMissingError
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from proofrank.service.web.problems import Problem
 from proofrank.service.web.server import Server
 from tests.helpers.family import write_family, write_untrained_policy
 from tests.helpers.job_client import many_queries
@@ -58,7 +58,7 @@ class FaultyHost(EvaluatorHost):
         """Fails, or ranks."""
         if self.num_faults:
             self.num_faults -= 1
-            raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "evaluation failed: out of memory")
+            raise EvaluationFailed("evaluation failed: out of memory")
         return await super().rank(queries, seed, **options)
 
 

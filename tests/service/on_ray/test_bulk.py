@@ -26,8 +26,8 @@ from proofrank.core.ranking import Corruptor, LazyQueries, sides_of
 from proofrank.service.bulk.shards import ShardResult, cut_shards, prove_shard
 from proofrank.service.cli import bulk
 from proofrank.service.cli.main import main
-from proofrank.service.cli.options import EngineOptions
 from proofrank.service.cli.queries import drawn_work
+from proofrank.service.engine.engine_options import EngineOptions
 from tests.helpers.gated_queries import GatedQueries
 from tests.helpers.result_rows import has_rows, place, read_rows
 

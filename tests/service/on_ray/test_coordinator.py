@@ -16,6 +16,7 @@ pytest.importorskip("ray.serve", reason="needs Ray Serve: pip install 'proofrank
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import load_policy
 from proofrank.service.app import create_app
+from proofrank.service.errors import NotReady
 from proofrank.service.on_ray.coordinator import create_app_in_free_folder
 from proofrank.service.policies.records import LivePolicy
 from proofrank.service.policies.registry import PolicyRegistry, Served
@@ -23,7 +24,6 @@ from proofrank.service.policies.replicas import NoReplicas
 from proofrank.service.settings.settings import Settings, load_settings
 from proofrank.service.storage.data_folder import DataFolder, DataFolderError, FolderInUseError
 from proofrank.service.storage.database import DATABASE_FILE
-from proofrank.service.web.problems import Problem
 from tests.helpers.family import write_untrained_policy
 
 
@@ -70,12 +70,11 @@ def test_no_replica_is_told_of_the_policy_before_while_a_start_with_another_one_
     async def served_from_the_start_on(settings: Settings) -> Served:
         app = create_app(settings)
         policies: PolicyRegistry = app.state.services.policies
-        with pytest.raises(Problem, match="not yet decided") as refused:
+        with pytest.raises(NotReady, match="not yet decided"):
             await policies.served()
-        assert refused.value.status == 503
         async with app.router.lifespan_context(app), asyncio.timeout(60):
             while True:
-                with contextlib.suppress(Problem):
+                with contextlib.suppress(NotReady):
                     return await policies.served()
                 await asyncio.sleep(0.01)
 

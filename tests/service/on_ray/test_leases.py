@@ -12,10 +12,11 @@ import pytest
 from proofrank.core.errors import DatasetError, EvaluationError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, load_policy
+from proofrank.service.errors import NotReady
 from proofrank.service.on_ray.follower import PolicyFollower
 from proofrank.service.on_ray.leases import Lease, LeaseBook
 from proofrank.service.policies.records import LivePolicy
-from proofrank.service.web.problems import Problem
+from proofrank.service.web.problems import problem_of
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.uploads import files_of
 
@@ -185,19 +186,19 @@ def test_a_follower_that_cannot_reach_the_coordinator_ranks_until_its_lease_ends
 ) -> None:
     follower = PolicyFollower(coordinator.ask, lambda policy: None)
 
-    async def lose_the_coordinator() -> Problem:
+    async def lose_the_coordinator() -> NotReady:
         await follower.first_policy()
         await follower.renew()
         coordinator.can_be_reached = False
         await follower.until_current()
         await asyncio.sleep(0.25)
-        with pytest.raises(Problem) as refused:
+        with pytest.raises(NotReady) as refused:
             await follower.until_current()
         coordinator.can_be_reached = True
         await follower.until_current()
         return refused.value
 
-    problem = asyncio.run(lose_the_coordinator())
+    problem = problem_of(asyncio.run(lose_the_coordinator()))
 
     assert problem.status == 503
     assert "Retry-After" in problem.headers
@@ -264,15 +265,16 @@ def test_a_request_waits_about_a_second_for_a_lease_and_is_told_to_come_again(
 ) -> None:
     follower = PolicyFollower(coordinator.ask, lambda policy: None)
 
-    async def ask_while_the_coordinator_hangs() -> tuple[Problem, float]:
+    async def ask_while_the_coordinator_hangs() -> tuple[NotReady, float]:
         await follower.first_policy()
         coordinator.hangs = True
         began = time.monotonic()
-        with pytest.raises(Problem) as refused:
+        with pytest.raises(NotReady) as refused:
             await follower.until_current()
         return refused.value, time.monotonic() - began
 
-    problem, seconds = asyncio.run(ask_while_the_coordinator_hangs())
+    error, seconds = asyncio.run(ask_while_the_coordinator_hangs())
+    problem = problem_of(error)
 
     assert (problem.status, problem.headers["Retry-After"]) == (503, "1")
     assert seconds < 2.0

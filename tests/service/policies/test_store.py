@@ -11,7 +11,6 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 
 import httpx
@@ -20,6 +19,7 @@ import pytest
 from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, load_policy
+from proofrank.service.errors import PolicyInUse, TooManyPolicies
 from proofrank.service.policies.policy_at_start import policy_at_start, policy_name
 from proofrank.service.policies.policy_files import PARTS
 from proofrank.service.policies.store import PolicyStore
@@ -31,7 +31,6 @@ from proofrank.service.storage.data_folder import (
 )
 from proofrank.service.storage.database import Database
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from proofrank.service.web.problems import Problem
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.serving import RunningServer
 from tests.helpers.uploads import files_of, multipart, multipart_type
@@ -169,9 +168,8 @@ def test_what_unfinished_work_needs_is_neither_deleted_nor_removed_with_its_name
     needed = server.put("epoch-1", other_folder, live=False)
     contents = [needed.content_hash]
     server.store.add_user(lambda _: contents)
-    with pytest.raises(Problem, match="'epoch-1' is needed by a job that has not ended") as refused:
+    with pytest.raises(PolicyInUse, match="'epoch-1' is needed by a job that has not ended"):
         server.store.delete("epoch-1")
-    assert refused.value.status == HTTPStatus.CONFLICT
     server.put("epoch-1", policy_folder, live=False)
     assert server.store.load("epoch-1", needed.content_hash).content_hash == needed.content_hash
     contents.clear()
@@ -198,7 +196,7 @@ def test_too_many_policies_do_not_keep_that_of_the_setting_out(
 ) -> None:
     server.put("one", other_folder, live=True)
     server.put("two", other_folder, live=False)
-    with pytest.raises(Problem, match="there are 3 policies, and max_policies is 3"):
+    with pytest.raises(TooManyPolicies, match="there are 3 policies, and max_policies is 3"):
         server.put("three", other_folder, live=False)
     server.store.delete("configured")
     server.put("three", other_folder, live=False)

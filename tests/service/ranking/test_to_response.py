@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from pydantic import TypeAdapter
 
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset
+from proofrank.core.prover import Outcome, Outcomes
 from proofrank.core.ranking import Corruptor, RankedQuery, corrupted_queries, rank_queries, report
 from proofrank.service.ranking import to_response as answers
+from proofrank.service.ranking.json_names import JsonNames
 from proofrank.service.ranking.schemas import Identity, RankRequest, RankResponse, Timing
 from proofrank.service.ranking.to_response import (
     ResponseBuilder,
@@ -83,7 +86,7 @@ def test_the_pieces_of_an_answer_are_its_json(
     monkeypatch.setattr(answers, "_CANDIDATES_IN_PIECE", 2)
     request = RankRequest.model_validate({"queries": QUERIES, **options})
     make_proof = proof_maker(reference, dataset) if request.return_proof else None
-    builder = ResponseBuilder(request, dataset, make_proof)
+    builder = ResponseBuilder(request, dataset, make_proof, JsonNames(dataset))
 
     pieces = list(json_pieces(empty_answer(ranked, dataset), ranked, builder))
 
@@ -93,6 +96,24 @@ def test_the_pieces_of_an_answer_are_its_json(
     assert len(whole.queries) == 2
     assert len(whole.queries[0].rankings) == 2
     assert len(pieces) > len(QUERIES)
+
+
+def test_numbers_in_pieces_are_written_as_models_write_them(
+    dataset: Dataset, ranked: list[RankedQuery]
+) -> None:
+    numbers = [-1e-7, -1e22, -0.0, 0.0, -1 / 3, -5e-324]
+    odd = [
+        replace(query, outcomes=Outcomes.of([Outcome(True, number, 0, ()) for number in numbers]))
+        for query in ranked
+    ]
+    request = RankRequest.model_validate({"queries": QUERIES, "return_candidates": True})
+    builder = ResponseBuilder(request, dataset, None, JsonNames(dataset))
+    assert all(len(query.candidates) == len(numbers) for query in odd)
+
+    pieces = json_pieces(empty_answer(ranked, dataset), odd, builder)
+
+    whole = with_results(empty_answer(ranked, dataset), odd, builder)
+    assert b"".join(pieces) == TypeAdapter(RankResponse).dump_json(whole, by_alias=True)
 
 
 @pytest.mark.parametrize("least_bytes", [1, 10, 1000])

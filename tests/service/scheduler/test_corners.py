@@ -119,7 +119,7 @@ def test_a_job_goes_on_beside_more_requests_than_have_a_turn(
 def test_a_fault_that_shows_when_the_counters_are_read_costs_the_evaluator_but_no_task(
     make_stage: Callable[..., Stage], policy: Policy, candidates: list[Candidate], expected: list[Outcome]
 ) -> None:
-    stage = make_stage()
+    stage = make_stage(gather_seconds=0.2)
     stage.evaluator.may_tick.clear()
     tasks = [stage.submit(candidates * 5, policy) for _ in range(2)]
     stage.evaluator.stop_before_the_next_tick()
@@ -136,7 +136,7 @@ def test_a_fault_that_shows_when_the_counters_are_read_costs_the_evaluator_but_n
 def test_a_fault_at_a_submission_costs_no_candidate(
     make_stage: Callable[..., Stage], policy: Policy, candidates: list[Candidate], expected: list[Outcome]
 ) -> None:
-    stage = make_stage()
+    stage = make_stage(gather_seconds=0.2)
     stage.evaluator.may_tick.clear()
     tasks = [stage.submit(candidates, policy) for _ in range(2)]
     stage.evaluator.stop_before_the_next_tick()

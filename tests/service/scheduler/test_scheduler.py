@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator import CandidateStream, CompiledEvaluator, OriginalStream, ReferenceEvaluator
+from proofrank.core.evaluator import (
+    CandidateStream,
+    CompiledEvaluator,
+    EvaluatorOptions,
+    OriginalStream,
+    ReferenceEvaluator,
+)
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
@@ -52,12 +58,12 @@ def candidates(dataset: Dataset) -> list[Candidate]:
 
 @pytest.fixture(scope="module")
 def expected(dataset: Dataset, policy: Policy, candidates: list[Candidate]) -> list[Outcome]:
-    return ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(candidates)
+    return list(ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(candidates))
 
 
 @pytest.fixture(scope="module")
 def expected_of_other(dataset: Dataset, other_policy: Policy, candidates: list[Candidate]) -> list[Outcome]:
-    return ReferenceEvaluator(dataset, other_policy, SETTINGS).evaluate(candidates)
+    return list(ReferenceEvaluator(dataset, other_policy, SETTINGS).evaluate(candidates))
 
 
 class PoisonableEvaluator(CompiledEvaluator):
@@ -102,9 +108,8 @@ def make_scheduler(dataset: Dataset, policy: Policy) -> Iterator[MakeScheduler]:
         def make_stream(_: Exception | None) -> tuple[CandidateStream, Lanes]:
             if engine == "original":
                 return OriginalStream(dataset, policy, SETTINGS, num_slots=NUM_LANES), lanes
-            evaluator = PoisonableEvaluator(
-                dataset, policy, SETTINGS, compile_mode=engine, buckets=buckets, pool_size=64
-            )
+            options = EvaluatorOptions(buckets=buckets, pool_size=64)
+            evaluator = PoisonableEvaluator(dataset, policy, SETTINGS, options, compile_mode=engine)
             evaluator.poison = poison
             return evaluator, lanes
 
@@ -120,7 +125,7 @@ def make_scheduler(dataset: Dataset, policy: Policy) -> Iterator[MakeScheduler]:
 
 def outcomes_of(task: Task) -> list[Outcome]:
     """What came of a task, once it is done."""
-    return task.future.result(PATIENCE).outcomes
+    return list(task.future.result(PATIENCE).outcomes)
 
 
 def submit(scheduler: Scheduler, candidates: Sequence[Candidate], policy: Policy, **options: object) -> Task:
@@ -307,7 +312,9 @@ def test_an_evaluator_that_failed_is_gone_before_another_is_made(
         if fault is not None:
             gc.collect()
             was_gone.append(made[-1]() is None)
-        evaluator = PoisonableEvaluator(dataset, policy, SETTINGS, buckets=(NUM_LANES,), pool_size=64)
+        evaluator = PoisonableEvaluator(
+            dataset, policy, SETTINGS, EvaluatorOptions(buckets=(NUM_LANES,), pool_size=64)
+        )
         evaluator.poison = candidates[0]
         made.append(weakref.ref(evaluator))
         return evaluator, Lanes((NUM_LANES,), is_cost_by_lane=True)

@@ -165,12 +165,14 @@ def test_python_warnings_are_records() -> None:
     handler = make_handler(stream, "json")
     logger = logging.getLogger("py.warnings")
     logger.addHandler(handler)
-    logging.captureWarnings(True)
-    try:
-        warnings.warn("this will go away", stacklevel=1)
-    finally:
-        logging.captureWarnings(False)
-        logger.removeHandler(handler)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        try:
+            warnings.warn("this will go away", stacklevel=1)
+        finally:
+            logging.captureWarnings(False)
+            logger.removeHandler(handler)
     (line,) = stream.getvalue().splitlines()
     assert json.loads(line)["level"] == "warning"
     assert "this will go away" in json.loads(line)["event"]

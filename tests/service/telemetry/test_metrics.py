@@ -18,12 +18,13 @@ from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.ranking import Corruptor, RankedQuery, corrupted_queries, rank_queries, report
 from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.errors import DeadlinePassed, NotReady, QueueFull
 from proofrank.service.scheduler import Snapshot, Task
 from proofrank.service.settings.settings import load_settings
 from proofrank.service.telemetry.metrics import Kind, Outcome, ServiceMetrics
 from proofrank.service.telemetry.quality_metrics import MAX_POLICIES, MAX_RELATIONS
-from proofrank.service.web.problems import Problem
-from proofrank.service.web.rejections import Rejection
+from proofrank.service.telemetry.rejections import Rejection
+from proofrank.service.web.problems import problem_of
 from tests.conftest import write_dataset
 from tests.helpers.family import write_untrained_policy
 from tests.service.conftest import MAX_BODY_BYTES
@@ -269,14 +270,14 @@ def test_what_is_not_found_is_not_refused(client: httpx.Client) -> None:
 
 def test_a_full_queue_and_a_server_that_is_not_ready_are_refusals_of_their_own(make_host: Any) -> None:
     host, metrics = make_host(max_candidates=1, max_queued_candidates=1)
-    with pytest.raises(Problem) as not_ready:
+    with pytest.raises(NotReady) as not_ready:
         _ = host.loaded
-    assert not_ready.value.rejection is Rejection.NOT_READY
+    assert problem_of(not_ready.value).rejection is Rejection.NOT_READY
     assert value(metrics, "proofrank_max_queued_candidates") == 1
 
-    with pytest.raises(Problem) as full:
+    with pytest.raises(QueueFull) as full:
         host.room.check(2)
-    assert full.value.rejection is Rejection.QUEUE_FULL
+    assert problem_of(full.value).rejection is Rejection.QUEUE_FULL
 
 
 def test_evaluations_are_counted_by_their_end_and_those_that_never_had_a_turn_by_how_long_they_waited(
@@ -293,7 +294,7 @@ def test_evaluations_are_counted_by_their_end_and_those_that_never_had_a_turn_by
             await asyncio.sleep(0.001)
         going.cancel()
         await asyncio.gather(going, return_exceptions=True)
-        with pytest.raises(Problem):
+        with pytest.raises(DeadlinePassed):
             await host.rank(queries, 0, deadline=0.0)
         await host.rank(queries[:1], 0, is_job=True)
         await host.stop()
@@ -324,12 +325,12 @@ def test_a_request_that_is_given_up_before_its_turn_has_waited_all_that_time(mak
         dataset = host.loaded.dataset
         queries = corrupted_queries(list(dataset.splits["test"]) * 200, ("head", "tail"), Corruptor(dataset))
         # The original engine ranks one candidate at a time, and a suspect runs alone: the second has no turn.
-        first = Task(queries[0].candidates * 2000, host.active_policy)
+        first = Task([*queries[0].candidates] * 2000, host.active_policy)
         first.is_suspect = True
         host.loaded.scheduler.submit(first)
         while not host.loaded.scheduler.snapshot.num_in_flight:
             await asyncio.sleep(0.001)
-        with pytest.raises(Problem):
+        with pytest.raises(DeadlinePassed):
             await host.rank(queries[:1], 0, deadline=time.monotonic() + 0.3)
         first.future.cancel()
         await host.stop()

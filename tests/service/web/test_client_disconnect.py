@@ -14,10 +14,10 @@ from starlette.types import Message
 
 from proofrank.core.ranking import Corruptor, Query, corrupted_queries
 from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.errors import DeadlinePassed
 from proofrank.service.settings.settings import load_settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.web.client_disconnect import ClientGoneError, unless_client_goes
-from proofrank.service.web.problems import Problem
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,7 @@ def test_an_evaluation_that_is_late_keeps_neither_its_queries_nor_its_task(
     async def run() -> list[weakref.ref[Query]]:
         await host.start()
         held: list[weakref.ref[Query]] = []
-        with pytest.raises(Problem):
+        with pytest.raises(DeadlinePassed):
             await unless_client_goes(Request({"type": "http"}, stays), be_late(held))
         # The evaluator's thread lets go of the task when it next looks for more.
         ends = asyncio.get_running_loop().time() + 10

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proofrank.core.graph import Dataset
+from proofrank.service.errors import ServiceError
 from proofrank.service.policies.multipart_upload import receive, size_limits
 from proofrank.service.policies.policy_files import PARTS
 from proofrank.service.settings.settings import Settings, SettingsError, load_settings
-from proofrank.service.web.problems import Problem, response
+from proofrank.service.web.problems import Problem, problem_of, response
 from tests.helpers.damaged_files import damaged
 
 BOUNDARY = "boundary"
@@ -48,8 +49,8 @@ def send(body: bytes, folder: Path, dataset: Dataset, cuts: list[int], content_t
 
     try:
         asyncio.run(receive(pieces(), content_type, folder, size_limits(dataset)))
-    except Problem as problem:
-        return problem
+    except ServiceError as error:
+        return problem_of(error)
     return None
 
 

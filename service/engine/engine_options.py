@@ -1,0 +1,63 @@
+"""Which evaluator a command asks for, in a form that goes to other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from proofrank.core.evaluator import Evaluator, create_evaluator
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.core.prover import ProverSettings
+from proofrank.service.threads import use_threads
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """The options of an evaluator, as the command line has them.
+
+    Attributes:
+        engine: name of the engine.
+        device: torch device; None for the default.
+        fullgraph: whether each part of the tick must compile as one graph.
+        precision: precision of matrix products.
+        calibrate: whether buffers of fixed shape are fitted at first start.
+        cache_folder: where compiled artifacts are kept; None for the default.
+        threads: number of threads of torch; None for what fits the engine.
+    """
+
+    engine: str
+    device: str | None
+    fullgraph: bool
+    precision: str
+    calibrate: bool
+    cache_folder: Path | None
+    threads: int | None
+
+    def make_evaluator(
+        self,
+        dataset: Dataset,
+        policy: Policy,
+        settings: ProverSettings,
+        buckets: Sequence[int] | None = None,
+    ) -> Evaluator:
+        """The evaluator, with the threads that fit it set for the calling thread.
+
+        Raises:
+            EvaluationError: there is no such engine here, or it cannot evaluate this graph exactly.
+            ProofrankError: ``threads`` is below 1.
+        """
+        use_threads(self.threads, self.engine)
+        return create_evaluator(
+            self.engine,
+            dataset,
+            policy,
+            settings,
+            device=self.device,
+            fullgraph=self.fullgraph,
+            buckets=buckets,
+            precision=self.precision,
+            cache_folder=self.cache_folder,
+            calibrate=self.calibrate,
+        )

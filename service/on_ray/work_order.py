@@ -1,0 +1,55 @@
+"""What a worker is told: the queries, the policy, and which evaluator to make."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from proofrank.core.evaluator import Evaluator
+from proofrank.core.evaluator.artifacts import default_cache_folder
+from proofrank.core.policy import Policy
+from proofrank.core.prover import ProverSettings
+from proofrank.core.ranking import LazyQueries
+from proofrank.service.bulk.shards import Shard
+from proofrank.service.engine.engine_options import EngineOptions
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """All that a worker needs.
+
+    Attributes:
+        work: the queries, with their dataset.
+        policy: must fit it.
+        settings: of the prover.
+        engine: which evaluator to make, with the threads and the device of a worker.
+        buckets: of that evaluator.
+        shards: of the queries, by their numbers.
+        artifacts: name of the folder in which all that is compiled for this order is kept, and nothing else;
+            None where nothing is compiled.
+    """
+
+    work: LazyQueries
+    policy: Policy
+    settings: ProverSettings
+    engine: EngineOptions
+    buckets: tuple[int, ...]
+    shards: tuple[Shard, ...]
+    artifacts: str | None = None
+
+    @property
+    def artifact_folder(self) -> Path | None:
+        """That folder on this machine: machines may have other users and other disks."""
+        if self.artifacts is None:
+            return None
+        root = self.engine.cache_folder if self.engine.cache_folder is not None else default_cache_folder()
+        return root / "on-ray" / self.artifacts
+
+    def make_evaluator(self) -> Evaluator:
+        """The evaluator. Raises EvaluationError where there is none of this kind on this machine."""
+        dataset = self.work.corruptor.dataset
+        engine = self.engine
+        if self.artifacts is not None:
+            engine = dataclasses.replace(engine, cache_folder=self.artifact_folder)
+        return engine.make_evaluator(dataset, self.policy, self.settings, self.buckets)

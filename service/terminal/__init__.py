@@ -1,0 +1,1 @@
+"""What commands and client show on a terminal."""
