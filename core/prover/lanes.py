@@ -1,8 +1,8 @@
 """The state of the lanes and of the pool of candidates, as tensors of fixed shape.
 
-A lane is a slot that holds one candidate's trajectory; the pool holds candidates that wait, and the outcomes of
+A lane holds one candidate's trajectory; the pool holds candidates that wait, and the outcomes of
 those that are done. Letters: ``B`` lanes, ``W`` atoms of a working state, ``V`` visited states, ``T`` steps at most,
-``P`` places of the pool, ``E`` embedding size.
+``P`` slots of the pool, ``E`` embedding size.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class LaneState(NamedTuple):
     """The trajectories under way.
 
     Attributes:
-        candidate: ``[B]`` int64, place in the pool, or ``IDLE``.
+        candidate: ``[B]`` int64, slot in the pool, or ``IDLE``.
         atoms: ``[B, W]`` int64, the state whose first goal is resolved next.
         observed: ``[B, W]`` int64, the state that the policy sees; another than ``atoms`` only while single
             actions are being skipped.
@@ -147,14 +147,14 @@ def idle_lanes(num_lanes: int, shape: LaneShape, device: torch.device) -> LaneSt
 
 
 class CandidatePool(NamedTuple):
-    """Candidates that wait and outcomes of those that are done. One more place than P takes what is for none.
+    """Candidates that wait and outcomes of those that are done. One more slot than P takes what is for none.
 
     Attributes:
         atom: ``[P + 1]`` int64, the candidates, packed.
         excluded: ``[P + 1]`` int64, the fact that each must not use, or ``NO_FACT``.
         recorded: ``[P + 1, T]`` int64, actions to take, or ``NOT_RECORDED``.
         is_held: ``[P + 1]`` bool, whether a candidate's lane keeps still.
-        queue: ``[P]`` int64, a ring of the places that wait, in order.
+        queue: ``[P]`` int64, a ring of the slots that wait, in order.
         head: ``[1]`` int64, how many have ever been taken from the ring.
         tail: ``[1]`` int64, how many have ever been put into it.
         is_done: ``[P + 1]`` bool.
@@ -192,7 +192,7 @@ class CandidatePool(NamedTuple):
 
 
 def empty_pool(size: int, max_depth: int, device: torch.device) -> CandidatePool:
-    """A pool of ``size`` places without candidates."""
+    """A pool of ``size`` slots without candidates."""
 
     def integers(*sizes: int, value: int = 0) -> Tensor:
         return torch.full(sizes, value, dtype=torch.int64, device=device)
