@@ -37,7 +37,7 @@ class RankingSummary:
         side: which of its constants the candidates replace.
         ranks: of the positive.
         is_proved: whether the positive is.
-        corruptions_proved: how many corruptions are.
+        corruptions_proved: how many corruptions are; None where pruning has left it open.
         seconds: its share of the time of the evaluation.
     """
 
@@ -45,7 +45,7 @@ class RankingSummary:
     side: Side
     ranks: Ranks
     is_proved: bool
-    corruptions_proved: int
+    corruptions_proved: int | None
     seconds: float
 
 
@@ -61,6 +61,7 @@ class RankedQuery:
         outcomes: ``[C]``, of the candidates, the positive's first.
         ranks: of the positive.
         seconds: its share of the time of the evaluation, by steps taken.
+        knows_proved: whether ``outcomes`` say of each corruption whether it is proved.
     """
 
     query_index: int
@@ -70,6 +71,7 @@ class RankedQuery:
     outcomes: Outcomes
     ranks: Ranks
     seconds: float
+    knows_proved: bool = True
 
     @property
     def candidates(self) -> list[Triple]:
@@ -84,7 +86,9 @@ class RankedQuery:
             side=self.side,
             ranks=self.ranks,
             is_proved=bool(self.outcomes.success[0]),
-            corruptions_proved=int(np.count_nonzero(self.outcomes.success[1:])),
+            corruptions_proved=int(np.count_nonzero(self.outcomes.success[1:]))
+            if self.knows_proved
+            else None,
             seconds=self.seconds,
         )
 
@@ -107,7 +111,7 @@ class Metrics:
     """None where every positive stood alone, so that there is no chance level."""
     positives_proved: float
     corruptions_proved: float | None
-    """None where there is no corruption."""
+    """None where there is no corruption, or where pruning has left it open."""
     rankings: int
     queries: int
     candidates: int

@@ -26,7 +26,7 @@ class Tally:
         self._last_query: int | None = None
         self._num_candidates = 0
         self._num_proved = 0
-        self._num_corruptions_proved = 0
+        self._num_corruptions_proved: int | None = 0
         self._seconds = 0.0
 
     def add(self, ranking: RankingSummary) -> None:
@@ -36,7 +36,10 @@ class Tally:
         self._last_query = ranking.query_index
         self._num_candidates += ranking.ranks.num_candidates
         self._num_proved += ranking.is_proved
-        self._num_corruptions_proved += ranking.corruptions_proved
+        if ranking.corruptions_proved is None or self._num_corruptions_proved is None:
+            self._num_corruptions_proved = None
+        else:
+            self._num_corruptions_proved += ranking.corruptions_proved
         self._seconds += ranking.seconds
 
     def metrics(self) -> Metrics:
@@ -55,7 +58,9 @@ class Tally:
             if num_corruptions
             else None,
             positives_proved=self._num_proved / num,
-            corruptions_proved=self._num_corruptions_proved / num_corruptions if num_corruptions else None,
+            corruptions_proved=self._num_corruptions_proved / num_corruptions
+            if num_corruptions and self._num_corruptions_proved is not None
+            else None,
             rankings=num,
             queries=self._num_queries,
             candidates=self._num_candidates,
