@@ -582,8 +582,9 @@ class EvalOnlyEnvCompiled:
 def evaluate_trajectory_compiled(advance: Callable[[], None], is_finished: Callable[[], bool]) -> None:
     """Calls ``advance`` until ``is_finished``: nothing more.
 
-    It compiles nothing itself. A trajectory is evaluated by one tick again and again, whatever its length, so that the
-    compiler sees the tick alone, which ``advance`` runs, and never this loop.
+    It compiles nothing itself; its name is the one that users of the environment know. A trajectory is evaluated by one
+    tick again and again, whatever its length, so that the compiler sees the tick alone, which ``advance`` runs, and
+    never this loop.
 
     Args:
         advance: moves every lane by a step or several; it gives waiting candidates their lanes, too.
