@@ -10,9 +10,10 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from proofrank.service.jobs.job import Job, Pinned
-from proofrank.service.jobs.rows import IS_UNFINISHED, existing_job, write_time
+from proofrank.service.jobs.job import Job
+from proofrank.service.jobs.rows import IS_UNFINISHED, existing_job
 from proofrank.service.policies import records
+from proofrank.service.wire import Identity, write_time
 
 
 class TooManyJobsError(Exception):
@@ -52,7 +53,7 @@ class NewJob:
 
     body: SubmittedBody
     policy: str | None
-    dataset: Pinned
+    dataset: Identity
     num_queries: int
     idempotency_key: str | None
 
@@ -94,7 +95,8 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
         "dataset_name, dataset_sha256, options, num_queries) VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
         (
             *(job_id, new.idempotency_key, new.body.sha256, write_time(datetime.now(UTC))),
-            *(*policy, *new.dataset, new.body.options_json, new.num_queries),
+            *(policy.name, policy.sha256, new.dataset.name, new.dataset.sha256),
+            *(new.body.options_json, new.num_queries),
         ),
     )
     if new.body.queries_json is not None:
@@ -102,14 +104,14 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
     return existing_job(connection, job_id)
 
 
-def _pinned(connection: sqlite3.Connection, name: str | None) -> Pinned:
+def _pinned(connection: sqlite3.Connection, name: str | None) -> Identity:
     """The policy of this name, or the live one, as it is in the transaction that says who needs it.
 
     Chosen any earlier, its content might be removed before the job is there to hold on to it.
     """
     if name is not None:
         record = records.required(connection, name)
-        return Pinned(record.name, record.sha256)
+        return Identity(record.name, record.sha256)
     live = records.live(connection)
     assert live is not None, "a policy is live before the first job can be taken"
-    return Pinned(live.name, live.sha256)
+    return Identity(live.name, live.sha256)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import datetime
 from typing import Any
 
 from proofrank.core.ranking import RankingSummary, Ranks
-from proofrank.service.jobs.job import UNFINISHED, Job, Pinned, StoredRanking
+from proofrank.service.jobs.job import Job, StoredRanking
+from proofrank.service.wire import UNFINISHED_STATES, Identity
 
-IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED)})"
+IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED_STATES)})"
 """The condition that a job has not ended."""
 
 JOB_COLUMNS = (
@@ -33,7 +33,7 @@ def read_job(row: tuple[Any, ...]) -> Job:
     policy_name, policy_sha256, dataset_name, dataset_sha256, *progress = rest
     return Job(
         *(number, job_id, state, created, started, finished),
-        *(Pinned(policy_name, policy_sha256), Pinned(dataset_name, dataset_sha256)),
+        *(Identity(policy_name, policy_sha256), Identity(dataset_name, dataset_sha256)),
         *progress,
     )
 
@@ -49,11 +49,6 @@ def existing_job(connection: sqlite3.Connection, job_id: str) -> Job:
     job = find_job(connection, job_id)
     assert job is not None, f"job {job_id} was found in this transaction"
     return job
-
-
-def write_time(time: datetime) -> str:
-    """A time, in UTC, as it is stored and shown."""
-    return time.isoformat(timespec="milliseconds")
 
 
 def write_ranking(job_number: int, ranking: StoredRanking) -> tuple[Any, ...]:

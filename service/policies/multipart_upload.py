@@ -12,16 +12,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from proofrank.core.graph import Dataset
-from proofrank.service.errors import (
-    FieldError,
-    InvalidInput,
-    UploadAborted,
-    UploadStalled,
-    UploadTooLarge,
-    shortened,
-)
+from proofrank.service.errors import InvalidInput, UploadAborted, UploadStalled, UploadTooLarge
 from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, Part
 from proofrank.service.storage.data_folder import disk_full_as_error
+from proofrank.service.wire import FieldError, shortened
 
 _EXPECTED = f"expected multipart/form-data with the files {', '.join(part.field for part in PARTS)}"
 _MOST_CONFIG_BYTES = 2**20

@@ -16,7 +16,8 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from proofrank.service.errors import FieldError, InvalidInput
+from proofrank.service.errors import InvalidInput
+from proofrank.service.wire import FieldError
 
 MAX_FIELDS = 100
 _SMALL_BYTES = 16 * 1024
