@@ -48,7 +48,7 @@ from proofrank.service.wire.rank_request import (
     SideOption,
     Ties,
 )
-from proofrank.service.wire.validation import field_error, first_error_of_answer
+from proofrank.service.wire.validation import field_error, first_error_of_answer, model_within
 
 __all__ = [
     "JOB_STATES",
@@ -92,6 +92,7 @@ __all__ = [
     "answer_to_json",
     "field_error",
     "first_error_of_answer",
+    "model_within",
     "read_answer",
     "shortened",
     "write_time",

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from pydantic.dataclasses import dataclass
 
 from proofrank.core.errors import did_you_mean
@@ -54,8 +54,23 @@ def shortened(value: Any) -> Any:
         return str(value)  # JSON has no such number
     if isinstance(value, str):
         return value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…"
+    text = ""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        # Piece by piece: the value may be a whole body, of which no more is written than is shown.
+        for piece in _ENCODER.iterencode(value):
+            text += piece
+            if len(text) > MAX_SHOWN:
+                return text[:MAX_SHOWN] + "…"
     except (TypeError, ValueError, RecursionError):
         return repr(value)[:MAX_SHOWN]
-    return value if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+    return value
+
+
+def _as_it_was_sent(value: Any) -> Any:
+    """What a part of a request that is validated already was read from."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(exclude_unset=True)
+    raise TypeError(f"{type(value).__name__} is not of JSON")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_as_it_was_sent)

@@ -53,13 +53,13 @@ def first_error_of_answer(error: ValidationError) -> FieldError | None:
 def _fields_beside(location: Sequence[str | int], model: type[BaseModel]) -> list[str]:
     """The fields that may stand where an error's location, in a body of ``model``, points to."""
     if len(location) > 1 and isinstance(location[0], str) and location[0] in model.model_fields:
-        inner = _model_within(model.model_fields[location[0]].annotation)
+        inner = model_within(model.model_fields[location[0]].annotation)
         return list(inner.model_fields) if inner is not None else []
     return list(model.model_fields)
 
 
-def _model_within(annotation: Any) -> type[BaseModel] | None:
+def model_within(annotation: Any) -> type[BaseModel] | None:
     """The model in an annotation such as ``list[Model] | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next(filter(None, map(_model_within, get_args(annotation))), None)
+    return next(filter(None, map(model_within, get_args(annotation))), None)
