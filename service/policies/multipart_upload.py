@@ -1,4 +1,7 @@
-"""Receives an upload: the parts of a multipart body, as they come, into the files of a folder."""
+"""Receives an upload: the parts of a multipart body, as they come, into the files of a folder.
+
+python-multipart parses the body; here are its callbacks, which write each part to its file, and the limits.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,12 @@ _PATIENCE_SECONDS = 60.0
 """How long a client may send nothing in the middle of an upload."""
 
 _WRITE_BYTES = 2**20
+
+_MAX_HEADERS = 8
+"""Number of headers that a part may have; the clients we know send two."""
+
+_MAX_HEADER_BYTES = 4224
+"""Size of one header of a part."""
 
 
 def size_limits(dataset: Dataset) -> Mapping[Part, int]:
@@ -117,6 +126,8 @@ class _PartWriter:
                 "on_part_end": self.close,
                 "on_end": self._end,
             },
+            max_header_count=_MAX_HEADERS,
+            max_header_size=_MAX_HEADER_BYTES,
         )
 
     def write(self, piece: bytes) -> None:

@@ -44,4 +44,4 @@ UPLOAD_BODY: dict[str, Any] = {
         },
     }
 }
-"""OpenAPI's description of an upload, which is read by hand: straight into the data folder, without a copy."""
+"""OpenAPI's description of an upload. FastAPI does not read it: the parts go straight into the data folder."""
