@@ -26,7 +26,7 @@ from load.tally import OK
 
 CONFIG = REPOSITORY / "deploy" / "serve-cpu.yaml"
 
-_SECONDS_TO_START = 240.0
+_SECONDS_TO_START = 300.0
 _SECONDS_TO_ANSWER = 10.0
 _SECONDS_TO_END = 30.0
 _RANKER = "ray::ServeReplica:ranker"
