@@ -1,4 +1,4 @@
-"""One job from where it stands to its end: chunk by chunk, each stored before the next is ranked."""
+"""The run of one job, from its stored progress to its end; each chunk is stored before the next is ranked."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from proofrank.service.telemetry.metrics import ServiceMetrics
 logger = logging.getLogger("proofrank")
 
 _ATTEMPTS = 3
-"""How often a chunk that the evaluator fails over is tried before the job fails: it may be another request's fault."""
+"""Number of attempts to rank a chunk before the job fails; another request may have caused the evaluator's failure."""
 
 
 @dataclass(frozen=True)
 class JobContext:
-    """What every run works with.
+    """What every run needs.
 
     Attributes:
-        settings: with the limits.
+        settings: settings with the limits.
         host: ranks the chunks.
-        policies: where the jobs' policies are.
-        store: where the jobs are.
+        policies: loads the jobs' policies.
+        store: stores the jobs.
         patience: waits for the disk and the host.
-        metrics: count chunks and finished jobs.
+        metrics: counts chunks and finished jobs.
     """
 
     settings: Settings
@@ -64,10 +64,10 @@ class JobRun:
         self._place = workplace
 
     async def run(self) -> None:
-        """Runs the job to its end, or until it is no longer running in the store.
+        """Runs the job to its end, or until the store no longer has it as running.
 
         Raises:
-            JobError: it cannot be done.
+            JobError: the job cannot be done.
         """
         job, place = self._job, self._place
         dataset = await place.patience.until_ready(self._dataset)
@@ -112,7 +112,7 @@ class JobRun:
         dataset, wanted = self._place.host.loaded.dataset, self._job.dataset
         if dataset.content_hash != wanted.sha256:
             raise JobError(
-                f"dataset {wanted.name!r} with SHA-256 {wanted.sha256} is not served any more: now it is "
+                f"dataset {wanted.name!r} with SHA-256 {wanted.sha256} is no longer served; now it is "
                 f"{dataset.name!r} with {dataset.content_hash}"
             )
         return dataset
@@ -125,7 +125,7 @@ class JobRun:
             raise JobError(f"policy {wanted.name!r} with SHA-256 {wanted.sha256}: {error}") from error
 
     async def _tally_so_far(self) -> ReportTally:
-        """Counts what an earlier server has ranked."""
+        """Counts the rankings that are already stored."""
         tally = ReportTally(self._options.ties)
         async for page in pages(self._job, self._place.store):
             for ranking in page:
@@ -157,7 +157,7 @@ class JobRun:
         assert job.report_json is not None and job.started is not None and job.finished is not None
         report = json.loads(job.report_json)
         duration = datetime.fromisoformat(job.finished) - datetime.fromisoformat(job.started)
-        # The clock may have been set back.
+        # The system clock may have been set back.
         seconds = max(duration.total_seconds(), 0.0)
         hits_at = {k: report[f"hits@{k}"] for k in HITS_AT}
         self._place.metrics.record_job_done(report["mrr"], hits_at, seconds)
