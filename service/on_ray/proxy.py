@@ -31,7 +31,7 @@ _REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
 
 
 def middlewares() -> list[Middleware]:
-    """What Ray Serve is to put around each of its proxies."""
+    """Returns what Ray Serve is to put around each of its proxies."""
     return [Middleware(LostReplicaMiddleware)]
 
 
