@@ -6,8 +6,8 @@ One tick moves every lane by one proof step, in three parts that can be compiled
 2. :meth:`EvalOnlyEnvCompiled.observe` counts, admits, expands and filters, and packs the states to score;
 3. :meth:`EvalOnlyEnvCompiled.step_functional` takes the scored states' features, selects, and moves.
 
-Everything is a pure function of tensors; shapes are fixed unless ``is_trimming``, where buffers follow the true
-counts, which reads them back and is for the CPU. The results are those of ``proofrank.core.prover.reference``.
+Everything is a pure function of tensors. Shapes are fixed, except with ``is_trimming``, where buffers follow the true
+counts; this reads the counts back and is for the CPU. The results are those of ``proofrank.core.prover.reference``.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class EvalOnlyEnvCompiled:
         *,
         is_trimming: bool,
     ) -> None:
-        """An environment.
+        """Makes an environment.
 
         Args:
             engine: resolves goals.
-            settings: of the prover.
+            settings: settings of the prover.
             capacities: sizes of the buffers.
             first_variable: index of the first run-time variable.
             is_trimming: whether buffers follow the true counts.
@@ -51,14 +51,14 @@ class EvalOnlyEnvCompiled:
         self.capacities = capacities
         self.is_trimming = is_trimming
         self._first_variable = first_variable
-        # One more than can be actions: the excluded fact may be among them.
+        # One more than can be actions, because the excluded fact may be among them.
         self._num_fact_rows = settings.padding_states + 1
 
     def refill(self, lanes: LaneState, pool: CandidatePool) -> tuple[LaneState, Tensor]:
         """Gives waiting candidates to idle lanes, in order.
 
         Returns:
-            The lanes, and the pool's ``head`` after it.
+            The lanes, and the pool's ``head`` afterwards.
         """
         is_idle = ~lanes.is_busy
         turn = pool.head + torch.cumsum(is_idle, dim=0) - 1
@@ -101,12 +101,12 @@ class EvalOnlyEnvCompiled:
         return lanes, torch.minimum(pool.tail, pool.head + is_idle.sum())
 
     def observe(self, lanes: LaneState, is_running: Tensor, first_lane: Tensor) -> EvalObs:
-        """The actions of the lanes' states, and the states to score.
+        """Finds the actions of the lanes' states, and packs the states to score.
 
         Args:
             lanes: the trajectories.
             is_running: ``[B]`` bool, the lanes that may move; each has a candidate.
-            first_lane: ``[]`` int64, the lane that is admitted first, where not all fit.
+            first_lane: ``[]`` int64, the lane that is admitted first if not all fit.
         """
         settings, capacities = self.settings, self.capacities
         matches = self.engine.matches(torch.where(is_running, lanes.atoms[:, 0], 0))
@@ -131,7 +131,7 @@ class EvalOnlyEnvCompiled:
         )
         is_admitted = can_resolve & admission.is_admitted
 
-        # Filter: proved at once, then the first so many, then visited and large ones.
+        # Filter: proved at once, then the first ``padding_states``, then visited and large ones.
         valid = Tally(resolvents.is_valid)
         proofs = Tally(resolvents.is_valid & (resolvents.num_atoms == 0))
         is_proved = is_admitted & (is_found | (proofs.of_lanes(admission) > 0))
@@ -206,7 +206,7 @@ class EvalOnlyEnvCompiled:
         )
 
     def _trimmed(self, count: Tensor, capacity: int) -> int:
-        """The number of rows to compute: all there are, or those in use where that may be read back."""
+        """Returns the number of rows to compute: the capacity, or the rows in use if trimming."""
         return max(1, int(count)) if self.is_trimming else capacity
 
     @staticmethod
@@ -219,8 +219,8 @@ class EvalOnlyEnvCompiled:
         """Looks for immediate proofs among the facts that cannot become actions, some in each tick.
 
         Returns:
-            Facts looked at so far, whether one was a proof, whether some are left to look at, ``[B]`` each, and how
-            many were looked at now, ``[]``.
+            Facts checked so far, whether one was a proof, whether some remain, ``[B]`` each, and the number checked
+            now, ``[]``.
         """
         is_open = (lanes.atoms[:, 1] != 0) if lanes.atoms.shape[1] > 1 else torch.zeros_like(is_running)
         needs_check = is_running & is_open & ~lanes.is_proved
@@ -231,7 +231,7 @@ class EvalOnlyEnvCompiled:
             return lanes.num_checked, lanes.is_proved, nothing, torch.zeros_like(first_lane)
         unchecked = matches.num_facts - self._num_fact_rows - lanes.num_checked
         unchecked = torch.where(needs_check, unchecked, 0)
-        # Unlike rows, checks of a lane may be split over ticks: whatever fits is looked at.
+        # Unlike rows, the checks of a lane may be split over ticks: as many are done as fit.
         order, place = rotation(unchecked.shape[0], first_lane)
         wanted = torch.cumsum(unchecked[order], dim=0).clamp(max=self.capacities.num_checks)
         granted = torch.diff(wanted, prepend=wanted.new_zeros(1))[place]
@@ -257,7 +257,9 @@ class EvalOnlyEnvCompiled:
     def _visited(
         self, lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Whether rows were visited, whether they are the observed state, whether a hash misled; ``[R]`` each."""
+        """Returns whether rows were visited, whether they are the observed state, whether a hash misled;
+        ``[R]`` each.
+        """
         slots = torch.arange(lanes.visited_hash.shape[1], device=lane.device)
         is_match = (lanes.visited_hash[lane] == row_hash.unsqueeze(1)) & (
             slots < lanes.num_visited[lane].unsqueeze(1)
@@ -274,7 +276,9 @@ class EvalOnlyEnvCompiled:
     def _visited_of_few(
         lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor, is_match: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The same by comparing none but the few rows whose hash is one of their lane's; ``is_match`` is ``[R, V]``."""
+        """Does the same by comparing only the few rows whose hash is one of their lane's; ``is_match`` is ``[R,
+        V]``.
+        """
         row, slot = torch.nonzero(is_match, as_tuple=True)
         is_first = torch.ones_like(row, dtype=torch.bool)
         is_first[1:] = row[1:] != row[:-1]
@@ -291,7 +295,7 @@ class EvalOnlyEnvCompiled:
 
     @staticmethod
     def _most_fresh(num_fresh: Tensor, is_valid: Tensor, rows: Rows, like: Tensor) -> Tensor:
-        """The most fresh variables of any resolvent of each lane, ``[B]`` int64."""
+        """Returns the most fresh variables of any resolvent of each lane, ``[B]`` int64."""
         fresh = torch.where(is_valid & rows.is_row, num_fresh, 0)
         return torch.zeros_like(like).scatter_reduce(0, rows.lane, fresh, "amax")
 
@@ -306,13 +310,13 @@ class EvalOnlyEnvCompiled:
         scored: Tally,
         num_self: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """The states to score ``[N, W]`` and their lanes ``[N]``."""
+        """Returns the states to score ``[N, W]`` and their lanes ``[N]``."""
         if self.is_trimming:
             own = torch.nonzero(needs_feature).squeeze(1)
             row = torch.nonzero(is_scored_row).squeeze(1)
             return torch.cat([lanes.observed[own], row_atoms[row]]), torch.cat([own, row_lane[row]])
         num_states = self.capacities.num_states
-        # One place more takes what is not to be scored.
+        # An extra place receives the rows that are not scored.
         target = torch.cat(
             [
                 torch.where(needs_feature, self_place, num_states),
@@ -335,18 +339,18 @@ class EvalOnlyEnvCompiled:
         logit_scale: float,
         recorded: Tensor,
     ) -> tuple[LaneState, Tensor, Tensor]:
-        """Selects an action for each lane that has them scored, and moves all that can move.
+        """Selects an action for each lane whose actions are scored, and moves all lanes that can move.
 
         Args:
             lanes: the trajectories.
-            observation: what :meth:`observe` gave for them.
+            observation: result of :meth:`observe` for them.
             features: ``[N, E]`` float, the network's vectors of ``observation.states``.
-            endf_feature: ``[E]`` float, that of ``[Endf]``.
-            logit_scale: what a dot product is multiplied by.
+            endf_feature: ``[E]`` float, the vector of ``[Endf]``.
+            logit_scale: factor by which a dot product becomes a logit.
             recorded: ``[P + 1, T]`` int64, actions to take instead of the policy's, or ``NOT_RECORDED``.
 
         Returns:
-            The lanes after the tick; which of them have ended, and which of those in success, ``[B]`` bool each.
+            The lanes after the tick, whether each has ended, and whether it ended in success, ``[B]`` bool each.
         """
         settings = self.settings
         feature = torch.where(
@@ -376,7 +380,7 @@ class EvalOnlyEnvCompiled:
         is_moved = is_step & ~is_ended
         is_placed = is_moved | observation.is_skipping
 
-        # The row of the chosen action: that of its rank among the scored rows of the lane.
+        # The row of the chosen action, from its rank among the scored rows of the lane.
         rank = observation.action_tally[observation.row_begin] + chosen + 1
         chosen_row = torch.searchsorted(observation.action_tally[1:], rank)
         row = torch.where(is_scored & ~is_endf, chosen_row, observation.single_row)
@@ -417,7 +421,7 @@ class EvalOnlyEnvCompiled:
         endf_feature: Tensor,
         logit_scale: float,
     ) -> Tensor:
-        """Each lane's logits ``[B, S]`` float64, minus infinity where there is no action."""
+        """Returns each lane's logits ``[B, S]`` float64, minus infinity where there is no action."""
         per_state = (features * feature[observation.state_lane]).sum(dim=1) * logit_scale
         column = torch.arange(self.settings.padding_states, device=features.device)
         is_action = column < observation.num_actions.unsqueeze(1)
@@ -446,7 +450,8 @@ class EvalOnlyEnvCompiled:
         log_total = torch.log(torch.exp(logits - largest).sum(dim=1, keepdim=True))
         absolute = torch.where(is_action, logits.abs(), 0.0)
         is_finite = absolute.isfinite().all(dim=1)
-        # Where a logit is not finite nothing is the best; any action that exists will do, for the outcome is an error.
+        # With a logit that is not finite, no action is the best; any existing one serves, because the outcome is an
+        # error.
         return (
             torch.where(is_finite, chosen, 0),
             logits - largest - log_total,
@@ -457,7 +462,7 @@ class EvalOnlyEnvCompiled:
 
     @staticmethod
     def _remember(lanes: LaneState, observation: EvalObs, row: Tensor, is_moved: Tensor) -> LaneState:
-        """Adds to the visited states the one that a lane leaves, or the one that it skips through."""
+        """Adds the state that a lane leaves, or skips through, to the visited states."""
         is_added = is_moved | observation.is_skipping
         is_skipping = observation.is_skipping.unsqueeze(1)
         atoms = torch.where(is_skipping, observation.row_atoms[row], lanes.observed)
@@ -488,11 +493,11 @@ class EvalOnlyEnvCompiled:
 
 
 def evaluate_trajectory_compiled(advance: Callable[[], None], is_finished: Callable[[], bool]) -> None:
-    """Advances all lanes until everything is done: one compiled tick again and again, for trajectories of any length.
+    """Repeats one compiled tick until everything is done, so trajectories may have any length.
 
     Args:
-        advance: moves every lane by a step or several.
-        is_finished: whether nothing waits or runs.
+        advance: moves every lane by one step or several.
+        is_finished: returns whether nothing waits or runs.
     """
     while not is_finished():
         advance()
