@@ -1,4 +1,4 @@
-"""Load runs against a real server: the summary, the exit status, and what is left behind."""
+"""Load runs against a real server: the summary, the exit status, and what remains afterwards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def package_server() -> Iterator[RunningServer]:
 
 
 def run_locust(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A run without a user interface."""
+    """Runs locust without a user interface."""
     return subprocess.run(
         [
             *(sys.executable, "-m", "locust", "-f", "load/locustfile.py", "--headless", "--only-summary"),
@@ -53,7 +53,7 @@ def test_a_run_that_meets_its_objective_prints_a_summary_exits_with_0_and_leaves
         *("scraper: GET /metrics", "scraper: GET /readyz"),
     )
     missing, ended = list(endpoints), None
-    for seconds in (4, 16, 64):  # a busy machine needs longer until every kind of user has had an answer
+    for seconds in (4, 16, 64):  # a busy machine needs longer until every kind of user has an answer
         ended = run_locust(
             package_server.url,
             *("--run-time", f"{seconds}s", "--rate", "4", "--most-p95-ms", "60000", "--least-rate", "0.1"),

@@ -1,4 +1,4 @@
-"""The load on Ray Serve with a ranker killed: it runs, and its exit status says what became of the requests."""
+"""The load on Ray Serve with a ranker killed: it runs, and its exit status reports the results of the requests."""
 
 from __future__ import annotations
 
