@@ -27,8 +27,8 @@ _FAULT_SECONDS = 5.0
 class JobRunner:
     """Runs jobs from :meth:`start` to :meth:`stop`."""
 
-    def __init__(self, workplace: JobContext) -> None:
-        self._place = workplace
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
         self._has_work = asyncio.Event()
         self._current: tuple[Job, asyncio.Task[None]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -56,7 +56,7 @@ class JobRunner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        patience, store = self._place.patience, self._place.store
+        patience, store = self._context.patience, self._context.store
         while True:
             try:
                 await patience.until_written(store.requeue_running)
@@ -87,7 +87,7 @@ class JobRunner:
     async def _run_to_its_end(self, job: Job) -> None:
         logger.info("job %s begins: %d of %d queries are done", job.id, job.queries_done, job.num_queries)
         try:
-            await JobRun(job, self._place).run()
+            await JobRun(job, self._context).run()
         except JobRemovedError as error:
             logger.info("%s while it ran", error)
         except (JobError, ServiceError) as error:
@@ -99,16 +99,16 @@ class JobRunner:
             logger.info("job %s has ended", job.id)
 
     async def _fail(self, job: Job, error: str) -> None:
-        store, patience = self._place.store, self._place.patience
+        store, patience = self._context.store, self._context.patience
         # A job that was cancelled or removed meanwhile has not failed.
         if await patience.until_written(lambda: store.end(job, "failed", error), job) is not None:
             logger.error("job %s failed: %s", job.id, error)
 
     async def _sweep_daily(self) -> None:
-        settings = self._place.settings
+        settings = self._context.settings
         while True:
             try:
-                num = await self._place.store.sweep(settings.job_retention_days, settings.max_ended_jobs)
+                num = await self._context.store.sweep(settings.job_retention_days, settings.max_ended_jobs)
                 logger.info("removed %d ended jobs", num)
             except sqlite3.Error:
                 logger.exception("ended jobs cannot be removed")

@@ -28,7 +28,7 @@ class PolicyList(BaseModel):
     """The answer to ``GET /policies``."""
 
     active: str = Field(description="name of the policy that ranks requests that begin now")
-    policies: list[PolicyEntry] = Field(description="by name")
+    policies: list[PolicyEntry] = Field(description="stored policies, by name")
 
 
 def to_entry(record: PolicyRecord) -> PolicyEntry:

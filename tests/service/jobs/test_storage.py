@@ -359,7 +359,7 @@ Change = Callable[[httpx.AsyncClient, str], Awaitable[httpx.Response]]
 async def cancelled_while_it_is_written(
     monkeypatch: pytest.MonkeyPatch, database: Database, method: str, request: Awaitable[httpx.Response]
 ) -> AsyncIterator[None]:
-    """Inside, ``request`` has been cancelled just before the database runs ``method`` of the store."""
+    """Cancels ``request`` just before the database runs ``method`` of the store."""
     original = getattr(JobStore, method)
     is_asked = asyncio.Event()
 
