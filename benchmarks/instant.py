@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from proofrank.core.evaluator import CompiledEvaluator
+from proofrank.core.evaluator import CompiledEvaluator, EvaluatorOptions
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, PolicyConfig, build_network
 from proofrank.core.prover import ProverSettings
@@ -28,23 +28,23 @@ class InstantEvaluator(CompiledEvaluator):
 
     def __init__(self, dataset: Dataset, policy: Policy, settings: ProverSettings) -> None:
         """Makes an evaluator with a single bucket of the usual size on a CPU."""
-        super().__init__(dataset, policy, settings, buckets=(512,))
+        super().__init__(dataset, policy, settings, EvaluatorOptions(buckets=(512,)))
 
     @torch.inference_mode()
     def advance(
         self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
     ) -> None:
-        """Ends the candidates in the places ``only``."""
-        self._places.let_move(self._policy, only)
+        """Ends the candidates in the slots ``only``."""
+        self._slots.hold_others(self._policy, only)
         pool = self._input_buffer
-        places = torch.tensor(sorted(self._places.taken if only is None else only), dtype=torch.int64)
-        number = (pool.atom[places] * 7919) % 10_007
-        pool.success[places] = number % 3 == 0
-        pool.log_probability[places] = -number.to(torch.float64) / 7
-        pool.steps[places] = 1 + number % min(8, self.settings.max_depth)
-        pool.actions[places] = number[:, None] % 5
-        pool.largest_logit[places] = 1.0
-        pool.is_done.index_fill_(0, places, True)
+        slots = torch.tensor(sorted(self._slots.taken if only is None else only), dtype=torch.int64)
+        number = (pool.atom[slots] * 7919) % 10_007
+        pool.success[slots] = number % 3 == 0
+        pool.log_probability[slots] = -number.to(torch.float64) / 7
+        pool.steps[slots] = 1 + number % min(8, self.settings.max_depth)
+        pool.actions[slots] = number[:, None] % 5
+        pool.largest_logit[slots] = 1.0
+        pool.is_done.index_fill_(0, slots, True)
         pool.head.copy_(pool.tail)
 
 

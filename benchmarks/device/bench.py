@@ -19,9 +19,9 @@ from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import CompiledEvaluator
 from proofrank.core.evaluator.calibration import Calibration
 from proofrank.core.evaluator.calibration_store import CalibrationStore
-from proofrank.core.evaluator.compiled import POOL_SIZE, TICKS_PER_LOOK
 from proofrank.core.evaluator.engines import automatic_mode
 from proofrank.core.evaluator.modes import Mode
+from proofrank.core.evaluator.options import POOL_SIZE, TICKS_PER_LOOK, EvaluatorOptions
 from proofrank.core.evaluator.tick import Tick
 
 
@@ -175,15 +175,17 @@ class Bench:
                 workload.dataset,
                 workload.policy,
                 workload.settings,
+                EvaluatorOptions(
+                    device=self.device,
+                    buckets=(*fewer_lanes, num_lanes),
+                    pool_size=max(POOL_SIZE, 2 * num_lanes),
+                    cache_folder=self.cache_folder,
+                    precision=precision,
+                    demand=calibration.demand if calibration is not None else None,
+                    ticks_per_look=calibration.ticks_per_look if calibration is not None else TICKS_PER_LOOK,
+                ),
                 compile_mode=mode,
                 fullgraph=fullgraph,
-                device=self.device,
-                buckets=(*fewer_lanes, num_lanes),
-                pool_size=max(POOL_SIZE, 2 * num_lanes),
-                cache_folder=self.cache_folder,
-                precision=precision,
-                demand=calibration.demand if calibration is not None else None,
-                ticks_per_look=calibration.ticks_per_look if calibration is not None else TICKS_PER_LOOK,
             )
         except (EvaluationError, torch.OutOfMemoryError) as error:
             # A refusal is a result, with the required memory in its message; later errors are failures.

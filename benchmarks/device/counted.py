@@ -37,9 +37,9 @@ def bookkeeping_bytes(tick: Tick) -> int:
     """
     capacities = tick.environment.capacities
     working_atoms = tick.environment.engine.working_atoms
-    num_visited = tick.lanes.visited_hash.shape[1]
+    num_visited = tick.buffers.lanes.visited_hash.shape[1]
     bytes_per_row = 8 * (3 * working_atoms + num_visited)
-    return 2 * _bytes_of(tick.lanes) + capacities.num_rows * bytes_per_row
+    return 2 * _bytes_of(tick.buffers.lanes) + capacities.num_rows * bytes_per_row
 
 
 def _bytes_of(tensors: Sequence[Tensor]) -> int:

@@ -89,7 +89,7 @@ def _tick_and_network(
         done = evaluator.work - before
         num_scored, num_padded = done.states_scored / done.ticks, done.states_padded / done.ticks
         measured = median([timing.device_seconds for timing in timings]) / done.ticks * len(timings)
-        features, tick = ready.tick.features, ready.tick
+        features, tick = ready.tick.network, ready.tick
         working_atoms = tick.environment.engine.working_atoms
         of_states = rates.least_seconds(
             precision,
@@ -113,7 +113,7 @@ def _tick_and_network(
 def _add_network(
     bench: Bench, ready: ReadyEvaluator, precision: str, num_states: int, rates: Rates, record: Record
 ) -> None:
-    features = ready.tick.features
+    features = ready.tick.network
     width = ready.tick.environment.engine.working_atoms
     states = _states(ready, num_states, width)
     flops, num_bytes = network_flops(features, num_states), network_bytes(features, num_states, width)
@@ -158,7 +158,7 @@ def _add_network(
 
 def _states(ready: ReadyEvaluator, number: int, width: int) -> Tensor:
     """Returns ``[number, width]`` int64 packed states of one atom each: the submitted candidates, repeated."""
-    atoms = ready.tick.pool.atom
+    atoms = ready.tick.buffers.pool.atom
     atoms = atoms[atoms != 0]
     states = torch.zeros(number, width, dtype=torch.int64, device=atoms.device)
     states[:, 0] = atoms.repeat(-(-number // atoms.shape[0]))[:number]

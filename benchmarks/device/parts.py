@@ -9,6 +9,7 @@ from typing import Any
 
 from torch.profiler import record_function
 
+from proofrank.core.evaluator import tick as tick_module
 from proofrank.core.evaluator.tick import Tick
 from proofrank.core.prover import environment as environment_module
 
@@ -43,7 +44,7 @@ def named_parts(tick: Tick) -> Iterator[None]:
         (environment, "_select", "select"),
         (environment, "step_functional", "move"),
         (environment, "retire", "move"),
-        (tick, "_store", "move"),
+        (tick_module, "store", "move"),
         (tick, "whole", "rest"),
     )
     with ExitStack() as stack:

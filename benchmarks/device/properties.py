@@ -81,13 +81,13 @@ def _no_wait(bench: Bench, workload: Workload, evaluator: CompiledEvaluator) -> 
     try:
         with waiting_is_an_error():
             evaluator.evaluate(candidates)
-            evaluator.submit(candidates[: evaluator.num_free_places])
+            evaluator.submit(candidates[: evaluator.num_free_slots])
             for _ in range(_REPLAYS):
                 evaluator.advance(evaluator.ticks_per_look)
                 evaluator.collect()
     except RuntimeError as error:
         row = {"why": text_of(error), AGREES: False}
-    evaluator.cancel(range(evaluator.num_free_places + evaluator.num_in_flight))
+    evaluator.cancel(range(evaluator.num_free_slots + evaluator.num_in_flight))
     return row
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from proofrank.core.evaluator import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, PolicyNetwork
 from proofrank.core.policy.features import RowFeatures
@@ -30,6 +31,7 @@ from proofrank.core.prover.lanes import NO_FACT, CandidatePool, LaneState
 from proofrank.core.prover.packing import first_of, pack, pack_atom, predicate_of, second_of
 from proofrank.core.prover.rows import Rows
 from proofrank.core.prover.settings import TIE_TOLERANCE
+from proofrank.core.prover.steps import FactCheck, Selection, Visits
 from proofrank.core.prover.vectorized import Matches, Resolvents, UnificationEngineVectorized
 from proofrank.core.ranking import Query, rank_positive
 from proofrank.core.ranking.corruptions import query_seed
@@ -91,7 +93,9 @@ class Defect:
         """Returns the outcomes of ``candidates`` by the vectorised evaluator with this defect."""
         wrong_settings = self.settings(settings)
         with self.switch(dataset, wrong_settings):
-            evaluator = CompiledEvaluator(dataset, policy, wrong_settings, buckets=(num_lanes,))
+            evaluator = CompiledEvaluator(
+                dataset, policy, wrong_settings, EvaluatorOptions(buckets=(num_lanes,))
+            )
             return list(evaluator.evaluate(candidates))
 
     def mrr(self, queries: Sequence[Query], outcomes: OutcomesOfQueries, settings: ProverSettings) -> float:
@@ -173,9 +177,9 @@ def _selecting(choose: Callable[[Tensor, Tensor], Tensor]) -> AbstractContextMan
     """Replaces the choice: ``choose`` takes logits ``[B, S]`` and the right choice ``[B]``."""
     original = EvalOnlyEnvCompiled._select
 
-    def select(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        chosen, *others = original(logits)
-        return (choose(logits, chosen), *others)  # type: ignore[return-value]
+    def select(logits: Tensor) -> Selection:
+        selection = original(logits)
+        return selection._replace(chosen=choose(logits, selection.chosen))
 
     return patch.object(EvalOnlyEnvCompiled, "_select", staticmethod(select))
 
@@ -343,9 +347,9 @@ def _proofs_as_actions(
         is_running: Tensor,
         matches: Matches,
         first_lane: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> FactCheck:
         no = torch.zeros_like(is_running)
-        return lanes.num_checked, no, no, torch.zeros_like(first_lane)
+        return FactCheck(lanes.num_checked, no, no, torch.zeros_like(first_lane))
 
     def step_to_true(self: EvalOnlyEnvCompiled, *arguments: Any) -> tuple[LaneState, Tensor, Tensor]:
         lanes, is_ended, success = step(self, *arguments)
@@ -536,16 +540,14 @@ def _hashes_of(bits: int) -> AbstractContextManager[object]:
     """Makes the visited check use only hashes of ``bits`` bits."""
     right_hash = environment.set_hash
 
-    def visited(
-        lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def visited(lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor) -> Visits:
         mask = (1 << bits) - 1
         row_hash = row_hash & mask
         slots = torch.arange(lanes.visited_hash.shape[1])
         is_slot = slots < lanes.num_visited[lane].unsqueeze(1)
         is_match = (lanes.visited_hash[lane] & mask == row_hash.unsqueeze(1)) & is_slot
         is_observed = right_hash(lanes.observed)[lane] & mask == row_hash
-        return is_match.any(dim=1), is_observed, torch.zeros_like(is_observed)
+        return Visits(is_match.any(dim=1), is_observed, torch.zeros_like(is_observed))
 
     return patch.object(EvalOnlyEnvCompiled, "_visited", staticmethod(visited))
 
@@ -564,7 +566,7 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[object]:
     right = EvalOnlyEnvCompiled._visited
 
-    def visited(self: EvalOnlyEnvCompiled, lanes: LaneState, *rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def visited(self: EvalOnlyEnvCompiled, lanes: LaneState, *rows: Tensor) -> Visits:
         every = torch.full_like(lanes.num_visited, lanes.visited_hash.shape[1])
         return right(self, lanes._replace(num_visited=every), *rows)
 
@@ -662,10 +664,9 @@ SCORES = "Log-probabilities and scores"
 def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[object]:
     original = EvalOnlyEnvCompiled._select
 
-    def select(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        chosen, _, *others = original(logits)
+    def select(logits: Tensor) -> Selection:
         padded = torch.where(logits == -torch.inf, 0.0, logits)
-        return (chosen, padded.log_softmax(dim=1), *others)  # type: ignore[return-value]
+        return original(logits)._replace(log_probabilities=padded.log_softmax(dim=1))
 
     return patch.object(EvalOnlyEnvCompiled, "_select", staticmethod(select))
 

@@ -7,6 +7,7 @@ half of the places are used.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -23,11 +24,19 @@ _MAX_ROUNDS = 500
 _Integers = TypeVar("_Integers", np.ndarray, Tensor)
 
 
+@dataclass(frozen=True)
 class FactSet:
-    """Membership of packed atoms."""
+    """Membership of packed atoms.
 
-    def __init__(self, facts: np.ndarray, device: torch.device) -> None:
-        """Builds the table.
+    Attributes:
+        table: ``[buckets, BUCKET_SIZE]`` int64, each fact in one of its two buckets; 0 where there is none.
+    """
+
+    table: Tensor
+
+    @classmethod
+    def of(cls, facts: np.ndarray, device: torch.device) -> FactSet:
+        """Returns the set of ``facts``.
 
         Args:
             facts: ``[F]`` int64, distinct packed atoms, none 0.
@@ -45,15 +54,15 @@ class FactSet:
             table = _place(facts, num_buckets)
         if table is None:
             raise EvaluationError(f"no hash table could be built for {facts.size} facts")
-        self._num_buckets = num_buckets
-        self.table = torch.from_numpy(table).to(device)
+        return cls(torch.from_numpy(table).to(device))
 
     def contains(self, atoms: Tensor) -> Tensor:
         """Returns whether each of ``atoms`` ``[...]`` int64 is in the set, ``[...]`` bool. Padding never is."""
         keys = atoms.unsqueeze(-1)
+        num_buckets = self.table.shape[0]
         found = torch.zeros_like(atoms, dtype=torch.bool)
         for multiplier in _MULTIPLIERS:
-            found = found | (self.table[_bucket(atoms * multiplier, self._num_buckets)] == keys).any(dim=-1)
+            found = found | (self.table[_bucket(atoms * multiplier, num_buckets)] == keys).any(dim=-1)
         return found & (atoms != 0)
 
 

@@ -1,8 +1,8 @@
 """The state of the lanes and of the pool of candidates, as tensors of fixed shape.
 
-A lane is a slot that holds one candidate's trajectory. The pool holds the candidates that wait, and the outcomes of
+A lane holds one candidate's trajectory. The pool holds the candidates that wait, and the outcomes of
 those that are done. Letters: ``B`` lanes, ``W`` atoms of a working state, ``V`` visited states, ``T`` maximum steps,
-``P`` places of the pool, ``E`` embedding size.
+``P`` slots of the pool, ``E`` embedding size.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class LaneState(NamedTuple):
     """The trajectories in progress.
 
     Attributes:
-        candidate: ``[B]`` int64, place in the pool, or ``IDLE``.
+        candidate: ``[B]`` int64, slot in the pool, or ``IDLE``.
         atoms: ``[B, W]`` int64, the state whose first goal is resolved next.
         observed: ``[B, W]`` int64, the state that the policy sees; it differs from ``atoms`` only while single actions
             are being skipped.
@@ -146,16 +146,16 @@ def idle_lanes(num_lanes: int, shape: LaneShape, device: torch.device) -> LaneSt
 
 
 class CandidatePool(NamedTuple):
-    """Candidates that wait and outcomes of those that are done. The extra place after P receives values to discard.
+    """Candidates that wait and outcomes of those that are done. The extra slot after P receives values to discard.
 
     Attributes:
         atom: ``[P + 1]`` int64, the candidates, packed.
         excluded: ``[P + 1]`` int64, the fact that each must not use, or ``NO_FACT``.
         recorded: ``[P + 1, T]`` int64, actions to take, or ``NOT_RECORDED``.
         is_held: ``[P + 1]`` bool, whether a candidate's lane does not move.
-        queue: ``[P]`` int64, a ring of the waiting places, in order.
-        head: ``[1]`` int64, number of places ever taken from the ring.
-        tail: ``[1]`` int64, number of places ever put into it.
+        queue: ``[P]`` int64, a ring of the waiting slots, in order.
+        head: ``[1]`` int64, number of slots ever taken from the ring.
+        tail: ``[1]`` int64, number of slots ever put into it.
         is_done: ``[P + 1]`` bool.
         success: ``[P + 1]`` bool.
         log_probability: ``[P + 1]`` float64.
@@ -191,7 +191,7 @@ class CandidatePool(NamedTuple):
 
 
 def empty_pool(size: int, max_depth: int, device: torch.device) -> CandidatePool:
-    """Makes a pool of ``size`` places without candidates."""
+    """Makes a pool of ``size`` slots without candidates."""
 
     def integers(*sizes: int, value: int = 0) -> Tensor:
         return torch.full(sizes, value, dtype=torch.int64, device=device)

@@ -6,6 +6,8 @@ costs the same however many there are.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,6 +59,15 @@ class GraphTables:
     max_rules: int
     device: torch.device
 
+    def tensors(self) -> list[Tensor]:
+        """Returns every tensor on the device."""
+        return [*(getattr(self, name) for name in _COLUMNS), self.facts.table]
+
+    def on(self, given: Iterator[Tensor]) -> GraphTables:
+        """Returns the same graph on the next tensors of ``given``, as :meth:`tensors` lists them."""
+        columns = {name: next(given) for name in _COLUMNS}
+        return dataclasses.replace(self, **columns, facts=FactSet(next(given)))
+
     @property
     def longest_body(self) -> int:
         """L."""
@@ -74,6 +85,9 @@ class GraphTables:
         goals = goals[goals > 0]
         facts_per_goal = num_facts[goals] / num_firsts[goals].clamp(min=1)
         return float((self.num_rules[goals] + facts_per_goal).double().mean())
+
+
+_COLUMNS = tuple(field.name for field in dataclasses.fields(GraphTables) if field.type in ("Tensor", Tensor))
 
 
 def build_tables(dataset: Dataset, device: torch.device) -> GraphTables:
@@ -100,7 +114,7 @@ def build_tables(dataset: Dataset, device: torch.device) -> GraphTables:
         num_constants=dataset.vocabulary.num_constants,
         matches=torch.from_numpy(matches).to(device),
         search_keys=torch.from_numpy(search_keys).to(device),
-        facts=FactSet(facts, device),
+        facts=FactSet.of(facts, device),
         rule_offset=torch.from_numpy(np.cumsum(num_rules) - num_rules).to(device),
         num_rules=torch.from_numpy(num_rules).to(device),
         rule_head=torch.tensor([rule.head[1:] for rule in rules], dtype=torch.int64, device=device),

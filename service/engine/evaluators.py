@@ -53,7 +53,7 @@ def make_evaluator(
         stream = OriginalStream(dataset, policy, prover_settings)
         metrics.show_evaluator(dataset, stream.engine, "cpu")
         on_stage("warm up")
-        return stream, Lanes((stream.num_free_places,), is_cost_by_lane=True, gather_seconds=gather_seconds)
+        return stream, Lanes((stream.num_free_slots,), is_cost_by_lane=True, gather_seconds=gather_seconds)
     device = settings.device or default_device()
     evaluator = create_evaluator(
         settings.engine,

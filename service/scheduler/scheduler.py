@@ -189,9 +189,9 @@ class Scheduler:
         # Computed once: a future that is cancelled between two looks would leave its lanes behind.
         ended = [task for task in self._tasks if task.future.done()]
         for task in ended:
-            if task.places:
-                self._stream.cancel(list(task.places))
-                task.places.clear()
+            if task.slots:
+                self._stream.cancel(list(task.slots))
+                task.slots.clear()
         gone = {id(task) for task in ended}
         self._tasks = [task for task in self._tasks if id(task) not in gone]
         # The next tick, which chooses tasks again, may come late.
@@ -213,7 +213,7 @@ class Scheduler:
         )
         if is_outgrown:
             # All lanes of the policy move, even beyond the shares, or they would never become empty.
-            moving = {place for task in self._tasks if task.policy is policy for place in task.places}
+            moving = {slot for task in self._tasks if task.policy is policy for slot in task.slots}
         else:
             self._fill(shares, num_lanes, len(policies))
             moving = self._moving(shares)
@@ -227,7 +227,7 @@ class Scheduler:
         """
         tasks = self._queue()
         return list(
-            {id(task.policy): task.policy for task in tasks if task.places or not with_lanes_only}.values()
+            {id(task.policy): task.policy for task in tasks if task.slots or not with_lanes_only}.values()
         )
 
     def _choose_policy(self, policies: list[Policy]) -> Policy:
@@ -270,7 +270,7 @@ class Scheduler:
 
     def _choose_bucket(self) -> int:
         """Returns the smallest bucket that fits; the bucket changes only when no lane is in use."""
-        if not any(task.places for task in self._tasks):
+        if not any(task.slots for task in self._tasks):
             wanted = sum(task.num_remaining for task in self._tasks)
             buckets = self._lanes.buckets
             self._num_lanes = next((size for size in buckets if size >= wanted), buckets[-1])
@@ -280,28 +280,28 @@ class Scheduler:
         """Returns whether a larger bucket is needed, so that the lanes must run empty."""
         return (
             num_lanes < self._lanes.buckets[-1]
-            and any(task.places for task in self._tasks)
+            and any(task.slots for task in self._tasks)
             and sum(task.num_remaining for task in self._tasks) > num_lanes
         )
 
     def _fill(self, shares: list[int], num_lanes: int, num_policies: int) -> None:
         """Submits candidates of the tasks that have a turn and fewer lanes than their share."""
         wanted = [
-            max(0, min(share - len(task.places), task.num_waiting))
+            max(0, min(share - len(task.slots), task.num_waiting))
             for task, share in zip(self._with_turn, shares, strict=True)
         ]
-        num_free = num_lanes - sum(len(task.places) for task in self._tasks)
+        num_free = num_lanes - sum(len(task.slots) for task in self._tasks)
         # Tasks without a lane come first.
-        order = sorted(zip(self._with_turn, wanted, strict=True), key=lambda pair: bool(pair[0].places))
-        newcomers = [(task, number) for task, number in order if not task.places and number > 0]
+        order = sorted(zip(self._with_turn, wanted, strict=True), key=lambda pair: bool(pair[0].slots))
+        newcomers = [(task, number) for task, number in order if not task.slots and number > 0]
         # Waiting is useless if no task with a turn moves, because then no lane becomes free.
-        patience = PATIENT_TICKS if any(task.places for task in self._with_turn) else 0
+        patience = PATIENT_TICKS if any(task.slots for task in self._with_turn) else 0
         impatient = [number for task, number in newcomers if task.ticks_waited >= patience]
         # Only as many lanes as a task begins with; more become free while these move.
         by_newcomers = sum(min(number, LANES_PER_TASK) for number in impatient)
         if num_free < by_newcomers:
             num_free += self._take_back(by_newcomers - num_free, shares, num_lanes // num_policies)
-        num_free = min(num_free, self._stream.num_free_places)
+        num_free = min(num_free, self._stream.num_free_slots)
         taken: list[tuple[Task, list[int]]] = []
         for task, number in order:
             number = min(number, num_free)
@@ -311,7 +311,7 @@ class Scheduler:
         if taken:
             self._submit(taken)
         for task, _ in newcomers:
-            task.ticks_waited += not task.places
+            task.ticks_waited += not task.slots
 
     def _submit(self, taken: Sequence[tuple[Task, list[int]]]) -> None:
         """Submits candidates, by task and indices, that were taken from their tasks.
@@ -319,20 +319,20 @@ class Scheduler:
         One call submits those of all tasks, because its cost hardly depends on their number.
         """
         candidates = Candidates.joined([task.candidates(indices) for task, indices in taken])
-        places = iter(self._stream.submit(candidates))
+        slots = iter(self._stream.submit(candidates))
         for task, indices in taken:
-            task.places.update(zip(islice(places, len(indices)), indices, strict=True))
+            task.slots.update(zip(islice(slots, len(indices)), indices, strict=True))
 
     def _moving(self, shares: list[int]) -> set[int]:
-        """Returns the places that move: the oldest of each task, up to its share, and then more of the oldest for
+        """Returns the slots that move: the oldest of each task, up to its share, and then more of the oldest for
         shares that are not used yet. Lanes become free sooner this way.
         """
         moving: set[int] = set()
         surplus: list[int] = []
         for task, share in zip(self._with_turn, shares, strict=True):
-            places = list(task.places)
-            moving.update(places[:share])
-            surplus.extend(places[share:])
+            slots = list(task.slots)
+            moving.update(slots[:share])
+            surplus.extend(slots[share:])
         moving.update(surplus[: sum(shares) - len(moving)])
         return moving
 
@@ -341,20 +341,20 @@ class Scheduler:
         share_of = {id(task): share for task, share in zip(self._with_turn, shares, strict=True)}
         mine = [task for task in self._tasks if task.policy is self._policy]
         # Tasks without a turn have no share and come first.
-        surplus = [(task, len(task.places) - share_of.get(id(task), 0)) for task in mine]
+        surplus = [(task, len(task.slots) - share_of.get(id(task), 0)) for task in mine]
         surplus.sort(key=lambda entry: id(entry[0]) in share_of)
         others: dict[int, list[Task]] = {}
         for task in self._tasks:
-            if task.policy is not self._policy and task.places:
+            if task.policy is not self._policy and task.slots:
                 others.setdefault(id(task.policy), []).append(task)
         for tasks in others.values():
-            excess = sum(len(task.places) for task in tasks) - most_of_policy
-            surplus.extend((task, min(len(task.places), excess)) for task in tasks[-1:])
+            excess = sum(len(task.slots) for task in tasks) - most_of_policy
+            surplus.extend((task, min(len(task.slots), excess)) for task in tasks[-1:])
         taken: list[int] = []
         for task, number in surplus:
-            places = list(task.places)[len(task.places) - min(max(0, number), wanted - len(taken)) :]
-            task.give_back(places)
-            taken.extend(places)
+            slots = list(task.slots)[len(task.slots) - min(max(0, number), wanted - len(taken)) :]
+            task.give_back(slots)
+            taken.extend(slots)
         if taken:
             self._stream.cancel(taken)
         return len(taken)
@@ -363,21 +363,21 @@ class Scheduler:
         collected = self._stream.collect()
         if not collected:
             return
-        owners = {place: number for number, task in enumerate(self._tasks) for place in task.places}
-        for place, error in collected.errors:
-            task = self._tasks[owners[place]]
-            task.places.pop(place)
+        owners = {slot: number for number, task in enumerate(self._tasks) for slot in task.slots}
+        for slot, error in collected.errors:
+            task = self._tasks[owners[slot]]
+            task.slots.pop(slot)
             task.fail(error)
-        places = collected.places.tolist()
-        owner = np.array([owners[place] for place in places], dtype=np.int64)
+        slots = collected.slots.tolist()
+        owner = np.array([owners[slot] for slot in slots], dtype=np.int64)
         for number in dict.fromkeys(owner.tolist()):
             rows = np.flatnonzero(owner == number)
-            self._tasks[number].record(collected.places[rows].tolist(), collected.outcomes.taken(rows))
+            self._tasks[number].record(collected.slots[rows].tolist(), collected.outcomes.taken(rows))
 
     def _recover(self, fault: Exception) -> None:
         """Fails the task that caused the fault, if only one ran, and makes the evaluator again."""
         logger.error("the evaluator failed", exc_info=fault)
-        concerned = [task for task in self._tasks if task.places or task in self._with_turn]
+        concerned = [task for task in self._tasks if task.slots or task in self._with_turn]
         if len(concerned) == 1:
             concerned[0].fail(FaultError(f"the evaluator failed: {type(fault).__name__}"))
         for task in concerned:
@@ -398,7 +398,7 @@ class Scheduler:
         self.snapshot = Snapshot(
             work=self._work(),
             num_tasks=len(self._tasks),
-            num_in_flight=sum(len(task.places) for task in self._tasks),
+            num_in_flight=sum(len(task.slots) for task in self._tasks),
             num_lanes=self._num_lanes,
         )
 

@@ -67,7 +67,7 @@ class Task:
         deadline: latest end by ``time.monotonic()``, or None.
         future: receives the result; cancelling it drops the task.
         is_suspect: whether the evaluator failed while it ran, so that it must run alone.
-        places: candidates in progress: place in the evaluator -> index of the candidate, the oldest first.
+        slots: candidates in progress: slot in the evaluator -> index of the candidate, the oldest first.
         ticks_waited: number of ticks in which it had a turn but no lane.
     """
 
@@ -84,7 +84,7 @@ class Task:
         self.deadline = deadline
         self.future: Future[Finished] = Future()
         self.is_suspect = False
-        self.places: dict[int, int] = {}
+        self.slots: dict[int, int] = {}
         self.ticks_waited = 0
         self._candidates = Candidates.of(candidates)
         self._outcomes = OutcomeTable(len(candidates))
@@ -103,7 +103,7 @@ class Task:
     @property
     def num_waiting(self) -> int:
         """Number of candidates that have not been submitted."""
-        return self.num_remaining - len(self.places)
+        return self.num_remaining - len(self.slots)
 
     @property
     def times_so_far(self) -> TimesSoFar:
@@ -130,21 +130,21 @@ class Task:
         """Returns the candidates of these indices."""
         return self._candidates.taken(indices)
 
-    def give_back(self, places: Sequence[int]) -> None:
-        """Returns the candidates in ``places``, which are no longer in progress, to those that wait."""
-        self._returned.extend(self.places.pop(place) for place in places)
+    def give_back(self, slots: Sequence[int]) -> None:
+        """Returns the candidates in ``slots``, which are no longer in progress, to those that wait."""
+        self._returned.extend(self.slots.pop(slot) for slot in slots)
 
     def begin_again(self) -> None:
         """Returns every unfinished candidate that was taken to those that wait, submitted or not."""
-        self.places.clear()
+        self.slots.clear()
         self._returned = np.flatnonzero(~self._outcomes.is_there[: self._next_index]).tolist()
 
-    def record(self, places: Sequence[int], outcomes: Outcomes) -> None:
-        """Stores the outcomes of the candidates in ``places``; the last one ends the task."""
+    def record(self, slots: Sequence[int], outcomes: Outcomes) -> None:
+        """Stores the outcomes of the candidates in ``slots``; the last one ends the task."""
         if self._first_result is None:
             self._first_result = time.monotonic()
-        self._outcomes.put([self.places.pop(place) for place in places], outcomes)
-        self._num_done += len(places)
+        self._outcomes.put([self.slots.pop(slot) for slot in slots], outcomes)
+        self._num_done += len(slots)
         if self._num_done == len(self._candidates):
             self.finish()
 

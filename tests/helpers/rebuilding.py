@@ -86,6 +86,6 @@ class HeldRebuild:
         self.streams.append(FailingStream(dataset, policy, prover_settings))
         on_stage("warm up")
         lanes = Lanes(
-            (self.streams[-1].num_free_places,), is_cost_by_lane=True, gather_seconds=self.gather_seconds
+            (self.streams[-1].num_free_slots,), is_cost_by_lane=True, gather_seconds=self.gather_seconds
         )
         return self.streams[-1], lanes

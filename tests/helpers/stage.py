@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import pytest
 
 from proofrank.core.evaluator import CompiledEvaluator, ReferenceEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.work import Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
@@ -34,7 +35,7 @@ class SteppedEvaluator(CompiledEvaluator):
         fault_in_counters: raised once, when the counters are next read, like an earlier fault of a device.
         fault_in_submission: raised once, when candidates are next submitted.
         poison: candidate that it fails to move.
-        moved: places that each tick moved.
+        moved: slots that each tick moved.
         lanes_of_ticks: number of lanes of each tick's bucket.
         num_cancelled: number of candidates whose trajectories were dropped.
     """
@@ -44,7 +45,7 @@ class SteppedEvaluator(CompiledEvaluator):
     poison: Candidate | None = None
 
     def __init__(self, dataset: Dataset, policy: Policy, buckets: tuple[int, ...]) -> None:
-        super().__init__(dataset, policy, SETTINGS, buckets=buckets, pool_size=POOL_SIZE)
+        super().__init__(dataset, policy, SETTINGS, EvaluatorOptions(buckets=buckets, pool_size=POOL_SIZE))
         self.may_tick = threading.Event()
         self.may_tick.set()
         self.has_stopped = threading.Event()
@@ -60,9 +61,9 @@ class SteppedEvaluator(CompiledEvaluator):
         if self.fault_in_submission is not None:
             fault, self.fault_in_submission = self.fault_in_submission, None
             raise fault
-        places = super().submit(candidates, recorded_actions)
-        self._candidate_at.update(zip(places, candidates, strict=True))
-        return places
+        slots = super().submit(candidates, recorded_actions)
+        self._candidate_at.update(zip(slots, candidates, strict=True))
+        return slots
 
     def advance(
         self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
@@ -74,13 +75,13 @@ class SteppedEvaluator(CompiledEvaluator):
         assert only is not None
         self.moved.append(frozenset(only))
         self.lanes_of_ticks.append(num_lanes)
-        if any(self._candidate_at[place] == self.poison for place in only):
+        if any(self._candidate_at[slot] == self.poison for slot in only):
             raise RuntimeError("device-side assert")
         super().advance(num_ticks, num_lanes, only=only)
 
-    def cancel(self, places: Sequence[int]) -> None:
-        super().cancel(places)
-        self.num_cancelled += len(places)
+    def cancel(self, slots: Sequence[int]) -> None:
+        super().cancel(slots)
+        self.num_cancelled += len(slots)
         if self.on_cancel is not None:
             on_cancel, self.on_cancel = self.on_cancel, None
             on_cancel()
@@ -142,12 +143,12 @@ class Stage:
             time.sleep(0.005)
 
     def wait_until_idle(self) -> None:
-        """Returns once there is no task, no candidate is in progress, and all places are free."""
+        """Returns once there is no task, no candidate is in progress, and all slots are free."""
         ends = time.monotonic() + PATIENCE
         while (
             self.scheduler.snapshot.num_tasks
             or self.scheduler.snapshot.num_in_flight
-            or self.evaluator.num_free_places < POOL_SIZE
+            or self.evaluator.num_free_slots < POOL_SIZE
         ):
             assert time.monotonic() < ends, self.scheduler.snapshot
             time.sleep(0.005)

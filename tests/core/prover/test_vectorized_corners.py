@@ -11,6 +11,7 @@ from torch import Tensor
 
 from proofrank.core.evaluator import ReferenceEvaluator, compiled
 from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.slots import Submitted
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
@@ -92,7 +93,7 @@ def test_the_only_proof_by_a_fact_is_found_though_it_is_the_last_of_a_hub(
     others = [Candidate(hub.triple("a", name, "b"), is_positive=False) for name in ("shut", "linked")] + [
         Candidate(hub.triple("a", "hub", "m"), is_positive=True)
     ]
-    evaluator = CompiledEvaluator(hub, policy, prover_settings, buckets=(4,))
+    evaluator = CompiledEvaluator(hub, policy, prover_settings, EvaluatorOptions(buckets=(4,)))
 
     outcomes = evaluator.evaluate([*proved, *others])
 
@@ -119,7 +120,9 @@ def test_a_positive_is_not_used_as_the_one_fact_that_would_prove_it(
     triple = dataset.triple("a", "hub", spokes[number])
     candidates = [Candidate(triple, is_positive=True), Candidate(triple, is_positive=False)]
 
-    outcomes = CompiledEvaluator(dataset, policy, prover_settings, buckets=(2,)).evaluate(candidates)
+    outcomes = CompiledEvaluator(dataset, policy, prover_settings, EvaluatorOptions(buckets=(2,))).evaluate(
+        candidates
+    )
 
     assert [outcome.success for outcome in outcomes] == [False, True]
     assert_same(outcomes, ReferenceEvaluator(dataset, policy, prover_settings).evaluate(candidates))
@@ -209,7 +212,9 @@ def test_an_endless_chain_of_single_actions_ends_in_failure_as_in_the_reference(
         for first, second in (("a", "b"), ("b", "a"))
     ]
 
-    outcomes = CompiledEvaluator(dataset, policy, prover_settings, buckets=(3,)).evaluate(candidates)
+    outcomes = CompiledEvaluator(dataset, policy, prover_settings, EvaluatorOptions(buckets=(3,))).evaluate(
+        candidates
+    )
 
     assert_same(outcomes, ReferenceEvaluator(dataset, policy, prover_settings).evaluate(candidates))
     assert [(outcome.success, outcome.steps) for outcome in outcomes[:2]] == [(False, 1)] * 2
@@ -230,7 +235,9 @@ def test_a_positive_among_the_goals_that_a_hubs_fact_leaves_is_not_known(
     triple = dataset.triple(LAST, "gate", "b")
     candidates = [Candidate(triple, is_positive=True), Candidate(triple, is_positive=False)]
 
-    outcomes = CompiledEvaluator(dataset, policy, prover_settings, buckets=(2,)).evaluate(candidates)
+    outcomes = CompiledEvaluator(dataset, policy, prover_settings, EvaluatorOptions(buckets=(2,))).evaluate(
+        candidates
+    )
 
     assert [outcome.success for outcome in outcomes] == [False, True]
     assert_same(outcomes, ReferenceEvaluator(dataset, policy, prover_settings).evaluate(candidates))
@@ -243,6 +250,8 @@ def test_skipped_actions_are_counted_anew_for_each_candidate_of_a_lane(make_data
     policy = make_policy(dataset)
     candidates = [Candidate(dataset.triple("a", "s0", "b"), is_positive=False)] * 3
 
-    outcomes = CompiledEvaluator(dataset, policy, prover_settings, buckets=(1,)).evaluate(candidates)
+    outcomes = CompiledEvaluator(dataset, policy, prover_settings, EvaluatorOptions(buckets=(1,))).evaluate(
+        candidates
+    )
 
     assert [(outcome.success, outcome.steps) for outcome in outcomes] == [(True, 1)] * 3

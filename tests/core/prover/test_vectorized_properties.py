@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 from proofrank.core.evaluator import ReferenceEvaluator, compiled
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.modes import Mode
+from proofrank.core.evaluator.options import EvaluatorOptions
+from proofrank.core.evaluator.tick import HalvedTick, WholeTick
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, PolicyConfig, build_network
 from proofrank.core.policy.features import ROW_MULTIPLE
@@ -73,7 +75,7 @@ def least_capacities(
 def use_static_shapes(monkeypatch: pytest.MonkeyPatch, *, is_counting: bool = False) -> None:
     """Makes ``eager`` run on buffers of fixed shape, like the compiled modes; in halves, like ``default`` on a CPU."""
     mode = Mode.of("eager", fullgraph=True, device=torch.device("cpu"))
-    static = dataclasses.replace(mode, is_trimming=False, is_counting=is_counting)
+    static = dataclasses.replace(mode, tick=HalvedTick if is_counting else WholeTick)
     monkeypatch.setattr(Mode, "of", lambda *_, **__: static)
 
 
@@ -217,7 +219,11 @@ def check(
         if is_least:
             use_least_capacities(monkeypatch)
         evaluator = CompiledEvaluator(
-            dataset, policy, case.settings, compile_mode="eager", buckets=(3,), pool_size=case.pool_size
+            dataset,
+            policy,
+            case.settings,
+            EvaluatorOptions(buckets=(3,), pool_size=case.pool_size),
+            compile_mode="eager",
         )
         actions = [outcome.actions for outcome in expected] if sample else None
 

@@ -29,7 +29,7 @@ many = settings(max_examples=150, deadline=None)
 def assert_is_the_set(facts: Sequence[int], others: Sequence[int]) -> None:
     """Asserts that ``FactSet`` distinguishes ``facts`` from ``others``."""
     known = set(facts)
-    fact_set = FactSet(np.array(sorted(known), dtype=np.int64), CPU)
+    fact_set = FactSet.of(np.array(sorted(known), dtype=np.int64), CPU)
     asked = [*facts, *others]
 
     found = fact_set.contains(torch.tensor(asked, dtype=torch.int64))
@@ -77,14 +77,14 @@ def test_a_fact_set_of_any_integers_is_a_set(facts: set[int], others: list[int])
 
 
 def test_padding_is_in_no_fact_set() -> None:
-    fact_set = FactSet(np.array([pack_atom(1, 1, 1)]), CPU)
+    fact_set = FactSet.of(np.array([pack_atom(1, 1, 1)]), CPU)
 
     assert not fact_set.contains(torch.zeros(2, 3, dtype=torch.int64)).any()
 
 
 def test_membership_keeps_the_shape_of_what_is_asked() -> None:
     fact = pack_atom(1, 2, 3)
-    fact_set = FactSet(np.array([fact]), CPU)
+    fact_set = FactSet.of(np.array([fact]), CPU)
 
     found = fact_set.contains(torch.tensor([[fact, 0, 5], [5, fact, fact]]))
 

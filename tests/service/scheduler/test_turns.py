@@ -42,7 +42,7 @@ def newcomer_to_full_lanes(
     stage.evaluator.may_tick.clear()
     large = [stage.submit([longest] * 500, policy) for _ in range(2)]
     stage.evaluator.stop_before_the_next_tick()
-    assert [len(task.places) for task in large] == [64, 64]
+    assert [len(task.slots) for task in large] == [64, 64]
     newcomer = stage.submit([longest] * number, policy)
     stage.evaluator.may_tick.set()
     return stage, newcomer
@@ -61,7 +61,7 @@ def test_beside_a_small_task_on_a_cpu_a_large_one_moves_its_oldest_trajectories_
     stage.evaluator.may_tick.clear()
     large = stage.submit([longest] * 500, policy)
     stage.evaluator.stop_before_the_next_tick()
-    of_large = list(large.places)
+    of_large = list(large.slots)
     stage.submit([longest] * 10, policy).future.add_done_callback(lambda _: large.future.cancel())
 
     stage.evaluator.may_tick.set()
@@ -82,7 +82,7 @@ def test_a_small_task_on_a_device_takes_the_lanes_of_the_youngest_trajectories_w
     stage.evaluator.may_tick.clear()
     large = stage.submit([longest] * 100, policy)
     stage.evaluator.stop_before_the_next_tick()
-    of_large = list(large.places)
+    of_large = list(large.slots)
     small = stage.submit([longest] * 4, policy)
 
     stage.evaluator.may_tick.set()
@@ -91,7 +91,7 @@ def test_a_small_task_on_a_device_takes_the_lanes_of_the_youngest_trajectories_w
     assert_same(large.future.result(PATIENCE).outcomes, expected[:1] * 100)
     first, second = stage.evaluator.moved[:2]
     assert len(first) == len(second) == 32
-    # The small task gets the places of the other four at once.
+    # The small task gets the slots of the other four at once.
     assert second >= set(of_large[:28])
     assert stage.evaluator.num_cancelled == 4
 
@@ -162,7 +162,7 @@ def test_each_policy_has_its_share_of_the_lanes_and_takes_it_from_one_that_has_a
     stage.evaluator.may_tick.clear()
     first = stage.submit([longest] * 20_000, policy)
     stage.evaluator.stop_before_the_next_tick()
-    assert len(first.places) == alone
+    assert len(first.slots) == alone
     second = stage.submit([longest] * 20_000, other_policy)
 
     stage.evaluator.may_tick.set()
@@ -220,8 +220,8 @@ def test_requests_have_their_turn_before_all_jobs_but_one(
 
     stage.evaluator.stop_before_the_next_tick()
 
-    assert all(request.places for request in requests)
-    assert [bool(job.places) for job in jobs] == [True, False, False, False, False, False]
+    assert all(request.slots for request in requests)
+    assert [bool(job.slots) for job in jobs] == [True, False, False, False, False, False]
 
 
 def test_tasks_that_come_while_others_are_gathered_begin_with_them(
