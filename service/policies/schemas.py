@@ -1,4 +1,4 @@
-"""A stored policy as clients get it, and an upload as OpenAPI describes it."""
+"""A stored policy as clients receive it, and an upload as OpenAPI describes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from proofrank.service.wire import StoredPolicy
 
 
 def to_entry(record: PolicyRecord) -> StoredPolicy:
-    """The record as clients see it."""
+    """Makes the view of a record."""
     return StoredPolicy(
         name=record.name,
         sha256=record.sha256,
@@ -44,4 +44,4 @@ UPLOAD_BODY: dict[str, Any] = {
         },
     }
 }
-"""OpenAPI's description of an upload. FastAPI does not read it: the parts go straight into the data folder."""
+"""OpenAPI description of an upload. FastAPI does not read it: the parts go straight into the data folder."""
