@@ -1,4 +1,4 @@
-"""Memory of a bucket against its lanes, computed from the buffers and from a tick on tensors without memory.
+"""Memory of a bucket by its number of lanes, computed from the buffers and from a tick on tensors without memory.
 
 python -m benchmarks.memory --dataset ../shared/data/family --policy ../shared/truth/family-seed0
 """

@@ -6,8 +6,8 @@ One tick moves every lane by one proof step, in three parts that can be compiled
 2. :meth:`EvalOnlyEnvCompiled.observe` counts, admits, expands and filters, and packs the states to score;
 3. :meth:`EvalOnlyEnvCompiled.step_functional` takes the scored states' features, selects, and moves.
 
-Everything is a pure function of tensors; shapes are fixed unless ``is_trimming``, where buffers follow the true
-counts, which reads them back and is for the CPU. The results are those of ``proofrank.core.prover.reference``.
+Everything is a pure function of tensors. Shapes are fixed, except with ``is_trimming``, where buffers follow the true
+counts; this reads the counts back and is for the CPU. The results are those of ``proofrank.core.prover.reference``.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class EvalOnlyEnvCompiled:
         *,
         is_trimming: bool,
     ) -> None:
-        """An environment.
+        """Makes an environment.
 
         Args:
             engine: resolves goals.
-            settings: of the prover.
+            settings: settings of the prover.
             capacities: sizes of the buffers.
             first_variable: index of the first run-time variable.
             is_trimming: whether buffers follow the true counts.
@@ -63,11 +63,13 @@ class EvalOnlyEnvCompiled:
         self.capacities = capacities
         self.is_trimming = is_trimming
         self._first_variable = first_variable
-        # One more than can be actions: the excluded fact may be among them.
+        # One more than can be actions, because the excluded fact may be among them.
         self._num_fact_rows = settings.padding_states + 1
 
     def on(self, given: Iterator[Tensor]) -> EvalOnlyEnvCompiled:
-        """The same environment on the next tensors of ``given``, as its graph's ``tables.tensors()`` lists them."""
+        """Returns the same environment on the next tensors of ``given``, in the order of its graph's
+        ``tables.tensors()``.
+        """
         engine = UnificationEngineVectorized(self.engine.tables.on(given), self.engine.working_atoms)
         return EvalOnlyEnvCompiled(
             engine, self.settings, self.capacities, self._first_variable, is_trimming=self.is_trimming
@@ -77,7 +79,7 @@ class EvalOnlyEnvCompiled:
         """Gives waiting candidates to idle lanes, in order.
 
         Returns:
-            The lanes, and the pool's ``head`` after it.
+            The lanes, and the pool's ``head`` afterwards.
         """
         is_idle = ~lanes.is_busy
         turn = pool.head + torch.cumsum(is_idle, dim=0) - 1
@@ -120,12 +122,12 @@ class EvalOnlyEnvCompiled:
         return lanes, torch.minimum(pool.tail, pool.head + is_idle.sum())
 
     def observe(self, lanes: LaneState, is_running: Tensor, first_lane: Tensor) -> EvalObs:
-        """The actions of the lanes' states, and the states to score.
+        """Finds the actions of the lanes' states, and packs the states to score.
 
         Args:
             lanes: the trajectories.
             is_running: ``[B]`` bool, the lanes that may move; each has a candidate.
-            first_lane: ``[]`` int64, the lane that is admitted first, where not all fit.
+            first_lane: ``[]`` int64, the lane that is admitted first if not all fit.
         """
         check, expansion = self._expand(lanes, is_running, first_lane)
         filtered = self._filter(lanes, expansion, check)
@@ -184,8 +186,9 @@ class EvalOnlyEnvCompiled:
         return check, Expansion(admission, rows, resolvents, can_resolve & admission.is_admitted)
 
     def _filter(self, lanes: LaneState, expansion: Expansion, check: FactCheck) -> FilteredRows:
-        """Finds the lanes that are proved at once; of the rows keeps the first so many, then drops visited and large
-        ones."""
+        """Finds the lanes that are proved at once. Keeps the first ``padding_states`` rows of the others, and then
+        drops visited and large ones.
+        """
         settings, admission, rows = self.settings, expansion.admission, expansion.rows
         resolvents = expansion.resolvents
         valid = Tally(resolvents.is_valid)
@@ -220,7 +223,7 @@ class EvalOnlyEnvCompiled:
         return SingleActions(is_skipped, is_too_long, row)
 
     def _judge(self, expansion: Expansion, filtered: FilteredRows, single: SingleActions) -> Verdict:
-        """Counts the actions, and says which lanes have none, one, or a choice."""
+        """Counts the actions, and finds the lanes with none, with one, or with a choice."""
         settings = self.settings
         num_actions = filtered.actions.of_lanes(expansion.admission)
         if settings.end_proof_action:
@@ -240,7 +243,7 @@ class EvalOnlyEnvCompiled:
         verdict: Verdict,
         first_lane: Tensor,
     ) -> Scoring:
-        """Gives the states that must be scored their places, as far as there is room."""
+        """Assigns places to the states that must be scored, as far as there is room."""
         num_actions, rows = verdict.num_actions, expansion.rows
         needs_feature = verdict.needs_score & ~lanes.has_feature
         request = torch.where(verdict.needs_score, num_actions + needs_feature, 0)
@@ -260,7 +263,7 @@ class EvalOnlyEnvCompiled:
         )
 
     def _trimmed(self, count: Tensor, capacity: int) -> int:
-        """The number of rows to compute: all there are, or those in use where that may be read back."""
+        """Returns the number of rows to compute: the capacity, or the rows in use if trimming."""
         return max(1, int(count)) if self.is_trimming else capacity
 
     @staticmethod
@@ -280,7 +283,7 @@ class EvalOnlyEnvCompiled:
             return FactCheck(lanes.num_checked, lanes.is_proved, nothing, torch.zeros_like(first_lane))
         unchecked = matches.num_facts - self._num_fact_rows - lanes.num_checked
         unchecked = torch.where(needs_check, unchecked, 0)
-        # Unlike rows, checks of a lane may be split over ticks: whatever fits is looked at.
+        # Unlike rows, the checks of a lane may be split over ticks: as many are done as fit.
         order, place = rotation(unchecked.shape[0], first_lane)
         wanted = torch.cumsum(unchecked[order], dim=0).clamp(max=self.capacities.num_checks)
         granted = torch.diff(wanted, prepend=wanted.new_zeros(1))[place]
@@ -317,7 +320,9 @@ class EvalOnlyEnvCompiled:
     def _visited_of_few(
         lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor, is_match: Tensor
     ) -> Visits:
-        """The same by comparing none but the few rows whose hash is one of their lane's; ``is_match`` is ``[R, V]``."""
+        """Does the same by comparing only the few rows whose hash is one of their lane's; ``is_match`` is ``[R,
+        V]``.
+        """
         row, slot = torch.nonzero(is_match, as_tuple=True)
         is_first = torch.ones_like(row, dtype=torch.bool)
         is_first[1:] = row[1:] != row[:-1]
@@ -334,19 +339,19 @@ class EvalOnlyEnvCompiled:
 
     @staticmethod
     def _most_fresh(num_fresh: Tensor, is_valid: Tensor, rows: Rows, like: Tensor) -> Tensor:
-        """The most fresh variables of any resolvent of each lane, ``[B]`` int64."""
+        """Returns the most fresh variables of any resolvent of each lane, ``[B]`` int64."""
         fresh = torch.where(is_valid & rows.is_row, num_fresh, 0)
         return torch.zeros_like(like).scatter_reduce(0, rows.lane, fresh, "amax")
 
     def _pack_states(self, lanes: LaneState, expansion: Expansion, scoring: Scoring) -> tuple[Tensor, Tensor]:
-        """The states to score ``[N, W]`` and their lanes ``[N]``."""
+        """Returns the states to score ``[N, W]`` and their lanes ``[N]``."""
         row_atoms, row_lane = expansion.resolvents.atoms, expansion.rows.lane
         if self.is_trimming:
             own = torch.nonzero(scoring.needs_feature).squeeze(1)
             row = torch.nonzero(scoring.is_scored_row).squeeze(1)
             return torch.cat([lanes.observed[own], row_atoms[row]]), torch.cat([own, row_lane[row]])
         num_states = self.capacities.num_states
-        # One place more takes what is not to be scored.
+        # An extra place receives the rows that are not scored.
         row_place = scoring.num_self + scoring.scored.before[:-1]
         target = torch.cat(
             [
@@ -370,18 +375,18 @@ class EvalOnlyEnvCompiled:
         logit_scale: float,
         recorded: Tensor,
     ) -> tuple[LaneState, Tensor, Tensor]:
-        """Selects an action for each lane that has them scored, and moves all that can move.
+        """Selects an action for each lane whose actions are scored, and moves all lanes that can move.
 
         Args:
             lanes: the trajectories.
-            observation: what :meth:`observe` gave for them.
+            observation: result of :meth:`observe` for them.
             features: ``[N, E]`` float, the network's vectors of ``observation.states``.
-            endf_feature: ``[E]`` float, that of ``[Endf]``.
-            logit_scale: what a dot product is multiplied by.
+            endf_feature: ``[E]`` float, the vector of ``[Endf]``.
+            logit_scale: factor by which a dot product becomes a logit.
             recorded: ``[P + 1, T]`` int64, actions to take instead of the policy's, or ``NOT_RECORDED``.
 
         Returns:
-            The lanes after the tick; which of them have ended, and which of those in success, ``[B]`` bool each.
+            The lanes after the tick, whether each has ended, and whether it ended in success, ``[B]`` bool each.
         """
         feature = torch.where(
             observation.needs_feature.unsqueeze(1),
@@ -400,7 +405,7 @@ class EvalOnlyEnvCompiled:
     def _take(
         self, lanes: LaneState, observation: EvalObs, selection: Selection, recorded: Tensor
     ) -> TakenAction:
-        """The recorded action of each lane's step, or else the selected one."""
+        """Returns the recorded action of each lane's step, or the selected one if there is none."""
         settings, is_scored = self.settings, observation.is_scored
         step = lanes.depth.clamp(max=settings.max_depth - 1).unsqueeze(1)
         wanted = recorded[lanes.candidate].gather(1, step).squeeze(1)
@@ -414,7 +419,7 @@ class EvalOnlyEnvCompiled:
         return TakenAction(chosen, log_probability, is_wrong)
 
     def _move(self, lanes: LaneState, observation: EvalObs, taken: TakenAction) -> Move:
-        """Where the taken action leads each lane."""
+        """Computes the effect of the taken action on each lane."""
         settings, is_scored = self.settings, observation.is_scored
         is_step = is_scored | observation.is_single | observation.is_proved | observation.is_failed
         is_endf = is_scored & (taken.chosen == observation.num_actions) & settings.end_proof_action
@@ -423,7 +428,7 @@ class EvalOnlyEnvCompiled:
         is_ended = is_ended | (is_step & (depth >= settings.max_depth))
         is_moved = is_step & ~is_ended
         is_placed = is_moved | observation.is_skipping
-        # The row of the chosen action: that of its rank among the scored rows of the lane.
+        # The row of the chosen action, from its rank among the scored rows of the lane.
         rank = observation.action_tally[observation.row_begin] + taken.chosen + 1
         chosen_row = torch.searchsorted(observation.action_tally[1:], rank)
         row = torch.where(is_scored & ~is_endf, chosen_row, observation.single_row)
@@ -437,7 +442,7 @@ class EvalOnlyEnvCompiled:
         taken: TakenAction,
         move: Move,
     ) -> LaneState:
-        """Adds the taken action to what the outcome will tell."""
+        """Adds the taken action to the data of the outcome."""
         is_scored = observation.is_scored
         largest_logit = torch.maximum(lanes.largest_logit, selection.largest_logit)
         step = torch.arange(self.settings.max_depth, device=taken.chosen.device)
@@ -464,11 +469,11 @@ class EvalOnlyEnvCompiled:
 
         Args:
             lanes: the trajectories.
-            observation: of this tick.
+            observation: observation of this tick.
             taken: the actions.
-            move: where they lead.
-            features: ``[N, E]`` float, of all states that were scored.
-            feature: ``[B, E]`` float, of the observed states.
+            move: their effect.
+            features: ``[N, E]`` float, vectors of all states that were scored.
+            feature: ``[B, E]`` float, vectors of the observed states.
         """
         is_moved, is_placed = move.is_moved, move.is_placed
         has_next_feature = is_moved & observation.is_scored
@@ -495,7 +500,7 @@ class EvalOnlyEnvCompiled:
         endf_feature: Tensor,
         logit_scale: float,
     ) -> Tensor:
-        """Each lane's logits ``[B, S]`` float64, minus infinity where there is no action."""
+        """Returns each lane's logits ``[B, S]`` float64, minus infinity where there is no action."""
         per_state = (features * feature[observation.state_lane]).sum(dim=1) * logit_scale
         column = torch.arange(self.settings.padding_states, device=features.device)
         is_action = column < observation.num_actions.unsqueeze(1)
@@ -519,7 +524,8 @@ class EvalOnlyEnvCompiled:
         log_total = torch.log(torch.exp(logits - largest).sum(dim=1, keepdim=True))
         absolute = torch.where(is_action, logits.abs(), 0.0)
         is_finite = absolute.isfinite().all(dim=1)
-        # Where a logit is not finite nothing is the best; any action that exists will do, for the outcome is an error.
+        # With a logit that is not finite, no action is the best; any existing one serves, because the outcome is an
+        # error.
         return Selection(
             chosen=torch.where(is_finite, chosen, 0),
             log_probabilities=logits - largest - log_total,
@@ -530,7 +536,7 @@ class EvalOnlyEnvCompiled:
 
     @staticmethod
     def _remember(lanes: LaneState, observation: EvalObs, row: Tensor, is_moved: Tensor) -> LaneState:
-        """Adds to the visited states the one that a lane leaves, or the one that it skips through."""
+        """Adds the state that a lane leaves, or skips through, to the visited states."""
         is_added = is_moved | observation.is_skipping
         is_skipping = observation.is_skipping.unsqueeze(1)
         atoms = torch.where(is_skipping, observation.row_atoms[row], lanes.observed)
@@ -580,15 +586,14 @@ class EvalOnlyEnvCompiled:
 
 
 def evaluate_trajectory_compiled(advance: Callable[[], None], is_finished: Callable[[], bool]) -> None:
-    """Calls ``advance`` until ``is_finished``: nothing more.
+    """Calls ``advance`` until ``is_finished``.
 
-    It compiles nothing itself; its name is the one that users of the environment know. A trajectory is evaluated by one
-    tick again and again, whatever its length, so that the compiler sees the tick alone, which ``advance`` runs, and
-    never this loop.
+    It compiles nothing itself; the name is kept for users of the environment. One tick is repeated, whatever the length
+    of a trajectory, so the compiler sees only the tick, which ``advance`` runs, and never this loop.
 
     Args:
-        advance: moves every lane by a step or several; it gives waiting candidates their lanes, too.
-        is_finished: whether nothing waits or runs; asked before each call.
+        advance: moves every lane by one step or several, and gives lanes to waiting candidates.
+        is_finished: returns whether nothing waits or runs; called before each ``advance``.
     """
     while not is_finished():
         advance()

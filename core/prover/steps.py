@@ -1,6 +1,6 @@
-"""What the steps of a tick hand on to each other; see ``proofrank.core.prover.environment``.
+"""The values that the steps of a tick pass to each other; see ``proofrank.core.prover.environment``.
 
-Letters: ``B`` lanes, ``R`` rows, ``S`` actions of a state at most, ``T`` steps at most.
+Letters: ``B`` lanes, ``R`` rows, ``S`` maximum actions of a state, ``T`` maximum steps.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ class FactCheck(NamedTuple):
     """The search for immediate proofs among the facts that cannot become actions.
 
     Attributes:
-        num_checked: ``[B]`` int64, facts looked at so far.
+        num_checked: ``[B]`` int64, facts checked so far.
         is_found: ``[B]`` bool, whether one was a proof.
-        is_pending: ``[B]`` bool, whether some are left to look at.
-        num_checks: ``[]`` int64, facts looked at in this tick.
+        is_pending: ``[B]`` bool, whether some remain.
+        num_checks: ``[]`` int64, facts checked in this tick.
     """
 
     num_checked: Tensor
@@ -30,12 +30,12 @@ class FactCheck(NamedTuple):
 
 
 class Expansion(NamedTuple):
-    """The resolvents of the lanes that there was room for.
+    """The resolvents of the lanes that were admitted.
 
     Attributes:
-        admission: of the lanes to the rows.
+        admission: admission of the lanes to the rows.
         rows: the rows and their lanes.
-        resolvents: in the rows.
+        resolvents: resolvents in the rows.
         is_admitted: ``[B]`` bool, lanes whose goal is resolved in this tick.
     """
 
@@ -46,12 +46,12 @@ class Expansion(NamedTuple):
 
 
 class Visits(NamedTuple):
-    """Rows beside the states that their lanes have visited, ``[R]`` bool each.
+    """The comparison of rows with the visited states of their lanes, ``[R]`` bool each.
 
     Attributes:
-        is_visited: the row is one of them.
+        is_visited: the row is a visited state.
         is_observed: the row is the state that the policy sees.
-        is_unsure: the row has the hash of a visited state and is another.
+        is_unsure: the row has the hash of a visited state but differs from it.
     """
 
     is_visited: Tensor
@@ -60,14 +60,14 @@ class Visits(NamedTuple):
 
 
 class FilteredRows(NamedTuple):
-    """What is left of an expansion.
+    """The rest of an expansion.
 
     Attributes:
         valid: counts the rows that are resolvents.
-        is_small: ``[R]`` bool, rows that are among the first so many of their lane, and not too large.
-        visits: of all rows.
+        is_small: ``[R]`` bool, rows among the first ``padding_states`` of their lane that are not too large.
+        visits: visits of all rows.
         actions: counts the rows that are actions.
-        is_action: ``[R]`` bool, those rows.
+        is_action: ``[R]`` bool, rows that are actions.
         is_proved: ``[B]`` bool, lanes whose only action is ``[True]``.
     """
 
@@ -80,12 +80,12 @@ class FilteredRows(NamedTuple):
 
 
 class SingleActions(NamedTuple):
-    """The actions that are their lanes' only ones.
+    """The only actions of lanes.
 
     Attributes:
         is_skipped: ``[B]`` bool, lanes that follow it without a step.
         is_too_long: ``[B]`` bool, of those, lanes that have skipped too many.
-        row: ``[B]`` int64, the row of the only action; any row where there are more.
+        row: ``[B]`` int64, row of the only action; any row if there are more.
     """
 
     is_skipped: Tensor
@@ -94,13 +94,13 @@ class SingleActions(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What becomes of the lanes that neither are proved nor skip, ``[B]`` each.
+    """The result for the lanes that are neither proved nor skipping, ``[B]`` each.
 
     Attributes:
-        num_actions: int64, actions, ``Endf`` not counted.
+        num_actions: int64, number of actions without ``Endf``.
         is_single: bool, one action, which needs no score.
         is_failed: bool, no action at all.
-        needs_score: bool, the policy has to choose.
+        needs_score: bool, the policy must choose.
     """
 
     num_actions: Tensor
@@ -110,15 +110,15 @@ class Verdict(NamedTuple):
 
 
 class Scoring(NamedTuple):
-    """Which states are scored: the observed states first, then the actions, both in the order of their rows.
+    """The states to score: first the observed states, then the actions, both in the order of their rows.
 
     Attributes:
         is_scored: ``[B]`` bool, lanes whose actions are all scored in this tick.
-        needs_feature: ``[B]`` bool, of those, lanes whose observed state is scored too.
-        self_place: ``[B]`` int64, the observed state's place among the states.
-        num_self: ``[]`` int64, observed states.
+        needs_feature: ``[B]`` bool, those of them whose observed state is scored too.
+        self_place: ``[B]`` int64, place of the observed state among the states.
+        num_self: ``[]`` int64, number of observed states.
         is_scored_row: ``[R]`` bool, actions to score.
-        scored: counts them.
+        scored: counts the actions to score.
     """
 
     is_scored: Tensor
@@ -130,14 +130,14 @@ class Scoring(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What the policy selects.
+    """The policy's selection.
 
     Attributes:
         chosen: ``[B]`` int64, the action.
-        log_probabilities: ``[B, S]`` float64, of all actions.
-        largest_logit: ``[B]`` float64, the largest absolute one.
-        is_near_tie: ``[B]`` bool, others were within the tie tolerance.
-        is_finite: ``[B]`` bool, all logits were.
+        log_probabilities: ``[B, S]`` float64, log-probabilities of all actions.
+        largest_logit: ``[B]`` float64, largest absolute logit.
+        is_near_tie: ``[B]`` bool, whether others were within the tie tolerance.
+        is_finite: ``[B]`` bool, whether all logits were finite.
     """
 
     chosen: Tensor
@@ -148,12 +148,12 @@ class Selection(NamedTuple):
 
 
 class TakenAction(NamedTuple):
-    """The action that a lane takes: the recorded one, or else the policy's.
+    """The action that a lane takes: the recorded one, or otherwise the policy's.
 
     Attributes:
-        chosen: ``[B]`` int64; 0 where nothing was scored.
-        log_probability: ``[B]`` float64, its own.
-        is_wrong: ``[B]`` bool, the recorded one does not exist.
+        chosen: ``[B]`` int64; 0 if nothing was scored.
+        log_probability: ``[B]`` float64, log-probability of the action.
+        is_wrong: ``[B]`` bool, whether the recorded action does not exist.
     """
 
     chosen: Tensor
@@ -162,15 +162,15 @@ class TakenAction(NamedTuple):
 
 
 class Move(NamedTuple):
-    """Where a lane goes, ``[B]`` each.
+    """The effect of an action on a lane, ``[B]`` each.
 
     Attributes:
-        is_step: bool, it takes a step.
-        depth: int64, steps after it.
-        is_ended: bool, its trajectory ends.
-        is_moved: bool, it has another state after the step.
-        is_placed: bool, it has another state, by a step or by skipping.
-        row: int64, the row of that state; 0 where there is none.
+        is_step: bool, the lane takes a step.
+        depth: int64, steps afterwards.
+        is_ended: bool, the trajectory ends.
+        is_moved: bool, the lane has another state after the step.
+        is_placed: bool, the lane has another state, by a step or by skipping.
+        row: int64, row of that state; 0 if there is none.
     """
 
     is_step: Tensor

@@ -1,7 +1,7 @@
 """Ranks queries: gathers their candidates, has an evaluator prove them, and ranks the positives.
 
-In: queries with their candidates. Out: a :class:`RankedQuery` each, in order. All candidates go to the evaluator
-in one call, so that it may batch them as it likes; what it answers for one must not depend on the others.
+In: queries with their candidates. Out: a :class:`RankedQuery` for each, in order. All candidates go to the evaluator in
+one call, so that it may batch them freely; its answer for one must not depend on the others.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def rank_queries(
 
     Args:
         evaluator: proves the candidates.
-        queries: what to rank.
-        seed: of the random order of ties.
-        on_progress: told the number of candidates done, as often as the evaluator can tell.
+        queries: queries to rank.
+        seed: seed of the random order of ties.
+        on_progress: called with the number of candidates done, as often as the evaluator can tell.
         pruning: what may be left out; nothing by default.
 
     Raises:
@@ -60,10 +60,10 @@ def rank_outcomes(
     """Ranks ``queries`` whose candidates have been proved.
 
     Args:
-        queries: what to rank.
-        outcomes: of the candidates of all queries, in order.
-        seed: of the random order of ties.
-        seconds: time of the evaluation, which is shared out by steps taken.
+        queries: queries to rank.
+        outcomes: outcomes of the candidates of all queries, in order.
+        seed: seed of the random order of ties.
+        seconds: time of the evaluation, which is divided by steps taken.
         knows_proved: whether ``outcomes`` say of each corruption whether it is proved.
     """
     columns = Outcomes.of(outcomes)

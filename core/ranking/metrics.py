@@ -30,23 +30,25 @@ HITS_AT = (1, 3, 10)
 
 @dataclass(frozen=True)
 class RankingSummary:
-    """What the metrics need to know of one query, ranked on one side.
+    """The data of one query, ranked on one side, that the metrics need.
 
     Attributes:
-        query_index: its place in the request; the two sides of a query share it.
-        side: which of its constants the candidates replace.
-        ranks: of the positive.
-        is_proved: whether the positive is.
-        corruptions_proved: how many corruptions are; None where pruning has left it open.
-        seconds: its share of the time of the evaluation.
+        query_index: place in the request; the two sides of a query share it.
+        side: side whose constant the corruptions replace.
+        ranks: ranks of the positive.
+        is_proved: whether the positive was proved.
+        corruptions_proved: number of corruptions known to be proved.
+        seconds: share of the time of the evaluation.
+        knows_proved: whether the other corruptions are known not to be proved; pruning may leave that open.
     """
 
     query_index: int
     side: Side
     ranks: Ranks
     is_proved: bool
-    corruptions_proved: int | None
+    corruptions_proved: int
     seconds: float
+    knows_proved: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +56,13 @@ class RankedQuery:
     """One query, ranked on one side.
 
     Attributes:
-        query_index: its place in the request; the two sides of a query share it.
+        query_index: place in the request; the two sides of a query share it.
         query: the positive.
-        side: which of its constants the candidates replace.
-        constants: what its corruptions have in the place of the side's constant, ``[C - 1]`` int64.
-        outcomes: ``[C]``, of the candidates, the positive's first.
-        ranks: of the positive.
-        seconds: its share of the time of the evaluation, by steps taken.
+        side: side whose constant the corruptions replace.
+        constants: the new constants of the corruptions, ``[C - 1]`` int64.
+        outcomes: ``[C]``, outcomes of the candidates, the positive's first.
+        ranks: ranks of the positive.
+        seconds: share of the time of the evaluation, by steps taken.
         knows_proved: whether ``outcomes`` say of each corruption whether it is proved.
     """
 
@@ -80,16 +82,15 @@ class RankedQuery:
 
     @property
     def summary(self) -> RankingSummary:
-        """What the metrics need to know of it."""
+        """The data that the metrics need."""
         return RankingSummary(
             query_index=self.query_index,
             side=self.side,
             ranks=self.ranks,
             is_proved=bool(self.outcomes.success[0]),
-            corruptions_proved=int(np.count_nonzero(self.outcomes.success[1:]))
-            if self.knows_proved
-            else None,
+            corruptions_proved=int(np.count_nonzero(self.outcomes.success[1:])),
             seconds=self.seconds,
+            knows_proved=self.knows_proved,
         )
 
 
@@ -98,9 +99,9 @@ class Metrics:
     """Aggregate of ranked queries; see the module for the definitions.
 
     Attributes:
-        rankings: how many ranks the means are over: queries times sides.
-        queries: how many queries.
-        candidates: how many candidates.
+        rankings: number of ranks in the means: queries times sides.
+        queries: number of queries.
+        candidates: number of candidates.
         seconds: time of the evaluation.
     """
 
@@ -108,17 +109,17 @@ class Metrics:
     hits_at: dict[int, float]
     mean_rank: float
     adjusted_mean_rank_index: float | None
-    """None where every positive stood alone, so that there is no chance level."""
+    """None if every positive was alone, so that there is no chance level."""
     positives_proved: float
     corruptions_proved: float | None
-    """None where there is no corruption, or where pruning has left it open."""
+    """None if there is no corruption, or if pruning has left it open."""
     rankings: int
     queries: int
     candidates: int
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The metrics with the keys that ``evaluate --json`` and ``/rank`` use."""
+        """Returns the metrics with the keys of ``evaluate --json`` and ``/rank``."""
         return {
             "mrr": self.mrr,
             **{f"hits@{k}": share for k, share in self.hits_at.items()},
@@ -142,7 +143,7 @@ class Report:
     by_relation: dict[str, Metrics]
 
     def to_dict(self) -> dict[str, Any]:
-        """The overall metrics, with ``by_side`` and ``by_relation`` of the same form."""
+        """Returns the overall metrics, with ``by_side`` and ``by_relation`` of the same form."""
         return {
             **self.overall.to_dict(),
             "by_side": {name: metrics.to_dict() for name, metrics in self.by_side.items()},

@@ -17,11 +17,10 @@ class Query:
     """A query to rank on one side.
 
     Attributes:
-        query_index: its place in the request; the two sides of a query share it.
+        query_index: place in the request; the two sides of a query share it.
         triple: the positive.
-        side: which of its constants the candidates replace.
-        constants: what the triples that it is ranked against have in the place of the side's constant, ``[C - 1]``
-            int64.
+        side: side whose constant the corruptions replace.
+        constants: the new constants of the corruptions, ``[C - 1]`` int64.
     """
 
     query_index: int
@@ -31,7 +30,7 @@ class Query:
 
     @property
     def num_candidates(self) -> int:
-        """C, the positive included."""
+        """C, including the positive."""
         return 1 + len(self.constants)
 
     @property
@@ -44,12 +43,12 @@ class Query:
 
 @dataclass(frozen=True)
 class LazyQueries:
-    """Queries whose corruptions are drawn when they are wanted.
+    """Queries whose corruptions are drawn when they are needed.
 
     Attributes:
-        triples: to rank, in order.
-        sides: of each, which constants are replaced.
-        corruptor: draws their corruptions.
+        triples: triples to rank, in order.
+        sides: sides of each triple on which to rank it.
+        corruptor: draws the corruptions.
     """
 
     triples: Sequence[Triple]
@@ -57,27 +56,27 @@ class LazyQueries:
     corruptor: Corruptor
 
     def queries(self, index: int) -> list[Query]:
-        """The triple at ``index`` on each of its sides, with its corruptions."""
+        """Returns the triple at ``index`` on each of its sides, with its corruptions."""
         triple = self.triples[index]
         return [
             Query(index, triple, side, self.corruptor.constants(triple, side)) for side in self.sides[index]
         ]
 
     def all_queries(self) -> list[Query]:
-        """Those of every triple."""
+        """Returns the queries of every triple."""
         return [query for index in range(len(self.triples)) for query in self.queries(index)]
 
     def num_candidates(self, index: int) -> int:
-        """How many candidates the triple at ``index`` has on all its sides, without drawing them."""
+        """Counts the candidates of the triple at ``index`` on all of its sides, without drawing them."""
         return sum(1 + self.corruptor.count(self.triples[index], side) for side in self.sides[index])
 
 
 def corrupted_queries(triples: Iterable[Triple], sides: Sequence[Side], corruptor: Corruptor) -> list[Query]:
-    """Each triple on each of ``sides``, with its corruptions."""
+    """Returns each triple on each of ``sides``, with its corruptions."""
     listed = list(triples)
     return LazyQueries(listed, [tuple(sides)] * len(listed), corruptor).all_queries()
 
 
 def candidates_of(queries: Sequence[Query]) -> Candidates:
-    """The candidates of all ``queries``, in order."""
+    """Returns the candidates of all ``queries``, in order."""
     return Candidates.joined([query.candidates for query in queries])

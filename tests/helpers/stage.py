@@ -1,4 +1,4 @@
-"""A scheduler on a real evaluator that tests can stop before a tick and look into; the graph and fixtures for it."""
+"""A scheduler on a real evaluator that tests can stop before a tick and inspect, with its graph and fixtures."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from tests.helpers.paths import all_paths, make_paths
 SETTINGS = ProverSettings(padding_states=6, padding_atoms=4, max_depth=8)
 POOL_SIZE = 256
 PATIENCE = 300
-"""Seconds until something that does not come counts as broken; never waited in full."""
+"""Seconds after which a missing event counts as a failure; never waited in full."""
 
 
 class SteppedEvaluator(CompiledEvaluator):
-    """An evaluator that can be stopped before a tick, and made to fail.
+    """An evaluator that tests can stop before a tick, and make fail.
 
     Attributes:
-        may_tick: cleared, it stops before the next tick.
-        has_stopped: set while it has stopped there.
+        may_tick: when cleared, the evaluator stops before the next tick.
+        has_stopped: set while it is stopped there.
         on_cancel: called once, when lanes are next freed.
-        fault_in_counters: raised once, when the counters are next read, as a device tells of an earlier fault.
+        fault_in_counters: raised once, when the counters are next read, like an earlier fault of a device.
         fault_in_submission: raised once, when candidates are next submitted.
-        poison: a candidate that it fails to move.
-        moved: the slots that each tick moved.
-        lanes_of_ticks: the lanes of the bucket of each tick.
-        num_cancelled: candidates whose trajectories were dropped.
+        poison: candidate that it fails to move.
+        moved: slots that each tick moved.
+        lanes_of_ticks: number of lanes of each tick's bucket.
+        num_cancelled: number of candidates whose trajectories were dropped.
     """
 
     fault_in_counters: Exception | None = None
@@ -94,13 +94,13 @@ class SteppedEvaluator(CompiledEvaluator):
         return super().work
 
     def stop_before_the_next_tick(self) -> None:
-        """Returns once it has stopped; there must be something to do."""
+        """Returns once it has stopped; there must be work for it."""
         self.may_tick.clear()
         assert self.has_stopped.wait(PATIENCE)
 
 
 class Stage:
-    """A scheduler and its evaluators, the last of which runs."""
+    """A scheduler and its evaluators, of which the last runs."""
 
     def __init__(
         self, dataset: Dataset, policy: Policy, lanes: Lanes, poison: Candidate | None = None
@@ -136,14 +136,14 @@ class Stage:
         return task
 
     def wait_for_ticks(self, number: int) -> None:
-        """Returns once the evaluator that runs has moved candidates so often."""
+        """Returns once the current evaluator has moved candidates ``number`` times."""
         ends = time.monotonic() + PATIENCE
         while len(self.evaluator.moved) < number:
             assert time.monotonic() < ends, len(self.evaluator.moved)
             time.sleep(0.005)
 
     def wait_until_idle(self) -> None:
-        """Returns once there is no task and no candidate in flight, and all slots are free."""
+        """Returns once there is no task, no candidate is in progress, and all slots are free."""
         ends = time.monotonic() + PATIENCE
         while (
             self.scheduler.snapshot.num_tasks
@@ -171,7 +171,7 @@ def other_policy(dataset: Dataset) -> Policy:
 
 @pytest.fixture(scope="module")
 def candidates(dataset: Dataset, policy: Policy) -> list[Candidate]:
-    """Those whose trajectories are longest come first."""
+    """The candidates, those with the longest trajectories first."""
     every = all_paths(dataset)
     outcomes = ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(every)
     ordered = sorted(zip(every, outcomes, strict=True), key=lambda pair: -pair[1].steps)

@@ -1,4 +1,4 @@
-"""Corners that random graphs seldom reach: hubs whose proof is the last fact, colliding hashes, endless chains."""
+"""Rare cases for random graphs: hubs whose proof is the last fact, colliding hashes, endless chains."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ HUB_RULES = (
     "linked(X,Y) :- hub(X,V), gate(V,W), gate(W,Y).",
     "hub(X,Y) :- hub(X,V), gate(V,Y).",
 )
-"""A goal with each choice of free arguments; the gates that follow are open for the last fact alone."""
+"""Rules whose goals cover each choice of free arguments; the gates after them are open only for the last fact."""
 
 GATES = (
     f"gate({LAST},b).",  # bound_first and loop: V is the last spoke of the hub a
     f"gate(a,{LAST}).",  # bound_second and loop
     "gate(z0,z1).",  # free: the last pair of all
-    f"gate({LAST},m).",  # the positive hub(a,m): only by way of the last spoke
+    f"gate({LAST},m).",  # the positive hub(a,m): only through the last spoke
 )
 
 
 @pytest.fixture(scope="module")
 def hub(make_dataset: DatasetMaker) -> Dataset:
-    """3,000 facts of each goal's form, of which only the last, in the order of facts, leads to a proof at once."""
+    """3,000 facts for each form of goal, of which only the last in order leads to a proof at once."""
     spokes = [f"c{number:04d}" for number in range(SPOKES)]
     facts = [
         *(f"hub(a,{spoke})." for spoke in spokes),
@@ -70,7 +70,7 @@ def hub(make_dataset: DatasetMaker) -> Dataset:
 def some_checks(
     num_lanes: int, tables: GraphTables, settings: ProverSettings, *_: object, **__: object
 ) -> Capacities:
-    """Room for a fraction of the facts that one lane has to look at, so that it takes several ticks."""
+    """Returns room for a fraction of the facts that one lane must check, so that it takes several ticks."""
     return dataclasses.replace(least_capacities(num_lanes, tables, settings), num_checks=701)
 
 
@@ -129,12 +129,12 @@ def test_a_positive_is_not_used_as_the_one_fact_that_would_prove_it(
 
 
 def no_hash(atoms: Tensor) -> Tensor:
-    """The same for every state."""
+    """Returns the same hash for every state."""
     return torch.zeros(atoms.shape[:-1], dtype=torch.int64, device=atoms.device)
 
 
 def one_bit_hash(atoms: Tensor) -> Tensor:
-    """The same for about half of the states."""
+    """Returns the same hash for about half of the states."""
     return set_hash(atoms) & 1
 
 

@@ -36,11 +36,11 @@ QUICK = {
     "umls-seed0": ("trimming",),
     "family-seed0": ("trimming",),
 }
-"""The kinds of buffers for which a recording takes a few seconds, or is wanted in every run all the same."""
+"""Kinds of buffers for which a recording takes only a few seconds, or is always tested."""
 
 
 def parity_cases() -> list[ParameterSet]:
-    """Every recording on all kinds of buffers, freely and along its actions; most are slow."""
+    """Returns every recording with all kinds of buffers, freely and along its actions; most are slow."""
     return [
         pytest.param(
             folder,
@@ -97,7 +97,7 @@ def assert_is_the_recording(
     compile_mode: str = "eager",
     options: EvaluatorOptions | None = None,
 ) -> CompiledEvaluator:
-    """Replays the recording in ``folder`` by an evaluator with ``options``, and gives that."""
+    """Replays the recording in ``folder`` by an evaluator with ``options``, and returns the replay."""
     recording = read_recording(folder)
     dataset = load_dataset(data / recording.dataset)
     policy = load_policy(recording.folder, dataset)

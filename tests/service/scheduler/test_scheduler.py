@@ -1,4 +1,4 @@
-"""The scheduler on real evaluators: exact outcomes in any company, fairness, deadlines, cancellation, faults."""
+"""The scheduler on real evaluators: exact outcomes beside other tasks, fairness, deadlines, cancellation, faults."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.helpers.paths import all_paths, make_paths
 
 SETTINGS = ProverSettings(padding_states=6, padding_atoms=4, max_depth=8)
 PATIENCE = 300
-"""Seconds until something that does not come counts as broken; never waited in full."""
+"""Seconds after which a missing event counts as a failure; never waited in full."""
 
 NUM_LANES = 32
 MakeScheduler = Callable[..., Scheduler]
@@ -67,7 +67,7 @@ def expected_of_other(dataset: Dataset, other_policy: Policy, candidates: list[C
 
 
 class PoisonableEvaluator(CompiledEvaluator):
-    """An evaluator that fails, as a device may, whenever it moves one certain candidate."""
+    """An evaluator that fails, as a device may, when it moves one certain candidate."""
 
     poison: Candidate | None = None
 
@@ -124,12 +124,12 @@ def make_scheduler(dataset: Dataset, policy: Policy) -> Iterator[MakeScheduler]:
 
 
 def outcomes_of(task: Task) -> list[Outcome]:
-    """What came of a task, once it is done."""
+    """Returns the outcomes of a task, once it is done."""
     return list(task.future.result(PATIENCE).outcomes)
 
 
 def submit(scheduler: Scheduler, candidates: Sequence[Candidate], policy: Policy, **options: object) -> Task:
-    """A task that has been submitted."""
+    """Submits a task and returns it."""
     task = Task(candidates, policy, **options)  # pyright: ignore[reportArgumentType]
     scheduler.submit(task)
     return task
