@@ -78,7 +78,7 @@ class GraphTables:
 
 def build_tables(dataset: Dataset, device: torch.device) -> GraphTables:
     """The tables of ``dataset``; its size must have been checked by ``check_packable``."""
-    triples = np.asarray(dataset.splits["train"], dtype=np.int64).reshape(-1, 3)
+    triples = np.asarray(dataset.fact_triples, dtype=np.int64).reshape(-1, 3)
     # Packed integers sort as (predicate, first, second) do.
     facts = np.unique(triples[:, 0] << PREDICATE_SHIFT | triples[:, 1] << FIRST_SHIFT | triples[:, 2])
     predicate = facts >> PREDICATE_SHIFT
