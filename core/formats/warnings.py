@@ -43,6 +43,14 @@ class DatasetWarning:
     def __str__(self) -> str:
         return self.message
 
+    def without_folder(self) -> DatasetWarning:
+        """The warning with the names of files in place of their paths, for those who have no use for the paths."""
+        message = self.message
+        for path in {place.path for place in self.places}:
+            message = message.replace(path, Path(path).name)
+        places = tuple(place._replace(path=Path(place.path).name) for place in self.places)
+        return DatasetWarning(self.kind, self.count, places, message)
+
     def to_dict(self) -> dict[str, Any]:
         """The warning as JSON."""
         return {
@@ -67,7 +75,7 @@ KINDS = {
     "quoted-column": ("line has", "lines have", "a name between quotes, which are kept as a part of it"),
     "repeated-rule": ("rule repeats", "rules repeat", "an earlier one with another weight; both are kept"),
     "rule-without-body": ("rule without a body", "rules without a body", "dropped"),
-    "similar-names": ("group of {about}", "groups of {about}", "that differ in case, Unicode form or a full stop alone"),
+    "similar-names": ("group of {about}", "groups of {about}", "that differ in case, Unicode form or full stop alone"),
     "singleton": ("name occurs", "names occur", "once in its rule, and so is a variable without a partner"),
     "trailing-tab": ("line ends", "lines end", "with a tab, which is left out"),
     "unknown-constant": ("rule", "rules", "dropped for a constant that no triple has"),

@@ -1,9 +1,17 @@
 """The policy network, its checkpoints, and its logits for the prover."""
 
-from proofrank.core.policy.checkpoint import Policy, build_network, load_policy, save_policy
+from proofrank.core.policy.checkpoint import (
+    Policy,
+    build_network,
+    load_policy,
+    save_policy,
+    save_untrained,
+    untrained_policy,
+)
 from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.network import PolicyNetwork
 from proofrank.core.policy.scorer import StateScorer
+from proofrank.core.policy.untrained import untrained_name, untrained_seed
 
 __all__ = [
     "Policy",
@@ -13,4 +21,8 @@ __all__ = [
     "build_network",
     "load_policy",
     "save_policy",
+    "save_untrained",
+    "untrained_name",
+    "untrained_policy",
+    "untrained_seed",
 ]

@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 
 from proofrank.core.evaluator import Evaluator, settings_for
-from proofrank.core.graph import Dataset, load_dataset
-from proofrank.core.policy import load_policy
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
 from proofrank.core.ranking import Report, rank_queries, report
 from proofrank.in_process import explain
 from proofrank.service.cli.bulk_options import add_bulk, check_bulk, is_bulk
@@ -22,6 +22,8 @@ from proofrank.service.cli.options import (
     add_prover_settings,
     make_evaluator,
     prover_overrides,
+    read_dataset,
+    read_policy,
 )
 from proofrank.service.cli.queries import add_queries, drawn_queries
 from proofrank.service.cli.ranking_options import add_ties
@@ -56,10 +58,8 @@ def set_up(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     console, errors = Console(), Console(stderr=True)
-    dataset = load_dataset(parsed.dataset)
-    for warning in dataset.warnings:
-        errors.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
-    policy = load_policy(parsed.policy, dataset)
+    dataset = read_dataset(parsed)
+    policy = read_policy(parsed, dataset)
     settings = settings_for(policy, prover_overrides(parsed))
     if parsed.explain is not None:
         head, relation, tail = parsed.explain
@@ -77,7 +77,7 @@ def run(parsed: argparse.Namespace) -> int:
         evaluator = make_evaluator(parsed, dataset, policy, settings)
         metrics, engine = _evaluate(parsed, dataset, evaluator, errors), evaluator.engine
     if parsed.json is not None:
-        written = metrics.to_dict()
+        written = {**metrics.to_dict(), **_origin(dataset, policy)}
         if parsed.without_seconds:
             written = _without_seconds(written)
         write_output("--json", parsed.json, json.dumps(written, indent=1) + "\n")
@@ -91,6 +91,15 @@ def _evaluate(parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator
     with progress_bar(errors, "candidates", num_candidates) as on_progress:
         ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress)
     return report(ranked, dataset, parsed.ties)
+
+
+def _origin(dataset: Dataset, policy: Policy) -> dict[str, Any]:
+    """What was evaluated, and what is probably wrong with it."""
+    return {
+        "dataset": {"name": dataset.name, "sha256": dataset.content_hash},
+        "policy": {"name": policy.name, "sha256": policy.content_hash},
+        "warnings": [warning.to_dict() for warning in dataset.warnings],
+    }
 
 
 def _without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "evaluate": Command("evaluate", SERVER, "rank the triples of a split and print MRR and Hits@k"),
+    "check": Command(
+        "check", SERVER, "read a dataset and say what was understood and what is probably wrong"
+    ),
     "rank": Command("rank", CLIENT, "have a running server rank a triple, a file of triples or a split"),
     "replay": Command("replay", SERVER, "run the candidates of a recorded evaluation and compare"),
     "diff": Command("diff", SERVER, "prove the same candidates with two engines and show where they part"),

@@ -44,6 +44,7 @@ from proofrank.service.client.results import (
     RankResult,
     Ranks,
     Report,
+    RuleOfStep,
     StoredPolicy,
     Timing,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "Ranks",
     "Report",
     "Retries",
+    "RuleOfStep",
     "ServerError",
     "StoredPolicy",
     "Timing",

@@ -83,13 +83,25 @@ class CandidateScore:
 
 
 @dataclass(frozen=True)
+class RuleOfStep:
+    """A rule of the dataset, with its weight or confidence in the file, which is no part of scores."""
+
+    name: str
+    weight: float
+
+
+@dataclass(frozen=True)
 class ProofStep:
-    """One step: the goals before it, and those that the policy chose among ``num_actions`` states."""
+    """One step: the goals before it, and those that the policy chose among ``num_actions`` states.
+
+    ``rule`` resolved the goal; None for a fact or an end.
+    """
 
     state: tuple[str, ...]
     num_actions: int
     chosen: tuple[str, ...]
     log_probability: float
+    rule: RuleOfStep | None = None
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,11 @@ class EvaluatorHost:
 
     def _load(self) -> None:
         self._stages.enter("load dataset")
-        dataset = load_dataset(self._settings.dataset)
+        dataset = load_dataset(
+            self._settings.dataset, rules_format=self._settings.rules_format, strict=self._settings.strict
+        )
+        for file in dataset.files:
+            logger.info("read %s", file)
         for warning in dataset.warnings:
             logger.warning("%s", warning)
         self._stages.enter("load policy")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset
-from proofrank.core.policy import Policy
+from proofrank.core.policy import Policy, save_untrained, untrained_name, untrained_seed
 from proofrank.service.policies.policy_files import PARTS, load_named
 from proofrank.service.policies.schemas import MAX_POLICY_NAME_LENGTH
 from proofrank.service.policies.store import PolicyStore
@@ -30,7 +30,7 @@ def policy_at_start(
 
     Args:
         store: is swept of what a crash has left.
-        configured: the checkpoint folder that the setting names.
+        configured: the checkpoint folder that the setting names, or ``untrained`` or ``untrained:SEED``.
         dataset: which the policy must fit.
         metrics: learn which policies there are.
 
@@ -47,7 +47,12 @@ def policy_at_start(
 def _choose(store: PolicyStore, configured: Path, dataset: Dataset) -> Policy:
     folder = store.files.new_folder()
     try:
-        _copy_checkpoint(configured, folder)
+        seed = untrained_seed(configured)
+        if seed is None:
+            _copy_checkpoint(configured, folder)
+        else:
+            with disk_full_as_error():
+                save_untrained(folder, dataset, seed)
         policy = load_named(folder, policy_name(configured), shown_as=str(configured))
         policy.check_fits(dataset)
         if policy.content_hash != store.configured_hash():
@@ -68,6 +73,9 @@ def _choose(store: PolicyStore, configured: Path, dataset: Dataset) -> Policy:
 
 def policy_name(folder: Path) -> str:
     """The name under which a checkpoint folder is registered: its own, with ``-`` for what no name may hold."""
+    seed = untrained_seed(folder)
+    if seed is not None:
+        return untrained_name(seed)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).lstrip("._-")
     return name[:MAX_POLICY_NAME_LENGTH] or "policy"
 

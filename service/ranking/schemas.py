@@ -125,6 +125,15 @@ class Proof(BaseModel):
     steps: list[ProofStepView] = Field(description="the steps of the policy")
 
 
+class RuleView(BaseModel):
+    """A rule of the dataset."""
+
+    name: str = Field(description="its name in the file, or rule and the number of its line")
+    weight: float = Field(
+        description="its weight or confidence in the file, 1 without one; no part of scores"
+    )
+
+
 class ProofStepView(BaseModel):
     """One step: the goals, and the state that the policy chose."""
 
@@ -132,6 +141,7 @@ class ProofStepView(BaseModel):
     num_actions: int = Field(description="how many states could be chosen")
     chosen: list[str] = Field(description="goals after it; True, False or Endf at an end")
     log_probability: float
+    rule: RuleView | None = Field(None, description="rule that resolved the goal; null for a fact or an end")
 
 
 class RanksView(BaseModel):

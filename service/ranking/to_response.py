@@ -33,6 +33,7 @@ from proofrank.service.ranking.schemas import (
     RankResponse,
     RanksView,
     ReportView,
+    RuleView,
 )
 
 _CANDIDATES_IN_PIECE = 1000
@@ -73,8 +74,9 @@ def proof_maker(reference: ReferenceEvaluator, dataset: Dataset) -> ProofMaker:
                 num_actions=len(step.actions),
                 chosen=_atom_texts(step.actions[step.chosen], dataset),
                 log_probability=step.log_probability,
+                rule=RuleView(name=rule.name, weight=rule.weight) if rule is not None else None,
             )
-            for step in explanation.trace
+            for step, rule in zip(explanation.trace, explanation.rules, strict=True)
         ]
         return Proof(text=render_proof(explanation, dataset), steps=steps)
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from proofrank.core.default import DATASET, POLICY
 from proofrank.core.errors import ProofrankError, did_you_mean, nearest_names
+from proofrank.core.formats.rules import RULE_FORMATS
 from proofrank.service.settings.api_keys import ApiKey, check_distinct, read_keys
 
 PREFIX = "PROOFRANK_"
@@ -46,7 +47,15 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: Path = Field(DATASET, description="dataset folder")
-    policy: Path = Field(POLICY, description="checkpoint folder")
+    rules_format: str | None = Field(
+        None,
+        description=f"format of the dataset's rules: {', '.join(RULE_FORMATS)}; told by the file if unset",
+    )
+    strict: bool = Field(False, description="refuse a dataset in which something is probably wrong")
+    policy: Path = Field(
+        POLICY,
+        description="checkpoint folder, or untrained or untrained:SEED for a network with random weights",
+    )
     engine: str = Field("auto", description="evaluator engine")
     device: str | None = Field(None, description="torch device; CUDA where there is one if unset")
     fullgraph: bool = Field(True, description="compile each part of the tick as one graph, or not at all")
@@ -150,6 +159,14 @@ class Settings(BaseModel):
     def _can_be_a_path(cls, value: Path | None) -> Path | None:
         if value is not None and "\0" in str(value):
             raise ValueError("expected a path, which holds no NUL")
+        return value
+
+    @field_validator("rules_format")
+    @classmethod
+    def _is_a_rules_format(cls, value: str | None) -> str | None:
+        if value is not None and value not in RULE_FORMATS:
+            near = did_you_mean(nearest_names(value, RULE_FORMATS))
+            raise ValueError(f"expected one of {', '.join(RULE_FORMATS)}{near}")
         return value
 
     @field_validator("buckets", mode="before")
