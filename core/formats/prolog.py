@@ -36,8 +36,9 @@ def read_clauses(lines: Iterable[Line]) -> Iterator[Clause]:
     """
     scanner = _Scanner()
     for line in lines:
-        if scanner.is_empty and PLAIN_ATOM.fullmatch(line.text.removesuffix(".")):
-            yield Clause(line.text.removesuffix("."), line)
+        # For speed: nearly every line of a file of facts is such a one.
+        if scanner.is_empty and line.text.endswith(").") and PLAIN_ATOM.fullmatch(line.text[:-1]):
+            yield Clause(line.text[:-1], line)
             continue
         if not scanner.is_empty and scanner.may_end and not line.text.startswith((*_CONTINUES, "%")):
             yield from scanner.end()

@@ -121,7 +121,11 @@ def _read_fact(clause: Clause) -> NamedAtom:
             raise clause.line.error("no triple", TRIPLE_FORMS)
         if ":-" in outer:
             raise clause.line.error("a rule", f"a fact, {TRIPLE_FORMS}; rules belong into the rules file")
-        predicate = clause.text[: outer.find("(")].strip()
+        opening = outer.find("(")
+        predicate = clause.text[:opening].strip()
+        closing = outer.find(")", opening)
+        if closing >= 0 and "(" in outer[closing:]:
+            raise clause.line.error("no triple", TRIPLE_FORMS)
         if not is_quoted(predicate) and any(map(str.isspace, predicate)):
             raise clause.line.error(
                 f"no triple: a blank in {predicate!r}",

@@ -11,7 +11,6 @@ from proofrank.core.policy.checkpoint import (
 from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.network import PolicyNetwork
 from proofrank.core.policy.scorer import StateScorer
-from proofrank.core.policy.untrained import untrained_name, untrained_seed
 
 __all__ = [
     "Policy",
@@ -22,7 +21,5 @@ __all__ = [
     "load_policy",
     "save_policy",
     "save_untrained",
-    "untrained_name",
     "untrained_policy",
-    "untrained_seed",
 ]

@@ -20,12 +20,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from proofrank.core.choices import untrained_name, untrained_seed
 from proofrank.core.errors import EvaluationError, PolicyError, shown
 from proofrank.core.graph import PADDING, TERMINAL_PREDICATES, Dataset, Vocabulary
 from proofrank.core.policy import deepprooflog
 from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.network import PolicyNetwork
-from proofrank.core.policy.untrained import random_network, untrained_name, untrained_seed
+from proofrank.core.policy.untrained import random_network
 from proofrank.core.prover import ProverSettings
 from proofrank.core.prover.growth import most_variables
 

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import torch
 
 from proofrank.core.graph import PADDING, Vocabulary
 from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.network import PolicyNetwork
 
-UNTRAINED = "untrained"
-"""Stands where the folder of a policy is asked for, alone or before ``:SEED``."""
-
-_UNTRAINED = re.compile(rf"{UNTRAINED}(?::(?P<seed>\d{{1,18}}))?")
-
 EMBEDDING_SCALE = 3e-3
 """Standard deviation of the embeddings that training begins with."""
-
-
-def untrained_seed(source: Path | str) -> int | None:
-    """The seed of ``untrained`` (0) or ``untrained:SEED``; None for the path of a folder."""
-    named = _UNTRAINED.fullmatch(str(source))
-    return None if named is None else int(named["seed"] or 0)
-
-
-def untrained_name(seed: int) -> str:
-    """The name of the untrained policy of a seed: ``untrained`` for 0, else ``untrained-SEED``."""
-    return UNTRAINED if seed == 0 else f"{UNTRAINED}-{seed}"
 
 
 def random_network(

@@ -24,6 +24,7 @@ from proofrank.service.cli.options import (
     prover_overrides,
     read_dataset,
     read_policy,
+    say_files,
 )
 from proofrank.service.cli.queries import add_queries, drawn_queries
 from proofrank.service.cli.ranking_options import add_ties
@@ -64,6 +65,7 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.explain is not None:
         head, relation, tail = parsed.explain
         proof = explain(dataset, policy, (head, relation, tail), prover=prover_overrides(parsed))
+        say_files(dataset)
         console.print(proof.text, markup=False, highlight=False, soft_wrap=True)
         return 0
     check_bulk(parsed)
@@ -72,9 +74,11 @@ def run(parsed: argparse.Namespace) -> int:
         # Imported here, for it needs what the server needs, and every command would start later.
         from proofrank.service.cli.bulk import evaluate_in_shards
 
+        say_files(dataset)
         metrics, engine = evaluate_in_shards(parsed, dataset, policy, settings, errors)
     else:
         evaluator = make_evaluator(parsed, dataset, policy, settings)
+        say_files(dataset)
         metrics, engine = _evaluate(parsed, dataset, evaluator, errors), evaluator.engine
     if parsed.json is not None:
         written = {**metrics.to_dict(), **_origin(dataset, policy)}

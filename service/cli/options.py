@@ -9,12 +9,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from proofrank.core.choices import untrained_seed
 from proofrank.core.default import DATASET, POLICY
 from proofrank.core.evaluator import ENGINES, Evaluator
 from proofrank.core.evaluator.recordings import Recording
 from proofrank.core.formats.rules import RULE_FORMATS
 from proofrank.core.graph import Dataset, load_dataset
-from proofrank.core.policy import Policy, load_policy, untrained_seed
+from proofrank.core.policy import Policy, load_policy
 from proofrank.core.policy.precision import PRECISIONS
 from proofrank.core.prover import ProverSettings
 from proofrank.service.engine.engine_options import EngineOptions
@@ -55,17 +56,14 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
 
 
 def read_dataset(parsed: argparse.Namespace) -> Dataset:
-    """The dataset of the options of :func:`add_dataset`; says on standard error how it was read, and warns.
+    """The dataset of the options of :func:`add_dataset`; says on standard error what is probably wrong with it.
 
     Raises:
         DatasetError: a file is missing or bad, or there is a warning and ``--strict``.
     """
     dataset = load_dataset(parsed.dataset, rules_format=parsed.rules_format, strict=parsed.strict)
-    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    for file in dataset.files:
-        errors.print(f"read {file}")
     for warning in dataset.warnings:
-        errors.print(f"warning: {warning}")
+        _say(f"warning: {warning}")
     return dataset
 
 
@@ -77,10 +75,18 @@ def read_policy(parsed: argparse.Namespace, dataset: Dataset) -> Policy:
     """
     policy = load_policy(parsed.policy, dataset)
     if untrained_seed(parsed.policy) is not None:
-        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(
-            f"policy {policy.name} ({policy.content_hash[:12]}): random weights, nothing is trained"
-        )
+        _say(f"policy {policy.name} ({policy.content_hash[:12]}): random weights, nothing is trained")
     return policy
+
+
+def say_files(dataset: Dataset) -> None:
+    """Says on standard error how each file of the dataset was read."""
+    for file in dataset.files:
+        _say(f"read {file}")
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(text)
 
 
 def add_recorded_data(parser: argparse.ArgumentParser) -> None:

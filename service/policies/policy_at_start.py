@@ -11,9 +11,10 @@ import re
 import shutil
 from pathlib import Path
 
+from proofrank.core.choices import untrained_name, untrained_seed
 from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset
-from proofrank.core.policy import Policy, save_untrained, untrained_name, untrained_seed
+from proofrank.core.policy import Policy, save_untrained
 from proofrank.service.policies.policy_files import PARTS, load_named
 from proofrank.service.policies.schemas import MAX_POLICY_NAME_LENGTH
 from proofrank.service.policies.store import PolicyStore

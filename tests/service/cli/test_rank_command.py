@@ -157,7 +157,7 @@ def test_an_interrupted_command_whose_job_somebody_has_removed_ends_as_any_inter
 
 def test_the_triples_of_a_file_are_ranked_as_a_job(tmp_path: Path) -> None:
     path = tmp_path / "triples.tsv"
-    path.write_text("anna\tancestor\tZoë\nparent(eva,Zoë).\n", encoding="utf-8")
+    path.write_text("anna\tancestor\tZoë\neva\tparent\tZoë\n", encoding="utf-8")
     with ScriptedServer([Answer(200, JOB), Answer(200, JOB), RESULTS]) as scripted:
         assert run_rank(scripted.url, "--file", str(path)) == 0
         body = json.loads(scripted.received[0].body)
