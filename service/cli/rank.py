@@ -202,9 +202,10 @@ def _with_lines(error: client.InvalidRequestError, path: Path | None, lines: Seq
         shown.append(f"{path}:{lines[int(place['index'])]}: {wrong.value!r}: {wrong.message}{near}")
     if not shown:
         return error
-    more = error.detail.partition(" (and ")
-    rest = "" if len(shown) <= MOST_PLACES and not more[2] else f"\n(and {more[2]}" if more[2] else ""
-    return ProofrankError("\n".join(shown[:MOST_PLACES]) + rest)
+    _, _, summary = error.detail.rpartition("; ")
+    if len(shown) > MOST_PLACES and "names are unknown" in summary:
+        shown = [*shown[:MOST_PLACES], summary]
+    return ProofrankError("\n".join(shown))
 
 
 def _names(dataset: client.Identity, policy: client.Identity) -> str:

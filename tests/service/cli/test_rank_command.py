@@ -167,6 +167,45 @@ def test_the_triples_of_a_file_are_ranked_as_a_job(tmp_path: Path) -> None:
     ]
 
 
+def test_the_lines_of_a_file_that_are_dropped_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "triples.tsv"
+    lines = ["head\trelation\ttail", *["anna\tancestor\tZoë"] * 3, "%41\tancestor\tZoë"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with ScriptedServer([Answer(200, JOB), Answer(200, JOB), RESULTS]) as scripted:
+        assert run_rank(scripted.url, "--file", str(path), "--policy", "untrained:3") == 0
+        body = json.loads(scripted.received[0].body)
+    told = capsys.readouterr().err
+    assert [query["head"] for query in body["queries"]] == ["anna", "%41"]
+    assert body["policy"] == "untrained-3"
+    assert "triples.tsv: 2 duplicate triples dropped: ancestor(anna,Zoë), as in line 2 (line 3)" in told
+    assert "triples.tsv: 1 header line left out" in told
+
+
+def test_unknown_names_of_a_file_are_told_by_their_lines_and_their_number(
+    server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "triples.tsv"
+    lines = [
+        "% names",
+        "anna\tancestor\tZoë",
+        "ana\tancestor\tZoë",
+        *(f"x{n}\tancestor\tZoë" for n in range(500)),
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert run_rank(server.url, "--file", str(path)) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith(
+        f"proofrank: {path}:3: 'ana': unknown constant of dataset 'family'; did you mean 'anna'"
+    )
+    assert told[2].startswith(f"{path}:5: 'x1': unknown constant")
+    assert told[3] == (
+        "501 names are unknown to dataset 'family', 501 different constants and 0 different relations"
+    )
+    assert len(told) == 4
+
+
 def test_the_key_of_a_file_is_sent(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("very-secret\n", encoding="ascii")
