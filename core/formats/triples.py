@@ -22,11 +22,14 @@ TRIPLE_FORMS = "'predicate(first,second).' or 'head<TAB>relation<TAB>tail'"
 _FORM = {COLUMNS: "'head<TAB>relation<TAB>tail'", FACTS: "'predicate(first,second).'"}
 
 _HEADERS = (
-    {"head", "subject", "source", "from", "h", "s", "sub", "subj", "head_entity", "entity1"},
-    {"relation", "predicate", "rel", "r", "p", "edge", "property", "label", "pred", "relation_type"},
-    {"tail", "object", "target", "to", "t", "o", "obj", "tail_entity", "entity2"},
+    {"head", "subject", "source", "from", "h", "s", "sub", "subj", "entity1"},
+    {"relation", "predicate", "rel", "r", "p", "edge", "property", "label", "pred"},
+    {"tail", "object", "target", "to", "t", "o", "obj", "entity2"},
 )
 """Words of the three columns of a header line."""
+
+_HEADER_ENDS = ("_id", "_name", "_entity", "_label", "_type")
+"""What may stand behind them."""
 
 _FULL_STOP = re.compile(r"\s+\.$")
 
@@ -153,8 +156,8 @@ def _read_columns(lines: list[Line], warnings: WarningCollector) -> Iterator[tup
 
 def _is_header(first: NamedAtom, others: list[NamedAtom]) -> bool:
     """Whether the first line names the columns: by words that no other line has."""
-    words = (first.first.lstrip("#").strip(), first.predicate, first.second)
-    if not all(word.casefold() in known for word, known in zip(words, _HEADERS, strict=True)):
+    words = [_header_word(name) for name in (first.first, first.predicate, first.second)]
+    if not all(word in known for word, known in zip(words, _HEADERS, strict=True)):
         return False
     if not others and max(map(len, words)) == 1:
         return False  # one triple of three letters
@@ -162,6 +165,13 @@ def _is_header(first: NamedAtom, others: list[NamedAtom]) -> bool:
         first.first in triple[1:] or first.second in triple[1:] or first.predicate == triple.predicate
         for triple in others
     )
+
+
+def _header_word(name: str) -> str:
+    word = name.lstrip("#").strip(" \"'").casefold().replace(" ", "_")
+    for end in _HEADER_ENDS:
+        word = word.removesuffix(end)
+    return word
 
 
 def _parse_columns(line: Line, warnings: WarningCollector) -> NamedAtom:

@@ -190,7 +190,8 @@ def _check_predicates(
                     f"unknown predicate {predicate!r}{near}", "a predicate of a triple, or the head of a rule"
                 )
             told.add(predicate)
-            _warn("predicate-without-triples", rule, f"{predicate!r}", warnings)
+            near = did_you_mean(nearest_names(predicate, with_triples, most=1))
+            _warn("predicate-without-triples", rule, f"{predicate!r}{near}", warnings)
 
 
 # Constants and variables

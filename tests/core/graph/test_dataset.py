@@ -286,6 +286,12 @@ def test_a_predicate_that_has_only_rules_is_told_and_accepted(make_dataset: Data
     assert "'linked'" in dataset.warnings[0].message
 
 
+def test_a_misspelt_head_is_told_with_the_nearest_relation(make_dataset: DatasetMaker) -> None:
+    dataset = make_dataset(["neighbor(a,b).", "q(b,c)."], ["q(X,Y) -> neighbour(X,Y)"])
+
+    assert "'neighbour'; did you mean 'neighbor'? (line 1)" in dataset.warnings[0].message
+
+
 @pytest.mark.parametrize("content", ["", "% nothing but a comment\n\n"])
 def test_an_empty_rule_set_is_refused_with_a_message_of_its_own(content: str, tmp_path: Path) -> None:
     write_dataset(tmp_path, FACTS, [RULE])

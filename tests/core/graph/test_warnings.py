@@ -132,7 +132,13 @@ def test_a_tab_at_the_end_of_a_line_is_left_out_and_told(make_dataset: DatasetMa
 
 @pytest.mark.parametrize(
     "header",
-    ["head\trelation\ttail", "subject\tpredicate\tobject", "# Head\tRelation\tTail", "h\tr\tt"],
+    [
+        "head\trelation\ttail",
+        "subject\tpredicate\tobject",
+        "# Head\tRelation\tTail",
+        "h\tr\tt",
+        "head_id\trelation id\ttail_id",
+    ],
 )
 def test_a_header_line_is_left_out_and_told(header: str, make_dataset: DatasetMaker) -> None:
     dataset = make_dataset([header, *TRAIN], [RULE])
