@@ -59,6 +59,9 @@ def set_up(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     console, errors = Console(), Console(stderr=True)
+    if parsed.explain is None:
+        check_bulk(parsed)
+        check_writable("--json", parsed.json)
     dataset = read_dataset(parsed)
     policy = read_policy(parsed, dataset)
     settings = settings_for(policy, prover_overrides(parsed))
@@ -68,8 +71,6 @@ def run(parsed: argparse.Namespace) -> int:
         say_files(dataset)
         console.print(proof.text, markup=False, highlight=False, soft_wrap=True)
         return 0
-    check_bulk(parsed)
-    check_writable("--json", parsed.json)
     if is_bulk(parsed):
         # Imported here, for it needs what the server needs, and every command would start later.
         from proofrank.service.cli.bulk import evaluate_in_shards

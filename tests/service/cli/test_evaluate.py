@@ -16,6 +16,7 @@ from proofrank.core.ranking import Corruptor, corrupted_queries, rank_queries, r
 from proofrank.service.cli.main import main
 from tests.helpers.family import NUM_CONSTANTS
 from tests.helpers.serving import REPOSITORY
+from tests.helpers.told import without_reading
 
 METRICS = {
     "mrr",
@@ -163,8 +164,7 @@ def test_what_cannot_be_evaluated_is_told_in_one_line(
     arguments: list[str], capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     assert main([*arguments, *options]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    (told,) = (line for line in lines if not line.startswith("warning: "))
+    (told,) = without_reading(capsys.readouterr().err).splitlines()
     assert told.startswith(f"proofrank: {message}")
 
 
