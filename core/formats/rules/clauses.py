@@ -17,6 +17,9 @@ CLAUSE_FORM = "'head :- body.' or 'weight::head :- body.'"
 _PREFIX = re.compile(r"([^:(]*):([^:(]*):")
 _PROBLOG_WEIGHT = re.compile(r"([^:('\"]*(?:\([^()]*\))?)\s*::")
 _NOT_A_NAME = re.compile(rf"(?:[^:]*:)?{NUMBER}:+")
+_TEMPLATE = re.compile(r"(?:#\s*\d+|\d+)\s+\S+\s*\(")
+"""How NTP begins the templates from which it makes rules."""
+
 _COMMENT_BEHIND = re.compile(r"(?<=\))\s*\.?\s*(?:%.*)?$")
 
 
@@ -70,6 +73,11 @@ def read_prolog(lines: Iterable[Line], reading: RuleReading) -> Iterator[NamedRu
         if not body.strip():
             raise clause.line.error(
                 "a rule without a body", f"{CLAUSE_FORM}; facts belong into the train file"
+            )
+        if _TEMPLATE.match(head):
+            raise clause.line.error(
+                f"a rule template at {head!r}",
+                f"{CLAUSE_FORM}; templates with '#' or a number of copies are not rules",
             )
         stray = _NOT_A_NAME.match(head)
         if stray is not None and _predicate(head) not in reading.known_predicates:

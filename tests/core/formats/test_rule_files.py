@@ -229,7 +229,9 @@ def test_quoted_names_of_rules_are_constants(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rules", "problem", "expected"),
     [
-        ("#1 citizenOf(X,Y) :- bornIn(X,Y).\n", "rules.txt:1: no atom at '#1 citizenOf(X,Y)'", "between quotes"),
+        ("#1 citizenOf(X,Y) :- bornIn(X,Y).\n", "rules.txt:1: a rule template at '#1 citizenOf(X,Y)'", "not rules"),
+        ("20 citizenOf(X,Y) :- bornIn(X,Y).\n", "rules.txt:1: a rule template at '20 citizenOf(X,Y)'", "not rules"),
+        ("has born(X,Y) :- bornIn(X,Y).\n", "no atom at 'has born(X,Y)': a blank in 'has born'", "between quotes"),
         ("t(0.5)::citizenOf(X,Y) :- bornIn(X,Y).\n", "weight 't(0.5)' is no number", "'weight::head :- body.'"),
         ("0.7:citizenOf(X,Y) :- bornIn(X,Y).\n", "'0.7:' before a head", "'name:weight:body -> head'"),
         ("r1:0.7:citizenOf(X,Y) :- bornIn(X,Y).\n", "'r1:0.7:' before a head", "'name:weight:body -> head'"),
