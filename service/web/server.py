@@ -61,6 +61,8 @@ class Server(uvicorn.Server):
                 host=settings.host,
                 port=settings.port,
                 http=Connection,
+                # Whatever else a client would rather speak, it is answered in HTTP/1.1.
+                ws="none",
                 log_config=None,
                 # Every request has a line of the service's own.
                 access_log=False,
@@ -137,6 +139,8 @@ async def _serving(app: FastAPI, settings: Settings, port: int) -> AsyncIterator
         sys.exit(_EXIT_CANNOT_LISTEN)
     config = uvicorn.Config(
         app,
+        http=Connection,
+        ws="none",
         log_config=None,
         access_log=False,
         proxy_headers=False,
