@@ -14,12 +14,13 @@ from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import load_policy
 from proofrank.core.ranking import Report, rank_queries, report
 from proofrank.in_process import explain
-from proofrank.service.cli.bulk_options import add_bulk, check_bulk, is_bulk
+from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import (
     add_dataset_and_policy,
     add_engine,
     add_prover_settings,
+    engine_options,
     make_evaluator,
     prover_overrides,
 )
@@ -56,6 +57,8 @@ def set_up(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     console, errors = Console(), Console(stderr=True)
+    if parsed.on != RAY:  # whose workers have devices of their own
+        engine_options(parsed).check()
     dataset = load_dataset(parsed.dataset)
     for warning in dataset.warnings:
         errors.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proofrank.core.evaluator import Evaluator, create_evaluator
+from proofrank.core.evaluator.engines import check_engine, usable_device
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.policy.precision import check_precision
 from proofrank.core.prover import ProverSettings
 from proofrank.service.threads import use_threads
 
@@ -34,6 +36,16 @@ class EngineOptions:
     calibrate: bool
     cache_folder: Path | None
     threads: int | None
+
+    def check(self) -> None:
+        """Refuses at once what cannot be made here, before anything is loaded for it.
+
+        Raises:
+            EvaluationError: there is no such engine, device or precision here.
+        """
+        check_engine(self.engine)
+        if self.engine != "original":
+            check_precision(self.precision, usable_device(self.device))
 
     def make_evaluator(
         self,

@@ -14,7 +14,7 @@ import pytest
 from proofrank.service.cli.main import make_parser
 from proofrank.service.jobs.schemas import JobRequest
 from proofrank.service.ranking.schemas import RankRequest
-from proofrank.service.settings.settings import Settings
+from proofrank.service.settings.settings import Settings, show_value
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.telemetry.rejections import Rejection
 from tests.helpers.serving import REPOSITORY
@@ -83,7 +83,7 @@ def test_the_documented_settings_are_those_that_there_are() -> None:
     for (_, default, meaning), field in zip(documented, Settings.model_fields.values(), strict=True):
         assert meaning == field.description
         if default != "the package's countries" and default != "the package's policy":
-            shown = {None: "unset", (): "none"}.get(field.default, str(field.default))
+            shown = {None: "unset", (): "none"}.get(field.default, show_value(field.default))
             assert default == shown
 
 

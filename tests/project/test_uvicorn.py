@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LOOKED_AT = "uvicorn>=0.30,<0.55"
 
 PRIVATE = """
-service/web/connections.py: HttpToolsProtocol with __init__, limit_concurrency, connections, tasks, cycle, scope, parser,
-    connection_lost, data_received, on_message_begin, on_headers_complete and send_400_response;
+service/web/connections.py: HttpToolsProtocol with __init__, limit_concurrency, connections, tasks, cycle, scope,
+    parser, connection_lost, data_received, on_message_begin, on_headers_complete and send_400_response;
     RequestResponseCycle with more_body, response_complete and keep_alive.
 service/web/upgrades.py: HttpToolsProtocol with headers, and what it asks its parser.
 service/web/slow_clients.py: HttpToolsProtocol with cycle, transport, scope and timeout_keep_alive_task;

@@ -8,6 +8,7 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -126,11 +127,12 @@ def test_neither_keys_nor_bodies_are_in_the_log(logging_server: RunningServer) -
         assert hidden not in logging_server.log
 
 
-def test_text_is_for_people_and_the_level_leaves_out_what_is_below_it(serve_arguments: list[str]) -> None:
-    ended = run_command(
-        "serve", *serve_arguments, "--dataset", "/nowhere", "--log-format", "text", "--port", "0"
-    )
-    assert "[error    ] cannot start: /nowhere: no such folder" in ended.stderr
+def test_text_is_for_people_and_the_level_leaves_out_what_is_below_it(
+    serve_arguments: list[str], tmp_path: Path
+) -> None:
+    empty = str(tmp_path)
+    ended = run_command("serve", *serve_arguments, "--dataset", empty, "--log-format", "text", "--port", "0")
+    assert f"[error    ] cannot start: --dataset is '{empty}': " in ended.stderr
     assert "Uvicorn running on http://127.0.0.1:" in ended.stderr
     with RunningServer(*serve_arguments, "--host", "0.0.0.0", "--log-level", "warning") as server:
         deadline = time.monotonic() + 300
