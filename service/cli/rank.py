@@ -15,7 +15,7 @@ from proofrank.core.choices import SPLITS
 from proofrank.core.errors import ProofrankError
 from proofrank.core.formats.triples import read_triples
 from proofrank.service import client
-from proofrank.service.cli.files import check_writable
+from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.ranking_options import add_ranking, add_ties, positive
 from proofrank.service.cli.tables import print_metrics
 from proofrank.service.client import DEFAULT_URL, Client, Retries
@@ -64,7 +64,7 @@ def run(parsed: argparse.Namespace) -> int:
         answer = _rank_triple(speaker, parsed) if parsed.triple else _run_job(speaker, parsed)
     if parsed.json is not None:
         text = json.dumps(to_json(answer), ensure_ascii=False, indent=1)
-        parsed.json.write_text(text + "\n", encoding="utf-8")
+        write_output("--json", parsed.json, text + "\n")
     return 0
 
 

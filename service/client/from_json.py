@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
+from proofrank.core.formats.times import write_time
 from proofrank.service.client.errors import UnexpectedAnswerError
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     if isinstance(value, dict):
         return {name: to_json(item) for name, item in value.items()}
-    return value.isoformat() if isinstance(value, datetime) else value
+    return write_time(value) if isinstance(value, datetime) else value
 
 
 class _Mismatch(Exception):

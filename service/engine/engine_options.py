@@ -60,7 +60,7 @@ class EngineOptions:
             EvaluationError: there is no such engine here, or it cannot evaluate this graph exactly.
             ProofrankError: ``threads`` is below 1.
         """
-        use_threads(self.threads, self.engine)
+        use_threads(self.threads)
         return create_evaluator(
             self.engine,
             dataset,

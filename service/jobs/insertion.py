@@ -10,8 +10,9 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from proofrank.core.formats.times import write_time
 from proofrank.service.jobs.job import Job, Pinned
-from proofrank.service.jobs.rows import IS_UNFINISHED, existing_job, write_time
+from proofrank.service.jobs.rows import IS_UNFINISHED, existing_job
 from proofrank.service.policies import records
 
 

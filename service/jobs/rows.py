@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import datetime
 from typing import Any
 
 from proofrank.core.ranking import RankingSummary, Ranks
@@ -49,11 +48,6 @@ def existing_job(connection: sqlite3.Connection, job_id: str) -> Job:
     job = find_job(connection, job_id)
     assert job is not None, f"job {job_id} was found in this transaction"
     return job
-
-
-def write_time(time: datetime) -> str:
-    """A time, in UTC, as it is stored and shown."""
-    return time.isoformat(timespec="milliseconds")
 
 
 def write_ranking(job_number: int, ranking: StoredRanking) -> tuple[Any, ...]:

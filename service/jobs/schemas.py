@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from proofrank.core.formats.times import rewrite_time
 from proofrank.service.jobs.job import Job, JobState, StoredRanking
 from proofrank.service.policies.schemas import POLICY_NAME_PATTERN
 from proofrank.service.ranking.schemas import Identity, NamedTriple, RankOptions, RanksView, ReportView, Ties
@@ -57,12 +58,16 @@ class JobProgress(BaseModel):
     candidates_done: int
 
 
+def _shown(time: str | None) -> str | None:
+    return None if time is None else rewrite_time(time)
+
+
 class JobView(BaseModel):
     """A job."""
 
     id: str
     state: JobState
-    created: str = Field(description="ISO 8601, UTC, as all times")
+    created: str = Field(description="RFC 3339, UTC, as all times")
     started: str | None
     finished: str | None
     policy: Identity = Field(description="pinned when the job was submitted")
@@ -78,9 +83,9 @@ class JobView(BaseModel):
         return cls(
             id=job.id,
             state=job.state,
-            created=job.created,
-            started=job.started,
-            finished=job.finished,
+            created=rewrite_time(job.created),
+            started=_shown(job.started),
+            finished=_shown(job.finished),
             policy=Identity(name=job.policy.name, sha256=job.policy.sha256),
             dataset=Identity(name=job.dataset.name, sha256=job.dataset.sha256),
             request=JobOptions.model_validate_json(job.options_json),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from proofrank.core.formats.times import write_time
 from proofrank.service.errors import JobRemovedError
 from proofrank.service.jobs.insertion import NewJob, find_submitted, insert
 from proofrank.service.jobs.job import STATES, Change, Job, JobState, StoredRanking
@@ -25,7 +26,6 @@ from proofrank.service.jobs.rows import (
     read_job,
     read_ranking,
     write_ranking,
-    write_time,
 )
 from proofrank.service.storage.database import Database
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
 
+from proofrank.core.formats.times import write_time
 from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, WEIGHTS
 from proofrank.service.policies.records import PolicyRecord
 
 MAX_POLICY_NAME_LENGTH = 64
 POLICY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+Time = Annotated[
+    datetime,
+    PlainSerializer(write_time, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
+"""A time that is written as all times are."""
 
 
 class PolicyEntry(BaseModel):
@@ -21,7 +30,7 @@ class PolicyEntry(BaseModel):
     sha256: str = Field(description="of its content")
     active: bool = Field(description="whether this content ranks what comes in now")
     bytes: int = Field(description="size of its files")
-    created: datetime = Field(description="when this content got the name, UTC")
+    created: Time = Field(description="when this content got the name, UTC")
 
 
 class PolicyList(BaseModel):

@@ -75,7 +75,7 @@ class Settings(BaseModel):
         None,
         description="folder of stored policies and jobs, one server's alone; the user's data folder if unset",
     )
-    threads: int | None = Field(None, ge=1, description="threads of torch; as fits the engine if unset")
+    threads: int | None = Field(None, ge=1, description="threads of torch on a CPU; 1 if unset")
     buckets: tuple[int, ...] | None = Field(
         None, description="lanes of each bucket, as in 64,512; as fits the device if unset"
     )

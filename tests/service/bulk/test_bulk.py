@@ -151,7 +151,7 @@ def test_a_file_that_is_no_results_is_refused_and_left_as_it_is(
     [
         (["--results", "rows.csv"], "--results rows.csv: expected a name that ends in .jsonl or .parquet"),
         (["--results", "/proc/rows.jsonl"], "--results /proc/rows.jsonl: cannot be written: "),
-        (["--trace", "/nowhere/trace.json"], "--trace /nowhere/trace.json: cannot be written: "),
+        (["--trace", "/proc/no/trace.json"], "--trace /proc/no/trace.json: cannot be written: "),
         (["--workers", "2"], "--workers cannot be given here: it is for --on ray"),
         (["--address", "auto"], "--address cannot be given here: it is for --on ray"),
         (["--queries-per-shard", "2"], "--queries-per-shard is for --on ray, --results or --trace"),

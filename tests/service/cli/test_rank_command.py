@@ -190,7 +190,7 @@ def test_the_key_of_a_file_is_sent(tmp_path: Path) -> None:
         (["--split", "test", "--proof"], "--proof cannot be given here: it is for a single triple"),
         (["--file", "/no/such/file"], "/no/such/file: cannot be read: No such file or directory"),
         ([*TRIPLE, "--api-key-file", "/no/such"], "--api-key-file /no/such: cannot be read: No such file"),
-        ([*TRIPLE, "--json", "/no/such/answer"], "--json /no/such/answer: cannot be written: No such file"),
+        ([*TRIPLE, "--json", "/proc/no/answer"], "--json /proc/no/answer: cannot be written: No such file"),
     ],
 )
 def test_what_cannot_be_done_ends_with_status_2_and_a_reason(

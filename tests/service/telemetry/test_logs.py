@@ -111,6 +111,25 @@ def test_a_refused_request_has_its_line_too(
     assert (line["endpoint"], line["status"], line["key"]) == (endpoint, status, key)
 
 
+def test_probes_and_scrapes_are_logged_at_debug_only(
+    logging_server: RunningServer, serve_arguments: list[str]
+) -> None:
+    paths = ("/healthz", "/readyz", "/metrics")
+    with RunningServer(*serve_arguments, "--log-level", "debug") as talkative:
+        for server in (logging_server, talkative.wait_until_ready()):
+            for path in paths:
+                for method in ("GET", "HEAD"):
+                    headers = {"X-Request-ID": f"probe-{method}-{path[1:]}"}
+                    assert server.client.request(method, path, headers=headers).status_code == 200
+            server.client.get("/nothing", headers={"X-Request-ID": "other"})
+            line_of_request(server, "other")
+        assert "probe-" not in logging_server.log
+        lines = [
+            line_of_request(talkative, f"probe-{way}-{path[1:]}") for path in paths for way in ("GET", "HEAD")
+        ]
+    assert {line["level"] for line in lines} == {"debug"}
+
+
 def test_a_log_that_is_no_terminal_is_json_whoever_wrote_it(logging_server: RunningServer) -> None:
     loggers = {line["logger"] for line in lines_of(logging_server)}
     assert {"proofrank", "proofrank.request", "uvicorn.error"} <= loggers
