@@ -160,4 +160,11 @@ class JobRun:
         # The clock may have been set back.
         seconds = max(duration.total_seconds(), 0.0)
         hits_at = {k: report[f"hits@{k}"] for k in HITS_AT}
-        self._place.metrics.record_job_done(report["mrr"], hits_at, seconds)
+        self._place.metrics.record_job_done(
+            report["mrr"],
+            hits_at,
+            seconds,
+            policy=job.policy.name,
+            sha256=job.policy.sha256,
+            split=self._options.split,
+        )
