@@ -14,12 +14,12 @@ from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.evaluator.base import Evaluator
 from proofrank.core.evaluator.calibration_store import CalibrationStore
 from proofrank.core.evaluator.capacities import DEFAULT_BUCKETS, FROM_THE_GRAPH, PerLane
-from proofrank.core.evaluator.compiled import TICKS_PER_LOOK, CompiledEvaluator
+from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.modes import COMPILE_MODES, Mode
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.reference import ReferenceEvaluator
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.policy.precision import check_precision
 from proofrank.core.prover import ProverSettings
 
 ENGINES = ("auto", "original", *COMPILE_MODES)
@@ -65,31 +65,26 @@ def create_evaluator(
     check_engine(engine)
     if engine == "original":
         return ReferenceEvaluator(dataset, policy, settings)
-    device = usable_device(device)
-    mode = automatic_mode(device) if engine == "auto" else engine
-    check_precision(precision, device)
-    demand, ticks_per_look = None, TICKS_PER_LOOK
-    if calibrate and not Mode.of(mode, fullgraph=fullgraph, device=device).is_trimming:
-        store = CalibrationStore(cache_folder if cache_folder is not None else default_cache_folder())
-        calibration = store.calibrated(
-            dataset, policy, settings, device, precision=precision, buckets=buckets
-        )
-        demand, ticks_per_look, buckets = (
-            calibration.demand, calibration.ticks_per_look, calibration.buckets,
-        )  # fmt: skip
-    return CompiledEvaluator(
-        dataset,
-        policy,
-        settings,
-        compile_mode=mode,
-        fullgraph=fullgraph,
-        device=device,
+    options = EvaluatorOptions(
+        device=usable_device(device),
         buckets=buckets or DEFAULT_BUCKETS,
         per_lane=per_lane,
         precision=precision,
-        cache_folder=cache_folder,
-        demand=demand,
-        ticks_per_look=ticks_per_look,
+        cache_folder=cache_folder if cache_folder is not None else default_cache_folder(),
+    )
+    compile_mode = automatic_mode(options.device) if engine == "auto" else engine
+    if calibrate and not Mode.of(compile_mode, fullgraph=fullgraph, device=options.device).is_trimming:
+        calibration = CalibrationStore(options.cache_folder).calibrated(
+            dataset, policy, settings, options.device, precision=precision, buckets=buckets
+        )
+        options = dataclasses.replace(
+            options,
+            buckets=calibration.buckets,
+            demand=calibration.demand,
+            ticks_per_look=calibration.ticks_per_look,
+        )
+    return CompiledEvaluator(
+        dataset, policy, settings, options, compile_mode=compile_mode, fullgraph=fullgraph
     )
 
 

@@ -1,4 +1,4 @@
-"""Which evaluator a command asks for, in a form that goes to other processes."""
+"""The evaluator that a command asks for, in a form that can be sent to other processes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from proofrank.service.threads import use_threads
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """The options of an evaluator, as the command line has them.
+    """The options of an evaluator, as on the command line.
 
     Attributes:
         engine: name of the engine.
         device: torch device; None for the default.
         fullgraph: whether each part of the tick must compile as one graph.
         precision: precision of matrix products.
-        calibrate: whether buffers of fixed shape are fitted at first start.
-        cache_folder: where compiled artifacts are kept; None for the default.
-        threads: number of threads of torch; None for what fits the engine.
+        calibrate: whether capacities are calibrated at the first start.
+        cache_folder: folder of compiled artifacts; None for the default.
+        threads: number of threads of torch; None to choose by engine.
     """
 
     engine: str
@@ -54,7 +54,7 @@ class EngineOptions:
         settings: ProverSettings,
         buckets: Sequence[int] | None = None,
     ) -> Evaluator:
-        """The evaluator, with the threads that fit it set for the calling thread.
+        """Makes the evaluator, and sets its number of threads for the calling thread.
 
         Raises:
             EvaluationError: there is no such engine here, or it cannot evaluate this graph exactly.

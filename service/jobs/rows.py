@@ -1,4 +1,4 @@
-"""Jobs and rankings as rows of the database, and back."""
+"""Conversion of jobs and rankings to database rows and back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proofrank.core.ranking import RankingSummary, Ranks
 from proofrank.service.jobs.job import UNFINISHED, Job, Pinned, StoredRanking
 
 IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED)})"
-"""The condition that a job has not ended."""
+"""Condition of a job that has not ended."""
 
 JOB_COLUMNS = (
     "number, id, state, created, started, finished, policy_name, policy_sha256, dataset_name, dataset_sha256, "
@@ -27,7 +27,7 @@ INSERT_RANKING = (
 
 
 def read_job(row: tuple[Any, ...]) -> Job:
-    """The job of a row of ``JOB_COLUMNS``."""
+    """Reads a job from a row of ``JOB_COLUMNS``."""
     number, job_id, state, created, started, finished, *rest = row
     policy_name, policy_sha256, dataset_name, dataset_sha256, *progress = rest
     return Job(
@@ -38,20 +38,20 @@ def read_job(row: tuple[Any, ...]) -> Job:
 
 
 def find_job(connection: sqlite3.Connection, job_id: str) -> Job | None:
-    """The job of this id; None where there is none."""
+    """Returns the job with this id; None if there is none."""
     row = connection.execute(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone()
     return read_job(row) if row is not None else None
 
 
 def existing_job(connection: sqlite3.Connection, job_id: str) -> Job:
-    """The job of this id, which the transaction has found or made."""
+    """Returns the job with this id, which this transaction has found or made."""
     job = find_job(connection, job_id)
     assert job is not None, f"job {job_id} was found in this transaction"
     return job
 
 
 def write_ranking(job_number: int, ranking: StoredRanking) -> tuple[Any, ...]:
-    """The values of ``INSERT_RANKING``."""
+    """Returns the values for ``INSERT_RANKING``."""
     summary, ranks = ranking.summary, ranking.summary.ranks
     return (
         *(job_number, summary.query_index, summary.side, ranking.head, ranking.relation, ranking.tail),
@@ -62,7 +62,7 @@ def write_ranking(job_number: int, ranking: StoredRanking) -> tuple[Any, ...]:
 
 
 def read_ranking(row: tuple[Any, ...]) -> StoredRanking:
-    """The ranking of a row of ``RANKING_COLUMNS``."""
+    """Reads a ranking from a row of ``RANKING_COLUMNS``."""
     (
         query_index,
         side,

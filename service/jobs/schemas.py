@@ -1,4 +1,4 @@
-"""What ``/jobs`` takes and gives, as OpenAPI describes it."""
+"""Request and answer of ``/jobs``, as described by OpenAPI."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from proofrank.service.ranking.schemas import Identity, NamedTriple, RankOptions
 
 
 class JobOptions(RankOptions):
-    """What a job ranks, but for queries of the client's own, and how."""
+    """What a job ranks and how, without the client's own queries."""
 
     split: Literal["train", "valid", "test"] | None = Field(
-        None, description="the dataset's triples to rank; unset where the client sent queries"
+        None, description="split of the dataset to rank; unset if the client sent queries"
     )
     policy: str | None = Field(
         None,
@@ -25,7 +25,7 @@ class JobOptions(RankOptions):
         description="name of the policy to rank by; the active one if unset",
     )
     limit: int | None = Field(
-        None, ge=1, description="rank only so many triples of the split, drawn with the seed; all if unset"
+        None, ge=1, description="maximum number of triples of the split, drawn with the seed; all if unset"
     )
 
 
@@ -45,16 +45,18 @@ class JobRequest(JobOptions):
         if (self.split is None) == (self.queries is None):
             raise PydanticCustomError("split_or_queries", "expected either 'split' or 'queries'")
         if self.limit is not None and self.split is None:
-            raise PydanticCustomError("limit_of_split", "'limit' is of a split; send fewer queries instead")
+            raise PydanticCustomError(
+                "limit_of_split", "'limit' applies to splits; send fewer queries instead"
+            )
         return self
 
 
 class JobProgress(BaseModel):
-    """How far a job is; what is done is stored."""
+    """Progress of a job; what is done is stored."""
 
     queries: int
     queries_done: int
-    candidates: int | None = Field(description="of all queries; null until the job has begun")
+    candidates: int | None = Field(description="candidates of all queries; null until the job has begun")
     candidates_done: int
 
 
@@ -72,14 +74,14 @@ class JobView(BaseModel):
     finished: str | None
     policy: Identity = Field(description="pinned when the job was submitted")
     dataset: Identity
-    request: JobOptions = Field(description="as submitted, without queries of the client's own")
+    request: JobOptions = Field(description="the request as submitted, without the client's own queries")
     progress: JobProgress
-    metrics: ReportView | None = Field(description="over the queries done; null where there are none")
+    metrics: ReportView | None = Field(description="metrics over the queries done; null if there are none")
     error: str | None = Field(description="why the job failed, or why it waits")
 
     @classmethod
     def of(cls, job: Job) -> JobView:
-        """The view of a stored job."""
+        """Makes the view of a stored job."""
         return cls(
             id=job.id,
             state=job.state,
@@ -109,24 +111,24 @@ class JobList(BaseModel):
 class JobRanking(BaseModel):
     """One query on one side."""
 
-    query_index: int = Field(description="its place in the split or the request, from 0")
+    query_index: int = Field(description="place in the split or the request, from 0")
     head: str
     relation: str
     tail: str
     side: Literal["head", "tail"]
-    rank: float = Field(description="under the job's ties")
+    rank: float = Field(description="rank under the job's ties")
     reciprocal_rank: float
     ranks: RanksView
-    score: float = Field(description="of the positive: log-probability, less 100 if not proved")
+    score: float = Field(description="score of the positive: its log-probability, less 100 if not proved")
     log_probability: float
     proved: bool
     steps: int
-    num_candidates: int = Field(description="ranked, the positive included")
+    num_candidates: int = Field(description="number of candidates ranked, including the positive")
     corruptions_proved: int
 
     @classmethod
     def of(cls, ranking: StoredRanking, ties: Ties) -> JobRanking:
-        """The view of a stored ranking."""
+        """Makes the view of a stored ranking."""
         summary, ranks = ranking.summary, ranking.summary.ranks
         rank = ranks.by(ties)
         return cls(
@@ -153,7 +155,7 @@ class JobRanking(BaseModel):
 
 
 class JobResults(BaseModel):
-    """A job and the rankings of the queries that it has done, in the order of the split or the request."""
+    """A job and the rankings of its queries done so far, in the order of the split or the request."""
 
     job: JobView
     rankings: list[JobRanking]

@@ -1,4 +1,4 @@
-"""What the routes of policies take and give, as OpenAPI describes it."""
+"""Request and answer of the policy routes, as described by OpenAPI."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ Time = Annotated[
 class PolicyEntry(BaseModel):
     """A stored policy."""
 
-    name: str = Field(description="by which requests and metrics know it")
-    sha256: str = Field(description="of its content")
-    active: bool = Field(description="whether this content ranks what comes in now")
-    bytes: int = Field(description="size of its files")
-    created: Time = Field(description="when this content got the name, UTC")
+    name: str = Field(description="name in requests and metrics")
+    sha256: str = Field(description="hash of the content")
+    active: bool = Field(description="whether this content ranks requests that begin now")
+    bytes: int = Field(description="size of the files")
+    created: Time = Field(description="time at which this content got the name, UTC")
 
 
 class PolicyList(BaseModel):
     """The answer to ``GET /policies``."""
 
-    active: str = Field(description="name of the policy that ranks what comes in now")
-    policies: list[PolicyEntry] = Field(description="by name")
+    active: str = Field(description="name of the policy that ranks requests that begin now")
+    policies: list[PolicyEntry] = Field(description="stored policies, by name")
 
 
 def to_entry(record: PolicyRecord) -> PolicyEntry:
-    """The record as clients see it."""
+    """Makes the view of a record."""
     return PolicyEntry(
         name=record.name,
         sha256=record.sha256,
@@ -75,4 +75,4 @@ UPLOAD_BODY: dict[str, Any] = {
         },
     }
 }
-"""OpenAPI's description of an upload, which is read by hand: straight into the data folder, without a copy."""
+"""OpenAPI description of an upload, whose body is parsed by hand, straight into the data folder."""

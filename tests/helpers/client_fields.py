@@ -1,4 +1,4 @@
-"""What the types of the client and the schemas of the service call their fields, to compare them."""
+"""The field names of the client's types and of the service's schemas, to compare them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from proofrank.service.client.from_json import name_of
 
 
 def fields_of(kind: type) -> set[str]:
-    """The names in JSON of the fields of a dataclass or of a schema."""
+    """Returns the JSON names of the fields of a dataclass or of a schema."""
     if issubclass(kind, BaseModel):
         return {field.alias or name for name, field in kind.model_fields.items()}
     assert dataclasses.is_dataclass(kind)

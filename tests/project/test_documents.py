@@ -115,7 +115,7 @@ def test_every_reason_to_refuse_is_documented_and_asks_for_an_alert_or_says_why_
     (row,) = [line for line in page[0].splitlines() if "`proofrank_rejected_requests_total`" in line]
     assert re.findall(r"`(\w+)`", row.split("refused:")[1]) == list(Rejection)
     alerts = (REPOSITORY / "monitoring" / "alerts.yml").read_text(encoding="utf-8")
-    (rule,) = [part for part in alerts.split("# Not what is ")[1:] if "ProofrankRejecting" in part]
+    (rule,) = [part for part in alerts.split("# Without refusals ")[1:] if "ProofrankRejecting" in part]
     why_not, alert = rule.split("- alert: ProofrankRejecting", 1)
     alerting = re.findall(r'reason=~"([^"]+)"', alert)[0].split("|")
     left_out = [reason for reason in Rejection if re.search(rf"\b{reason}\b", why_not)]

@@ -1,4 +1,4 @@
-"""Only the thread that evaluates has helpers of torch."""
+"""Only the evaluator's thread has helper threads of torch."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ def refusal(
     environment: Mapping[str, str] | None = None,
     config: Path | None = None,
 ) -> str:
-    """The message with which these settings are refused."""
+    """Returns the message that refuses these settings."""
     with pytest.raises(SettingsError) as caught:
         load_settings(flags, environment or {}, config)
     return str(caught.value)
 
 
 def written(folder: Path, text: str) -> Path:
-    """A settings file with this text."""
+    """Writes a settings file with this text."""
     path = folder / "proofrank.toml"
     path.write_text(text, encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-"""The log of a server: a line a request, one form for all records, and nothing in it that a client wrote or hides."""
+"""The log of a server: one line for each request, one form for all records, no secrets, no lines forged by clients."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def logging_server(serve_arguments: list[str]) -> Iterator[RunningServer]:
 
 
 def lines_of(server: RunningServer) -> list[dict[str, Any]]:
-    """The lines of a server's log, each of which is JSON."""
+    """Returns the lines of a server's log, each parsed as JSON."""
     return [json.loads(line) for line in server.log.splitlines()]
 
 
 def line_of_request(server: RunningServer, request_id: str) -> dict[str, Any]:
-    """The one line of a request that has been answered."""
+    """Returns the one line of a request that has been answered."""
     deadline = time.monotonic() + 300
     found: list[dict[str, Any]] = []
     while not found and time.monotonic() < deadline:
@@ -47,7 +47,7 @@ def line_of_request(server: RunningServer, request_id: str) -> dict[str, Any]:
 
 
 def written(log_format: Format, *records: logging.LogRecord) -> str:
-    """What these records look like in the log."""
+    """Returns the text of these records in the log."""
     stream = io.StringIO()
     handler = make_handler(stream, log_format)
     for record in records:
@@ -56,14 +56,14 @@ def written(log_format: Format, *records: logging.LogRecord) -> str:
 
 
 def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:
-    """A record such as a library makes."""
+    """Makes a record like those of a library."""
     made = logging.LogRecord("library", logging.INFO, __file__, 1, message, arguments, None)
     made.__dict__.update(extra)
     return made
 
 
 def record_of_fault(message: str) -> logging.LogRecord:
-    """A record with a traceback."""
+    """Makes a record with a traceback."""
     try:
         raise RuntimeError(message)
     except RuntimeError as error:

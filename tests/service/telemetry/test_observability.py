@@ -21,7 +21,7 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def scrape(client: httpx.Client) -> Samples:
-    """The samples of ``/metrics``."""
+    """Returns the samples of ``/metrics``."""
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     return {
@@ -32,7 +32,7 @@ def scrape(client: httpx.Client) -> Samples:
 
 
 def growth(before: Samples, after: Samples, name: str, **labels: str) -> float:
-    """By how much one sample grew."""
+    """Returns the growth of one sample."""
     key = (name, tuple(sorted(labels.items())))
     assert key in after, f"no {key} among {sorted(after)}"
     return after[key] - before.get(key, 0.0)

@@ -26,14 +26,14 @@ DASHBOARD = json.loads((MONITORING / "grafana/dashboards/proofrank.json").read_t
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
 WITHOUT_DATA: dict[str, str] = {}
-"""Panels whose queries have no number after the load of these tests, and why."""
+"""Panels whose queries have no number after the load of these tests, with the reason."""
 
 QUERIES = [
     {"head": "anna", "relation": "ancestor", "tail": "Zoë"},
     {"head": "eva", "relation": "parent", "tail": "Zoë"},
 ]
 SECONDS = 300.0
-"""In which Prometheus must have seen what it is to see; never waited in full."""
+"""Time within which Prometheus must have seen the expected data; never waited in full."""
 
 
 ANNOTATIONS = DASHBOARD["annotations"]["list"]
@@ -55,7 +55,7 @@ def _filled_in(expression: str, variables: Mapping[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def serving(family_folder: Path, policy_folder: Path) -> Iterator[RunningServer]:
-    """A server with the engine that serves by default."""
+    """A server with the default engine."""
     arguments = ["--dataset", str(family_folder), "--policy", str(policy_folder), "--max-body-bytes", "5000"]
     with RunningServer(*arguments) as server:
         yield server.wait_until_ready()
@@ -65,14 +65,14 @@ def serving(family_folder: Path, policy_folder: Path) -> Iterator[RunningServer]
 def prometheus(
     serving: RunningServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningPrometheus]:
-    """A Prometheus that scrapes it."""
+    """A Prometheus that scrapes the server."""
     folder = tmp_path_factory.mktemp("prometheus")
     with RunningPrometheus(folder, [serving.url.removeprefix("http://")]) as running:
         yield running
 
 
 def load(server: RunningServer) -> dict[str, Any]:
-    """A few requests, good and bad; the answer of a good one."""
+    """Sends a few requests, good and bad; returns the answer of a good one."""
     server.client.post("/rank", json={"queries": []})
     server.client.post("/rank", content=b" " * 6000)
     answer = server.client.post("/rank", json={"queries": QUERIES, "corruptions": "all"})
@@ -81,7 +81,7 @@ def load(server: RunningServer) -> dict[str, Any]:
 
 
 def until(server: RunningServer, is_there: Callable[[], bool]) -> bool:
-    """Goes on with the load until something is there; False where it does not come."""
+    """Repeats the load until ``is_there``; returns False if that does not happen in time."""
     deadline = time.monotonic() + SECONDS
     while not is_there():
         if time.monotonic() > deadline:
@@ -106,12 +106,12 @@ def test_every_rule_and_every_alert_has_a_unit_test() -> None:
     alerts = {case["alertname"] for group in groups for case in group.get("alert_rule_test", ())}
     expressions_tested = {case["expr"] for group in groups for case in group.get("promql_expr_test", ())}
     assert names_in("alerts.yml", "alert") - alerts == set()
-    # An alert's test is none of the rules that it rests on: it may pass whatever their numbers are.
+    # The test of an alert does not check the rules that it uses; it may pass whatever their values are.
     assert names_in("rules.yml", "record") - expressions_tested == set()
 
 
 def names_in(file: str, kind: str) -> set[str]:
-    """The names of the rules of a file that are of this kind, ``alert`` or ``record``."""
+    """Returns the names of a file's rules of one kind, ``alert`` or ``record``."""
     written = yaml.safe_load((MONITORING / file).read_text(encoding="utf-8"))
     return {rule[kind] for group in written["groups"] for rule in group["rules"]}
 
@@ -127,7 +127,7 @@ def test_rules_and_dashboard_name_only_metrics_that_there_are() -> None:
 
 
 def names_of(family: str, kind: str) -> list[str]:
-    """The names of a family's samples."""
+    """Returns the names of a family's samples."""
     if kind == "histogram":
         return [f"{family}_{part}" for part in ("bucket", "count", "sum")]
     return [f"{family}_total" if kind == "counter" else family]
@@ -169,7 +169,7 @@ def test_every_query_of_the_dashboard_returns_data(
     assert without_data() == []
     for title, expression in expressions():
         if title in WITHOUT_DATA:
-            prometheus.query(expression)  # it is at least a query
+            prometheus.query(expression)  # the query is at least valid
 
 
 def test_no_alert_fires_on_a_server_that_is_well(
