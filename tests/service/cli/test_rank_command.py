@@ -219,7 +219,7 @@ def test_a_bad_option_is_refused_with_its_name(capsys: pytest.CaptureFixture[str
 
 def test_command_and_client_look_for_the_server_where_it_listens_by_default() -> None:
     settings = load_settings(environment={})
-    assert f"http://{settings.host}:{settings.port}" == DEFAULT_URL
+    assert f"http://{settings.host[0]}:{settings.port}" == DEFAULT_URL
     assert make_parser().parse_args(["rank", *TRIPLE]).url == DEFAULT_URL
 
 
