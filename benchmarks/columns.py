@@ -35,12 +35,12 @@ from proofrank.core.ranking import Query, report
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.ranker import RankedBatch, Ranker, count_candidates
 from proofrank.service.ranking.json_names import JsonNames
-from proofrank.service.ranking.schemas import Identity, RankRequest, RankResponse, Timing
 from proofrank.service.ranking.to_queries import Limits, to_queries
 from proofrank.service.ranking.to_response import ResponseBuilder, json_pieces, to_report
 from proofrank.service.scheduler import Lanes, Scheduler
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.threads import share_the_interpreter
+from proofrank.service.wire import Identity, RankRequest, RankResponse, Timing
 
 _WAKE_SECONDS = 0.001
 _TIMES = re.compile(rb'"\w*seconds":[0-9.e-]+')
@@ -157,7 +157,7 @@ def measure(dataset: Dataset, policy: Policy, num_queries: int) -> dict[str, Any
                 engine="instant",
                 metrics=metrics_view,
                 timing=Timing(queue_seconds=0, first_result_seconds=0, execution_seconds=0),
-                queries=[],
+                queries=(),
             )
             pieces = list(
                 json_pieces(answer, batch.ranked, ResponseBuilder(body, dataset, None, JsonNames(dataset)))

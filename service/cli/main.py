@@ -31,7 +31,7 @@ COMMANDS = {
     "diff": Command("diff", SERVER, "prove the same candidates with two engines and show where they part"),
     "compile": Command("compilation", SERVER, "compile an engine for a dataset and a policy ahead of time"),
     "serve": Command("serve", SERVER, "serve ranks over HTTP"),
-    "key": Command("key", SERVER, "make an API key"),
+    "key": Command("key", CLIENT, "make an API key"),
 }
 
 

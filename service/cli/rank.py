@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from pathlib import Path
 
 from rich import box
@@ -19,7 +18,7 @@ from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.ranking_options import add_ranking, add_ties, positive
 from proofrank.service.cli.tables import print_metrics
 from proofrank.service.client import DEFAULT_URL, Client, Retries
-from proofrank.service.client.from_json import to_json
+from proofrank.service.wire import answer_to_json
 
 _PATIENCE_SECONDS = 30
 
@@ -63,8 +62,7 @@ def run(parsed: argparse.Namespace) -> int:
     with _client(parsed) as speaker:
         answer = _rank_triple(speaker, parsed) if parsed.triple else _run_job(speaker, parsed)
     if parsed.json is not None:
-        text = json.dumps(to_json(answer), ensure_ascii=False, indent=1)
-        write_output("--json", parsed.json, text + "\n")
+        write_output("--json", parsed.json, answer_to_json(answer, indent=1).decode() + "\n")
     return 0
 
 

@@ -13,8 +13,7 @@ from pydantic import TypeAdapter
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.ranking import Corruptor, LazyQueries, Query, sample_triples, sides_of
 from proofrank.service.jobs.job import JobError
-from proofrank.service.jobs.schemas import JobOptions
-from proofrank.service.ranking.schemas import NamedTriple
+from proofrank.service.wire import JobOptions, NamedTriple
 
 QUERIES = TypeAdapter(list[NamedTriple])
 

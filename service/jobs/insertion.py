@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from proofrank.core.formats.times import write_time
-from proofrank.service.jobs.job import Job, Pinned
+from proofrank.service.jobs.job import Job
 from proofrank.service.jobs.rows import IS_UNFINISHED, existing_job
 from proofrank.service.policies import records
+from proofrank.service.wire import Identity
 
 
 class TooManyJobsError(Exception):
@@ -54,7 +55,7 @@ class NewJob:
 
     body: SubmittedBody
     policy: str | None
-    dataset: Pinned
+    dataset: Identity
     num_queries: int
     idempotency_key: str | None
 
@@ -96,7 +97,8 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
         "dataset_name, dataset_sha256, options, num_queries) VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
         (
             *(job_id, new.idempotency_key, new.body.sha256, write_time(datetime.now(UTC))),
-            *(*policy, *new.dataset, new.body.options_json, new.num_queries),
+            *(policy.name, policy.sha256, new.dataset.name, new.dataset.sha256),
+            *(new.body.options_json, new.num_queries),
         ),
     )
     if new.body.queries_json is not None:
@@ -104,14 +106,14 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
     return existing_job(connection, job_id)
 
 
-def _pinned(connection: sqlite3.Connection, name: str | None) -> Pinned:
+def _pinned(connection: sqlite3.Connection, name: str | None) -> Identity:
     """Returns the policy of this name, or the live one, as this transaction sees it.
 
     Read in an earlier transaction, its content might be removed before the job is stored and protects it.
     """
     if name is not None:
         record = records.required(connection, name)
-        return Pinned(record.name, record.sha256)
+        return Identity(record.name, record.sha256)
     live = records.live(connection)
     assert live is not None, "a policy is live before the first job can be taken"
-    return Pinned(live.name, live.sha256)
+    return Identity(live.name, live.sha256)

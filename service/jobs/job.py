@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 from proofrank.core.graph import Dataset
 from proofrank.core.ranking import RankedQuery, RankingSummary
-
-JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-
-STATES: tuple[JobState, ...] = ("queued", "running", "done", "failed", "cancelled")
-UNFINISHED: tuple[JobState, ...] = ("queued", "running")
+from proofrank.service.wire import UNFINISHED_STATES, Identity, JobState
 
 
 class JobError(Exception):
     """A job cannot be done; the text is for the client that submitted it."""
-
-
-class Pinned(NamedTuple):
-    """A dataset or a policy by name and content; the content decides."""
-
-    name: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -39,7 +27,7 @@ class Job:
         finished: time of its end.
         policy: policy that ranks it, also after another is activated.
         dataset: dataset of its triples.
-        options_json: the :class:`~proofrank.service.jobs.schemas.JobOptions` of the request.
+        options_json: the :class:`~proofrank.service.wire.JobOptions` of the request.
         num_queries: number of triples to rank.
         queries_done: number of triples whose rankings are stored.
         num_candidates: candidates of all queries; None until its turn, because counting them takes a while.
@@ -54,8 +42,8 @@ class Job:
     created: str
     started: str | None
     finished: str | None
-    policy: Pinned
-    dataset: Pinned
+    policy: Identity
+    dataset: Identity
     options_json: str
     num_queries: int
     queries_done: int
@@ -67,7 +55,7 @@ class Job:
     @property
     def is_finished(self) -> bool:
         """Whether the job has ended; a finished job no longer changes."""
-        return self.state not in UNFINISHED
+        return self.state not in UNFINISHED_STATES
 
 
 @dataclass(frozen=True)

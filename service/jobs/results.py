@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, get_type_hints
 
 from proofrank.service.errors import JobRemovedError
 from proofrank.service.jobs.job import Job, StoredRanking
-from proofrank.service.jobs.schemas import JobOptions, JobRanking, JobView
 from proofrank.service.jobs.store import JobStore
+from proofrank.service.jobs.to_response import job_answer, ranking_answer
 from proofrank.service.storage.parquet import require_pyarrow, schema_of
+from proofrank.service.wire import JobOptions, answer_to_json
 
 _QUERIES_A_PAGE = 1000
 
@@ -67,14 +68,14 @@ async def pages(job: Job, store: JobStore) -> AsyncIterator[list[StoredRanking]]
 
 
 async def json_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
-    """Yields :class:`~proofrank.service.jobs.schemas.JobResults` as JSON."""
+    """Yields :class:`~proofrank.service.wire.JobResults` as JSON."""
     ties = JobOptions.model_validate_json(job.options_json).ties
-    yield b'{"job":' + JobView.of(job).model_dump_json(by_alias=True).encode() + b',"rankings":['
-    separator = ""
+    yield b'{"job":' + answer_to_json(job_answer(job)) + b',"rankings":['
+    separator = b""
     async for page in pages(job, store):
-        rankings = (JobRanking.of(ranking, ties).model_dump_json() for ranking in page)
-        yield (separator + ",".join(rankings)).encode()
-        separator = ","
+        rankings = (answer_to_json(ranking_answer(ranking, ties)) for ranking in page)
+        yield separator + b",".join(rankings)
+        separator = b","
     yield b"]}"
 
 

@@ -6,9 +6,10 @@ import sqlite3
 from typing import Any
 
 from proofrank.core.ranking import RankingSummary, Ranks
-from proofrank.service.jobs.job import UNFINISHED, Job, Pinned, StoredRanking
+from proofrank.service.jobs.job import Job, StoredRanking
+from proofrank.service.wire import UNFINISHED_STATES, Identity
 
-IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED)})"
+IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED_STATES)})"
 """Condition of a job that has not ended."""
 
 JOB_COLUMNS = (
@@ -32,7 +33,7 @@ def read_job(row: tuple[Any, ...]) -> Job:
     policy_name, policy_sha256, dataset_name, dataset_sha256, *progress = rest
     return Job(
         *(number, job_id, state, created, started, finished),
-        *(Pinned(policy_name, policy_sha256), Pinned(dataset_name, dataset_sha256)),
+        *(Identity(policy_name, policy_sha256), Identity(dataset_name, dataset_sha256)),
         *progress,
     )
 

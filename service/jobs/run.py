@@ -22,11 +22,11 @@ from proofrank.service.jobs.chunks import JobChunks
 from proofrank.service.jobs.job import Job, JobError, StoredRanking
 from proofrank.service.jobs.results import pages
 from proofrank.service.jobs.retry_until_ready import RetryUntilReady
-from proofrank.service.jobs.schemas import JobOptions
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.policies import PolicyRegistry
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.wire import JobOptions
 
 logger = logging.getLogger("proofrank")
 

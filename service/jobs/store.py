@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from proofrank.core.formats.times import write_time
 from proofrank.service.errors import JobRemovedError
 from proofrank.service.jobs.insertion import NewJob, find_submitted, insert
-from proofrank.service.jobs.job import STATES, Change, Job, JobState, StoredRanking
+from proofrank.service.jobs.job import Change, Job, StoredRanking
 from proofrank.service.jobs.rows import (
     INSERT_RANKING,
     IS_UNFINISHED,
@@ -28,6 +28,7 @@ from proofrank.service.jobs.rows import (
     write_ranking,
 )
 from proofrank.service.storage.database import Database
+from proofrank.service.wire import JOB_STATES, JobState
 
 
 @dataclass(frozen=True)
@@ -252,4 +253,4 @@ def policies_in_use(connection: sqlite3.Connection) -> frozenset[str]:
 
 def _counts(connection: sqlite3.Connection) -> Mapping[JobState, int]:
     found = dict(connection.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
-    return {state: found.get(state, 0) for state in STATES}
+    return {state: found.get(state, 0) for state in JOB_STATES}

@@ -7,13 +7,13 @@ import json
 import re
 
 from proofrank.core.graph import Dataset
-from proofrank.service.errors import FieldError, InvalidInput, NoSuchPolicy, QueueFull, shortened
+from proofrank.service.errors import InvalidInput, NoSuchPolicy, QueueFull
 from proofrank.service.jobs.chunks import QUERIES, split_triples
 from proofrank.service.jobs.insertion import NewJob, OtherBodyError, SubmittedBody, TooManyJobsError
 from proofrank.service.jobs.job import Job
-from proofrank.service.jobs.schemas import JobOptions, JobRequest
 from proofrank.service.jobs.store import JobStore, Submission
 from proofrank.service.ranking.to_queries import NameReader
+from proofrank.service.wire import FieldError, JobOptions, JobRequest, shortened
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 

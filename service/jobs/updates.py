@@ -10,7 +10,8 @@ from typing import Any
 import anyio
 
 from proofrank.service.jobs.job import Job
-from proofrank.service.jobs.schemas import JobView
+from proofrank.service.jobs.to_response import job_answer
+from proofrank.service.wire import answer_to_json
 
 
 class Update:
@@ -22,7 +23,7 @@ class Update:
     @cached_property
     def json(self) -> str:
         """The job as clients receive it."""
-        return JobView.of(self.job).model_dump_json(by_alias=True)
+        return answer_to_json(job_answer(self.job)).decode()
 
 
 class _Topic:

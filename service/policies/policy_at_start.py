@@ -15,10 +15,10 @@ from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.service.policies.policy_files import PARTS, load_named
-from proofrank.service.policies.schemas import MAX_POLICY_NAME_LENGTH
 from proofrank.service.policies.store import PolicyStore
 from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.wire import MAX_POLICY_NAME_LENGTH
 
 logger = logging.getLogger("proofrank")
 

@@ -1,48 +1,17 @@
-"""Request and answer of the policy routes, as described by OpenAPI."""
+"""A stored policy as clients receive it, and an upload as OpenAPI describes it."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
-
-from proofrank.core.formats.times import write_time
 from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, WEIGHTS
 from proofrank.service.policies.records import PolicyRecord
-
-MAX_POLICY_NAME_LENGTH = 64
-POLICY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+from proofrank.service.wire import StoredPolicy
 
 
-Time = Annotated[
-    datetime,
-    PlainSerializer(write_time, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
-]
-"""A time that is written as all times are."""
-
-
-class PolicyEntry(BaseModel):
-    """A stored policy."""
-
-    name: str = Field(description="name in requests and metrics")
-    sha256: str = Field(description="hash of the content")
-    active: bool = Field(description="whether this content ranks requests that begin now")
-    bytes: int = Field(description="size of the files")
-    created: Time = Field(description="time at which this content got the name, UTC")
-
-
-class PolicyList(BaseModel):
-    """The answer to ``GET /policies``."""
-
-    active: str = Field(description="name of the policy that ranks requests that begin now")
-    policies: list[PolicyEntry] = Field(description="stored policies, by name")
-
-
-def to_entry(record: PolicyRecord) -> PolicyEntry:
+def to_entry(record: PolicyRecord) -> StoredPolicy:
     """Makes the view of a record."""
-    return PolicyEntry(
+    return StoredPolicy(
         name=record.name,
         sha256=record.sha256,
         active=record.is_live,
@@ -75,4 +44,4 @@ UPLOAD_BODY: dict[str, Any] = {
         },
     }
 }
-"""OpenAPI description of an upload, whose body is parsed by hand, straight into the data folder."""
+"""OpenAPI description of an upload. FastAPI does not read it: the parts go straight into the data folder."""

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from proofrank.service.cli.main import make_parser
-from proofrank.service.jobs.schemas import JobRequest
-from proofrank.service.ranking.schemas import RankRequest
 from proofrank.service.settings.settings import Settings, show_value
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.telemetry.rejections import Rejection
+from proofrank.service.wire import JobRequest, RankRequest
 from tests.helpers.serving import REPOSITORY
 
 DOCUMENTS = sorted(

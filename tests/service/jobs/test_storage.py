@@ -30,9 +30,8 @@ from proofrank.service.jobs import Jobs, make_jobs
 from proofrank.service.jobs.chunk_size import ChunkSizer
 from proofrank.service.jobs.chunks import JobChunks
 from proofrank.service.jobs.insertion import NewJob
-from proofrank.service.jobs.job import Job, JobError, JobState, Pinned, StoredRanking
+from proofrank.service.jobs.job import Job, JobError, StoredRanking
 from proofrank.service.jobs.results import parquet_pieces
-from proofrank.service.jobs.schemas import JobOptions, JobRequest
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.jobs.submission import write_body
 from proofrank.service.jobs.updates import JobUpdates, Update
@@ -46,6 +45,7 @@ from proofrank.service.storage.parquet import ParquetMissingError
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.web.listening import Listeners
 from proofrank.service.web.server import Server
+from proofrank.service.wire import Identity, JobOptions, JobRequest, JobState
 from tests.helpers.family import write_family, write_untrained_policy
 from tests.helpers.job_client import many_queries
 
@@ -78,7 +78,7 @@ class Workshop:
         num = (
             len(request.queries) if request.queries is not None else len(dataset.splits[request.split or ""])
         )
-        served = Pinned(dataset.name, dataset.content_hash)
+        served = Identity(dataset.name, dataset.content_hash)
         new = NewJob(write_body(request), request.policy, served, num, idempotency_key=None)
         submission = await self.jobs.store.submit(new, 100)
         self.jobs.runner.wake()
@@ -569,6 +569,11 @@ def test_parquet_without_its_library_says_what_to_install(
     asyncio.run(ask())
 
 
+def as_plain(query: Query) -> tuple[Any, ...]:
+    """A query with its constants as a list, for arrays have no single answer to ``==``."""
+    return query.query_index, query.triple, query.side, query.constants.tolist()
+
+
 @pytest.mark.parametrize("size", [1, 17, 40, 10_000])
 def test_chunks_of_any_size_are_the_queries_of_the_whole(family: Dataset, size: int) -> None:
     work = JobChunks.of(
@@ -585,11 +590,6 @@ def test_chunks_of_any_size_are_the_queries_of_the_whole(family: Dataset, size: 
     whole = corrupted_queries(family.splits["train"], sides_of("both"), corruptor)
     assert list(map(as_plain, chunks)) == list(map(as_plain, whole))
     assert work.count_candidates(most=10) == sum(map(num_candidates, chunks))
-
-
-def as_plain(query: Query) -> tuple[object, ...]:
-    """A query as values that can be compared."""
-    return (query.query_index, query.triple, query.side, query.constants.tolist())
 
 
 def num_candidates(query: Query) -> int:

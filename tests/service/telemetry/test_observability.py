@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proofrank._version import __version__
 from proofrank.core.graph import Dataset
-from proofrank.service.ranking.schemas import RankRequest
+from proofrank.service.wire import RankRequest
 from tests.service.conftest import MAX_BODY_BYTES, MAX_CANDIDATES, MAX_PROOFS, MAX_QUERIES
 
 QUERY = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
