@@ -5,10 +5,10 @@
 # docs/containers.md says how to run them and what has not been built.
 
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
-# The wheels of torch bring the libraries of CUDA; the image has what they need of the driver's side.
+# The wheels of torch bring the CUDA libraries; the image has the driver's part that they need.
 ARG CUDA_IMAGE=nvidia/cuda:12.8.1-base-ubuntu24.04
 
-# --- What runs: Python, and a C++ compiler, which the engines that compile need to read their cache as well.
+# --- Run time: Python, and a C++ compiler, which compiled engines also need to read their cache.
 FROM ${PYTHON_IMAGE} AS base-cpu
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ \
@@ -19,7 +19,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ python3 python3-dev python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
-# --- What is built: a virtual environment each, with the torch that fits.
+# --- Build: a virtual environment for each image, with the matching torch.
 FROM base-cpu AS build-cpu
 ARG TORCH=torch==2.13.0
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -46,7 +46,7 @@ COPY service service
 COPY training training
 RUN /opt/proofrank/bin/pip install --no-cache-dir ".[server]"
 
-# --- The image for CUDA. Nothing is compiled here, for a build sees no GPU: the first start fills the volume.
+# --- The image for CUDA. Nothing is compiled here, because a build sees no GPU; the first start fills the volume.
 FROM base-cuda AS cuda
 COPY --from=build-cuda /opt/proofrank /opt/proofrank
 RUN useradd --system --uid 10001 --home-dir /data proofrank \
@@ -79,7 +79,7 @@ ENV PATH=/opt/proofrank/bin:$PATH \
     PROOFRANK_HOST=0.0.0.0 \
     PROOFRANK_DATA_FOLDER=/data \
     PROOFRANK_CACHE_FOLDER=/cache
-# What an engine that compiles will need, for so many threads; a new volume begins with it. COMPILE_ENGINE= for none.
+# Artifacts of a compiled engine for this number of threads, with which a new volume begins. COMPILE_ENGINE= for none.
 ARG COMPILE_ENGINE=default
 ARG COMPILE_THREADS=2
 RUN if [ -n "$COMPILE_ENGINE" ]; then \

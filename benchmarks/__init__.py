@@ -1,4 +1,4 @@
-"""Benchmark programs: every figure in ``docs/benchmarks.md`` names the one that made it.
+"""Benchmark programs: every figure in ``docs/benchmarks.md`` names the program that made it.
 
-They need ``core`` alone (torch, numpy, safetensors), so that they also run where the service is not installed.
+They need only ``core`` (torch, numpy, safetensors), so they also run where the service is not installed.
 """

@@ -1,8 +1,8 @@
-"""The evaluator alone, without a server, on demand: what a server's throughput is measured against.
+"""The evaluator alone, without a server, on demand: the reference for a server's throughput.
 
-Reads lines from standard input, each a JSON list of triples [head, relation, tail]; ranks them on their tails as
-``POST /rank`` does with seed 0; writes a JSON line with seconds, candidates and MRR for each. Drawing the corruptions
-and computing the ranks is not in the seconds.
+Reads lines from standard input, each a JSON list of triples [head, relation, tail]; ranks them on their tails like
+``POST /rank`` with seed 0; writes a JSON line with seconds, candidates and MRR for each. The seconds do not include the
+drawing of corruptions and the computation of ranks.
 
 echo '[["albania", "locatedInCR", "europe"]]' | python -m benchmarks.alone --dataset core/default/countries \
     --policy core/default/policy
@@ -25,7 +25,7 @@ from proofrank.core.ranking import Corruptor, corrupted_queries, rank_outcomes, 
 
 
 def main() -> int:
-    """Ranks line by line until there are no more."""
+    """Ranks line by line until the input ends."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,7 +33,9 @@ def main() -> int:
     parser.add_argument("--policy", type=Path, required=True)
     parser.add_argument("--corruptions", type=int, default=50)
     parser.add_argument("--engine", default="auto")
-    parser.add_argument("--lanes", type=int, default=256, help="as the server has them on a CPU")
+    parser.add_argument(
+        "--lanes", type=int, default=256, help="number of lanes, by default that of a server on a CPU"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parsed = parser.parse_args()
     torch.set_num_threads(parsed.threads)

@@ -1,11 +1,11 @@
-"""What surrounds the proofs of a large request: ``python -m benchmarks.columns --queries 400``.
+"""The cost around the proofs of a large request: ``python -m benchmarks.columns --queries 400``.
 
-Each query is ranked against 2,000 candidates, all in one request, through everything but the proofs: corruptions are
-drawn, candidates go through the scheduler and the pool, outcomes come back, ranks are made, and the answer is put into
-JSON. In place of a tick, every candidate has an outcome at once (``benchmarks.instant``).
+One request ranks each query against 2,000 candidates, with everything but the proofs: corruptions are drawn, candidates
+go through the scheduler and the pool, outcomes come back, ranks are made, and the answer is written as JSON. Instead of
+a tick, every candidate gets an outcome at once (``benchmarks.instant``).
 
-Printed are the seconds and the processor's own of each part, the peak of memory, the collections of garbage that
-looked at every object, how late a thread woke that wanted to every millisecond (so long would anybody else have
+The program prints the seconds and processor seconds of each part, the peak of memory, the garbage collections that
+visited every object, the longest delay of a thread that wakes every millisecond (how long any other thread would have
 waited), and the hash of the answer without its times, which must not change with the code.
 """
 
@@ -35,24 +35,24 @@ from proofrank.core.ranking import Query, report
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.ranker import RankedBatch, Ranker, count_candidates
 from proofrank.service.ranking.json_names import JsonNames
-from proofrank.service.ranking.schemas import Identity, RankRequest, RankResponse, Timing
 from proofrank.service.ranking.to_queries import Limits, to_queries
 from proofrank.service.ranking.to_response import ResponseBuilder, json_pieces, to_report
 from proofrank.service.scheduler import Lanes, Scheduler
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.threads import share_the_interpreter
+from proofrank.service.wire import Identity, RankRequest, RankResponse, Timing
 
 _WAKE_SECONDS = 0.001
 _TIMES = re.compile(rb'"\w*seconds":[0-9.e-]+')
 
 
 class Part(NamedTuple):
-    """What one part took.
+    """The cost of one part.
 
     Attributes:
-        name: of the part.
-        seconds: that passed.
-        processor_seconds: of all threads.
+        name: name of the part.
+        seconds: seconds that passed.
+        processor_seconds: processor seconds of all threads.
     """
 
     name: str
@@ -61,11 +61,11 @@ class Part(NamedTuple):
 
 
 class Watch:
-    """Sees how long others would have waited, and what collected garbage, while it lasts.
+    """Measures the delay of other threads and the garbage collections while the context lasts.
 
     Attributes:
-        latest: seconds by which the thread that wants to wake every millisecond was late, the longest.
-        collections: seconds of each collection that looked at every object.
+        latest: longest delay of the thread that wakes every millisecond, in seconds.
+        collections: seconds of each collection that visited every object.
     """
 
     def __init__(self) -> None:
@@ -102,18 +102,20 @@ class Watch:
 
 
 def main() -> int:
-    """Measures one request and prints what it took."""
+    """Measures one request and prints its cost."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--queries", type=int, default=400, help="of 2,000 candidates each (default: 400)")
+    parser.add_argument(
+        "--queries", type=int, default=400, help="queries of 2,000 candidates each (default: 400)"
+    )
     add_output(parser)
     parsed = parser.parse_args()
     torch.set_num_threads(parsed.threads)
     with tempfile.TemporaryDirectory(prefix="proofrank-") as folder:
         dataset, policy = chain_and_policy(Path(folder) / "chain")
     print(machine())
-    measure(dataset, policy, 2)  # so that nothing is done for the first time
+    measure(dataset, policy, 2)  # so that nothing happens for the first time
     figures = measure(dataset, policy, parsed.queries)
     print_table(figures["parts"])
     print_table([{name: value for name, value in figures.items() if name != "parts"}])
@@ -122,7 +124,7 @@ def main() -> int:
 
 
 def measure(dataset: Dataset, policy: Policy, num_queries: int) -> dict[str, Any]:
-    """What a request of ``num_queries`` queries takes."""
+    """Returns the cost of a request with ``num_queries`` queries."""
     share_the_interpreter()
     settings = ProverSettings()
     lanes = Lanes((512,), is_cost_by_lane=True)
@@ -155,7 +157,7 @@ def measure(dataset: Dataset, policy: Policy, num_queries: int) -> dict[str, Any
                 engine="instant",
                 metrics=metrics_view,
                 timing=Timing(queue_seconds=0, first_result_seconds=0, execution_seconds=0),
-                queries=[],
+                queries=(),
             )
             pieces = list(
                 json_pieces(answer, batch.ranked, ResponseBuilder(body, dataset, None, JsonNames(dataset)))
@@ -196,13 +198,13 @@ def _timed(parts: list[Part], name: str) -> Iterator[None]:
 
 
 def _resident_mib(field: str) -> float:
-    """A line of this process' status, ``VmRSS`` or ``VmHWM``, in MiB."""
+    """Returns a line of this process' status, ``VmRSS`` or ``VmHWM``, in MiB."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(field)) / 1024
 
 
 def _forget_the_peak() -> None:
-    """Lets ``VmHWM`` begin again at what is resident now."""
+    """Resets ``VmHWM`` to the memory that is resident now."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 

@@ -1,4 +1,4 @@
-"""What the benchmark programs share: workloads, timing side by side, tables."""
+"""Shared parts of the benchmark programs: workloads, interleaved timing, tables."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Workload:
 def load_workload(
     dataset: Path, policy: Path, num_queries: int, num_corruptions: int | None, side: str, seed: int = 0
 ) -> Workload:
-    """A seeded sample of test triples with their corruptions."""
+    """Makes a seeded sample of test triples with their corruptions."""
     graph = load_dataset(dataset)
     checkpoint = load_policy(policy, graph)
     triples = sample_triples(graph.splits["test"], num_queries, seed)
@@ -52,7 +52,7 @@ def load_workload(
 
 
 def random_policy(dataset: Dataset, like: Policy, seed: int) -> Policy:
-    """An untrained policy of the same shape as ``like``."""
+    """Makes an untrained policy of the same shape as ``like``."""
     torch.manual_seed(seed)
     network = build_network(like.network.config, dataset.vocabulary)
     for table in (network.embedding.predicates, network.embedding.arguments):
@@ -62,7 +62,9 @@ def random_policy(dataset: Dataset, like: Policy, seed: int) -> Policy:
 
 
 def interleaved(contestants: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each contestant, run in turn ``repeats`` times, so that the machine's moods meet all alike."""
+    """Returns the seconds of each contestant, run in turn ``repeats`` times so that changes of the machine
+    affect all.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, run in contestants.items():
@@ -73,12 +75,12 @@ def interleaved(contestants: dict[str, Callable[[], Any]], repeats: int) -> dict
 
 
 def median(values: Sequence[float]) -> float:
-    """The median."""
+    """Returns the median."""
     return statistics.median(values)
 
 
 def machine() -> dict[str, str | int]:
-    """What the figures were measured on."""
+    """Describes the machine of the figures."""
     processor = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -95,7 +97,7 @@ def machine() -> dict[str, str | int]:
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
-    """Rows with the same keys as a Markdown table."""
+    """Prints rows with the same keys as a Markdown table."""
     columns = list(rows[0])
     print("| " + " | ".join(columns) + " |")
     print("|" + "---|" * len(columns))
@@ -130,7 +132,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def arguments_of(parsed: argparse.Namespace) -> dict[str, str]:
-    """The arguments of a run, for its record; paths as seen from the present folder."""
+    """Returns the arguments of a run, for its record; paths are relative to the current folder."""
     return {
         name: os.path.relpath(value) if isinstance(value, Path) else str(value)
         for name, value in vars(parsed).items()
@@ -138,7 +140,7 @@ def arguments_of(parsed: argparse.Namespace) -> dict[str, str]:
 
 
 def write_output(path: Path | None, figures: dict[str, Any]) -> None:
-    """Writes the raw figures, with the machine, where that was asked for."""
+    """Writes the raw figures, with the machine, if ``path`` is given."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"machine": machine(), **figures}, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Draws what ``python -m benchmarks.gpu`` measured: time per part of a tick, and queries per second against lanes.
+"""Draws the figures of ``python -m benchmarks.gpu``: time per part of a tick, and queries per second against lanes.
 
 python -m benchmarks.draw results/gpu.json --out docs/benchmarks/gpu.png
 
@@ -31,7 +31,9 @@ def main() -> int:
 
 
 def draw(figures: Path, out: Path) -> None:
-    """Draws the figures of the JSON file ``figures`` into the PNG file ``out``; what was not measured is said there."""
+    """Draws the figures of the JSON file ``figures`` into the PNG file ``out``, and notes there what was not
+    measured.
+    """
     measured = json.loads(figures.read_text())
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     FigureCanvasAgg(figure)

@@ -1,12 +1,12 @@
-"""Everything about one device in one command: builds, checks and times, with the results as files.
+"""Builds, checks and times everything on one device in one command, and writes the results to files.
 
 python -m benchmarks.gpu --out results                        # a CUDA card, half an hour
 python -m benchmarks.gpu --out results --minutes 9            # the most important first, done in about ten minutes
 python -m benchmarks.gpu --out results --device cpu --quick   # tries every program, in seconds, without a card
 
 It needs torch, numpy, triton and safetensors, not the service, and writes ``gpu.json`` (after every row), ``gpu.md``,
-traces, and ``gpu.png`` where matplotlib is installed. It ends with 1 where something failed, does not agree, or was not
-compared with the original though it had to be.
+traces, and ``gpu.png`` if matplotlib is installed. Its exit status is 1 if something failed, does not agree, or was not
+compared with the original as required.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ STAGES = {
     "all_entities": 10,
     "memory": 5,
 }
-"""The stages in their order, the most important first, each with its weight in sharing out the time."""
+"""The stages in their order, the most important first, each with its weight in the division of the time."""
 
 
 def main() -> int:
@@ -56,23 +56,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of the results")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the results")
     parser.add_argument("--device", default=default_device(), help="default: CUDA where there is a card")
-    parser.add_argument("--quick", action="store_true", help="small, and without the compiler")
+    parser.add_argument("--quick", action="store_true", help="small sizes, without the compiler")
     parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES), metavar="STAGE",
                         help=f"only these of {', '.join(STAGES)}")  # fmt: skip
-    parser.add_argument("--minutes", type=float, default=30.0, help="after which nothing new is begun")
-    parser.add_argument("--side", choices=("head", "tail"), default="tail", help="that is corrupted")
+    parser.add_argument("--minutes", type=float, default=30.0, help="time after which nothing new is begun")
+    parser.add_argument("--side", choices=("head", "tail"), default="tail", help="side that is corrupted")
     parser.add_argument("--shared", type=Path, default=SHARED, help="folder of datasets and recordings")
-    parser.add_argument("--cache-folder", type=Path, help="of compiled artifacts; default: a temporary one")
-    parser.add_argument("--commit", help="of the code, where there is no git")
-    parser.add_argument("--threads", type=int, help="of torch; default: all cores on a CPU, 1 beside a card")
+    parser.add_argument(
+        "--cache-folder", type=Path, help="folder of compiled artifacts; default: a temporary one"
+    )
+    parser.add_argument("--commit", help="commit of the code, if there is no git")
+    parser.add_argument(
+        "--threads", type=int, help="threads of torch; default: all cores on a CPU, 1 beside a card"
+    )
     parsed = parser.parse_args()
     device = torch.device(parsed.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch finds no CUDA device here; --device cpu tries the programs")
     if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)  # where streams and events are made
+        torch.cuda.set_device(device)  # the device on which streams and events are made
     torch.set_num_threads(parsed.threads or (1 if device.type == "cuda" else torch.get_num_threads()))
     header = {"arguments": arguments_of(parsed), "device": str(device)}
     record = Record(parsed.out / "gpu.json", header)
@@ -94,7 +98,9 @@ def main() -> int:
 
 
 def run_stages(bench: Bench, record: Record, stages: list[str], seconds: float, commit: str | None) -> None:
-    """Runs ``stages`` in the order of ``STAGES``, sharing out ``seconds`` by weight; what one leaves, the next has."""
+    """Runs ``stages`` in the order of ``STAGES``; divides ``seconds`` by weight, and gives what one leaves to
+    the next.
+    """
     measures: dict[str, Callable[[], None]] = {
         "environment": lambda: environment.measure(bench, record, commit),
         "parity": lambda: parity.measure(bench, record),
@@ -116,7 +122,7 @@ def run_stages(bench: Bench, record: Record, stages: list[str], seconds: float, 
 
 
 def _draw(out: Path) -> None:
-    """Draws the picture where matplotlib is installed, and says how to where it is not."""
+    """Draws the picture if matplotlib is installed; otherwise prints how to."""
     try:
         from benchmarks.draw import draw
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""An evaluator that proves nothing: for measuring what surrounds the proofs, and the graph that goes with it."""
+"""An evaluator that proves nothing, to measure the cost around the proofs, and a graph for it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from proofrank.core.evaluator import CompiledEvaluator
+from proofrank.core.evaluator import CompiledEvaluator, EvaluatorOptions
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, PolicyConfig, build_network
 from proofrank.core.prover import ProverSettings
 
 NUM_CONSTANTS = 2000
-"""Number of constants of the graph: of candidates that each query is ranked against."""
+"""Number of constants of the graph, and of candidates for each query."""
 
 QUERY = {"head": "c0", "relation": "reaches", "tail": "c1", "side": "tail"}
 
@@ -21,30 +21,30 @@ _RULES = ("reaches(X,Y) :- next(X,Y).", "reaches(X,Y) :- next(X,Z), reaches(Z,Y)
 
 
 class InstantEvaluator(CompiledEvaluator):
-    """Gives each candidate an outcome at once that depends on the candidate alone, in place of a tick.
+    """Gives each candidate an outcome at once that depends only on the candidate, instead of a tick.
 
-    Candidates go into the pool and outcomes come out of it as they do with any other.
+    Candidates go into the pool and outcomes come out of it as in any other evaluator.
     """
 
     def __init__(self, dataset: Dataset, policy: Policy, settings: ProverSettings) -> None:
-        """One that has a single bucket of the size that is usual on a CPU."""
-        super().__init__(dataset, policy, settings, buckets=(512,))
+        """Makes an evaluator with a single bucket of the usual size on a CPU."""
+        super().__init__(dataset, policy, settings, EvaluatorOptions(buckets=(512,)))
 
     @torch.inference_mode()
     def advance(
         self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
     ) -> None:
-        """Ends the candidates in the places ``only``."""
-        self._places.let_move(self._policy, only)
+        """Ends the candidates in the slots ``only``."""
+        self._slots.hold_others(self._policy, only)
         pool = self._input_buffer
-        places = torch.tensor(sorted(self._places.taken if only is None else only), dtype=torch.int64)
-        number = (pool.atom[places] * 7919) % 10_007
-        pool.success[places] = number % 3 == 0
-        pool.log_probability[places] = -number.to(torch.float64) / 7
-        pool.steps[places] = 1 + number % min(8, self.settings.max_depth)
-        pool.actions[places] = number[:, None] % 5
-        pool.largest_logit[places] = 1.0
-        pool.is_done.index_fill_(0, places, True)
+        slots = torch.tensor(sorted(self._slots.taken if only is None else only), dtype=torch.int64)
+        number = (pool.atom[slots] * 7919) % 10_007
+        pool.success[slots] = number % 3 == 0
+        pool.log_probability[slots] = -number.to(torch.float64) / 7
+        pool.steps[slots] = 1 + number % min(8, self.settings.max_depth)
+        pool.actions[slots] = number[:, None] % 5
+        pool.largest_logit[slots] = 1.0
+        pool.is_done.index_fill_(0, slots, True)
         pool.head.copy_(pool.tail)
 
 
@@ -58,7 +58,7 @@ def write_chain(folder: Path) -> Path:
 
 
 def chain_and_policy(folder: Path) -> tuple[Dataset, Policy]:
-    """The graph of :func:`write_chain`, and an untrained policy for it."""
+    """Makes the graph of :func:`write_chain`, and an untrained policy for it."""
     dataset = load_dataset(write_chain(folder))
     config = PolicyConfig(embedding_dim=16, hidden_dim=32, num_layers=2, max_variables=200)
     network = build_network(config, dataset.vocabulary)

@@ -1,4 +1,4 @@
-"""What bounds an engine on this machine: the network's FLOPs over what a plain product of its shapes reaches.
+"""The limit of an engine on this machine: the network's FLOPs over the rate of a plain product of its shapes.
 
 python -m benchmarks.limit
 """
@@ -89,7 +89,7 @@ def main() -> int:
 
 
 def _product_rate(width: int, precision: str) -> float:
-    """FLOP/s of ``[chunk, width] x [width, width]``, the shape of nearly all of the network's work."""
+    """Returns the FLOP/s of ``[chunk, width] x [width, width]``, the shape of nearly all of the network's work."""
     dtype = getattr(torch, precision)
     rows, weight = torch.randn(CHUNK_ROWS, width, dtype=dtype), torch.randn(width, width, dtype=dtype)
     bias = torch.randn(width, dtype=dtype)

@@ -1,4 +1,4 @@
-"""Memory of a bucket against its lanes, computed from the buffers and from a tick on tensors without memory.
+"""Memory of a bucket by its number of lanes, computed from the buffers and from a tick on tensors without memory.
 
 python -m benchmarks.memory --dataset ../shared/data/family --policy ../shared/truth/family-seed0
 """
@@ -13,6 +13,7 @@ from benchmarks.common import add_graph, add_output, arguments_of, load_workload
 from proofrank.core.evaluator.calibration import measure_demand, sample_candidates
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.memory import memory_of
+from proofrank.core.evaluator.options import EvaluatorOptions
 
 
 def main() -> int:
@@ -32,9 +33,12 @@ def main() -> int:
     rows = []
     for num_lanes in parsed.lanes:
         evaluator = CompiledEvaluator(
-            work.dataset, work.policy, work.settings, compile_mode="captured", buckets=(num_lanes,),
-            demand=demand,
-        )  # fmt: skip
+            work.dataset,
+            work.policy,
+            work.settings,
+            EvaluatorOptions(buckets=(num_lanes,), demand=demand),
+            compile_mode="captured",
+        )
         capacities = evaluator.capacities[num_lanes]
         memory = memory_of(evaluator.make_tick(num_lanes))
         rows.append(

@@ -46,7 +46,7 @@ CONTESTANTS = (
 
 
 def main() -> int:
-    """Runs the benchmark; 1 where a mode's MRR differs from the original's in float32."""
+    """Runs the benchmark; returns 1 if a mode's MRR differs from the original's in float32."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--side", default="both")
     parser.add_argument("--buckets", type=int, nargs="+", default=[512])
     parser.add_argument("--only", nargs="+", metavar="ENGINE", help="only these engines")
-    parser.add_argument("--cache-folder", type=Path, help="where compiled artifacts are kept")
+    parser.add_argument("--cache-folder", type=Path, help="folder of compiled artifacts")
     add_output(parser)
     parsed = parser.parse_args()
     torch.set_num_threads(parsed.threads)
@@ -102,7 +102,7 @@ def main() -> int:
     outcomes: dict[str, Sequence[Outcome]] = {}
 
     def run(name: str) -> None:
-        # The original is fastest with one thread: its matrices are too small for two.
+        # The original is fastest with one thread, because its matrices are too small for two.
         torch.set_num_threads(1 if name == "original" else parsed.threads)
         outcomes[name] = evaluators[name].evaluate(candidates)
 
@@ -130,7 +130,7 @@ def _row(
     seconds: list[float],
 ) -> dict[str, Any]:
     own = outcomes[name]
-    # What agreement is measured against: the original, or the first where it was left out.
+    # The reference is the original, or the first engine if the original was left out.
     original = outcomes.get("original", next(iter(outcomes.values())))
     same = sum(
         mine.actions == theirs.actions and mine.success == theirs.success
@@ -164,14 +164,14 @@ def _row(
 
 
 class _Replayed:
-    """Gives outcomes that are known already, to rank them."""
+    """Returns known outcomes, to rank them."""
 
     def __init__(self, outcomes: Sequence[Outcome], engine: str) -> None:
         self.engine = engine
         self._outcomes = outcomes
 
     def evaluate(self, candidates: Any, **_: Any) -> Sequence[Outcome]:
-        """The outcomes, whatever is asked."""
+        """Returns the outcomes, whatever the candidates."""
         return self._outcomes
 
 

@@ -1,10 +1,9 @@
-"""How long the queries of a split take against all entities, measured on a sample of queries and of their candidates.
+"""The time of a split's queries against all entities, measured on a sample of queries and of their candidates.
 
 OMP_NUM_THREADS=1 python -m benchmarks.query_work --json docs/benchmarks/query-work-wn18rr.json
 
-Counts processor seconds of one thread, which another program on the machine changes less than seconds that pass. Some
-of the queries are then measured against all entities, by which the others are corrected
-(``benchmarks.simulation.work``).
+Counts processor seconds of one thread, which other programs on the machine affect less than elapsed seconds. Some of
+the queries are then measured against all entities, to correct the others (``benchmarks.simulation.work``).
 """
 
 from __future__ import annotations
@@ -36,9 +35,13 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_graph(parser, "wn18rr")
-    parser.add_argument("--triples", type=int, default=200, help="test triples, each taken on both sides")
-    parser.add_argument("--corruptions", type=int, default=255, help="sampled per query")
-    parser.add_argument("--whole", type=int, default=3, help="queries to measure against all entities too")
+    parser.add_argument(
+        "--triples", type=int, default=200, help="number of test triples, each taken on both sides"
+    )
+    parser.add_argument("--corruptions", type=int, default=255, help="corruptions sampled for each query")
+    parser.add_argument(
+        "--whole", type=int, default=3, help="queries that are also measured against all entities"
+    )
     add_output(parser)
     parser.set_defaults(threads=1)
     parsed = parser.parse_args()
@@ -71,7 +74,7 @@ def main() -> int:
 
 
 def measure(evaluator: CompiledEvaluator, dataset: Dataset, everything: Corruptor, query: Query) -> QueryWork:
-    """Evaluates the candidates of ``query``; ``everything`` counts how many it has against all entities."""
+    """Evaluates the candidates of ``query``; ``everything`` counts those against all entities."""
     candidates = list(query.candidates)
     before, began = evaluator.work, time.process_time()
     outcomes = evaluator.evaluate(candidates)
@@ -88,7 +91,7 @@ def measure(evaluator: CompiledEvaluator, dataset: Dataset, everything: Corrupto
 
 
 def rows_by_relation(work: MeasuredWork) -> list[dict[str, Any]]:
-    """A table of what queries take against all entities, by relation and side, the largest share of work first."""
+    """Returns a table of the work of queries against all entities, by relation and side, the largest share first."""
     whole_seconds = work.whole_seconds()
     groups: dict[tuple[str, str], list[int]] = {}
     for place, query in enumerate(work.queries):

@@ -1,13 +1,13 @@
-"""A run with two Ray workers against one process: the same rows? And against the simulation: the same seconds?
+"""Compares a run with two Ray workers with one process (the same rows), and with the simulation (the same seconds).
 
 python -m benchmarks.ray_check --json docs/benchmarks/ray-check.json
 
-Every row of the results must be equal, times excepted, or the check fails.
+Every row of the results must be equal, except for times; otherwise the check fails.
 
-One process proves the shards one after another; from the seconds that each took, and the costs of
-``python -m benchmarks.ray_costs``, the model predicts the run of the same shards on two workers, which is then made.
-A second prediction takes the seconds that shards took in that run itself: what is left of its error is the model's,
-without that of the machine, on which two workers at once are slower than one.
+One process proves the shards one after another. From the seconds of each, and the costs of ``python -m
+benchmarks.ray_costs``, the model predicts the run of the same shards on two workers, which is then made. A second
+prediction uses the seconds of the shards in that run itself. Its remaining error is the model's, without that of the
+machine, on which two workers at once are slower than one.
 """
 
 from __future__ import annotations
@@ -31,33 +31,37 @@ from benchmarks.simulation.model import simulate
 from benchmarks.simulation.shards import Shard
 
 SHARDS_IN_FLIGHT = 2
-"""That ``proofrank evaluate --on ray`` gives to a worker."""
+"""Number of shards that ``proofrank evaluate --on ray`` gives to a worker."""
 
 
 OF_A_SHARD = ("shard", "steps", "began", "ended", "returned", "seconds", "idle_seconds", "process")
-"""What is kept of a trace: nothing that names the machine."""
+"""Fields of a trace that are kept: none names the machine."""
 
 
 class Times(NamedTuple):
-    """Of a run, in seconds: the whole command, and from the workers' first shards (their mean) to the last result."""
+    """Times of a run, in seconds: the whole command, and from the workers' first shards (their mean) to the last
+    result.
+    """
 
     command: float
     evaluation: float
 
     @classmethod
     def measured(cls, run: RayRun) -> Times:
-        """Of a run on Ray."""
+        """Returns the times of a run on Ray."""
         return cls(run.seconds, run.last_returned - run.workers_began)
 
     @classmethod
     def predicted(cls, seconds: Sequence[float], cluster: Cluster) -> Times:
-        """Of shards that take ``seconds`` each, in the order in which they are handed out."""
+        """Returns the predicted times for shards that take ``seconds`` each, in the order in which they are
+        handed out.
+        """
         run = simulate([Shard(1, each) for each in seconds], cluster)
         first = [next(span.began for span in spans if span.activity == "overhead") for spans in run.spans]
         return cls(run.makespan, run.makespan - cluster.driver.finish - statistics.mean(first))
 
     def over(self, other: Times) -> tuple[float, float]:
-        """By how many percent these are more than ``other``."""
+        """Returns by how many percent these times exceed ``other``."""
         return (100 * (self.command / other.command - 1), 100 * (self.evaluation / other.evaluation - 1))
 
 
@@ -66,7 +70,7 @@ class DifferenceError(Exception):
 
 
 def rows_in_order(results: Path) -> list[dict[str, Any]]:
-    """The rows of a ``FILE.jsonl`` of results by query and side, without their times."""
+    """Returns the rows of a ``FILE.jsonl`` of results by query and side, without their times."""
     rows = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
     return sorted(
         ({name: value for name, value in row.items() if name != "seconds"} for row in rows),
@@ -78,7 +82,7 @@ def check_equal(alone: Sequence[dict[str, Any]], on_ray: Sequence[dict[str, Any]
     """Compares the rows of one process with those of a run on Ray, both in order.
 
     Raises:
-        DifferenceError: there are none, not as many, or two differ; names the first that do.
+        DifferenceError: there are no rows, their numbers differ, or two differ; names the first that do.
     """
     if not alone or len(alone) != len(on_ray):
         raise DifferenceError(f"{len(alone)} rows of one process and {len(on_ray)} on Ray")
@@ -88,7 +92,7 @@ def check_equal(alone: Sequence[dict[str, Any]], on_ray: Sequence[dict[str, Any]
 
 
 def seconds_in_one_process(options: Sequence[str], results: Path) -> list[float]:
-    """Seconds of each shard, by number, where one process proves them one after another, and writes ``results``."""
+    """Returns the seconds of each shard, by number, in one process that proves them in turn and writes ``results``."""
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.json"
         command = [
@@ -109,12 +113,12 @@ def seconds_in_one_process(options: Sequence[str], results: Path) -> list[float]
 
 
 def seconds_by_number(shards: Sequence[dict[str, Any]]) -> list[float]:
-    """Seconds of the shards of a trace in the worker, by number."""
+    """Returns the worker's seconds of the shards of a trace, by number."""
     return [shard["seconds"] for shard in sorted(shards, key=lambda shard: shard["shard"])]
 
 
 def check(parsed: argparse.Namespace, cluster: Cluster, folder: Path) -> dict[str, Any]:
-    """The figures of the runs that the options ask for, with the results of each in ``folder``.
+    """Returns the figures of the runs that the options ask for; the results of each are in ``folder``.
 
     Raises:
         DifferenceError: a run on Ray ranked differently from one process.
@@ -170,15 +174,19 @@ def main() -> int:
     )
     add_graph(parser, "wn18rr")
     parser.add_argument("--costs", type=Path, default=FIGURES / "ray-costs.json")
-    parser.add_argument("--triples", type=int, default=40, help="test triples, a shard each, on both sides")
-    parser.add_argument("--corruptions", type=int, default=300, help="per side")
+    parser.add_argument(
+        "--triples", type=int, default=40, help="number of test triples, one shard each, on both sides"
+    )
+    parser.add_argument("--corruptions", type=int, default=300, help="corruptions on each side")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=2, help="runs on Ray")
-    parser.add_argument("--seed", type=int, default=1, help="of the draws; the costs were measured with 0")
+    parser.add_argument("--repeats", type=int, default=2, help="number of runs on Ray")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of the draws; the costs were measured with 0"
+    )
     add_output(parser)
     parsed = parser.parse_args()
     driver, worker = load_costs(parsed.costs)
-    # What a query costs besides its proofs is in the seconds of a trace.
+    # The cost of a query around its proofs is included in the seconds of a trace.
     cluster = Cluster(parsed.workers, SHARDS_IN_FLIGHT, driver, replace(worker, per_query=0.0))
     with tempfile.TemporaryDirectory() as folder:
         figures = check(parsed, cluster, Path(folder))

@@ -1,11 +1,11 @@
-"""What a bulk run on Ray costs besides the evaluation, on this machine: the driver, the start of a worker, a shard.
+"""The costs of a bulk run on Ray around the evaluation, on this machine: the driver, a worker's start, a shard.
 
 python -m benchmarks.ray_costs --json docs/benchmarks/ray-costs.json
 
-From three runs of ``proofrank evaluate --on ray`` with two workers of one thread each: few and many tiny shards (what
-one shard more costs the driver's process), and shards of some tenths of a second (what a worker needs between two of
-them). What a triple costs a worker besides its proofs is measured against all entities, with outcomes that are there at
-once. Two figures are not measured but assumed: asking for one worker, and the time between the driver's looks.
+Made from three runs of ``proofrank evaluate --on ray`` with two workers of one thread each: few and many tiny shards
+(the driver's cost of one more shard), and shards of some tenths of a second (a worker's time between two of them). A
+worker's cost of a triple around its proofs is measured against all entities, with outcomes that exist at once. Two
+figures are assumed rather than measured: asking for one worker, and the time between the driver's looks.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from proofrank.core.ranking import Corruptor, corrupted_queries, rank_queries
 
 ASSUMED_SECONDS_PER_WORKER = 0.01
 RAY_DATA_ROUND_SECONDS = 0.1
-"""Ray Data's driver waits for results a tenth of a second at a time, and hands out shards in between."""
+"""Time for which Ray Data's driver waits for results before it hands out shards again."""
 
 COMMAND = """
 import sys, time
@@ -54,10 +54,9 @@ raise SystemExit(status)
 class RayRun:
     """A run of the command on Ray.
 
-    Attributes:
-        seconds: of the whole command, from outside.
-        driver_processor_seconds: of the driver's process, its start included.
-        shards: of its trace (``proofrank.service.bulk.trace``), in the order in which they came back.
+    seconds: duration of the whole command, from outside.
+    driver_processor_seconds: processor seconds of the driver's process, including its start.
+    shards: shards of its trace (``proofrank.service.bulk.trace``), in the order in which they came back.
     """
 
     seconds: float
@@ -66,7 +65,7 @@ class RayRun:
 
     @property
     def workers_began(self) -> float:
-        """When workers began their first shards, since the driver began: the mean over the workers."""
+        """Mean time at which workers began their first shards, since the driver began."""
         first: dict[tuple[str, int], float] = {}
         for shard in self.shards:
             worker = (shard["node"], shard["process"])
@@ -75,14 +74,14 @@ class RayRun:
 
     @property
     def mean_idle_seconds(self) -> float:
-        """Of a worker between two shards."""
+        """Mean time of a worker between two shards."""
         return statistics.mean(
             shard["idle_seconds"] for shard in self.shards if shard["idle_seconds"] is not None
         )
 
     @property
     def last_returned(self) -> float:
-        """When the driver had the last result, since the driver began."""
+        """Time at which the driver had the last result, since the driver began."""
         return max(shard["returned"] for shard in self.shards)
 
 
@@ -98,7 +97,7 @@ def run_on_ray(
 ) -> RayRun:
     """Evaluates a seeded sample of test triples on both sides, with ``workers`` of one thread each.
 
-    The rankings are written to ``results``, where it is given.
+    Writes the rankings to ``results``, if it is given.
 
     Raises:
         subprocess.CalledProcessError: the command failed.
@@ -123,7 +122,7 @@ def run_on_ray(
 
 
 class _AtOnce:
-    """An evaluator whose outcomes are there at once: what is left of ranking is what surrounds the proofs."""
+    """An evaluator whose outcomes exist at once, so that only the cost around the proofs remains."""
 
     engine = "none"
 
@@ -138,7 +137,7 @@ class _AtOnce:
 
 
 def seconds_around_a_triple(dataset: Dataset, number: int) -> float:
-    """Processor seconds of drawing all corruptions of a test triple on both sides and ranking it, without proofs."""
+    """Returns the processor seconds of a test triple without proofs: all corruptions on both sides, and its ranks."""
     evaluator: Evaluator = _AtOnce()
     corruptor = Corruptor(dataset)
     triples = dataset.splits["test"][: number + 1]
@@ -157,7 +156,9 @@ def main() -> int:
     add_graph(parser, "wn18rr")
     parser.add_argument("--few", type=int, default=50, help="tiny shards of the first run")
     parser.add_argument("--many", type=int, default=250, help="tiny shards of the second run")
-    parser.add_argument("--corruptions", type=int, default=300, help="of the shards of the third run, a side")
+    parser.add_argument(
+        "--corruptions", type=int, default=300, help="corruptions on each side, in the third run"
+    )
     add_output(parser)
     parsed = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""How long WN18RR against all entities would take on many workers, and what would bound it: simulated.
+"""Simulates how long WN18RR against all entities would take on many workers, and what would limit it.
 
 python -m benchmarks.ray_simulation --json docs/benchmarks/ray-simulation.json
 
@@ -30,12 +30,12 @@ FIGURES = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 
 
 class Order(Enum):
-    """In which order shards are handed out.
+    """The order in which shards are handed out.
 
     Attributes:
         DRAWN: as the triples come.
-        BY_RELATION: triples of the relation that takes longest on average first; it may be known from an earlier run.
-        LONGEST_FIRST: as somebody would who knew how long each shard takes.
+        BY_RELATION: triples of the relation with the longest mean time first, which may be known from an earlier run.
+        LONGEST_FIRST: by the true time of each shard, which only a simulation knows.
     """
 
     DRAWN = auto()
@@ -47,10 +47,9 @@ class Order(Enum):
 class Plan:
     """One way to run the evaluation.
 
-    Attributes:
-        cluster: who evaluates.
-        triples_per_shard: whole triples, or the reciprocal of a number of parts that a triple is cut into.
-        order: in which shards are handed out.
+    cluster: workers and driver.
+    triples_per_shard: number of whole triples, or the reciprocal of the number of parts into which a triple is cut.
+    order: order in which shards are handed out.
     """
 
     cluster: Cluster
@@ -58,7 +57,7 @@ class Plan:
     order: Order = Order.DRAWN
 
     def shards(self, work: MeasuredWork, seed: int) -> list[Shard]:
-        """The shards of as many triples as there are in the split, drawn from the measured ones."""
+        """Returns shards of as many triples as the split has, drawn from the measured ones."""
         drawn = work.draw_triples(work.num_triples, seed)
         if self.order is Order.BY_RELATION:
             drawn = drawn[np.argsort(-work.relation_seconds()[drawn], kind="stable")]
@@ -87,13 +86,18 @@ def main() -> int:
         metavar="N|1/N",
         help="whole triples, or a part of one (default: 16 4 1 1/4 1/16)",
     )
-    parser.add_argument("--shards-in-flight", type=int, default=2, help="that a worker holds")
     parser.add_argument(
-        "--speed", type=float, default=1.0, help="of a worker, times the measured (an assumption)"
+        "--shards-in-flight", type=int, default=2, help="number of shards that a worker holds"
+    )
+    parser.add_argument(
+        "--speed",
+        type=float,
+        default=1.0,
+        help="speed of a worker, relative to the measured one (an assumption)",
     )
     parser.add_argument("--losses-per-worker-hour", type=float, default=0.0)
-    parser.add_argument("--wire-ms", type=float, default=1.0, help="one way (an assumption)")
-    parser.add_argument("--seeds", type=int, default=5, help="how many draws of the work")
+    parser.add_argument("--wire-ms", type=float, default=1.0, help="time of one way (an assumption)")
+    parser.add_argument("--seeds", type=int, default=5, help="number of draws of the work")
     add_output(parser)
     parsed = parser.parse_args()
     work = load_work(parsed.work)
@@ -127,7 +131,7 @@ def main() -> int:
 
 
 def figures_of(plan: Plan, work: MeasuredWork, seeds: Sequence[int]) -> dict[str, Any]:
-    """What a plan comes to: medians over draws of the work, times in seconds, shares in percent."""
+    """Returns the figures of a plan: medians over draws of the work, times in seconds, shares in percent."""
     rows, bound_by, largest_losses, num_shards = [], [], [], 0
     for seed in seeds:
         shards = plan.shards(work, seed)
@@ -160,17 +164,17 @@ def figures_of(plan: Plan, work: MeasuredWork, seeds: Sequence[int]) -> dict[str
 
 
 def most_frequent(names: Sequence[str]) -> str:
-    """The name that occurs most."""
+    """Returns the name that occurs most often."""
     return max(sorted(set(names)), key=names.count)
 
 
 def rounded(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as it is printed: three digits are more than the model is good for."""
+    """Rounds a row to three digits for printing, which exceeds the accuracy of the model."""
     return {name: float(f"{value:.3g}") if isinstance(value, float) else value for name, value in row.items()}
 
 
 def shard_size(text: str) -> Fraction:
-    """``16`` or ``1/16``, as a type of an option."""
+    """Parses ``16`` or ``1/16``, as the type of an option."""
     try:
         size = Fraction(text)
         is_good = size > 0 and 1 in (size.numerator, size.denominator)

@@ -1,8 +1,8 @@
-"""Cost against the number of candidates, and against the number of facts for the same fan-out; peak memory of each.
+"""Cost by the number of candidates, and by the number of facts at the same fan-out; peak memory of each.
 
-python -m benchmarks.scaling
+    python -m benchmarks.scaling
 
-Besides the seconds that passed it gives the processor's own, which another program on the machine changes less.
+It gives elapsed seconds and processor seconds, which other programs on the machine affect less.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NUM_PREDICATES = 10
 
 
 def main() -> int:
-    """Runs both tables, each row in a process of its own, so that its peak memory is its own."""
+    """Runs both tables, each row in its own process, so that the peak of memory belongs to it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -74,7 +74,7 @@ def _peak_gib() -> float:
 
 
 class Timing(NamedTuple):
-    """One run: seconds that passed, seconds of the processor, and the steps that lanes took in it."""
+    """One run: elapsed seconds, processor seconds, and the steps of all lanes."""
 
     seconds: float
     processor_seconds: float
@@ -83,7 +83,7 @@ class Timing(NamedTuple):
 
 
 def _timed(evaluator: CompiledEvaluator, candidates: list[Candidate]) -> Timing:
-    """The second run of ``candidates``, or the first where that took long."""
+    """Returns the second run of ``candidates``, or the first if that took long."""
     timing = _run(evaluator, candidates)
     return timing if timing.seconds > 20 else _run(evaluator, candidates)
 
@@ -100,7 +100,7 @@ def _run(evaluator: CompiledEvaluator, candidates: list[Candidate]) -> Timing:
 
 
 def _candidates_row(number: int) -> dict[str, Any]:
-    """Family with the seed-0 fixture policy."""
+    """Measures family with the seed-0 fixture policy."""
     workload = load_workload(
         SHARED / "data" / "family", SHARED / "truth" / "family-seed0", -(-number // 102), 50, "both"
     )
@@ -118,7 +118,7 @@ def _candidates_row(number: int) -> dict[str, Any]:
 
 
 def _facts_row(number: int) -> dict[str, Any]:
-    """A random graph in which every constant has ``FAN_OUT`` facts of each predicate, whatever its size."""
+    """Measures a random graph in which every constant has ``FAN_OUT`` facts of each predicate, whatever its size."""
     num_constants = number // (FAN_OUT * NUM_PREDICATES)
     dataset = synthetic_dataset(num_constants)
     policy = _policy(dataset)
@@ -149,7 +149,9 @@ def _facts_row(number: int) -> dict[str, Any]:
 
 
 def synthetic_dataset(num_constants: int) -> Dataset:
-    """``NUM_PREDICATES`` predicates, ``FAN_OUT`` facts of each for every constant, chain rules of two atoms."""
+    """Makes a graph of ``NUM_PREDICATES`` predicates, ``FAN_OUT`` facts of each for every constant, and chain rules of
+    two atoms.
+    """
     generator = np.random.default_rng(0)
     heads = np.repeat(np.arange(1, num_constants + 1), FAN_OUT)
     triples = []
@@ -185,7 +187,7 @@ def synthetic_dataset(num_constants: int) -> Dataset:
 
 
 def _policy(dataset: Dataset) -> Policy:
-    """An untrained policy of the fixtures' shape."""
+    """Makes an untrained policy of the fixtures' shape."""
     config = PolicyConfig(max_variables=100)
     like = Policy("", build_network(config, dataset.vocabulary), dataset.vocabulary, None, "")
     return random_policy(dataset, like, seed=0)

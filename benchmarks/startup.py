@@ -1,5 +1,5 @@
-"""From the start of the process to ready, stage by stage: cold, again with what the compiler left, and again where no
-C++ compiler can be found.
+"""Time from the start of the process to ready, by stage: cold, again with the compiler's artifacts, and again without a
+C++ compiler.
 
 python -m benchmarks.startup
 """
@@ -43,7 +43,7 @@ print(json.dumps({"runs as": evaluator.engine, "import s": imported - began, "lo
 
 
 def main() -> int:
-    """Runs each start in a process of its own."""
+    """Runs each start in its own process."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -70,15 +70,15 @@ def main() -> int:
 def measure_start(
     dataset: Path, policy: Path, engine: str, lanes: int, cache: str, start: str, *, is_on_cpu: bool = False
 ) -> dict[str, Any]:
-    """The seconds of one start, in a process of its own.
+    """Returns the seconds of one start, in its own process.
 
     Args:
-        dataset: a folder.
-        policy: a folder.
-        engine: its name, with ``-partial`` behind it where the tick may be cut into several graphs.
-        lanes: of the only bucket.
+        dataset: dataset folder.
+        policy: checkpoint folder.
+        engine: name of the engine, followed by ``-partial`` if the tick may be cut into several graphs.
+        lanes: number of lanes of the only bucket.
         cache: folder of the compiler's artifacts.
-        start: where it says ``no C++ compiler`` none can be found.
+        start: kind of start; one with ``no C++ compiler`` hides the compiler.
         is_on_cpu: whether CUDA devices are hidden.
     """
     environment = dict(os.environ)
@@ -95,7 +95,7 @@ def measure_start(
 
 
 def _processor_seconds() -> float:
-    """Of the ended children of this process and of theirs: what a busy machine cannot stretch far."""
+    """Returns the processor seconds of this process' ended children and theirs, which a busy machine hardly changes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

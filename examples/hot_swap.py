@@ -1,9 +1,9 @@
-"""What a training job does after every epoch: upload the policy, have it live, and ask for its MRR.
+"""The steps of a training job after every epoch: upload the policy, make it live, and ask for its MRR.
 
     python -m examples.hot_swap --url http://127.0.0.1:8000
 
-The server must serve the graph that the policy is trained on. So that this runs in seconds and needs nothing else, the
-training is a sham: a finished policy under noise that shrinks with each epoch. What :func:`evaluate` does is real.
+The server must serve the graph that the policy is trained on. So that this runs in seconds, the training is simulated:
+a finished policy with noise that shrinks in each epoch. :func:`evaluate` is as in a real training job.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def evaluate(
     dataset: Dataset,
     queries: Sequence[dict[str, str]],
 ) -> dict[str, Any]:
-    """Uploads a network as policy ``name``, has it live, and gives the server's answer to ``queries``."""
+    """Uploads a network as policy ``name``, makes it live, and returns the server's answer to ``queries``."""
     with tempfile.TemporaryDirectory() as folder:
         save_policy(folder, network, dataset.vocabulary, settings)
         files = {field: (Path(folder) / file).read_bytes() for field, file in PARTS.items()}
@@ -44,7 +44,7 @@ def evaluate(
 
 
 def train(network: PolicyNetwork, epochs: int) -> Iterator[int]:
-    """Stands for the training: changes ``network`` and gives the number of each epoch when it is over."""
+    """Simulates a training: changes ``network`` and yields the number of each finished epoch."""
     generator = torch.Generator().manual_seed(0)
     trained = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     for epoch in range(1, epochs + 1):
@@ -57,12 +57,14 @@ def train(network: PolicyNetwork, epochs: int) -> Iterator[int]:
 
 
 def main() -> None:
-    """Trains and evaluates, as the command line says."""
+    """Trains and evaluates as the command line says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the server")
-    parser.add_argument("--dataset", type=Path, default=DATASET, help="the graph that the server serves")
-    parser.add_argument("--policy", type=Path, default=POLICY, help="checkpoint that the sham ends with")
-    parser.add_argument("--epochs", type=int, default=4, help="how many")
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="URL of the server")
+    parser.add_argument("--dataset", type=Path, default=DATASET, help="graph that the server serves")
+    parser.add_argument(
+        "--policy", type=Path, default=POLICY, help="checkpoint that the simulated training ends with"
+    )
+    parser.add_argument("--epochs", type=int, default=4, help="number of epochs")
     parsed = parser.parse_args()
     dataset = load_dataset(parsed.dataset)
     policy = load_policy(parsed.policy, dataset)
@@ -71,7 +73,7 @@ def main() -> None:
     queries = [{"head": head, "relation": relation, "tail": tail} for head, relation, tail in names]
     with httpx.Client(base_url=parsed.url, timeout=300) as client:
         for epoch in train(policy.network, parsed.epochs):
-            # One name for all epochs: each upload replaces the one before, and nothing piles up.
+            # One name for all epochs: each upload replaces the one before, so nothing accumulates.
             answer = evaluate(client, "in-training", policy.network, settings, dataset, queries)
             identity = answer["policy"]
             print(

@@ -1,4 +1,4 @@
-"""Asks a server to rank, from threads: as many at once as there are clients, or at the times of a Poisson process."""
+"""Asks a server to rank, from threads: from a number of clients at once, or at the times of a Poisson process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECONDS_TO_ANSWER = 900.0
 
 
 class Asker:
-    """Connections to one server, kept open; may be used from any thread."""
+    """Open connections to one server; may be used from any thread."""
 
     def __init__(self, url: str, *, corruptions: int = 50, side: str = "tail") -> None:
         self._pool = urllib3.connection_from_url(url, maxsize=256, timeout=_SECONDS_TO_ANSWER, retries=False)
@@ -27,12 +27,12 @@ class Asker:
         self._side = side
 
     def ask(self, triples: Sequence[Triple], *, due: float | None = None, endpoint: str = "") -> Answer:
-        """Has ``triples`` ranked in one request.
+        """Asks for the ranks of ``triples`` in one request.
 
         Args:
-            triples: to rank.
-            due: since when it counts, by ``time.perf_counter()``; now by default.
-            endpoint: under which it is counted.
+            triples: triples to rank.
+            due: start of its time by ``time.perf_counter()``; now by default.
+            endpoint: name under which it is counted.
         """
         body = json.dumps(rank_body(triples, side=self._side, corruptions=self._corruptions))
         due = time.perf_counter() if due is None else due
@@ -58,7 +58,7 @@ class Asker:
         )
 
     def closed_loop(self, triples: Sequence[Triple], num_clients: int) -> Tally:
-        """Asks for each of ``triples`` once; so many clients each wait for an answer before they ask again."""
+        """Asks for each of ``triples`` once; each of ``num_clients`` waits for its answer before it asks again."""
         tally = Tally()
         waiting = iter(list(triples))
         lock = threading.Lock()
@@ -79,7 +79,7 @@ class Asker:
         return tally
 
     def open_loop(self, triples: Sequence[Triple], rate: float, seconds: float, seed: int = 0) -> Tally:
-        """Asks for ``triples`` in turn at a rate, whether or not earlier ones are answered; waits for all answers."""
+        """Asks for ``triples`` in turn at a rate, even if earlier ones are unanswered; waits for all answers."""
         tally = Tally()
         threads: list[threading.Thread] = []
         generator = random.Random(seed)  # noqa: S311 - no secret

@@ -1,4 +1,4 @@
-"""A policy's three files, and the same policy as another epoch would save it: other bytes, hence another policy."""
+"""A policy's three files, and the same policy as another epoch saves it: with other bytes, so as another policy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib3.filepost import encode_multipart_formdata
 
 _LENGTH_BYTES = 8
-"""A safetensors file begins with the length of its header, which is JSON; the tensors follow."""
+"""Size of the first field of a safetensors file: the length of its JSON header, which the tensors follow."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The files' contents."""
+    """The contents of the files."""
 
     weights: bytes
     config: bytes
@@ -30,7 +30,7 @@ class Checkpoint:
 
     @staticmethod
     def read(folder: Path) -> Checkpoint:
-        """Reads them from a checkpoint folder."""
+        """Reads the files of a checkpoint folder."""
         return Checkpoint(
             (folder / "policy.safetensors").read_bytes(),
             (folder / "policy.json").read_bytes(),
@@ -38,7 +38,7 @@ class Checkpoint:
         )
 
     def of_epoch(self, epoch: int) -> Checkpoint:
-        """The same weights with the number of the epoch in their metadata."""
+        """Returns the same weights with the number of the epoch in their metadata."""
         start = _LENGTH_BYTES + int.from_bytes(self.weights[:_LENGTH_BYTES], "little")
         header = json.loads(self.weights[_LENGTH_BYTES:start])
         header["__metadata__"] = {**header.get("__metadata__", {}), "epoch": str(epoch)}
@@ -48,7 +48,7 @@ class Checkpoint:
         return Checkpoint(weights, self.config, self.vocabulary)
 
     def form(self) -> Form:
-        """The files as a multipart form."""
+        """Returns the files as a multipart form."""
         body, content_type = encode_multipart_formdata(
             {
                 "weights": ("policy.safetensors", self.weights),

@@ -1,4 +1,4 @@
-"""Small requests beside a large one: whether they are stuck behind it."""
+"""Small requests beside a large one, which must not wait for it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _SECONDS_TO_SETTLE = 2.0
 
 @dataclass(frozen=True)
 class Fairness:
-    """Small requests, one at a time, while nothing else runs and beside a large one.
+    """Times of small requests, sent one at a time, on the idle server and beside a large request.
 
     Attributes:
-        large_candidates: of the large request.
-        idle: seconds of the small requests.
-        beside: the same while the large one runs.
-        ratio: of the two medians.
+        large_candidates: candidates of the large request.
+        idle: seconds of the small requests on the idle server.
+        beside: seconds of the small requests beside the large one.
+        ratio: median of ``beside`` over that of ``idle``.
     """
 
     large_candidates: int
@@ -68,7 +68,7 @@ def fairness(
 
 @contextmanager
 def _large_request(url: str, triples: Sequence[Triple], candidates: int) -> Iterator[None]:
-    """One request with about so many candidates, running; given up at the end."""
+    """Runs one request with about ``candidates`` candidates while the context lasts, and then gives it up."""
     number = max(1, round(candidates / (2 * (1 + _LARGE_CORRUPTIONS))))
     many = list(itertools.islice(itertools.cycle(triples), number))
     body = json.dumps(rank_body(many, side="both", corruptions=_LARGE_CORRUPTIONS))
@@ -88,7 +88,7 @@ def _wait(is_so: Callable[[], bool]) -> None:
     while not is_so():
         if time.monotonic() > ends:
             raise StageError(
-                "the large request is not seen in proofrank_queued_candidates, or never leaves it"
+                "the large request never shows up in proofrank_queued_candidates, or never leaves it"
             )
         time.sleep(0.05)
 

@@ -2,9 +2,9 @@
 
 locust -f load/locustfile.py --headless -H http://127.0.0.1:8000 -t 60s --rate 5 --most-p95-ms 500
 
-Single queries arrive by a Poisson process whether or not earlier ones have been answered (an open loop), so that a slow
-server is not spared by clients that wait for it. At the end comes a summary; the exit status is 1 where the objective
-was missed. A key of the server's, if it wants one, is taken from ``PROOFRANK_API_KEY``.
+Single queries arrive by a Poisson process even if earlier ones are unanswered (an open loop), so a slow server gets no
+relief from clients that wait. A summary is printed at the end; the exit status is 1 if the objective is missed.
+``PROOFRANK_API_KEY`` holds the key for a server with keys.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ SINGLE_QUERY = "single query: POST /rank"
 RANK_SAMPLE = "training job: POST /rank"
 
 _LEAST_SOURCES = 10
-"""Sources of arrivals, at least: a ramp has so many steps."""
+"""Minimum number of sources of arrivals, and so of steps of a ramp."""
 
 _MOST_CONNECTIONS = 10_000
-"""Of one source: an open loop does not wait for a free one."""
+"""Maximum number of connections of a source; an open loop does not wait for a free one."""
 
 _SECONDS_TO_END = 2.0
-"""For requests that are on their way when the run ends."""
+"""Time for requests in progress when the run ends, in seconds."""
 
 _tally = Tally()
 
@@ -51,12 +51,12 @@ def _headers() -> dict[str, str]:
 
 
 class SingleQueries(FastHttpUser):
-    """One of the sources of single queries; the shape sets how many there are, and all have the same rate."""
+    """One source of single queries; the shape sets the number of sources, and all have the same rate."""
 
     concurrency = _MOST_CONNECTIONS
 
     def on_start(self) -> None:
-        """Reads what there is to ask."""
+        """Reads the triples to ask for."""
         options = self.environment.parsed_options
         assert options is not None
         self._triples = read_split(Path(options.dataset), "test")
@@ -66,12 +66,12 @@ class SingleQueries(FastHttpUser):
         self._on_their_way = Group()
 
     def wait_time(self) -> float:
-        """Until the next arrival."""
+        """Returns the time until the next arrival."""
         return self._random.expovariate(1 / self._seconds_between)
 
     @task
     def arrive(self) -> None:
-        """Asks, without waiting for the answer."""
+        """Asks without waiting for the answer."""
         self._on_their_way.spawn(self._ask, self._random.choice(self._triples))
 
     def _ask(self, triple: Triple) -> None:
@@ -79,21 +79,21 @@ class SingleQueries(FastHttpUser):
         self.client.post("/rank", json=body, headers=_headers(), name=SINGLE_QUERY)
 
     def on_stop(self) -> None:
-        """Waits a little for what is on its way."""
+        """Waits a short time for requests in progress."""
         self._on_their_way.join(_SECONDS_TO_END)
         _tally.num_given_up += len(self._on_their_way)
         self._on_their_way.kill()
 
 
 class TrainingJob(FastHttpUser):
-    """The loop of a training job: upload what an epoch made, make it live, rank a sample with it, read the MRR."""
+    """The loop of a training job: upload a checkpoint, make it live, rank a sample by it, read the MRR."""
 
     fixed_count = 1
     wait_time = constant(2)  # type: ignore[assignment]  # the epoch
     name = "load-training-job"
 
     def on_start(self) -> None:
-        """Reads the checkpoint and the split, and remembers which policy was live."""
+        """Reads the checkpoint and the split, and notes the live policy."""
         options = self.environment.parsed_options
         assert options is not None
         folder = policy_folder(options)
@@ -108,7 +108,7 @@ class TrainingJob(FastHttpUser):
 
     @task
     def epoch(self) -> None:
-        """One epoch."""
+        """Runs one epoch."""
         self._epoch += 1
         form = self._checkpoint.of_epoch(self._epoch).form()
         answer = self.client.put(
@@ -126,7 +126,7 @@ class TrainingJob(FastHttpUser):
             logger.info("epoch %d: MRR %.4f", self._epoch, answer.json()["metrics"]["mrr"])
 
     def on_stop(self) -> None:
-        """Makes the policy live that was, and deletes its own."""
+        """Restores the former live policy, and deletes its own."""
         if self._live_before in (None, self.name):
             return
         self.client.post(
@@ -147,18 +147,18 @@ class Scraper(FastHttpUser):
 
     @task
     def scrape(self) -> None:
-        """Asks for the metrics, and whether the server is ready."""
+        """Reads the metrics and the readiness."""
         self.client.get("/metrics", headers=_headers(), name="scraper: GET /metrics")
         self.client.get("/readyz", headers=_headers(), name="scraper: GET /readyz")
 
 
 class Arrivals(LoadTestShape):
-    """A constant rate of arrivals, or one that rises in equal steps; ``--run-time`` ends it."""
+    """A constant rate of arrivals, or one that rises in equal steps, until ``--run-time`` ends it."""
 
     use_common_options = True
 
     def tick(self) -> tuple[int, float] | None:
-        """How many users there should be now; None at the end."""
+        """Returns the number of users for now; None at the end."""
         assert self.runner is not None
         environment = self.runner.environment
         options = environment.parsed_options
@@ -173,7 +173,7 @@ class Arrivals(LoadTestShape):
 
 
 def sources(rate: float) -> int:
-    """How many sources share a rate of arrivals."""
+    """Returns the number of sources that share a rate of arrivals."""
     return max(_LEAST_SOURCES, math.ceil(rate))
 
 
@@ -191,7 +191,7 @@ def _prepare(environment: Environment, **_: Any) -> None:
     if options.shape == "ramp" and not options.run_time:
         raise SystemExit("--shape ramp needs --run-time, the time in which the rate rises")
     if policy_folder(options) is None:
-        logger.warning("no training job: --policy does not say which checkpoint fits %s", options.dataset)
+        logger.warning("no training job: no checkpoint is known to fit %s; set --policy", options.dataset)
         environment.user_classes = [user for user in environment.user_classes if user is not TrainingJob]
 
 
@@ -203,7 +203,7 @@ def _begin(**_: Any) -> None:
 
 @events.request.add_listener
 def _count(name: str, response_time: float, response: FastResponse | None, **_: Any) -> None:
-    """Takes one answer into the summary."""
+    """Adds one answer to the summary."""
     status = response.status_code if response is not None else NO_ANSWER
     metrics = {}
     if status == OK and name in (SINGLE_QUERY, RANK_SAMPLE):

@@ -1,4 +1,4 @@
-"""What a measurement at saturation must reach, and by how much it was missed."""
+"""The objectives of a measurement at saturation, and by how much they were missed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Objectives:
-    """The most that each figure may be.
+    """The maximum of each figure.
 
     Attributes:
-        ratio: of the p50 of single queries beside a large request to that while nothing else runs.
-        cost: share of the evaluator's throughput that the server takes away.
+        ratio: p50 of single queries beside a large request over p50 on the idle server.
+        cost: share of the evaluator's throughput that the server costs.
         error_share: share of requests neither answered nor refused, at each level of load and in the soak.
-        growth_mib: of the server's memory, over each level and over the soak.
+        growth_mib: growth of the server's memory, over each level and over the soak.
     """
 
     ratio: float = 3.0
@@ -27,16 +27,16 @@ class Objectives:
     growth_mib: float = 64.0
 
     def misses(self, figures: Figures) -> list[str]:
-        """What was missed, a line each, with the figure and what was wanted."""
+        """Returns a line for each missed objective, with the figure and its maximum."""
         return [
-            f"{name} is {figure:.{digits}f}{unit}, at most {most:g}{unit} was wanted"
+            f"{name} is {figure:.{digits}f}{unit}, expected at most {most:g}{unit}"
             for name, figure, most, digits, unit in self._judged(figures)
-            # A figure that is no number, because nothing was answered, is within no bound.
+            # A figure of NaN, because nothing was answered, misses every maximum.
             if not figure <= most
         ]
 
     def _judged(self, figures: Figures) -> Iterator[tuple[str, float, float, int, str]]:
-        """Each figure with its name, its bound, the digits to show, and its unit."""
+        """Yields each figure with its name, its maximum, the digits to show, and its unit."""
         ratio = figures.fairness.ratio
         yield "ratio of p50 beside a large request", ratio, self.ratio, 2, ""
         yield "cost of the server", 100 * figures.throughput.cost, 100 * self.cost, 1, " %"

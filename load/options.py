@@ -1,4 +1,4 @@
-"""The options of a locust run: what is asked, how often, and the objective; each may come from the environment."""
+"""The options of a locust run, and its objective; each may also be set in the environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_options(parser: ArgumentParser) -> None:
             "--policy",
             str,
             "",
-            "checkpoint that the training job uploads; the package's for its dataset, else none",
+            "checkpoint that the training job uploads; for the package's dataset, the package's; otherwise none",
         ),
         ("--rate", float, 5.0, "single queries a second, at the end of a ramp"),
         ("--corruptions", int, 50, "corruptions of each query"),
@@ -41,18 +41,18 @@ def add_options(parser: ArgumentParser) -> None:
         "--shape",
         choices=SHAPES,
         default=SHAPES[0],
-        help="arrivals: at a constant rate, or at one that rises all the time that --run-time gives",
+        help="arrivals: at a constant rate, or at one that rises over the whole of --run-time",
         env_var="PROOFRANK_LOAD_SHAPE",  # type: ignore[call-arg]
     )
 
 
 def policy_folder(options: Namespace) -> Path | None:
-    """The checkpoint that the training job uploads, or None where none is known to fit."""
+    """Returns the checkpoint that the training job uploads, or None if none is known to fit."""
     if options.policy:
         return Path(options.policy)
     return POLICY if Path(options.dataset) == DATASET else None
 
 
 def objective_of(options: Namespace) -> Objective:
-    """The objective for single queries."""
+    """Returns the objective for single queries."""
     return Objective(options.most_p95_ms, options.most_errors, options.most_refusals, options.least_rate)

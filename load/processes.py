@@ -1,4 +1,4 @@
-"""The processes that are measured: ``proofrank serve``, and the evaluator alone (``benchmarks/alone.py``)."""
+"""The processes to measure: ``proofrank serve``, and the evaluator alone (``benchmarks/alone.py``)."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _LISTENING = re.compile(r"Uvicorn running on (http://\S+)")
 
 
 class ProcessError(Exception):
-    """A process that is to be measured did not start, or ended."""
+    """A process to measure did not start, or ended."""
 
 
 def clean_environment(threads: int, extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without settings of the service, with so many threads for torch and with ``extra``."""
+    """Returns this environment without settings of the service, with ``threads`` for torch, and with ``extra``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PROOFRANK_")}
     return {**kept, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": str(threads), **extra}
 
@@ -43,7 +43,7 @@ def _cpu_seconds(process: int) -> float:
 
 
 class ServerProcess:
-    """A server on a free port with a data folder of its own; a context manager that ends it."""
+    """A server on a free port with its own data folder; a context manager that ends it."""
 
     def __init__(self, dataset: Path, policy: Path, threads: int, *arguments: str) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="proofrank-load-")
@@ -74,22 +74,22 @@ class ServerProcess:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The server's URL."""
         assert self._url is not None
         return self._url
 
     @property
     def resident_mib(self) -> float:
-        """Its resident memory."""
+        """Its resident memory, in MiB."""
         return psutil.Process(self._process.pid).memory_info().rss / 2**20
 
     @property
     def cpu_seconds(self) -> float:
-        """What it has computed so far, in all its threads."""
+        """Its computing time so far, of all threads, in seconds."""
         return _cpu_seconds(self._process.pid)
 
     def wait_until_ready(self) -> None:
-        """Returns once it takes requests.
+        """Returns once the server is ready.
 
         Raises:
             ProcessError: it ended, or took too long.
@@ -102,7 +102,7 @@ class ServerProcess:
             time.sleep(0.05)
 
     def _read_log(self) -> None:
-        """Reads all that it logs, or else it would wait for a reader, and keeps the end."""
+        """Reads all of its log, because it would otherwise wait for a reader, and keeps the end."""
         assert self._process.stderr is not None
         for line in self._process.stderr:
             self._last_lines = [*self._last_lines[-20:], line]
@@ -128,12 +128,12 @@ class ServerProcess:
 
 @dataclass(frozen=True)
 class AloneResult:
-    """What the evaluator alone took.
+    """The result of the evaluator alone.
 
     Attributes:
-        seconds: for all candidates.
-        candidates: how many those were.
-        mrr: of the queries.
+        seconds: time for all candidates.
+        candidates: number of candidates.
+        mrr: MRR of the queries.
     """
 
     seconds: float
@@ -142,7 +142,7 @@ class AloneResult:
 
 
 class AloneProcess:
-    """The evaluator in a process of its own that ranks on demand; a context manager that ends it."""
+    """The evaluator in its own process, which ranks on demand; a context manager that ends it."""
 
     def __init__(self, dataset: Path, policy: Path, threads: int, corruptions: int, lanes: int) -> None:
         self._process = subprocess.Popen(
@@ -167,7 +167,7 @@ class AloneProcess:
 
     @property
     def cpu_seconds(self) -> float:
-        """What it has computed so far, in all its threads."""
+        """Its computing time so far, of all threads, in seconds."""
         return _cpu_seconds(self._process.pid)
 
     def rank(self, triples: Sequence[Triple]) -> AloneResult:

@@ -1,5 +1,6 @@
-"""The service on Ray Serve as a process: ``serve run deploy/serve-cpu.yaml`` with a Ray of its own; needs the extra
-``ray``."""
+"""The service on Ray Serve as a process: ``serve run deploy/serve-cpu.yaml`` with its own Ray; needs the extra
+``ray``.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ from load.tally import OK
 
 CONFIG = REPOSITORY / "deploy" / "serve-cpu.yaml"
 
-_SECONDS_TO_START = 240.0
+_SECONDS_TO_START = 300.0
 _SECONDS_TO_ANSWER = 10.0
 _SECONDS_TO_END = 30.0
 _RANKER = "ray::ServeReplica:ranker"
@@ -35,10 +36,10 @@ _READY_RANKER = re.compile(r'^proofrank_ready\{replica="(Ranker-[^"]+)"\} 1\.0$'
 
 
 class RayServeProcess:
-    """The service on a free port, with a data folder of its own; a context manager that ends it and its Ray.
+    """The service on a free port, with its own data folder; a context manager that ends it and its Ray.
 
     Attributes:
-        url: where the proxy listens.
+        url: URL of the proxy.
     """
 
     def __init__(
@@ -50,10 +51,10 @@ class RayServeProcess:
         num_cpus: int = 2,
     ) -> None:
         """Args:
-        settings: of the service, but for the data folder.
-        lease_seconds: how long rankers go on without the coordinator.
-        ranker: options of the deployment of rankers, over those of the file.
-        num_cpus: that Ray is to think it has.
+        settings: settings of the service, without the data folder.
+        lease_seconds: duration of a lease.
+        ranker: options of the rankers' deployment, which override those of the file.
+        num_cpus: number of CPUs that Ray is told to have.
         """
         self._folder = tempfile.TemporaryDirectory(prefix="proofrank-")
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -72,7 +73,7 @@ class RayServeProcess:
             del deployment["num_replicas"]
         written = Path(self._folder.name) / "serve.yaml"
         written.write_text(yaml.safe_dump(config), encoding="utf-8")
-        # `serve run` takes as many CPUs as there are, unless Ray is told otherwise by whoever starts it.
+        # `serve run` uses all CPUs, unless its Ray was started with another number.
         program = (
             "import sys, ray; from ray.serve.scripts import cli; "
             f"ray.init(num_cpus={num_cpus}, include_dashboard=False, object_store_memory=2**27, "
@@ -96,11 +97,11 @@ class RayServeProcess:
 
     @property
     def log(self) -> str:
-        """The end of what all processes have written."""
+        """Returns the end of the output of all processes."""
         return self._log_path.read_text(encoding="utf-8", errors="replace")[-5000:]
 
     def wait_until_ready(self, num_rankers: int = 1) -> None:
-        """Returns once the coordinator is ready and so many rankers are.
+        """Returns once the coordinator and ``num_rankers`` rankers are ready.
 
         Raises:
             ProcessError: it ended, or took too long.
@@ -112,23 +113,23 @@ class RayServeProcess:
             time.sleep(0.2)
 
     def is_ready(self) -> bool:
-        """Whether the coordinator says so."""
+        """Returns whether the coordinator is ready."""
         return self._page("/readyz") is not None
 
     def ready_rankers(self) -> list[str]:
-        """Names of the replicas that rank, as the metrics have them: one that has died is there for a lease still."""
+        """Returns the names of the rankers in the metrics; one that died stays there until its lease ends."""
         return sorted(_READY_RANKER.findall(self._page("/metrics") or ""))
 
     def ranker_processes(self) -> list[psutil.Process]:
-        """The processes of the replicas that rank."""
+        """Returns the processes of the rankers."""
         return self._processes(_RANKER)
 
     def coordinator_processes(self) -> list[psutil.Process]:
-        """The process of the coordinator; none while it is being replaced."""
+        """Returns the process of the coordinator; none while it is being replaced."""
         return self._processes(_COORDINATOR)
 
     def _page(self, path: str) -> str | None:
-        """What is there; None where it is not, for now."""
+        """Returns the page at ``path``; None while it cannot be read."""
         try:
             answer = urllib3.request("GET", self.url + path, timeout=_SECONDS_TO_ANSWER, retries=False)
         except HTTPError:
@@ -152,7 +153,7 @@ class RayServeProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        # What was killed on purpose may keep Ray from ending the rest.
+        # A killed process may keep Ray from ending the others.
         for process in psutil.wait_procs(processes, timeout=10)[1]:
             process.kill()
         self._folder.cleanup()

@@ -1,10 +1,10 @@
-"""The service on Ray Serve under load, a ranker of which is killed meanwhile: is every request answered, or refused?
+"""Loads the service on Ray Serve and kills a ranker meanwhile: is every request answered or refused?
 
-python -m load.ray_serve --rankers 2 --seconds 60 --rate 4
+    python -m load.ray_serve --rankers 2 --seconds 60 --rate 4
 
-Starts ``deploy/serve-cpu.yaml`` in a Ray of its own, on the graph in the package, and runs ``load/locustfile.py`` on
-it. The exit status is 0 where every answer was a success, 429 or 503, and another ranker took the place of the one that
-was killed (SIGKILL). Needs the extras ``load`` and ``ray``.
+Starts ``deploy/serve-cpu.yaml`` with its own Ray, on the graph in the package, and runs ``load/locustfile.py`` against
+it. The exit status is 0 if every answer was a success, 429 or 503, and another ranker replaced the killed one
+(SIGKILL). Needs the extras ``load`` and ``ray``.
 """
 
 from __future__ import annotations
@@ -22,25 +22,27 @@ _SECONDS_TO_REPLACE = 120.0
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The options."""
+    """Makes the parser of the options."""
     parser = argparse.ArgumentParser(
         prog="python -m load.ray_serve", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--rankers", type=int, default=2, help="replicas that rank, without GPUs")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of the load")
+    parser.add_argument("--seconds", type=float, default=60.0, help="duration of the load")
     parser.add_argument("--rate", type=float, default=4.0, help="single queries a second")
-    parser.add_argument("--kill-after", type=float, help="seconds; a third of the load by default")
-    parser.add_argument("--lease-seconds", type=float, default=30.0, help="as deploy/serve-cpu.yaml has it")
+    parser.add_argument(
+        "--kill-after", type=float, help="seconds before the kill; by default a third of the load"
+    )
+    parser.add_argument("--lease-seconds", type=float, default=30.0, help="duration of a lease")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the program; its exit status."""
+    """Runs the program; returns its exit status."""
     parser = make_parser()
     parsed = parser.parse_args(arguments)
     kill_after = parsed.seconds / 3 if parsed.kill_after is None else parsed.kill_after
     if parsed.rankers < 2:
-        parser.error(f"--rankers is {parsed.rankers}; expected 2 or more, for one is killed")
+        parser.error(f"--rankers is {parsed.rankers}; expected 2 or more, because one is killed")
     if not 0 <= kill_after < parsed.seconds:
         parser.error(
             f"--kill-after is {kill_after:g}; expected less than --seconds, which is {parsed.seconds:g}"
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _locust(url: str, seconds: float, rate: float) -> subprocess.Popen[bytes]:
-    """The load; its summary goes where that of this process goes."""
+    """Starts the load; its summary goes to the output of this process."""
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "locust", "-f", "load/locustfile.py", "--headless", "--only-summary"),
@@ -72,18 +74,16 @@ def _locust(url: str, seconds: float, rate: float) -> subprocess.Popen[bytes]:
 
 
 def _replaces_a_killed_ranker(serving: RayServeProcess) -> bool:
-    """Kills a ranker, and waits for another; whether one came, which is also said."""
+    """Kills a ranker and waits for another; prints and returns whether one came."""
     before = set(serving.ready_rankers())
     serving.ranker_processes()[0].kill()
     killed = time.monotonic()
     while not set(serving.ready_rankers()) - before:
         if time.monotonic() - killed > _SECONDS_TO_REPLACE:
-            print(f"a ranker was killed, and none took its place in {_SECONDS_TO_REPLACE:g} s", flush=True)
+            print(f"a ranker was killed, and none replaced it in {_SECONDS_TO_REPLACE:g} s", flush=True)
             return False
         time.sleep(0.2)
-    print(
-        f"a ranker was killed, and another took its place after {time.monotonic() - killed:.1f} s", flush=True
-    )
+    print(f"a ranker was killed, and another replaced it after {time.monotonic() - killed:.1f} s", flush=True)
     return True
 
 

@@ -1,10 +1,10 @@
-"""What a server costs and how it behaves under load, against the evaluator alone, in one run of one command.
+"""The cost of a server and its behaviour under load, measured against the evaluator alone in one command.
 
 python -m load.saturation --json docs/benchmarks/load.json
 
-Starts ``proofrank serve`` and the evaluator alone, each in a process of its own, and measures on the same candidates:
-throughput in turn (alone; shared by many clients; one request at a time), times at 50 %, 90 % and 200 % of
-saturation, small requests beside a large one, and with ``--minutes`` a soak. Clients and server share the machine.
+Starts ``proofrank serve`` and the evaluator alone, each in its own process, and measures on the same candidates:
+throughput in turn (alone; shared by many clients; one request at a time), times at 50 %, 90 % and 200 % of saturation,
+small requests beside a large one, and with ``--minutes`` a soak. Clients and server share the machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from load.triples import read_split
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 _QUEUED_REQUESTS = 64
-"""The server that is overloaded holds so many single queries: a queue of some seconds."""
+"""Number of single queries that the overloaded server queues: some seconds of work."""
 
 _SOAK_SHARE = 0.7
 _OVERLOAD = 2.0
@@ -39,7 +39,7 @@ _OVERLOAD = 2.0
 
 @dataclass(frozen=True)
 class Figures:
-    """Everything that was measured, and on what."""
+    """All figures, and the conditions of the measurement."""
 
     machine: dict[str, str | int]
     arguments: dict[str, str]
@@ -50,29 +50,33 @@ class Figures:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The options of a run."""
+    """Makes the parser of the options."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", type=Path, default=SHARED / "data" / "family")
     parser.add_argument("--policy", type=Path, default=SHARED / "truth" / "family-seed0")
-    parser.add_argument("--corruptions", type=int, default=50, help="of each single query, on its tail")
-    parser.add_argument("--queries", type=int, default=200, help="triples of the test split")
-    parser.add_argument("--clients", type=int, default=32, help="that saturate the server")
-    parser.add_argument("--repeats", type=int, default=3, help="of each way, in turn")
-    parser.add_argument("--seconds", type=float, default=60, help="of each level of load")
+    parser.add_argument("--corruptions", type=int, default=50, help="corruptions of each query, on its tail")
+    parser.add_argument("--queries", type=int, default=200, help="number of triples of the test split")
+    parser.add_argument("--clients", type=int, default=32, help="number of clients that saturate the server")
+    parser.add_argument("--repeats", type=int, default=3, help="turns of each setup")
+    parser.add_argument("--seconds", type=float, default=60, help="duration of each level of load")
     parser.add_argument("--small", type=int, default=40, help="single queries beside the large request")
     parser.add_argument("--large", type=int, default=200_000, help="candidates of the large request")
-    parser.add_argument("--minutes", type=float, default=0, help="of the soak; none if 0")
-    parser.add_argument("--lanes", type=int, default=512, help="of the evaluator alone")
+    parser.add_argument("--minutes", type=float, default=0, help="duration of the soak; none if 0")
+    parser.add_argument("--lanes", type=int, default=512, help="lanes of the evaluator alone")
     parser.add_argument(
-        "--threads", type=int, default=os.cpu_count() or 1, help="of torch, in server and alone"
+        "--threads", type=int, default=os.cpu_count() or 1, help="threads of torch, in server and alone"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures to FILE")
     wanted = Objectives()
     for name, default, meaning in (
-        ("--most-ratio", wanted.ratio, "p50 of single queries beside the large request over that without"),
-        ("--most-cost", wanted.cost, "share of the evaluator's throughput that the server takes away"),
+        (
+            "--most-ratio",
+            wanted.ratio,
+            "p50 of single queries beside the large request over p50 on the idle server",
+        ),
+        ("--most-cost", wanted.cost, "share of the evaluator's throughput that the server costs"),
         ("--most-errors", wanted.error_share, "share of requests neither answered nor refused"),
         ("--most-growth-mib", wanted.growth_mib, "growth of memory over a level or the soak, MiB"),
     ):
@@ -83,18 +87,18 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def objectives_of(parsed: argparse.Namespace) -> Objectives:
-    """What a run with these options must reach."""
+    """Returns the objectives of a run with these options."""
     return Objectives(parsed.most_ratio, parsed.most_cost, parsed.most_errors, parsed.most_growth_mib)
 
 
 def main() -> int:
-    """Measures everything; the exit status."""
+    """Measures everything; returns the exit status."""
     parsed = make_parser().parse_args()
     return conclude(measure(parsed), parsed)
 
 
 def conclude(figures: Figures, parsed: argparse.Namespace) -> int:
-    """Prints tables, writes the raw figures where that is wanted, and tells what was missed; 1 where anything was."""
+    """Prints tables and missed objectives, and perhaps writes the raw figures; returns 1 if an objective was missed."""
     print("\n".join(report(figures)))
     if parsed.json is not None:
         parsed.json.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +119,7 @@ def measure(parsed: argparse.Namespace) -> Figures:
         with AloneProcess(
             parsed.dataset, parsed.policy, parsed.threads, parsed.corruptions, parsed.lanes
         ) as alone:
-            alone.rank(triples[:1])  # waits for it to be warm
+            alone.rank(triples[:1])  # returns when it is warm
             _say("throughput: alone, shared, one at a time")
             measured = throughput(
                 alone,
@@ -183,7 +187,7 @@ def _processor() -> str:
 
 
 def report(figures: Figures) -> list[str]:
-    """The figures as Markdown."""
+    """Returns the figures as Markdown."""
     lines = [
         str(figures.machine),
         "",

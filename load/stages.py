@@ -1,4 +1,4 @@
-"""What is measured of a server: throughput, latency by level of load, and a soak."""
+"""The measurements of a server: throughput, latency by level of load, and a soak."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ _SECONDS_BETWEEN_SCRAPES = 5.0
 
 
 class StageError(Exception):
-    """A stage did not measure what it is to measure."""
+    """A stage did not measure what it should."""
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """The same candidates by three ways in turn, several times.
+    """The throughput of three setups, measured in turn on the same candidates, several times.
 
     Attributes:
-        candidates: of each turn of the first two; the third way has the first queries of them.
-        alone: candidates a second, of the evaluator in a process without a server.
-        shared: of the server, with ``num_clients`` that ask at the same time.
-        serial: of the server, with one request at a time: nothing is batched across clients.
-        queries_per_second: of ``shared``, the median.
-        cost: share of the evaluator's throughput that the server takes away, of the medians.
-        gain: throughput of ``shared`` over that of ``serial``, of the medians.
-        alone_cpu_ms: computing time of a candidate, of all threads, median; it tells the server's cost on a machine
-            that others use too, where rates wobble.
-        shared_cpu_ms: the same of the server.
-        serial_seconds: of the requests, one at a time.
+        candidates: candidates of each turn of the first two setups; the third has the first queries of them.
+        alone: candidates a second of the evaluator in a process without a server.
+        shared: candidates a second of the server with ``num_clients`` clients at the same time.
+        serial: candidates a second of the server with one request at a time, so without batching across clients.
+        queries_per_second: median rate of ``shared``.
+        cost: share of the evaluator's throughput that the server costs, from the medians.
+        gain: throughput of ``shared`` over that of ``serial``, from the medians.
+        alone_cpu_ms: median computing time of a candidate, of all threads; it gives the server's cost on a machine that
+            others use too, where rates vary.
+        shared_cpu_ms: the same for the server.
+        serial_seconds: times of the requests, one at a time.
     """
 
     candidates: int
@@ -67,7 +67,7 @@ def throughput(
     """Measures the throughput.
 
     Raises:
-        StageError: the ways do not rank the same candidates, or not to the same MRR.
+        StageError: the setups do not rank the same candidates, or not with the same MRR.
     """
     asker = Asker(server.url, corruptions=corruptions)
     few = triples[: max(1, len(triples) // 4)]
@@ -118,14 +118,14 @@ class Level:
     """Requests that arrive at random at a share of the rate at saturation, whether or not others are answered.
 
     Attributes:
-        share: of that rate.
+        share: share of that rate.
         rate: requests a second.
-        requests: how many arrived.
-        seconds: of those that were answered, from when they were due.
-        refusal_seconds: of those that were refused.
-        statuses: how many answers of each.
+        requests: number of requests.
+        seconds: times of the answered ones, from when they were due.
+        refusal_seconds: times of the refused ones.
+        statuses: number of answers with each status.
         error_share: share of requests neither answered nor refused.
-        candidates_per_second: that were ranked.
+        candidates_per_second: candidates ranked a second.
         resident_mib: the server's memory before and after.
     """
 
@@ -141,7 +141,7 @@ class Level:
 
     @property
     def growth_mib(self) -> float:
-        """Of the server's memory."""
+        """Growth of the server's memory."""
         before, after = self.resident_mib
         return after - before
 
@@ -176,10 +176,10 @@ class Soak:
     """A long run with new policies and scrapes beside the requests.
 
     Attributes:
-        minutes: how long it was.
-        policies: uploads that went live.
+        minutes: duration.
+        policies: number of uploads that went live.
         load: the requests.
-        resident_mib: the server's memory, at each scrape.
+        resident_mib: the server's memory at each scrape.
     """
 
     minutes: float
@@ -189,7 +189,9 @@ class Soak:
 
     @property
     def first_and_last_mib(self) -> tuple[float, float]:
-        """The server's memory, median of the first and of the last tenth; before and after where it was too short."""
+        """Median of the server's memory in the first and in the last tenth; before and after if the soak was
+        too short.
+        """
         if not self.resident_mib:
             return self.load.resident_mib
         tenth = max(1, len(self.resident_mib) // 10)
@@ -197,7 +199,7 @@ class Soak:
 
     @property
     def growth_mib(self) -> float:
-        """Of the server's memory, from that first to that last tenth."""
+        """Growth of the server's memory from the first to the last tenth."""
         first, last = self.first_and_last_mib
         return last - first
 

@@ -1,4 +1,4 @@
-"""The end of a load run in a table, and whether the objective was met."""
+"""The end of a load run as a table, and the check of the objective."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from load.tally import Tally
 
 @dataclass(frozen=True)
 class Objective:
-    """What a run must reach; None for what does not matter.
+    """The objective of a run; None for what does not matter.
 
     Attributes:
         most_p95_ms: 95th percentile of the answered single queries' times.
@@ -26,11 +26,11 @@ class Objective:
     least_rate: float | None = None
 
     def misses(self, tally: Tally, of_all: Tally) -> list[str]:
-        """What of it was missed, in words; one in which none was answered misses any objective.
+        """Returns a text for each missed part; a run without an answered single query misses any objective.
 
         Args:
-            tally: of the single queries.
-            of_all: of all requests.
+            tally: answers to the single queries.
+            of_all: answers to all requests.
         """
         if not tally.num_ok:
             return ["no single query was answered"]
@@ -39,20 +39,20 @@ class Objective:
         p95 = tally.quantiles.p95 * 1000
         missed: list[str] = []
         if self.most_p95_ms is not None and p95 > self.most_p95_ms:
-            missed.append(f"p95 is {p95:.1f} ms, at most {self.most_p95_ms:g} ms was wanted")
+            missed.append(f"p95 is {p95:.1f} ms, expected at most {self.most_p95_ms:g} ms")
         if self.most_errors is not None and of_all.error_share > self.most_errors:
             missed.append(
-                f"share of errors is {of_all.error_share:.4f}, at most {self.most_errors:g} was wanted"
+                f"share of errors is {of_all.error_share:.4f}, expected at most {self.most_errors:g}"
             )
         if self.most_refusals is not None and refusals > self.most_refusals:
-            missed.append(f"share of refusals is {refusals:.4f}, at most {self.most_refusals:g} was wanted")
+            missed.append(f"share of refusals is {refusals:.4f}, expected at most {self.most_refusals:g}")
         if self.least_rate is not None and rate < self.least_rate:
-            missed.append(f"rate is {rate:.2f} a second, at least {self.least_rate:g} was wanted")
+            missed.append(f"rate is {rate:.2f} a second, expected at least {self.least_rate:g}")
         return missed
 
 
 def summary_lines(tally: Tally) -> list[str]:
-    """The whole run as lines of Markdown."""
+    """Returns the whole run as lines of Markdown."""
     seconds = tally.elapsed
     lines = table(
         ("endpoint", "requests", "a second", "p50 ms", "p95 ms", "p99 ms", "by status"),
@@ -84,12 +84,12 @@ def _by_status(tally: Tally) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """A time for a table."""
+    """Writes a time for a table."""
     return "-" if math.isnan(seconds) else f"{seconds * 1000:.1f}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table, line by line."""
+    """Returns a Markdown table, line by line."""
     return [
         "| " + " | ".join(head) + " |",
         "|" + "---|" * len(head),

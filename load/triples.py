@@ -1,4 +1,4 @@
-"""Triples to ask about, from a dataset folder, and the bodies of requests that rank them."""
+"""Triples of a dataset folder, and the bodies of requests that rank them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 PACKAGE = Path(__file__).resolve().parents[1] / "core" / "default"
 DATASET = PACKAGE / "countries"
 POLICY = PACKAGE / "policy"
-"""What a server serves that was told nothing; read as files, for nothing of the package is imported."""
+"""Default policy of a server; read as files, because nothing of the package is imported."""
 
 _ATOM = re.compile(r"(?P<relation>[^(\t]+)\((?P<head>.+),(?P<tail>[^,]+)\)\s*\.?")
 
@@ -28,11 +28,11 @@ class Triple(NamedTuple):
 
 
 def read_split(folder: Path, split: str) -> list[Triple]:
-    """The distinct triples of a split, in the order of its file.
+    """Returns the distinct triples of a split, in the order of its file.
 
     Args:
-        folder: holds a file ``train``, ``valid`` or ``test``, whatever its suffix.
-        split: which of them.
+        folder: folder with a file ``train``, ``valid`` or ``test``, with any suffix.
+        split: name of the split.
 
     Raises:
         TriplesError: there is no such file, or a line of it is no triple.
@@ -60,7 +60,7 @@ def _parse(line: str, place: str) -> Triple:
 
 
 def rank_body(triples: Sequence[Triple], *, side: str, corruptions: int, seed: int = 0) -> dict[str, Any]:
-    """The body of a ``POST /rank``."""
+    """Makes the body of a ``POST /rank``."""
     return {
         "queries": [triple._asdict() for triple in triples],
         "side": side,

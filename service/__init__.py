@@ -2,6 +2,7 @@
 
 Imports go one way, from the later to the earlier of these folders and files; ``core`` stands before all of them::
 
+    wire
     errors, threads, terminal
     client, settings, storage, scheduler
     ranking, telemetry

@@ -5,29 +5,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
-from typing import Any
 
-from pydantic import BaseModel, Field
-
-MAX_ERRORS = 20
-"""Number of wrong fields that one error shows."""
-
-MAX_SHOWN = 200
-"""Number of characters of a wrong value that are shown."""
-
-
-class FieldError(BaseModel):
-    """One thing that is wrong with a request."""
-
-    field: str = Field(description="where, as in queries[3].relation")
-    value: Any = Field(None, description="what stands there, shortened where it is long")
-    message: str = Field(description="what is wrong and what would be right")
-    nearest: list[str] = Field(
-        default_factory=list, description="the nearest known names, for an unknown one"
-    )
+from proofrank.service.wire import MAX_ERRORS, FieldError
 
 
 class ServiceError(Exception):
@@ -158,16 +138,3 @@ class EvaluationFailed(ServiceError):
 
 class MissingFeature(ServiceError):
     """A library that the request needs is not installed in this server."""
-
-
-def shortened(value: Any) -> Any:
-    """``value`` if it is short as JSON, else the start of it as text."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # JSON has no such number
-    if isinstance(value, str):
-        return value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…"
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        return repr(value)[:MAX_SHOWN]
-    return value if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

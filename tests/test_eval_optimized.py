@@ -41,6 +41,7 @@ from proofrank.core.default import DATASET, POLICY  # noqa: E402
 from proofrank.core.evaluator import CompiledEvaluator, ReferenceEvaluator, default_device  # noqa: E402
 from proofrank.core.evaluator.artifacts import compile_counts  # noqa: E402
 from proofrank.core.evaluator.diff import differences  # noqa: E402
+from proofrank.core.evaluator.options import EvaluatorOptions  # noqa: E402
 from proofrank.core.prover import Candidate  # noqa: E402
 from proofrank.core.ranking import aggregate, rank_queries  # noqa: E402
 
@@ -133,9 +134,17 @@ def compiled_smoke(workload: Workload, mode: str, *, fullgraph: bool, device: st
     """Prints the time to compile with an empty cache; whether it did and a few outcomes are right."""
     with tempfile.TemporaryDirectory() as cache:
         evaluator = CompiledEvaluator(
-            workload.dataset, workload.policy, workload.settings, compile_mode=mode, fullgraph=fullgraph,
-            buckets=(NUM_LANES,), cache_folder=Path(cache), device=device or default_device(),
-        )  # fmt: skip
+            workload.dataset,
+            workload.policy,
+            workload.settings,
+            EvaluatorOptions(
+                buckets=(NUM_LANES,),
+                cache_folder=Path(cache),
+                device=torch.device(device or default_device()),
+            ),
+            compile_mode=mode,
+            fullgraph=fullgraph,
+        )
         began = time.perf_counter()
         evaluator.warm_up()
         print_table([{"engine": evaluator.engine, "compile s": time.perf_counter() - began}])
@@ -153,10 +162,9 @@ def make_evaluators(
             workload.dataset,
             workload.policy,
             workload.settings,
+            EvaluatorOptions(device=torch.device(device or default_device()), buckets=(NUM_LANES,)),
             compile_mode=mode,
             fullgraph=fullgraph,
-            device=device or default_device(),
-            buckets=(NUM_LANES,),
         )
         for mode in modes
     ]

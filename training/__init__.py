@@ -1,4 +1,4 @@
-"""Makes what the service ships with: the countries graph and the policies that are trained for a graph.
+"""Makes the countries graph and the policy of the package, and trains policies for other graphs.
 
-Apart from the service: nothing in ``core`` or ``service`` imports it.
+Nothing in ``core`` or ``service`` imports this package.
 """

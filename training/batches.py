@@ -1,8 +1,7 @@
-"""Examples of good choices, and the batches of tensors that a network learns them from.
+"""Examples of good choices, and batches of tensors from which a network learns them.
 
-In an example some actions of a state are right. Batches are packed: all states and actions of a batch are
-rows of one array, so that no time is spent on padding where one state has 3 actions and another 100; only
-the logits are padded.
+In an example, some actions of a state are right. Batches are packed: all states and actions of a batch are rows of one
+array, so no time is spent on padding when one state has 3 actions and another 100. Only the logits are padded.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ class Example:
 
     Attributes:
         state: the goals.
-        actions: the states that can be chosen.
-        targets: indices of the right ones, at least one.
-        weight: what its loss counts.
+        actions: the states to choose from.
+        targets: indices of the right actions, at least one.
+        weight: weight of its loss.
     """
 
     state: State
@@ -37,16 +36,16 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """N examples with S actions at most, R rows in all.
+    """N examples with at most S actions each, R rows in all.
 
     Attributes:
-        rows: ``[R, A, 3]`` int64: of each example its state, then its actions.
-        state_row: ``[K]`` int64, of each of the K actions the row of its state.
-        action_row: ``[K]`` int64, of each action its own row.
-        place: ``[K]`` int64, of each action its place in a flat ``[N * S]``.
+        rows: ``[R, A, 3]`` int64: the state of each example, then its actions.
+        state_row: ``[K]`` int64, row of the state of each of the K actions.
+        action_row: ``[K]`` int64, row of each action.
+        place: ``[K]`` int64, place of each action in a flat ``[N * S]``.
         is_action: ``[N, S]`` bool.
         is_target: ``[N, S]`` bool.
-        weights: ``[N]`` float32, of sum 1.
+        weights: ``[N]`` float32, whose sum is 1.
     """
 
     rows: Tensor
@@ -59,7 +58,7 @@ class Batch:
 
 
 def pack_states(states: Sequence[State]) -> np.ndarray:
-    """``[len(states), A, 3]`` int32, padded with zeros; A is the largest number of atoms."""
+    """Returns ``[len(states), A, 3]`` int32, padded with zeros; A is the largest number of atoms."""
     num_atoms = max(len(state) for state in states)
     packed = np.zeros((len(states), num_atoms, 3), dtype=np.int32)
     for num in range(1, num_atoms + 1):
@@ -79,7 +78,7 @@ class ExampleSet:
         )
         self._num_actions = np.array([len(example.actions) for example in examples])
         self._start = np.concatenate([[0], np.cumsum(1 + self._num_actions)])
-        # Of the same length as the rows, the states' places unused.
+        # As long as the rows; the places of states are unused.
         self._is_target = np.zeros(len(self._rows), dtype=bool)
         for start, example in zip(self._start, examples, strict=False):
             self._is_target[start + 1 + np.array(example.targets)] = True
@@ -89,7 +88,7 @@ class ExampleSet:
         return len(self._num_actions)
 
     def shuffled(self, generator: np.random.Generator, most_rows: int) -> Iterator[Batch]:
-        """All examples once, in batches of at most ``most_rows`` rows or of one example."""
+        """Yields all examples once, in batches of at most ``most_rows`` rows or of one example."""
         order = generator.permutation(len(self))
         batch_of = np.cumsum(1 + self._num_actions[order]) // most_rows
         for indices in np.split(order, np.flatnonzero(np.diff(batch_of)) + 1):
@@ -123,7 +122,7 @@ class ExampleSet:
 
 
 def batch_logits(network: PolicyNetwork, batch: Batch) -> Tensor:
-    """``[N, S]`` logits, minus infinity where there is no action."""
+    """Returns ``[N, S]`` logits, minus infinity where there is no action."""
     vectors = network.features(batch.rows)
     logits = (vectors[batch.action_row] * vectors[batch.state_row]).sum(dim=-1) * network.logit_scale
     padded = torch.full((batch.is_action.numel(),), -torch.inf)
@@ -131,15 +130,14 @@ def batch_logits(network: PolicyNetwork, batch: Batch) -> Tensor:
 
 
 def imitation_loss(logits: Tensor, batch: Batch, evenness: float) -> Tensor:
-    """What is minimised: a mean over the examples, by their weights.
+    """Returns the loss: a mean over the examples, by their weights.
 
-    The first part is -log of the probability of taking any target. It is content with one of them; the second
-    part, the cross-entropy with an even distribution over the targets, asks for all, so that more is learned
-    from each example.
+    The first part is -log of the probability of taking any target; one of them satisfies it. The second part, the
+    cross-entropy with an even distribution over the targets, asks for all, so that each example teaches more.
 
     Args:
         logits: ``[N, S]``.
-        batch: what they are of.
+        batch: batch of the logits.
         evenness: share of the second part, from 0 to 1.
     """
     total = logits.logsumexp(dim=1)

@@ -1,8 +1,8 @@
-"""Collects examples: rolls a policy out and has the search say which actions were right where it came to.
+"""Collects examples: rolls a policy out, and finds by search which actions were right in the states that it met.
 
-Where a true triple is being proved, the right actions are those that lead to a proof in the fewest steps; a
-state from which the search finds none gives no example. Where a corruption is being proved, giving up is
-right. True are the train triples alone: valid and test triples are known to nothing in here.
+When a train triple is proved, the right actions are those that lead to a proof in the fewest steps; a state without a
+proof gives no example. When a corruption is proved, giving up is right. Only train triples count as true: this module
+never sees valid and test triples.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from proofrank.training.search import ProofSearch, SearchBudgetExceeded
 
 
 def without_held_out(dataset: Dataset) -> Dataset:
-    """``dataset`` as training may see it: without its valid and test triples."""
+    """Returns ``dataset`` as training may see it: without its valid and test triples."""
     return dataclasses.replace(dataset, splits={"train": dataset.splits["train"], "valid": (), "test": ()})
 
 
 class ExampleCollector:
-    """Collects examples round after round; the same choice met again is not searched again."""
+    """Collects examples round after round; a choice that occurs again is not searched again."""
 
     def __init__(self, dataset: Dataset, settings: ProverSettings, options: TrainingOptions) -> None:
-        """A collector without examples.
+        """Makes a collector without examples.
 
         Args:
-            dataset: its train triples are proved.
-            settings: of the prover.
-            options: of the training.
+            dataset: dataset whose train triples are proved.
+            settings: settings of the prover.
+            options: options of the training.
         """
         self._dataset = without_held_out(dataset)
         self._options = options
         self._search = ProofSearch(self._dataset, settings, budget=options.search_budget)
-        # Given up, the prover is in this state; without such an action corruptions teach nothing.
+        # The state after giving up; without such an action, corruptions teach nothing.
         self._endf_state: State = self._search.prover.endf_state
         self._examples: dict[tuple[Atom | None, tuple[State, ...]], Example | None] = {}
 
@@ -50,12 +50,12 @@ class ExampleCollector:
         round_index: int,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> list[Example]:
-        """Rolls a policy out and adds what it teaches.
+        """Rolls a policy out and adds the examples that result.
 
         Args:
             logits_of: the policy.
-            round_index: seeds the choice of triples and corruptions; round 0 is that of an untrained policy.
-            on_progress: told how many candidates are done, and of how many.
+            round_index: seed of the choice of triples and corruptions; in round 0 the policy is untrained.
+            on_progress: called with the number of candidates done, and of all.
 
         Returns:
             The examples of this and all earlier rounds.
@@ -67,7 +67,7 @@ class ExampleCollector:
             first_variable,
             candidates,
             logits_of,
-            # A policy that has learned nothing goes where no trained one will: only its start is of use.
+            # An untrained policy reaches states that no trained one will; only the start of its trajectories is useful.
             most_choices=1 if round_index == 0 else self._options.most_choices,
         )
         for done, trajectory in enumerate(rolled, start=1):
@@ -77,7 +77,7 @@ class ExampleCollector:
         return [example for example in self._examples.values() if example is not None]
 
     def _candidates(self, round_index: int) -> Iterator[Candidate]:
-        """Train triples that have a rule, each with its corruptions."""
+        """Yields train triples that have a rule, each with its corruptions."""
         options = self._options
         rules = self._dataset.rules_by_predicate
         triples = [triple for triple in self._dataset.splits["train"] if triple.predicate in rules]
@@ -105,12 +105,12 @@ class ExampleCollector:
                 self._examples[key] = self._example(choice)
 
     def _example(self, choice: Choosing) -> Example | None:
-        """What the choice teaches; None for nothing."""
+        """Makes an example of the choice; None if it teaches nothing."""
         if choice.candidate.is_positive:
             targets, weight = self._proving(choice), 1.0
         else:
             targets, weight = self._giving_up(choice), self._options.corruption_weight
-        # Where every action is right, there is nothing to learn.
+        # If every action is right, there is nothing to learn.
         if not 0 < len(targets) < len(choice.actions) or weight == 0:
             return None
         return Example(choice.state, choice.actions, targets, weight)

@@ -1,8 +1,8 @@
-"""Trains a network to choose as the search would: examples from roll-outs, then epochs over them, in rounds.
+"""Trains a network to choose like the search: in rounds of roll-outs that give examples, and epochs over them.
 
-In every round the policy is rolled out as it is by then, so that it learns what to do in the states that it
-really comes to, its own mistakes included (as in DAgger: Ross, Gordon and Bagnell 2011). One seed decides
-everything that is random; on one machine with one thread the weights come out the same to the bit.
+In every round the policy is rolled out as it is then, so that it learns what to do in the states that it reaches, also
+by its own mistakes (as in DAgger: Ross, Gordon and Bagnell 2011). One seed decides everything random; on one machine
+with one thread the weights are the same to the bit.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ _MOST_GRADIENT_NORM = 1.0
 
 
 class Progress(Protocol):
-    """Who wants to know how far a training is."""
+    """Receives the progress of a training."""
 
     def collecting(self, round_index: int, done: int, total: int) -> None:
-        """``done`` of ``total`` candidates of a round are rolled out."""
+        """Is called when ``done`` of ``total`` candidates of a round are rolled out."""
         ...
 
     def learning(self, round_index: int, epoch: int, num_examples: int, loss: float) -> None:
-        """An epoch of a round is over; ``loss`` is its mean."""
+        """Is called after an epoch of a round, with its mean ``loss``."""
         ...
 
 
 def untrained_network(
     config: PolicyConfig, vocabulary: Vocabulary, seed: int, embedding_scale: float
 ) -> PolicyNetwork:
-    """A network with random weights, in evaluation mode and without gradients.
+    """Makes a network with random weights, in evaluation mode and without gradients.
 
     Args:
-        config: its shape.
-        vocabulary: what it embeds.
-        seed: of the weights.
+        config: shape of the network.
+        vocabulary: vocabulary to embed.
+        seed: seed of the weights.
         embedding_scale: standard deviation of the embeddings.
     """
     torch.manual_seed(seed)
@@ -61,20 +61,20 @@ def train(
     options: TrainingOptions,
     progress: Progress,
 ) -> PolicyNetwork:
-    """A network trained on the train triples of ``dataset``.
+    """Trains a network on the train triples of ``dataset``.
 
     Args:
         dataset: the graph.
         config: shape of the network.
-        settings: of the prover.
-        options: of the training.
-        progress: is told how far it is.
+        settings: settings of the prover.
+        options: options of the training.
+        progress: receives the progress.
 
     Returns:
         The network, in evaluation mode and without gradients.
 
     Raises:
-        ValueError: the search finds no proof of any train triple, so that there is nothing to imitate.
+        ValueError: the search finds no proof of any train triple, so there is nothing to imitate.
     """
     start = time.monotonic()
     network = untrained_network(config, dataset.vocabulary, options.seed, options.embedding_scale)
@@ -99,7 +99,7 @@ def train(
 
 
 class _Learner:
-    """The network's optimiser, and how far its learning rate has come."""
+    """The network's optimiser and the schedule of its learning rate."""
 
     def __init__(self, network: PolicyNetwork, options: TrainingOptions) -> None:
         self._network = network
@@ -118,7 +118,7 @@ class _Learner:
         )
 
     def learn(self, examples: Sequence[Example], round_index: int, progress: Progress) -> None:
-        """One round's epochs over ``examples``."""
+        """Runs one round's epochs over ``examples``."""
         options = self._options
         example_set = ExampleSet(examples)
         self._network.train().requires_grad_(True)
@@ -142,7 +142,7 @@ class _Learner:
         self._network.eval().requires_grad_(False)
 
     def _set_learning_rate(self, done: float) -> None:
-        """Rises over the first steps, then falls to 0 as ``done`` goes to 1."""
+        """Sets the learning rate, which rises over the first steps and then falls to 0 as ``done`` goes to 1."""
         self._steps += 1
         warm_up = min(1.0, self._steps / _WARM_UP_STEPS)
         for group in self._optimizer.param_groups:
@@ -150,6 +150,6 @@ class _Learner:
 
     @torch.no_grad()
     def _keep_padding_zero(self) -> None:
-        """The row of index 0 stands for no atom: it must not learn."""
+        """Zeroes the row of index 0, which stands for no atom and must not learn."""
         for table in self._network.embedding.parameters():
             table[PADDING] = 0.0

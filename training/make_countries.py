@@ -6,10 +6,10 @@ In: the package's JSON files (name, ISO 3166 code, region, subregion and borders
 dataset folder that :func:`proofrank.core.graph.load_dataset` reads. The same package, seed and sizes give the same
 bytes.
 
-The split follows the hardest of the three tasks of Bouchard, Singh and Trouillon 2015 ("On Approximate
-Reasoning Capabilities of Low-Rank Vector Spaces"), as used by Rocktäschel and Riedel 2017 ("End-to-End
-Differentiable Proving"): of a held-out country neither region nor subregion is known, and of its neighbours
-not the region, so that its region has to be proved through neighbours of neighbours.
+The split follows the hardest of the three tasks of Bouchard, Singh and Trouillon 2015 ("On Approximate Reasoning
+Capabilities of Low-Rank Vector Spaces"), as used by Rocktäschel and Riedel 2017 ("End-to-End Differentiable Proving"):
+neither region nor subregion of a held-out country is known, and the regions of its neighbours are not, so that its
+region has to be proved through neighbours of neighbours.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ RULES = (
 
 @dataclass(frozen=True)
 class Country:
-    """What the graph says about one country.
+    """The data of one country.
 
     Attributes:
         code: ISO 3166-1 alpha-3.
-        name: lower case, letters and digits of ASCII joined by underscores.
+        name: lower-case ASCII letters and digits, joined by underscores.
         region: name of its continent.
         subregion: name of a part of that continent.
-        neighbors: codes of the countries that it borders on.
+        neighbors: codes of its neighbours.
     """
 
     code: str
@@ -57,19 +57,19 @@ class Country:
 
 @dataclass(frozen=True)
 class Split:
-    """Codes of the countries whose region is to be proved."""
+    """Codes of the countries whose region has to be proved."""
 
     valid: tuple[str, ...]
     test: tuple[str, ...]
 
     @property
     def held_out(self) -> frozenset[str]:
-        """The codes of both."""
+        """The codes of both splits."""
         return frozenset(self.valid + self.test)
 
 
 def read_countries() -> dict[str, Country]:
-    """The countries of the installed package by code, those without a region left out.
+    """Returns the countries of the installed package by code, without those that have no region.
 
     Raises:
         ModuleNotFoundError: the package is not installed.
@@ -91,7 +91,7 @@ def read_countries() -> dict[str, Country]:
         for record in own
         for other in record.get("borders") or ()
     }
-    # A border is two-sided, whichever of the two countries states it.
+    # A border holds in both directions, whichever country lists it.
     borders = {
         pair
         for one, other in stated
@@ -111,7 +111,7 @@ def read_countries() -> dict[str, Country]:
 
 
 def snake_case(name: str) -> str:
-    """``name`` as a constant of the graph.
+    """Returns ``name`` as a constant of the graph.
 
     >>> snake_case("Côte d'Ivoire")
     'cote_d_ivoire'
@@ -124,14 +124,14 @@ def snake_case(name: str) -> str:
 def split_countries(countries: dict[str, Country], num_held_out: int, seed: int) -> Split:
     """Picks ``num_held_out`` test and as many valid countries, in a random order given by ``seed``.
 
-    A country is picked only if every picked one keeps a neighbour that is not, and a neighbour's neighbour in
+    A country is picked only if every picked one keeps a neighbour that is not picked, and a neighbour's neighbour in
     its own region whose region stays known.
 
     Raises:
-        ValueError: there are not so many countries.
+        ValueError: fewer countries can be held out.
     """
 
-    # A hash instead of a random generator: the same order under every version of Python.
+    # A hash instead of a random generator, so that every version of Python gives the same order.
     def order(code: str) -> bytes:
         return hashlib.sha256(f"{seed}:{code}".encode()).digest()
 
@@ -160,12 +160,12 @@ def _all_provable(countries: dict[str, Country], held_out: set[str]) -> bool:
 
 
 def _with_known_region(countries: dict[str, Country], held_out: Iterable[str]) -> set[str]:
-    """The countries whose region stays a fact: neither held out nor a neighbour of one that is."""
+    """Returns the countries whose region stays a fact: neither held out nor a neighbour of one that is."""
     return set(countries).difference(held_out, *(countries[code].neighbors for code in held_out))
 
 
 def dataset_files(countries: dict[str, Country], split: Split) -> dict[str, str]:
-    """File name -> content of the dataset, README aside."""
+    """Returns file name -> content of the dataset, without the README."""
     known = _with_known_region(countries, split.held_out)
     train = [f"locatedInCR({countries[code].name},{countries[code].region})." for code in known]
     train += [
@@ -202,7 +202,7 @@ def _lines(lines: Iterable[str]) -> str:
 
 
 def readme(files: dict[str, str], version: str, seed: int, num_held_out: int) -> str:
-    """What the folder is, for who opens it."""
+    """Returns the README of the folder."""
     num_train = files["train.txt"].count("\n")
     num_known = files["train.txt"].count("locatedInCR(")
     return f"""# Countries
@@ -247,16 +247,19 @@ def write_dataset(out: Path, seed: int = DEFAULT_SEED, num_held_out: int = DEFAU
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m proofrank.training.make_countries",
         description="Makes the countries graph from the facts in the PyPI package countryinfo.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to write")
-    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of the split")
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="seed of the split")
     parser.add_argument(
-        "--held-out", type=int, default=DEFAULT_NUM_HELD_OUT, help="test countries, and as many valid ones"
+        "--held-out",
+        type=int,
+        default=DEFAULT_NUM_HELD_OUT,
+        help="number of test countries, and of valid ones",
     )
     arguments = parser.parse_args()
     write_dataset(arguments.out, arguments.seed, arguments.held_out)

@@ -9,30 +9,30 @@ from proofrank.core.policy.untrained import EMBEDDING_SCALE
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a policy is trained.
+    """The options of a training.
 
     Attributes:
-        seed: of the initial weights, the corruptions and the order of the examples.
-        rounds: how often the policy is rolled out to collect examples.
+        seed: seed of the initial weights, the corruptions and the order of the examples.
+        rounds: number of times that the policy is rolled out to collect examples.
         epochs: passes over all examples so far, in each round.
-        most_queries: how many train triples are rolled out in a round; None for all that have a rule.
-        corruptions: how many corruptions of each of them, on each side, are rolled out with it.
-        corruption_weight: what an example from a corruption counts; one from a true triple counts 1. Giving up
-            is easy to learn and hard to unlearn: a little goes a long way.
+        most_queries: train triples rolled out in a round; None for all that have a rule.
+        corruptions: corruptions of each of them, on each side, that are rolled out with it.
+        corruption_weight: weight of an example from a corruption; that from a true triple is 1. A small weight
+            suffices, because giving up is easy to learn and hard to unlearn.
         sides: sides to corrupt, ``head``, ``tail`` or ``both``.
-        search_limit: the longest proof that the search looks for, in steps from the state.
-        search_budget: how many states the search looks at before it leaves an example out.
-        exploration: share of the choices in a roll-out that are made at random, so that the examples show how to
-            go on after a bad choice: of a triple that it learns from, a policy hardly makes one by itself.
-        most_choices: how many choices of one trajectory become examples; in the first round only one does.
-        learning_rate: of Adam, at its peak; it rises over the first steps and then falls to 0.
-        weight_decay: of everything but the embeddings.
-        embedding_scale: standard deviation of the initial embeddings. Small is essential: from large ones the
-            network learns the examples by heart instead of what they have in common.
+        search_limit: maximum length of a proof in the search, in steps from the state.
+        search_budget: number of states after which the search leaves an example out.
+        exploration: share of random choices in a roll-out, so that examples show how to continue after a bad choice; on
+            the triples that it learns from, a policy hardly makes one by itself.
+        most_choices: maximum number of choices of one trajectory that become examples; in the first round only one.
+        learning_rate: peak learning rate of Adam; it rises over the first steps and then falls to 0.
+        weight_decay: weight decay of everything but the embeddings.
+        embedding_scale: standard deviation of the initial embeddings. It must be small: from large ones the network
+            memorises the examples instead of what they have in common.
         evenness: see :func:`proofrank.training.batches.imitation_loss`.
-        batch_rows: states and actions in a batch, at most.
-        time_limit: seconds after which no further round begins; None for no limit. A run that it cuts short
-            cannot be reproduced.
+        batch_rows: maximum number of states and actions in a batch.
+        time_limit: seconds after which no further round begins; None for no limit. A run that it cuts short cannot be
+            reproduced.
     """
 
     seed: int = 0

@@ -1,8 +1,8 @@
-"""Rolls candidates out under a policy, many at a time, and collects the states that it meets.
+"""Rolls candidates out under a policy, many at a time, and collects the states that they reach.
 
-The steps are those of :class:`proofrank.core.prover.ReferenceProver`; what is batched here is only the network. Logits
-may differ from the evaluator's in the last bits, which matters for nothing that is learned from a roll-out;
-results that are reported come from an evaluator of ``core``.
+The steps are those of :class:`proofrank.core.prover.ReferenceProver`; only the network is batched here. Logits may
+differ from the evaluator's in the last bits, which does not matter for learning; reported results come from an
+evaluator of ``core``.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from proofrank.core.prover import Atom, Candidate, ReferenceProver, State, first
 from proofrank.training.batches import pack_states
 
 LogitsOf = Callable[[Sequence["Choosing"]], list[list[float]]]
-"""Takes what trajectories have to choose from and returns the logits of their actions."""
+"""A function that returns the logits of the actions in each of several choices."""
 
 
 @dataclass(frozen=True)
 class Choosing:
-    """A state with more than one action that a trajectory came to.
+    """A state with more than one action that a trajectory reached.
 
     Attributes:
-        candidate: what is being proved.
+        candidate: candidate that is being proved.
         excluded: the fact that must not be used, if there is one.
         state: the goals.
-        actions: the states that can be chosen, at least two.
+        actions: the states to choose from, at least two.
     """
 
     candidate: Candidate
@@ -46,8 +46,8 @@ class Rolled:
 
     Attributes:
         success: whether it was proved.
-        log_probability: sum over the steps.
-        choices: the states with more than one action that it passed.
+        log_probability: sum of the log-probabilities of the steps.
+        choices: the states with more than one action on its way.
     """
 
     success: bool
@@ -56,7 +56,7 @@ class Rolled:
 
 
 class _Trajectory:
-    """The moving part of a roll-out: one candidate on its way."""
+    """The changing part of a roll-out: one candidate's trajectory so far."""
 
     def __init__(self, prover: ReferenceProver, first_variable: int, candidate: Candidate) -> None:
         self._prover = prover
@@ -74,7 +74,7 @@ class _Trajectory:
         self._find_actions()
 
     def choose(self, logits: Sequence[float]) -> None:
-        """Takes the best action, then goes on to the next choice or the end."""
+        """Takes the best action, then continues to the next choice or the end."""
         chosen = first_of_the_best(logits)
         largest = max(logits)
         total = math.fsum(math.exp(logit - largest) for logit in logits)
@@ -83,7 +83,7 @@ class _Trajectory:
         self._move(self.actions[chosen])
 
     def pass_single_actions(self) -> None:
-        """Goes on to the next choice or the end."""
+        """Continues to the next choice or the end."""
         while self.success is None and len(self.actions) == 1:
             self._move(self.actions[0])
 
@@ -107,16 +107,16 @@ class _Trajectory:
 
     @property
     def num_choices(self) -> int:
-        """How many choices were taken."""
+        """Number of choices taken."""
         return self._num_choices
 
     @property
     def choosing(self) -> Choosing:
-        """What is to be chosen from now."""
+        """The current choice."""
         return self._choices[-1]
 
     def result(self) -> Rolled:
-        """How it ended."""
+        """Returns the end of the trajectory."""
         return Rolled(bool(self.success), self._log_probability, tuple(self._choices[: self._num_choices]))
 
 
@@ -129,15 +129,15 @@ def roll_out(
     most_choices: int | None = None,
     lanes: int = 512,
 ) -> Iterator[Rolled]:
-    """The trajectories of ``candidates``, in order.
+    """Yields the trajectories of ``candidates``, in order.
 
     Args:
-        prover: says what a step is.
+        prover: defines the steps.
         first_variable: the first free run-time variable.
-        candidates: what to prove.
+        candidates: candidates to prove.
         logits_of: the policy.
-        most_choices: after so many choices a trajectory is given up; None to go on to its end.
-        lanes: how many to move at a time.
+        most_choices: number of choices after which a trajectory is given up; None to continue to its end.
+        lanes: number of trajectories to move at a time.
     """
     remaining = iter(candidates)
     while batch := [
@@ -160,7 +160,7 @@ def roll_out(
 
 
 def logits_of_network(network: PolicyNetwork) -> LogitsOf:
-    """The policy that ``network`` is."""
+    """Makes the policy of ``network``."""
 
     @torch.inference_mode()
     def logits_of(choosing: Sequence[Choosing]) -> list[list[float]]:
@@ -180,7 +180,7 @@ def logits_of_network(network: PolicyNetwork) -> LogitsOf:
 
 
 def exploring(logits_of: LogitsOf, share: float, seed: int) -> LogitsOf:
-    """The policy ``logits_of``, but for a ``share`` of its choices, which are made at random."""
+    """Makes the policy ``logits_of``, with a ``share`` of its choices made at random."""
     generator = random.Random(seed)  # noqa: S311 - not for secrets
 
     def explored(choosing: Sequence[Choosing]) -> list[list[float]]:

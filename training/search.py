@@ -1,14 +1,14 @@
-"""Finds proofs by search: how many steps a state is from its proof, and which of its actions lead there.
+"""Searches for proofs: the number of steps from a state to its proof, and the actions that lead there.
 
-In: states and the fact that they must not use. Out: the fewest steps to ``[True]`` within a limit. What a
-step is comes from :class:`proofrank.core.prover.ReferenceProver`, so that the search finds no proof that the prover
-cannot take; only the visited states are not looked at, for a shortest proof never passes a state twice.
+In: states and the fact that they must not use. Out: the fewest steps to ``[True]`` within a limit. The steps are those
+of :class:`proofrank.core.prover.ReferenceProver`, so the search finds no proof that the prover cannot take. Visited
+states are not checked, because a shortest proof never passes a state twice.
 
-A goal without a constant is not searched beyond the next step: it matches every fact of its predicate, and
-the way through it is hardly ever the shortest.
+A goal without a constant is not searched beyond the next step: it matches every fact of its predicate, and the way
+through it is hardly ever the shortest.
 
-Nearly all time goes into asking whether a state is proved at once, so that this question has a fast way: it
-follows the bindings of the first goal and stops at the first remaining atom that is no fact.
+Nearly all time is spent on whether a state is proved at once, so there is a fast test for it: it follows the bindings
+of the first goal and stops at the first remaining atom that is no fact.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from proofrank.core.prover.unification import substitute, unify
 
 
 class SearchBudgetExceeded(Exception):
-    """A search needed more states than it may look at."""
+    """A search needed more states than its budget."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Targets:
     """The actions of a state that lead to a proof in the fewest steps.
 
     Attributes:
-        steps: from the state to ``[True]``, at least 1.
-        actions: indices of the actions with which it takes no more.
+        steps: number of steps from the state to ``[True]``, at least 1.
+        actions: indices of the actions that need no more steps.
     """
 
     steps: int
@@ -39,15 +39,15 @@ class Targets:
 
 
 class ProofSearch:
-    """Searches proofs over one graph under one choice of settings."""
+    """Searches for proofs over one graph under one choice of settings."""
 
     def __init__(self, dataset: Dataset, settings: ProverSettings, *, budget: int = 20_000) -> None:
-        """A search.
+        """Makes a search.
 
         Args:
             dataset: the graph; its train triples are the facts.
-            settings: how many actions a state has, and how many atoms.
-            budget: how many states one question may look at.
+            settings: limits on the actions and atoms of a state.
+            budget: maximum number of states for one question.
         """
         self.prover = ReferenceProver(dataset, settings)
         self._settings = settings
@@ -58,18 +58,18 @@ class ProofSearch:
         self._num_constants = dataset.vocabulary.num_constants
 
     def targets(self, actions: Sequence[State], excluded: Atom | None, limit: int) -> Targets | None:
-        """The best of a state's ``actions``.
+        """Returns the best of a state's ``actions``.
 
         Args:
-            actions: what the prover offers in the state.
+            actions: the prover's actions in the state.
             excluded: the fact that must not be used, if there is one.
-            limit: the most steps to ``[True]``, counted from the state.
+            limit: maximum number of steps to ``[True]``, counted from the state.
 
         Returns:
-            The best actions; None where there is no proof within the limit.
+            The best actions; None if there is no proof within the limit.
 
         Raises:
-            SearchBudgetExceeded: it takes too long to say.
+            SearchBudgetExceeded: the budget does not suffice.
         """
         self._looked_at = 0
         for steps in range(1, limit + 1):
@@ -83,10 +83,10 @@ class ProofSearch:
         return None
 
     def steps_to_proof(self, state: State, excluded: Atom | None, limit: int) -> int | None:
-        """The fewest steps from ``state`` to ``[True]``; None where they are more than ``limit``.
+        """Returns the fewest steps from ``state`` to ``[True]``; None if they exceed ``limit``.
 
         Raises:
-            SearchBudgetExceeded: it takes too long to say.
+            SearchBudgetExceeded: the budget does not suffice.
         """
         self._looked_at = 0
         for steps in range(limit + 1):
@@ -109,7 +109,7 @@ class ProofSearch:
             return True
         if steps == 1 or min(state[0][1:]) > self._num_constants:
             return False
-        # The prover's own resolvents: it offers only the first of them where there are many.
+        # The prover's own resolvents, because it offers only the first of many.
         resolvents, _ = self.prover.resolvents(state, self._next_variable(state), excluded)
         self._looked_at += len(resolvents)
         if self._looked_at > self._budget:
@@ -117,10 +117,10 @@ class ProofSearch:
         return any(self._is_proved_within(resolvent, excluded, steps - 1) for resolvent in resolvents)
 
     def least_steps(self, state: State) -> int:
-        """A lower bound of the steps from ``state`` to ``[True]``, by which the search leaves states aside.
+        """Returns a lower bound on the steps from ``state`` to ``[True]``, by which the search drops states.
 
-        One step can prove several atoms only where they share variables that it binds. A ground atom that is no
-        fact takes a step for a rule and, if all its rules have fresh variables, another one.
+        One step can prove several atoms only if they share variables that it binds. A ground atom that is no fact takes
+        a step for a rule and, if all its rules have fresh variables, another one.
         """
         steps = 0
         groups: list[set[int]] = []
@@ -141,18 +141,18 @@ class ProofSearch:
         return 2 if all(rule.num_fresh_variables for rule in rules) else 1
 
     def _next_variable(self, state: State) -> int:
-        """A variable above those in ``state``: for the search the numbers do not matter."""
+        """Returns a variable above those in ``state``; its number does not matter to the search."""
         return max(self._num_constants, max(max(first, second) for _, first, second in state)) + 1
 
     def is_proved_at_once(self, state: State, excluded: Atom | None) -> bool:
-        """Whether resolving the first goal of ``state`` can leave nothing to prove."""
+        """Returns whether resolving the first goal of ``state`` can leave nothing to prove."""
         goal, remaining = state[0], state[1:]
         return self._is_proved_by_fact(goal, remaining, excluded) or any(
             self._is_proved_by_rule(rule, goal, remaining, excluded) for rule in self._rules.get(goal[0], ())
         )
 
     def _is_proved_by_fact(self, goal: Atom, remaining: State, excluded: Atom | None) -> bool:
-        # A variable that the goal does not bind stays: then something is left to prove.
+        # A variable that the goal does not bind remains, so something is left to prove.
         return all(
             argument <= self._num_constants or argument in goal[1:]
             for atom in remaining
@@ -160,7 +160,7 @@ class ProofSearch:
         ) and self._can_all_be_facts((goal, *remaining), excluded)
 
     def _can_all_be_facts(self, atoms: State, excluded: Atom | None) -> bool:
-        """Whether some binding of the variables makes every one of ``atoms`` a fact other than ``excluded``."""
+        """Returns whether some binding of the variables makes all of ``atoms`` facts other than ``excluded``."""
         fewest: Sequence[Atom] | None = None
         pivot = 0
         for index, atom in enumerate(atoms):
@@ -184,7 +184,7 @@ class ProofSearch:
         return False
 
     def _matching_facts(self, atom: Atom) -> Sequence[Atom]:
-        """The facts that agree with the constants of ``atom``."""
+        """Returns the facts that agree with the constants of ``atom``."""
         predicate, first, second = atom
         if first <= self._num_constants:
             if second <= self._num_constants:
@@ -195,7 +195,7 @@ class ProofSearch:
         return self._facts.with_predicate(predicate)
 
     def _is_proved_by_rule(self, rule: Rule, goal: Atom, remaining: State, excluded: Atom | None) -> bool:
-        # A fresh variable in the body is left to prove.
+        # A fresh variable in the body remains to be proved.
         if rule.num_fresh_variables:
             return False
         substitution = unify(rule.head, goal, self._num_constants)

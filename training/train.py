@@ -3,8 +3,8 @@
     python -m proofrank.training.train --dataset core/default/countries --out core/default/policy --seed 0
 
 In: a dataset folder, the shape of a network and the options of the training. Out: a checkpoint folder that
-:func:`proofrank.core.policy.load_policy` reads. On one machine the same command gives the same bytes: everything
-random has its seed, and torch is told to use one thread.
+:func:`proofrank.core.policy.load_policy` reads. On one machine the same command gives the same bytes: everything random
+has its seed, and torch uses one thread.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ from proofrank.training.imitation import train, untrained_network
 from proofrank.training.options import TrainingOptions
 
 RankingProgress = Callable[[int, int], None]
-"""Is told how many candidates are done, and of how many."""
+"""A function that is called with the number of candidates done, and of all."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """On what a policy is measured.
+    """The queries on which a policy is measured.
 
     Attributes:
-        split: whose triples are ranked.
+        split: split of the triples.
         sides: ``head``, ``tail`` or ``both``.
-        corruptions: how many to rank against, on each side; None for all.
-        most_queries: how many triples are ranked, a seeded sample; None for all.
-        engine: the evaluator's name.
-        seed: of the corruptions and of the sample.
+        corruptions: corruptions of each triple, on each side; None for all.
+        most_queries: size of a seeded sample of the triples; None for all.
+        engine: name of the engine.
+        seed: seed of the corruptions and of the sample.
     """
 
     split: str = "test"
@@ -72,7 +72,7 @@ def measure(
     measurement: Measurement,
     on_progress: RankingProgress = lambda done, total: None,
 ) -> Metrics:
-    """The metrics of a network as a policy, with realistic ranks.
+    """Returns the metrics of a network as a policy, with realistic ranks.
 
     Raises:
         EvaluationError: the network lacks variables for such long proofs.
@@ -89,7 +89,7 @@ def measure(
 
 
 class _Bars:
-    """Shows on the terminal how far training and ranking are."""
+    """Shows the progress of training and ranking on the terminal."""
 
     def __init__(self, console: Console, options: TrainingOptions) -> None:
         self._options = options
@@ -123,7 +123,7 @@ class _Bars:
             self._bar.console.print(f"round {round_index + 1}: {num_examples} examples, loss {loss:.3f}")
 
     def ranking(self, done: int, total: int) -> None:
-        """How many candidates are ranked."""
+        """Shows the number of candidates ranked."""
         self._bar.update(
             self._candidates, description="candidates ranked", completed=done, total=total, visible=True
         )
@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", type=Path, required=True, help="folder of the graph")
     parser.add_argument("--rules-format", choices=tuple(RULE_FORMATS), help="of the graph's rules")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
-    parser.add_argument("--seed", type=int, default=options.seed, help="of everything random")
+    parser.add_argument("--seed", type=int, default=options.seed, help="seed of everything random")
 
     shape = parser.add_argument_group("network")
     shape.add_argument("--embedding-dim", type=int, default=32)
@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     shape.add_argument("--num-layers", type=int, default=2)
     shape.add_argument("--atom-embedder", choices=ATOM_EMBEDDERS, default=network.atom_embedder)
     shape.add_argument("--state-pooling", choices=STATE_POOLINGS, default=network.state_pooling)
-    shape.add_argument("--max-variables", type=int, default=100, help="run-time variables that are embedded")
+    shape.add_argument("--max-variables", type=int, default=100, help="run-time variables with an embedding")
 
     settings = parser.add_argument_group("prover")
     settings.add_argument("--padding-atoms", type=int, default=prover.padding_atoms)
@@ -155,50 +155,61 @@ def _parser() -> argparse.ArgumentParser:
     settings.add_argument("--max-depth", type=int, default=prover.max_depth)
 
     training = parser.add_argument_group("training")
-    training.add_argument("--rounds", type=int, default=options.rounds, help="of rolling out and learning")
-    training.add_argument("--epochs", type=int, default=options.epochs, help="of each round")
+    training.add_argument(
+        "--rounds", type=int, default=options.rounds, help="rounds of roll-outs and learning"
+    )
+    training.add_argument("--epochs", type=int, default=options.epochs, help="epochs of each round")
     training.add_argument(
         "--most-queries", type=int, help="train triples rolled out in a round (default: all)"
     )
     training.add_argument(
-        "--corruptions", type=int, default=options.corruptions, help="of each, on each side"
+        "--corruptions",
+        type=int,
+        default=options.corruptions,
+        help="corruptions of each triple, on each side",
     )
     training.add_argument("--corruption-weight", type=float, default=options.corruption_weight)
     training.add_argument(
-        "--sides", choices=SIDE_OPTIONS, default=options.sides, help="to corrupt, and to rank"
+        "--sides", choices=SIDE_OPTIONS, default=options.sides, help="sides to corrupt and to rank"
     )
-    training.add_argument("--search-limit", type=int, default=options.search_limit, help="steps to a proof")
-    training.add_argument("--search-budget", type=int, default=options.search_budget, help="states looked at")
+    training.add_argument(
+        "--search-limit", type=int, default=options.search_limit, help="maximum steps of a proof"
+    )
+    training.add_argument(
+        "--search-budget", type=int, default=options.search_budget, help="maximum states of a search"
+    )
     training.add_argument(
         "--exploration", type=float, default=options.exploration, help="share of random choices"
     )
-    training.add_argument("--most-choices", type=int, default=options.most_choices, help="of a trajectory")
+    training.add_argument(
+        "--most-choices", type=int, default=options.most_choices, help="maximum examples of a trajectory"
+    )
     training.add_argument("--learning-rate", type=float, default=options.learning_rate)
     training.add_argument("--weight-decay", type=float, default=options.weight_decay)
     training.add_argument("--embedding-scale", type=float, default=options.embedding_scale)
     training.add_argument(
-        "--evenness", type=float, default=options.evenness, help="of the loss over the targets"
+        "--evenness", type=float, default=options.evenness, help="share of the loss that asks for all targets"
     )
     training.add_argument(
-        "--batch-rows", type=int, default=options.batch_rows, help="states and actions a batch"
+        "--batch-rows", type=int, default=options.batch_rows, help="maximum states and actions of a batch"
     )
     training.add_argument(
-        "--time-limit", type=float, help="seconds; no round begins after them (default: none)"
+        "--time-limit", type=float, help="seconds after which no round begins (default: none)"
     )
 
     ranking = parser.add_argument_group("measurement")
     ranking.add_argument("--split", choices=SPLITS, default="test")
-    ranking.add_argument("--rank-corruptions", type=int, help="to rank against, on each side (default: all)")
-    ranking.add_argument("--rank-queries", type=int, help="to rank, a seeded sample (default: all)")
-    ranking.add_argument("--engine", choices=ENGINES, default="auto", help="that ranks")
+    ranking.add_argument("--rank-corruptions", type=int, help="corruptions on each side (default: all)")
+    ranking.add_argument("--rank-queries", type=int, help="size of a seeded sample to rank (default: all)")
+    ranking.add_argument("--engine", choices=ENGINES, default="auto", help="engine that ranks")
     ranking.add_argument("--no-untrained", action="store_true", help="do not rank the untrained policy")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Runs the command line; returns the exit status."""
     parsed = _parser().parse_args(arguments)
-    torch.set_num_threads(1)  # with more, sums are made in another order, and the weights come out otherwise
+    torch.set_num_threads(1)  # more threads sum in another order and give other weights
     torch.use_deterministic_algorithms(True)
     console, errors = Console(), Console(stderr=True)
     try:

@@ -1,5 +1,5 @@
-"""The stages of ``python -m benchmarks.gpu``, a module each: what each measures stands at its top.
+"""The stages of ``python -m benchmarks.gpu``, one module each; each begins with what it measures.
 
-A stage is a function of a :class:`benchmarks.device.bench.Bench` (what to measure with) and a
-:class:`benchmarks.device.record.Record` (where rows go). It needs ``core`` alone, and runs on a CPU too.
+A stage is a function of a :class:`benchmarks.device.bench.Bench` (the tools) and a
+:class:`benchmarks.device.record.Record` (the place for its rows). It needs only ``core``, and also runs on a CPU.
 """

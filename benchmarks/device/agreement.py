@@ -1,4 +1,4 @@
-"""How far two evaluations of the same queries agree: proofs, log-probabilities, ranks, MRR."""
+"""The agreement of two evaluations of the same queries: proofs, log-probabilities, ranks, MRR."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from proofrank.core.ranking import aggregate, rank_outcomes
 
 @dataclass(frozen=True)
 class Agreement:
-    """Outcomes against wanted ones.
+    """The agreement of outcomes with expected ones.
 
     Attributes:
-        num_candidates: compared.
+        num_candidates: candidates compared.
         num_differing: candidates whose success, steps, actions or log-probability (beyond its tolerance) differ.
         num_same_proofs: candidates with the same actions and success.
-        num_rankings: compared.
+        num_rankings: rankings compared.
         num_changed_ranks: rankings with another rank under any treatment of ties.
         drift: largest difference of a log-probability among the same proofs.
-        mrr: of the outcomes.
-        wanted_mrr: of the wanted ones.
+        mrr: MRR of the outcomes.
+        wanted_mrr: MRR of the expected ones.
     """
 
     num_candidates: int
@@ -38,7 +38,7 @@ class Agreement:
 
     @classmethod
     def of(cls, workload: Workload, outcomes: Sequence[Outcome], wanted: Sequence[Outcome]) -> Agreement:
-        """That of ``outcomes`` with ``wanted``, of the candidates of ``workload`` in order."""
+        """Compares ``outcomes`` with ``wanted``, for the candidates of ``workload`` in order."""
         ours, theirs = (
             rank_outcomes(workload.queries, known, seed=0, seconds=0.0) for known in (outcomes, wanted)
         )
@@ -65,7 +65,7 @@ class Agreement:
         return self.num_differing == 0 and self.num_changed_ranks == 0 and self.mrr == self.wanted_mrr
 
     def row(self) -> Row:
-        """As columns of a table."""
+        """Returns the columns of a table."""
         return {
             "MRR": self.mrr,
             "wanted MRR": self.wanted_mrr,
@@ -75,5 +75,5 @@ class Agreement:
         }
 
     def exact_row(self) -> Row:
-        """The same where nothing may differ."""
+        """Returns the same columns where nothing may differ."""
         return {**self.row(), "differing": self.num_differing, AGREES: self.is_exact}

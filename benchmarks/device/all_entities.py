@@ -17,7 +17,7 @@ from proofrank.core.prover import Candidate, Outcome
 from proofrank.core.ranking import Query, aggregate, rank_outcomes
 
 _SAMPLE = 200
-"""Candidates that the original proves too, spread over all."""
+"""Number of candidates, evenly spread, that the original proves too."""
 
 
 def measure(bench: Bench, record: Record) -> None:

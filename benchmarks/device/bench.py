@@ -1,4 +1,4 @@
-"""What the stages measure with: the device, the sizes, and evaluators one at a time."""
+"""The tools of the stages: the device, the sizes, and evaluators one at a time."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import CompiledEvaluator
 from proofrank.core.evaluator.calibration import Calibration
 from proofrank.core.evaluator.calibration_store import CalibrationStore
-from proofrank.core.evaluator.compiled import POOL_SIZE, TICKS_PER_LOOK
 from proofrank.core.evaluator.engines import automatic_mode
 from proofrank.core.evaluator.modes import Mode
+from proofrank.core.evaluator.options import POOL_SIZE, TICKS_PER_LOOK, EvaluatorOptions
 from proofrank.core.evaluator.tick import Tick
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured.
+    """The extent of the measurements.
 
     Attributes:
-        is_quick: whether only the programs are to be tried: small, without the compiler, on whatever graph there is.
+        is_quick: whether the programs are only tried: small, without the compiler, on any available graph.
         workloads: (queries, corruptions of each) of the stage of times.
-        lanes: of the buckets that are timed.
-        most_lanes: buckets of the curves over lanes, ascending.
-        parity_lanes: of the bucket that is compared with the original.
-        property_lanes: of the buckets whose bits are compared with each other, ascending.
-        sample_queries: queries that the original is asked.
-        repeats: of every time, after one run that is not counted.
+        lanes: lanes of the buckets that are timed.
+        most_lanes: lanes of the curves over lanes, ascending.
+        parity_lanes: lanes of the bucket that is compared with the original.
+        property_lanes: lanes of the buckets whose bits are compared with each other, ascending.
+        sample_queries: number of queries for the original.
+        repeats: number of measurements of each time, after one run that is not counted.
         square: side of the square matrices whose product gives the device's rate.
-        copied_bytes: of the tensor whose copy gives its bandwidth.
-        all_entities_queries: queries that are ranked against all entities.
+        copied_bytes: size of the tensor whose copy gives its bandwidth.
+        all_entities_queries: number of queries that are ranked against all entities.
     """
 
     is_quick: bool
@@ -82,7 +82,7 @@ QUICK = Sizes(
     copied_bytes=1 << 20,
     all_entities_queries=1,
 )
-"""Its last bucket is one that no memory holds: a refusal is tried too."""
+"""The last bucket exceeds any memory, so that a refusal is tried too."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ class Bench:
     """One run.
 
     Attributes:
-        device: what is measured.
-        sizes: how much of it.
-        side: of the queries, ``head`` or ``tail``.
-        shared: the folder of datasets (``data``) and recordings with their policies (``truth``).
-        cache_folder: where compiled artifacts are kept during the run.
-        out: the folder of the results.
+        device: device to measure.
+        sizes: extent of the measurements.
+        side: side of the queries, ``head`` or ``tail``.
+        shared: folder of datasets (``data``) and recordings with their policies (``truth``).
+        cache_folder: folder of compiled artifacts during the run.
+        out: folder of the results.
     """
 
     device: torch.device
@@ -121,7 +121,8 @@ class Bench:
         return automatic_mode(self.device)
 
     def workload(self, name: str, num_queries: int, num_corruptions: int | None) -> Workload:
-        """Queries of a shared dataset with the policy of its recording; a quick run without it takes the package's.
+        """Returns queries of a shared dataset with the policy of its recording; a quick run may fall back to the
+        package's.
 
         Raises:
             LeftOut: the dataset or the policy is not there.
@@ -134,7 +135,7 @@ class Bench:
         return load_workload(dataset, policy, num_queries, num_corruptions, self.side)
 
     def check_mode(self, compile_mode: str) -> None:
-        """Raises LeftOut for a mode that a quick run has no time for."""
+        """Raises LeftOut for a mode that takes too long for a quick run."""
         if self.sizes.is_quick and is_compiled(compile_mode):
             raise LeftOut("the compiler takes longer than a quick run")
 
@@ -149,18 +150,18 @@ class Bench:
         precision: str = "float32",
         fewer_lanes: Sequence[int] = (),
     ) -> Iterator[ReadyEvaluator]:
-        """A warm evaluator, alone on the device while it lasts.
+        """Yields a warm evaluator, which is alone on the device while the context lasts.
 
         Args:
-            workload: whose graph and policy it has.
-            num_lanes: of its bucket.
-            compile_mode: the fastest by default.
+            workload: workload with the graph and the policy.
+            num_lanes: number of lanes of its bucket.
+            compile_mode: compile mode; the fastest by default.
             fullgraph: whether the compiler must take the tick as one graph.
-            precision: of the matrix products.
-            fewer_lanes: of other buckets.
+            precision: precision of the matrix products.
+            fewer_lanes: numbers of lanes of other buckets.
 
         Raises:
-            LeftOut: the mode is not for a quick run, the device has no such mode, or there is no memory for it.
+            LeftOut: the mode is not for a quick run, the device lacks it, or the memory does not suffice.
             RuntimeError: it could not be compiled and would run eagerly.
         """
         mode = compile_mode or self.automatic_mode
@@ -174,18 +175,20 @@ class Bench:
                 workload.dataset,
                 workload.policy,
                 workload.settings,
+                EvaluatorOptions(
+                    device=self.device,
+                    buckets=(*fewer_lanes, num_lanes),
+                    pool_size=max(POOL_SIZE, 2 * num_lanes),
+                    cache_folder=self.cache_folder,
+                    precision=precision,
+                    demand=calibration.demand if calibration is not None else None,
+                    ticks_per_look=calibration.ticks_per_look if calibration is not None else TICKS_PER_LOOK,
+                ),
                 compile_mode=mode,
                 fullgraph=fullgraph,
-                device=self.device,
-                buckets=(*fewer_lanes, num_lanes),
-                pool_size=max(POOL_SIZE, 2 * num_lanes),
-                cache_folder=self.cache_folder,
-                precision=precision,
-                demand=calibration.demand if calibration is not None else None,
-                ticks_per_look=calibration.ticks_per_look if calibration is not None else TICKS_PER_LOOK,
             )
         except (EvaluationError, torch.OutOfMemoryError) as error:
-            # A refusal is an answer: the message has the number. What goes wrong later is a failure.
+            # A refusal is a result, with the required memory in its message; later errors are failures.
             raise LeftOut(text_of(error)) from error
         evaluator.warm_up()
         self.synchronize()
@@ -200,9 +203,9 @@ class Bench:
             self.release()
 
     def _calibration(self, workload: Workload, compile_mode: str, precision: str) -> Calibration | None:
-        """What buffers are fitted to, kept for all buckets; None where they follow the true counts.
+        """Returns the calibration for all buckets; None if buffers follow the true counts.
 
-        What a lane asks for is the same in all of them; the ticks of a replay are those of the first that is timed.
+        A lane's needs are the same in all buckets; the ticks of a replay are those of the first bucket that is timed.
         """
         if Mode.of(compile_mode, fullgraph=True, device=self.device).is_trimming:
             return None
@@ -216,7 +219,7 @@ class Bench:
         )
 
     def release(self) -> None:
-        """Gives memory back and forgets what was compiled, of which the compiler allows only so many versions."""
+        """Frees memory and drops compiled code, of which the compiler allows only a limited number of versions."""
         gc.collect()
         torch._dynamo.reset()
         if self.is_on_cuda:
@@ -229,7 +232,7 @@ class Bench:
             torch.cuda.synchronize(self.device)
 
     def peak_gib(self) -> float | str:
-        """GiB at the peak since the last :meth:`release`, or why there is no such figure."""
+        """Returns the peak of memory since the last :meth:`release` in GiB, or why there is none."""
         if not self.is_on_cuda:
             return "counted on CUDA only"
         return torch.cuda.max_memory_allocated(self.device) / 2**30
@@ -250,7 +253,7 @@ class Bench:
         return Timing(first.elapsed_time(last) / 1e3, time.perf_counter() - began)
 
     def repeated(self, work: Callable[[], object], *, repeats: int | None = None) -> list[Timing]:
-        """Runs ``work`` once to warm up, and then ``repeats`` times, by default as often as the sizes say."""
+        """Runs ``work`` once to warm up and then ``repeats`` times, by default the number in the sizes."""
         work()
         return [self.timed(work) for _ in range(repeats or self.sizes.repeats)]
 
@@ -260,10 +263,10 @@ class ReadyEvaluator:
     """A warm evaluator.
 
     Attributes:
-        evaluator: of one bucket, or of several.
-        num_lanes: of the bucket, the largest of several.
-        calibration_seconds: of the calibration, where it was not kept from before.
-        ready_seconds: from its making to warm.
+        evaluator: evaluator with one bucket, or several.
+        num_lanes: number of lanes of its largest bucket.
+        calibration_seconds: time of the calibration, unless an earlier one was used.
+        ready_seconds: time from its making to warm.
     """
 
     evaluator: CompiledEvaluator
@@ -282,8 +285,8 @@ class Timing:
     """One run of something.
 
     Attributes:
-        device_seconds: between the device's events before and after it; of the host's clock on a CPU.
-        wall_seconds: of the host's clock, until the device has done it.
+        device_seconds: time between the device's events before and after it; by the host's clock on a CPU.
+        wall_seconds: time by the host's clock until the device is done.
     """
 
     device_seconds: float

@@ -1,4 +1,4 @@
-"""Floating-point operations and bytes of a tick, counted from its shapes: what a device would have to do at least."""
+"""The least floating-point operations and bytes of a tick, counted from its shapes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from proofrank.core.policy.features import RowFeatures
 
 
 def network_flops(features: RowFeatures, num_states: int) -> int:
-    """Multiplications and additions of the matrix products for ``num_states`` states."""
+    """Returns the multiplications and additions of the matrix products for ``num_states`` states."""
     return num_states * features.flops_per_state()
 
 
 def network_bytes(features: RowFeatures, num_states: int, working_atoms: int) -> int:
-    """Bytes that the network moves for ``num_states`` states of ``working_atoms`` atoms.
+    """Returns the bytes that the network moves for ``num_states`` states of ``working_atoms`` atoms.
 
-    States and their embeddings are read; every product reads its input and its weights and writes its output, with all
-    else fused into it.
+    States and their embeddings are read. Every product reads its input and its weights and writes its output, with
+    everything else fused into it.
     """
     config = features.config
     products = [module for module in features.network.modules() if isinstance(module, nn.Linear)]
@@ -32,13 +32,14 @@ def network_bytes(features: RowFeatures, num_states: int, working_atoms: int) ->
 
 
 def bookkeeping_bytes(tick: Tick) -> int:
-    """Bytes that the rest of a tick moves: lanes are read and written, every row's atoms are written and read, and its
-    lane's atoms and visited hashes are looked at."""
+    """Returns the bytes that the rest of a tick moves: lanes are read and written, every row's atoms are written and
+    read, and its lane's atoms and visited hashes are read.
+    """
     capacities = tick.environment.capacities
     working_atoms = tick.environment.engine.working_atoms
-    num_visited = tick.lanes.visited_hash.shape[1]
+    num_visited = tick.buffers.lanes.visited_hash.shape[1]
     bytes_per_row = 8 * (3 * working_atoms + num_visited)
-    return 2 * _bytes_of(tick.lanes) + capacities.num_rows * bytes_per_row
+    return 2 * _bytes_of(tick.buffers.lanes) + capacities.num_rows * bytes_per_row
 
 
 def _bytes_of(tensors: Sequence[Tensor]) -> int:

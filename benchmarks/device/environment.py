@@ -1,7 +1,7 @@
-"""Stage ``environment``: what the figures are measured on.
+"""Stage ``environment``: the machine and the software of the figures.
 
-Tables ``machine`` (card, driver, versions, commit) and ``card`` (clocks, power and heat as ``nvidia-smi`` tells them;
-the stage of times adds what they are under load).
+Tables ``machine`` (card, driver, versions, commit) and ``card`` (clocks, power and temperature from ``nvidia-smi``; the
+stage of times adds those under load).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _QUERIED = (
 
 
 def measure(bench: Bench, record: Record, commit: str | None) -> None:
-    """Adds both tables; ``commit`` names it where there is no git."""
+    """Adds both tables; ``commit`` is used if there is no git."""
     record.measure("machine", {}, lambda: _machine(bench, commit))
     record.measure("card", {"when": "at the start"}, lambda: card(bench))
 
@@ -51,7 +51,7 @@ def _machine(bench: Bench, commit: str | None) -> Row:
 
 
 def card(bench: Bench) -> Row:
-    """What ``nvidia-smi`` says of the card now. Raises LeftOut where it says nothing."""
+    """Returns the current output of ``nvidia-smi`` for the card. Raises LeftOut if there is none."""
     bench.require_cuda()
     index = bench.device.index if bench.device.index is not None else torch.cuda.current_device()
     rows = [_queried(name, index) for name in _QUERIED]
@@ -59,7 +59,7 @@ def card(bench: Bench) -> Row:
 
 
 def _queried(name: str, index: int) -> str:
-    # One by one: a driver that does not know a name answers nothing at all.
+    # One query each: a driver that does not know one name answers nothing at all.
     answer = _output("nvidia-smi", f"--id={index}", f"--query-gpu={name}", "--format=csv,noheader")
     return answer if answer is not None else "unknown to nvidia-smi"
 

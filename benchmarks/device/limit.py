@@ -1,4 +1,4 @@
-"""Stage ``limit``: what the device could do, measured in the same run, and the share of it that is reached.
+"""Stage ``limit``: the limits of the device, measured in the same run, and the share of them that is reached.
 
 Tables ``device`` (rate of plain matrix products, bandwidth of a copy), ``network`` (the scored network alone, on a
 tick's states: its time against the larger of FLOPs over rate and bytes over bandwidth) and ``tick`` (the whole tick).
@@ -21,15 +21,15 @@ from benchmarks.device.record import LeftOut, Record, Row
 from proofrank.core.policy.precision import matrix_products_in, precisions_of
 
 _CALLS = 10
-"""Calls within one time, so that what a launch costs the host is hidden behind the device's work."""
+"""Number of calls in one measurement, so that the host's cost of a launch is hidden behind the device's work."""
 
 
 @dataclass
 class Rates:
-    """What the device can do.
+    """The limits of the device.
 
     Attributes:
-        flops: by precision: FLOP/s of a large square product.
+        flops: precision -> FLOP/s of a large square product.
         bandwidth: bytes read and written a second; 0 before it is measured.
     """
 
@@ -37,7 +37,7 @@ class Rates:
     bandwidth: float = 0.0
 
     def least_seconds(self, precision: str, flops: int, num_bytes: int) -> float:
-        """The time below which the device cannot do it. Raises LeftOut before both rates are measured."""
+        """Returns the least time for this work on the device. Raises LeftOut before both rates are measured."""
         if precision not in self.flops or not self.bandwidth:
             raise LeftOut("the device's rates were not measured")
         return max(flops / self.flops[precision], num_bytes / self.bandwidth)
@@ -79,7 +79,7 @@ def _product_rate(bench: Bench, precision: str, rates: Rates) -> Row:
 def _tick_and_network(
     bench: Bench, workload: Workload, precision: str, num_lanes: int, rates: Rates, record: Record
 ) -> Row:
-    """A row of the tick; adds those of the network, on as many states as the tick scores."""
+    """Returns a row of the tick; adds those of the network, on as many states as the tick scores."""
     with bench.evaluator(workload, num_lanes, precision=precision) as ready:
         evaluator = ready.evaluator
         candidates = workload.candidates
@@ -89,7 +89,7 @@ def _tick_and_network(
         done = evaluator.work - before
         num_scored, num_padded = done.states_scored / done.ticks, done.states_padded / done.ticks
         measured = median([timing.device_seconds for timing in timings]) / done.ticks * len(timings)
-        features, tick = ready.tick.features, ready.tick
+        features, tick = ready.tick.network, ready.tick
         working_atoms = tick.environment.engine.working_atoms
         of_states = rates.least_seconds(
             precision,
@@ -113,7 +113,7 @@ def _tick_and_network(
 def _add_network(
     bench: Bench, ready: ReadyEvaluator, precision: str, num_states: int, rates: Rates, record: Record
 ) -> None:
-    features = ready.tick.features
+    features = ready.tick.network
     width = ready.tick.environment.engine.working_atoms
     states = _states(ready, num_states, width)
     flops, num_bytes = network_flops(features, num_states), network_bytes(features, num_states, width)
@@ -157,8 +157,8 @@ def _add_network(
 
 
 def _states(ready: ReadyEvaluator, number: int, width: int) -> Tensor:
-    """``[number, width]`` int64 packed states of one atom each: the candidates that were asked, over and over."""
-    atoms = ready.tick.pool.atom
+    """Returns ``[number, width]`` int64 packed states of one atom each: the submitted candidates, repeated."""
+    atoms = ready.tick.buffers.pool.atom
     atoms = atoms[atoms != 0]
     states = torch.zeros(number, width, dtype=torch.int64, device=atoms.device)
     states[:, 0] = atoms.repeat(-(-number // atoms.shape[0]))[:number]
@@ -166,7 +166,7 @@ def _states(ready: ReadyEvaluator, number: int, width: int) -> Tensor:
 
 
 def _seconds_a_call(bench: Bench, call: Callable[[], object]) -> float:
-    """The median seconds of a call among several."""
+    """Returns the median seconds of a call among several."""
 
     def calls() -> None:
         for _ in range(_CALLS):

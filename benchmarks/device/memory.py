@@ -1,8 +1,8 @@
-"""Stage ``memory``: what a bucket of lanes needs: estimated before it is made, and at the peak of its work.
+"""Stage ``memory``: the memory of a bucket, estimated before it is made, and at the peak of its work.
 
-Table ``memory``: capacities; GiB as ``core.evaluator.capacities`` estimates them and ``core.evaluator.memory`` counts
-them from shapes; and the measured peak. All are of the tick that is not compiled; compiled ticks, which need less, have
-theirs in the stage of saturation. A bucket that does not fit has the refusal instead.
+Table ``memory``: capacities; GiB as estimated by ``core.evaluator.capacities`` and as counted from shapes by
+``core.evaluator.memory``; and the measured peak. All rows are of the eager tick; compiled ticks need less, and the
+stage of saturation has theirs. A bucket that does not fit has the refusal instead.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can be asked of the evaluator on a device: every compile mode, whole and in partial graphs, in a precision."""
+"""The variants of the evaluator on a device: every compile mode, with whole and partial graphs, in a precision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proofrank.core.evaluator.modes import COMPILE_MODES, Mode
 
 @dataclass(frozen=True)
 class Contestant:
-    """A way to run the tick.
+    """A variant of the tick.
 
     Attributes:
         compile_mode: one of ``proofrank.core.evaluator.modes.COMPILE_MODES``.
@@ -23,12 +23,14 @@ class Contestant:
 
     @property
     def name(self) -> str:
-        """As tables call it."""
+        """Name in tables."""
         return self.compile_mode + ("" if self.fullgraph else ", partial graphs")
 
 
 def contestants(first: str) -> list[Contestant]:
-    """All of them, that of the compile mode ``first`` before the others; whether a device has them it says itself."""
+    """Returns all variants, that of the compile mode ``first`` before the others, whether or not the device has
+    them.
+    """
     modes = [first, *(mode for mode in COMPILE_MODES if mode != first)]
     whole = [Contestant(mode, fullgraph=True) for mode in modes]
     partial = [Contestant(mode, fullgraph=False) for mode in modes if is_compiled(mode)]
@@ -36,6 +38,6 @@ def contestants(first: str) -> list[Contestant]:
 
 
 def is_compiled(compile_mode: str) -> bool:
-    """Whether a mode has anything for a compiler to do."""
-    # On CUDA, which has all of them.
+    """Returns whether a mode uses a compiler."""
+    # On CUDA, which supports all modes.
     return Mode.of(compile_mode, fullgraph=True, device=torch.device("cuda")).is_compiled

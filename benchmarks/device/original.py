@@ -1,4 +1,4 @@
-"""The original on this host's processor: what everything is compared with, in outcomes and in time."""
+"""The original on this host's processor, the reference for outcomes and times."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from proofrank.core.prover import Candidate, Outcome
 def prove(
     workload: Workload, candidates: Sequence[Candidate] | None = None
 ) -> tuple[Sequence[Outcome], float]:
-    """The outcomes of ``candidates``, by default of all, and the seconds that they took."""
+    """Returns the outcomes of ``candidates``, by default of all, and the seconds that they took."""
     evaluator = ReferenceEvaluator(workload.dataset, workload.policy, workload.settings)
     num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # its fastest: its matrices are too small for two
+    torch.set_num_threads(1)  # its fastest, because its matrices are too small for two
     try:
         began = time.perf_counter()
         outcomes = evaluator.evaluate(workload.candidates if candidates is None else candidates)

@@ -1,9 +1,9 @@
-"""Stage ``parity``: in float32, every mode gives what the original and the recordings of another evaluator say.
+"""Stage ``parity``: in float32, every mode agrees with the original and with the recordings of another evaluator.
 
 Tables ``original`` (a sample, proved by the original here) and ``recordings`` (each run freely and along the recorded
-actions). A row ``agrees`` or the run fails; so it does where the fastest mode was not compared, whatever kept it from
-that. A difference behind a near tie, which a recording settled by rounding, is excused when run freely, as
-``proofrank.core.evaluator.replay`` defines it; along its actions none is.
+actions). The run fails if a row does not agree, or if the fastest mode was not compared for any reason. In a free run,
+a difference after a near tie, which the recording's rounding decided, is excused as defined by
+``proofrank.core.evaluator.replay``; along the recorded actions none is.
 """
 
 from __future__ import annotations
@@ -27,22 +27,24 @@ from proofrank.core.policy import load_policy
 from proofrank.core.prover import Outcome
 
 _IN_EVERY_MODE = ("family-seed0", "countries_s3-seed0")
-"""Recordings that every mode replays; the others, whose graphs ask for a compilation each, the fastest and eager do."""
+"""Recordings that every mode replays; only the fastest mode and eager replay the others, which need a
+compilation each.
+"""
 
 
 _QUICK_QUERIES = 4
-"""Recorded queries that a quick run replays."""
+"""Number of recorded queries that a quick run replays."""
 
 
 class NotComparedError(Exception):
-    """Whether results are right was not found out."""
+    """The results could not be compared."""
 
 
 def measure(bench: Bench, record: Record) -> None:
     """Adds both tables.
 
     Raises:
-        NotComparedError: a row that no run may lack has no result.
+        NotComparedError: a required row has no result.
     """
     try:
         workload = bench.workload("family", bench.sizes.sample_queries, bench.sizes.workloads[0][1])
@@ -53,7 +55,7 @@ def measure(bench: Bench, record: Record) -> None:
     if not folders:
         record.add("recordings", {LEFT_OUT: f"{bench.shared / 'truth'} has no recordings"})
     rows: list[Row] = []
-    # What no run may lack comes first: there may be no time for the rest.
+    # Required rows come first, because there may be no time for the others.
     for contestant in contestants(bench.automatic_mode):
         labels: Row = {"dataset": workload.dataset.name, "mode": contestant.name}
         against = partial(_against_original, bench, contestant, workload, wanted)
@@ -74,15 +76,15 @@ def measure(bench: Bench, record: Record) -> None:
 
 
 def _replayed(bench: Bench, record: Record, contestant: Contestant, folder: Path) -> Row:
-    """Adds a row of a recording; the row."""
+    """Adds a row of a recording and returns it."""
     labels: Row = {"recording": folder.name, "mode": contestant.name}
     return record.measure("recordings", labels, partial(_against_recording, bench, contestant, folder))
 
 
 def _check_compared(bench: Bench, rows: Sequence[Row]) -> None:
-    """Raises NotComparedError where the fastest mode has no result against the original or a recording of its list."""
+    """Raises NotComparedError if the fastest mode has no result against the original or a recording of its list."""
     compared = {row.get("recording") for row in rows if row["mode"] == bench.automatic_mode and AGREES in row}
-    # A quick run tries the programs, also where there are no recordings; None stands for the original.
+    # A quick run also works without recordings; None stands for the original.
     required = (None,) if bench.sizes.is_quick else (None, *_IN_EVERY_MODE)
     missing = [name or "the original" for name in required if name not in compared]
     if missing:

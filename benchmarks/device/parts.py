@@ -1,4 +1,4 @@
-"""Names the parts of a tick in a profile, by wrapping them from outside: the tick itself knows nothing of it."""
+"""Names the parts of a tick in a profile, by wrapping them from outside; the tick itself is not changed."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from typing import Any
 
 from torch.profiler import record_function
 
+from proofrank.core.evaluator import tick as tick_module
 from proofrank.core.evaluator.tick import Tick
 from proofrank.core.prover import environment as environment_module
 
 PREFIX = "tick: "
-"""Of the names of the parts in a trace."""
+"""Prefix of the names of the parts in a trace."""
 
 PARTS = ("refill", "count", "admit", "expand", "check", "filter", "pack", "score", "select", "move", "rest")
-"""In the order of a tick. ``check`` looks for immediate proofs among facts, ``pack`` gathers the states to score,
-``move`` makes the lanes after the step and stores them; ``filter`` and ``rest`` are what no other part accounts for
-within the observation and within the tick."""
+"""Parts in the order of a tick. ``check`` looks for immediate proofs among facts, ``pack`` gathers the states to score,
+``move`` makes the lanes after the step and stores them; ``filter`` and ``rest`` are the remainder of the observation
+and of the tick.
+"""
 
 
 @contextmanager
 def named_parts(tick: Tick) -> Iterator[None]:
-    """While it lasts, the parts of ``tick``, which must not be compiled, are ranges of ``torch.profiler``.
+    """Makes the parts of ``tick``, which must not be compiled, ranges of ``torch.profiler`` while the context lasts.
 
-    Ranges lie in each other: what happens belongs to the innermost.
+    Ranges are nested; time belongs to the innermost.
     """
     environment = tick.environment
     wrapped = (
@@ -42,7 +44,7 @@ def named_parts(tick: Tick) -> Iterator[None]:
         (environment, "_select", "select"),
         (environment, "step_functional", "move"),
         (environment, "retire", "move"),
-        (tick, "_store", "move"),
+        (tick_module, "store", "move"),
         (tick, "whole", "rest"),
     )
     with ExitStack() as stack:

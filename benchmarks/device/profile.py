@@ -1,4 +1,4 @@
-"""Stage ``profile``: where the time of a tick goes, and whether the device stands idle between two replays.
+"""Stage ``profile``: where the time of a tick goes, and whether the device is idle between two replays.
 
 Tables ``parts`` (of a tick that is not compiled, whose parts can be told apart: time on the device of the kernels of
 each, or of the host on a CPU), ``whole`` (their sum), ``kernels`` (the longest of the fastest mode) and ``occupation``
@@ -20,7 +20,7 @@ from benchmarks.device.parts import PARTS, PREFIX, named_parts
 from benchmarks.device.record import Record, Row
 
 _LANES_KEPT_FULL = 4
-"""Candidates in a profile, for each lane: enough for a steady state, and few enough for a trace that can be read."""
+"""Number of candidates for each lane in a profile: enough for a steady state, and few enough for a readable trace."""
 
 _KERNELS_SHOWN = 15
 
@@ -72,7 +72,7 @@ def _occupation(bench: Bench, workload: Workload, num_lanes: int, record: Record
 
 
 def occupation_row(events: list[trace.Event], num_ticks: int, path: Path, record: Record) -> Row:
-    """The row of the trace ``events`` at ``path`` of ``num_ticks`` ticks; adds the table ``kernels``."""
+    """Returns the row of the trace ``events`` at ``path`` of ``num_ticks`` ticks; adds the table ``kernels``."""
     kernels = trace.seconds_by_kernel(events)
     total = sum(kernels.values())
     for name, seconds in list(kernels.items())[:_KERNELS_SHOWN]:

@@ -1,8 +1,8 @@
-"""Stage ``properties``: what holds on a device beside the results themselves, which tests can only show where it is.
+"""Stage ``properties``: properties of the evaluator that can only be tested on a device.
 
-Table ``properties``, a row for each property and mode: a candidate has the same bits in any company and any bucket;
-nothing waits for the device while ticks are replayed; another policy needs no capture and no compiler; graphs are
-captured where the mode says so. A row ``agrees`` or the run fails.
+Table ``properties``, a row for each property and mode: a candidate has the same bits beside any others and in any
+bucket; nothing waits for the device while ticks are replayed; another policy needs no capture and no compiler; graphs
+are captured in the modes that should capture them. The run fails if a row does not agree.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from proofrank.core.evaluator.artifacts import compile_counts
 from proofrank.core.evaluator.bits import buckets_with_other_bits
 
 _ALONE = 8
-"""Candidates that are evaluated alone."""
+"""Number of candidates that are evaluated alone."""
 
 _REPLAYS = 8
-"""Replays of the stream that nothing may wait for."""
+"""Number of replays of the stream during which nothing may wait."""
 
 Property = Callable[[Bench, Workload, CompiledEvaluator], Row]
-"""Asks a warm evaluator, in whose buckets nothing is in flight."""
+"""A function that tests a warm evaluator whose buckets are empty."""
 
 
 def measure(bench: Bench, record: Record) -> None:
@@ -38,7 +38,7 @@ def measure(bench: Bench, record: Record) -> None:
 
 
 def _all_of(bench: Bench, record: Record, workload: Workload, mode: str) -> Row:
-    """A row of the mode; adds one for each property."""
+    """Returns a row of the mode; adds one for each property."""
     num_captured = compile_counts().cuda_graphs
     *fewer_lanes, num_lanes = bench.sizes.property_lanes
     with bench.evaluator(workload, num_lanes, compile_mode=mode, fewer_lanes=fewer_lanes) as ready:
@@ -81,19 +81,19 @@ def _no_wait(bench: Bench, workload: Workload, evaluator: CompiledEvaluator) -> 
     try:
         with waiting_is_an_error():
             evaluator.evaluate(candidates)
-            evaluator.submit(candidates[: evaluator.num_free_places])
+            evaluator.submit(candidates[: evaluator.num_free_slots])
             for _ in range(_REPLAYS):
                 evaluator.advance(evaluator.ticks_per_look)
                 evaluator.collect()
     except RuntimeError as error:
         row = {"why": text_of(error), AGREES: False}
-    evaluator.cancel(range(evaluator.num_free_places + evaluator.num_in_flight))
+    evaluator.cancel(range(evaluator.num_free_slots + evaluator.num_in_flight))
     return row
 
 
 @contextmanager
 def waiting_is_an_error() -> Iterator[None]:
-    """While it lasts, torch raises RuntimeError where the host would wait for the current device."""
+    """Makes torch raise RuntimeError when the host would wait for the current device, while the context lasts."""
     torch.cuda.set_sync_debug_mode("error")
     try:
         yield

@@ -1,8 +1,8 @@
-"""Where the figures go: stages of tables of rows, written to a file after every row, so that an end lost loses little.
+"""The figures: stages with tables of rows, written to a file after every row, so that an interruption loses little.
 
-A part that cannot be measured leaves a row with the reason (``left out``), one that fails a row with the error
-(``error``); both let the others go on. Only what says so itself (:class:`LeftOut`) is left out: nothing that goes wrong
-while it is measured passes for a refusal.
+A part that cannot be measured leaves a row with the reason (``left out``), and one that fails a row with the error
+(``error``); the others continue in both cases. Only :class:`LeftOut` counts as left out; any other exception is an
+error.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ Row = dict[str, Any]
 LEFT_OUT = "left out"
 ERROR = "error"
 AGREES = "agrees"
-"""Columns: why a part was not measured, how it failed, and whether what was compared is equal."""
+"""Columns: why a part was not measured, how it failed, and whether the compared values are equal."""
 
 _NO_TIME = "no time is left for it; --minutes gives more"
 
 
 class LeftOut(Exception):
-    """A part that is not measured here; its text is the reason."""
+    """A part is not measured here; the text is the reason."""
 
 
 class Deadline:
-    """An end in time."""
+    """A time limit."""
 
     def __init__(self, seconds: float) -> None:
-        """``seconds`` from now."""
+        """Begins a time limit of ``seconds``."""
         self._end = time.monotonic() + seconds
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the end, below 0 after it."""
+        """Returns the seconds until the end, negative after it."""
         return self._end - time.monotonic()
 
 
@@ -48,7 +48,7 @@ class Record:
     """The figures of one run; a stage begins, takes rows, and ends."""
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
-        """Figures that are kept in the JSON file ``path``, below ``header``."""
+        """Makes a record that is kept in the JSON file ``path``, below ``header``."""
         self._path = path
         self._header = dict(header)
         self._stages: dict[str, dict[str, Any]] = {}
@@ -58,29 +58,31 @@ class Record:
 
     @property
     def stages(self) -> Mapping[str, Mapping[str, Any]]:
-        """By name: ``status`` (``done``, ``left out``, ``failed``), ``reason``, ``seconds`` and ``tables`` of rows."""
+        """Stages by name: ``status`` (``done``, ``left out``, ``failed``), ``reason``, ``seconds`` and ``tables`` of
+        rows.
+        """
         return self._stages
 
     @property
     def seconds_left(self) -> float:
-        """Seconds that the present stage may still take."""
+        """Seconds left for the current stage."""
         return self._deadline.seconds_left
 
     @property
     def has_failed(self) -> bool:
-        """Whether a stage or a row has an error, or a row says that what must be equal is not."""
+        """Whether a stage or a row has an error, or a row says that equal values were expected and differ."""
         rows = [row for stage in self._stages.values() for table in stage["tables"].values() for row in table]
         return any(stage["status"] == "failed" for stage in self._stages.values()) or any(
             ERROR in row or row.get(AGREES) is False for row in rows
         )
 
     def run_stage(self, name: str, measure: Callable[[], object], seconds: float) -> None:
-        """Runs a stage; whatever it raises is its reason.
+        """Runs a stage; an exception becomes its reason.
 
         Args:
-            name: of the stage.
+            name: name of the stage.
             measure: adds the rows.
-            seconds: after which no further row is begun.
+            seconds: time after which no further row is begun.
         """
         self._deadline = Deadline(seconds)
         self._stage = self._stages[name] = {"status": "running", "reason": "", "seconds": 0.0, "tables": {}}
@@ -90,20 +92,20 @@ class Record:
             self._stage["status"] = "done"
         except LeftOut as reason:
             self._stage.update(status=LEFT_OUT, reason=str(reason))
-        except Exception as error:  # one stage's failure must not cost the others
+        except Exception as error:  # a failed stage must not stop the others
             traceback.print_exc()
             self._stage.update(status="failed", reason=text_of(error))
         self._stage["seconds"] = time.monotonic() - began
         self.write()
 
     def add(self, table: str, row: Row) -> None:
-        """Adds a row to a table of the present stage."""
+        """Adds a row to a table of the current stage."""
         self._stage["tables"].setdefault(table, []).append(row)
         print("; ".join(f"{name} {_cell(value)}" for name, value in row.items()), file=sys.stderr, flush=True)
         self.write()
 
     def measure(self, table: str, labels: Row, measure: Callable[[], Row]) -> Row:
-        """Adds a row of ``labels`` and of what ``measure`` gives, or of the reason why it gives nothing; the row."""
+        """Adds a row of ``labels`` and the result of ``measure``, or the reason why there is none; returns the row."""
         row = {**labels, **self._measured(measure)}
         self.add(table, row)
         return row
@@ -115,12 +117,12 @@ class Record:
             return measure()
         except LeftOut as reason:
             return {LEFT_OUT: str(reason)}
-        except Exception as error:  # one row's failure must not cost the others
+        except Exception as error:  # a failed row must not stop the others
             traceback.print_exc()
             return {ERROR: text_of(error)}
 
     def write(self) -> None:
-        """Writes the file, at once."""
+        """Replaces the file in one step."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**self._header, "stages": self._stages}, indent=1)
         beside = self._path.with_name(f".{self._path.name}")
@@ -129,7 +131,7 @@ class Record:
 
 
 def markdown(header: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]]) -> str:
-    """The figures as a page of tables; a table has every column that a row of it has."""
+    """Returns the figures as a page of tables; a table has every column of any of its rows."""
     lines = [
         "# Measured on a device",
         "",
@@ -153,5 +155,5 @@ def _cell(value: Any) -> str:
 
 
 def text_of(error: Exception) -> str:
-    """The error in one line of a cell."""
+    """Returns the error in one line of a cell."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"

@@ -1,7 +1,7 @@
-"""Stage ``saturation``: queries per second against lanes, in float32, up to where memory refuses.
+"""Stage ``saturation``: queries per second against lanes, in float32, up to the limit of memory.
 
-Table ``saturation``: for each bucket as many candidates as keep its lanes full for a while,
-the same over and over where there are not enough; a query is 51 candidates.
+Table ``saturation``: for each bucket, as many candidates as keep its lanes full for a while, repeated if there are too
+few; a query is 51 candidates.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.device.record import Record, Row
 _CANDIDATES_PER_LANE = 8
 _MOST_CANDIDATES = 1 << 19
 _QUERY = 51
-"""Candidates of the query that rates are told in."""
+"""Number of candidates of a query in the rates."""
 
 
 def measure(bench: Bench, record: Record) -> None:

@@ -1,6 +1,6 @@
-"""Stage ``startup``: from the start of a process to ready: cold, and again with the artifacts that it left.
+"""Stage ``startup``: time from the start of a process to ready, cold, and again with the artifacts of the first start.
 
-Table ``startup``, a process a row, as in ``python -m benchmarks.startup``.
+Table ``startup``, one process for each row, as in ``python -m benchmarks.startup``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stage ``times``: how long a query takes, warm, between the device's events: medians, in every precision.
+"""Stage ``times``: the time of a query, warm, between the device's events: medians, in every precision.
 
 Tables ``times`` (the fastest mode; drift and changed ranks against its own float32), ``ready`` (from nothing to warm,
 and what calibration chose), ``original`` (the Python loop on this host's processor, a sample) and ``card under load``.
@@ -43,10 +43,10 @@ def _all_timed(
     num_lanes: int,
     exact: dict[int, Sequence[Outcome]],
 ) -> Row:
-    """A row of the start; adds one for each workload.
+    """Returns a row of the start; adds one for each workload.
 
-    ``exact`` keeps, by the place of the workload, the outcomes of the first in float32, which the others are compared
-    with.
+    ``exact`` keeps the outcomes of the first evaluation in float32 by the place of the workload; the others are
+    compared with them.
     """
     with bench.evaluator(workloads[0], num_lanes, precision=precision) as ready:
         for place, workload in enumerate(workloads):
@@ -80,7 +80,7 @@ def _all_timed(
 
 
 def _timed(bench: Bench, ready: ReadyEvaluator, workload: Workload) -> tuple[Sequence[Outcome], Row]:
-    """The outcomes of a workload, and the columns that tell how long they took."""
+    """Returns the outcomes of a workload, and the columns of their time."""
     evaluator, candidates = ready.evaluator, workload.candidates
     outcomes = evaluator.evaluate(candidates)
     before = evaluator.work

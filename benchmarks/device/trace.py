@@ -1,8 +1,8 @@
-"""Reads a trace of ``torch.profiler``: where a device's time went, and how long it stood idle between two launches.
+"""Reads a trace of ``torch.profiler``: the distribution of a device's time, and its idle time between two launches.
 
-In: the Chrome trace that ``export_chrome_trace`` writes (times in microseconds). A kernel belongs to the innermost
-named range in which the host launched it, by the correlation number that both carry. Where there are no kernels, as on
-a CPU, a range's own time counts: its length without the ranges within it.
+In: the Chrome trace from ``export_chrome_trace`` (times in microseconds). A kernel belongs to the innermost named range
+in which the host launched it, found by the correlation number of both. Without kernels, as on a CPU, a range's own time
+counts: its length without the ranges within it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RANGE = "user_annotation"
 
 @dataclass(frozen=True)
 class Event:
-    """Something that took time, in microseconds."""
+    """An event with a length, in microseconds."""
 
     name: str
     category: str
@@ -34,7 +34,7 @@ class Event:
 
     @property
     def end(self) -> float:
-        """When it ended."""
+        """Time of its end."""
         return self.begin + self.length
 
 
@@ -42,15 +42,16 @@ class Event:
 class Occupation:
     """How a device was occupied, in microseconds.
 
-    The span is from the first kernel of the first replay of a graph to the last one of the last; where nothing was
-    replayed, from the first kernel to the last.
+    The span is from the first kernel of the first replay of a graph to the last one of the last; without replays, from
+    the first kernel to the last.
 
     Attributes:
-        total: of that span.
-        busy: while at least one ran.
-        between_launches: while none ran, after the kernels of one launch and before those of another; a replay is one.
-        between_replays: the same, with copies that are no part of a replay taken for standing still: they copy outcomes
-            and prove nothing.
+        total: length of that span.
+        busy: time in which at least one kernel ran.
+        between_launches: time in which none ran, after the kernels of one launch and before those of another; a replay
+            is one launch.
+        between_replays: the same, where copies outside of replays count as idle, because they copy outcomes and prove
+            nothing.
         num_replays: replays of graphs.
         num_kernels: kernels, copies and fills.
     """
@@ -64,7 +65,7 @@ class Occupation:
 
 
 def read_trace(path: Path) -> list[Event]:
-    """The events of a trace that have a length, in the order of their begin."""
+    """Returns the events of a trace that have a length, by their start."""
     content = path.read_bytes()
     raw = json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)["traceEvents"]
     events = [
@@ -83,12 +84,12 @@ def read_trace(path: Path) -> list[Event]:
 
 
 def device_events(events: Iterable[Event]) -> list[Event]:
-    """What ran on the device."""
+    """Returns the events that ran on the device."""
     return [event for event in events if event.category in _ON_DEVICE]
 
 
 def seconds_by_range(events: list[Event], prefix: str) -> dict[str, float]:
-    """Seconds of each range whose name begins with ``prefix``, by the rest of its name."""
+    """Returns the seconds of each range whose name begins with ``prefix``, by the rest of its name."""
     on_device = device_events(events)
     ranges = [event for event in events if event.category == _RANGE and event.name.startswith(prefix)]
     seconds: dict[str, float] = defaultdict(float)
@@ -106,7 +107,7 @@ def seconds_by_range(events: list[Event], prefix: str) -> dict[str, float]:
 
 
 def seconds_by_kernel(events: list[Event]) -> dict[str, float]:
-    """Seconds of each kernel by its name, the longest first."""
+    """Returns the seconds of each kernel by its name, the longest first."""
     seconds: dict[str, float] = defaultdict(float)
     for event in device_events(events):
         seconds[event.name] += event.length / 1e6
@@ -114,7 +115,7 @@ def seconds_by_kernel(events: list[Event]) -> dict[str, float]:
 
 
 def occupation(events: list[Event]) -> Occupation:
-    """How the device was occupied. Raises ValueError where nothing ran on one."""
+    """Returns the occupation of the device. Raises ValueError if nothing ran on one."""
     on_device = device_events(events)
     replays = {event.correlation for event in events if "GraphLaunch" in event.name}
     of_replays = [place for place, event in enumerate(on_device) if event.correlation in replays]
@@ -135,12 +136,12 @@ def occupation(events: list[Event]) -> Occupation:
 
 
 class _Passes(NamedTuple):
-    """What is between the begin of the first of some events and the end of the last, in microseconds.
+    """The time from the start of the first of some events to the end of the last, in microseconds.
 
     Attributes:
-        end: of the last.
-        busy: while at least one ran.
-        between_launches: while none ran, after those of one launch and before those of another.
+        end: end of the last.
+        busy: time in which at least one ran.
+        between_launches: time in which none ran, after those of one launch and before those of another.
     """
 
     end: float
@@ -149,7 +150,7 @@ class _Passes(NamedTuple):
 
 
 def _passes(on_device: list[Event]) -> _Passes:
-    """Of events in the order of their begin, of which there is one at least."""
+    """Computes the passes of at least one event; the events are ordered by their start."""
     last = on_device[0]
     busy = last.length
     between_launches = 0.0
@@ -163,7 +164,7 @@ def _passes(on_device: list[Event]) -> _Passes:
 
 
 def _own_lengths(ranges: list[Event]) -> list[tuple[Event, float]]:
-    """Each range with its length without those of the ranges directly within it."""
+    """Returns each range with its length without that of the ranges directly within it."""
     own: dict[int, float] = {}
     for within in _threads(ranges).values():
         open_ranges: list[Event] = []
@@ -178,13 +179,13 @@ def _own_lengths(ranges: list[Event]) -> list[tuple[Event, float]]:
 
 
 def _innermost_ranges(ranges: list[Event], launches: list[Event]) -> dict[int | None, str]:
-    """The name of the innermost range of each launch that has one, by the launch's correlation."""
+    """Returns the name of the innermost range of each launch that has one, by the launch's correlation."""
     names: dict[int | None, str] = {}
     launches_of = _threads(launches)
     for thread, within in _threads(ranges).items():
         open_ranges: list[Event] = []
         own = launches_of.get(thread, [])
-        # A range that begins with a launch holds it.
+        # A range that starts together with a launch contains it.
         for event in sorted([*within, *own], key=lambda event: (event.begin, event.category != _RANGE)):
             while open_ranges and open_ranges[-1].end <= event.begin:
                 open_ranges.pop()
@@ -196,7 +197,7 @@ def _innermost_ranges(ranges: list[Event], launches: list[Event]) -> dict[int | 
 
 
 def _threads(events: Iterable[Event]) -> dict[Any, list[Event]]:
-    """The events of each thread, in their order; of those that begin together the longer first."""
+    """Returns the events of each thread, in order; of events with the same start, the longer first."""
     threads: dict[Any, list[Event]] = defaultdict(list)
     for event in sorted(events, key=lambda event: (event.begin, -event.length)):
         threads[event.thread].append(event)

@@ -1,10 +1,10 @@
-"""Defects that cost an evaluator its MRR, each to be switched on alone.
+"""Defects that cost an evaluator its MRR, each of which can be switched on alone.
 
-``docs/research/lost-mrr.md`` has what they cost.
+``docs/research/lost-mrr.md`` gives their costs.
 
-A defect is one wrong thing in one of four places: the vectorised evaluator (one of its functions is replaced
-while the evaluator is made and run), the prover's settings, the scores made from the outcomes, or the way in
-which equal scores are ranked. Everything else is as it should be.
+A defect is one error in one of four places: the vectorised evaluator (one of its functions is replaced while the
+evaluator is made and run), the prover's settings, the scores made from the outcomes, or the ranking of equal scores.
+Everything else is correct.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from proofrank.core.evaluator import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, PolicyNetwork
 from proofrank.core.policy.features import RowFeatures
@@ -30,12 +31,13 @@ from proofrank.core.prover.lanes import NO_FACT, CandidatePool, LaneState
 from proofrank.core.prover.packing import first_of, pack, pack_atom, predicate_of, second_of
 from proofrank.core.prover.rows import Rows
 from proofrank.core.prover.settings import TIE_TOLERANCE
+from proofrank.core.prover.steps import FactCheck, Selection, Visits
 from proofrank.core.prover.vectorized import Matches, Resolvents, UnificationEngineVectorized
 from proofrank.core.ranking import Query, rank_positive
 from proofrank.core.ranking.corruptions import query_seed
 
 Switch = Callable[[Dataset, ProverSettings], AbstractContextManager[object]]
-"""Breaks the vectorised evaluator while the context lasts."""
+"""A function that breaks the vectorised evaluator while the context lasts."""
 
 OutcomesOfQueries = Sequence[Sequence[Outcome]]
 """``[Q]`` lists of ``[C]`` outcomes, the positive's first."""
@@ -49,22 +51,22 @@ def _nothing(dataset: Dataset, settings: ProverSettings) -> AbstractContextManag
 
 
 def right_scores(outcomes: OutcomesOfQueries, settings: ProverSettings) -> Scores:
-    """The scores as they should be."""
+    """Returns the correct scores."""
     return [[outcome.score for outcome in own] for own in outcomes]
 
 
 @dataclass(frozen=True)
 class Defect:
-    """One wrong thing.
+    """One error.
 
     Attributes:
-        name: short, for tests and command lines.
-        group: the heading that it stands under.
-        what: what is wrong, for the table.
+        name: short name, for tests and command lines.
+        group: heading in the table.
+        what: description of the error in the table.
         switch: breaks the evaluator.
-        settings: the wrong settings from the right ones.
-        scores: the scores from the outcomes.
-        ties: the rank that counts among equal scores.
+        settings: makes the wrong settings from the right ones.
+        scores: makes the scores from the outcomes.
+        ties: rank that counts among equal scores.
     """
 
     name: str
@@ -77,7 +79,7 @@ class Defect:
 
     @property
     def is_in_evaluator(self) -> bool:
-        """Whether outcomes are wrong, not only what is made of them."""
+        """Whether the outcomes are wrong, rather than what is made of them."""
         return self.scores is right_scores and self.ties == "realistic"
 
     def evaluate(
@@ -88,14 +90,16 @@ class Defect:
         candidates: Sequence[Candidate],
         num_lanes: int = 512,
     ) -> list[Outcome]:
-        """The outcomes of ``candidates`` by the vectorised evaluator with this defect."""
+        """Returns the outcomes of ``candidates`` by the vectorised evaluator with this defect."""
         wrong_settings = self.settings(settings)
         with self.switch(dataset, wrong_settings):
-            evaluator = CompiledEvaluator(dataset, policy, wrong_settings, buckets=(num_lanes,))
+            evaluator = CompiledEvaluator(
+                dataset, policy, wrong_settings, EvaluatorOptions(buckets=(num_lanes,))
+            )
             return list(evaluator.evaluate(candidates))
 
     def mrr(self, queries: Sequence[Query], outcomes: OutcomesOfQueries, settings: ProverSettings) -> float:
-        """The MRR that is reported for these outcomes with this defect."""
+        """Returns the MRR that is reported for these outcomes with this defect."""
         scores = self.scores(outcomes, settings)
         ranks = [
             rank_positive(own, query_seed(0, query.triple, query.side)).by(self.ties)
@@ -105,7 +109,7 @@ class Defect:
 
 
 def together(name: str, group: str, what: str, defects: Iterable[Defect]) -> Defect:
-    """Several defects of the evaluator at once."""
+    """Makes a defect of several defects of the evaluator at once."""
     parts = tuple(defects)
 
     @contextmanager
@@ -154,7 +158,7 @@ def _scored(
 
 
 def _setting(name: str, group: str, what: str, **changes: Any) -> None:
-    """Registers changes of the settings; a number is added to what is there, anything else replaces it."""
+    """Registers changes of the settings; a number is added to the value, anything else replaces it."""
 
     def changed(settings: ProverSettings) -> ProverSettings:
         values = {
@@ -173,9 +177,9 @@ def _selecting(choose: Callable[[Tensor, Tensor], Tensor]) -> AbstractContextMan
     """Replaces the choice: ``choose`` takes logits ``[B, S]`` and the right choice ``[B]``."""
     original = EvalOnlyEnvCompiled._select
 
-    def select(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        chosen, *others = original(logits)
-        return (choose(logits, chosen), *others)  # type: ignore[return-value]
+    def select(logits: Tensor) -> Selection:
+        selection = original(logits)
+        return selection._replace(chosen=choose(logits, selection.chosen))
 
     return patch.object(EvalOnlyEnvCompiled, "_select", staticmethod(select))
 
@@ -185,7 +189,7 @@ def _argmax() -> AbstractContextManager[object]:
 
 
 def _products_of(rounded: Callable[[Tensor], Tensor]) -> AbstractContextManager[object]:
-    """Rounds the factors of every matrix product, that of the logits included; sums stay float32."""
+    """Rounds the factors of every matrix product, including that of the logits; sums stay float32."""
 
     def transform(self: RowFeatures, embedded: Tensor) -> Tensor:
         def linear(layer: torch.nn.Module, rows: Tensor) -> Tensor:
@@ -203,14 +207,14 @@ def _products_of(rounded: Callable[[Tensor], Tensor]) -> AbstractContextManager[
 
 
 def to_tf32(values: Tensor) -> Tensor:
-    """Float32 values rounded to the 10 bits of mantissa that TF32 keeps, ties to even."""
+    """Rounds float32 values to the 10 bits of mantissa of TF32, ties to even."""
     bits = values.contiguous().view(torch.int32)
     bits = bits + 0x0FFF + ((bits >> 13) & 1)
     return (bits & ~0x1FFF).view(torch.float32)
 
 
 def to_bfloat16(values: Tensor) -> Tensor:
-    """Float32 values rounded to the 7 bits of mantissa of bfloat16."""
+    """Rounds float32 values to the 7 bits of mantissa of bfloat16."""
     return values.bfloat16().float()
 
 
@@ -317,7 +321,7 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 def _proofs_as_actions(
     dataset: Dataset, is_missed: Callable[[Tensor, Matches], Tensor], *, is_checked: bool
 ) -> AbstractContextManager[object]:
-    """An immediate proof that ``is_missed`` (of choice and matches) is the action ``[True]`` among the others."""
+    """Makes an immediate proof that ``is_missed`` (of choice and matches) the action ``[True]`` among the others."""
     true_atom = pack_atom(dataset.vocabulary.true_index, 0, 0)
     resolve, step = UnificationEngineVectorized.resolve, EvalOnlyEnvCompiled.step_functional
     check = EvalOnlyEnvCompiled._check_facts
@@ -343,9 +347,9 @@ def _proofs_as_actions(
         is_running: Tensor,
         matches: Matches,
         first_lane: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> FactCheck:
         no = torch.zeros_like(is_running)
-        return lanes.num_checked, no, no, torch.zeros_like(first_lane)
+        return FactCheck(lanes.num_checked, no, no, torch.zeros_like(first_lane))
 
     def step_to_true(self: EvalOnlyEnvCompiled, *arguments: Any) -> tuple[LaneState, Tensor, Tensor]:
         lanes, is_ended, success = step(self, *arguments)
@@ -385,7 +389,7 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 
 
 def _excluding(excluded: Callable[[Sequence[Candidate]], Sequence[int]]) -> AbstractContextManager[object]:
-    """Replaces the facts that candidates must not use; ``NO_FACT`` where there is none."""
+    """Replaces the facts that candidates must not use; ``NO_FACT`` for none."""
     original = CompiledEvaluator.submit
 
     def submit(
@@ -509,7 +513,7 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 
 
 def renumbered(atoms: Tensor, num_constants: int) -> Tensor:
-    """States ``[..., W]`` with their variables numbered anew, in order of first appearance."""
+    """Returns states ``[..., W]`` with their variables renumbered in order of first appearance."""
     arguments = torch.stack([first_of(atoms), second_of(atoms)], dim=-1).flatten(start_dim=-2)
     is_variable = arguments > num_constants
     width = arguments.shape[-1]
@@ -533,19 +537,17 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 
 
 def _hashes_of(bits: int) -> AbstractContextManager[object]:
-    """A visited check by hashes of ``bits`` bits alone."""
+    """Makes the visited check use only hashes of ``bits`` bits."""
     right_hash = environment.set_hash
 
-    def visited(
-        lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def visited(lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor) -> Visits:
         mask = (1 << bits) - 1
         row_hash = row_hash & mask
         slots = torch.arange(lanes.visited_hash.shape[1])
         is_slot = slots < lanes.num_visited[lane].unsqueeze(1)
         is_match = (lanes.visited_hash[lane] & mask == row_hash.unsqueeze(1)) & is_slot
         is_observed = right_hash(lanes.observed)[lane] & mask == row_hash
-        return is_match.any(dim=1), is_observed, torch.zeros_like(is_observed)
+        return Visits(is_match.any(dim=1), is_observed, torch.zeros_like(is_observed))
 
     return patch.object(EvalOnlyEnvCompiled, "_visited", staticmethod(visited))
 
@@ -564,7 +566,7 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[object]:
     right = EvalOnlyEnvCompiled._visited
 
-    def visited(self: EvalOnlyEnvCompiled, lanes: LaneState, *rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def visited(self: EvalOnlyEnvCompiled, lanes: LaneState, *rows: Tensor) -> Visits:
         every = torch.full_like(lanes.num_visited, lanes.visited_hash.shape[1])
         return right(self, lanes._replace(num_visited=every), *rows)
 
@@ -624,7 +626,7 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
         return found._replace(num_fresh=torch.where(found.num_fresh > 0, found.num_fresh + used, 0))
 
     def embed_clamped(self: RowFeatures, states: Tensor) -> Tensor:
-        # More numbers are used than variables are embedded: the last one stands for the rest.
+        # More numbers are used than variables have embeddings: the last one stands for the rest.
         last = self.network.embedding.arguments.shape[0] - 1
         first, second = first_of(states).clamp(max=last), second_of(states).clamp(max=last)
         return embed(self, pack(predicate_of(states), first, second))
@@ -662,16 +664,15 @@ SCORES = "Log-probabilities and scores"
 def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[object]:
     original = EvalOnlyEnvCompiled._select
 
-    def select(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        chosen, _, *others = original(logits)
+    def select(logits: Tensor) -> Selection:
         padded = torch.where(logits == -torch.inf, 0.0, logits)
-        return (chosen, padded.log_softmax(dim=1), *others)  # type: ignore[return-value]
+        return original(logits)._replace(log_probabilities=padded.log_softmax(dim=1))
 
     return patch.object(EvalOnlyEnvCompiled, "_select", staticmethod(select))
 
 
 def _slot_cost(settings: ProverSettings) -> float:
-    """What one step costs that has one action of logit 0 beside empty slots of logit 0."""
+    """Returns the cost of a step with one action of logit 0 beside empty slots of logit 0."""
     return float(torch.tensor(float(settings.padding_states)).log())
 
 
@@ -735,7 +736,7 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 BATCHES = "Batches, buffers and ranks"
 
 BATCH = 64
-"""Candidates of a padded batch."""
+"""Number of candidates of a padded batch."""
 
 
 def _without_success(outcome: Outcome) -> Outcome:
@@ -869,7 +870,7 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 def _embedding(
     changed: Callable[[RowFeatures, Tensor, Tensor, Tensor], Tensor],
 ) -> AbstractContextManager[object]:
-    """Replaces what is embedded: ``changed`` takes network, predicates, first and second arguments."""
+    """Replaces the embedding: ``changed`` takes network, predicates, first and second arguments."""
     embed = RowFeatures.embed
 
     def embed_changed(self: RowFeatures, states: Tensor) -> Tensor:

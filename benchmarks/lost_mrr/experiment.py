@@ -1,12 +1,12 @@
-"""Switches on one defect after the other and prints what each costs in MRR.
+"""Switches on one defect after the other and prints the cost of each in MRR.
 
 The tables of ``docs/research/lost-mrr.md`` come from it:
 
     python -m benchmarks.lost_mrr.experiment --recording ../shared/truth/family-seed0
     python -m benchmarks.lost_mrr.experiment --dataset ../shared/data/family --policy runs/family --queries 60
 
-In: a recording, whose policy and candidates are taken, or a graph and a policy with a seeded sample of queries. Out:
-a table in Markdown on standard output. Ranks are realistic but where the defect is in the ranking of ties.
+In: a recording with its policy and candidates, or a graph and a policy with a seeded sample of queries. Out: a Markdown
+table on standard output. Ranks are realistic, unless the defect is in the ranking of ties.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ class Task:
         return [candidate for query in self.queries for candidate in query.candidates]
 
     def by_query(self, outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
-        """Outcomes of all candidates, a list for each query."""
+        """Splits the outcomes of all candidates into a list for each query."""
         remaining = iter(outcomes)
         return [list(islice(remaining, query.num_candidates)) for query in self.queries]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one defect does.
+    """The effect of one defect.
 
     Attributes:
         defect: the defect.
-        mrr: with it.
-        lost: MRR without it, less that.
-        trajectories: candidates whose trajectory or log-probability is another.
-        successes: candidates whose success is another.
+        mrr: MRR with it.
+        lost: MRR without it, less ``mrr``.
+        trajectories: candidates with another trajectory or log-probability.
+        successes: candidates with another success.
         positives_proved: share of the positives that are proved.
-        corruptions_proved: share of the corruptions that are.
+        corruptions_proved: share of the corruptions that are proved.
     """
 
     defect: Defect
@@ -76,7 +76,7 @@ class Cost:
 
 
 def task_of_recording(folder: Path, data: Path | None = None) -> Task:
-    """The policy and the candidates of a recording; its graph lies in ``data``, or beside it."""
+    """Returns the policy and the candidates of a recording; its graph is in ``data``, or beside it."""
     recording = read_recording(folder)
     dataset = load_dataset((data or folder.resolve().parents[1] / "data") / recording.dataset)
 
@@ -95,7 +95,7 @@ def task_of_recording(folder: Path, data: Path | None = None) -> Task:
 def task_of_policy(
     folder: Path, policy_folder: Path, *, split: str, num_queries: int, corruptions: int, side: str, seed: int
 ) -> Task:
-    """A seeded sample of a split, each query against sampled corruptions."""
+    """Makes a seeded sample of a split, each query against sampled corruptions."""
     dataset = load_dataset(folder)
     policy = load_policy(policy_folder, dataset)
     triples = list(dataset.splits[split])
@@ -107,7 +107,7 @@ def task_of_policy(
 
 
 def costs(task: Task, defects: Iterable[Defect]) -> Iterable[Cost]:
-    """What each defect costs, the evaluator without one first."""
+    """Yields the cost of each defect, after the evaluator without one."""
     candidates = task.candidates
     right = NONE.evaluate(task.dataset, task.policy, task.settings, candidates)
     right_mrr = NONE.mrr(task.queries, task.by_query(right), task.settings)
@@ -137,7 +137,7 @@ def costs(task: Task, defects: Iterable[Defect]) -> Iterable[Cost]:
 
 
 def is_other(ours: Outcome, theirs: Outcome) -> bool:
-    """Whether two outcomes of one candidate differ by more than rounding."""
+    """Returns whether two outcomes of one candidate differ by more than rounding."""
     tolerance = 1e-4 + 1e-6 * max(ours.largest_logit, theirs.largest_logit)
     return (ours.success, ours.actions) != (theirs.success, theirs.actions) or abs(
         ours.log_probability - theirs.log_probability
@@ -158,7 +158,7 @@ def _row(cost: Cost) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.lost_mrr.experiment", description=(__doc__ or "").split("\n")[0]
     )
@@ -167,10 +167,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--policy", type=Path, help="folder of a checkpoint")
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--queries", type=int, default=60, help="a seeded sample of the split")
-    parser.add_argument("--corruptions", type=int, default=50, help="of each query on each side")
+    parser.add_argument("--corruptions", type=int, default=50, help="corruptions of each query on each side")
     parser.add_argument("--sides", choices=("head", "tail", "both"), default="both")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample and the corruptions")
-    parser.add_argument("--only", nargs="*", choices=DEFECTS, metavar="NAME", help="these defects alone")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample and the corruptions")
+    parser.add_argument("--only", nargs="*", choices=DEFECTS, metavar="NAME", help="only these defects")
     parsed = parser.parse_args(arguments)
     torch.set_num_threads(1)
     if parsed.recording is not None:

@@ -1,6 +1,6 @@
-"""A discrete-event model of bulk evaluation on many workers, and the measurements that it starts from.
+"""A discrete-event model of bulk evaluation on many workers, and the measurements that it uses.
 
-``work`` says how long queries take, ``shards`` cuts them, ``cluster`` says what surrounds their evaluation (start,
-driver, losses), ``model`` plays a run event by event, ``account`` says where the workers' time went. The program is
+``work`` has the time of queries, ``shards`` cuts them, ``cluster`` has the costs around their evaluation (start,
+driver, losses), ``model`` plays a run event by event, and ``account`` divides the workers' time. The program is
 ``benchmarks/ray_simulation.py``.
 """

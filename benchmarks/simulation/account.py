@@ -1,4 +1,4 @@
-"""Where the time of the workers of a run went, and what no schedule could go below."""
+"""The division of the workers' time in a run, and the bounds that no schedule can beat."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from benchmarks.simulation.shards import Shard
 
 @dataclass(frozen=True)
 class Account:
-    """Shares of the time of all workers (their number times the makespan); together 1.
+    """Shares of the time of all workers (their number times the makespan), whose sum is 1.
 
     Attributes:
         work: evaluation whose result was used: the efficiency of the run.
-        start: until a worker was ready, the driver's start included, and again after each loss.
-        overhead: of shards, in the worker.
+        start: time until a worker was ready, including the driver's start, and again after each loss.
+        overhead: cost of shards in the worker.
         lost: evaluation that was lost with its worker.
-        waiting: idle while the driver still had shards to hand out.
-        tail: idle since the last shard was handed out, until the last was evaluated.
-        finish: idle since then, while the driver took back the last results and wrote files.
+        waiting: idle time while the driver still had shards to hand out.
+        tail: idle time after the last shard was handed out, until the last was evaluated.
+        finish: idle time after that, while the driver collected the last results and wrote files.
     """
 
     work: float
@@ -50,7 +50,7 @@ def account_of(run: Run) -> Account:
     for spans in run.spans:
         free_since, has_been_ready = 0.0, False
         for span in spans:
-            # Before its first start a worker does not wait for a shard but for the driver to ask for it.
+            # Before its first start a worker waits for the driver to ask for it, not for a shard.
             idle = (("start", span.began),) if not has_been_ready else limits
             _split(totals, idle, free_since, span.began)
             totals[span.activity] += min(span.ended, run.makespan) - span.began
@@ -71,12 +71,12 @@ def _split(totals: dict[str, float], limits: Sequence[tuple[str, float]], began:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Seconds below which no schedule of these shards on this cluster can go.
+    """Lower bounds on the seconds of any schedule of these shards on this cluster.
 
     Attributes:
-        work: start, then all work and overhead shared out evenly.
+        work: start, then all work and overhead divided evenly.
         longest_shard: start, then the longest shard.
-        driver: everything that the driver does, which is serial.
+        driver: all work of the driver, which is serial.
     """
 
     work: float
@@ -85,12 +85,12 @@ class Bounds:
 
     @property
     def largest(self) -> str:
-        """The name of the bound that binds."""
+        """The name of the largest bound."""
         return max(vars(self), key=lambda name: vars(self)[name])
 
 
 def bounds_of(shards: Sequence[Shard], cluster: Cluster) -> Bounds:
-    """The bounds of a run without losses."""
+    """Returns the bounds of a run without losses."""
     driver, worker = cluster.driver, cluster.worker
     start = driver.start + driver.per_worker + worker.start
     evaluation = [

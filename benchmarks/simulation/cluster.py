@@ -1,4 +1,4 @@
-"""What surrounds the evaluation in a bulk run: the driver, the workers' start and overheads, the wire, the losses."""
+"""The costs around the evaluation in a bulk run: driver, start and overheads of workers, wire, losses."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 
 
 class ClusterError(ValueError):
-    """A cluster that cannot be; the message names the field, its value and what would be right."""
+    """An impossible cluster; the message names the field, its value and what would be right."""
 
 
 @dataclass(frozen=True)
 class DriverCosts:
-    """The driver's own time, all of it serial. In seconds.
+    """The driver's own time in seconds, all of it serial.
 
     Attributes:
-        start: from the command to the first worker asked for: imports, dataset, queries, connection.
-        per_worker: asking for one worker.
-        per_shard: making one shard and shipping it.
-        per_query: of a shard, what each of its queries adds to that.
-        per_result: taking back the result of one shard.
-        per_row: of a result, what each of its queries adds to that.
+        start: from the command to the first request for a worker: imports, dataset, queries, connection.
+        per_worker: requesting one worker.
+        per_shard: making and sending one shard.
+        per_query: additional time for each query of a shard.
+        per_result: receiving the result of one shard.
+        per_row: additional time for each query of a result.
         finish: from the last result to the end of the command: metrics and files.
-        round: between two looks at what has come; 0 where the driver is woken by whatever comes.
+        round: time between two looks at arrivals; 0 if every arrival wakes the driver.
     """
 
     start: float = 0.0
@@ -45,12 +45,12 @@ class DriverCosts:
 
 @dataclass(frozen=True)
 class WorkerCosts:
-    """A worker's own time besides the evaluation. In seconds.
+    """A worker's own time around the evaluation, in seconds.
 
     Attributes:
-        start: from being asked for to being ready: process, imports, dataset, policy, evaluator, artifacts.
-        per_shard: of one shard, besides its work: unpacking it, packing its result.
-        per_query: of a shard, what each of its queries adds to that.
+        start: from the request to ready: process, imports, dataset, policy, evaluator, artifacts.
+        per_shard: time for one shard around its work: unpacking it, packing its result.
+        per_query: additional time for each query of a shard.
     """
 
     start: float = 0.0
@@ -67,13 +67,13 @@ class Cluster:
     """Workers around one driver.
 
     Attributes:
-        num_workers: each evaluates one shard at a time.
-        shards_in_flight: how many shards a worker may hold, the one in work included.
-        driver: its costs.
-        worker: the costs of each worker.
-        wire_seconds: from the driver's sending to the worker's receiving, and back; any number travel at once.
-        speed: how many times as fast as the measurement a worker evaluates; overheads are not changed by it.
-        losses_per_worker_hour: rate at which workers are lost; a new one starts in the place of each at once.
+        num_workers: number of workers; each evaluates one shard at a time.
+        shards_in_flight: maximum number of shards that a worker holds, including the one in work.
+        driver: costs of the driver.
+        worker: costs of each worker.
+        wire_seconds: time from sending to receiving, in either direction; any number of messages travel at once.
+        speed: evaluation speed of a worker relative to the measurement; overheads do not change.
+        losses_per_worker_hour: rate of lost workers; a new one replaces each at once.
     """
 
     num_workers: int
@@ -96,10 +96,10 @@ class Cluster:
 
 
 def load_costs(path: Path) -> tuple[DriverCosts, WorkerCosts]:
-    """Reads measured costs: a JSON object with ``driver`` and ``worker``, their fields as of the classes.
+    """Reads measured costs: a JSON object with ``driver`` and ``worker``, whose fields are those of the classes.
 
     Raises:
-        ClusterError: the file is not such a one.
+        ClusterError: the file has another form.
     """
     try:
         figures: dict[str, Any] = json.loads(path.read_text())

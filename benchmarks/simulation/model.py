@@ -1,9 +1,9 @@
 """Plays a bulk run event by event.
 
-The driver does one thing at a time: takes back results first, then hands a shard to a worker that has the fewest and
-may hold one more, then waits for its next look at what has come. A worker evaluates its shards in the order in which
-they come. Where a worker is lost, what it held goes back to the head of the queue and a new worker starts in its place.
-In: shards and a cluster. Out: a :class:`Run`.
+The driver does one thing at a time. It first takes back results, then hands a shard to a worker that has the fewest and
+may hold one more, then waits for its next look at arrivals. A worker evaluates its shards in the order in which they
+arrive. If a worker is lost, its shards return to the head of the queue and a new worker replaces it. In: shards and a
+cluster. Out: a :class:`Run`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ Steps = Generator[simpy.Event, object, None]
 
 
 class Loss(NamedTuple):
-    """A worker that is lost at a moment."""
+    """The loss of a worker at a time."""
 
     worker: int
     at_seconds: float
 
 
 class Span(NamedTuple):
-    """A time of a worker. ``activity``: ``start``, ``overhead``, ``work`` or ``lost`` (evaluation to be done again)."""
+    """A time span of a worker. ``activity``: ``start``, ``overhead``, ``work`` or ``lost`` (evaluation to be
+    repeated).
+    """
 
     activity: str
     began: float
@@ -41,16 +43,16 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """What happened. All times are seconds since the command began.
+    """The course of a run. All times are seconds since the command began.
 
     Attributes:
-        makespan: the whole run, to the end of the command.
-        last_handed_out: when the driver had handed out the last shard.
-        last_evaluated: when the last shard was evaluated.
-        driver_busy: seconds in which the driver worked, its start and finish included.
-        spans: of each worker, in order; between them it was idle.
-        times_evaluated: ``[S]``, how often the evaluation of each shard was begun.
-        num_losses: workers lost.
+        makespan: duration of the whole run, to the end of the command.
+        last_handed_out: time at which the driver had handed out the last shard.
+        last_evaluated: time at which the last shard was evaluated.
+        driver_busy: seconds in which the driver worked, including its start and finish.
+        spans: spans of each worker, in order; between them it was idle.
+        times_evaluated: ``[S]``, number of times that the evaluation of each shard was begun.
+        num_losses: number of workers lost.
     """
 
     makespan: float
@@ -66,10 +68,10 @@ def simulate(shards: Sequence[Shard], cluster: Cluster, *, losses: Iterable[Loss
     """Plays a run.
 
     Args:
-        shards: in the order in which they are handed out.
-        cluster: who evaluates them.
-        losses: of workers, besides the random ones of the cluster's rate.
-        seed: of the random losses.
+        shards: shards in the order in which they are handed out.
+        cluster: workers and driver.
+        losses: losses of workers, in addition to the random ones.
+        seed: seed of the random losses.
     """
     return _Simulation(shards, cluster, losses, seed).run()
 
@@ -96,9 +98,9 @@ class _Worker:
     generation: int = 0
     is_known_ready: bool = False
     num_handed: int = 0
-    """Shards that it holds as far as the driver knows."""
+    """Number of shards that it holds, as the driver knows."""
     held: list[int] = field(default_factory=list)
-    """Shards that it holds, those on the wire included."""
+    """Shards that it holds, including those on the wire."""
     spans: list[Span] = field(default_factory=list)
 
 
@@ -109,7 +111,7 @@ class _Simulation:
         self._messages = simpy.Store(self._environment)
         self._workers = [_Worker(simpy.Store(self._environment)) for _ in range(cluster.num_workers)]
         self._waiting = deque(range(len(shards)))
-        # Workers by the number of shards that they hold; an entry whose worker holds another number by now is stale.
+        # Workers by the number of shards that they hold; an entry is stale if its worker now holds another number.
         self._open: list[deque[_Worker]] = [deque() for _ in range(cluster.shards_in_flight)]
         self._times_evaluated = [0] * len(shards)
         self._num_losses = 0
@@ -162,7 +164,7 @@ class _Simulation:
         yield from self._busy(costs.finish)
 
     def _next_message(self) -> Generator[simpy.Event, object, object]:
-        """One that is there, or the first to come, taken up at the driver's next look."""
+        """Returns the next message, taken at once if there is one, and otherwise at the driver's next look."""
         if self._messages.items:
             return (yield self._messages.get())
         looked, every = self._environment.now, self._cluster.driver.round
@@ -181,7 +183,9 @@ class _Simulation:
             self._open[number].append(worker)
 
     def _next_worker(self) -> _Worker | None:
-        """One that may hold one more shard, of those with the fewest the one that has had as many for longest."""
+        """Returns a worker that may hold one more shard: among those with the fewest, the one that has waited
+        longest.
+        """
         if not self._waiting:
             return None
         for number, workers in enumerate(self._open):
@@ -243,7 +247,7 @@ class _Simulation:
         return ("overhead", overhead), ("work", what.work_seconds / self._cluster.speed)
 
     def _replace(self, worker: _Worker) -> None:
-        """Takes what a lost worker held; the next one of its place has a queue of its own."""
+        """Takes the shards of a lost worker; its replacement has its own queue."""
         self._num_losses += 1
         worker.generation += 1
         worker.is_known_ready = False

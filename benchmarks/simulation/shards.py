@@ -1,4 +1,4 @@
-"""Shards: what a worker gets at a time, made from the work of queries."""
+"""Shards, the units that a worker gets, made from the work of queries."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Shard:
     """Queries that one worker evaluates together.
 
     Attributes:
-        num_queries: triples with both their sides, or parts of one; each costs the driver a row a side.
-        work_seconds: of one worker of measured speed.
+        num_queries: triples with both sides, or parts of one; each costs the driver a row for each side.
+        work_seconds: seconds of one worker of measured speed.
     """
 
     num_queries: int
@@ -22,10 +22,10 @@ class Shard:
 
 
 def shards_of_queries(work_seconds: np.ndarray, queries_per_shard: int) -> list[Shard]:
-    """Shards of ``queries_per_shard`` queries in their order; the last may have fewer.
+    """Makes shards of ``queries_per_shard`` queries in their order; the last may have fewer.
 
     Args:
-        work_seconds: ``[Q]``, of each query.
+        work_seconds: ``[Q]``, seconds of each query.
         queries_per_shard: 1 or more.
     """
     return [
@@ -35,10 +35,10 @@ def shards_of_queries(work_seconds: np.ndarray, queries_per_shard: int) -> list[
 
 
 def shards_of_parts(work_seconds: np.ndarray, parts_per_query: int) -> list[Shard]:
-    """Each query cut into ``parts_per_query`` shards, an equal share of its candidates in each.
+    """Cuts each query into ``parts_per_query`` shards with an equal share of its candidates.
 
     Args:
-        work_seconds: ``[Q]``, of each query.
+        work_seconds: ``[Q]``, seconds of each query.
         parts_per_query: 1 or more.
     """
     return [
@@ -47,5 +47,5 @@ def shards_of_parts(work_seconds: np.ndarray, parts_per_query: int) -> list[Shar
 
 
 def longest_first(shards: Iterable[Shard]) -> list[Shard]:
-    """The order of somebody who knows beforehand how long each shard takes."""
+    """Orders shards by their true times, the longest first."""
     return sorted(shards, key=lambda shard: -shard.work_seconds)

@@ -4,6 +4,7 @@ from proofrank.core.evaluator.base import Evaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.engines import ENGINES, create_evaluator, default_device, settings_for
 from proofrank.core.evaluator.explanation import ProofNode, explain, render_proof
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.reference import ReferenceEvaluator
 from proofrank.core.evaluator.stream import CandidateStream, OriginalStream
 from proofrank.core.evaluator.work import Work
@@ -13,6 +14,7 @@ __all__ = [
     "CandidateStream",
     "CompiledEvaluator",
     "Evaluator",
+    "EvaluatorOptions",
     "OriginalStream",
     "ProofNode",
     "ReferenceEvaluator",

@@ -19,7 +19,7 @@ from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 from proofrank.core.evaluator.artifacts import ArtifactCache, first_of_error
 from proofrank.core.evaluator.graphs import CallingRecorder, GraphRecorder, RecordedTicks
-from proofrank.core.evaluator.modes import Mode, compile_tick
+from proofrank.core.evaluator.modes import Compilation, Mode, compile_tick
 from proofrank.core.evaluator.packages import PackageCache, PackageError
 from proofrank.core.evaluator.tick import Tick
 from proofrank.core.evaluator.tick_program import tensors_of
@@ -83,10 +83,10 @@ class BucketTicks:
         self._make(num_lanes)
         self._recorded[num_lanes].advance(num_ticks)
 
-    def drop(self, places: Tensor) -> None:
-        """Frees the lanes of the candidates in ``places`` ``[n]`` int64, in all buckets."""
+    def drop(self, slots: Tensor) -> None:
+        """Frees the lanes of the candidates in ``slots`` ``[n]`` int64, in all buckets."""
         for tick in self._ticks.values():
-            tick.drop(places)
+            tick.drop(slots)
 
     def counts(self) -> list[dict[str, int]]:
         """The counters of each bucket by name."""
@@ -95,9 +95,7 @@ class BucketTicks:
     def tensors(self) -> list[Tensor]:
         """Every static tensor of the ticks."""
         return [
-            tensor
-            for tick in self._ticks.values()
-            for tensor in (*tensors_of(tick), tick.vectors, tick.num_padded)
+            tensor for tick in self._ticks.values() for tensor in (*tensors_of(tick), *tick.extra_tensors())
         ]
 
     def _make(self, num_lanes: int) -> None:
@@ -126,7 +124,11 @@ class BucketTicks:
         key = {**self._key, "mode": self.mode, "capacities": tick.environment.capacities}
         try:
             compile_tick(tick, self.mode, self._packages)
-            folder = nullcontext() if self.mode.is_packaged else self._artifacts.using(key)
+            folder = (
+                nullcontext()
+                if self.mode.compilation is Compilation.AHEAD_OF_TIME
+                else self._artifacts.using(key)
+            )
             # Else a partial graph of which there are too many versions would run uncompiled, unnoticed.
             with folder, dynamo.config.patch(fail_on_recompile_limit_hit=True), torch.inference_mode():
                 tick.run()

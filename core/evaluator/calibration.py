@@ -17,7 +17,8 @@ import torch
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator.capacities import DEFAULT_BUCKETS, Demand, PerLane
-from proofrank.core.evaluator.compiled import TICKS_PER_LOOK, CompiledEvaluator
+from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import TICKS_PER_LOOK, EvaluatorOptions
 from proofrank.core.evaluator.sample import repeated, sample_candidates
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
@@ -90,9 +91,18 @@ def calibrate(
 
         def make(num_lanes: int, ticks_per_look: int) -> CompiledEvaluator:
             return CompiledEvaluator(
-                dataset, policy, settings, compile_mode="captured", device=device, buckets=(num_lanes,),
-                precision=precision, demand=demand, ticks_per_look=ticks_per_look,
-            )  # fmt: skip
+                dataset,
+                policy,
+                settings,
+                EvaluatorOptions(
+                    device=device,
+                    buckets=(num_lanes,),
+                    precision=precision,
+                    demand=demand,
+                    ticks_per_look=ticks_per_look,
+                ),
+                compile_mode="captured",
+            )
 
         calibration = timed(calibration, make, sample, buckets)
         gc.collect()  # whoever calibrates goes on with an evaluator of its own
@@ -115,11 +125,13 @@ def measure_demand(
         dataset,
         policy,
         settings,
-        device=device,
-        buckets=(_LANES,),
-        per_lane=PerLane(rows=most_rules + most_states, checks=_CHECKS_PER_LANE, states=most_states),
-        pool_size=len(sample),
-        precision=precision,
+        EvaluatorOptions(
+            device=device,
+            buckets=(_LANES,),
+            per_lane=PerLane(rows=most_rules + most_states, checks=_CHECKS_PER_LANE, states=most_states),
+            pool_size=len(sample),
+            precision=precision,
+        ),
     )
     # As a stream, which goes on where one of the sample cannot be evaluated.
     evaluator.submit(sample)

@@ -14,37 +14,32 @@ An evaluator belongs to the thread that makes it: that thread's stream of the de
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.evaluator.base import check_enough_variables
 from proofrank.core.evaluator.bits import warn_if_buckets_differ
 from proofrank.core.evaluator.bucket_ticks import BucketTicks
 from proofrank.core.evaluator.capacities import (
-    DEFAULT_BUCKETS,
-    FROM_THE_GRAPH,
-    Demand,
-    PerLane,
     check_capacities,
     check_memory,
     choose_capacities,
     required_bytes,
 )
 from proofrank.core.evaluator.modes import Mode
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.reference import ReferenceEvaluator
 from proofrank.core.evaluator.sample import sample_candidates
-from proofrank.core.evaluator.slots import Done, PoolPlaces, Submitted
+from proofrank.core.evaluator.slots import Done, PoolSlots, Submitted
 from proofrank.core.evaluator.stream import Collected
-from proofrank.core.evaluator.tick import Tick
+from proofrank.core.evaluator.tick import HalvedTick, Tick, new_buffers
 from proofrank.core.evaluator.work import Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
-from proofrank.core.policy.precision import check_precision, matrix_products_in
+from proofrank.core.policy.precision import matrix_products_in
 from proofrank.core.prover import (
     Candidate,
     Candidates,
@@ -55,16 +50,12 @@ from proofrank.core.prover import (
     first_of_the_best,
     recorded,
 )
-from proofrank.core.prover.environment import evaluate_trajectory_compiled
-from proofrank.core.prover.lanes import CandidatePool, LaneShape, empty_pool
+from proofrank.core.prover.environment import EvalOnlyEnvCompiled, evaluate_trajectory_compiled
+from proofrank.core.prover.lanes import CandidatePool, LaneShape, empty_pool, idle_lanes
 from proofrank.core.prover.observation import Capacities
 from proofrank.core.prover.packing import check_packable, pack_atom
 from proofrank.core.prover.tables import build_tables
 from proofrank.core.prover.vectorized import UnificationEngineVectorized
-
-POOL_SIZE = 16384
-TICKS_PER_LOOK = 4
-"""Ticks between two looks at what is done: a look costs a little, a late look leaves lanes idle."""
 
 
 class CompiledEvaluator:
@@ -75,17 +66,10 @@ class CompiledEvaluator:
         dataset: Dataset,
         policy: Policy,
         settings: ProverSettings,
+        options: EvaluatorOptions | None = None,
         *,
         compile_mode: str = "eager",
         fullgraph: bool = True,
-        device: torch.device | str = "cpu",
-        buckets: Sequence[int] = DEFAULT_BUCKETS,
-        per_lane: PerLane = FROM_THE_GRAPH,
-        pool_size: int = POOL_SIZE,
-        cache_folder: Path | None = None,
-        precision: str = "float32",
-        demand: Demand | None = None,
-        ticks_per_look: int = TICKS_PER_LOOK,
     ) -> None:
         """Builds tables and buffers; compiles nothing before :meth:`warm_up` or first use.
 
@@ -93,53 +77,50 @@ class CompiledEvaluator:
             dataset: the graph.
             policy: must fit it.
             settings: of the prover.
+            options: where it computes and how large it is; on the CPU, with the usual sizes, by default.
             compile_mode: one of ``proofrank.core.evaluator.modes.COMPILE_MODES``.
             fullgraph: whether the compiler must take each part of the tick as one graph.
-            device: where everything is computed.
-            buckets: numbers of lanes; the smallest that fits is used.
-            per_lane: sizes of the buckets' buffers.
-            pool_size: places of the pool.
-            cache_folder: where compiled artifacts are kept; ``default_cache_folder()`` if it is None.
-            precision: of the network's matrix products, one of ``proofrank.core.policy.precision.PRECISIONS``.
-            demand: what lanes ask for on average, as calibration found it; buffers are fitted to it where ``per_lane``
-                does not set them.
-            ticks_per_look: ticks between two looks at what is done; where ticks are recorded, those of one replay.
 
         Raises:
             PolicyError: the policy does not fit the graph.
             EvaluationError: the graph or the settings cannot be evaluated exactly, or the buffers do not fit into
                 memory.
         """
-        if ticks_per_look < 1:
-            raise EvaluationError(f"ticks_per_look is {ticks_per_look}; expected 1 or more")
-        check_precision(precision, torch.device(device))
+        options = options if options is not None else EvaluatorOptions()
         policy.check_fits(dataset)
         check_packable(dataset, policy.network.config.max_variables)
         check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
-        mode = Mode.of(compile_mode, fullgraph=fullgraph, device=torch.device(device))
+        mode = Mode.of(compile_mode, fullgraph=fullgraph, device=options.device)
         self.compile_mode = compile_mode
         self.fullgraph = fullgraph
-        self.device = torch.device(device)
+        self.device = options.device
         self.settings = settings
-        self.ticks_per_look = ticks_per_look
+        self.ticks_per_look = options.ticks_per_look
         self._dataset = dataset
         self._policy = policy
-        with matrix_products_in(precision):
-            self._features = RowFeatures(policy.network, precision).to(self.device)
+        with matrix_products_in(options.precision):
+            self._features = RowFeatures(policy.network, options.precision).to(self.device)
         self._tables = build_tables(dataset, self.device)
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.network.config.embedding_dim)
         self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
         self._capacities = {
             num_lanes: choose_capacities(
-                num_lanes, self._tables, settings, per_lane, demand, is_counting=mode.is_counting
+                num_lanes,
+                self._tables,
+                settings,
+                options.per_lane,
+                options.demand,
+                is_counting=mode.tick is HalvedTick,
             )
-            for num_lanes in sorted(buckets)
+            for num_lanes in sorted(options.buckets)
         }
         for capacities in self._capacities.values():
             check_capacities(capacities, self._tables, settings)
-        check_memory(self.required_bytes, f"buckets of {', '.join(map(str, buckets))} lanes", self.device)
-        self._input_buffer: CandidatePool = empty_pool(pool_size, settings.max_depth, self.device)
-        self._places = PoolPlaces(self._input_buffer, is_read_late=mode.is_recorded)
+        check_memory(
+            self.required_bytes, f"buckets of {', '.join(map(str, options.buckets))} lanes", self.device
+        )
+        self._input_buffer: CandidatePool = empty_pool(options.pool_size, settings.max_depth, self.device)
+        self._slots = PoolSlots(self._input_buffer, is_read_late=mode.is_recorded)
         self._reference: ReferenceEvaluator | None = None
         self._endf_states = torch.zeros(
             CHUNK_ROWS, self._shape.working_atoms, dtype=torch.int64, device=self.device
@@ -152,17 +133,17 @@ class CompiledEvaluator:
             mode,
             self._features,
             self.device,
-            ticks_per_replay=ticks_per_look,
-            cache_folder=cache_folder if cache_folder is not None else default_cache_folder(),
+            ticks_per_replay=options.ticks_per_look,
+            cache_folder=options.cache_folder,
             key={
                 "shape": self._shape,
                 "settings": settings,
                 "network": policy.network.config,
                 "rules": list(self._tables.rule_body.shape),
                 "device": self.device,
-                "precision": precision,
+                "precision": options.precision,
             },
-            on_lanes_lost=self._places.begin_again,
+            on_lanes_lost=self._slots.begin_again,
         )
 
     @property
@@ -194,14 +175,14 @@ class CompiledEvaluator:
         )
 
     @property
-    def num_free_places(self) -> int:
+    def num_free_slots(self) -> int:
         """How many candidates can be submitted now."""
-        return self._places.num_free
+        return self._slots.num_free
 
     @property
     def num_in_flight(self) -> int:
         """How many submitted candidates have not been collected."""
-        return len(self._places.taken)
+        return len(self._slots.taken)
 
     @property
     def flops_per_state(self) -> int:
@@ -232,7 +213,7 @@ class CompiledEvaluator:
         self._policy = policy
         self._features.load(policy.network)
         self._policy_changed()
-        self._places.let_move(policy)
+        self._slots.hold_others(policy)
 
     @torch.inference_mode()
     def _policy_changed(self) -> None:
@@ -280,21 +261,21 @@ class CompiledEvaluator:
     ) -> Outcomes:
         asked = Candidates.of(candidates)
         table = OutcomeTable(len(asked))
-        index_of_place = np.zeros(self._input_buffer.size, dtype=np.int64)
+        index_of_slot = np.zeros(self._input_buffer.size, dtype=np.int64)
         num_submitted = num_done = 0
 
         def advance() -> None:
             nonlocal num_submitted, num_done
-            batch = slice(num_submitted, min(num_submitted + self.num_free_places, len(asked)))
+            batch = slice(num_submitted, min(num_submitted + self.num_free_slots, len(asked)))
             given = None if recorded_actions is None else recorded_actions[batch]
-            places = self.submit(asked[batch], given)
-            index_of_place[places] = np.arange(batch.start, batch.stop)
+            slots = self.submit(asked[batch], given)
+            index_of_slot[slots] = np.arange(batch.start, batch.stop)
             num_submitted = batch.stop
             self.advance(self.ticks_per_look, num_lanes)
-            collected = self._taken_out(self._places.done())
+            collected = self._taken_out(self._slots.done())
             for _, error in collected.errors:
                 raise error
-            table.put(index_of_place[collected.places], collected.outcomes)
+            table.put(index_of_slot[collected.slots], collected.outcomes)
             num_done += len(collected)
             if on_progress is not None:
                 on_progress(num_done)
@@ -302,7 +283,7 @@ class CompiledEvaluator:
         try:
             evaluate_trajectory_compiled(advance, is_finished=lambda: num_done == len(asked))
         except BaseException:
-            self.cancel(list(self._places.taken))
+            self.cancel(list(self._slots.taken))
             raise
         return table.outcomes()
 
@@ -312,16 +293,16 @@ class CompiledEvaluator:
         """Puts candidates into the pool, to be proved after those before them.
 
         Args:
-            candidates: at most ``num_free_places``.
+            candidates: at most ``num_free_slots``.
             recorded_actions: for each the actions to take instead of the policy's choice.
 
         Returns:
-            The place of each, by which it is collected or cancelled.
+            The slot of each, by which it is collected or cancelled.
 
         Raises:
-            EvaluationError: there are more than free places, or recorded actions than steps.
+            EvaluationError: there are more than free slots, or recorded actions than steps.
         """
-        return self._places.put(Candidates.of(candidates), self._policy, recorded_actions)
+        return self._slots.put(Candidates.of(candidates), self._policy, recorded_actions)
 
     @torch.inference_mode()
     def advance(
@@ -332,15 +313,15 @@ class CompiledEvaluator:
         Args:
             num_ticks: how many.
             num_lanes: of the bucket; the largest by default.
-            only: the places whose candidates move; the others keep still. All that were submitted under the loaded
+            only: the slots whose candidates move; the others keep still. All that were submitted under the loaded
                 policy by default.
         """
         with matrix_products_in(self._features.precision):
-            self._places.let_move(self._policy, only)
+            self._slots.hold_others(self._policy, only)
             self._ticks.advance(num_ticks, num_lanes if num_lanes is not None else self.buckets[-1])
 
     def collect(self) -> Collected:
-        """Takes out candidates that are done, with their places; see :class:`core.evaluator.stream.CandidateStream`.
+        """Takes out candidates that are done, with their slots; see :class:`core.evaluator.stream.CandidateStream`.
 
         Where ticks are recorded, it tells of what was done at the call before, and so does not wait for ticks since.
 
@@ -348,31 +329,31 @@ class CompiledEvaluator:
             For each its outcome; or the error, where a logit was not finite or recorded actions could not be followed,
             which concerns that candidate alone.
         """
-        return self._taken_out(self._places.done())
+        return self._taken_out(self._slots.done())
 
     def _taken_out(self, done: Done) -> Collected:
-        """The outcomes of what is done, whose places are freed."""
+        """The outcomes of what is done, whose slots are freed."""
         _, success, log_probability, steps, actions, near_tie, largest_logit, is_ambiguous, is_broken = (
             column.cpu().numpy() for column in done.outcomes
         )
         is_odd = is_ambiguous | is_broken
-        places = np.array(done.places, dtype=np.int64)
+        slots = np.array(done.slots, dtype=np.int64)
         outcomes = Outcomes.of_table(success, log_probability, steps, near_tie, largest_logit, actions)
         if not is_odd.any():
-            self._places.take_out(done.places)
-            return Collected(places, outcomes)
+            self._slots.take_out(done.slots)
+            return Collected(slots, outcomes)
         odd = [
             # Proved again first, for a state that was mistaken for another may lack an action of the record.
             self._prove_again(submitted) if is_ambiguous[row] else self._broken(submitted.candidate)
             for row in np.flatnonzero(is_odd).tolist()
-            for submitted in [self._places.submitted(done.places[row])]
+            for submitted in [self._slots.submitted(done.slots[row])]
         ]
-        self._places.take_out(done.places)
+        self._slots.take_out(done.slots)
         sound = np.flatnonzero(~is_odd)
         return Collected.of(
             [
-                *zip(places[sound].tolist(), outcomes.taken(sound), strict=True),
-                *zip(places[is_odd].tolist(), odd, strict=True),
+                *zip(slots[sound].tolist(), outcomes.taken(sound), strict=True),
+                *zip(slots[is_odd].tolist(), odd, strict=True),
             ]
         )
 
@@ -391,9 +372,9 @@ class CompiledEvaluator:
         except EvaluationError as error:
             return error
 
-    def cancel(self, places: Sequence[int]) -> None:
+    def cancel(self, slots: Sequence[int]) -> None:
         """Drops submitted candidates, waiting, running or done; their lanes are free from the next tick on."""
-        dropped = self._places.drop(places)
+        dropped = self._slots.drop(slots)
         if dropped is not None:
             self._ticks.drop(dropped)
 
@@ -416,18 +397,16 @@ class CompiledEvaluator:
         return self._new_tick(num_lanes, self.mode)
 
     def _new_tick(self, num_lanes: int, mode: Mode) -> Tick:
-        return Tick(
+        environment = EvalOnlyEnvCompiled(
             self._unification,
-            self._features,
             self.settings,
             self._capacities[num_lanes],
-            self._shape,
-            self._input_buffer,
             self._dataset.vocabulary.first_variable_index,
-            self._endf_feature,
             is_trimming=mode.is_trimming,
-            is_counting=mode.is_counting,
         )
+        lanes = idle_lanes(self._capacities[num_lanes].num_lanes, self._shape, self.device)
+        buffers = new_buffers(lanes, self._input_buffer, self._endf_feature)
+        return mode.tick(environment, self._features, buffers)
 
     def buffer_addresses(self) -> list[int]:
         """Addresses of every static tensor, for whoever must be sure that they stay."""

@@ -14,12 +14,12 @@ from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.evaluator.base import Evaluator
 from proofrank.core.evaluator.calibration_store import CalibrationStore
 from proofrank.core.evaluator.capacities import DEFAULT_BUCKETS, FROM_THE_GRAPH, PerLane
-from proofrank.core.evaluator.compiled import TICKS_PER_LOOK, CompiledEvaluator
+from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.modes import COMPILE_MODES, Mode
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.reference import ReferenceEvaluator
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.policy.precision import check_precision
 from proofrank.core.prover import ProverSettings
 
 ENGINES = ("auto", "original", *COMPILE_MODES)
@@ -62,37 +62,67 @@ def create_evaluator(
         EvaluationError: there is no such engine, or it cannot evaluate this graph exactly.
         PolicyError: the policy does not fit the graph.
     """
-    if engine not in ENGINES:
-        near = did_you_mean(nearest_names(engine, ENGINES))
-        raise EvaluationError(f"unknown engine {engine!r}{near}; expected one of {', '.join(ENGINES)}")
+    check_engine(engine)
     if engine == "original":
         return ReferenceEvaluator(dataset, policy, settings)
-    device = torch.device(device if device is not None else default_device())
-    mode = automatic_mode(device) if engine == "auto" else engine
-    check_precision(precision, device)
-    demand, ticks_per_look = None, TICKS_PER_LOOK
-    if calibrate and not Mode.of(mode, fullgraph=fullgraph, device=device).is_trimming:
-        store = CalibrationStore(cache_folder if cache_folder is not None else default_cache_folder())
-        calibration = store.calibrated(
-            dataset, policy, settings, device, precision=precision, buckets=buckets
-        )
-        demand, ticks_per_look, buckets = (
-            calibration.demand, calibration.ticks_per_look, calibration.buckets,
-        )  # fmt: skip
-    return CompiledEvaluator(
-        dataset,
-        policy,
-        settings,
-        compile_mode=mode,
-        fullgraph=fullgraph,
-        device=device,
+    options = EvaluatorOptions(
+        device=usable_device(device),
         buckets=buckets or DEFAULT_BUCKETS,
         per_lane=per_lane,
         precision=precision,
-        cache_folder=cache_folder,
-        demand=demand,
-        ticks_per_look=ticks_per_look,
+        cache_folder=cache_folder if cache_folder is not None else default_cache_folder(),
     )
+    compile_mode = automatic_mode(options.device) if engine == "auto" else engine
+    if calibrate and not Mode.of(compile_mode, fullgraph=fullgraph, device=options.device).is_trimming:
+        calibration = CalibrationStore(options.cache_folder).calibrated(
+            dataset, policy, settings, options.device, precision=precision, buckets=buckets
+        )
+        options = dataclasses.replace(
+            options,
+            buckets=calibration.buckets,
+            demand=calibration.demand,
+            ticks_per_look=calibration.ticks_per_look,
+        )
+    return CompiledEvaluator(
+        dataset, policy, settings, options, compile_mode=compile_mode, fullgraph=fullgraph
+    )
+
+
+def check_engine(engine: str) -> None:
+    """Refuses an engine that there is not.
+
+    Raises:
+        EvaluationError: names the nearest, and those that there are.
+    """
+    if engine not in ENGINES:
+        near = did_you_mean(nearest_names(engine, ENGINES))
+        raise EvaluationError(f"unknown engine {engine!r}{near}; expected one of {', '.join(ENGINES)}")
+
+
+def usable_device(device: torch.device | str | None) -> torch.device:
+    """The device that is asked for; the default one for None.
+
+    Raises:
+        EvaluationError: there is no such device here, or no engine can use it.
+    """
+    if device is None:
+        device = default_device()
+    try:
+        found = torch.device(device)
+    except (RuntimeError, ValueError):
+        raise EvaluationError(
+            f"unknown device {device!r}; expected cpu, cuda, or one such as cuda:0"
+        ) from None
+    if found.type == "cuda":
+        num_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if num_devices == 0:
+            lacking = "torch is built without CUDA" if torch.version.cuda is None else "torch finds none here"
+            raise EvaluationError(f"no CUDA device: {lacking}; expected cpu")
+        if found.index is not None and found.index >= num_devices:
+            raise EvaluationError(f"no device {device!r}: there are {num_devices}, counted from cuda:0")
+    elif found.type != "cpu":
+        raise EvaluationError(f"device {device!r} cannot be used; expected cpu or cuda")
+    return found
 
 
 def default_device() -> str:

@@ -40,7 +40,7 @@ def memory_of(tick: Tick) -> TickMemory:
     shapes = [torch.empty_like(tensor, device="meta") for tensor in tensors]
     with torch.no_grad(), _LiveBytes(shapes) as live:
         TickProgram(tick)(shapes)
-    return TickMemory(_num_bytes(tensors), _num_bytes(tick.lanes), live.most)
+    return TickMemory(_num_bytes(tensors), _num_bytes(tick.buffers.lanes), live.most)
 
 
 def _num_bytes(tensors: Sequence[Tensor]) -> int:

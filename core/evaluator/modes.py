@@ -11,24 +11,19 @@ compiles the environment and the policy apart.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch._inductor import config
 
 from proofrank.core.errors import EvaluationError, did_you_mean, nearest_names
 from proofrank.core.evaluator.packages import PackageCache, is_available
-from proofrank.core.evaluator.tick import Tick
+from proofrank.core.evaluator.tick import HalvedTick, SeparateTick, Tick, TrimmedTick, WholeTick
 from proofrank.core.evaluator.tick_program import tensors_of
-
-COMPILE_MODES = ("eager", "default", "reduce-overhead", "separate", "captured", "graph-trees")
-
-_UNCOMPILED = ("eager", "captured")
-_ON_CUDA_ALONE = ("reduce-overhead", "graph-trees")
-_RECORDED = ("reduce-overhead", "captured")
 
 _APART: dict[str, Any] = (
     {"isolate_recompiles": True}
@@ -40,6 +35,41 @@ own: buckets are not counted against each other, and no mode runs on what was co
 has no such option, more buckets than that go on without the compiler, with a warning."""
 
 
+class Compilation(Enum):
+    """When the compiler makes machine code of a tick."""
+
+    NEVER = "never"
+    AT_FIRST_CALL = "at first call"
+    AHEAD_OF_TIME = "ahead of time"
+
+
+class _Way(NamedTuple):
+    """How a mode runs on one kind of device; see :class:`Mode`."""
+
+    tick: type[Tick]
+    compilation: Compilation = Compilation.NEVER
+    is_recorded: bool = False
+
+
+_ON_A_CPU: Mapping[str, _Way] = {
+    "eager": _Way(TrimmedTick),
+    "default": _Way(HalvedTick, Compilation.AHEAD_OF_TIME),
+    "separate": _Way(SeparateTick, Compilation.AT_FIRST_CALL),
+    "captured": _Way(WholeTick, is_recorded=True),
+}
+
+_ELSEWHERE: Mapping[str, _Way] = {
+    "eager": _Way(WholeTick),
+    "default": _Way(WholeTick, Compilation.AT_FIRST_CALL),
+    "reduce-overhead": _Way(WholeTick, Compilation.AT_FIRST_CALL, is_recorded=True),
+    "separate": _Way(SeparateTick, Compilation.AT_FIRST_CALL),
+    "captured": _Way(WholeTick, is_recorded=True),
+    "graph-trees": _Way(WholeTick, Compilation.AT_FIRST_CALL),
+}
+
+COMPILE_MODES = tuple(_ELSEWHERE)
+
+
 @dataclass(frozen=True)
 class Mode:
     """One way to run the tick.
@@ -47,18 +77,16 @@ class Mode:
     Attributes:
         compile_mode: one of ``COMPILE_MODES``.
         fullgraph: whether the compiler must take each part as one graph.
-        is_trimming: whether buffers follow the true counts.
-        is_counting: whether the host looks how many states a tick has to score, and the network computes no more.
-        is_packaged: whether the tick is compiled ahead of time.
+        tick: the class of the ticks: whether they are run whole or in halves, and what is read back.
+        compilation: when the compiler has its turn.
         is_recorded: whether groups of ticks are recorded and replayed, and the host looks at what is done one replay
             late.
     """
 
     compile_mode: str
     fullgraph: bool
-    is_trimming: bool
-    is_counting: bool
-    is_packaged: bool
+    tick: type[Tick]
+    compilation: Compilation
     is_recorded: bool
 
     @classmethod
@@ -73,25 +101,24 @@ class Mode:
             raise EvaluationError(
                 f"unknown compile mode {compile_mode!r}{near}; expected one of {', '.join(COMPILE_MODES)}"
             )
-        if compile_mode in _ON_CUDA_ALONE and device.type != "cuda":
+        if compile_mode not in _ON_A_CPU and device.type != "cuda":
             raise EvaluationError(
                 f"compile mode {compile_mode!r} captures CUDA graphs and needs a CUDA device"
             )
-        is_on_cpu = device.type == "cpu"
-        is_counting = compile_mode == "default" and is_on_cpu
-        return cls(
-            compile_mode,
-            fullgraph,
-            is_trimming=compile_mode == "eager" and is_on_cpu,
-            is_counting=is_counting,
-            is_packaged=is_counting and fullgraph and is_available(),
-            is_recorded=compile_mode in _RECORDED,
-        )
+        way = (_ON_A_CPU if device.type == "cpu" else _ELSEWHERE)[compile_mode]
+        if way.compilation is Compilation.AHEAD_OF_TIME and not (fullgraph and is_available()):
+            way = way._replace(compilation=Compilation.AT_FIRST_CALL)
+        return cls(compile_mode, fullgraph, way.tick, way.compilation, way.is_recorded)
+
+    @property
+    def is_trimming(self) -> bool:
+        """Whether buffers follow the true counts."""
+        return self.tick is TrimmedTick
 
     @property
     def is_compiled(self) -> bool:
         """Whether there is anything for a compiler to do."""
-        return self.compile_mode not in _UNCOMPILED
+        return self.compilation is not Compilation.NEVER
 
     def uncompiled(self, device: torch.device) -> Mode:
         """What is left of this mode on ``device`` where there is no compiler."""
@@ -107,40 +134,24 @@ class Mode:
 
 
 def compile_tick(tick: Tick, mode: Mode, packages: PackageCache) -> None:
-    """Replaces the parts of ``tick`` by compiled ones, as ``mode`` says; unless it is packaged, the compiler runs at
-    their first call.
+    """Has ``tick`` compiled as ``mode`` says, now or at its first call.
 
     Raises:
-        PackageError: it is to be packaged and cannot be.
+        PackageError: it is to be compiled now and cannot be.
     """
-    if not mode.is_compiled:
-        return
-    if mode.is_packaged:
+    if mode.compilation is Compilation.AHEAD_OF_TIME:
+        assert isinstance(tick, HalvedTick)
         packages.compile(tick, mode)
-        return
-    compiled = partial(
-        torch.compile,
-        fullgraph=mode.fullgraph,
-        dynamic=False,
-        options=compiler_options(mode, tick.endf_feature.device),
-        **_APART,
-    )
-    if mode.is_counting:
-        tick.first_half = compiled(tick.first_half)
-        tick.second_half = compiled(tick.second_half)
-        return
-    # One product for all rows: the compiler then has one copy of the network to deal with, not one a chunk.
-    tick.features.is_chunked = False
-    if mode.compile_mode == "separate":
-        tick.begin = compiled(tick.begin)
-        tick.score = compiled(tick.score)
-        tick.finish = compiled(tick.finish)
-        return
-    if mode.compile_mode == "graph-trees":
-        # The compiler captures nothing that writes to its inputs, but to those that are said to stay where they are.
-        for tensor in tensors_of(tick):
-            torch._dynamo.mark_static_address(tensor)
-    tick.whole = compiled(tick.tick_functional)
+    elif mode.compilation is Compilation.AT_FIRST_CALL:
+        if mode.compile_mode == "graph-trees":
+            # The compiler captures nothing that writes to its inputs, but to those that are said to stay where they
+            # are.
+            for tensor in tensors_of(tick):
+                torch._dynamo.mark_static_address(tensor)
+        options = compiler_options(mode, tick.buffers.endf_feature.device)
+        tick.compile(
+            partial(torch.compile, fullgraph=mode.fullgraph, dynamic=False, options=options, **_APART)
+        )
 
 
 def compiler_options(mode: Mode, device: torch.device) -> dict[str, str | int | bool | Callable[..., Any]]:

@@ -34,7 +34,7 @@ from proofrank.core.evaluator.artifacts import (
     hash_of_key,
     write_at_once,
 )
-from proofrank.core.evaluator.tick import Tick
+from proofrank.core.evaluator.tick import HalvedTick, Tick, TickBuffers
 from proofrank.core.evaluator.tick_program import (
     FirstHalf,
     SecondHalf,
@@ -105,12 +105,12 @@ class PackageCache:
         """Packages in ``root``; made when it is first written to."""
         self._root = root
 
-    def compile(self, tick: Tick, mode: object) -> None:
+    def compile(self, tick: HalvedTick, mode: object) -> None:
         """Replaces the halves of ``tick`` by machine code on its static buffers, from the folder or made now; waits
         where another process is making it.
 
         Args:
-            tick: whose buffers, sizes and constants are meant; it counts.
+            tick: whose buffers, sizes and constants are meant.
             mode: of the compiler; a part of the key.
 
         Raises:
@@ -118,10 +118,10 @@ class PackageCache:
         """
         tensors = environment_tensors_of(tick)
         halves = (
-            _Half("first", FirstHalf(tick), lambda: (tensors,)),
+            _Half("first", FirstHalf(tick.parts), lambda: (tensors,)),
             _Half(
                 "second",
-                SecondHalf(tick),
+                SecondHalf(tick.parts),
                 lambda: (tensors, observation_like(tick), tick.vectors, tick.num_padded),
             ),
         )
@@ -129,14 +129,14 @@ class PackageCache:
         first, second = (package.function for package in self._packages(halves, key))
 
         # They work on the buffers of the tick, whatever their other arguments.
-        def first_half(*_: object) -> EvalObs:
+        def first_half(_: TickBuffers) -> EvalObs:
             return EvalObs(*first(tensors))
 
-        def second_half(_lanes: object, _pool: object, observation: EvalObs, *_: object) -> None:
+        def second_half(_: TickBuffers, observation: EvalObs, *__: Tensor) -> None:
             second([*tensors, *observation, tick.vectors, tick.num_padded])
 
-        tick.first_half = first_half
-        tick.second_half = second_half
+        tick.first = first_half
+        tick.second = second_half
 
     def _packages(self, halves: Sequence[_Half], key: str) -> list[_Package]:
         """The package of each half; of processes that lack any of them, one makes what is missing."""

@@ -1,6 +1,6 @@
-"""The host's side of the pool: who is in which place, in which order they wait, who keeps still and who is done.
+"""The host's side of the pool: who is in which slot, in which order they wait, who keeps still and who is done.
 
-A place belongs to a candidate from when it is put into the pool until its outcome is taken out or it is dropped. Where
+A slot belongs to a candidate from when it is put into the pool until its outcome is taken out or it is dropped. Where
 ticks are recorded, what is done is read from a copy made one look before, so that the device always has work queued.
 """
 
@@ -24,7 +24,7 @@ from proofrank.core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool
 from proofrank.core.prover.packing import pack
 
 _NEVER = np.iinfo(np.int64).max
-"""In the place of the first snapshot that tells of a place, where it has no candidate."""
+"""In the place of the first snapshot that tells of a slot, where it has no candidate."""
 
 
 class Submitted(NamedTuple):
@@ -36,17 +36,17 @@ class Submitted(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What is done: the places, and the outcomes with a row for each."""
+    """What is done: the slots, and the outcomes with a row for each."""
 
-    places: list[int]
+    slots: list[int]
     outcomes: PoolOutcomes
 
 
-class PoolPlaces:
-    """The candidates of a pool, by place."""
+class PoolSlots:
+    """The candidates of a pool, by slot."""
 
     def __init__(self, pool: CandidatePool, *, is_read_late: bool) -> None:
-        """All places of ``pool`` are free.
+        """All slots of ``pool`` are free.
 
         Args:
             pool: where lanes take candidates from and put outcomes into.
@@ -55,7 +55,7 @@ class PoolPlaces:
         self._pool = pool
         self._device = pool.atom.device
         self._max_depth = pool.recorded.shape[1]
-        # A heap, so that places are the first of the pool where candidates are few: those are what is looked at.
+        # A heap, so that slots are the first of the pool where candidates are few: those are what is looked at.
         self._free = list(range(pool.size))
         self._num_queued = 0
         self._submitted: dict[int, Policy] = {}
@@ -66,16 +66,16 @@ class PoolPlaces:
         self._held: Set[int] = frozenset()
         self._snapshots = Snapshots(pool) if is_read_late else None
         self._first_snapshot = np.full(pool.size, _NEVER, dtype=np.int64)
-        self._num_places_used = 0
+        self._num_slots_used = 0
 
     @property
     def num_free(self) -> int:
-        """How many places have no candidate."""
+        """How many slots have no candidate."""
         return len(self._free)
 
     @property
     def taken(self) -> Collection[int]:
-        """The places that have one."""
+        """The slots that have one."""
         return self._submitted.keys()
 
     @torch.inference_mode()
@@ -93,40 +93,40 @@ class PoolPlaces:
             recorded_actions: for each the actions to take instead of the policy's choice.
 
         Returns:
-            The place of each.
+            The slot of each.
 
         Raises:
-            EvaluationError: there are more than free places, or recorded actions than steps.
+            EvaluationError: there are more than free slots, or recorded actions than steps.
         """
         if len(candidates) > len(self._free):
-            raise EvaluationError(f"{len(candidates)} candidates for {len(self._free)} free places")
+            raise EvaluationError(f"{len(candidates)} candidates for {len(self._free)} free slots")
         actions = self._action_table(len(candidates), recorded_actions)
         if not candidates:
             return []
         atoms = pack(*torch.from_numpy(np.ascontiguousarray(candidates.triples.T)))
         is_positive = torch.from_numpy(np.ascontiguousarray(candidates.is_positive))
         pool = self._pool
-        places = [heapq.heappop(self._free) for _ in range(len(candidates))]
-        self._num_places_used = max(self._num_places_used, places[-1] + 1)
-        index = self._on_device(torch.tensor(places))
+        slots = [heapq.heappop(self._free) for _ in range(len(candidates))]
+        self._num_slots_used = max(self._num_slots_used, slots[-1] + 1)
+        index = self._on_device(torch.tensor(slots))
         pool.atom[index] = self._on_device(atoms)
         pool.excluded[index] = self._on_device(torch.where(is_positive, atoms, NO_FACT))
         pool.is_done.index_fill_(0, index, False)
         pool.is_held.index_fill_(0, index, False)
         pool.recorded[index] = self._on_device(actions)
-        turn = (self._num_queued + torch.arange(len(places))) % pool.size
+        turn = (self._num_queued + torch.arange(len(slots))) % pool.size
         pool.queue[self._on_device(turn)] = index
-        self._num_queued += len(places)
+        self._num_queued += len(slots)
         pool.tail.fill_(self._num_queued)
         if self._snapshots is not None:
-            self._first_snapshot[places] = self._snapshots.num_taken
-        self._triples[places] = candidates.triples
-        self._is_positive[places] = candidates.is_positive
-        self._submitted.update(dict.fromkeys(places, policy))
+            self._first_snapshot[slots] = self._snapshots.num_taken
+        self._triples[slots] = candidates.triples
+        self._is_positive[slots] = candidates.is_positive
+        self._submitted.update(dict.fromkeys(slots, policy))
         if recorded_actions is not None:
-            self._recorded.update(zip(places, map(tuple, recorded_actions), strict=True))
-        self._num_of_policy[id(policy)] += len(places)
-        return places
+            self._recorded.update(zip(slots, map(tuple, recorded_actions), strict=True))
+        self._num_of_policy[id(policy)] += len(slots)
+        return slots
 
     def _action_table(self, number: int, recorded_actions: Sequence[Sequence[int]] | None) -> Tensor:
         """Recorded actions as ``[number, T]`` int64."""
@@ -148,35 +148,35 @@ class PoolPlaces:
             return values.to(self._device)
         return values.pin_memory().to(self._device, non_blocking=True)
 
-    def submitted(self, place: int) -> Submitted:
-        """What is in a place that has a candidate."""
-        triple = Triple._make(self._triples[place].tolist())
-        candidate = Candidate(triple, bool(self._is_positive[place]))
-        return Submitted(candidate, self._submitted[place], self._recorded.get(place))
+    def submitted(self, slot: int) -> Submitted:
+        """What is in a slot that has a candidate."""
+        triple = Triple._make(self._triples[slot].tolist())
+        candidate = Candidate(triple, bool(self._is_positive[slot]))
+        return Submitted(candidate, self._submitted[slot], self._recorded.get(slot))
 
-    def take_out(self, places: Sequence[int]) -> None:
-        """Frees places, each of which has a candidate."""
-        for policy, number in Counter(id(self._submitted.pop(place)) for place in places).items():
+    def take_out(self, slots: Sequence[int]) -> None:
+        """Frees slots, each of which has a candidate."""
+        for policy, number in Counter(id(self._submitted.pop(slot)) for slot in slots).items():
             self._num_of_policy[policy] -= number
             if not self._num_of_policy[policy]:
                 del self._num_of_policy[policy]
-        for place in places:
-            heapq.heappush(self._free, place)
+        for slot in slots:
+            heapq.heappush(self._free, slot)
         if self._recorded:
-            for place in places:
-                self._recorded.pop(place, None)
-        self._first_snapshot[places] = _NEVER
+            for slot in slots:
+                self._recorded.pop(slot, None)
+        self._first_snapshot[slots] = _NEVER
         if not self._submitted:
-            self._num_places_used = 0
+            self._num_slots_used = 0
 
     @torch.inference_mode()
-    def let_move(self, policy: Policy, only: Collection[int] | None = None) -> None:
-        """Lets those candidates move that ``policy`` proves, and of them ``only`` some; the others keep still."""
+    def hold_others(self, policy: Policy, only: Collection[int] | None = None) -> None:
+        """Holds all candidates but those that ``policy`` proves, and of these all but ``only``."""
         if only is None and self._num_of_policy[id(policy)] == len(self._submitted):
             held: Set[int] = frozenset()
         else:
             moving = self._submitted if only is None else only
-            running = {place for place in moving if self._submitted.get(place) is policy}
+            running = {slot for slot in moving if self._submitted.get(slot) is policy}
             held = self._submitted.keys() - running
         if held == self._held:
             return
@@ -193,29 +193,27 @@ class PoolPlaces:
         """
         if self._snapshots is None:
             return self._done_now()
-        self._snapshots.take(self._num_places_used)
+        self._snapshots.take(self._num_slots_used)
         return self._done_in(self._snapshots.before_last())
 
     @torch.inference_mode()
     def _done_now(self) -> Done:
         """What is done by now; waits for the device."""
         pool = self._pool
-        places = [
-            place
-            for place in torch.nonzero(pool.is_done[:-1]).squeeze(1).tolist()
-            if place in self._submitted
+        slots = [
+            slot for slot in torch.nonzero(pool.is_done[:-1]).squeeze(1).tolist() if slot in self._submitted
         ]
-        if not places:
+        if not slots:
             return self._nothing()
-        index = self._on_device(torch.tensor(places))
+        index = self._on_device(torch.tensor(slots))
         outcomes = PoolOutcomes(*(column[index] for column in PoolOutcomes.of(pool)))
         pool.is_done.index_fill_(0, index, False)
-        return Done(places, outcomes)
+        return Done(slots, outcomes)
 
     def _done_in(self, snapshot: Snapshot | None) -> Done:
         """What was done at ``snapshot``.
 
-        Of a place that was given to another candidate since, it would tell of the one before, and is not asked.
+        Of a slot that was given to another candidate since, it would tell of the one before, and is not asked.
         """
         if snapshot is None:
             return self._nothing()
@@ -223,21 +221,21 @@ class PoolPlaces:
         is_done = outcomes.is_done.numpy() & (
             self._first_snapshot[: len(outcomes.is_done)] <= snapshot.number
         )
-        places = np.nonzero(is_done)[0]
-        index = torch.from_numpy(places)
-        return Done(places.tolist(), PoolOutcomes(*(column[index] for column in outcomes)))
+        slots = np.nonzero(is_done)[0]
+        index = torch.from_numpy(slots)
+        return Done(slots.tolist(), PoolOutcomes(*(column[index] for column in outcomes)))
 
     def _nothing(self) -> Done:
         return Done([], PoolOutcomes(*(column[:0] for column in PoolOutcomes.of(self._pool))))
 
     @torch.inference_mode()
-    def drop(self, places: Sequence[int]) -> Tensor | None:
-        """Takes out what of ``places`` has a candidate, waiting or not; those that wait will never begin.
+    def drop(self, slots: Sequence[int]) -> Tensor | None:
+        """Takes out what of ``slots`` has a candidate, waiting or not; those that wait will never begin.
 
         Returns:
-            ``[n]`` int64 on the device, the places that had one; None where none had.
+            ``[n]`` int64 on the device, the slots that had one; None where none had.
         """
-        mine = [place for place in places if place in self._submitted]
+        mine = [slot for slot in slots if slot in self._submitted]
         if not mine:
             return None
         pool = self._pool
@@ -245,24 +243,24 @@ class PoolPlaces:
         ring = pool.queue[
             self._on_device(torch.arange(int(pool.head), self._num_queued) % pool.size)
         ].tolist()
-        self._let_wait([place for place in ring if place not in gone])
+        self._requeue([slot for slot in ring if slot not in gone])
         self.take_out(mine)
         return self._on_device(torch.tensor(mine))
 
     @torch.inference_mode()
     def begin_again(self) -> None:
-        """Lets every candidate that is not done wait again, in the order in which they came.
+        """Puts every candidate that is not done into the queue again, in the order in which they came.
 
         For when all lanes are gone, with what was in them.
         """
         is_done = self._pool.is_done.tolist()
-        self._let_wait([place for place in self._submitted if not is_done[place]])
+        self._requeue([slot for slot in self._submitted if not is_done[slot]])
 
-    def _let_wait(self, places: Sequence[int]) -> None:
-        """Makes ``places`` those that wait, in that order, and no others."""
+    def _requeue(self, slots: Sequence[int]) -> None:
+        """Makes ``slots`` the whole queue, in that order."""
         pool, head = self._pool, int(self._pool.head)
-        if places:
-            turns = torch.arange(head, head + len(places)) % pool.size
-            pool.queue[self._on_device(turns)] = self._on_device(torch.tensor(places))
-        self._num_queued = head + len(places)
+        if slots:
+            turns = torch.arange(head, head + len(slots)) % pool.size
+            pool.queue[self._on_device(turns)] = self._on_device(torch.tensor(slots))
+        self._num_queued = head + len(slots)
         pool.tail.fill_(self._num_queued)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from proofrank.core.prover.lanes import CandidatePool
 
-NUM_SLOTS = 2
+NUM_COPIES = 2
 
 
 class PoolOutcomes(NamedTuple):
@@ -40,8 +40,8 @@ class Snapshot(NamedTuple):
     """A pool's outcomes at one moment.
 
     Attributes:
-        number: how many snapshots were taken before; of a place that was taken anew since, it tells nothing.
-        outcomes: of the first places of the pool, on the host; valid until the next snapshot but one is taken.
+        number: how many snapshots were taken before; of a slot that was taken anew since, it tells nothing.
+        outcomes: of the first slots of the pool, on the host; valid until the next snapshot but one is taken.
     """
 
     number: int
@@ -49,36 +49,36 @@ class Snapshot(NamedTuple):
 
 
 class Snapshots:
-    """Takes copies of a pool's outcomes, in turn into slots that stay where they are."""
+    """Copies a pool's outcomes, in turn into one of two copies that stay where they are."""
 
     def __init__(self, pool: CandidatePool) -> None:
-        """Slots for the outcomes of ``pool``, in pinned memory where that is on CUDA."""
+        """Copies for the outcomes of ``pool``, in pinned memory where that is on CUDA."""
         self._columns = PoolOutcomes.of(pool)
         self._device = pool.atom.device
         self._is_on_cuda = self._device.type == "cuda"
-        self._slots = [
+        self._copies = [
             PoolOutcomes(
                 *(
                     torch.empty(column.shape, dtype=column.dtype, pin_memory=self._is_on_cuda)
                     for column in self._columns
                 )
             )
-            for _ in range(NUM_SLOTS)
+            for _ in range(NUM_COPIES)
         ]
-        self._events = [torch.cuda.Event() for _ in range(NUM_SLOTS)] if self._is_on_cuda else []
-        self._num_places = [0] * NUM_SLOTS
+        self._events = [torch.cuda.Event() for _ in range(NUM_COPIES)] if self._is_on_cuda else []
+        self._num_slots = [0] * NUM_COPIES
         self.num_taken = 0
 
     @torch.inference_mode()
-    def take(self, num_places: int) -> None:
-        """Queues a copy of the first ``num_places`` places behind what the device has to do; does not wait for it."""
-        slot = self.num_taken % NUM_SLOTS
-        for copied, column in zip(self._slots[slot], self._columns, strict=True):
-            copied[:num_places].copy_(column[:num_places], non_blocking=True)
+    def take(self, num_slots: int) -> None:
+        """Queues a copy of the first ``num_slots`` slots behind what the device has to do; does not wait for it."""
+        copy = self.num_taken % NUM_COPIES
+        for copied, column in zip(self._copies[copy], self._columns, strict=True):
+            copied[:num_slots].copy_(column[:num_slots], non_blocking=True)
         if self._is_on_cuda:
             # Of the device that copies, which need not be the current one.
-            self._events[slot].record(torch.cuda.current_stream(self._device))
-        self._num_places[slot] = num_places
+            self._events[copy].record(torch.cuda.current_stream(self._device))
+        self._num_slots[copy] = num_slots
         self.num_taken += 1
 
     def before_last(self) -> Snapshot | None:
@@ -86,8 +86,8 @@ class Snapshots:
         number = self.num_taken - 2
         if number < 0:
             return None
-        slot = number % NUM_SLOTS
+        copy = number % NUM_COPIES
         if self._is_on_cuda:
-            self._events[slot].synchronize()
-        num_places = self._num_places[slot]
-        return Snapshot(number, PoolOutcomes(*(column[:num_places] for column in self._slots[slot])))
+            self._events[copy].synchronize()
+        num_slots = self._num_slots[copy]
+        return Snapshot(number, PoolOutcomes(*(column[:num_slots] for column in self._copies[copy])))

@@ -16,37 +16,37 @@ from proofrank.core.prover.columns import Columns
 
 
 class Collected(Columns[tuple[int, Outcome | EvaluationError]]):
-    """What is done, with the place of each: the outcomes, and after them the errors.
+    """What is done, with the slot of each: the outcomes, and after them the errors.
 
     Attributes:
-        places: ``[n]`` int64, of the outcomes.
+        slots: ``[n]`` int64, of the outcomes.
         outcomes: ``[n]``.
-        errors: with the place of each.
+        errors: with the slot of each.
     """
 
     def __init__(
-        self, places: np.ndarray, outcomes: Outcomes, errors: Sequence[tuple[int, EvaluationError]] = ()
+        self, slots: np.ndarray, outcomes: Outcomes, errors: Sequence[tuple[int, EvaluationError]] = ()
     ) -> None:
-        self.places = places
+        self.slots = slots
         self.outcomes = outcomes
         self.errors = errors
 
     @classmethod
     def of(cls, done: Iterable[tuple[int, Outcome | EvaluationError]]) -> Collected:
         """Of outcomes and errors one by one."""
-        places: list[int] = []
+        slots: list[int] = []
         outcomes: list[Outcome] = []
         errors: list[tuple[int, EvaluationError]] = []
-        for place, outcome in done:
+        for slot, outcome in done:
             if isinstance(outcome, EvaluationError):
-                errors.append((place, outcome))
+                errors.append((slot, outcome))
             else:
-                places.append(place)
+                slots.append(slot)
                 outcomes.append(outcome)
-        return cls(np.array(places, dtype=np.int64), Outcomes.of(outcomes), errors)
+        return cls(np.array(slots, dtype=np.int64), Outcomes.of(outcomes), errors)
 
     def __len__(self) -> int:
-        return len(self.places) + len(self.errors)
+        return len(self.slots) + len(self.errors)
 
     @overload
     def __getitem__(self, index: int) -> tuple[int, Outcome | EvaluationError]: ...
@@ -58,7 +58,7 @@ class Collected(Columns[tuple[int, Outcome | EvaluationError]]):
         return list(self)[index]
 
     def __iter__(self) -> Iterator[tuple[int, Outcome | EvaluationError]]:
-        yield from zip(self.places.tolist(), self.outcomes, strict=True)
+        yield from zip(self.slots.tolist(), self.outcomes, strict=True)
         yield from self.errors
 
 
@@ -71,29 +71,29 @@ class CandidateStream(Protocol):
         ...
 
     @property
-    def num_free_places(self) -> int:
+    def num_free_slots(self) -> int:
         """How many candidates can be submitted now."""
         ...
 
     def submit(self, candidates: Sequence[Candidate]) -> list[int]:
-        """Takes candidates, to be proved by the loaded policy; gives the place of each, by which it is known."""
+        """Takes candidates, to be proved by the loaded policy; gives the slot of each, by which it is known."""
         ...
 
     def advance(
         self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
     ) -> None:
-        """Moves the candidates in the places ``only`` that the loaded policy has to prove."""
+        """Moves the candidates in the slots ``only`` that the loaded policy has to prove."""
         ...
 
     def collect(self) -> Collected:
-        """Takes out what is done, with its place.
+        """Takes out what is done, with its slot.
 
         It may tell of what was done at the call before, so as not to wait; whoever stops advancing thus asks once more
         and is told of all that is done.
         """
         ...
 
-    def cancel(self, places: Sequence[int]) -> None:
+    def cancel(self, slots: Sequence[int]) -> None:
         """Drops candidates."""
         ...
 
@@ -108,58 +108,58 @@ class OriginalStream:
     engine = "original"
 
     def __init__(
-        self, dataset: Dataset, policy: Policy, settings: ProverSettings, *, num_places: int = 64
+        self, dataset: Dataset, policy: Policy, settings: ProverSettings, *, num_slots: int = 64
     ) -> None:
-        """A stream with the loaded ``policy`` that takes ``num_places`` candidates at once."""
+        """A stream with the loaded ``policy`` that takes ``num_slots`` candidates at once."""
         self._dataset = dataset
         self._settings = settings
-        self._num_places = num_places
+        self._num_slots = num_slots
         self._evaluator = ReferenceEvaluator(dataset, policy, settings)
         self._waiting: dict[int, tuple[Candidate, ReferenceEvaluator]] = {}
         self._done: dict[int, Outcome | EvaluationError] = {}
-        self._next_place = 0
+        self._next_slot = 0
 
     @property
-    def num_free_places(self) -> int:
+    def num_free_slots(self) -> int:
         """See :class:`CandidateStream`."""
-        return self._num_places - len(self._waiting) - len(self._done)
+        return self._num_slots - len(self._waiting) - len(self._done)
 
     def submit(self, candidates: Sequence[Candidate]) -> list[int]:
         """See :class:`CandidateStream`."""
-        if len(candidates) > self.num_free_places:
-            raise EvaluationError(f"{len(candidates)} candidates for {self.num_free_places} free places")
-        places = list(range(self._next_place, self._next_place + len(candidates)))
-        self._next_place += len(candidates)
-        for place, candidate in zip(places, candidates, strict=True):
-            self._waiting[place] = (candidate, self._evaluator)
-        return places
+        if len(candidates) > self.num_free_slots:
+            raise EvaluationError(f"{len(candidates)} candidates for {self.num_free_slots} free slots")
+        slots = list(range(self._next_slot, self._next_slot + len(candidates)))
+        self._next_slot += len(candidates)
+        for slot, candidate in zip(slots, candidates, strict=True):
+            self._waiting[slot] = (candidate, self._evaluator)
+        return slots
 
     def advance(
         self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
     ) -> None:
         """See :class:`CandidateStream`; there are no lanes."""
         movable = [
-            place
-            for place, (_, evaluator) in self._waiting.items()
-            if evaluator is self._evaluator and (only is None or place in only)
+            slot
+            for slot, (_, evaluator) in self._waiting.items()
+            if evaluator is self._evaluator and (only is None or slot in only)
         ]
-        for place in movable[:num_ticks]:
-            candidate, evaluator = self._waiting.pop(place)
+        for slot in movable[:num_ticks]:
+            candidate, evaluator = self._waiting.pop(slot)
             try:
-                self._done[place] = evaluator.prove(candidate)
+                self._done[slot] = evaluator.prove(candidate)
             except EvaluationError as error:
-                self._done[place] = error
+                self._done[slot] = error
 
     def collect(self) -> Collected:
         """See :class:`CandidateStream`."""
         done, self._done = self._done, {}
         return Collected.of(done.items())
 
-    def cancel(self, places: Sequence[int]) -> None:
+    def cancel(self, slots: Sequence[int]) -> None:
         """See :class:`CandidateStream`."""
-        for place in places:
-            self._waiting.pop(place, None)
-            self._done.pop(place, None)
+        for slot in slots:
+            self._waiting.pop(slot, None)
+            self._done.pop(slot, None)
 
     def load_policy(self, policy: Policy) -> None:
         """See :class:`CandidateStream`."""

@@ -1,7 +1,7 @@
 """Loads and saves policies: ``policy.safetensors``, ``policy.json`` and ``vocab.json`` in one folder.
 
-Nothing is ever unpickled. What is loaded is checked: the tensors' names, shapes, dtypes and values, the config,
-and that the vocabulary is the graph's; the error says exactly what does not fit.
+Nothing is unpickled. Loading checks the names, shapes, dtypes and values of the tensors, the config, and that the
+vocabulary is the graph's; an error says exactly what does not fit.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Policy:
     """A policy that is ready to use.
 
     Attributes:
-        name: the checkpoint folder's name.
-        network: in evaluation mode, without gradients.
-        vocabulary: the names whose indices its embeddings have.
-        settings: the prover settings that it was trained under, where the checkpoint tells.
-        content_hash: SHA-256 over weights, config and vocabulary, in hexadecimal.
+        name: name of the checkpoint folder.
+        network: the network, in evaluation mode and without gradients.
+        vocabulary: names of the indices of its embeddings.
+        settings: prover settings that it was trained with; defaults for those that the checkpoint does not give.
+        content_hash: SHA-256 of weights, config and vocabulary, in hexadecimal.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Policy:
     content_hash: str
 
     def check_fits(self, dataset: Dataset) -> None:
-        """Raises PolicyError, naming what differs, where the vocabulary is not that of ``dataset``."""
+        """Raises PolicyError, with the differences, if the vocabulary is not that of ``dataset``."""
         where = f"policy {self.name!r} does not fit dataset {dataset.name!r}"
         _check_names(where, "predicate", self.vocabulary.predicates, dataset.vocabulary.predicates)
         _check_names(where, "constant", self.vocabulary.constants, dataset.vocabulary.constants)
@@ -65,9 +65,9 @@ def load_policy(folder: Path | str, dataset: Dataset | None = None) -> Policy:
     """Loads the checkpoint in ``folder``, our own or one with the key names of the public DeepProofLog code.
 
     Args:
-        folder: holds ``policy.safetensors``, ``policy.json`` and ``vocab.json``; or ``untrained`` or
+        folder: folder of ``policy.safetensors``, ``policy.json`` and ``vocab.json``; or ``untrained`` or
             ``untrained:SEED`` for :func:`untrained_policy`. A folder of that name is ``./untrained``.
-        dataset: the graph that the policy must fit, if it is known.
+        dataset: graph that the policy must fit, if known.
 
     Raises:
         PolicyError: a file is missing or bad, or the policy does not fit ``dataset``.
@@ -156,11 +156,11 @@ def save_policy(
     """Writes a checkpoint that :func:`load_policy` reads.
 
     Args:
-        folder: made if it does not exist.
-        network: its weights and config.
-        vocabulary: the names whose indices its embeddings have.
-        settings: the prover settings that it was trained under.
-        training: whatever is worth keeping about how it was trained, as JSON; not read again.
+        folder: folder to write to; made if it does not exist.
+        network: network whose weights and config are written.
+        vocabulary: names of the indices of its embeddings.
+        settings: prover settings that it was trained with.
+        training: notes on the training, as JSON; not read again.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def checkpoint_files(
 
 
 def build_network(config: PolicyConfig, vocabulary: Vocabulary) -> PolicyNetwork:
-    """A network of this shape for this vocabulary, in evaluation mode and without gradients."""
+    """Makes a network of this shape for this vocabulary, in evaluation mode and without gradients."""
     network = PolicyNetwork(config, vocabulary.num_predicates, vocabulary.num_constants)
     return network.eval().requires_grad_(False)
 
@@ -226,7 +226,7 @@ def _parse_json(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def _parse_vocabulary(content: bytes, path: Path) -> tuple[Vocabulary, int]:
-    """The vocabulary, and the number of run-time variables that have an embedding."""
+    """Returns the vocabulary, and the number of run-time variables that have an embedding."""
     fields = _parse_json(content, path)
     names: dict[str, list[str]] = {}
     for key in ("predicates", "constants"):
@@ -273,7 +273,7 @@ def _read_config(fields: dict[str, Any], path: Path) -> tuple[PolicyConfig, Prov
 def _check_weights(
     config: PolicyConfig, vocabulary: Vocabulary, tensors: dict[str, Tensor], path: Path
 ) -> None:
-    with torch.device("meta"):  # shapes without memory, so that a wrong config costs none
+    with torch.device("meta"):  # shapes without memory, so that a wrong config allocates nothing
         expected = build_network(config, vocabulary).state_dict()
     missing = sorted(expected.keys() - tensors.keys())
     extra = sorted(tensors.keys() - expected.keys())
@@ -300,7 +300,7 @@ def _check_weights(
 
 
 def _file_error(path: Path, message: str) -> PolicyError:
-    """An error that says which file of a checkpoint is wrong."""
+    """Makes an error that names the wrong file of a checkpoint."""
     return PolicyError(f"{path}: {message}", file=path.name)
 
 

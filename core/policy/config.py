@@ -1,4 +1,4 @@
-"""The shape of a policy network: every choice is a field, checked when it is made."""
+"""The shape of a policy network; every field is checked when the config is made."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class PolicyConfig:
         num_layers: residual blocks of the body.
         atom_embedder: ``transe`` (``predicate + first - second``; Bordes et al. 2013) or ``distmult``
             (``predicate * first * second``; Yang et al. 2015).
-        state_pooling: ``sum`` over a state's atoms, or ``mean`` over its ``padding_atoms`` places, of which the
-            empty ones count as zero.
-        activation: of the body and the head.
+        state_pooling: ``sum`` over a state's atoms, or ``mean`` over its ``padding_atoms`` places, where empty ones
+            count as zero.
+        activation: activation of the body and the head.
         layer_norm_eps: epsilon of the layer norms.
         l2_norm: whether the two vectors of a logit are scaled to length 1.
         sqrt_scale: whether logits are divided by the square root of E.
-        temperature: what logits are divided by; None for 1.
-        max_variables: how many run-time variables have an embedding.
-        padding_atoms: the number of places that ``mean`` divides by.
+        temperature: divisor of the logits; None for 1.
+        max_variables: number of run-time variables with an embedding.
+        padding_atoms: number of places that ``mean`` divides by.
     """
 
     embedding_dim: int = 64
@@ -90,10 +90,10 @@ class PolicyConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PolicyConfig:
-        """The config in ``values``; those left out keep their defaults.
+        """Makes the config of ``values``; missing ones keep their defaults.
 
         Raises:
-            PolicyError: an unknown name or a bad value.
+            PolicyError: a name is unknown or a value is bad.
         """
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:

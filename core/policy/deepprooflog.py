@@ -26,12 +26,12 @@ _NO_CONFIG = ("keys", "max_variables", "padding_atoms")
 
 
 def is_deepprooflog(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether these are the key names of the public code."""
+    """Returns whether ``tensors`` have the key names of the public code."""
     return any(name.startswith((_EMBEDDER, _NETWORK)) for name in tensors)
 
 
 def rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under our names; those with a name that we do not know keep it."""
+    """Returns the tensors under our names; unknown names are kept."""
     return {_renamed(name): tensor for name, tensor in tensors.items()}
 
 
@@ -43,14 +43,14 @@ def _renamed(name: str) -> str:
 
 
 def read_config(fields: Mapping[str, Any], max_variables: int) -> PolicyConfig:
-    """The config of such a checkpoint.
+    """Reads the config of such a checkpoint.
 
     Args:
-        fields: its ``policy.json``; ``keys`` lists the tensors and is not needed.
-        max_variables: the number of run-time variables with an embedding, from its vocabulary.
+        fields: content of ``policy.json``; its ``keys`` lists the tensors and is not needed.
+        max_variables: number of run-time variables with an embedding, from the vocabulary.
 
     Raises:
-        PolicyError: an unknown name or a bad value.
+        PolicyError: a name is unknown or a value is bad.
     """
     known = {name: value for name, value in fields.items() if name not in _NO_CONFIG}
     return PolicyConfig.from_dict({**known, "max_variables": max_variables})

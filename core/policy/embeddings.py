@@ -18,7 +18,7 @@ class StateEmbedding(nn.Module):
     """
 
     def __init__(self, config: PolicyConfig, num_predicates: int, num_constants: int) -> None:
-        """Tables of zeros.
+        """Makes tables of zeros.
 
         Args:
             config: formulas and sizes.

@@ -1,10 +1,11 @@
 """Vectors of packed states, in chunks of rows that stay in the cache.
 
-In: states as packed atoms, ``[N, W]`` int64. Out: the network's vectors, ``[N, E]`` float. The parameters live in
-buffers whose addresses never change; another policy of the same shape is copied into them.
+In: states as packed atoms, ``[N, W]`` int64. Out: the network's vectors, ``[N, E]`` float. The parameters are in
+    buffers
+whose addresses never change; another policy of the same shape is copied into them.
 
-A row's bits must not depend on the rows beside it. A matrix product keeps that promise for whole chunks of one size,
-and on the machines seen for every chunk of at least 16 rows; ``RowFeatures.is_row_invariant`` asks the machine.
+A row's bits must not depend on the rows beside it. A matrix product fulfils this for whole chunks of one size, and on
+the machines seen so far for every chunk of at least 16 rows; ``RowFeatures.is_row_invariant`` tests the machine.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from proofrank.core.policy.precision import PRECISIONS
 from proofrank.core.prover.packing import first_of, predicate_of, second_of
 
 CHUNK_ROWS = 512
-"""Rows whose activations, at the usual width of 256 floats, fit into a core's cache."""
+"""Number of rows whose activations fit into a core's cache, at the usual width of 256 floats."""
 
 ROW_MULTIPLE = 64
-"""A last chunk is padded to a multiple of this."""
+"""Multiple to which the last chunk is padded."""
 
 
 class RowFeatures(nn.Module):
@@ -32,9 +33,9 @@ class RowFeatures(nn.Module):
         """Copies the parameters of ``network``; later changes go through :meth:`load`.
 
         Args:
-            network: whose parameters are copied.
-            precision: of the matrix products, one of ``proofrank.core.policy.precision.PRECISIONS``; whoever calls with
-                ``tf32`` does so within ``matrix_products_in``.
+            network: network whose parameters are copied.
+            precision: precision of the matrix products, one of ``proofrank.core.policy.precision.PRECISIONS``; with
+                ``tf32``, all calls must be within ``matrix_products_in``.
 
         Raises:
             EvaluationError: there is no such precision.
@@ -55,7 +56,7 @@ class RowFeatures(nn.Module):
                 module.bfloat16()
         num_predicates = network.embedding.predicates.shape[0]
         num_arguments = network.embedding.arguments.shape[0]
-        # predicate + first - second as one sum over rows of one table.
+        # Computes predicate + first - second as one sum over rows of one table.
         self.register_buffer(
             "table", torch.zeros(num_predicates + 2 * num_arguments, network.config.embedding_dim)
         )
@@ -63,7 +64,7 @@ class RowFeatures(nn.Module):
         self._second_offset = num_predicates + num_arguments
         self.is_chunked = True
         self._divisor = network.config.padding_atoms if network.config.state_pooling == "mean" else 1
-        # Asked before the policy's weights come, for they may be such that any two rows are equal.
+        # Tested before the policy's weights are loaded, because they may make any two rows equal.
         self.is_row_invariant = self._is_row_invariant()
         self.is_fused_embedding = network.config.atom_embedder == "transe"
         self.load(network)
@@ -80,11 +81,11 @@ class RowFeatures(nn.Module):
 
     @property
     def logit_scale(self) -> float:
-        """What a dot product of two vectors is multiplied by to give a logit."""
+        """The factor by which a dot product of two vectors becomes a logit."""
         return self.network.logit_scale
 
     def embed(self, states: Tensor) -> Tensor:
-        """Embeddings ``[N, E]`` of packed states ``[N, W]`` int64."""
+        """Returns the embeddings ``[N, E]`` of packed states ``[N, W]`` int64."""
         predicate, first, second = predicate_of(states), first_of(states), second_of(states)
         if not self.is_fused_embedding:
             return self.network.embedding(torch.stack([predicate, first, second], dim=-1))
@@ -93,7 +94,7 @@ class RowFeatures(nn.Module):
         return pooled if self._divisor == 1 else pooled / self._divisor
 
     def forward(self, states: Tensor) -> Tensor:
-        """Vectors ``[N, E]`` of packed states ``[N, W]`` int64; N is a multiple of ``ROW_MULTIPLE``."""
+        """Returns the vectors ``[N, E]`` of packed states ``[N, W]`` int64; N is a multiple of ``ROW_MULTIPLE``."""
         embedded = self.embed(states)
         if not self.is_chunked:
             return self.transform(embedded)
@@ -101,9 +102,9 @@ class RowFeatures(nn.Module):
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
     def transform(self, embedded: Tensor) -> Tensor:
-        """Vectors ``[n, E]`` of embeddings ``[n, E]``: body and head of the network."""
+        """Applies body and head of the network: embeddings ``[n, E]`` to vectors ``[n, E]``."""
         network, product = self.network, self._product
-        # In place, so that fewer activations compete for the cache: 4 % of the time on a CPU, and the same bits.
+        # In place, so that fewer activations use the cache: saves 4 % of the time on a CPU, with the same bits.
         hidden = network.body_norm(functional.relu_(product(network.body_input, embedded)))
         for block in network.body_blocks:
             assert isinstance(block, ResidualBlock)
@@ -112,22 +113,22 @@ class RowFeatures(nn.Module):
         return functional.normalize(vectors, dim=-1) if self.config.l2_norm else vectors
 
     def _product(self, linear: nn.Linear, rows: Tensor) -> Tensor:
-        """``linear`` of float ``rows``, computed in the chosen precision."""
+        """Applies ``linear`` to float ``rows`` in the chosen precision."""
         if self.precision == "bfloat16":
             return linear(rows.bfloat16()).float()
         return linear(rows)
 
     def _products(self) -> list[nn.Linear]:
-        """The matrix products of the network."""
+        """Returns the layers of the network that are matrix products."""
         return [module for module in self.network.modules() if isinstance(module, nn.Linear)]
 
     def flops_per_state(self) -> int:
-        """Multiplications and additions of the matrix products of one state."""
+        """Returns the number of multiplications and additions in the matrix products of one state."""
         return sum(2 * product.in_features * product.out_features for product in self._products())
 
     @torch.inference_mode()
     def _is_row_invariant(self) -> bool:
-        """Whether rows have the same bits in a short chunk, in a whole one, and in another place of it."""
+        """Returns whether a row has the same bits in a short chunk, in a whole one, and at another place in it."""
         generator = torch.Generator().manual_seed(0)
         rows = torch.randn(CHUNK_ROWS, self.config.embedding_dim, generator=generator)
         whole = self.transform(rows)
@@ -137,8 +138,9 @@ class RowFeatures(nn.Module):
 
     @torch.inference_mode()
     def has_same_bits_whole(self, num_rows: int) -> bool:
-        """Whether the device gives ``num_rows`` rows, a multiple of ``CHUNK_ROWS``, the same bits in one product as in
-        chunks."""
+        """Returns whether one product gives ``num_rows`` rows, a multiple of ``CHUNK_ROWS``, the same bits as chunks
+        do.
+        """
         generator = torch.Generator().manual_seed(0)
         rows = torch.randn(num_rows, self.config.embedding_dim, generator=generator)
         rows = rows.to(self.get_buffer("table").device)
@@ -147,6 +149,6 @@ class RowFeatures(nn.Module):
 
 
 def padded_rows(number: int, *, is_row_invariant: bool = True) -> int:
-    """The number of rows to compute for ``number`` states."""
+    """Returns the number of rows to compute for ``number`` states."""
     multiple = ROW_MULTIPLE if is_row_invariant else CHUNK_ROWS
     return -(-max(number, 1) // multiple) * multiple

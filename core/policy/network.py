@@ -1,7 +1,7 @@
-"""The policy network: from a state and its actions' states to logits.
+"""The policy network: computes logits from a state and its actions' states.
 
-The same network is applied to the present state and to each action's state; a logit is the dot product of the
-two vectors (SEMANTICS: ``docs/semantics.md``, "Policy").
+The same network is applied to the current state and to each action's state. A logit is the dot product of the two
+vectors (``docs/semantics.md``, "Policy").
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ResidualBlock(nn.Module):
         self.norm = nn.LayerNorm(size, eps=eps)
 
     def forward(self, features: Tensor) -> Tensor:
-        """``[..., size]`` to ``[..., size]``."""
+        """Maps ``[..., size]`` to ``[..., size]``."""
         return features + self.norm(functional.relu(self.linear(features)))
 
 
@@ -33,7 +33,7 @@ class PolicyNetwork(nn.Module):
     """Embedding, body and head of a policy."""
 
     def __init__(self, config: PolicyConfig, num_predicates: int, num_constants: int) -> None:
-        """A network with linear layers at torch's default initial values and embeddings of zeros.
+        """Makes a network with linear layers at torch's default initial values and embeddings of zeros.
 
         Args:
             config: shape and formulas.
@@ -53,13 +53,13 @@ class PolicyNetwork(nn.Module):
         self.head_output = nn.Linear(hidden, config.embedding_dim)
 
     def features(self, states: Tensor) -> Tensor:
-        """The vectors of states.
+        """Returns the vectors of states.
 
         Args:
             states: ``[N, A, 3]`` int64, padded with zeros.
 
         Returns:
-            ``[N, E]``, of length 1 each where the config says so.
+            ``[N, E]``, each of length 1 if the config says so.
         """
         hidden = self.body_norm(functional.relu(self.body_input(self.embedding(states))))
         for block in self.body_blocks:
@@ -69,12 +69,12 @@ class PolicyNetwork(nn.Module):
 
     @property
     def logit_scale(self) -> float:
-        """What a dot product is multiplied by to give a logit."""
+        """The factor by which a dot product becomes a logit."""
         scale = 1.0 / math.sqrt(self.config.embedding_dim) if self.config.sqrt_scale else 1.0
         return scale / self.config.temperature if self.config.temperature is not None else scale
 
     def forward(self, state: Tensor, actions: Tensor) -> Tensor:
-        """The logits of one state's actions.
+        """Returns the logits of one state's actions.
 
         Args:
             state: ``[A, 3]`` int64.

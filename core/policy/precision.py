@@ -1,7 +1,7 @@
-"""Precisions of the network's matrix products, and the process's flag that two of them differ in.
+"""Precisions of the network's matrix products, and the process-wide flag that they depend on.
 
-``float32`` is exact to rounding; ``tf32`` takes CUDA's matrix units, which keep 10 bits of each factor; ``bfloat16``
-keeps 7. Sums, norms, embeddings and logits are float32 in all of them.
+``float32`` is exact to rounding; ``tf32`` uses CUDA's matrix units, which keep 10 bits of each factor; ``bfloat16``
+keeps 7. Sums, norms, embeddings and logits are float32 with each.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
 def precisions_of(device: torch.device) -> tuple[str, ...]:
-    """The precisions that ``device`` has."""
+    """Returns the precisions that ``device`` supports."""
     return tuple(name for name in PRECISIONS if name != "tf32" or device.type == "cuda")
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """Refuses a precision that ``device`` has not.
+    """Refuses a precision that ``device`` does not support.
 
     Raises:
-        EvaluationError: names it, and those that there are.
+        EvaluationError: names the precision, and those that ``device`` supports.
     """
     known = precisions_of(device)
     if precision in known:
@@ -39,9 +39,9 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 @contextmanager
 def matrix_products_in(precision: str) -> Iterator[None]:
-    """While it lasts, float32 matrix products are rounded to TF32 if ``precision`` says so, and not otherwise.
+    """Rounds float32 matrix products to TF32 while the context lasts if ``precision`` is ``tf32``, and not otherwise.
 
-    The flag is the process's, whoever set it before; it is put back.
+    The flag applies to the whole process; its previous value is restored.
     """
     before = torch.get_float32_matmul_precision()
     wanted = "high" if precision == "tf32" else "highest"

@@ -1,4 +1,4 @@
-"""Gives logits to states of plain tuples: what the reference prover asks its policy for."""
+"""Gives logits to states of plain tuples, for the reference prover."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from proofrank.core.prover import State
 
 
 class StateScorer:
-    """The logits of a state's actions, by one pass of the network over state and actions."""
+    """Computes the logits of a state's actions, by one pass of the network over state and actions."""
 
     def __init__(self, network: PolicyNetwork) -> None:
         self._network = network
@@ -21,7 +21,7 @@ class StateScorer:
 
     @torch.inference_mode()
     def __call__(self, state: State, actions: Sequence[State]) -> list[float]:
-        """The logits of ``actions`` in ``state``.
+        """Returns the logits of ``actions`` in ``state``.
 
         Raises:
             EvaluationError: a variable has no embedding, or a logit is not finite.

@@ -1,4 +1,4 @@
-"""What a proof step is, and the readable prover that defines it."""
+"""The proof step: the readable prover that defines it, and its vectorised form."""
 
 from proofrank.core.prover.choice import Choice, first_of_the_best, recorded, sampled
 from proofrank.core.prover.columns import Candidates, Outcomes, OutcomeTable

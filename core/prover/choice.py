@@ -1,8 +1,8 @@
-"""How the policy picks an action from logits: the first of the best, a seeded sample, or recorded ones.
+"""How the policy picks an action from logits: the first of the best, a seeded sample, or recorded actions.
 
-Variables that link two atoms cancel in a TransE sum, so different resolvents often have logits that are equal
-in exact arithmetic; which is larger is then rounding. A plain argmax would make the proof depend on the order of
-a float sum. So the first action within the tie tolerance of the largest is taken, everywhere.
+Variables that link two atoms cancel in a TransE sum, so different resolvents often have logits that are equal in exact
+arithmetic; rounding decides which is larger. A plain argmax would make the proof depend on the order of a float sum.
+Therefore every engine takes the first action within the tie tolerance of the largest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Choice = Callable[[Sequence[float]], int]
 
 
 def first_of_the_best(logits: Sequence[float]) -> int:
-    """Index of the first logit within the tie tolerance of the largest.
+    """Returns the index of the first logit within the tie tolerance of the largest.
 
     >>> first_of_the_best([1.0, 3.0, 3.00001])
     1
@@ -29,18 +29,18 @@ def first_of_the_best(logits: Sequence[float]) -> int:
 
 
 def tie_bound(largest: float) -> float:
-    """The least logit that counts as equal to ``largest``."""
+    """Returns the smallest logit that counts as equal to ``largest``."""
     return largest - TIE_TOLERANCE * (1.0 + abs(largest))
 
 
 def is_near_tie(logits: Sequence[float]) -> bool:
-    """Whether at least two logits count as equal to the largest."""
+    """Returns whether at least two logits count as equal to the largest."""
     bound = tie_bound(max(logits))
     return sum(logit >= bound for logit in logits) > 1
 
 
 def log_softmax(logits: Sequence[float]) -> list[float]:
-    """Log-probabilities of a softmax over ``logits``, in double precision.
+    """Returns the log-probabilities of a softmax over ``logits``, in double precision.
 
     >>> log_softmax([0.0])
     [0.0]
@@ -51,7 +51,7 @@ def log_softmax(logits: Sequence[float]) -> list[float]:
 
 
 def sampled(seed: int, *key: int) -> Choice:
-    """A choice that samples from the softmax; the same seed and key give the same sequence of choices."""
+    """Makes a choice that samples from the softmax; the same seed and key give the same sequence of choices."""
     generator = random.Random(repr((seed, *key)))  # noqa: S311 - not for secrets
 
     def choose(logits: Sequence[float]) -> int:
@@ -62,10 +62,9 @@ def sampled(seed: int, *key: int) -> Choice:
 
 
 def recorded(actions: Iterable[int]) -> Choice:
-    """A choice that follows ``actions``, one a step.
+    """Makes a choice that follows ``actions``, one for each step.
 
-    The choice raises EvaluationError where the actions end before the trajectory does, or point past the
-    actions that exist.
+    The choice raises EvaluationError if the actions end before the trajectory, or if one does not exist.
     """
     remaining = iter(actions)
 

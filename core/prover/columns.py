@@ -1,8 +1,8 @@
-"""Candidates and outcomes by the million: a column for each field, and an object only for what is looked at.
+"""Candidates and outcomes by the million: one column for each field, and objects only on request.
 
-Both :class:`Candidates` and :class:`Outcomes` are sequences of objects, so that whoever looks at a few needs to know
-nothing of columns; whoever goes through all of them reads the columns. An object for each would take microseconds to
-make and several times the memory of its numbers, and Python's garbage collector would look at all of them.
+Both :class:`Candidates` and :class:`Outcomes` are sequences of objects, so code that uses a few of them needs no
+columns; code that processes all of them reads the columns. One object for each would take microseconds to make and
+several times the memory of its numbers, and Python's garbage collector would visit all of them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Candidates(Columns[Candidate]):
 
     @classmethod
     def of(cls, candidates: Sequence[Candidate]) -> Candidates:
-        """``candidates`` as columns; themselves where they are already."""
+        """Returns ``candidates`` as columns; unchanged if they are columns already."""
         if isinstance(candidates, Candidates):
             return candidates
         triples = np.array([candidate.triple for candidate in candidates], dtype=np.int64)
@@ -56,7 +56,7 @@ class Candidates(Columns[Candidate]):
 
     @classmethod
     def joined(cls, parts: Sequence[Candidates]) -> Candidates:
-        """The candidates of all ``parts``, in order."""
+        """Returns the candidates of all ``parts``, in order."""
         if len(parts) == 1:
             return parts[0]
         if not parts:
@@ -67,7 +67,7 @@ class Candidates(Columns[Candidate]):
         )
 
     def taken(self, indices: Indices) -> Candidates:
-        """Those at ``indices``."""
+        """Returns the candidates at ``indices``."""
         return Candidates(self.triples[indices], self.is_positive[indices])
 
     def __len__(self) -> int:
@@ -93,11 +93,11 @@ class Outcomes(Columns[Outcome]):
     Attributes:
         success: ``[C]`` bool.
         log_probability: ``[C]`` float64.
-        steps: ``[C]`` int64, as many as the outcome has actions.
+        steps: ``[C]`` int64, number of the outcome's actions.
         passes_near_tie: ``[C]`` bool.
         largest_logit: ``[C]`` float64.
-        first_action: ``[C]`` int64, where in ``actions`` those of an outcome begin.
-        actions: ``[A]`` int32; those of an outcome stand together.
+        first_action: ``[C]`` int64, place in ``actions`` of the outcome's first action.
+        actions: ``[A]`` int32; those of an outcome are contiguous.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Outcomes(Columns[Outcome]):
 
     @classmethod
     def of(cls, outcomes: Sequence[Outcome]) -> Outcomes:
-        """``outcomes`` as columns; themselves where they are already."""
+        """Returns ``outcomes`` as columns; unchanged if they are columns already."""
         if isinstance(outcomes, Outcomes):
             return outcomes
         steps = np.array([outcome.steps for outcome in outcomes], dtype=np.int64)
@@ -147,7 +147,9 @@ class Outcomes(Columns[Outcome]):
         largest_logit: np.ndarray,
         actions: np.ndarray,
     ) -> Outcomes:
-        """Of columns whose actions are a table ``[C, T]``, each row of which holds ``steps``."""
+        """Makes outcomes from columns, with the actions as a table ``[C, T]`` whose rows hold ``steps`` actions
+        each.
+        """
         is_taken = np.arange(actions.shape[1]) < steps[:, None]
         return cls(
             success,
@@ -165,11 +167,11 @@ class Outcomes(Columns[Outcome]):
         return self.log_probability - np.where(self.success, 0.0, FAILURE_PENALTY)
 
     def taken(self, indices: Indices) -> Outcomes:
-        """Those at ``indices``."""
+        """Returns the outcomes at ``indices``."""
         return self._at(np.asarray(indices, dtype=np.int64))
 
     def own_actions(self) -> np.ndarray:
-        """``[sum of steps]`` int32, the actions of each one after the other, and no others."""
+        """Returns the actions of all outcomes, one outcome after the other, without gaps: ``[sum of steps]`` int32."""
         in_order = np.arange(int(self.steps.sum())) + np.repeat(
             self.first_action - _begins(self.steps), self.steps
         )
@@ -220,19 +222,19 @@ class Outcomes(Columns[Outcome]):
 
 
 def _begins(steps: np.ndarray) -> np.ndarray:
-    """Where the actions of each outcome begin, where they stand one after the other."""
+    """Returns the place of each outcome's first action, if the actions are contiguous."""
     return np.cumsum(steps) - steps
 
 
 class OutcomeTable:
-    """Outcomes that come in parts and in any order.
+    """Outcomes that arrive in parts and in any order.
 
     Attributes:
-        is_there: ``[C]`` bool, which have come.
+        is_there: ``[C]`` bool, whether each has arrived.
     """
 
     def __init__(self, number: int) -> None:
-        """A table for ``number`` outcomes, none of which has come."""
+        """Makes a table for ``number`` outcomes, none of which has arrived."""
         self.is_there = np.zeros(number, dtype=bool)
         self._success = np.zeros(number, dtype=bool)
         self._log_probability = np.zeros(number, dtype=np.float64)
@@ -244,7 +246,7 @@ class OutcomeTable:
         self._num_actions = 0
 
     def put(self, indices: Indices, outcomes: Outcomes) -> None:
-        """Takes the outcomes of the candidates at ``indices``; one that has come before is replaced."""
+        """Stores the outcomes of the candidates at ``indices``; earlier ones are replaced."""
         self.is_there[indices] = True
         self._success[indices] = outcomes.success
         self._log_probability[indices] = outcomes.log_probability
@@ -256,7 +258,7 @@ class OutcomeTable:
         self._num_actions += len(self._actions[-1])
 
     def outcomes(self) -> Outcomes:
-        """All of them, once all have come; the table takes no more afterwards."""
+        """Returns all outcomes, once all have arrived; nothing may be added afterwards."""
         actions = np.concatenate(self._actions) if self._actions else np.zeros(0, dtype=np.int32)
         return Outcomes(
             self._success,

@@ -6,13 +6,13 @@ One tick moves every lane by one proof step, in three parts that can be compiled
 2. :meth:`EvalOnlyEnvCompiled.observe` counts, admits, expands and filters, and packs the states to score;
 3. :meth:`EvalOnlyEnvCompiled.step_functional` takes the scored states' features, selects, and moves.
 
-Everything is a pure function of tensors; shapes are fixed unless ``is_trimming``, where buffers follow the true
-counts, which reads them back and is for the CPU. The results are those of ``proofrank.core.prover.reference``.
+Everything is a pure function of tensors. Shapes are fixed, except with ``is_trimming``, where buffers follow the true
+counts; this reads the counts back and is for the CPU. The results are those of ``proofrank.core.prover.reference``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -22,6 +22,18 @@ from proofrank.core.prover.observation import Capacities, EvalObs
 from proofrank.core.prover.rows import Admission, Rows, Tally, admit, rotation, rows_of
 from proofrank.core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, TIE_TOLERANCE, ProverSettings
 from proofrank.core.prover.state_sets import same_set, set_hash
+from proofrank.core.prover.steps import (
+    Expansion,
+    FactCheck,
+    FilteredRows,
+    Move,
+    Scoring,
+    Selection,
+    SingleActions,
+    TakenAction,
+    Verdict,
+    Visits,
+)
 from proofrank.core.prover.vectorized import Matches, UnificationEngineVectorized
 
 
@@ -37,11 +49,11 @@ class EvalOnlyEnvCompiled:
         *,
         is_trimming: bool,
     ) -> None:
-        """An environment.
+        """Makes an environment.
 
         Args:
             engine: resolves goals.
-            settings: of the prover.
+            settings: settings of the prover.
             capacities: sizes of the buffers.
             first_variable: index of the first run-time variable.
             is_trimming: whether buffers follow the true counts.
@@ -51,14 +63,23 @@ class EvalOnlyEnvCompiled:
         self.capacities = capacities
         self.is_trimming = is_trimming
         self._first_variable = first_variable
-        # One more than can be actions: the excluded fact may be among them.
+        # One more than can be actions, because the excluded fact may be among them.
         self._num_fact_rows = settings.padding_states + 1
+
+    def on(self, given: Iterator[Tensor]) -> EvalOnlyEnvCompiled:
+        """Returns the same environment on the next tensors of ``given``, in the order of its graph's
+        ``tables.tensors()``.
+        """
+        engine = UnificationEngineVectorized(self.engine.tables.on(given), self.engine.working_atoms)
+        return EvalOnlyEnvCompiled(
+            engine, self.settings, self.capacities, self._first_variable, is_trimming=self.is_trimming
+        )
 
     def refill(self, lanes: LaneState, pool: CandidatePool) -> tuple[LaneState, Tensor]:
         """Gives waiting candidates to idle lanes, in order.
 
         Returns:
-            The lanes, and the pool's ``head`` after it.
+            The lanes, and the pool's ``head`` afterwards.
         """
         is_idle = ~lanes.is_busy
         turn = pool.head + torch.cumsum(is_idle, dim=0) - 1
@@ -101,25 +122,58 @@ class EvalOnlyEnvCompiled:
         return lanes, torch.minimum(pool.tail, pool.head + is_idle.sum())
 
     def observe(self, lanes: LaneState, is_running: Tensor, first_lane: Tensor) -> EvalObs:
-        """The actions of the lanes' states, and the states to score.
+        """Finds the actions of the lanes' states, and packs the states to score.
 
         Args:
             lanes: the trajectories.
             is_running: ``[B]`` bool, the lanes that may move; each has a candidate.
-            first_lane: ``[]`` int64, the lane that is admitted first, where not all fit.
+            first_lane: ``[]`` int64, the lane that is admitted first if not all fit.
         """
-        settings, capacities = self.settings, self.capacities
-        matches = self.engine.matches(torch.where(is_running, lanes.atoms[:, 0], 0))
-        num_checked, is_found, is_pending, num_checks = self._check_facts(
-            lanes, is_running, matches, first_lane
+        check, expansion = self._expand(lanes, is_running, first_lane)
+        filtered = self._filter(lanes, expansion, check)
+        single = self._single_actions(lanes, expansion, filtered)
+        verdict = self._judge(expansion, filtered, single)
+        scoring = self._admit_to_scoring(lanes, expansion, filtered, verdict, first_lane)
+        states, state_lane = self._pack_states(lanes, expansion, scoring)
+        admission, resolvents = expansion.admission, expansion.resolvents
+        num_fresh = self._most_fresh(resolvents.num_fresh, resolvents.is_valid, expansion.rows, lanes.depth)
+        return EvalObs(
+            states=states,
+            state_lane=state_lane,
+            num_scored=scoring.num_self + scoring.scored.before[-1],
+            score_begin=scoring.num_self + scoring.scored.before[admission.begin],
+            self_place=scoring.self_place,
+            needs_feature=scoring.needs_feature,
+            num_actions=verdict.num_actions,
+            is_scored=scoring.is_scored,
+            is_single=verdict.is_single,
+            is_proved=filtered.is_proved,
+            is_failed=verdict.is_failed | (single.is_too_long & (lanes.depth == 0)),
+            is_stuck=single.is_too_long & (lanes.depth > 0),
+            is_skipping=single.is_skipped & ~single.is_too_long,
+            row_atoms=resolvents.atoms,
+            single_row=single.row,
+            action_tally=scoring.scored.before,
+            row_begin=admission.begin,
+            next_variable=lanes.next_variable + num_fresh,
+            num_checked=check.num_checked,
+            is_found=check.is_found,
+            is_ambiguous=self._any_of_lane(filtered.visits.is_unsure & filtered.is_small, admission),
+            num_rows=admission.total,
+            num_checks=check.num_checks,
         )
 
-        # Expand: every rule, and as many facts as can become actions.
+    def _expand(
+        self, lanes: LaneState, is_running: Tensor, first_lane: Tensor
+    ) -> tuple[FactCheck, Expansion]:
+        """Resolves the lanes' goals with every rule, and with as many facts as can become actions."""
+        matches = self.engine.matches(torch.where(is_running, lanes.atoms[:, 0], 0))
+        check = self._check_facts(lanes, is_running, matches, first_lane)
         fact_rows = matches.num_facts.clamp(max=self._num_fact_rows)
-        can_resolve = is_running & ~is_pending
-        request = torch.where(can_resolve & ~is_found, matches.num_rules + fact_rows, 0)
-        admission = admit(request, capacities.num_rows, first_lane)
-        rows = rows_of(admission, self._trimmed(admission.total, capacities.num_rows))
+        can_resolve = is_running & ~check.is_pending
+        request = torch.where(can_resolve & ~check.is_found, matches.num_rules + fact_rows, 0)
+        admission = admit(request, self.capacities.num_rows, first_lane)
+        rows = rows_of(admission, self._trimmed(admission.total, self.capacities.num_rows))
         lane = rows.lane
         resolvents = self.engine.resolve(
             rows.place,
@@ -129,84 +183,87 @@ class EvalOnlyEnvCompiled:
             Matches(*(tensor[lane] for tensor in matches)),
             rows.is_row,
         )
-        is_admitted = can_resolve & admission.is_admitted
+        return check, Expansion(admission, rows, resolvents, can_resolve & admission.is_admitted)
 
-        # Filter: proved at once, then the first so many, then visited and large ones.
+    def _filter(self, lanes: LaneState, expansion: Expansion, check: FactCheck) -> FilteredRows:
+        """Finds the lanes that are proved at once. Keeps the first ``padding_states`` rows of the others, and then
+        drops visited and large ones.
+        """
+        settings, admission, rows = self.settings, expansion.admission, expansion.rows
+        resolvents = expansion.resolvents
         valid = Tally(resolvents.is_valid)
         proofs = Tally(resolvents.is_valid & (resolvents.num_atoms == 0))
-        is_proved = is_admitted & (is_found | (proofs.of_lanes(admission) > 0))
+        is_proved = expansion.is_admitted & (check.is_found | (proofs.of_lanes(admission) > 0))
         is_kept = resolvents.is_valid & (valid.rank(rows, admission) < settings.padding_states)
         is_small = is_kept & (resolvents.num_atoms <= settings.padding_atoms)
-        row_hash = set_hash(resolvents.atoms)
         if settings.memory_pruning:
-            is_visited, is_observed, is_unsure = self._visited(lanes, lane, resolvents.atoms, row_hash)
+            visits = self._visited(lanes, rows.lane, resolvents.atoms, set_hash(resolvents.atoms))
         else:
-            is_visited = is_observed = is_unsure = torch.zeros_like(is_small)
-        is_action = is_small & ~is_visited & ~is_observed
-        actions = Tally(is_action)
-        num_actions = actions.of_lanes(admission)
-        if settings.end_proof_action:
-            num_actions = num_actions.clamp(max=settings.padding_states - 1)
+            visits = Visits(*[torch.zeros_like(is_small)] * 3)
+        is_action = is_small & ~visits.is_visited & ~visits.is_observed
+        return FilteredRows(valid, is_small, visits, Tally(is_action), is_action, is_proved)
 
-        single_row = actions.find(admission, torch.zeros_like(num_actions))
-        is_hop = torch.zeros_like(is_running)
-        if settings.skip_unary_actions:
-            on_way = Tally(is_small & ~is_visited)
+    def _single_actions(
+        self, lanes: LaneState, expansion: Expansion, filtered: FilteredRows
+    ) -> SingleActions:
+        """Finds the lanes' only actions, and the lanes that follow them without a step."""
+        admission = expansion.admission
+        first = torch.zeros_like(admission.begin)
+        row = filtered.actions.find(admission, first)
+        is_skipped = torch.zeros_like(expansion.is_admitted)
+        if self.settings.skip_unary_actions:
+            valid = filtered.valid
+            on_way = Tally(filtered.is_small & ~filtered.visits.is_visited)
             is_on_way = lanes.num_skipped > 0
             num_left = torch.where(is_on_way, on_way.of_lanes(admission), valid.of_lanes(admission))
-            is_hop = is_admitted & ~is_proved & (num_left == 1)
-            first = torch.zeros_like(num_actions)
-            hop_row = torch.where(is_on_way, on_way.find(admission, first), valid.find(admission, first))
-            single_row = torch.where(is_hop, hop_row, single_row)
-        is_too_long = is_hop & (lanes.num_skipped >= MAX_SKIPPED_UNARY_ACTIONS)
-        is_settled = is_admitted & ~is_hop & ~is_proved
+            is_skipped = expansion.is_admitted & ~filtered.is_proved & (num_left == 1)
+            skipped_row = torch.where(is_on_way, on_way.find(admission, first), valid.find(admission, first))
+            row = torch.where(is_skipped, skipped_row, row)
+        is_too_long = is_skipped & (lanes.num_skipped >= MAX_SKIPPED_UNARY_ACTIONS)
+        return SingleActions(is_skipped, is_too_long, row)
 
+    def _judge(self, expansion: Expansion, filtered: FilteredRows, single: SingleActions) -> Verdict:
+        """Counts the actions, and finds the lanes with none, with one, or with a choice."""
+        settings = self.settings
+        num_actions = filtered.actions.of_lanes(expansion.admission)
+        if settings.end_proof_action:
+            num_actions = num_actions.clamp(max=settings.padding_states - 1)
+        is_settled = expansion.is_admitted & ~single.is_skipped & ~filtered.is_proved
         is_single = is_settled & (num_actions == 1) & (not settings.end_proof_action)
-        needs_score = is_settled & (num_actions > 0) & ~is_single
-        needs_feature = needs_score & ~lanes.has_feature
-        scores = admit(
-            torch.where(needs_score, num_actions + needs_feature, 0), capacities.num_states, first_lane
+        has_actions = num_actions > 0
+        return Verdict(
+            num_actions, is_single, is_settled & ~has_actions, is_settled & has_actions & ~is_single
         )
-        is_scored = needs_score & scores.is_admitted
-        needs_feature = needs_feature & is_scored
 
-        # Pack: the observed states first, then the actions, both in the order of their rows.
-        is_scored_row = is_action & is_scored[lane] & (actions.rank(rows, admission) < num_actions[lane])
-        scored = Tally(is_scored_row)
-        num_self = needs_feature.sum()
-        self_place = torch.cumsum(needs_feature, dim=0) - 1
-        states, state_lane = self._pack_states(
-            lanes, resolvents.atoms, lane, needs_feature, self_place, is_scored_row, scored, num_self
-        )
-        num_fresh = self._most_fresh(resolvents.num_fresh, resolvents.is_valid, rows, lanes.depth)
-        return EvalObs(
-            states=states,
-            state_lane=state_lane,
-            num_scored=num_self + scored.before[-1],
-            score_begin=num_self + scored.before[admission.begin],
-            self_place=self_place,
-            needs_feature=needs_feature,
-            num_actions=num_actions,
+    def _admit_to_scoring(
+        self,
+        lanes: LaneState,
+        expansion: Expansion,
+        filtered: FilteredRows,
+        verdict: Verdict,
+        first_lane: Tensor,
+    ) -> Scoring:
+        """Assigns places to the states that must be scored, as far as there is room."""
+        num_actions, rows = verdict.num_actions, expansion.rows
+        needs_feature = verdict.needs_score & ~lanes.has_feature
+        request = torch.where(verdict.needs_score, num_actions + needs_feature, 0)
+        admission = admit(request, self.capacities.num_states, first_lane)
+        is_scored = verdict.needs_score & admission.is_admitted
+        needs_feature = needs_feature & is_scored
+        is_scored_row = filtered.is_action & is_scored[rows.lane]
+        rank = filtered.actions.rank(rows, expansion.admission)
+        is_scored_row = is_scored_row & (rank < num_actions[rows.lane])
+        return Scoring(
             is_scored=is_scored,
-            is_single=is_single,
-            is_proved=is_proved,
-            is_failed=(is_settled & (num_actions == 0)) | (is_too_long & (lanes.depth == 0)),
-            is_stuck=is_too_long & (lanes.depth > 0),
-            is_skipping=is_hop & ~is_too_long,
-            row_atoms=resolvents.atoms,
-            single_row=single_row,
-            action_tally=scored.before,
-            row_begin=admission.begin,
-            next_variable=lanes.next_variable + num_fresh,
-            num_checked=num_checked,
-            is_found=is_found,
-            is_ambiguous=self._any_of_lane(is_unsure & is_small, admission),
-            num_rows=admission.total,
-            num_checks=num_checks,
+            needs_feature=needs_feature,
+            self_place=torch.cumsum(needs_feature, dim=0) - 1,
+            num_self=needs_feature.sum(),
+            is_scored_row=is_scored_row,
+            scored=Tally(is_scored_row),
         )
 
     def _trimmed(self, count: Tensor, capacity: int) -> int:
-        """The number of rows to compute: all there are, or those in use where that may be read back."""
+        """Returns the number of rows to compute: the capacity, or the rows in use if trimming."""
         return max(1, int(count)) if self.is_trimming else capacity
 
     @staticmethod
@@ -215,23 +272,18 @@ class EvalOnlyEnvCompiled:
 
     def _check_facts(
         self, lanes: LaneState, is_running: Tensor, matches: Matches, first_lane: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Looks for immediate proofs among the facts that cannot become actions, some in each tick.
-
-        Returns:
-            Facts looked at so far, whether one was a proof, whether some are left to look at, ``[B]`` each, and how
-            many were looked at now, ``[]``.
-        """
+    ) -> FactCheck:
+        """Looks for immediate proofs among the facts that cannot become actions, some in each tick."""
         is_open = (lanes.atoms[:, 1] != 0) if lanes.atoms.shape[1] > 1 else torch.zeros_like(is_running)
         needs_check = is_running & is_open & ~lanes.is_proved
         needs_check = needs_check & (matches.num_facts > self._num_fact_rows)
         needs_check = needs_check & self.engine.may_be_proved_by_fact(lanes.atoms)
         if self.is_trimming and not bool(needs_check.any()):
             nothing = torch.zeros_like(needs_check)
-            return lanes.num_checked, lanes.is_proved, nothing, torch.zeros_like(first_lane)
+            return FactCheck(lanes.num_checked, lanes.is_proved, nothing, torch.zeros_like(first_lane))
         unchecked = matches.num_facts - self._num_fact_rows - lanes.num_checked
         unchecked = torch.where(needs_check, unchecked, 0)
-        # Unlike rows, checks of a lane may be split over ticks: whatever fits is looked at.
+        # Unlike rows, the checks of a lane may be split over ticks: as many are done as fit.
         order, place = rotation(unchecked.shape[0], first_lane)
         wanted = torch.cumsum(unchecked[order], dim=0).clamp(max=self.capacities.num_checks)
         granted = torch.diff(wanted, prepend=wanted.new_zeros(1))[place]
@@ -247,17 +299,11 @@ class EvalOnlyEnvCompiled:
             is_trimming=self.is_trimming,
         )
         is_found = lanes.is_proved | self._any_of_lane(is_proof & rows.is_row, admission)
-        return (
-            lanes.num_checked + granted,
-            is_found,
-            (unchecked > granted) & ~is_found,
-            admission.total,
-        )
+        is_pending = (unchecked > granted) & ~is_found
+        return FactCheck(lanes.num_checked + granted, is_found, is_pending, admission.total)
 
-    def _visited(
-        self, lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Whether rows were visited, whether they are the observed state, whether a hash misled; ``[R]`` each."""
+    def _visited(self, lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor) -> Visits:
+        """Compares rows of ``atoms`` ``[R, W]`` with the states that their lanes ``[R]`` have visited."""
         slots = torch.arange(lanes.visited_hash.shape[1], device=lane.device)
         is_match = (lanes.visited_hash[lane] == row_hash.unsqueeze(1)) & (
             slots < lanes.num_visited[lane].unsqueeze(1)
@@ -268,13 +314,15 @@ class EvalOnlyEnvCompiled:
         has_match = is_match.any(dim=1)
         is_same = same_set(atoms, lanes.visited_atoms[lane, slot])
         is_observed = same_set(atoms, lanes.observed[lane])
-        return has_match & is_same, is_observed, has_match & ~is_same
+        return Visits(has_match & is_same, is_observed, has_match & ~is_same)
 
     @staticmethod
     def _visited_of_few(
         lanes: LaneState, lane: Tensor, atoms: Tensor, row_hash: Tensor, is_match: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The same by comparing none but the few rows whose hash is one of their lane's; ``is_match`` is ``[R, V]``."""
+    ) -> Visits:
+        """Does the same by comparing only the few rows whose hash is one of their lane's; ``is_match`` is ``[R,
+        V]``.
+        """
         row, slot = torch.nonzero(is_match, as_tuple=True)
         is_first = torch.ones_like(row, dtype=torch.bool)
         is_first[1:] = row[1:] != row[:-1]
@@ -283,7 +331,7 @@ class EvalOnlyEnvCompiled:
         nothing = torch.zeros_like(lane, dtype=torch.bool)
         like_observed = torch.nonzero(set_hash(lanes.observed)[lane] == row_hash).squeeze(1)
         is_observed = same_set(atoms[like_observed], lanes.observed[lane[like_observed]])
-        return (
+        return Visits(
             nothing.index_put((row,), is_same),
             nothing.index_put((like_observed,), is_observed),
             nothing.index_put((row,), ~is_same),
@@ -291,35 +339,27 @@ class EvalOnlyEnvCompiled:
 
     @staticmethod
     def _most_fresh(num_fresh: Tensor, is_valid: Tensor, rows: Rows, like: Tensor) -> Tensor:
-        """The most fresh variables of any resolvent of each lane, ``[B]`` int64."""
+        """Returns the most fresh variables of any resolvent of each lane, ``[B]`` int64."""
         fresh = torch.where(is_valid & rows.is_row, num_fresh, 0)
         return torch.zeros_like(like).scatter_reduce(0, rows.lane, fresh, "amax")
 
-    def _pack_states(
-        self,
-        lanes: LaneState,
-        row_atoms: Tensor,
-        row_lane: Tensor,
-        needs_feature: Tensor,
-        self_place: Tensor,
-        is_scored_row: Tensor,
-        scored: Tally,
-        num_self: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """The states to score ``[N, W]`` and their lanes ``[N]``."""
+    def _pack_states(self, lanes: LaneState, expansion: Expansion, scoring: Scoring) -> tuple[Tensor, Tensor]:
+        """Returns the states to score ``[N, W]`` and their lanes ``[N]``."""
+        row_atoms, row_lane = expansion.resolvents.atoms, expansion.rows.lane
         if self.is_trimming:
-            own = torch.nonzero(needs_feature).squeeze(1)
-            row = torch.nonzero(is_scored_row).squeeze(1)
+            own = torch.nonzero(scoring.needs_feature).squeeze(1)
+            row = torch.nonzero(scoring.is_scored_row).squeeze(1)
             return torch.cat([lanes.observed[own], row_atoms[row]]), torch.cat([own, row_lane[row]])
         num_states = self.capacities.num_states
-        # One place more takes what is not to be scored.
+        # An extra place receives the rows that are not scored.
+        row_place = scoring.num_self + scoring.scored.before[:-1]
         target = torch.cat(
             [
-                torch.where(needs_feature, self_place, num_states),
-                torch.where(is_scored_row, num_self + scored.before[:-1], num_states),
+                torch.where(scoring.needs_feature, scoring.self_place, num_states),
+                torch.where(scoring.is_scored_row, row_place, num_states),
             ]
         )
-        lane = torch.arange(needs_feature.shape[0], device=row_lane.device)
+        lane = torch.arange(scoring.needs_feature.shape[0], device=row_lane.device)
         state_lane = target.new_zeros(num_states + 1).scatter(0, target, torch.cat([lane, row_lane]))
         source = torch.cat([lanes.observed, row_atoms])
         states = source.new_zeros(num_states + 1, source.shape[1])
@@ -335,79 +375,122 @@ class EvalOnlyEnvCompiled:
         logit_scale: float,
         recorded: Tensor,
     ) -> tuple[LaneState, Tensor, Tensor]:
-        """Selects an action for each lane that has them scored, and moves all that can move.
+        """Selects an action for each lane whose actions are scored, and moves all lanes that can move.
 
         Args:
             lanes: the trajectories.
-            observation: what :meth:`observe` gave for them.
+            observation: result of :meth:`observe` for them.
             features: ``[N, E]`` float, the network's vectors of ``observation.states``.
-            endf_feature: ``[E]`` float, that of ``[Endf]``.
-            logit_scale: what a dot product is multiplied by.
+            endf_feature: ``[E]`` float, the vector of ``[Endf]``.
+            logit_scale: factor by which a dot product becomes a logit.
             recorded: ``[P + 1, T]`` int64, actions to take instead of the policy's, or ``NOT_RECORDED``.
 
         Returns:
-            The lanes after the tick; which of them have ended, and which of those in success, ``[B]`` bool each.
+            The lanes after the tick, whether each has ended, and whether it ended in success, ``[B]`` bool each.
         """
-        settings = self.settings
         feature = torch.where(
             observation.needs_feature.unsqueeze(1),
             features[torch.where(observation.needs_feature, observation.self_place, 0)],
             lanes.feature,
         )
         logits = self._logits(observation, features, feature, endf_feature, logit_scale)
-        chosen, log_probability, largest, is_near_tie, is_finite = self._select(logits)
-        is_scored = observation.is_scored
-        num_choices = observation.num_actions + int(settings.end_proof_action)
-        wanted = recorded[lanes.candidate].gather(
-            1, lanes.depth.clamp(max=settings.max_depth - 1).unsqueeze(1)
-        )
-        wanted = wanted.squeeze(1)
+        selection = self._select(logits)
+        taken = self._take(lanes, observation, selection, recorded)
+        move = self._move(lanes, observation, taken)
+        lanes = self._record(lanes, observation, selection, taken, move)
+        lanes = self._remember(lanes, observation, move.row, move.is_moved)
+        lanes = self._place(lanes, observation, taken, move, features, feature)
+        return lanes, move.is_ended, observation.is_proved
+
+    def _take(
+        self, lanes: LaneState, observation: EvalObs, selection: Selection, recorded: Tensor
+    ) -> TakenAction:
+        """Returns the recorded action of each lane's step, or the selected one if there is none."""
+        settings, is_scored = self.settings, observation.is_scored
+        step = lanes.depth.clamp(max=settings.max_depth - 1).unsqueeze(1)
+        wanted = recorded[lanes.candidate].gather(1, step).squeeze(1)
         is_given = wanted != NOT_RECORDED
+        num_choices = observation.num_actions + int(settings.end_proof_action)
         num_choices = torch.where(is_scored, num_choices, 1)
         is_wrong = is_given & ((wanted >= num_choices) | (wanted < 0))
-        chosen = torch.where(is_scored, torch.where(is_given & ~is_wrong, wanted, chosen), 0)
-        log_probability = log_probability.gather(1, chosen.unsqueeze(1)).squeeze(1)
+        chosen = torch.where(is_given & ~is_wrong, wanted, selection.chosen)
+        chosen = torch.where(is_scored, chosen, 0)
+        log_probability = selection.log_probabilities.gather(1, chosen.unsqueeze(1)).squeeze(1)
+        return TakenAction(chosen, log_probability, is_wrong)
 
+    def _move(self, lanes: LaneState, observation: EvalObs, taken: TakenAction) -> Move:
+        """Computes the effect of the taken action on each lane."""
+        settings, is_scored = self.settings, observation.is_scored
         is_step = is_scored | observation.is_single | observation.is_proved | observation.is_failed
-        is_endf = is_scored & (chosen == observation.num_actions) & settings.end_proof_action
+        is_endf = is_scored & (taken.chosen == observation.num_actions) & settings.end_proof_action
         depth = lanes.depth + is_step
         is_ended = observation.is_stuck | observation.is_proved | observation.is_failed | is_endf
         is_ended = is_ended | (is_step & (depth >= settings.max_depth))
         is_moved = is_step & ~is_ended
         is_placed = is_moved | observation.is_skipping
-
-        # The row of the chosen action: that of its rank among the scored rows of the lane.
-        rank = observation.action_tally[observation.row_begin] + chosen + 1
+        # The row of the chosen action, from its rank among the scored rows of the lane.
+        rank = observation.action_tally[observation.row_begin] + taken.chosen + 1
         chosen_row = torch.searchsorted(observation.action_tally[1:], rank)
         row = torch.where(is_scored & ~is_endf, chosen_row, observation.single_row)
-        row = torch.where(is_placed, row, 0)
-        atoms = torch.where(is_placed.unsqueeze(1), observation.row_atoms[row], lanes.atoms)
-        place = torch.where(is_moved & is_scored, observation.score_begin + chosen, 0)
-        has_next_feature = is_moved & is_scored
-        lanes = self._remember(lanes, observation, row, is_moved)
-        slot = torch.arange(settings.max_depth, device=chosen.device) == lanes.depth.unsqueeze(1)
-        lanes = lanes._replace(
+        return Move(is_step, depth, is_ended, is_moved, is_placed, torch.where(is_placed, row, 0))
+
+    def _record(
+        self,
+        lanes: LaneState,
+        observation: EvalObs,
+        selection: Selection,
+        taken: TakenAction,
+        move: Move,
+    ) -> LaneState:
+        """Adds the taken action to the data of the outcome."""
+        is_scored = observation.is_scored
+        largest_logit = torch.maximum(lanes.largest_logit, selection.largest_logit)
+        step = torch.arange(self.settings.max_depth, device=taken.chosen.device)
+        is_this_step = (step == lanes.depth.unsqueeze(1)) & move.is_step.unsqueeze(1)
+        return lanes._replace(
+            log_probability=lanes.log_probability + torch.where(is_scored, taken.log_probability, 0.0),
+            largest_logit=torch.where(is_scored, largest_logit, lanes.largest_logit),
+            passes_near_tie=lanes.passes_near_tie | (is_scored & selection.is_near_tie),
+            is_ambiguous=lanes.is_ambiguous | observation.is_ambiguous,
+            is_broken=lanes.is_broken | (is_scored & ~selection.is_finite) | (move.is_step & taken.is_wrong),
+            actions=torch.where(is_this_step, taken.chosen.unsqueeze(1), lanes.actions),
+        )
+
+    @staticmethod
+    def _place(
+        lanes: LaneState,
+        observation: EvalObs,
+        taken: TakenAction,
+        move: Move,
+        features: Tensor,
+        feature: Tensor,
+    ) -> LaneState:
+        """Puts the lanes into their next states.
+
+        Args:
+            lanes: the trajectories.
+            observation: observation of this tick.
+            taken: the actions.
+            move: their effect.
+            features: ``[N, E]`` float, vectors of all states that were scored.
+            feature: ``[B, E]`` float, vectors of the observed states.
+        """
+        is_moved, is_placed = move.is_moved, move.is_placed
+        has_next_feature = is_moved & observation.is_scored
+        place = torch.where(has_next_feature, observation.score_begin + taken.chosen, 0)
+        atoms = torch.where(is_placed.unsqueeze(1), observation.row_atoms[move.row], lanes.atoms)
+        has_feature = lanes.has_feature | observation.needs_feature
+        return lanes._replace(
             atoms=atoms,
             observed=torch.where(is_moved.unsqueeze(1), atoms, lanes.observed),
             feature=torch.where(has_next_feature.unsqueeze(1), features[place], feature),
-            has_feature=torch.where(
-                is_moved, has_next_feature, lanes.has_feature | observation.needs_feature
-            ),
+            has_feature=torch.where(is_moved, has_next_feature, has_feature),
             next_variable=torch.where(is_placed, observation.next_variable, lanes.next_variable),
-            depth=depth,
+            depth=move.depth,
             num_skipped=torch.where(is_moved, 0, lanes.num_skipped + observation.is_skipping),
             num_checked=torch.where(is_placed, 0, observation.num_checked),
             is_proved=torch.where(is_placed, False, observation.is_found),
-            log_probability=lanes.log_probability + torch.where(is_scored, log_probability, 0.0),
-            largest_logit=torch.where(
-                is_scored, torch.maximum(lanes.largest_logit, largest), lanes.largest_logit
-            ),
-            passes_near_tie=lanes.passes_near_tie | (is_scored & is_near_tie),
-            is_ambiguous=lanes.is_ambiguous | observation.is_ambiguous,
-            is_broken=lanes.is_broken | (is_scored & ~is_finite) | (is_step & is_wrong),
-            actions=torch.where(slot & is_step.unsqueeze(1), chosen.unsqueeze(1), lanes.actions),
         )
-        return lanes, is_ended, observation.is_proved
 
     def _logits(
         self,
@@ -417,7 +500,7 @@ class EvalOnlyEnvCompiled:
         endf_feature: Tensor,
         logit_scale: float,
     ) -> Tensor:
-        """Each lane's logits ``[B, S]`` float64, minus infinity where there is no action."""
+        """Returns each lane's logits ``[B, S]`` float64, minus infinity where there is no action."""
         per_state = (features * feature[observation.state_lane]).sum(dim=1) * logit_scale
         column = torch.arange(self.settings.padding_states, device=features.device)
         is_action = column < observation.num_actions.unsqueeze(1)
@@ -431,13 +514,8 @@ class EvalOnlyEnvCompiled:
         return torch.where(observation.is_scored.unsqueeze(1), logits, 0.0)
 
     @staticmethod
-    def _select(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Selects from ``logits`` ``[B, S]`` float64 by the rule of ``proofrank.core.prover.choice``.
-
-        Returns:
-            The chosen action ``[B]`` int64, all log-probabilities ``[B, S]``, the largest absolute logit ``[B]``,
-            whether others were within the tie tolerance ``[B]`` and whether all logits were finite ``[B]``.
-        """
+    def _select(logits: Tensor) -> Selection:
+        """Selects from ``logits`` ``[B, S]`` float64 by the rule of ``proofrank.core.prover.choice``."""
         column = torch.arange(logits.shape[1], device=logits.device)
         is_action = logits != -torch.inf
         largest = logits.amax(dim=1, keepdim=True)
@@ -446,18 +524,19 @@ class EvalOnlyEnvCompiled:
         log_total = torch.log(torch.exp(logits - largest).sum(dim=1, keepdim=True))
         absolute = torch.where(is_action, logits.abs(), 0.0)
         is_finite = absolute.isfinite().all(dim=1)
-        # Where a logit is not finite nothing is the best; any action that exists will do, for the outcome is an error.
-        return (
-            torch.where(is_finite, chosen, 0),
-            logits - largest - log_total,
-            absolute.amax(dim=1),
-            is_best.sum(dim=1) > 1,
-            is_finite,
+        # With a logit that is not finite, no action is the best; any existing one serves, because the outcome is an
+        # error.
+        return Selection(
+            chosen=torch.where(is_finite, chosen, 0),
+            log_probabilities=logits - largest - log_total,
+            largest_logit=absolute.amax(dim=1),
+            is_near_tie=is_best.sum(dim=1) > 1,
+            is_finite=is_finite,
         )
 
     @staticmethod
     def _remember(lanes: LaneState, observation: EvalObs, row: Tensor, is_moved: Tensor) -> LaneState:
-        """Adds to the visited states the one that a lane leaves, or the one that it skips through."""
+        """Adds the state that a lane leaves, or skips through, to the visited states."""
         is_added = is_moved | observation.is_skipping
         is_skipping = observation.is_skipping.unsqueeze(1)
         atoms = torch.where(is_skipping, observation.row_atoms[row], lanes.observed)
@@ -488,11 +567,14 @@ class EvalOnlyEnvCompiled:
 
 
 def evaluate_trajectory_compiled(advance: Callable[[], None], is_finished: Callable[[], bool]) -> None:
-    """Advances all lanes until everything is done: one compiled tick again and again, for trajectories of any length.
+    """Calls ``advance`` until ``is_finished``.
+
+    It compiles nothing itself; the name is kept for users of the environment. One tick is repeated, whatever the length
+    of a trajectory, so the compiler sees only the tick, which ``advance`` runs, and never this loop.
 
     Args:
-        advance: moves every lane by a step or several.
-        is_finished: whether nothing waits or runs.
+        advance: moves every lane by one step or several, and gives lanes to waiting candidates.
+        is_finished: returns whether nothing waits or runs; called before each ``advance``.
     """
     while not is_finished():
         advance()

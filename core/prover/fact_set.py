@@ -1,12 +1,13 @@
-"""A set of packed facts that answers membership for whole tensors at once, with two look-ups a key.
+"""A set of packed facts that tests membership of whole tensors at once, with two look-ups for each key.
 
-Every fact lies in one of two buckets of four places that its hashes name (cuckoo hashing; Pagh and Rodler 2004,
-with buckets after Dietzfelbinger and Weidling 2007), so that a look-up reads two short rows, whatever the number of
-facts. At most half of the places are used.
+Each fact is in one of two buckets of four places, given by its hashes (cuckoo hashing; Pagh and Rodler 2004, with
+buckets after Dietzfelbinger and Weidling 2007). A look-up reads two short rows, whatever the number of facts. At most
+half of the places are used.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -23,18 +24,26 @@ _MAX_ROUNDS = 500
 _Integers = TypeVar("_Integers", np.ndarray, Tensor)
 
 
+@dataclass(frozen=True)
 class FactSet:
-    """Membership of packed atoms."""
+    """Membership of packed atoms.
 
-    def __init__(self, facts: np.ndarray, device: torch.device) -> None:
-        """Builds the table.
+    Attributes:
+        table: ``[buckets, BUCKET_SIZE]`` int64, each fact in one of its two buckets; 0 where there is none.
+    """
+
+    table: Tensor
+
+    @classmethod
+    def of(cls, facts: np.ndarray, device: torch.device) -> FactSet:
+        """Returns the set of ``facts``.
 
         Args:
             facts: ``[F]`` int64, distinct packed atoms, none 0.
-            device: where look-ups happen.
+            device: device of the look-ups.
 
         Raises:
-            EvaluationError: no table could be built (which needs a set of keys made to defeat the hashes).
+            EvaluationError: no table could be built (only for keys chosen to defeat the hashes).
         """
         num_buckets = 1
         while num_buckets * BUCKET_SIZE < 2 * max(1, facts.size):
@@ -45,34 +54,34 @@ class FactSet:
             table = _place(facts, num_buckets)
         if table is None:
             raise EvaluationError(f"no hash table could be built for {facts.size} facts")
-        self._num_buckets = num_buckets
-        self.table = torch.from_numpy(table).to(device)
+        return cls(torch.from_numpy(table).to(device))
 
     def contains(self, atoms: Tensor) -> Tensor:
-        """Whether each of ``atoms`` ``[...]`` int64 is in the set, ``[...]`` bool. Padding never is."""
+        """Returns whether each of ``atoms`` ``[...]`` int64 is in the set, ``[...]`` bool. Padding never is."""
         keys = atoms.unsqueeze(-1)
+        num_buckets = self.table.shape[0]
         found = torch.zeros_like(atoms, dtype=torch.bool)
         for multiplier in _MULTIPLIERS:
-            found = found | (self.table[_bucket(atoms * multiplier, self._num_buckets)] == keys).any(dim=-1)
+            found = found | (self.table[_bucket(atoms * multiplier, num_buckets)] == keys).any(dim=-1)
         return found & (atoms != 0)
 
 
 def _bucket(product: _Integers, num_buckets: int) -> _Integers:
-    """The bucket that the highest bits of ``product`` name; all bits of the key have a part in those."""
+    """Returns the bucket given by the highest bits of ``product``, which depend on all bits of the key."""
     num_bits = num_buckets.bit_length() - 1
     return (product >> (64 - num_bits)) & (num_buckets - 1) if num_bits else product & 0
 
 
 def _place(facts: np.ndarray, num_buckets: int) -> np.ndarray | None:
-    """A table ``[num_buckets, BUCKET_SIZE]`` with every fact in one of its two buckets, or None.
+    """Returns a table ``[num_buckets, BUCKET_SIZE]`` with each fact in one of its two buckets; None if that fails.
 
-    All facts that have no place move at once: each bucket keeps as many as it holds, the rest go to their other
-    bucket in the next round, where a newcomer goes before those that already sit there.
+    All facts without a place move at once. Each bucket keeps as many as it holds, and the rest go to their other bucket
+    in the next round, where a newcomer precedes those that are already there.
     """
     with np.errstate(over="ignore"):
         homes = np.stack([_bucket(facts * np.int64(multiplier), num_buckets) for multiplier in _MULTIPLIERS])
     side = np.zeros(facts.size, dtype=np.int64)
-    since = np.zeros(facts.size, dtype=np.int64)  # the round in which each came to its bucket
+    since = np.zeros(facts.size, dtype=np.int64)  # the round in which each fact entered its bucket
     for number in range(1, _MAX_ROUNDS):
         bucket = homes[side, np.arange(facts.size)]
         order = np.lexsort((-since, bucket))

@@ -1,12 +1,12 @@
-"""What rules can make of a proof state at most: its atoms, and the run-time variables that a step adds.
+"""Bounds on a proof state: its number of atoms, and the run-time variables that a step adds.
 
-Bounds that hold for every candidate, policy and set of facts, from the rules and the settings alone, so that what might
-not fit is refused when it is loaded.
+The bounds hold for every candidate, policy and set of facts. They follow from the rules and the settings alone, so that
+what might not fit is refused when it is loaded.
 
-With ``skip_unary_actions`` one step may hide many resolutions, but those that are hidden have a single resolvent each.
-A goal whose predicate has two rules of which both resolvents are sure to be there never is among them: such rules
-unify with every goal (their heads' arguments are different variables), their resolvents were never visited (a fresh
-variable stands in them), and are never too large (no state is).
+With ``skip_unary_actions`` one step may hide many resolutions, each of a goal with a single resolvent. A goal is never
+among them if two rules of its predicate are certain to give resolvents: such rules unify with every goal (their heads'
+arguments are different variables), their resolvents were never visited (they contain a fresh variable), and are never
+too large (no state is).
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from proofrank.core.prover.settings import ProverSettings
 
 
 def most_variables(dataset: Dataset, settings: ProverSettings, resolutions_per_step: int) -> int:
-    """The most run-time variables that a trajectory can have.
+    """Returns the maximum number of run-time variables of a trajectory.
 
     Args:
-        dataset: whose rules add them.
-        settings: say how many steps there are.
-        resolutions_per_step: the step's own and those skipped before it.
+        dataset: dataset of the rules, which add variables.
+        settings: settings that bound the steps.
+        resolutions_per_step: resolutions of a step, including those skipped before it.
     """
     per_step, per_skip = new_variables(dataset, settings)
     return settings.max_depth * (per_step + (resolutions_per_step - 1) * per_skip)
 
 
 def new_variables(dataset: Dataset, settings: ProverSettings) -> tuple[int, int]:
-    """The most variables that a step's own resolution adds, and that one which is skipped adds."""
+    """Returns the maximum number of variables that a step's own resolution adds, and that a skipped one adds."""
     has_room = most_atoms(dataset.rules, settings.padding_atoms) <= settings.padding_atoms
 
     def is_sure(rule: Rule) -> bool:
-        """Whether the rule gives an action for every goal of its predicate."""
+        """Returns whether the rule gives an action for every goal of its predicate."""
         _, first, second = rule.head
         unifies = first < 0 and second < 0 and first != second
         is_new = rule.num_fresh_variables > 0 or not settings.memory_pruning
@@ -47,17 +47,17 @@ def new_variables(dataset: Dataset, settings: ProverSettings) -> tuple[int, int]
     of_skipped = [
         of_predicate[predicate]
         for predicate, rules in dataset.rules_by_predicate.items()
-        # Rules past the limit of actions may be cut.
+        # Rules beyond the maximum number of actions may be cut.
         if sum(map(is_sure, rules[: settings.padding_states])) < 2
     ]
     return max(of_predicate.values(), default=0), max(of_skipped, default=0)
 
 
 def most_atoms(rules: Iterable[Rule], limit: int) -> int:
-    """The most atoms of a state, or ``limit + 1`` where there can be more than ``limit``.
+    """Returns the maximum number of atoms of a state, or ``limit + 1`` if it exceeds ``limit``.
 
-    A body takes its goal's place: its first atom is resolved while all others of it stay, and so on to the last.
-    The atoms that a predicate's goal can grow to are the least numbers that fulfil this for all rules.
+    A body replaces its goal: its first atom is resolved while all others remain, and so on to the last. The number of
+    atoms that a predicate's goal can grow to is the smallest solution of this for all rules.
     """
     rules = tuple(rules)
     size = {atom[0]: 1 for rule in rules for atom in (rule.head, *rule.body)}

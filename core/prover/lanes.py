@@ -1,8 +1,8 @@
 """The state of the lanes and of the pool of candidates, as tensors of fixed shape.
 
-A lane is a slot that holds one candidate's trajectory; the pool holds candidates that wait, and the outcomes of
-those that are done. Letters: ``B`` lanes, ``W`` atoms of a working state, ``V`` visited states, ``T`` steps at most,
-``P`` places of the pool, ``E`` embedding size.
+A lane holds one candidate's trajectory. The pool holds the candidates that wait, and the outcomes of
+those that are done. Letters: ``B`` lanes, ``W`` atoms of a working state, ``V`` visited states, ``T`` maximum steps,
+``P`` slots of the pool, ``E`` embedding size.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from torch import Tensor
 from proofrank.core.prover.settings import ProverSettings
 
 NO_FACT = -1
-"""In the place of the excluded fact, where there is none."""
+"""Value of ``excluded`` if there is no excluded fact."""
 
 IDLE = -1
-"""In the place of a lane's candidate, where it has none."""
+"""Value of a lane's candidate if it has none."""
 
 NOT_RECORDED = -1
-"""In the place of a recorded action, where the policy chooses."""
+"""Value of a recorded action where the policy chooses."""
 
 
 @dataclass(frozen=True)
 class LaneShape:
-    """Sizes that the lanes' tensors have.
+    """Sizes of the lanes' tensors.
 
     Attributes:
-        working_atoms: W: ``padding_atoms``, or what one resolution can make of that where single actions are
-            skipped, for a skipped state is not bound by ``padding_atoms``.
+        working_atoms: W: ``padding_atoms``, or with skipping what one resolution can make of that, because skipped
+            states may exceed ``padding_atoms``.
         num_visited: V.
         max_depth: T.
         embedding_dim: E.
@@ -44,7 +44,7 @@ class LaneShape:
 
     @classmethod
     def of(cls, settings: ProverSettings, longest_body: int, embedding_dim: int) -> LaneShape:
-        """The sizes for these settings and rules."""
+        """Returns the sizes for these settings and rules."""
         extra_atoms = longest_body - 1 if settings.skip_unary_actions else 0
         return cls(
             working_atoms=settings.padding_atoms + extra_atoms,
@@ -55,30 +55,29 @@ class LaneShape:
 
 
 class LaneState(NamedTuple):
-    """The trajectories under way.
+    """The trajectories in progress.
 
     Attributes:
-        candidate: ``[B]`` int64, place in the pool, or ``IDLE``.
+        candidate: ``[B]`` int64, slot in the pool, or ``IDLE``.
         atoms: ``[B, W]`` int64, the state whose first goal is resolved next.
-        observed: ``[B, W]`` int64, the state that the policy sees; another than ``atoms`` only while single
-            actions are being skipped.
+        observed: ``[B, W]`` int64, the state that the policy sees; it differs from ``atoms`` only while single actions
+            are being skipped.
         feature: ``[B, E]`` float, the network's vector of ``observed``.
         has_feature: ``[B]`` bool, whether ``feature`` has been computed.
         next_variable: ``[B]`` int64, the next free run-time variable.
         depth: ``[B]`` int64, steps taken.
         num_skipped: ``[B]`` int64, single actions skipped since the last step.
         excluded: ``[B]`` int64, the fact that must not be used, or ``NO_FACT``.
-        num_checked: ``[B]`` int64, facts looked at for an immediate proof of ``atoms``, beyond those that become
-            rows.
+        num_checked: ``[B]`` int64, facts checked for an immediate proof of ``atoms``, without those that become rows.
         is_proved: ``[B]`` bool, whether one of those was a proof.
         visited_hash: ``[B, V]`` int64, hashes of the visited states.
         visited_atoms: ``[B, V, W]`` int64, their atoms.
-        num_visited: ``[B]`` int64, how many there are.
-        log_probability: ``[B]`` float64, of the steps so far.
+        num_visited: ``[B]`` int64, number of visited states.
+        log_probability: ``[B]`` float64, log-probability of the steps so far.
         largest_logit: ``[B]`` float64, the largest absolute logit so far.
         passes_near_tie: ``[B]`` bool.
-        is_ambiguous: ``[B]`` bool, whether two different states with one hash were met, so that the candidate
-            has to be proved by the reference.
+        is_ambiguous: ``[B]`` bool, whether two different states with one hash occurred, so that the reference must
+            prove the candidate.
         is_broken: ``[B]`` bool, whether a logit was not finite or a recorded action did not exist.
         actions: ``[B, T]`` int64, the actions taken.
     """
@@ -111,7 +110,7 @@ class LaneState(NamedTuple):
 
 
 def idle_lanes(num_lanes: int, shape: LaneShape, device: torch.device) -> LaneState:
-    """Lanes without candidates."""
+    """Makes lanes without candidates."""
 
     def integers(*sizes: int) -> Tensor:
         return torch.zeros(num_lanes, *sizes, dtype=torch.int64, device=device)
@@ -147,16 +146,16 @@ def idle_lanes(num_lanes: int, shape: LaneShape, device: torch.device) -> LaneSt
 
 
 class CandidatePool(NamedTuple):
-    """Candidates that wait and outcomes of those that are done. One more place than P takes what is for none.
+    """Candidates that wait and outcomes of those that are done. The extra slot after P receives values to discard.
 
     Attributes:
         atom: ``[P + 1]`` int64, the candidates, packed.
         excluded: ``[P + 1]`` int64, the fact that each must not use, or ``NO_FACT``.
         recorded: ``[P + 1, T]`` int64, actions to take, or ``NOT_RECORDED``.
-        is_held: ``[P + 1]`` bool, whether a candidate's lane keeps still.
-        queue: ``[P]`` int64, a ring of the places that wait, in order.
-        head: ``[1]`` int64, how many have ever been taken from the ring.
-        tail: ``[1]`` int64, how many have ever been put into it.
+        is_held: ``[P + 1]`` bool, whether a candidate's lane does not move.
+        queue: ``[P]`` int64, a ring of the waiting slots, in order.
+        head: ``[1]`` int64, number of slots ever taken from the ring.
+        tail: ``[1]`` int64, number of slots ever put into it.
         is_done: ``[P + 1]`` bool.
         success: ``[P + 1]`` bool.
         log_probability: ``[P + 1]`` float64.
@@ -192,7 +191,7 @@ class CandidatePool(NamedTuple):
 
 
 def empty_pool(size: int, max_depth: int, device: torch.device) -> CandidatePool:
-    """A pool of ``size`` places without candidates."""
+    """Makes a pool of ``size`` slots without candidates."""
 
     def integers(*sizes: int, value: int = 0) -> Tensor:
         return torch.full(sizes, value, dtype=torch.int64, device=device)

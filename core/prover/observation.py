@@ -1,4 +1,4 @@
-"""What lanes have to choose from in one tick, and the sizes of the buffers that hold it."""
+"""The choices of the lanes in one tick, and the sizes of the buffers for them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Capacities:
 
     Attributes:
         num_lanes: B.
-        num_rows: R, resolvents built in a tick; at least what one lane can ask for.
-        num_checks: facts looked at for immediate proofs in a tick, beyond those that become rows.
+        num_rows: R, resolvents built in a tick; at least as many as one lane can request.
+        num_checks: facts checked for immediate proofs in a tick, without those that become rows.
         num_states: N, states scored in a tick; at least the actions of one state and the state itself.
     """
 
@@ -26,16 +26,16 @@ class Capacities:
 
 
 class EvalObs(NamedTuple):
-    """What lanes have to choose from in one tick, and the states that the policy must score for it.
+    """The choices of the lanes in one tick, and the states that the policy must score for them.
 
     Attributes:
         states: ``[N, W]`` int64: first the observed states that lack a feature, then the actions' states.
         state_lane: ``[N]`` int64, lane of each.
-        num_scored: ``[]`` int64, how many of the N there are.
+        num_scored: ``[]`` int64, number of states in use.
         score_begin: ``[B]`` int64, place in ``states`` of each lane's first action.
         self_place: ``[B]`` int64, place in ``states`` of each lane's observed state, where it ``needs_feature``.
         needs_feature: ``[B]`` bool.
-        num_actions: ``[B]`` int64, actions of each lane, ``Endf`` not counted.
+        num_actions: ``[B]`` int64, actions of each lane, without ``Endf``.
         is_scored: ``[B]`` bool: more than one action, and room to score them; moves.
         is_single: ``[B]`` bool: one action and it is a state; moves.
         is_proved: ``[B]`` bool: the only action is ``[True]``; moves.
@@ -51,7 +51,7 @@ class EvalObs(NamedTuple):
         is_found: ``[B]`` bool, ``LaneState.is_proved`` after this tick.
         is_ambiguous: ``[B]`` bool, hashes of different states were equal.
         num_rows: ``[]`` int64, resolvents built.
-        num_checks: ``[]`` int64, facts looked at.
+        num_checks: ``[]`` int64, facts checked.
     """
 
     states: Tensor

@@ -1,4 +1,4 @@
-"""What goes into a prover and what comes out: candidates, and the outcome of each one's trajectory."""
+"""The input and the output of a prover: candidates, and the outcome of each one's trajectory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Candidate(NamedTuple):
 
     Attributes:
         triple: the triple.
-        is_positive: whether it is the positive of its query: then it is never used as a fact in its own proof.
+        is_positive: whether it is the positive of its query, which is never a fact in its own proof.
     """
 
     triple: Triple
@@ -31,11 +31,11 @@ class ProofStep:
     Attributes:
         state: the goals before the step.
         next_variable: the next free run-time variable in that state.
-        skipped: the states that were passed without a step of the policy to find the actions (skip_unary_actions).
-        actions: the states that could be chosen.
-        logits: one for each action; ``(0.0,)`` where the only action needed no scoring.
-        chosen: index of the action that was taken.
-        log_probability: of that action.
+        skipped: the states that were passed without a step to find the actions (``skip_unary_actions``).
+        actions: the states to choose from.
+        logits: one for each action; ``(0.0,)`` if the only action needed no score.
+        chosen: index of the chosen action.
+        log_probability: log-probability of that action.
     """
 
     state: State
@@ -58,7 +58,7 @@ class Outcome:
         actions: index of the action taken at each step.
         passes_near_tie: whether at some step the two largest logits were within the tie tolerance.
         largest_logit: largest absolute logit met; rounding of log-probabilities is relative to it.
-        trace: the steps, where they were asked for.
+        trace: the steps, if they were asked for.
     """
 
     success: bool
@@ -71,5 +71,5 @@ class Outcome:
 
     @property
     def score(self) -> float:
-        """What candidates are ranked by: the log-probability, less the penalty where the proof failed."""
+        """The number by which candidates are ranked: the log-probability, less the penalty if the proof failed."""
         return self.log_probability - (0.0 if self.success else FAILURE_PENALTY)

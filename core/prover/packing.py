@@ -19,7 +19,7 @@ ARGUMENT_MASK = (1 << ARGUMENT_BITS) - 1
 
 
 def check_packable(dataset: Dataset, max_variables: int) -> None:
-    """Raises EvaluationError where the graph has more names than a packed atom can tell apart."""
+    """Raises EvaluationError if the graph has more names than packed atoms can distinguish."""
     vocabulary = dataset.vocabulary
     num_arguments = 1 + vocabulary.num_constants + max_variables
     if num_arguments > 1 << ARGUMENT_BITS:
@@ -35,30 +35,30 @@ def check_packable(dataset: Dataset, max_variables: int) -> None:
 
 
 def pack(predicate: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Atoms as single integers; all ``[...]`` int64."""
+    """Packs atoms into single integers; all ``[...]`` int64."""
     return (predicate << PREDICATE_SHIFT) | (first << FIRST_SHIFT) | second
 
 
 def predicate_of(atoms: Tensor) -> Tensor:
-    """Predicate indices of packed atoms, ``[...]`` int64."""
+    """Returns the predicates of packed atoms, ``[...]`` int64."""
     return atoms >> PREDICATE_SHIFT
 
 
 def first_of(atoms: Tensor) -> Tensor:
-    """First arguments of packed atoms, ``[...]`` int64."""
+    """Returns the first arguments of packed atoms, ``[...]`` int64."""
     return (atoms >> FIRST_SHIFT) & ARGUMENT_MASK
 
 
 def second_of(atoms: Tensor) -> Tensor:
-    """Second arguments of packed atoms, ``[...]`` int64."""
+    """Returns the second arguments of packed atoms, ``[...]`` int64."""
     return atoms & ARGUMENT_MASK
 
 
 def pack_atom(predicate: int, first: int, second: int) -> int:
-    """One atom as an integer."""
+    """Packs one atom into an integer."""
     return predicate << PREDICATE_SHIFT | first << FIRST_SHIFT | second
 
 
 def unpack_atom(atom: int) -> tuple[int, int, int]:
-    """(predicate, first, second) of a packed atom."""
+    """Returns (predicate, first, second) of a packed atom."""
     return atom >> PREDICATE_SHIFT, atom >> FIRST_SHIFT & ARGUMENT_MASK, atom & ARGUMENT_MASK

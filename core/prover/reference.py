@@ -1,8 +1,8 @@
 """The original evaluator, written to be read: the oracle that every faster one must agree with.
 
-In: a candidate triple and a function that gives logits to the actions of a state. Out: the outcome of the
-trajectory that the policy takes, with every step on request. Plain Python over tuples and dicts, one candidate
-at a time; it is never tuned for speed. ``docs/semantics.md`` says in words what is done here.
+In: a candidate triple and a function that gives logits to the actions of a state. Out: the outcome of the trajectory
+that the policy takes, with every step on request. It is plain Python over tuples and dicts, proves one candidate at a
+time, and is never tuned for speed. ``docs/semantics.md`` describes the same in words.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Scorer = Callable[[State, Sequence[State]], Sequence[float]]
 
 
 class Resolvent(NamedTuple):
-    """What resolving a goal gives.
+    """The result of resolving a goal.
 
     Attributes:
-        source: the rule or the fact that it was resolved with.
-        body: the atoms that the rule put in the goal's place; none for a fact.
-        substitution: what it bound the variables of the goal, and of the rule, to.
+        source: the rule or fact that the goal was resolved with.
+        body: the atoms that the rule put in place of the goal; none for a fact.
+        substitution: values of the variables of the goal and of the rule.
         state: body and remaining goals under the substitution, without known atoms.
     """
 
@@ -37,13 +37,13 @@ class Resolvent(NamedTuple):
 
 
 class Actions(NamedTuple):
-    """What can be done in a state.
+    """The actions of a state.
 
     Attributes:
         states: the state after each action, never empty.
         next_variable: the next free run-time variable.
-        skipped: the states that were passed to find them, where single actions are skipped.
-        is_stuck: whether more single actions than allowed were skipped, which ends the trajectory in failure.
+        skipped: the states that were passed to find the actions, with ``skip_unary_actions``.
+        is_stuck: whether more single actions than allowed were skipped, so that the trajectory ends in failure.
     """
 
     states: tuple[State, ...]
@@ -74,11 +74,11 @@ class ReferenceProver:
         choose: Choice = first_of_the_best,
         with_trace: bool = False,
     ) -> Outcome:
-        """The trajectory of ``candidate`` under the policy behind ``scorer``.
+        """Returns the trajectory of ``candidate`` under the policy behind ``scorer``.
 
         Args:
             candidate: the triple to prove; a positive is never a fact of its own proof.
-            scorer: gives the logits of a state's actions. Not asked where there is a single action.
+            scorer: gives the logits of a state's actions; not called for a single action.
             choose: picks an action from the logits.
             with_trace: whether the outcome holds every step.
 
@@ -95,7 +95,7 @@ class ReferenceProver:
         chosen_actions: list[int] = []
         trace: list[ProofStep] = []
         while True:
-            # The one action of a state is taken with probability 1, whatever its logit.
+            # A single action is taken with probability 1, whatever its logit.
             logits = (0.0,) if len(actions.states) == 1 else tuple(scorer(state, actions.states))
             chosen = choose(logits)
             log_probability = log_softmax(logits)[chosen]
@@ -129,7 +129,7 @@ class ReferenceProver:
     def actions(
         self, state: State, next_variable: int, visited: set[frozenset[Atom]], excluded: Atom | None
     ) -> Actions:
-        """The actions of ``state``; adds it, and every state skipped on the way, to ``visited``.
+        """Returns the actions of ``state``; adds it, and every state skipped on the way, to ``visited``.
 
         Args:
             state: the goals, the first of which is resolved.
@@ -157,7 +157,8 @@ class ReferenceProver:
         return Actions(tuple(kept), next_variable, skipped, is_stuck)
 
     def resolvents(self, state: State, next_variable: int, excluded: Atom | None) -> tuple[list[State], int]:
-        """The states that resolving the first goal gives: by rules, then by facts, before visited and size checks.
+        """Returns the states that resolving the first goal gives: by rules, then by facts, before visited and size
+        checks.
 
         Only ``[True]`` where one of them is proved, only ``[False]`` where there is none, else the first
         ``padding_states``.
@@ -180,7 +181,7 @@ class ReferenceProver:
     def resolve_first_goal(
         self, state: State, next_variable: int, excluded: Atom | None
     ) -> Iterator[Resolvent]:
-        """Every resolvent of the first goal of ``state``: by rules in their order, then by facts in theirs."""
+        """Yields every resolvent of the first goal of ``state``: by rules in their order, then by facts in theirs."""
         goal, remaining = state[0], state[1:]
         for rule in self._rules.get(goal[0], ()):
             substitution = unify(rule.head, goal, self._num_constants)
@@ -195,7 +196,7 @@ class ReferenceProver:
                 yield Resolvent(fact, (), substitution, self._without_known(after, excluded))
 
     def _instantiate(self, rule: Rule, substitution: Substitution, next_variable: int) -> State:
-        """The body of ``rule``, its own variables fresh: numbered from ``next_variable`` as they appear."""
+        """Returns the body of ``rule``, its own variables fresh: numbered from ``next_variable`` as they appear."""
         fresh: Substitution = {}
 
         def argument(value: int) -> int:
@@ -205,7 +206,7 @@ class ReferenceProver:
         return tuple((predicate, argument(first), argument(second)) for predicate, first, second in rule.body)
 
     def _facts_for(self, goal: Atom) -> Sequence[Atom]:
-        """The facts that may match ``goal``, in ascending order: those that agree with its constants."""
+        """Returns the facts that may match ``goal``, in ascending order: those that agree with its constants."""
         predicate, first, second = goal
         if first <= self._num_constants and second <= self._num_constants:
             return (goal,) if goal in self._facts else ()
@@ -216,7 +217,7 @@ class ReferenceProver:
         return self._facts.with_predicate(predicate)
 
     def _without_known(self, atoms: State, excluded: Atom | None) -> State:
-        """``atoms`` without those that are facts; an atom with a variable never is one."""
+        """Returns ``atoms`` without those that are facts; an atom with a variable never is one."""
         return tuple(atom for atom in atoms if atom not in self._facts or atom == excluded)
 
     def _without_visited_and_large(self, states: list[State], visited: set[frozenset[Atom]]) -> list[State]:

@@ -1,8 +1,8 @@
-"""Packs requests of different sizes into a buffer of rows: who gets in, and which row is whose.
+"""Packs requests of different sizes into a buffer of rows: which lanes are admitted, and which lane owns each row.
 
-Lanes ask for rows; they are admitted in turn, beginning with one that may rotate, while their requests fit. A
-request is never cut. Rows of a lane are next to each other, so that everything about them is a difference of two
-prefix sums: exact, in a fixed order, without atomics.
+Lanes request rows. They are admitted in turn, beginning with one that may rotate, while their requests fit. A request
+is never cut. The rows of a lane are contiguous, so everything about them is a difference of two prefix sums: exact, in
+a fixed order, without atomics.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def rotation(num_lanes: int, first_lane: Tensor) -> tuple[Tensor, Tensor]:
-    """The order in which lanes have their turn, beginning with ``first_lane`` ``[]`` int64.
+    """Returns the order in which lanes have their turn, beginning with ``first_lane`` ``[]`` int64.
 
     Returns:
         The lanes in that order, and the place of each lane in it, ``[B]`` int64 each.
@@ -24,14 +24,14 @@ def rotation(num_lanes: int, first_lane: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Admission(NamedTuple):
-    """Who got in.
+    """The lanes that are admitted, and their rows.
 
     Attributes:
-        is_admitted: ``[B]`` bool; a lane that asked for nothing is admitted if those before it are.
+        is_admitted: ``[B]`` bool; a lane without a request is admitted if those before it are.
         begin: ``[B]`` int64, first row of each lane.
         end: ``[B]`` int64, one past its last row; ``begin`` for a lane that is not admitted.
         total: ``[]`` int64, rows in use.
-        order: ``[B]`` int64, the lanes in the order in which they were asked.
+        order: ``[B]`` int64, the lanes in the order of their turns.
         ends_in_order: ``[B]`` int64, one past the last row of each, in that order.
     """
 
@@ -47,9 +47,9 @@ def admit(request: Tensor, capacity: int, first_lane: Tensor) -> Admission:
     """Admits lanes in turn while their requests fit.
 
     Args:
-        request: ``[B]`` int64, rows that each asks for.
-        capacity: rows that there are.
-        first_lane: ``[]`` int64, the lane that is asked first.
+        request: ``[B]`` int64, rows that each lane requests.
+        capacity: number of rows.
+        first_lane: ``[]`` int64, the lane whose turn is first.
     """
     order, place = rotation(request.shape[0], first_lane)
     in_order = request[order]
@@ -67,9 +67,9 @@ class Rows(NamedTuple):
     """Rows and their lanes, all ``[R]``.
 
     Attributes:
-        lane: int64; 0 for a row that is nobody's.
-        place: int64, of the row among those of its lane.
-        is_row: bool, whether it is somebody's.
+        lane: int64; 0 for a row without a lane.
+        place: int64, place of the row among those of its lane.
+        is_row: bool, whether the row belongs to a lane.
     """
 
     lane: Tensor
@@ -78,7 +78,7 @@ class Rows(NamedTuple):
 
 
 def rows_of(admission: Admission, num_rows: int) -> Rows:
-    """The first ``num_rows`` rows of an admission."""
+    """Returns the first ``num_rows`` rows of an admission."""
     row = torch.arange(num_rows, device=admission.total.device)
     place = torch.searchsorted(admission.ends_in_order, row, right=True)
     lane = admission.order[place.clamp(max=admission.order.shape[0] - 1)]
@@ -96,15 +96,15 @@ class Tally:
         self.before = torch.cat([self.inclusive.new_zeros(1), self.inclusive])
 
     def of_lanes(self, admission: Admission) -> Tensor:
-        """Flagged rows of each lane, ``[B]`` int64."""
+        """Returns the number of flagged rows of each lane, ``[B]`` int64."""
         return self.before[admission.end] - self.before[admission.begin]
 
     def rank(self, rows: Rows, admission: Admission) -> Tensor:
-        """Flagged rows of the same lane before each row, ``[R]`` int64."""
+        """Returns the number of flagged rows of the same lane before each row, ``[R]`` int64."""
         return self.before[:-1] - self.before[admission.begin[rows.lane]]
 
     def find(self, admission: Admission, rank: Tensor) -> Tensor:
-        """The row of the flagged row of that rank in each lane, ``[B]`` int64; any row where there is none."""
+        """Returns the flagged row of that rank in each lane, ``[B]`` int64; any row if there is none."""
         wanted = self.before[admission.begin] + rank + 1
         row = torch.searchsorted(self.inclusive, wanted)
         return row.clamp(max=max(0, self.inclusive.shape[0] - 1))

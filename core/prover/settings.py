@@ -1,4 +1,4 @@
-"""The settings that define what a proof step is; a policy is trained, and so evaluated, under one choice of them."""
+"""The settings that define a proof step; a policy is trained, and therefore evaluated, with one choice of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from proofrank.core.errors import EvaluationError, did_you_mean, nearest_names, shown
 
 MAX_SKIPPED_UNARY_ACTIONS = 20
-"""How many single actions in a row ``skip_unary_actions`` follows before the proof counts as stuck."""
+"""Number of single actions in a row after which a proof counts as stuck, with ``skip_unary_actions``."""
 
 TIE_TOLERANCE = 1e-4
-"""Logits within ``TIE_TOLERANCE * (1 + |largest|)`` of the largest count as equal; the first of them is chosen."""
+"""Tolerance of ties: logits within ``TIE_TOLERANCE * (1 + |largest|)`` of the largest count as equal."""
 
 FAILURE_PENALTY = 100.0
-"""Taken from the score of a candidate whose proof fails."""
+"""Penalty that is subtracted from the score of a candidate whose proof fails."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class ProverSettings:
     """Settings of the proof environment.
 
     Attributes:
-        padding_atoms: states with more atoms are no action.
-        padding_states: actions of one state, at most; with ``end_proof_action`` the last place is for ``Endf``.
-        max_depth: steps of a trajectory, at most.
+        padding_atoms: maximum number of atoms; a larger state is no action.
+        padding_states: maximum number of actions of a state; with ``end_proof_action`` the last place is for ``Endf``.
+        max_depth: maximum number of steps of a trajectory.
         memory_pruning: whether states visited before are no action.
         end_proof_action: whether the policy may give up (``Endf``).
         skip_unary_actions: whether single actions are followed without a step of the policy.
@@ -55,15 +55,17 @@ class ProverSettings:
 
     @property
     def max_resolutions_per_step(self) -> int:
-        """States that one step may resolve: its own, and those skipped, one more than allowed where it gets stuck."""
+        """Maximum number of states that one step resolves: its own and those skipped, one beyond the limit if it is
+        stuck.
+        """
         return 1 + (MAX_SKIPPED_UNARY_ACTIONS + 1 if self.skip_unary_actions else 0)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ProverSettings:
-        """The settings in ``values``; those left out keep their defaults.
+        """Makes the settings of ``values``; missing ones keep their defaults.
 
         Raises:
-            EvaluationError: an unknown name or a bad value.
+            EvaluationError: a name is unknown or a value is bad.
         """
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:

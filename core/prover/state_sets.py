@@ -1,7 +1,7 @@
-"""States as sets of atoms, for the visited check: hashes to find a match, comparison to be sure of it.
+"""States as sets of atoms, for the visited check: hashes find a match, and a comparison confirms it.
 
-Order and repetitions of atoms do not matter. Two different sets with one hash are told apart by comparison, so a
-result never rests on a hash alone.
+Order and repetitions of atoms do not matter. Comparison distinguishes different sets with one hash, so a result never
+depends on a hash alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SECOND_MULTIPLIER = -7723592293110705685
 
 
 def set_hash(atoms: Tensor) -> Tensor:
-    """A hash of the set of atoms of each state.
+    """Hashes the set of atoms of each state.
 
     Args:
         atoms: ``[..., W]`` int64, padded with 0.
@@ -35,7 +35,7 @@ def set_hash(atoms: Tensor) -> Tensor:
 
 
 def same_set(left: Tensor, right: Tensor) -> Tensor:
-    """Whether states have the same set of atoms; ``[..., W]`` int64 each, ``[...]`` bool."""
+    """Returns whether states have the same set of atoms; ``[..., W]`` int64 each, ``[...]`` bool."""
     equal = left.unsqueeze(-1) == right.unsqueeze(-2)
     is_left_in_right = equal.any(dim=-1) | (left == 0)
     is_right_in_left = equal.any(dim=-2) | (right == 0)

@@ -6,6 +6,8 @@ costs the same however many there are.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +20,7 @@ from proofrank.core.prover.fact_set import FactSet
 from proofrank.core.prover.packing import ARGUMENT_BITS, ARGUMENT_MASK, FIRST_SHIFT, PREDICATE_SHIFT
 
 BY_FIRST, BY_SECOND, BY_LOOP = 0, 1, 2
-"""Orders of ``matches``: by (predicate, first), by (predicate, second), and the facts whose arguments are equal."""
+"""Orders of ``matches``: by (predicate, first), by (predicate, second), and of the facts with equal arguments."""
 
 ORDER_SHIFT = 61
 
@@ -34,15 +36,15 @@ class GraphTables:
     Attributes:
         num_constants: C; larger arguments are variables.
         matches: ``[F + F + loops]`` int64 packed facts, in the three orders one after the other.
-        search_keys: the same length, ascending: order, then what facts of that order are looked up by.
-        facts: membership.
+        search_keys: of the same length, ascending: the order, then the key by which facts of that order are looked up.
+        facts: membership of facts.
         rule_offset: ``[P + 4]`` int64, first rule of each predicate.
         num_rules: ``[P + 4]`` int64, rules of each predicate; none of terminal ones.
         rule_head: ``[G, 2]`` int64, constants above 0, variables below.
         rule_body: ``[G, L, 3]`` int64: predicate (0 for no atom) and argument codes.
         num_fresh: ``[G]`` int64, fresh variables of each rule.
         max_rules: the most rules of one predicate.
-        device: where all of them are.
+        device: device of all tensors.
     """
 
     num_constants: int
@@ -57,6 +59,15 @@ class GraphTables:
     max_rules: int
     device: torch.device
 
+    def tensors(self) -> list[Tensor]:
+        """Returns every tensor on the device."""
+        return [*(getattr(self, name) for name in _COLUMNS), self.facts.table]
+
+    def on(self, given: Iterator[Tensor]) -> GraphTables:
+        """Returns the same graph on the next tensors of ``given``, as :meth:`tensors` lists them."""
+        columns = {name: next(given) for name in _COLUMNS}
+        return dataclasses.replace(self, **columns, facts=FactSet(next(given)))
+
     @property
     def longest_body(self) -> int:
         """L."""
@@ -64,7 +75,7 @@ class GraphTables:
 
     @cached_property
     def mean_choices(self) -> float:
-        """Rules and facts that a goal has on average: a goal of a rule's body with its first argument bound."""
+        """Mean number of rules and facts for a goal from a rule's body with its first argument bound."""
         num_predicates = self.num_rules.shape[0]
         facts = self.matches[(self.search_keys >> PREDICATE_SHIFT) < num_predicates]
         num_facts = torch.bincount(facts >> PREDICATE_SHIFT, minlength=num_predicates)
@@ -76,10 +87,13 @@ class GraphTables:
         return float((self.num_rules[goals] + facts_per_goal).double().mean())
 
 
+_COLUMNS = tuple(field.name for field in dataclasses.fields(GraphTables) if field.type in ("Tensor", Tensor))
+
+
 def build_tables(dataset: Dataset, device: torch.device) -> GraphTables:
-    """The tables of ``dataset``; its size must have been checked by ``check_packable``."""
+    """Builds the tables of ``dataset``, whose size must have been checked by ``check_packable``."""
     triples = np.asarray(dataset.fact_triples, dtype=np.int64).reshape(-1, 3)
-    # Packed integers sort as (predicate, first, second) do.
+    # Packed integers sort like (predicate, first, second).
     facts = np.unique(triples[:, 0] << PREDICATE_SHIFT | triples[:, 1] << FIRST_SHIFT | triples[:, 2])
     predicate = facts >> PREDICATE_SHIFT
     first, second = facts >> FIRST_SHIFT & ARGUMENT_MASK, facts & ARGUMENT_MASK
@@ -100,7 +114,7 @@ def build_tables(dataset: Dataset, device: torch.device) -> GraphTables:
         num_constants=dataset.vocabulary.num_constants,
         matches=torch.from_numpy(matches).to(device),
         search_keys=torch.from_numpy(search_keys).to(device),
-        facts=FactSet(facts, device),
+        facts=FactSet.of(facts, device),
         rule_offset=torch.from_numpy(np.cumsum(num_rules) - num_rules).to(device),
         num_rules=torch.from_numpy(num_rules).to(device),
         rule_head=torch.tensor([rule.head[1:] for rule in rules], dtype=torch.int64, device=device),
@@ -114,7 +128,7 @@ def build_tables(dataset: Dataset, device: torch.device) -> GraphTables:
 
 
 def _body(rule: Rule, longest: int) -> list[tuple[int, int, int]]:
-    """The body with its arguments as codes, padded to ``longest`` atoms."""
+    """Returns the body with its arguments as codes, padded to ``longest`` atoms."""
     head_variables = {value for value in rule.head[1:] if value < 0}
 
     def code(argument: int) -> int:
@@ -131,12 +145,12 @@ def _body(rule: Rule, longest: int) -> list[tuple[int, int, int]]:
 
 
 def lower_bound_keys(order: Tensor, predicate: Tensor, argument: Tensor) -> Tensor:
-    """The least search key of a range, ``[...]`` int64; an argument of 0 asks for the whole predicate."""
+    """Returns the smallest search key of a range, ``[...]`` int64; an argument of 0 means the whole predicate."""
     return (order << ORDER_SHIFT) | (predicate << PREDICATE_SHIFT) | (argument << FIRST_SHIFT)
 
 
 def upper_bound_keys(order: Tensor, predicate: Tensor, argument: Tensor) -> Tensor:
-    """The largest search key of a range, ``[...]`` int64; an argument of 0 asks for the whole predicate."""
+    """Returns the largest search key of a range, ``[...]`` int64; an argument of 0 means the whole predicate."""
     whole = (ARGUMENT_MASK << ARGUMENT_BITS) | ARGUMENT_MASK
     rest = ((argument == 0) * whole) | (argument << FIRST_SHIFT) | ARGUMENT_MASK
     return (order << ORDER_SHIFT) | (predicate << PREDICATE_SHIFT) | rest

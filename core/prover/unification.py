@@ -11,17 +11,17 @@ Substitution = dict[int, int]
 
 
 def resolve(argument: int, substitution: Substitution) -> int:
-    """What ``argument`` stands for under ``substitution``, followed to its end."""
+    """Returns the value of ``argument`` under ``substitution``, followed to its end."""
     while argument in substitution:
         argument = substitution[argument]
     return argument
 
 
 def unify(head: Atom, goal: Atom, num_constants: int) -> Substitution | None:
-    """The most general substitution under which ``head`` and ``goal`` are equal; None where there is none.
+    """Returns the most general substitution under which ``head`` and ``goal`` are equal; None if there is none.
 
-    A rule's variable takes the goal's argument. Of two run-time variables the one met later takes the
-    earlier one's place; this happens only where a rule's head repeats a variable.
+    A rule's variable takes the goal's argument. Of two run-time variables, the later one takes the place of the
+    earlier; this happens only if a rule's head repeats a variable.
     """
     if head[0] != goal[0]:
         return None
@@ -43,7 +43,7 @@ def unify(head: Atom, goal: Atom, num_constants: int) -> Substitution | None:
 
 
 def substitute(atoms: State, substitution: Substitution) -> State:
-    """``atoms`` under ``substitution``."""
+    """Returns ``atoms`` under ``substitution``."""
     if not substitution:
         return atoms
     return tuple(

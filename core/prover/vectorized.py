@@ -1,8 +1,8 @@
 """Resolution for many lanes at once: count a goal's matches, look for immediate proofs, build resolvents.
 
-The same results as :class:`core.prover.reference.ReferenceProver`, in the same order, on packed atoms. Shapes:
-``B`` lanes, ``R`` rows (a row is one choice, rule or fact, of one lane), ``W`` atoms of a working state, ``L`` atoms
-of the longest body, ``K = L + W - 1``.
+Results and their order are those of :class:`core.prover.reference.ReferenceProver`, on packed atoms. Shapes: ``B``
+lanes, ``R`` rows (a row is one choice, rule or fact, of one lane), ``W`` atoms of a working state, ``L`` atoms of the
+longest body, ``K = L + W - 1``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from proofrank.core.prover.tables import (
 
 
 class Matches(NamedTuple):
-    """What the first goal of each lane can be resolved with, all ``[B]`` int64.
+    """The rules and facts that the first goal of each lane can be resolved with, all ``[B]`` int64.
 
     A lane's choices are its rules, then its facts.
     """
@@ -42,8 +42,8 @@ class Resolvents(NamedTuple):
     """Rows of resolvents.
 
     Attributes:
-        atoms: ``[R, W]`` int64, known atoms dropped, padded; cut where there are more than W.
-        num_atoms: ``[R]`` int64, before that cut.
+        atoms: ``[R, W]`` int64, without known atoms, padded; cut if there are more than W.
+        num_atoms: ``[R]`` int64, number before that cut.
         is_valid: ``[R]`` bool, whether the choice unifies with the goal and is not the excluded fact.
         num_fresh: ``[R]`` int64, fresh variables of the rule; 0 for a fact.
     """
@@ -58,17 +58,17 @@ class UnificationEngineVectorized:
     """Resolves the first goals of lanes."""
 
     def __init__(self, tables: GraphTables, working_atoms: int) -> None:
-        """An engine over one graph.
+        """Makes an engine over one graph.
 
         Args:
             tables: the graph.
-            working_atoms: W, the most atoms of a state that is resolved.
+            working_atoms: W, the maximum number of atoms of a state that is resolved.
         """
         self.tables = tables
         self.working_atoms = working_atoms
 
     def matches(self, goals: Tensor) -> Matches:
-        """What resolves each of ``goals`` ``[B]`` int64; nothing for padding."""
+        """Finds the rules and facts that resolve each of ``goals`` ``[B]`` int64; none for padding."""
         tables = self.tables
         predicate, first, second = predicate_of(goals), first_of(goals), second_of(goals)
         has_first = first <= tables.num_constants
@@ -77,7 +77,7 @@ class UnificationEngineVectorized:
         order = torch.where(is_loop, BY_LOOP, torch.where(has_first, BY_FIRST, BY_SECOND))
         order = torch.where(~has_first & ~has_second & ~is_loop, BY_FIRST, order)
         argument = torch.where(has_first, first, torch.where(has_second, second, 0))
-        # A ground goal is one fact or none; its range is that of the whole key.
+        # A ground goal matches one fact or none; its range is that of the whole key.
         is_ground = has_first & has_second
         low = torch.where(is_ground, goals, lower_bound_keys(order, predicate, argument))
         high = torch.where(is_ground, goals, upper_bound_keys(order, predicate, argument))
@@ -92,7 +92,7 @@ class UnificationEngineVectorized:
         )
 
     def may_be_proved_by_fact(self, atoms: Tensor) -> Tensor:
-        """Whether a fact for the first goal can leave the others ground, ``[B]`` bool.
+        """Returns whether a fact for the first goal can leave the others ground, ``[B]`` bool.
 
         Args:
             atoms: ``[B, W]`` int64.
@@ -107,7 +107,7 @@ class UnificationEngineVectorized:
         return is_bound
 
     def proves_at_once(self, fact: Tensor, atoms: Tensor, excluded: Tensor, *, is_trimming: bool) -> Tensor:
-        """Whether resolving with ``fact`` leaves nothing to prove, ``[R]`` bool.
+        """Returns whether resolving with ``fact`` leaves nothing to prove, ``[R]`` bool.
 
         Args:
             fact: ``[R]`` int64, a match of the row's first goal.
@@ -147,14 +147,14 @@ class UnificationEngineVectorized:
         matches: Matches,
         is_row: Tensor,
     ) -> Resolvents:
-        """The resolvents of rows.
+        """Builds the resolvents of rows.
 
         Args:
             choice: ``[R]`` int64, index among the choices of the row's lane: its rules, then its facts.
             atoms: ``[R, W]`` int64, the state of the row's lane.
             next_variable: ``[R]`` int64, its next free run-time variable.
             excluded: ``[R]`` int64, the fact that must not be used, or -1.
-            matches: of the row's lane, ``[R]`` each.
+            matches: matches of the row's lane, ``[R]`` each.
             is_row: ``[R]`` bool, whether there is such a choice.
         """
         tables = self.tables
@@ -185,18 +185,18 @@ class UnificationEngineVectorized:
             goal: ``[R]`` int64.
 
         Returns:
-            What the goal's first and second arguments are bound to, and whether head and goal unify, ``[R]`` each.
+            The values of the goal's first and second arguments, and whether head and goal unify, ``[R]`` each.
         """
         num_constants = self.tables.num_constants
         first, second = first_of(goal), second_of(goal)
-        # First position: a constant of the head binds a variable of the goal, at both places where it stands.
+        # First position: a constant of the head binds a variable of the goal, at both places where it occurs.
         is_constant = head_first > 0
         unifies = ~is_constant | (first > num_constants) | (first == head_first)
         bound_second = torch.where(
             is_constant & (first > num_constants) & (second == first), head_first, second
         )
         bound_first = torch.where(is_constant & (first > num_constants), head_first, first)
-        # Second position, under what the first has bound.
+        # Second position, under the bindings of the first.
         is_constant = head_second > 0
         is_variable = bound_second > num_constants
         unifies = unifies & (~is_constant | is_variable | (bound_second == head_second))
@@ -211,12 +211,12 @@ class UnificationEngineVectorized:
         return torch.where(repeats, equal, bound_first), torch.where(repeats, equal, bound_second), unifies
 
     def _substitute(self, atoms: Tensor, goal: Tensor, bound_first: Tensor, bound_second: Tensor) -> Tensor:
-        """``atoms`` ``[R, n]`` with the goal's arguments replaced by what they are bound to; padding stays."""
+        """Returns ``atoms`` ``[R, n]`` with the goal's arguments replaced by their values; padding stays."""
         goal_first, goal_second = first_of(goal).unsqueeze(1), second_of(goal).unsqueeze(1)
         bound_first, bound_second = bound_first.unsqueeze(1), bound_second.unsqueeze(1)
 
         def bound(argument: Tensor) -> Tensor:
-            # A constant is bound to itself, so it does not matter that it may be met here too.
+            # A constant is bound to itself, so atoms with constants are not changed here.
             return torch.where(
                 argument == goal_first,
                 bound_first,
@@ -228,7 +228,7 @@ class UnificationEngineVectorized:
     def _instantiate(
         self, body: Tensor, bound_first: Tensor, bound_second: Tensor, next_variable: Tensor
     ) -> Tensor:
-        """Bodies ``[R, L, 3]`` as packed atoms ``[R, L]``."""
+        """Returns bodies ``[R, L, 3]`` as packed atoms ``[R, L]``."""
         bound_first, bound_second = bound_first.unsqueeze(1), bound_second.unsqueeze(1)
         next_variable = next_variable.unsqueeze(1)
 
@@ -242,7 +242,7 @@ class UnificationEngineVectorized:
         return torch.where(predicate == 0, 0, atoms)
 
     def _compact(self, atoms: Tensor, is_kept: Tensor) -> tuple[Tensor, Tensor]:
-        """The kept atoms ``[R, W]`` moved to the front in order, and their number ``[R]``."""
+        """Moves the kept atoms ``[R, W]`` to the front in order, and returns them with their number ``[R]``."""
         place = torch.cumsum(is_kept, dim=1)
         width = self.working_atoms
         target = torch.where(is_kept & (place <= width), place - 1, width)

@@ -1,9 +1,9 @@
 """Corruptions of a query: copies of it with another head or tail, to rank it against.
 
-A corruption replaces the head or the tail by another constant: of the replaced constant's domains where the
-dataset has domains, never the query's own, and, unless told otherwise, never so that a known triple comes out
-(the filtered setting of Bordes et al. 2013). A draw depends on the seed and the query alone, so that the same
-query has the same corruptions in whatever company it is asked.
+A corruption replaces the head or the tail by another constant. With domains, the constant is from the domains of the
+replaced one. It is never the query's own constant, and in the filtered setting (Bordes et al. 2013), the default, the
+result is never a known triple. A draw depends only on the seed and the query, so a query has the same corruptions
+whatever is asked beside it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proofrank.core.graph import Dataset, Triple
 
 
 def sides_of(option: str) -> tuple[Side, ...]:
-    """The sides that ``head``, ``tail`` or ``both`` names. Raises RankingError for another word."""
+    """Returns the sides that ``head``, ``tail`` or ``both`` names. Raises RankingError for another word."""
     if option == "both":
         return SIDES
     for side in SIDES:
@@ -30,7 +30,7 @@ def sides_of(option: str) -> tuple[Side, ...]:
 
 
 def sample_triples(triples: Sequence[Triple], number: int, seed: int) -> list[Triple]:
-    """A seeded sample of ``number`` of ``triples`` in their order; all of them where there are no more."""
+    """Returns a seeded sample of ``number`` of ``triples`` in their order; all of them if there are no more."""
     if number >= len(triples):
         return list(triples)
     drawn = np.random.default_rng(seed).choice(len(triples), number, replace=False)
@@ -38,19 +38,21 @@ def sample_triples(triples: Sequence[Triple], number: int, seed: int) -> list[Tr
 
 
 def with_constant(query: Triple, side: Side, constant: int) -> Triple:
-    """``query`` with ``constant`` in the place of its head or tail."""
+    """Returns ``query`` with ``constant`` in place of its head or tail."""
     if side == "head":
         return Triple(query.predicate, constant, query.tail)
     return Triple(query.predicate, query.head, constant)
 
 
 def replaced_constant(query: Triple, side: Side) -> int:
-    """What the corruptions of ``query`` on ``side`` replace."""
+    """Returns the constant that the corruptions of ``query`` on ``side`` replace."""
     return query.head if side == "head" else query.tail
 
 
 def triples_with(query: Triple, side: Side, constants: np.ndarray) -> np.ndarray:
-    """``query`` itself, and with each of ``constants`` ``[n]`` on ``side``: ``[1 + n, 3]`` int64, as a Triple each."""
+    """Returns ``query``, and copies with each of ``constants`` ``[n]`` on ``side``: ``[1 + n, 3]`` int64, as a
+    Triple.
+    """
     triples = np.empty((1 + len(constants), 3), dtype=np.int64)
     triples[:] = query
     triples[1:, 1 if side == "head" else 2] = constants
@@ -58,7 +60,7 @@ def triples_with(query: Triple, side: Side, constants: np.ndarray) -> np.ndarray
 
 
 def query_seed(seed: int, query: Triple, side: Side) -> list[int]:
-    """The seed of whatever is random about one query and side: not of what else is asked with it."""
+    """Returns the seed for one query and side, which does not depend on what else is asked with it."""
     return [seed, *query, SIDES.index(side)]
 
 
@@ -67,10 +69,10 @@ class Corruptor:
     """Draws the corruptions of queries.
 
     Attributes:
-        dataset: whose constants, domains and known triples are used.
-        number: how many to draw per query and side; None for all there are.
+        dataset: dataset of the constants, domains and known triples.
+        number: number of corruptions for each query and side; None for all.
         is_filtered: whether corruptions that are a triple of train, valid or test are left out.
-        seed: of the draws.
+        seed: seed of the draws.
     """
 
     dataset: Dataset
@@ -86,11 +88,11 @@ class Corruptor:
                 raise RankingError(f"{name} of corruptions is {value}; expected 0 or more")
 
     def corruptions(self, query: Triple, side: Side) -> list[Triple]:
-        """The corruptions of ``query`` on ``side``, in ascending order of the constant put in."""
+        """Returns the corruptions of ``query`` on ``side``, in ascending order of the new constant."""
         return [with_constant(query, side, constant) for constant in self.constants(query, side).tolist()]
 
     def constants(self, query: Triple, side: Side) -> np.ndarray:
-        """What the corruptions of ``query`` have in the place of its ``side``, ascending ``[n]`` int64."""
+        """Returns the new constants of the corruptions of ``query`` on ``side``, ascending ``[n]`` int64."""
         pool, left_out = self._pool(query, side)
         pool = np.delete(pool, left_out)
         if self.number is not None and self.number < pool.size:
@@ -99,30 +101,31 @@ class Corruptor:
         return pool
 
     def count(self, query: Triple, side: Side) -> int:
-        """How many corruptions ``query`` has on ``side``, without drawing them."""
+        """Counts the corruptions of ``query`` on ``side``, without drawing them."""
         pool, left_out = self._pool(query, side)
         num_all = pool.size - left_out.size
         return num_all if self.number is None else min(self.number, num_all)
 
     def _pool(self, query: Triple, side: Side) -> tuple[np.ndarray, np.ndarray]:
-        """The constants of the domain, ascending, ``[P]`` int64, and the places there of those that are left out,
-        ``[L]`` int64."""
+        """Returns the constants of the domain, ascending, ``[P]`` int64, and the places of those that are left out,
+        ``[L]`` int64.
+        """
         replaced = replaced_constant(query, side)
         pool = self._same_domain(replaced)
         left_out = np.unique([replaced, *(self._known(query, side) if self.is_filtered else ())])
-        # The pool ascends, so its members among these are found without going through all of it.
+        # The pool is ascending, so its members among these are found without a pass over all of it.
         places = np.minimum(np.searchsorted(pool, left_out), pool.size - 1)
         return pool, places[pool[places] == left_out]
 
     def _same_domain(self, constant: int) -> np.ndarray:
-        """The constants that may replace ``constant``: of its domains, or all where it has none. Ascending."""
+        """Returns the constants that may replace ``constant``: of its domains, or all if it has none. Ascending."""
         domains = self.dataset.domains_of_constants.get(constant)
         if domains is None:
             return self._all_constants
         return domains[0] if len(domains) == 1 else np.unique(np.concatenate(domains))
 
     def _known(self, query: Triple, side: Side) -> Sequence[int]:
-        """The constants that make a known triple on ``side``."""
+        """Returns the constants that make a known triple on ``side``."""
         if side == "head":
             return self.dataset.known_heads.get((query.predicate, query.tail), ())
         return self.dataset.known_tails.get((query.predicate, query.head), ())

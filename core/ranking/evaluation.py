@@ -1,7 +1,7 @@
 """Ranks queries: gathers their candidates, has an evaluator prove them, and ranks the positives.
 
-In: queries with their candidates. Out: a :class:`RankedQuery` each, in order. All candidates go to the evaluator
-in one call, so that it may batch them as it likes; what it answers for one must not depend on the others.
+In: queries with their candidates. Out: a :class:`RankedQuery` for each, in order. All candidates go to the evaluator in
+one call, so that it may batch them freely; its answer for one must not depend on the others.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ class Query:
     """A query to rank on one side.
 
     Attributes:
-        query_index: its place in the request; the two sides of a query share it.
+        query_index: place in the request; the two sides of a query share it.
         triple: the positive.
-        side: which of its constants the candidates replace.
-        constants: what the triples that it is ranked against have in the place of the side's constant, ``[C - 1]``
-            int64.
+        side: side whose constant the corruptions replace.
+        constants: the new constants of the corruptions, ``[C - 1]`` int64.
     """
 
     query_index: int
@@ -39,7 +38,7 @@ class Query:
 
     @property
     def num_candidates(self) -> int:
-        """C, the positive included."""
+        """C, including the positive."""
         return 1 + len(self.constants)
 
     @property
@@ -52,12 +51,12 @@ class Query:
 
 @dataclass(frozen=True)
 class LazyQueries:
-    """Queries whose corruptions are drawn when they are wanted.
+    """Queries whose corruptions are drawn when they are needed.
 
     Attributes:
-        triples: to rank, in order.
-        sides: of each, which constants are replaced.
-        corruptor: draws their corruptions.
+        triples: triples to rank, in order.
+        sides: sides of each triple on which to rank it.
+        corruptor: draws the corruptions.
     """
 
     triples: Sequence[Triple]
@@ -65,29 +64,29 @@ class LazyQueries:
     corruptor: Corruptor
 
     def queries(self, index: int) -> list[Query]:
-        """The triple at ``index`` on each of its sides, with its corruptions."""
+        """Returns the triple at ``index`` on each of its sides, with its corruptions."""
         triple = self.triples[index]
         return [
             Query(index, triple, side, self.corruptor.constants(triple, side)) for side in self.sides[index]
         ]
 
     def all_queries(self) -> list[Query]:
-        """Those of every triple."""
+        """Returns the queries of every triple."""
         return [query for index in range(len(self.triples)) for query in self.queries(index)]
 
     def num_candidates(self, index: int) -> int:
-        """How many candidates the triple at ``index`` has on all its sides, without drawing them."""
+        """Counts the candidates of the triple at ``index`` on all of its sides, without drawing them."""
         return sum(1 + self.corruptor.count(self.triples[index], side) for side in self.sides[index])
 
 
 def corrupted_queries(triples: Iterable[Triple], sides: Sequence[Side], corruptor: Corruptor) -> list[Query]:
-    """Each triple on each of ``sides``, with its corruptions."""
+    """Returns each triple on each of ``sides``, with its corruptions."""
     listed = list(triples)
     return LazyQueries(listed, [tuple(sides)] * len(listed), corruptor).all_queries()
 
 
 def candidates_of(queries: Sequence[Query]) -> Candidates:
-    """The candidates of all ``queries``, in order."""
+    """Returns the candidates of all ``queries``, in order."""
     return Candidates.joined([query.candidates for query in queries])
 
 
@@ -102,9 +101,9 @@ def rank_queries(
 
     Args:
         evaluator: proves the candidates.
-        queries: what to rank.
-        seed: of the random order of ties.
-        on_progress: told the number of candidates done, as often as the evaluator can tell.
+        queries: queries to rank.
+        seed: seed of the random order of ties.
+        on_progress: called with the number of candidates done, as often as the evaluator can tell.
 
     Raises:
         EvaluationError: a candidate cannot be evaluated exactly.
@@ -121,10 +120,10 @@ def rank_outcomes(
     """Ranks ``queries`` whose candidates have been proved.
 
     Args:
-        queries: what to rank.
-        outcomes: of the candidates of all queries, in order.
-        seed: of the random order of ties.
-        seconds: time of the evaluation, which is shared out by steps taken.
+        queries: queries to rank.
+        outcomes: outcomes of the candidates of all queries, in order.
+        seed: seed of the random order of ties.
+        seconds: time of the evaluation, which is divided by steps taken.
     """
     columns = Outcomes.of(outcomes)
     total_steps = int(columns.steps.sum())

@@ -30,15 +30,15 @@ HITS_AT = (1, 3, 10)
 
 @dataclass(frozen=True)
 class RankingSummary:
-    """What the metrics need to know of one query, ranked on one side.
+    """The data of one query, ranked on one side, that the metrics need.
 
     Attributes:
-        query_index: its place in the request; the two sides of a query share it.
-        side: which of its constants the candidates replace.
-        ranks: of the positive.
-        is_proved: whether the positive is.
-        corruptions_proved: how many corruptions are.
-        seconds: its share of the time of the evaluation.
+        query_index: place in the request; the two sides of a query share it.
+        side: side whose constant the corruptions replace.
+        ranks: ranks of the positive.
+        is_proved: whether the positive was proved.
+        corruptions_proved: number of corruptions proved.
+        seconds: share of the time of the evaluation.
     """
 
     query_index: int
@@ -54,13 +54,13 @@ class RankedQuery:
     """One query, ranked on one side.
 
     Attributes:
-        query_index: its place in the request; the two sides of a query share it.
+        query_index: place in the request; the two sides of a query share it.
         query: the positive.
-        side: which of its constants the candidates replace.
-        constants: what its corruptions have in the place of the side's constant, ``[C - 1]`` int64.
-        outcomes: ``[C]``, of the candidates, the positive's first.
-        ranks: of the positive.
-        seconds: its share of the time of the evaluation, by steps taken.
+        side: side whose constant the corruptions replace.
+        constants: the new constants of the corruptions, ``[C - 1]`` int64.
+        outcomes: ``[C]``, outcomes of the candidates, the positive's first.
+        ranks: ranks of the positive.
+        seconds: share of the time of the evaluation, by steps taken.
     """
 
     query_index: int
@@ -78,7 +78,7 @@ class RankedQuery:
 
     @property
     def summary(self) -> RankingSummary:
-        """What the metrics need to know of it."""
+        """The data that the metrics need."""
         return RankingSummary(
             query_index=self.query_index,
             side=self.side,
@@ -94,9 +94,9 @@ class Metrics:
     """Aggregate of ranked queries; see the module for the definitions.
 
     Attributes:
-        rankings: how many ranks the means are over: queries times sides.
-        queries: how many queries.
-        candidates: how many candidates.
+        rankings: number of ranks in the means: queries times sides.
+        queries: number of queries.
+        candidates: number of candidates.
         seconds: time of the evaluation.
     """
 
@@ -104,17 +104,17 @@ class Metrics:
     hits_at: dict[int, float]
     mean_rank: float
     adjusted_mean_rank_index: float | None
-    """None where every positive stood alone, so that there is no chance level."""
+    """None if every positive was alone, so that there is no chance level."""
     positives_proved: float
     corruptions_proved: float | None
-    """None where there is no corruption."""
+    """None if there is no corruption."""
     rankings: int
     queries: int
     candidates: int
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The metrics with the keys that ``evaluate --json`` and ``/rank`` use."""
+        """Returns the metrics with the keys of ``evaluate --json`` and ``/rank``."""
         return {
             "mrr": self.mrr,
             **{f"hits@{k}": share for k, share in self.hits_at.items()},
@@ -138,7 +138,7 @@ class Report:
     by_relation: dict[str, Metrics]
 
     def to_dict(self) -> dict[str, Any]:
-        """The overall metrics, with ``by_side`` and ``by_relation`` of the same form."""
+        """Returns the overall metrics, with ``by_side`` and ``by_relation`` of the same form."""
         return {
             **self.overall.to_dict(),
             "by_side": {name: metrics.to_dict() for name, metrics in self.by_side.items()},

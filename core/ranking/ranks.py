@@ -1,4 +1,4 @@
-"""Ranks of a positive among its candidates, and what ties do to them.
+"""Ranks of a positive among its candidates, and the effect of ties on them.
 
 Definitions after Berrendorf et al. 2020 ("On the Ambiguity of Rank-Based Evaluation of Entity Alignment or Link
 Prediction Methods") and Sun et al. 2020 ("A Re-evaluation of Knowledge Graph Completion Methods"). A rank is
@@ -37,21 +37,21 @@ class Ranks:
     """The place in one seeded random order of the ties."""
 
     num_candidates: int
-    """How many candidates were ranked, the positive included."""
+    """Number of candidates ranked, including the positive."""
 
     def by(self, ties: str) -> float:
-        """The rank under one of ``TIE_POLICIES``. Raises RankingError for another name."""
+        """Returns the rank under one of ``TIE_POLICIES``. Raises RankingError for another name."""
         if ties not in TIE_POLICIES:
             raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
         return float(getattr(self, ties))
 
 
 def rank_positive(scores: Sequence[float] | np.ndarray, seed: int | Sequence[int]) -> Ranks:
-    """The ranks of the first of ``scores`` among all of them.
+    """Returns the ranks of the first of ``scores`` among all of them.
 
     Args:
         scores: ``[C]``, the positive's first.
-        seed: of the random order of the ties; the same seed gives the same order.
+        seed: seed of the random order of the ties; the same seed gives the same order.
 
     Raises:
         RankingError: there is no score, or one is not a finite number.
@@ -63,8 +63,7 @@ def rank_positive(scores: Sequence[float] | np.ndarray, seed: int | Sequence[int
         raise RankingError(f"score {int(np.flatnonzero(~np.isfinite(values))[0])} is not a finite number")
     num_larger = int(np.count_nonzero(values[1:] > values[0]))
     num_equal = int(np.count_nonzero(values[1:] == values[0]))
-    # Each tied corruption stands before the positive or after it: in a random order all numbers before are
-    # equally likely.
+    # Each tied corruption is before or after the positive: in a random order, all numbers before it are equally likely.
     num_before = int(np.random.default_rng(seed).integers(num_equal + 1)) if num_equal else 0
     optimistic, pessimistic = num_larger + 1, num_larger + num_equal + 1
     return Ranks(
@@ -77,11 +76,11 @@ def rank_positive(scores: Sequence[float] | np.ndarray, seed: int | Sequence[int
 
 
 def rank_as_deepprooflog(scores: Sequence[Sequence[float]], seed: int = 0) -> list[int]:
-    """Ranks of the positives of a batch, ties broken as the public DeepProofLog code breaks them.
+    """Returns the ranks of the positives of a batch, with ties broken as in the public DeepProofLog code.
 
-    A key from ``numpy.random.RandomState(seed)`` for every candidate, drawn as one array ``[Q, C]`` per side,
-    comes second after the score, both descending. For comparison with figures of that code; its ranks depend on
-    what else is in the batch.
+    Every candidate gets a key from ``numpy.random.RandomState(seed)``, drawn as one array ``[Q, C]`` per side.
+    Candidates are ordered by score and then by key, both descending. This serves comparison with figures of that code;
+    the ranks depend on what else is in the batch.
 
     Args:
         scores: one side's ``[Q]`` lists of ``[C]`` scores, the positive's first; shorter lists leave keys unused.

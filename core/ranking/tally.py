@@ -1,8 +1,8 @@
-"""From rankings to metrics: counts that grow by one ranking at a time.
+"""Metrics from counts that grow by one ranking at a time.
 
-A tally keeps whole numbers (how often each rank occurred, how many were proved), so that the metrics depend on which
-rankings there are and not on the order, or the parts, in which they came: a long evaluation that reports as it goes,
-or that goes on after an interruption, ends with the bits of one that did all at once. Only the seconds are a plain sum.
+A tally keeps whole numbers (how often each rank occurred, how many were proved). The metrics therefore depend only on
+the rankings, not on their order or parts: an evaluation that reports progress, or resumes after an interruption, ends
+with the same bits as one without. Only the seconds are a plain sum.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Tally:
         self._seconds = 0.0
 
     def add(self, ranking: RankingSummary) -> None:
-        """Counts one ranking. Raises RankingError where ``ties`` names no rank."""
+        """Counts one ranking. Raises RankingError if ``ties`` names no rank."""
         self._num_of_rank[ranking.ranks.by(self._ties)] += 1
         self._num_queries += ranking.query_index != self._last_query
         self._last_query = ranking.query_index
@@ -40,12 +40,12 @@ class Tally:
         self._seconds += ranking.seconds
 
     def metrics(self) -> Metrics:
-        """The metrics of at least one ranking."""
+        """Returns the metrics; there must be at least one ranking."""
         counts = self._num_of_rank
         num = counts.total()
         num_corruptions = self._num_candidates - num
         sum_of_ranks = math.fsum(rank * count for rank, count in counts.items())
-        # fsum rounds once, at the end: the sum does not depend on the order.
+        # fsum rounds once, at the end, so the sum does not depend on the order.
         sum_of_reciprocals = math.fsum(count / rank for rank, count in counts.items())
         return Metrics(
             mrr=sum_of_reciprocals / num,
@@ -73,7 +73,7 @@ class ReportTally:
         self._by_relation: dict[str, Tally] = {}
 
     def add(self, relation: str, ranking: RankingSummary) -> None:
-        """Counts one ranking of a query of ``relation``; the rankings of one query one after the other."""
+        """Counts one ranking of a query of ``relation``; the rankings of one query are added one after the other."""
         self._overall.add(ranking)
         for tallies, name in ((self._by_side, ranking.side), (self._by_relation, relation)):
             if name not in tallies:
@@ -81,7 +81,7 @@ class ReportTally:
             tallies[name].add(ranking)
 
     def report(self, relations: Iterable[str]) -> Report:
-        """The metrics of at least one ranking, those per relation in the order of ``relations``."""
+        """Returns the metrics, those per relation in the order of ``relations``; there must be at least one ranking."""
         return Report(
             overall=self._overall.metrics(),
             by_side={side: self._by_side[side].metrics() for side in SIDES if side in self._by_side},
@@ -94,11 +94,11 @@ class ReportTally:
 
 
 def aggregate(ranked: Sequence[RankedQuery], ties: str = "realistic") -> Metrics:
-    """The metrics of at least one ranked query.
+    """Returns the metrics of at least one ranked query.
 
     Args:
-        ranked: what to aggregate.
-        ties: which rank counts, one of ``TIE_POLICIES``.
+        ranked: ranked queries.
+        ties: rank that counts, one of ``TIE_POLICIES``.
     """
     tally = Tally(ties)
     for query in _query_by_query(ranked):
@@ -107,7 +107,7 @@ def aggregate(ranked: Sequence[RankedQuery], ties: str = "realistic") -> Metrics
 
 
 def report(ranked: Sequence[RankedQuery], dataset: Dataset, ties: str = "realistic") -> Report:
-    """The metrics of at least one ranked query: overall, per side, and per relation in order of their names."""
+    """Returns the metrics of at least one ranked query: overall, per side, and per relation in order of their names."""
     tally = ReportTally(ties)
     for query in _query_by_query(ranked):
         tally.add(dataset.vocabulary.predicate_name(query.query.predicate), query.summary)

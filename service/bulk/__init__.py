@@ -1,1 +1,1 @@
-"""Evaluations that take long: cut into shards, proved by whoever is free, written as they come, resumed."""
+"""Long evaluations: cut into shards, proved by free workers, written as they are done, and resumed."""

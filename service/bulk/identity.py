@@ -1,4 +1,4 @@
-"""What makes two evaluations the same run, so that one may go on with the other's results."""
+"""The identity of a run: two evaluations with the same identity may continue each other's results."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
 
 Identity = dict[str, Any]
-"""Name -> value of all that the results of a run follow from, as JSON."""
+"""Name -> value of everything that the results of a run depend on, as JSON."""
 
 
 def identity_of(
     parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings
 ) -> Identity:
-    """The identity of the evaluation that a command line asks for.
+    """Returns the identity of the evaluation that a command line asks for.
 
-    Shards and workers are no part of it, for no rank depends on them; nor are engine and device, which differ in
-    rounding alone (docs/semantics.md). Precision is one, for it is rounding on purpose.
+    Shards and workers are left out, because no rank depends on them. So are engine and device, which differ only in
+    rounding (docs/semantics.md). The precision is included, because it changes the rounding on purpose.
     """
     return {
         "proofrank": __version__,
@@ -40,7 +40,7 @@ def identity_of(
 
 
 def first_difference(mine: Identity, other: Identity) -> str | None:
-    """The first name whose value differs, with both values, for a message; None where all agree."""
+    """Returns a text for the first name whose value differs, with both values; None if all agree."""
     for name in [*mine, *(name for name in other if name not in mine)]:
         if mine.get(name) != other.get(name):
             return f"{name} is {other.get(name)!r} there and {mine.get(name)!r} here"

@@ -1,12 +1,12 @@
-"""The results of an evaluation in a file, a row for each query and side, written as they come.
+"""The results of an evaluation in a file: one row for each query and side, written as they are done.
 
-Columns are those of a job's results (:class:`service.jobs.results.ResultRow`) and ``seconds``, the row's share of the
-time. The order is that in which shards were done; the sides of a query stand together.
+The columns are those of a job's results (:class:`service.jobs.results.ResultRow`) and ``seconds``, the row's share of
+the time. Rows are in the order in which shards are done; the sides of a query are together.
 
-``FILE.jsonl`` is one file, a JSON object a line. ``FILE.parquet`` is a folder of files, one for each shard, as Parquet
-readers take it, for a Parquet file cannot grow. Beside either, ``FILE.run.json`` says which run it is of: the same run
-goes on where it ended, and another is refused, as is the same one at the same time. A kill leaves whole queries, and
-perhaps a torn end that the next run cuts off.
+``FILE.jsonl`` is one file with a JSON object on each line. ``FILE.parquet`` is a folder with a file for each shard, as
+Parquet readers accept it, because a Parquet file cannot grow. Beside either, ``FILE.run.json`` identifies the run. The
+same run resumes where it ended; another run is refused, and so is a second one at the same time. A kill leaves whole
+queries, and perhaps a torn end that the next run cuts off.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SUFFIXES = (".jsonl", ".parquet")
 SECONDS = "seconds"
 
 _PARTS = "queries-*.parquet"
-"""The files of a folder of results."""
+"""Pattern of the files in a folder of results."""
 
 
 class ResultsFile(ABC):
@@ -47,7 +47,7 @@ class ResultsFile(ABC):
         self._num_sides = num_sides
 
     def resume(self) -> list[StoredRanking]:
-        """The rankings of the queries that are whole; what is torn is removed.
+        """Returns the rankings of the complete queries, and removes what is torn.
 
         Raises:
             ResultsError: the file is not as a run leaves it, or cannot be read and written.
@@ -56,16 +56,16 @@ class ResultsFile(ABC):
             return self._resume()
 
     def add(self, rankings: Sequence[StoredRanking]) -> None:
-        """Writes the rankings of whole queries; they are on the disk afterwards.
+        """Writes the rankings of whole queries; they are on the disk when it returns.
 
         Raises:
-            ResultsError: they cannot be written; what is left of them is a torn end.
+            ResultsError: they cannot be written; what remains of them is a torn end.
         """
         with _telling_system_errors_of(self._path):
             self._add(rankings)
 
     def noted_engine(self, engine: str) -> str:
-        """The engine by which the run was begun: the one noted, or else ``engine``, which is noted.
+        """Returns the engine that began the run. Without one noted, notes ``engine`` and returns it.
 
         Raises:
             ResultsError: it cannot be noted.
@@ -75,30 +75,30 @@ class ResultsFile(ABC):
 
     @abstractmethod
     def _resume(self) -> list[StoredRanking]:
-        """:meth:`resume`; raises OSError as well."""
+        """Does the work of :meth:`resume`; also raises OSError."""
 
     @abstractmethod
     def _add(self, rankings: Sequence[StoredRanking]) -> None:
-        """:meth:`add`; raises OSError."""
+        """Does the work of :meth:`add`; raises OSError."""
 
     def _row(self, ranking: StoredRanking) -> dict[str, Any]:
         return {**result_row(ranking, self._ties)._asdict(), SECONDS: ranking.summary.seconds}
 
     def _whole(self, rankings: Iterable[StoredRanking]) -> Iterator[list[StoredRanking]]:
-        """The rankings query by query, without queries that lack a side."""
+        """Yields the rankings query by query, without queries that lack a side."""
         for _, group in groupby(rankings, key=lambda ranking: ranking.summary.query_index):
             own = list(group)
             if len(own) == self._num_sides:
                 yield own
 
     def _check_each_once(self, rankings: Iterable[StoredRanking]) -> None:
-        """Refuses a file that holds a ranking twice, which would count twice."""
+        """Refuses a file that holds a ranking twice."""
         places = Counter((ranking.summary.query_index, ranking.summary.side) for ranking in rankings)
         for (query_index, side), number in places.items():
             if number > 1:
                 raise ResultsError(
-                    f"--results {self._path}: query_index {query_index} stands there {number} times with side {side}; "
-                    "expected once, as one run alone writes it"
+                    f"--results {self._path}: query_index {query_index} occurs {number} times with side {side}; "
+                    "expected once, as a single run writes it"
                 )
 
 
@@ -112,10 +112,10 @@ class JsonLines(ResultsFile):
         rankings = [self._read(number, line) for number, line in enumerate(lines, 1)]
         self._check_each_once(rankings)
         whole = [ranking for own in self._whole(rankings) for ranking in own]
-        # Rows are appended in order, so that only the end can be torn.
+        # Rows are appended in order, so only the end can be torn.
         if whole != rankings[: len(whole)]:
             raise ResultsError(
-                f"--results {self._path}: a query in the middle lacks a side; expected a file as it was written"
+                f"--results {self._path}: a query in the middle lacks a side; expected a file as a run writes it"
             )
         os.truncate(self._path, sum(map(len, lines[: len(whole)])))
         return whole
@@ -126,7 +126,7 @@ class JsonLines(ResultsFile):
         except (ValueError, TypeError, KeyError) as error:
             raise ResultsError(
                 f"--results {self._path}, line {number}: {shown(line.decode(errors='replace'))} is not a row of "
-                "results; expected a file as it was written"
+                "results; expected a file as a run writes it"
             ) from error
 
     def _add(self, rankings: Sequence[StoredRanking]) -> None:
@@ -141,8 +141,8 @@ class ParquetParts(ResultsFile):
     """A folder that grows by a file for each shard."""
 
     def _resume(self) -> list[StoredRanking]:
-        # A file gets its name when it is whole. One that a kill has left without is done again, even a whole one, for
-        # no reader of the folder would see it.
+        # A file gets its name when it is complete. One that a kill has left without its name is proved again, even if
+        # it is complete, because no reader of the folder would see it.
         for scratch in self._path.glob(f".{_PARTS}"):
             scratch.unlink()
         rankings: list[StoredRanking] = []
@@ -163,15 +163,15 @@ class ParquetParts(ResultsFile):
 
 @contextmanager
 def open_results(path: Path, identity: Identity, num_sides: int) -> Iterator[ResultsFile]:
-    """The file of results at ``path``, new or of the same run, which no other run can open meanwhile.
+    """Opens the file of results at ``path``, new or of the same run; no other run can open it meanwhile.
 
     Args:
-        path: ends in one of ``SUFFIXES``.
-        identity: of the run; its ``ties`` say which rank counts.
-        num_sides: rankings of each query.
+        path: path that ends in one of ``SUFFIXES``.
+        identity: identity of the run; its ``ties`` say which rank counts.
+        num_sides: number of rankings of each query.
 
     Raises:
-        ResultsError: there are results of another run, another run is writing them, or they cannot be written.
+        ResultsError: the results belong to another run, another run is writing them, or they cannot be written.
     """
     kinds: Mapping[str, type[ResultsFile]] = dict(zip(SUFFIXES, (JsonLines, ParquetParts), strict=True))
     kind = kinds.get(path.suffix)
@@ -188,7 +188,7 @@ def open_results(path: Path, identity: Identity, num_sides: int) -> Iterator[Res
                 run_file.check_same_run(identity)
             else:
                 run_file.begin(identity)
-                # In this order: results are there only where it is known whose they are.
+                # In this order: results exist only after the file that identifies their run.
                 sync_folder(path.parent)
                 if kind is JsonLines:
                     path.touch()
@@ -200,7 +200,7 @@ def open_results(path: Path, identity: Identity, num_sides: int) -> Iterator[Res
 
 @contextmanager
 def _telling_system_errors_of(path: Path) -> Iterator[None]:
-    """What the system does not allow inside is a ResultsError."""
+    """Turns an error of the system inside into a ResultsError."""
     try:
         yield
     except OSError as error:

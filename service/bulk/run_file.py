@@ -1,8 +1,8 @@
-"""``FILE.run.json``, beside a file of results: says which run they are of, and is locked while that run goes on.
+"""``FILE.run.json``, which identifies the run of the results beside it, and is locked while that run is active.
 
-Two runs on one file would write every row twice, or into each other's. The lock is the kernel's, on the open file: it
-ends with the process, however that ends. So the file is always written in place: one put in its place would be another
-file, which nobody has locked.
+Two runs on one file would write every row twice, or into each other's rows. The kernel holds the lock on the open file,
+so it ends with the process in every case. The file is therefore always written in place: a new file in its place would
+not be locked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from proofrank.core.errors import ProofrankError
 from proofrank.service.bulk.identity import Identity, first_difference
 
 _ENGINE = "engine"
-"""Stands beside the identity, and is no part of it."""
+"""Key of the engine, which is noted beside the identity and is no part of it."""
 
 
 class ResultsError(ProofrankError):
@@ -25,7 +25,7 @@ class ResultsError(ProofrankError):
 
 
 class RunFile:
-    """The file of a run, which no other process can open until it is closed."""
+    """The file of a run, which no other process can open before it is closed."""
 
     def __init__(self, results: Path, path: Path, descriptor: int) -> None:
         self._results = results
@@ -34,14 +34,14 @@ class RunFile:
 
     @classmethod
     def open(cls, results: Path) -> RunFile:
-        """Opens and locks the file beside ``results``; makes it, empty, where there are no results yet.
+        """Opens and locks the file beside ``results``; makes it, empty, if there are no results yet.
 
         Raises:
             ResultsError: another run has it, or there are results without it.
             OSError: it cannot be read and written.
         """
         path = results.with_name(f"{results.name}.run.json")
-        # Results that have none beside them are somebody else's, and nothing is to be left there.
+        # Results without this file belong to something else, and no file may be left beside them.
         creation = 0 if results.exists() else os.O_CREAT
         try:
             descriptor = os.open(path, os.O_RDWR | creation, 0o666)
@@ -56,37 +56,37 @@ class RunFile:
             if not isinstance(error, BlockingIOError):
                 raise
             raise ResultsError(
-                f"--results {results}: another run is writing it; expected another name, or to wait for its end"
+                f"--results {results}: another run is writing it; use another name, or wait for its end"
             ) from error
         return cls(results, path, descriptor)
 
     def close(self) -> None:
-        """Lets another run have the results."""
+        """Releases the results for another run."""
         os.close(self._descriptor)
 
     def begin(self, identity: Identity) -> None:
-        """Says that the results are those of a new run; it is on the disk afterwards. Raises OSError."""
+        """Writes that the results belong to a new run; it is on the disk when it returns. Raises OSError."""
         self._write(identity)
 
     def check_same_run(self, identity: Identity) -> None:
-        """Refuses to go on with the results of another run.
+        """Refuses to resume the results of another run.
 
         Raises:
-            ResultsError: names the first difference, or says that the file does not tell.
+            ResultsError: the runs differ, with the first difference, or the file does not identify a run.
         """
         there = self._read()
         there.pop(_ENGINE, None)
         difference = first_difference(identity, there)
         if difference is not None:
             raise ResultsError(
-                f"--results {self._results}: holds another run ({difference}); expected another name"
+                f"--results {self._results}: holds another run ({difference}); use another name"
             )
 
     def noted_engine(self, engine: str) -> str:
-        """The engine by which the run was begun: the one noted, or else ``engine``, which is noted.
+        """Returns the engine that began the run. Without one noted, notes ``engine`` and returns it.
 
         Raises:
-            ResultsError: the file does not tell.
+            ResultsError: the file does not identify a run.
             OSError: it cannot be written.
         """
         there = self._read()
@@ -104,7 +104,7 @@ class RunFile:
 
     def _write(self, content: dict[str, Any]) -> None:
         text = (json.dumps(content, indent=1) + "\n").encode()
-        # At once and before the old end is cut off, so that a kill finds one content or the other.
+        # In one write, before the old end is cut off, so that a kill leaves one content or the other.
         os.pwrite(self._descriptor, text, 0)
         os.ftruncate(self._descriptor, len(text))
         os.fsync(self._descriptor)
@@ -112,5 +112,5 @@ class RunFile:
 
 def _unknown_run(results: Path, path: Path) -> ResultsError:
     return ResultsError(
-        f"--results {results}: exists, and {path.name} does not say which run it is of; expected another name"
+        f"--results {results}: exists, and {path.name} does not say which run it belongs to; use another name"
     )

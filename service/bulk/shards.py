@@ -1,9 +1,9 @@
 """Cuts an evaluation into shards of whole queries, and proves a shard.
 
-Which corruptions a query has, and how its ties are ordered, depends on the query and the seed alone, so that shards may
-be cut anywhere and proved anywhere. They are small: whoever is free takes the next, and the last to finish is late by
-one shard at most, however much the lengths of proofs differ. By default they hold much the same number of candidates,
-and not of queries, of which one may have five candidates and the next a thousand.
+A query's corruptions and the order of its ties depend only on the query and the seed, so shards may be cut anywhere and
+proved anywhere. They are small: each free worker takes the next one, and the last worker finishes at most one shard
+late, however much the lengths of proofs differ. By default shards hold similar numbers of candidates rather than of
+queries, because one query may have five candidates and the next a thousand.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from proofrank.core.ranking import LazyQueries, rank_queries
 from proofrank.service.jobs.job import StoredRanking
 
 SHARDS_PER_WORKER = 16
-"""By default, where there is enough to prove: the last worker is then late by two of its sixteen, at most."""
+"""Default number of shards for each worker, with enough work: the last worker is then late by at most two of sixteen.
+"""
 
 LEAST_CANDIDATES = 512
-"""In a shard, by default: below that a shard takes as long as its longest proof, however few candidates it has."""
+"""Default minimum of candidates in a shard; a smaller shard still takes as long as its longest proof."""
 
 MOST_CANDIDATES = 16384
-"""In a shard of several queries, by default: as many as an evaluator keeps in flight at once."""
+"""Default maximum of candidates in a shard of several queries: the number that an evaluator has in progress at once."""
 
 
 class Shard(NamedTuple):
     """Queries that are proved together.
 
     Attributes:
-        number: its place among the shards of the run.
-        query_indices: the places of its queries in the evaluation, ascending.
+        number: place among the shards of the run.
+        query_indices: places of its queries in the evaluation, ascending.
     """
 
     number: int
@@ -44,19 +45,19 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What came of a shard.
+    """The result of a shard.
 
     Attributes:
-        shard: what was proved.
-        rankings: one for each query and side, in order.
-        candidates: how many were proved.
-        steps: of all trajectories together.
-        began: when the worker began, seconds since 1970 by its clock.
-        seconds: that it took in the worker.
+        shard: the shard.
+        rankings: one ranking for each query and side, in order.
+        candidates: number of candidates proved.
+        steps: steps of all trajectories together.
+        began: start in the worker, seconds since 1970 by its clock.
+        seconds: duration in the worker.
         node: name of the worker's machine.
-        process: its process id there.
-        graphs_compiled: meanwhile; those that were taken from the cache are not among them.
-        engine: that proved them.
+        process: id of the worker's process there.
+        graphs_compiled: graphs compiled meanwhile, without those taken from the cache.
+        engine: name of the engine.
     """
 
     shard: Shard
@@ -74,13 +75,13 @@ class ShardResult:
 def cut_shards(
     work: LazyQueries, num_workers: int, queries_per_shard: int | None = None, done: Collection[int] = ()
 ) -> list[Shard]:
-    """The shards of what is left of ``work``.
+    """Cuts the rest of ``work`` into shards.
 
     Args:
         work: the whole evaluation.
-        num_workers: who will prove them.
-        queries_per_shard: at most; None for shards of like numbers of candidates, some for each worker.
-        done: places of queries that are left out.
+        num_workers: number of workers that will prove them.
+        queries_per_shard: maximum queries in a shard; None for shards of similar numbers of candidates.
+        done: places of queries to leave out.
     """
     left = [index for index in range(len(work.triples)) if index not in done]
     if queries_per_shard is None:
@@ -93,7 +94,7 @@ def cut_shards(
 def _cut_by_candidates(
     query_indices: Sequence[int], num_candidates: Sequence[int], num_workers: int
 ) -> Iterator[list[int]]:
-    """``query_indices`` in order, cut where a worker has its share of the candidates, ``num_candidates`` of each."""
+    """Yields parts of ``query_indices``, in order, with about equal sums of ``num_candidates``."""
     share = sum(num_candidates) / (num_workers * SHARDS_PER_WORKER)
     enough = max(LEAST_CANDIDATES, min(MOST_CANDIDATES, share))
     in_shard: list[int] = []

@@ -1,27 +1,27 @@
-"""How an evaluation went, shard by shard, as a JSON file: what balance, overhead and simulations are computed from.
+"""The course of an evaluation, shard by shard, as a JSON file from which balance and overhead are computed.
 
 The file::
 
     {"format": "proofrank-trace-1",
-     "run": {…},                    what was evaluated: proofrank.service.bulk.identity
+     "run": {…},                    identity of the evaluation: proofrank.service.bulk.identity
      "on": "ray",                   or "process"
      "workers": 2,
-     "shards": [{"shard": 0,        its number; shards stand in the order in which they returned
+     "shards": [{"shard": 0,        number of the shard; shards are in the order in which they returned
                  "queries": 4,
-                 "candidates": 408, of all sides, positives included
+                 "candidates": 408, of all sides, including positives
                  "steps": 1321,     of all trajectories together
-                 "began": 7.21,     when its worker began with it, by the worker's clock
-                 "ended": 8.02,     when its worker had its ranks
-                 "returned": 8.03,  when the driver had them, by the driver's clock
-                 "seconds": 0.81,   in the worker, by a clock that nobody sets
-                 "idle_seconds": 0.006,   of its worker, since its shard before this; null for its first
+                 "began": 7.21,     start in the worker, by the worker's clock
+                 "ended": 8.02,     time when the worker had its ranks
+                 "returned": 8.03,  time when the driver had them, by the driver's clock
+                 "seconds": 0.81,   duration in the worker, by a monotonic clock
+                 "idle_seconds": 0.006,   time of its worker since its previous shard; null for its first
                  "node": "host", "process": 4711,
                  "engine": "eager",
-                 "graphs_compiled": 0},   meanwhile
+                 "graphs_compiled": 0},   graphs compiled meanwhile
                 …]}
 
-All times are in seconds, ``began``, ``ended`` and ``returned`` since the driver began. A worker has its next shard in
-its queue before it ends one, so that ``idle_seconds`` is what a shard costs beside its work.
+All times are in seconds; ``began``, ``ended`` and ``returned`` count from the start of the driver. A worker has its
+next shard in its queue before it ends one, so ``idle_seconds`` is the cost of a shard apart from its work.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Balance(NamedTuple):
     """How evenly the work was shared.
 
     Attributes:
-        workers: processes that proved shards; one that took the place of a lost one counts as another.
-        shards: that they proved.
-        busy_share: share of the time from the first shard's begin to the last one's end in which workers proved.
-        late_seconds: between the end of the first worker to run out of shards and that of the last. A worker that was
-            lost has not run out of them.
-        mean_idle_seconds: of a worker between two shards.
+        workers: number of processes that proved shards; one that replaced a lost one counts separately.
+        shards: number of shards that they proved.
+        busy_share: share of the time from the first shard's start to the last one's end in which workers proved.
+        late_seconds: time from the end of the first worker to run out of shards to the end of the last. A lost worker
+            has not run out of them.
+        mean_idle_seconds: mean time of a worker between two shards.
     """
 
     workers: int
@@ -56,7 +56,7 @@ class Balance(NamedTuple):
 
 
 class Trace:
-    """Takes down what shards took."""
+    """Records the times of shards."""
 
     def __init__(self) -> None:
         self._started = time.time()
@@ -64,7 +64,7 @@ class Trace:
         self._ended_of_worker: dict[tuple[str, int], float] = {}
 
     def add(self, result: ShardResult) -> None:
-        """Takes down a shard, when it has returned."""
+        """Records a shard that has returned."""
         worker = (result.node, result.process)
         began = result.began - self._started
         ended_before = self._ended_of_worker.get(worker)
@@ -89,16 +89,16 @@ class Trace:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no shard has been taken down."""
+        """Whether no shard has been recorded."""
         return not self._shards
 
     def balance(self, num_workers: int) -> Balance:
-        """How evenly the work of at least one shard was shared.
+        """Computes how evenly the work of at least one shard was shared.
 
         Args:
-            num_workers: at a time, at most.
+            num_workers: maximum number of workers at a time.
         """
-        # The lost ones are not told from others here, but those that took their places ended after them.
+        # Lost workers are not known here, but the workers that replaced them ended later.
         ends = sorted(self._ended_of_worker.values())[-num_workers:]
         span = ends[-1] - min(shard["began"] for shard in self._shards)
         idle = [shard["idle_seconds"] for shard in self._shards if shard["idle_seconds"] is not None]
@@ -111,7 +111,7 @@ class Trace:
         )
 
     def to_json(self, identity: Identity, on: str, num_workers: int) -> str:
-        """The content of the file that the module describes."""
+        """Returns the content of the file that the module describes."""
         content = {
             "format": FORMAT,
             "run": identity,

@@ -58,7 +58,7 @@ def run(parsed: argparse.Namespace) -> int:
     outcomes = []
     for evaluator in evaluators:
         # Each with the threads that fit it: the last one made has set its own.
-        use_threads(parsed.threads, evaluator.engine)
+        use_threads(parsed.threads)
         outcomes.append(evaluator.evaluate(candidates))
     found = differing(candidates, outcomes[0], outcomes[1])
     console = Console(highlight=False, markup=False, soft_wrap=True)

@@ -14,12 +14,13 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import Report, rank_queries, report
 from proofrank.in_process import explain
-from proofrank.service.cli.bulk_options import add_bulk, check_bulk, is_bulk
+from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import (
     add_dataset_and_policy,
     add_engine,
     add_prover_settings,
+    engine_options,
     make_evaluator,
     prover_overrides,
     read_dataset,
@@ -62,6 +63,8 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.explain is None:
         check_bulk(parsed)
         check_writable("--json", parsed.json)
+    if parsed.on != RAY:  # whose workers have devices of their own
+        engine_options(parsed).check()
     dataset = read_dataset(parsed)
     policy = read_policy(parsed, dataset)
     settings = settings_for(policy, prover_overrides(parsed))

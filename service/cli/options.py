@@ -20,6 +20,7 @@ from proofrank.core.policy.precision import PRECISIONS
 from proofrank.core.prover import ProverSettings
 from proofrank.service.engine.engine_options import EngineOptions
 from proofrank.service.settings.settings import PROVER_FIELDS, Settings
+from proofrank.service.threads import DEFAULT_THREADS
 
 
 def add_dataset_and_policy(parser: argparse.ArgumentParser) -> None:
@@ -130,7 +131,7 @@ def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
         "--threads",
         type=int,
         metavar="N",
-        help="threads of torch (default: 1 for the original engine, else all cores)",
+        help=f"threads of torch on a CPU (default: {DEFAULT_THREADS}; more help little, and only on an idle machine)",
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +17,11 @@ from proofrank.core.errors import ProofrankError, did_you_mean
 from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
 from proofrank.service import client
-from proofrank.service.cli.files import check_writable
+from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.ranking_options import add_ranking, add_ties, positive
 from proofrank.service.cli.tables import print_metrics
 from proofrank.service.client import DEFAULT_URL, Client, Retries
-from proofrank.service.client.from_json import to_json
+from proofrank.service.wire import answer_to_json
 
 _PATIENCE_SECONDS = 30
 
@@ -68,8 +67,7 @@ def run(parsed: argparse.Namespace) -> int:
     with _client(parsed) as speaker:
         answer = _rank_triple(speaker, parsed) if parsed.triple else _run_job(speaker, parsed)
     if parsed.json is not None:
-        text = json.dumps(to_json(answer), ensure_ascii=False, indent=1)
-        parsed.json.write_text(text + "\n", encoding="utf-8")
+        write_output("--json", parsed.json, answer_to_json(answer, indent=1).decode() + "\n")
     return 0
 
 

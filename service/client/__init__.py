@@ -1,4 +1,4 @@
-"""A client of the service: ranks, whole test sets, policies. Needs httpx, and neither torch nor FastAPI.
+"""A client of the service: ranks, whole test sets, policies. Needs httpx and pydantic, and neither torch nor FastAPI.
 
     from proofrank.service.client import Client
 
@@ -19,8 +19,8 @@ from proofrank.service.client.errors import (
     ClientError,
     ConflictError,
     DeadlineError,
-    FieldError,
     InvalidRequestError,
+    JobError,
     MissingLibraryError,
     NotFoundError,
     NotReadyError,
@@ -29,26 +29,30 @@ from proofrank.service.client.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from proofrank.service.client.jobs import Job, JobError, JobProgress, JobRanking, JobResult
 from proofrank.service.client.requests import Query
-from proofrank.service.client.results import (
+from proofrank.service.client.results import JobResult, RankResult
+from proofrank.service.client.retries import Retries
+from proofrank.service.wire import (
     CandidateScore,
+    FieldError,
     Identity,
     Info,
+    Job,
+    JobOptions,
+    JobProgress,
+    JobRanking,
     Metrics,
     PolicyList,
     Proof,
     ProofStep,
     QueryResult,
     Ranking,
-    RankResult,
     Ranks,
     Report,
-    RuleOfStep,
+    Rule,
     StoredPolicy,
     Timing,
 )
-from proofrank.service.client.retries import Retries
 
 __all__ = [
     "API_KEY_VARIABLE",
@@ -67,6 +71,7 @@ __all__ = [
     "InvalidRequestError",
     "Job",
     "JobError",
+    "JobOptions",
     "JobProgress",
     "JobRanking",
     "JobResult",
@@ -84,7 +89,7 @@ __all__ = [
     "Ranks",
     "Report",
     "Retries",
-    "RuleOfStep",
+    "Rule",
     "ServerError",
     "StoredPolicy",
     "Timing",

@@ -207,7 +207,7 @@ def _arguments(call: Call, opened: ExitStack) -> dict[str, Any]:
     """What httpx is to send for ``call``; its files are open until ``opened`` is closed."""
     arguments: dict[str, Any] = {"headers": dict(call.headers), "params": dict(call.parameters)}
     if call.body is not None:
-        arguments["json"] = call.body
+        arguments["content"] = call.body
     if call.files:
         arguments["files"] = {
             part: (path.name, opened.enter_context(path.open("rb"))) for part, path in call.files.items()

@@ -21,10 +21,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from proofrank.core.errors import ProofrankError, did_you_mean
+from proofrank.core.errors import ProofrankError
+from proofrank.service.wire import FieldError, Job
 
 
 class ClientError(ProofrankError):
@@ -47,29 +46,8 @@ class MissingLibraryError(ClientError):
     """An optional library is not installed; says which."""
 
 
-@dataclass(frozen=True)
-class FieldError:
-    """One thing that is wrong with a request.
-
-    Attributes:
-        field: where, as in ``queries[3].relation``.
-        value: what stands there, shortened where it is long.
-        message: what is wrong and what would be right.
-        nearest: the nearest known names, for an unknown one.
-    """
-
-    field: str
-    value: Any = None
-    message: str = ""
-    nearest: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        value = "" if self.value is None else f" is {self.value!r}"
-        return f"{self.field}{value}: {self.message}{did_you_mean(list(self.nearest))}"
-
-
 class AnswerError(ClientError):
-    """The server answered with an error.
+    """The server answered with an error, or would: what is wrong with a request by its form alone is not sent.
 
     Attributes:
         status: the HTTP status.
@@ -115,3 +93,15 @@ class DeadlineError(AnswerError):
 
 class ServerError(AnswerError):
     """A fault of the server."""
+
+
+class JobError(ClientError):
+    """A job ended without being done.
+
+    Attributes:
+        job: as it ended.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        super().__init__(f"job {job.id} {job.state}{f': {job.error}' if job.error else ''}")

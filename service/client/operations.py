@@ -12,12 +12,22 @@ from typing import Literal
 import httpx
 
 from proofrank.service.client.connection import Connection
-from proofrank.service.client.errors import ClientError, NotReadyError
-from proofrank.service.client.jobs import DONE, Job, JobError, JobResult
+from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
-from proofrank.service.client.requests import Call, QueryLike, SideOption, Ties, given, path_of, query_fields
-from proofrank.service.client.results import Info, PolicyList, RankResult, Readiness, StoredPolicy
+from proofrank.service.client.requests import Call, QueryLike, json_call, make_request, path_of
+from proofrank.service.client.results import JobResult, RankResult
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
+from proofrank.service.wire import (
+    Info,
+    Job,
+    JobRequest,
+    PolicyList,
+    RankRequest,
+    Readiness,
+    SideOption,
+    StoredPolicy,
+    Ties,
+)
 
 POLICY_FILES = {"weights": "policy.safetensors", "config": "policy.json", "vocabulary": "vocab.json"}
 """The files of a policy, by the field of the upload that has them."""
@@ -55,14 +65,19 @@ def rank(
     Raises:
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
-    body = {
-        "queries": query_fields(queries),
-        **_options(side, corruptions, filtered, seed, ties),
-        "return_candidates": return_candidates,
-        "return_proof": return_proof,
-        **given(deadline_ms=deadline_ms),
-    }
-    return parsed((yield from exchange(connection, Call("POST", "/rank", body=body))), RankResult)
+    request = make_request(
+        RankRequest,
+        queries,
+        side=side,
+        corruptions=corruptions,
+        filtered=filtered,
+        seed=seed,
+        ties=ties,
+        return_candidates=return_candidates,
+        return_proof=return_proof,
+        deadline_ms=deadline_ms,
+    )
+    return parsed((yield from exchange(connection, json_call("/rank", request))), RankResult)
 
 
 def submit(
@@ -95,12 +110,22 @@ def submit(
     Raises:
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
-    what = {"split": triples} if isinstance(triples, str) else {"queries": query_fields(triples)}
-    options = _options(side, corruptions, filtered, seed, ties)
-    body = {**what, **options, **given(policy=policy, limit=limit)}
+    split, queries = (triples, None) if isinstance(triples, str) else (None, triples)
+    request = make_request(
+        JobRequest,
+        queries,
+        split=split,
+        side=side,
+        corruptions=corruptions,
+        filtered=filtered,
+        seed=seed,
+        ties=ties,
+        policy=policy,
+        limit=limit,
+    )
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-    return parsed((yield from exchange(connection, Call("POST", "/jobs", body=body, headers=headers))), Job)
+    return parsed((yield from exchange(connection, json_call("/jobs", request, headers))), Job)
 
 
 def wait(
@@ -134,7 +159,7 @@ def wait(
             yield Pause(seconds)
             seconds = min(1.5 * seconds, _LONGEST_POLL)
             now = yield from job(connection, job_id)
-    if now.state != DONE:
+    if now.state != "done":
         raise JobError(now)
     return parsed(
         (yield from exchange(connection, Call("GET", path_of("jobs", job_id, "results")))), JobResult
@@ -277,10 +302,3 @@ def _obstacle(connection: Connection) -> Steps[str | None]:
         readiness = parsed(reply, Readiness)
         return f"{readiness.stage}, for {readiness.seconds:.0f} s"
     return str(failure.error)
-
-
-def _options(
-    side: SideOption, corruptions: int | Literal["all"], filtered: bool, seed: int, ties: Ties
-) -> dict[str, object]:
-    """The fields of a request that ``/rank`` and jobs share."""
-    return {"side": side, "corruptions": corruptions, "filtered": filtered, "seed": seed, "ties": ties}

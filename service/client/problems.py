@@ -6,20 +6,19 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
+from pydantic import ValidationError
 
 from proofrank.service.client.errors import (
     AccessError,
     AnswerError,
     ConflictError,
     DeadlineError,
-    FieldError,
     InvalidRequestError,
     NotFoundError,
     ServerError,
     UnavailableError,
-    UnexpectedAnswerError,
 )
-from proofrank.service.client.from_json import read
+from proofrank.service.wire import FieldError, answer_from_python
 
 _PROBLEM = "application/problem+json"
 _PLAIN = "text/plain"
@@ -71,8 +70,8 @@ def _detail(response: httpx.Response, problem: dict[str, Any]) -> str:
 
 def _field_errors(problem: dict[str, Any]) -> tuple[FieldError, ...]:
     try:
-        return read(tuple[FieldError, ...], problem.get("errors", []), "errors")
-    except UnexpectedAnswerError:
+        return answer_from_python(tuple[FieldError, ...], problem.get("errors", []))
+    except ValidationError:
         return ()  # the detail is worth more than this
 
 

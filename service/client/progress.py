@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from proofrank.service.client.jobs import Job
+from proofrank.service.wire import Job
 
 
 @contextmanager

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
-from proofrank.service.client.errors import ClientError
+from pydantic import BaseModel, ValidationError
 
-SideOption = Literal["head", "tail", "both"]
-Ties = Literal["realistic", "optimistic", "pessimistic", "random"]
+from proofrank.service.client.errors import ClientError, InvalidRequestError
+from proofrank.service.errors import InvalidInput
+from proofrank.service.wire import MAX_ERRORS, RankQuery, SideOption, field_error
+
+R = TypeVar("R", bound=BaseModel)
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(RankQuery):
     """A triple to rank against corrupted copies of itself.
 
     Attributes:
@@ -26,11 +30,22 @@ class Query:
         candidates: constants to put in its place, instead of drawn corruptions.
     """
 
-    head: str
-    relation: str
-    tail: str
-    side: SideOption | None = None
-    candidates: Sequence[str] | None = None
+    def __init__(
+        self,
+        head: str,
+        relation: str,
+        tail: str,
+        side: SideOption | None = None,
+        candidates: Sequence[str] | None = None,
+    ) -> None:
+        """Checks the names and the side.
+
+        Raises:
+            InvalidRequestError: one of them cannot be right for any dataset.
+        """
+        own = None if candidates is None else list(candidates)
+        with _refused_as_by_the_server(RankQuery):
+            super().__init__(head=head, relation=relation, tail=tail, side=side, candidates=own)
 
 
 QueryLike = Query | tuple[str, str, str]
@@ -44,7 +59,7 @@ class Call:
     Attributes:
         method: of HTTP.
         path: below the server's address, names in it quoted.
-        body: sent as JSON; None for none.
+        body: its content; None for none.
         files: sent as multipart/form-data, by field; opened anew with each attempt.
         parameters: of the URL.
         headers: beside those that every request has.
@@ -54,7 +69,7 @@ class Call:
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
-    body: Any = None
+    body: bytes | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -66,28 +81,39 @@ def path_of(*parts: str) -> str:
     return "".join(f"/{quote(part, safe='')}" for part in parts)
 
 
-def query_fields(queries: Iterable[QueryLike]) -> list[dict[str, Any]]:
-    """The queries as a request has them.
+def make_request(kind: type[R], queries: Iterable[QueryLike] | None, **fields: Any) -> R:
+    """A request of these queries and fields, checked before it is sent.
 
     Raises:
-        ClientError: one of them is none.
+        ClientError: one of the queries is none.
+        InvalidRequestError: as the server would answer, were it sent.
     """
-    return [_fields(query, index) for index, query in enumerate(queries)]
+    if queries is not None:
+        fields["queries"] = [_query_fields(query, index) for index, query in enumerate(queries)]
+    with _refused_as_by_the_server(kind):
+        return kind.model_validate(fields)
 
 
-def _fields(query: QueryLike, index: int) -> dict[str, Any]:
-    if not isinstance(query, Query):
-        if isinstance(query, str) or len(query) != 3:
-            raise ClientError(f"queries[{index}] is {query!r}; expected a Query or (head, relation, tail)")
-        query = Query(*query)
-    fields: dict[str, Any] = {"head": query.head, "relation": query.relation, "tail": query.tail}
-    if query.side is not None:
-        fields["side"] = query.side
-    if query.candidates is not None:
-        fields["candidates"] = list(query.candidates)
-    return fields
+def json_call(path: str, request: BaseModel, headers: Mapping[str, str] | None = None) -> Call:
+    """The POST of a request; what was not asked for is not sent, for an older server would refuse it."""
+    body = request.model_dump_json(exclude_none=True).encode()
+    return Call("POST", path, body=body, headers={"Content-Type": "application/json", **(headers or {})})
 
 
-def given(**fields: Any) -> dict[str, Any]:
-    """The fields that are not None: what was not asked for is not sent, for an older server would refuse it."""
-    return {name: value for name, value in fields.items() if value is not None}
+def _query_fields(query: QueryLike, index: int) -> dict[str, Any]:
+    if isinstance(query, Query):
+        return query.model_dump(exclude_none=True)
+    if isinstance(query, str) or len(query) != 3:
+        raise ClientError(f"queries[{index}] is {query!r}; expected a Query or (head, relation, tail)")
+    return dict(zip(("head", "relation", "tail"), query, strict=True))
+
+
+@contextmanager
+def _refused_as_by_the_server(model: type[BaseModel]) -> Iterator[None]:
+    """Raises what is wrong with a request as the error that the server's answer would be."""
+    try:
+        yield
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        refusal = InvalidInput([field_error(item, model) for item in found[:MAX_ERRORS]], len(found))
+        raise InvalidRequestError(HTTPStatus.UNPROCESSABLE_ENTITY, refusal.detail, refusal.errors) from None

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import httpx
+from pydantic import ValidationError
 
 from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import (
@@ -22,10 +23,10 @@ from proofrank.service.client.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from proofrank.service.client.from_json import read
 from proofrank.service.client.problems import answer_error
 from proofrank.service.client.requests import Call
 from proofrank.service.client.retries import retry_after_seconds
+from proofrank.service.wire import first_error_of_answer, read_answer
 
 logger = logging.getLogger("proofrank.client")
 
@@ -103,12 +104,15 @@ def parsed(response: httpx.Response, kind: type[T]) -> T:
         UnexpectedAnswerError: it is none.
     """
     try:
-        body = response.json()
-    except ValueError as error:
-        raise UnexpectedAnswerError(
-            f"{response.url} did not answer with JSON; is it a proofrank server?"
-        ) from error
-    return read(kind, body, f"the answer of {response.url}: answer")
+        return read_answer(kind, response.content)
+    except ValidationError as error:
+        wrong = first_error_of_answer(error)
+        if wrong is None:
+            message = f"{response.url} did not answer with JSON; is it a proofrank server?"
+        else:
+            message = f"the answer of {response.url}: {wrong}"
+        # Not from pydantic's error, which would show the whole of a large answer.
+        raise UnexpectedAnswerError(message) from None
 
 
 def _can_pass(call: Call, error: httpx.RequestError) -> bool:

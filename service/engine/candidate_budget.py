@@ -1,4 +1,4 @@
-"""A budget of candidates: how many of all requests may wait, run, or be in an answer that is being made or sent."""
+"""A budget of candidates over all requests: those that wait, run, or are in an answer being made or sent."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from proofrank.service.telemetry.metrics import ServiceMetrics
 
 
 class CandidateBudget:
-    """Bounds what requests hold in memory, by their candidates; used on the event loop alone."""
+    """Bounds the memory of requests by their candidates; used only on the event loop."""
 
     def __init__(self, max_candidates: int, metrics: ServiceMetrics, throughput: Throughput) -> None:
         """Args:
-        max_candidates: for how many there is room.
-        metrics: show how many there are.
-        throughput: tells when it is worth coming back.
+        max_candidates: maximum number of candidates.
+        metrics: shows their number.
+        throughput: estimates when to retry.
         """
         self._max_candidates = max_candidates
         self._metrics = metrics
@@ -26,7 +26,7 @@ class CandidateBudget:
         metrics.max_queued_candidates.set(max_candidates)
 
     def check(self, num_candidates: int) -> None:
-        """Raises QueueFull where there is no room for so many more."""
+        """Raises QueueFull if there is no room for ``num_candidates`` more."""
         surplus = self._num_candidates + num_candidates - self._max_candidates
         if surplus > 0:
             raise QueueFull(
@@ -37,7 +37,7 @@ class CandidateBudget:
 
     @contextmanager
     def taken(self, num_candidates: int) -> Iterator[None]:
-        """While it lasts, so many candidates have room. Raises as :meth:`check` does."""
+        """Takes room for ``num_candidates`` while the context lasts. Raises QueueFull if there is none."""
         self.check(num_candidates)
         self._change(num_candidates)
         try:

@@ -1,4 +1,4 @@
-"""Which evaluator a command asks for, in a form that goes to other processes."""
+"""The evaluator that a command asks for, in a form that can be sent to other processes."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proofrank.core.evaluator import Evaluator, create_evaluator
+from proofrank.core.evaluator.engines import check_engine, usable_device
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.policy.precision import check_precision
 from proofrank.core.prover import ProverSettings
 from proofrank.service.threads import use_threads
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """The options of an evaluator, as the command line has them.
+    """The options of an evaluator, as on the command line.
 
     Attributes:
         engine: name of the engine.
         device: torch device; None for the default.
         fullgraph: whether each part of the tick must compile as one graph.
         precision: precision of matrix products.
-        calibrate: whether buffers of fixed shape are fitted at first start.
-        cache_folder: where compiled artifacts are kept; None for the default.
-        threads: number of threads of torch; None for what fits the engine.
+        calibrate: whether capacities are calibrated at the first start.
+        cache_folder: folder of compiled artifacts; None for the default.
+        threads: number of threads of torch; None to choose by engine.
     """
 
     engine: str
@@ -35,6 +37,16 @@ class EngineOptions:
     cache_folder: Path | None
     threads: int | None
 
+    def check(self) -> None:
+        """Refuses at once what cannot be made here, before anything is loaded for it.
+
+        Raises:
+            EvaluationError: there is no such engine, device or precision here.
+        """
+        check_engine(self.engine)
+        if self.engine != "original":
+            check_precision(self.precision, usable_device(self.device))
+
     def make_evaluator(
         self,
         dataset: Dataset,
@@ -42,13 +54,13 @@ class EngineOptions:
         settings: ProverSettings,
         buckets: Sequence[int] | None = None,
     ) -> Evaluator:
-        """The evaluator, with the threads that fit it set for the calling thread.
+        """Makes the evaluator, and sets its number of threads for the calling thread.
 
         Raises:
             EvaluationError: there is no such engine here, or it cannot evaluate this graph exactly.
             ProofrankError: ``threads`` is below 1.
         """
-        use_threads(self.threads, self.engine)
+        use_threads(self.threads)
         return create_evaluator(
             self.engine,
             dataset,

@@ -1,4 +1,4 @@
-"""Makes the evaluator that the settings ask for, warm, and tells what its lanes are like."""
+"""Makes and warms the evaluator of the settings, and describes its lanes."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ def make_evaluator(
     metrics: ServiceMetrics,
     on_stage: Callable[[str], None],
 ) -> tuple[CandidateStream, Lanes]:
-    """An evaluator that is warm, and its lanes; to be called in the thread that will use it.
+    """Makes a warm evaluator and describes its lanes; call it in the thread that will use the evaluator.
 
     Args:
-        settings: of the service.
+        settings: settings of the service.
         dataset: the graph.
-        policy: must fit it.
-        prover_settings: of the prover.
-        metrics: are told how long each bucket took, and what runs.
-        on_stage: told the name of each stage before it begins.
+        policy: policy to begin with, which must fit the graph.
+        prover_settings: settings of the prover.
+        metrics: shows the time of each bucket, and the evaluator.
+        on_stage: called with the name of each stage before it begins.
 
     Raises:
         EvaluationError: there is no such evaluator here, or it cannot evaluate this graph exactly.
     """
     on_stage("build evaluator")
-    # Before it is made: it asks what the machine does with this number of threads.
-    use_threads(settings.threads, settings.engine)
+    # Before the evaluator is made, because it measures the machine with this number of threads.
+    use_threads(settings.threads)
     gather_seconds = settings.gather_ms / 1000
     if settings.engine == OriginalStream.engine:
         stream = OriginalStream(dataset, policy, prover_settings)
         metrics.show_evaluator(dataset, stream.engine, "cpu")
         on_stage("warm up")
-        return stream, Lanes((stream.num_free_places,), is_cost_by_lane=True, gather_seconds=gather_seconds)
+        return stream, Lanes((stream.num_free_slots,), is_cost_by_lane=True, gather_seconds=gather_seconds)
     device = settings.device or default_device()
     evaluator = create_evaluator(
         settings.engine,

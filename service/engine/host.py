@@ -1,4 +1,4 @@
-"""Owns what is being served: loads and warms it in the background, lends it to requests, and replaces what fails."""
+"""The host of the evaluator: loads and warms it in the background, ranks requests by it, replaces it if it fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from proofrank.core.errors import ProofrankError
+from proofrank.core.errors import DatasetError, PolicyError, ProofrankError
 from proofrank.core.evaluator import CandidateStream, ReferenceEvaluator, settings_for
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
@@ -29,15 +29,15 @@ from proofrank.service.threads import start_daemon
 logger = logging.getLogger("proofrank")
 
 _LEAST_SECONDS_TO_END = 0.5
-"""That a thread is given to end: that of the evaluator ends after its tick."""
+"""Minimum time for the threads to finish, in seconds; the evaluator's finishes its current tick."""
 _MOST_SECONDS_BETWEEN_ATTEMPTS = 60
 
 PolicySource = Callable[[Dataset], Policy]
-"""Gives the policy to begin with; it must fit the graph."""
+"""A function that returns the policy to begin with, which must fit the graph."""
 
 
 class EvaluatorHost:
-    """Loads the evaluator, and shares it among the requests by a :class:`Scheduler`."""
+    """Loads the evaluator, and shares it among requests through a :class:`Scheduler`."""
 
     def __init__(
         self, settings: Settings, metrics: ServiceMetrics, policy_source: PolicySource | None = None
@@ -55,10 +55,11 @@ class EvaluatorHost:
         self._loading: threading.Thread | None = None
         self._grace_ends: float | None = None
         self._has_ended = True
+        self._failure: Exception | None = None
 
     @property
     def stage(self) -> str:
-        """What is going on: a stage of the start, ``ready``, ``draining`` or ``failed``."""
+        """The current stage: a stage of the start, ``ready``, ``draining`` or ``failed``."""
         return self._stages.stage
 
     @property
@@ -67,29 +68,34 @@ class EvaluatorHost:
         return self._stages.stage == FAILED
 
     @property
+    def failure(self) -> Exception | None:
+        """Why the evaluator could not be loaded: a ProofrankError where that is not a fault of the service."""
+        return self._failure
+
+    @property
     def is_stopping(self) -> bool:
-        """Whether it has been told to drain or to stop."""
+        """Whether it has been told to drain or stop."""
         return self._stages.is_stopping
 
     @property
     def has_ended(self) -> bool:
-        """Whether its threads have, once :meth:`stop` has returned; else the process has to end without them."""
+        """Whether its threads have ended, once :meth:`stop` has returned; if not, the process must end without them."""
         return self._has_ended
 
     @property
     def seconds_in_stage(self) -> float:
-        """How long that has been going on."""
+        """Time since the current stage began, in seconds."""
         return self._stages.seconds_in_stage
 
     @property
     def stage_seconds(self) -> dict[str, float]:
-        """How long each stage took that has ended, the last time."""
+        """Duration of the last run of each stage that has ended, in seconds."""
         return self._stages.stage_seconds
 
     @property
     def loaded(self) -> Loaded:
-        """What is being served. Raises NotReady where that is not so yet."""
-        # While draining, requests that had begun before still come here.
+        """The dataset, settings and scheduler in use. Raises NotReady if they are not ready."""
+        # Requests that began before draining still come here.
         stage = self._stages.stage
         if self._loaded is None or stage not in (READY, DRAINING):
             raise NotReady(f"not ready: {stage}")
@@ -97,56 +103,68 @@ class EvaluatorHost:
 
     @property
     def active_policy(self) -> Policy:
-        """The policy that ranks what comes in now. Raises NotReady where the service is not ready."""
+        """The live policy. Raises NotReady if the service is not ready."""
         _ = self.loaded
         return self._live.active
 
     @property
     def engine(self) -> str:
-        """Name of the engine that runs."""
+        """Name of the running engine."""
         return self._engine
 
     def activate(self, policy: Policy) -> None:
-        """Lets ``policy`` rank whatever comes in from now on.
+        """Makes ``policy`` the live one.
 
         Raises:
-            EvaluationError: its shape, or a prover setting that it was trained under, is not what is being served.
+            EvaluationError: its shape, or a prover setting that it was trained with, differs from what is served.
             PolicyError: it does not fit the graph.
         """
         self._live.activate(policy, self.loaded)
 
     def check_policy(self, policy: Policy) -> None:
-        """Whether ``policy`` can go live without a new evaluator; raises as :meth:`activate` does."""
+        """Checks that ``policy`` can go live without a new evaluator; raises as :meth:`activate` does."""
         self._live.check(policy, self.loaded)
 
     def reference(self, loaded: Loaded, policy: Policy) -> ReferenceEvaluator:
-        """The reference evaluator with ``policy``; it shares no state with the one that serves, nor needs it ready."""
+        """Returns a reference evaluator with ``policy``; it shares no state with the evaluator, which need not be
+        ready.
+        """
         return self._live.reference(loaded, policy)
 
     async def start(self) -> None:
-        """Loads and warms everything; ``has_failed`` tells afterwards whether that could not be done."""
+        """Loads and warms everything; afterwards ``has_failed`` tells whether that failed."""
         self._loop = asyncio.get_running_loop()
         try:
             self._loading, loaded = start_daemon(self._load, "start")
             await asyncio.wrap_future(loaded)
         except ProofrankError as error:
+            self._failure = error
             self._stages.enter(FAILED)
             logger.error("cannot start: %s", error)
-        except Exception:
+        except Exception as error:
+            self._failure = error
             self._stages.enter(FAILED)
             logger.exception("cannot start")
 
     def _load(self) -> None:
         self._stages.enter("load dataset")
-        dataset = load_dataset(
-            self._settings.dataset, rules_format=self._settings.rules_format, strict=self._settings.strict
-        )
+        try:
+            dataset = load_dataset(
+                self._settings.dataset,
+                rules_format=self._settings.rules_format,
+                strict=self._settings.strict,
+            )
+        except DatasetError as error:
+            raise self._settings.refusal("dataset", str(error)) from error
         for file in dataset.files:
             logger.info("read %s", file)
         for warning in dataset.warnings:
             logger.warning("%s", warning)
         self._stages.enter("load policy")
-        policy = self._policy_source(dataset)
+        try:
+            policy = self._policy_source(dataset)
+        except PolicyError as error:
+            raise self._settings.refusal("policy", str(error)) from error
         settings = settings_for(policy, self._settings.prover_overrides)
         scheduler = Scheduler(lambda fault: self._make(dataset, policy, settings, fault))
         scheduler.start()
@@ -158,11 +176,11 @@ class EvaluatorHost:
     def _make(
         self, dataset: Dataset, policy: Policy, settings: ProverSettings, fault: Exception | None
     ) -> tuple[CandidateStream, Lanes]:
-        """An evaluator; in the place of one that failed it is tried until it can be made or the server stops."""
+        """Makes an evaluator; to replace a failed one, tries until it succeeds or the server stops."""
         if fault is None:
             return self._make_once(dataset, policy, settings)
         self._metrics.evaluator_rebuilds.inc()
-        logger.error("making the evaluator anew after %s", type(fault).__name__)
+        logger.error("making the evaluator again after %s", type(fault).__name__)
         seconds = 1.0
         while True:
             try:
@@ -194,16 +212,16 @@ class EvaluatorHost:
         is_job: bool = False,
         deadline: float | None = None,
     ) -> RankedBatch:
-        """Ranks ``queries`` as :meth:`Ranker.rank` does, by the active policy by default.
+        """Ranks ``queries`` as :meth:`Ranker.rank` does, by the live policy by default.
 
-        Raises NotReady where the service is not ready.
+        Raises NotReady if the service is not ready.
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
         return await self._ranker.rank(queries, seed, loaded, with_policy, is_job=is_job, deadline=deadline)
 
     def drain(self) -> None:
-        """Is not ready any more, and gives requests that run ``grace_seconds``; from any thread, and from signals."""
+        """Becomes not ready and gives running requests ``grace_seconds``; for any thread and for signal handlers."""
         if self._loop is not None and not self._stages.is_stopping:
             self._stages.begin_stop()
             self._loop.call_soon_threadsafe(self._begin_drain)
@@ -221,8 +239,9 @@ class EvaluatorHost:
     async def stop(self) -> None:
         """Ends the evaluator; requests that still run are answered by 503.
 
-        Its threads may be at what cannot be stopped, such as a compiler. They are waited for no longer than what is
-        left of ``grace_seconds``, all of it where nobody has called :meth:`drain`; ``has_ended`` tells afterwards.
+        Its threads may be in a call that cannot be interrupted, such as a compilation. This waits for them for the rest
+        of ``grace_seconds``, or for all of it without a :meth:`drain` before. Afterwards ``has_ended`` tells whether
+        they ended.
         """
         self._stages.drain()
         ends = self._grace_ends or time.monotonic() + self._settings.grace_seconds
@@ -230,7 +249,7 @@ class EvaluatorHost:
         self._has_ended = await asyncio.to_thread(self._end_threads, ends)
 
     def _end_threads(self, ends: float) -> bool:
-        """Waits for the threads until ``ends``; whether they have ended."""
+        """Waits for the threads until ``ends``; returns whether they have ended."""
         if self._loading is not None:
             self._loading.join(max(0.0, ends - time.monotonic()))
             if self._loading.is_alive():
@@ -238,5 +257,5 @@ class EvaluatorHost:
         return self._loaded is None or self._loaded.scheduler.stop(max(0.0, ends - time.monotonic()))
 
     def describe_prover(self) -> dict[str, int | bool]:
-        """The prover settings in force."""
+        """Returns the prover settings in force."""
         return dataclasses.asdict(self.loaded.settings)

@@ -1,4 +1,4 @@
-"""Which stage the evaluator is at, as every thread may say and see it."""
+"""The stage of the evaluator, which any thread may set and read."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FAILED = "failed"
 
 
 class Stages:
-    """The stage, how long each took, and whether the end has begun; for any thread.
+    """The stage, the duration of each stage, and whether the end has begun; for any thread.
 
-    A stage of the start may follow any but ``failed``, as an evaluator is made anew while requests are drained.
-    ``ready`` becomes ``draining`` once the end has begun, and nothing follows ``failed``.
+    A stage of the start may follow any stage but ``failed``, because an evaluator may be made again while requests are
+    drained. Once the end has begun, ``ready`` becomes ``draining``. Nothing follows ``failed``.
     """
 
     def __init__(self, metrics: ServiceMetrics) -> None:
@@ -33,17 +33,17 @@ class Stages:
 
     @property
     def stage(self) -> str:
-        """What is going on: a stage of the start, ``ready``, ``draining`` or ``failed``."""
+        """The current stage: a stage of the start, ``ready``, ``draining`` or ``failed``."""
         return self._stage
 
     @property
     def seconds_in_stage(self) -> float:
-        """How long that has been going on."""
+        """Time since the current stage began, in seconds."""
         return time.monotonic() - self._began
 
     @property
     def stage_seconds(self) -> dict[str, float]:
-        """How long each stage took that has ended, the last time."""
+        """Duration of the last run of each stage that has ended, in seconds."""
         with self._lock:
             return dict(self._seconds)
 
@@ -53,25 +53,25 @@ class Stages:
         return self._is_stopping.is_set()
 
     def wait_until_stopping(self, seconds: float) -> bool:
-        """Waits for the end to begin, no longer than ``seconds``; whether it has."""
+        """Waits at most ``seconds`` for the end to begin; returns whether it has."""
         return self._is_stopping.wait(seconds)
 
     def begin_stop(self) -> None:
-        """From now on ``ready`` is not entered.
+        """Prevents ``ready`` from now on.
 
-        The stage stays until :meth:`drain`: this takes no lock of the stage, so that handlers of signals may call it.
+        The stage does not change before :meth:`drain`. This takes no lock, so signal handlers may call it.
         """
         self._is_stopping.set()
 
     def drain(self) -> None:
-        """Begins the end, and enters ``draining`` unless it has failed."""
+        """Begins the end, and enters ``draining`` unless the stage is ``failed``."""
         self.begin_stop()
         self.enter(DRAINING)
 
     def enter(self, stage: str) -> None:
-        """Goes on to ``stage``; see the class for what becomes of it."""
+        """Enters ``stage``, as far as the rules of the class allow."""
         with self._lock:
-            # Under the lock, since draining may begin between a look at it and the entry.
+            # Under the lock, because draining may begin between the check and the change.
             if stage == READY and self.is_stopping:
                 stage = DRAINING
             if self._stage in (FAILED, stage):

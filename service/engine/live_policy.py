@@ -1,4 +1,4 @@
-"""The policy that ranks what comes in, what may take its place, and the reference evaluators of policies."""
+"""The live policy, the checks of its replacement, and the reference evaluators of policies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_REFERENCES = 4
 
 
 class LivePolicy:
-    """Holds the active policy, and a reference evaluator for each of the policies that were last asked for."""
+    """Holds the live policy, and a reference evaluator for each policy that was recently asked for."""
 
     def __init__(self, settings: Settings, metrics: ServiceMetrics) -> None:
         self._settings = settings
@@ -27,20 +27,20 @@ class LivePolicy:
 
     @property
     def active(self) -> Policy:
-        """The active policy; there must have been a first."""
+        """The live policy; there must be a first one."""
         assert self._active is not None
         return self._active
 
     def begin_with(self, policy: Policy, dataset: Dataset) -> None:
-        """Makes ``policy`` the first that is active; it must fit."""
+        """Makes ``policy`` the first live policy; it must fit."""
         self._metrics.show_live_policy(dataset, policy, None)
         self._active = policy
 
     def activate(self, policy: Policy, loaded: Loaded) -> None:
-        """Makes ``policy`` active in the place of the one that is.
+        """Makes ``policy`` the live one.
 
         Raises:
-            EvaluationError: its shape, or a prover setting that it was trained under, is not what is being served.
+            EvaluationError: its shape, or a prover setting that it was trained with, differs from what is served.
             PolicyError: it does not fit the graph.
         """
         self.check(policy, loaded)
@@ -48,7 +48,7 @@ class LivePolicy:
         self._active = policy
 
     def check(self, policy: Policy, loaded: Loaded) -> None:
-        """Whether ``policy`` can go live without a new evaluator; raises as :meth:`activate` does."""
+        """Checks that ``policy`` can go live without a new evaluator; raises as :meth:`activate` does."""
         active = self.active
         policy.check_fits(loaded.dataset)
         differing = [
@@ -61,7 +61,7 @@ class LivePolicy:
             )
 
     def reference(self, loaded: Loaded, policy: Policy) -> ReferenceEvaluator:
-        """The reference evaluator with ``policy``; it shares no state with the one that serves."""
+        """Returns a reference evaluator with ``policy``, which shares no state with the serving one."""
         if policy.content_hash not in self._references:
             if len(self._references) >= _MOST_REFERENCES:
                 del self._references[next(iter(self._references))]
@@ -72,7 +72,7 @@ class LivePolicy:
 
 
 def _differences(offered: PolicyConfig | ProverSettings, served: PolicyConfig | ProverSettings) -> list[str]:
-    """Each field in which ``offered`` is not ``served``, in words."""
+    """Returns a text for each field in which ``offered`` differs from ``served``."""
     theirs, ours = dataclasses.asdict(offered), dataclasses.asdict(served)
     return [
         f"its {name} is {theirs[name]!r}, here it is {ours[name]!r}"

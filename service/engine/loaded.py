@@ -1,4 +1,4 @@
-"""What is being served."""
+"""What a host has loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proofrank.service.scheduler import Scheduler
 
 @dataclass(frozen=True)
 class Loaded:
-    """Everything that is being served, but for the policy."""
+    """Everything that is served, except for the policy."""
 
     dataset: Dataset
     settings: ProverSettings

@@ -1,4 +1,4 @@
-"""Ranks queries with what is loaded, and counts what that took."""
+"""Ranks queries by the loaded evaluator, and counts the time that it takes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from proofrank.service.threads import FEW_CANDIDATES, in_worker_unless_small
 
 @dataclass(frozen=True)
 class RankedBatch:
-    """Ranked queries, the policy that they were ranked by, and where the time went in seconds."""
+    """Ranked queries, the policy that ranked them, and their times in seconds."""
 
     ranked: list[RankedQuery]
     policy: Policy
@@ -36,7 +36,7 @@ class RankedBatch:
 
 
 class Ranker:
-    """Submits queries to the scheduler, and makes rankings of its outcomes."""
+    """Submits queries to the scheduler, and makes rankings of the outcomes."""
 
     def __init__(self, max_queued_candidates: int, metrics: ServiceMetrics) -> None:
         self._metrics = metrics
@@ -53,20 +53,20 @@ class Ranker:
         is_job: bool = False,
         deadline: float | None = None,
     ) -> RankedBatch:
-        """Ranks ``queries`` beside what else runs; cancelling it frees its lanes.
+        """Ranks ``queries`` beside other tasks; cancelling it frees its lanes.
 
-        Requests take ``room`` first, and keep it until they are answered.
+        Requests first take ``room``, and keep it until they are answered.
 
         Args:
-            queries: what to rank.
-            seed: of the random order of ties.
-            loaded: what to rank them with.
-            policy: ranks them, whatever is activated meanwhile.
-            is_job: whether it yields to what is no job.
-            deadline: by ``time.monotonic()``.
+            queries: queries to rank.
+            seed: seed of the random order of ties.
+            loaded: dataset, settings and scheduler.
+            policy: policy to rank by, also after another is activated.
+            is_job: whether it yields to requests.
+            deadline: latest end by ``time.monotonic()``.
 
         Raises:
-            EvaluationFailed: the evaluator fails over them.
+            EvaluationFailed: the evaluator failed on them.
             Draining: the service stops.
             DeadlinePassed: they are not done at the deadline.
             EvaluationError: a candidate cannot be evaluated.
@@ -122,10 +122,10 @@ class Ranker:
         finally:
             if outcome is not Outcome.DONE:
                 self._metrics.record_ended(kind, outcome, *task.times_so_far)
-            # The task has the error, whose traceback has this frame: a cycle that holds all candidates.
+            # The task holds the error, whose traceback holds this frame: a cycle that would keep all candidates.
             del task
 
 
 def count_candidates(queries: Sequence[Query]) -> int:
-    """How many candidates they have, positives included."""
+    """Returns the number of candidates, including positives."""
     return sum(query.num_candidates for query in queries)

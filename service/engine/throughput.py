@@ -1,4 +1,4 @@
-"""How fast candidates are done of late, to say when it is worth coming back."""
+"""The recent throughput of candidates, from which the time to retry follows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections import deque
 
 _WINDOW_SECONDS = 30.0
 _MOST_RETRY_SECONDS = 30
-"""Longer would be past the patience of clients: ours gives up after a minute in all, with whatever it waits."""
+"""Maximum time to retry after, in seconds. Clients do not wait much longer: ours gives up after one minute in all."""
 
 
 class Throughput:
-    """Candidates per second over the last half minute."""
+    """Candidates per second over the last 30 seconds."""
 
     def __init__(self) -> None:
         self._done: deque[tuple[float, int]] = deque()
@@ -25,12 +25,12 @@ class Throughput:
         self._total += number
 
     def seconds_for(self, number: int) -> int:
-        """Whole seconds in which about ``number`` candidates will be done; from 1 to 30."""
+        """Returns the whole seconds in which about ``number`` candidates will be done, from 1 to 30."""
         self._forget()
         rate = self._total / _WINDOW_SECONDS
         return max(1, min(_MOST_RETRY_SECONDS, math.ceil(number / rate))) if rate else 1
 
     def _forget(self) -> None:
-        """Forgets what is too long ago."""
+        """Drops counts older than the window."""
         while self._done and time.monotonic() - self._done[0][0] > _WINDOW_SECONDS:
             self._total -= self._done.popleft()[1]

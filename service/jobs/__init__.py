@@ -1,9 +1,9 @@
-"""Jobs: whole splits or long lists of triples, ranked in the background, stored as they go, and gone on with after
-a restart.
+"""Jobs: whole splits or long lists of triples, ranked in the background. Each chunk is stored; a job survives a
+restart.
 
-``submission`` checks and stores what a client asks for (``schemas``); ``runner`` takes one job after the other from the
-``store`` and has each ``run``, which ranks a chunk of its ``work`` at a ``pace`` that suits the evaluator and stores it
-before it counts; ``updates`` tell those who watch; ``results`` reads the rankings back.
+``submission`` checks and stores what a client asks for (``schemas``). ``runner`` takes one job after the other from the
+``store`` and starts its ``run``. The run draws ``chunks``, of a ``chunk_size`` that suits the evaluator, ranks them and
+stores them. ``updates`` tells watchers of each change; ``results`` reads the rankings back.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Jobs:
     """The parts that the routes use.
 
     Attributes:
-        store: where the jobs are.
-        updates: tell of their changes.
-        patience: knows what they wait for.
-        runner: works through them.
+        store: stores the jobs.
+        updates: tells watchers of changes.
+        patience: retries what may succeed later, and knows what a job waits for.
+        runner: runs the jobs.
     """
 
     store: JobStore
@@ -52,15 +52,15 @@ def make_jobs(
     *,
     retry_seconds: float = _RETRY_SECONDS,
 ) -> Jobs:
-    """The jobs of a server; nothing runs before the runner is started.
+    """Makes the jobs of a server; nothing runs before the runner is started.
 
     Args:
-        settings: of the service.
-        metrics: of the service.
+        settings: settings of the service.
+        metrics: metrics of the service.
         host: ranks the jobs' queries.
         database: holds the jobs.
-        policies: hold what unfinished jobs need.
-        retry_seconds: until what could not be written is tried again.
+        policies: holds the policies that unfinished jobs need.
+        retry_seconds: time after which a failed write is tried again.
     """
     updates = JobUpdates()
     store = JobStore(database, change_listener(updates, metrics))

@@ -1,4 +1,4 @@
-"""How large the chunks of a job are."""
+"""The size of a job's chunks."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ _TARGET_SECONDS = 0.5
 
 
 class ChunkSizer:
-    """Chunks that take about half a second: so little is lost by a kill, and so seldom is the disk waited for.
+    """Sizes chunks so that each takes about half a second: a kill loses little, and the job seldom waits for the disk.
 
     Attributes:
-        num_candidates: that the next chunk may have.
+        num_candidates: maximum number of candidates in the next chunk.
     """
 
     def __init__(self, most_candidates: int) -> None:
-        """A slow pace, that will never be faster than ``most_candidates`` a chunk."""
+        """Begins with small chunks, which will never exceed ``most_candidates``."""
         self._most = min(most_candidates, _MOST_CANDIDATES)
         self._fewest = min(self._most, _FEWEST_CANDIDATES)
         self.num_candidates = self._fewest
 
     def took(self, seconds: float) -> None:
-        """Learns how long a chunk took."""
+        """Adapts the size to the time that a chunk took."""
         if seconds < _TARGET_SECONDS / 2:
             self.num_candidates = min(2 * self.num_candidates, self._most)
         elif seconds > 2 * _TARGET_SECONDS:
             self.num_candidates = max(self.num_candidates // 2, self._fewest)
 
     def failed(self) -> None:
-        """Begins anew with small chunks: a large one may have been more than the memory holds."""
+        """Returns to small chunks: a large one may have exceeded the memory."""
         self.num_candidates = self._fewest

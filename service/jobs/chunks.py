@@ -1,7 +1,7 @@
-"""From a stored job to the queries that it ranks, a chunk at a time.
+"""The queries of a stored job, one chunk at a time.
 
-Which corruptions a query has, and how its ties are ordered, depends on the query and the seed alone
-(``proofrank.core.ranking.corruptions.query_seed``): so the chunks may be cut anywhere.
+A query's corruptions and the order of its ties depend only on the query and the seed
+(``proofrank.core.ranking.corruptions.query_seed``), so a job may be cut into chunks anywhere.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from pydantic import TypeAdapter
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.ranking import Corruptor, LazyQueries, Query, sample_triples, sides_of
 from proofrank.service.jobs.job import JobError
-from proofrank.service.jobs.schemas import JobOptions
-from proofrank.service.ranking.schemas import NamedTriple
+from proofrank.service.wire import JobOptions, NamedTriple
 
 QUERIES = TypeAdapter(list[NamedTriple])
 
@@ -24,7 +23,7 @@ class JobChunks(LazyQueries):
 
     @classmethod
     def of(cls, options: JobOptions, queries_json: str | None, dataset: Dataset) -> JobChunks:
-        """The queries of a job with these options, and perhaps queries, on the dataset that it was submitted for."""
+        """Makes the queries of a job from its options and the client's queries, if any, on the job's dataset."""
         number = None if options.corruptions == "all" else options.corruptions
         corruptor = Corruptor(dataset, number=number, is_filtered=options.filtered, seed=options.seed)
         if queries_json is None:
@@ -39,7 +38,7 @@ class JobChunks(LazyQueries):
         )
 
     def count_candidates(self, most: int) -> int:
-        """How many candidates all queries have.
+        """Returns the number of candidates of all queries.
 
         Raises:
             JobError: one query has more than ``most``.
@@ -55,7 +54,7 @@ class JobChunks(LazyQueries):
         return total
 
     def chunk(self, start: int, num_candidates: int) -> list[Query]:
-        """Whole queries from ``start`` on: as many as have ``num_candidates`` at most, but one at least."""
+        """Returns whole queries from ``start`` on: at most ``num_candidates`` candidates, but at least one query."""
         queries: list[Query] = []
         room = num_candidates
         for index in range(start, len(self.triples)):
@@ -67,6 +66,6 @@ class JobChunks(LazyQueries):
 
 
 def split_triples(dataset: Dataset, split: str, limit: int | None, seed: int) -> Sequence[Triple]:
-    """The triples of a split that a job ranks."""
+    """Returns the triples of a split that a job ranks."""
     triples = dataset.splits[split]
     return triples if limit is None else sample_triples(triples, limit, seed)

@@ -1,6 +1,6 @@
-"""A submitted job and the database: found by its key, or stored with the policy that it pins.
+"""Finds a submitted job in the database by its key, or stores it with the policy that it pins.
 
-Each function is part of the transaction that ``connection`` is in.
+Each function runs inside the transaction of ``connection``.
 """
 
 from __future__ import annotations
@@ -10,27 +10,30 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from proofrank.service.jobs.job import Job, Pinned
-from proofrank.service.jobs.rows import IS_UNFINISHED, existing_job, write_time
+from proofrank.core.formats.times import write_time
+from proofrank.service.jobs.job import Job
+from proofrank.service.jobs.rows import IS_UNFINISHED, existing_job
 from proofrank.service.policies import records
+from proofrank.service.wire import Identity
 
 
 class TooManyJobsError(Exception):
-    """As many jobs are unfinished as may be."""
+    """The maximum number of unfinished jobs is reached."""
 
 
 class OtherBodyError(Exception):
-    """The idempotency key came with another body before."""
+    """The idempotency key was used before with another body."""
 
 
 @dataclass(frozen=True)
 class SubmittedBody:
-    """What a request for a job asks for, as it is stored.
+    """A request for a job, as it is stored.
 
     Attributes:
-        options_json: its options.
-        queries_json: its queries; None where it ranks a split.
-        sha256: of both: of the meaning, not of the bytes, so that another order of keys is the same body.
+        options_json: the options.
+        queries_json: the queries; None if the job ranks a split.
+        sha256: hash of both. It covers the meaning, not the bytes, so a body with its keys in another order is the
+            same.
     """
 
     options_json: str
@@ -40,19 +43,19 @@ class SubmittedBody:
 
 @dataclass(frozen=True)
 class NewJob:
-    """What is stored of a job that is submitted.
+    """A job to store.
 
     Attributes:
-        body: what it asks for.
-        policy: name of the stored policy that ranks it; the live one if None.
-        dataset: whose triples it ranks.
-        num_queries: how many triples it ranks.
-        idempotency_key: of the client, if it sent one.
+        body: what the client asks for.
+        policy: name of the stored policy that ranks the job; None for the live one.
+        dataset: dataset of its triples.
+        num_queries: number of triples to rank.
+        idempotency_key: the client's key, if it sent one.
     """
 
     body: SubmittedBody
     policy: str | None
-    dataset: Pinned
+    dataset: Identity
     num_queries: int
     idempotency_key: str | None
 
@@ -60,10 +63,10 @@ class NewJob:
 def find_submitted(
     connection: sqlite3.Connection, idempotency_key: str | None, body_sha256: str
 ) -> Job | None:
-    """The job that was submitted with this key; None where there is none, or no key.
+    """Returns the job that was submitted with this key; None if there is no such job or no key.
 
     Raises:
-        OtherBodyError: the key came with another body.
+        OtherBodyError: the key was used with another body.
     """
     if idempotency_key is None:
         return None
@@ -78,10 +81,10 @@ def find_submitted(
 
 
 def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> Job:
-    """Stores a job that waits.
+    """Stores a new job with state ``queued``.
 
     Raises:
-        NoSuchPolicy: no policy has the name that it asks for.
+        NoSuchPolicy: there is no policy with the requested name.
         TooManyJobsError: ``max_unfinished`` jobs are unfinished.
     """
     (num,) = connection.execute(f"SELECT count(*) FROM jobs WHERE {IS_UNFINISHED}").fetchone()
@@ -94,7 +97,8 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
         "dataset_name, dataset_sha256, options, num_queries) VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
         (
             *(job_id, new.idempotency_key, new.body.sha256, write_time(datetime.now(UTC))),
-            *(*policy, *new.dataset, new.body.options_json, new.num_queries),
+            *(policy.name, policy.sha256, new.dataset.name, new.dataset.sha256),
+            *(new.body.options_json, new.num_queries),
         ),
     )
     if new.body.queries_json is not None:
@@ -102,14 +106,14 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
     return existing_job(connection, job_id)
 
 
-def _pinned(connection: sqlite3.Connection, name: str | None) -> Pinned:
-    """The policy of this name, or the live one, as it is in the transaction that says who needs it.
+def _pinned(connection: sqlite3.Connection, name: str | None) -> Identity:
+    """Returns the policy of this name, or the live one, as this transaction sees it.
 
-    Chosen any earlier, its content might be removed before the job is there to hold on to it.
+    Read in an earlier transaction, its content might be removed before the job is stored and protects it.
     """
     if name is not None:
         record = records.required(connection, name)
-        return Pinned(record.name, record.sha256)
+        return Identity(record.name, record.sha256)
     live = records.live(connection)
     assert live is not None, "a policy is live before the first job can be taken"
-    return Pinned(live.name, live.sha256)
+    return Identity(live.name, live.sha256)

@@ -1,29 +1,17 @@
-"""What a job is: its state as it is stored, and the rankings that it has made."""
+"""A job as it is stored, and its rankings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 from proofrank.core.graph import Dataset
 from proofrank.core.ranking import RankedQuery, RankingSummary
-
-JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-
-STATES: tuple[JobState, ...] = ("queued", "running", "done", "failed", "cancelled")
-UNFINISHED: tuple[JobState, ...] = ("queued", "running")
+from proofrank.service.wire import UNFINISHED_STATES, Identity, JobState
 
 
 class JobError(Exception):
-    """A job cannot be done; the text is for whoever submitted it."""
-
-
-class Pinned(NamedTuple):
-    """A dataset or a policy by name and by content; the content is what counts."""
-
-    name: str
-    sha256: str
+    """A job cannot be done; the text is for the client that submitted it."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +19,20 @@ class Job:
     """A job as it is stored.
 
     Attributes:
-        number: its place in the order of submission.
-        id: names it to clients.
-        state: ``queued`` until its turn, ``running`` from then on, and one of the others at its end.
-        created: when it was submitted; all times are ISO 8601 in UTC.
-        started: when its turn first came.
-        finished: when it ended.
-        policy: ranks it, whatever is activated meanwhile.
-        dataset: whose triples it ranks.
-        options_json: the :class:`~proofrank.service.jobs.schemas.JobOptions` of the request.
-        num_queries: how many triples it ranks.
-        queries_done: how many of them are ranked, and their rankings stored.
-        num_candidates: of all queries; None until its turn, for it takes a while to count them.
-        candidates_done: of the queries done.
-        report_json: the metrics over the queries done; None where there are none.
+        number: place in the order of submission.
+        id: name for clients.
+        state: ``queued`` until its turn, then ``running``, and one of the other states at its end.
+        created: time of submission; all times are ISO 8601 in UTC.
+        started: time of its first turn.
+        finished: time of its end.
+        policy: policy that ranks it, also after another is activated.
+        dataset: dataset of its triples.
+        options_json: the :class:`~proofrank.service.wire.JobOptions` of the request.
+        num_queries: number of triples to rank.
+        queries_done: number of triples whose rankings are stored.
+        num_candidates: candidates of all queries; None until its turn, because counting them takes a while.
+        candidates_done: candidates of the queries done.
+        report_json: metrics over the queries done; None if there are none.
         error: why it failed, or why it waits.
     """
 
@@ -54,8 +42,8 @@ class Job:
     created: str
     started: str | None
     finished: str | None
-    policy: Pinned
-    dataset: Pinned
+    policy: Identity
+    dataset: Identity
     options_json: str
     num_queries: int
     queries_done: int
@@ -66,18 +54,18 @@ class Job:
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing about it will change any more."""
-        return self.state not in UNFINISHED
+        """Whether the job has ended; a finished job no longer changes."""
+        return self.state not in UNFINISHED_STATES
 
 
 @dataclass(frozen=True)
 class Change:
-    """A job that is no longer as it was.
+    """A change of a job.
 
     Attributes:
-        job: as it is now, or, where it was removed, as it ended: cancelled, unless it had ended before. None where no
-            one job has changed.
-        counts: how many jobs are in each state now.
+        job: the job after the change. A removed job is given as it ended: cancelled, unless it had ended before. None
+            if the change concerns no single job.
+        counts: number of jobs in each state after the change.
     """
 
     job: Job | None
@@ -86,16 +74,16 @@ class Change:
 
 @dataclass(frozen=True)
 class StoredRanking:
-    """A query ranked on one side, with the names of its triple: readable whatever is being served.
+    """A query ranked on one side, with the names of its triple: readable whichever dataset is served.
 
     Attributes:
         head: name of the first constant.
         relation: name of the predicate.
         tail: name of the second constant.
-        score: of the positive: log-probability, less 100 if not proved.
-        log_probability: of the positive's trajectory.
-        steps: of that trajectory.
-        summary: its place in the job, side, ranks, what was proved, seconds.
+        score: score of the positive: its log-probability, less 100 if it was not proved.
+        log_probability: log-probability of the positive's trajectory.
+        steps: steps of that trajectory.
+        summary: place in the job, side, ranks, number of proofs, seconds.
     """
 
     head: str
@@ -108,7 +96,7 @@ class StoredRanking:
 
     @classmethod
     def of(cls, ranked: RankedQuery, dataset: Dataset) -> StoredRanking:
-        """What is stored of a ranked query."""
+        """Makes the stored form of a ranked query."""
         head, relation, tail = dataset.names(ranked.query)
         positive = ranked.outcomes[0]
         return cls(

@@ -1,4 +1,4 @@
-"""The rankings of a job as JSON, CSV or Parquet, piece by piece: a job may have more of them than fit into memory."""
+"""The rankings of a job as JSON, CSV or Parquet, piece by piece, because they may not fit into memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, get_type_hints
 
 from proofrank.service.errors import JobRemovedError
 from proofrank.service.jobs.job import Job, StoredRanking
-from proofrank.service.jobs.schemas import JobOptions, JobRanking, JobView
 from proofrank.service.jobs.store import JobStore
+from proofrank.service.jobs.to_response import job_answer, ranking_answer
 from proofrank.service.storage.parquet import require_pyarrow, schema_of
+from proofrank.service.wire import JobOptions, answer_to_json
 
 _QUERIES_A_PAGE = 1000
 
@@ -43,7 +44,7 @@ RESULT_COLUMNS: Mapping[str, type] = get_type_hints(ResultRow)
 
 
 def result_row(ranking: StoredRanking, ties: str) -> ResultRow:
-    """The row of a stored ranking."""
+    """Returns the row of a stored ranking."""
     summary, ranks = ranking.summary, ranking.summary.ranks
     return ResultRow(
         *(summary.query_index, ranking.head, ranking.relation, ranking.tail, summary.side, ranks.by(ties)),
@@ -54,10 +55,10 @@ def result_row(ranking: StoredRanking, ties: str) -> ResultRow:
 
 
 async def pages(job: Job, store: JobStore) -> AsyncIterator[list[StoredRanking]]:
-    """The rankings of the queries that ``job`` has done, in order.
+    """Yields pages of rankings of the queries that ``job`` has done, in order.
 
     Raises:
-        JobRemovedError: the job has been removed meanwhile; a table that ended here would look whole.
+        JobRemovedError: the job was removed meanwhile; a table that ended there would look complete.
     """
     for start in range(0, job.queries_done, _QUERIES_A_PAGE):
         page = await store.rankings(job, start, min(start + _QUERIES_A_PAGE, job.queries_done))
@@ -67,19 +68,19 @@ async def pages(job: Job, store: JobStore) -> AsyncIterator[list[StoredRanking]]
 
 
 async def json_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
-    """:class:`~proofrank.service.jobs.schemas.JobResults` as JSON."""
+    """Yields :class:`~proofrank.service.wire.JobResults` as JSON."""
     ties = JobOptions.model_validate_json(job.options_json).ties
-    yield b'{"job":' + JobView.of(job).model_dump_json(by_alias=True).encode() + b',"rankings":['
-    separator = ""
+    yield b'{"job":' + answer_to_json(job_answer(job)) + b',"rankings":['
+    separator = b""
     async for page in pages(job, store):
-        rankings = (JobRanking.of(ranking, ties).model_dump_json() for ranking in page)
-        yield (separator + ",".join(rankings)).encode()
-        separator = ","
+        rankings = (answer_to_json(ranking_answer(ranking, ties)) for ranking in page)
+        yield separator + b",".join(rankings)
+        separator = b","
     yield b"]}"
 
 
 async def csv_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
-    """A table with a head, as RFC 4180 has it."""
+    """Yields a CSV table with a header, as in RFC 4180."""
     ties = JobOptions.model_validate_json(job.options_json).ties
     yield _csv([ResultRow._fields])
     async for page in pages(job, store):
@@ -93,7 +94,7 @@ def _csv(rows: list[Any]) -> bytes:
 
 
 def parquet_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
-    """A Parquet file with the columns of the CSV.
+    """Yields a Parquet file with the columns of the CSV.
 
     Raises:
         ParquetMissingError: pyarrow is not installed.
@@ -121,7 +122,7 @@ async def _parquet_pieces(job: Job, store: JobStore, arrow: Any, parquet: Any) -
 
 
 class _Pipe(io.RawIOBase):
-    """A file to write to, from whose other end what was written is taken."""
+    """A writable file whose new content can be taken out in between."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,22 +130,22 @@ class _Pipe(io.RawIOBase):
         self._position = 0
 
     def writable(self) -> bool:
-        """As files are."""
+        """Returns True."""
         return True
 
     def tell(self) -> int:
-        """How much has been written."""
+        """Returns the number of bytes written."""
         return self._position
 
     def write(self, data: Any) -> int:
-        """Takes ``data``."""
+        """Keeps ``data`` until it is taken."""
         piece = bytes(data)
         self._pieces.append(piece)
         self._position += len(piece)
         return len(piece)
 
     def taken(self) -> bytes:
-        """What has been written since the last call."""
+        """Returns what has been written since the last call."""
         taken = b"".join(self._pieces)
         self._pieces.clear()
         return taken

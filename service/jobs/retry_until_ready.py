@@ -1,4 +1,4 @@
-"""Waits for what passes: a full disk, an evaluator that is not ready. A job that waits says why."""
+"""Waits while the disk is full or the evaluator is not ready. A waiting job says why."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Result = TypeVar("Result")
 
 
 class RetryUntilReady:
-    """Tries again what may succeed later.
+    """Retries what may succeed later.
 
-    Why a job waits for the disk cannot be stored, of all things: it is kept here, to be shown with the job.
+    A full disk leaves no room to store why a job waits. The reason is kept in memory and shown with the job.
     """
 
     def __init__(self, updates: JobUpdates, retry_seconds: float) -> None:
@@ -30,12 +30,12 @@ class RetryUntilReady:
         self._obstacles: dict[str, str] = {}
 
     def with_obstacle(self, job: Job) -> Job:
-        """The job, with what it waits for as its error."""
+        """Returns the job, with what it waits for as its error."""
         obstacle = self._obstacles.get(job.id)
         return job if obstacle is None or job.is_finished else dataclasses.replace(job, error=obstacle)
 
     async def until_written(self, write: Callable[[], Awaitable[Result]], job: Job | None = None) -> Result:
-        """What ``write`` gives, tried again while the database cannot be written; ``job`` says so meanwhile."""
+        """Returns the result of ``write``, retried while the database cannot be written; ``job`` shows why it waits."""
         try:
             while True:
                 try:
@@ -44,7 +44,7 @@ class RetryUntilReady:
                     logger.error("the data folder cannot be written: %s; trying again", error)
                     if job is not None:
                         self._obstacles[job.id] = (
-                            f"the data folder cannot be written: {error}; the job waits, and goes on once it can"
+                            f"the data folder cannot be written: {error}; the job waits and will continue"
                         )
                         self._updates.publish(self.with_obstacle(job))
                     await asyncio.sleep(self._retry_seconds)
@@ -53,7 +53,7 @@ class RetryUntilReady:
                 self._obstacles.pop(job.id, None)
 
     async def until_ready(self, make: Callable[[], Awaitable[Result]]) -> Result:
-        """What ``make`` gives, tried again while the service is not ready or has too much to do."""
+        """Returns the result of ``make``, retried while the service is not ready or is overloaded."""
         while True:
             try:
                 return await make()

@@ -1,16 +1,16 @@
-"""Jobs and rankings as rows of the database, and back."""
+"""Conversion of jobs and rankings to database rows and back."""
 
 from __future__ import annotations
 
 import sqlite3
-from datetime import datetime
 from typing import Any
 
 from proofrank.core.ranking import RankingSummary, Ranks
-from proofrank.service.jobs.job import UNFINISHED, Job, Pinned, StoredRanking
+from proofrank.service.jobs.job import Job, StoredRanking
+from proofrank.service.wire import UNFINISHED_STATES, Identity
 
-IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED)})"
-"""The condition that a job has not ended."""
+IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED_STATES)})"
+"""Condition of a job that has not ended."""
 
 JOB_COLUMNS = (
     "number, id, state, created, started, finished, policy_name, policy_sha256, dataset_name, dataset_sha256, "
@@ -28,36 +28,31 @@ INSERT_RANKING = (
 
 
 def read_job(row: tuple[Any, ...]) -> Job:
-    """The job of a row of ``JOB_COLUMNS``."""
+    """Reads a job from a row of ``JOB_COLUMNS``."""
     number, job_id, state, created, started, finished, *rest = row
     policy_name, policy_sha256, dataset_name, dataset_sha256, *progress = rest
     return Job(
         *(number, job_id, state, created, started, finished),
-        *(Pinned(policy_name, policy_sha256), Pinned(dataset_name, dataset_sha256)),
+        *(Identity(policy_name, policy_sha256), Identity(dataset_name, dataset_sha256)),
         *progress,
     )
 
 
 def find_job(connection: sqlite3.Connection, job_id: str) -> Job | None:
-    """The job of this id; None where there is none."""
+    """Returns the job with this id; None if there is none."""
     row = connection.execute(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone()
     return read_job(row) if row is not None else None
 
 
 def existing_job(connection: sqlite3.Connection, job_id: str) -> Job:
-    """The job of this id, which the transaction has found or made."""
+    """Returns the job with this id, which this transaction has found or made."""
     job = find_job(connection, job_id)
     assert job is not None, f"job {job_id} was found in this transaction"
     return job
 
 
-def write_time(time: datetime) -> str:
-    """A time, in UTC, as it is stored and shown."""
-    return time.isoformat(timespec="milliseconds")
-
-
 def write_ranking(job_number: int, ranking: StoredRanking) -> tuple[Any, ...]:
-    """The values of ``INSERT_RANKING``."""
+    """Returns the values for ``INSERT_RANKING``."""
     summary, ranks = ranking.summary, ranking.summary.ranks
     return (
         *(job_number, summary.query_index, summary.side, ranking.head, ranking.relation, ranking.tail),
@@ -68,7 +63,7 @@ def write_ranking(job_number: int, ranking: StoredRanking) -> tuple[Any, ...]:
 
 
 def read_ranking(row: tuple[Any, ...]) -> StoredRanking:
-    """The ranking of a row of ``RANKING_COLUMNS``."""
+    """Reads a ranking from a row of ``RANKING_COLUMNS``."""
     (
         query_index,
         side,

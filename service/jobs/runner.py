@@ -1,7 +1,7 @@
-"""Works through the jobs of a store, one at a time in the order of submission.
+"""Runs the jobs of a store, one at a time in the order of submission.
 
-The database is the only truth about a job: the runner takes the next one from there, goes on after its last stored
-chunk, and leaves it where it is no longer running there, because it was cancelled or removed.
+Only the database knows the state of a job. The runner takes the next one from there and resumes after its last stored
+chunk. It drops a job that was cancelled or removed there.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ _FAULT_SECONDS = 5.0
 class JobRunner:
     """Runs jobs from :meth:`start` to :meth:`stop`."""
 
-    def __init__(self, workplace: JobContext) -> None:
-        self._place = workplace
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
         self._has_work = asyncio.Event()
         self._current: tuple[Job, asyncio.Task[None]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopped = False
 
     def start(self) -> None:
-        """Begins to work, first on what an earlier server left; does nothing where the server is stopping already."""
+        """Starts with what an earlier server left unfinished; does nothing if the server is already stopping."""
         if not self._is_stopped:
             self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._sweep_daily())]
 
     def wake(self) -> None:
-        """Tells that a job has been submitted."""
+        """Tells the runner that a job was submitted."""
         self._has_work.set()
 
     def interrupt(self, job: Job) -> None:
-        """Stops ranking a job that has been cancelled, or removed before its end."""
+        """Stops ranking a job that was cancelled, or removed before its end."""
         if self._current is not None and self._current[0].id == job.id:
             self._current[1].cancel()
 
     async def stop(self) -> None:
-        """Abandons the chunk in flight; the job goes on from there when the next server starts."""
+        """Abandons the chunk in progress; the next server resumes the job from the last stored chunk."""
         self._is_stopped = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        patience, store = self._place.patience, self._place.store
+        patience, store = self._context.patience, self._context.store
         while True:
             try:
                 await patience.until_written(store.requeue_running)
@@ -68,12 +68,12 @@ class JobRunner:
                     else:
                         await self._run(job)
             except Exception:
-                # Whatever it was, jobs that are submitted later must not wait for ever.
+                # Whatever the fault was, later jobs must not wait for ever.
                 logger.exception("fault in the runner of jobs")
                 await asyncio.sleep(_FAULT_SECONDS)
 
     async def _run(self, job: Job) -> None:
-        """Runs one job, as a task of its own so that it can be interrupted alone."""
+        """Runs one job as a separate task, so that it can be interrupted alone."""
         task = asyncio.create_task(self._run_to_its_end(job))
         self._current = (job, task)
         try:
@@ -85,9 +85,9 @@ class JobRunner:
                 await task
 
     async def _run_to_its_end(self, job: Job) -> None:
-        logger.info("job %s runs: %d of %d queries are done", job.id, job.queries_done, job.num_queries)
+        logger.info("job %s begins: %d of %d queries are done", job.id, job.queries_done, job.num_queries)
         try:
-            await JobRun(job, self._place).run()
+            await JobRun(job, self._context).run()
         except JobRemovedError as error:
             logger.info("%s while it ran", error)
         except (JobError, ServiceError) as error:
@@ -99,24 +99,24 @@ class JobRunner:
             logger.info("job %s has ended", job.id)
 
     async def _fail(self, job: Job, error: str) -> None:
-        store, patience = self._place.store, self._place.patience
-        # A job that was cancelled or removed meanwhile has not failed, whatever came of that here.
+        store, patience = self._context.store, self._context.patience
+        # A job that was cancelled or removed meanwhile has not failed.
         if await patience.until_written(lambda: store.end(job, "failed", error), job) is not None:
             logger.error("job %s failed: %s", job.id, error)
 
     async def _sweep_daily(self) -> None:
-        settings = self._place.settings
+        settings = self._context.settings
         while True:
             try:
-                num = await self._place.store.sweep(settings.job_retention_days, settings.max_ended_jobs)
-                logger.info("%d ended jobs swept away", num)
+                num = await self._context.store.sweep(settings.job_retention_days, settings.max_ended_jobs)
+                logger.info("removed %d ended jobs", num)
             except sqlite3.Error:
-                logger.exception("ended jobs cannot be swept away")
+                logger.exception("ended jobs cannot be removed")
             await asyncio.sleep(_DAY_SECONDS)
 
 
 def change_listener(updates: JobUpdates, metrics: ServiceMetrics) -> Callable[[Change], None]:
-    """What a store tells its changes to: those who watch, and the metrics."""
+    """Makes the function that a store calls with each change: it updates the metrics and tells watchers."""
 
     def on_change(change: Change) -> None:
         for state, number in change.counts.items():

@@ -1,7 +1,7 @@
 """Jobs and their rankings in the database.
 
-Each method is one transaction, so that a kill leaves a job as it was before or after: a chunk's rankings and the
-progress that counts them are written together. Whatever changes a job is told to ``on_change``, on the event loop.
+Each method is one transaction, so a kill leaves a job as it was before or after: the rankings of a chunk and the
+progress that counts them are written together. The store calls ``on_change`` on the event loop after every change.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from proofrank.core.formats.times import write_time
 from proofrank.service.errors import JobRemovedError
 from proofrank.service.jobs.insertion import NewJob, find_submitted, insert
-from proofrank.service.jobs.job import STATES, Change, Job, JobState, StoredRanking
+from proofrank.service.jobs.job import Change, Job, StoredRanking
 from proofrank.service.jobs.rows import (
     INSERT_RANKING,
     IS_UNFINISHED,
@@ -25,26 +26,26 @@ from proofrank.service.jobs.rows import (
     read_job,
     read_ranking,
     write_ranking,
-    write_time,
 )
 from proofrank.service.storage.database import Database
+from proofrank.service.wire import JOB_STATES, JobState
 
 
 @dataclass(frozen=True)
 class Submission:
-    """The job, and whether it was made just now rather than by an earlier submission with the same key."""
+    """A job, and whether this submission made it rather than an earlier one with the same key."""
 
     job: Job
     is_new: bool
 
 
 def now() -> datetime:
-    """The time, in UTC."""
+    """Returns the time in UTC."""
     return datetime.now(UTC)
 
 
 def as_removed(job: Job) -> Job:
-    """A job as it ends, for those who watch it, by being removed: cancelled, unless it had ended before."""
+    """Returns a removed job as its watchers see it end: cancelled, unless it had ended before."""
     if job.is_finished:
         return job
     return dataclasses.replace(job, state="cancelled", finished=write_time(now()), error=None)
@@ -58,21 +59,21 @@ class JobStore:
         self._on_change = on_change
 
     async def find_submitted(self, idempotency_key: str, body_sha256: str) -> Job | None:
-        """The job that was submitted with this key; None where there is none.
+        """Returns the job that was submitted with this key; None if there is none.
 
         Raises:
-            OtherBodyError: the key came with another body.
+            OtherBodyError: the key was used with another body.
         """
         return await self._database.run(
             lambda connection: find_submitted(connection, idempotency_key, body_sha256)
         )
 
     async def submit(self, new: NewJob, max_unfinished: int) -> Submission:
-        """Stores a job, or finds the one that was submitted with the same key.
+        """Stores a job, or finds the one that was submitted before with the same key.
 
         Raises:
-            OtherBodyError: the key came with another body.
-            NoSuchPolicy: no policy has the name that it asks for.
+            OtherBodyError: the key was used with another body.
+            NoSuchPolicy: there is no policy with the requested name.
             TooManyJobsError: ``max_unfinished`` jobs are unfinished.
         """
 
@@ -90,11 +91,11 @@ class JobStore:
         return submission
 
     async def get(self, job_id: str) -> Job | None:
-        """The job of this id; None where there is none."""
+        """Returns the job with this id; None if there is none."""
         return await self._database.run(lambda connection: find_job(connection, job_id))
 
     async def newest(self, limit: int, state: JobState | None) -> list[Job]:
-        """At most ``limit`` jobs, the newest first, of one state or of all."""
+        """Returns at most ``limit`` jobs of one state, or of all, the newest first."""
 
         def work(connection: sqlite3.Connection) -> list[Job]:
             rows = connection.execute(
@@ -106,7 +107,7 @@ class JobStore:
         return await self._database.run(work)
 
     async def queries_json(self, job: Job) -> str | None:
-        """The queries that were submitted with the job; None where it ranks a split.
+        """Returns the queries that were submitted with the job; None if it ranks a split.
 
         Raises:
             JobRemovedError: the job has been removed.
@@ -124,7 +125,7 @@ class JobStore:
         return row[0]
 
     async def begin_next(self) -> Job | None:
-        """Lets the job that has waited longest run; None where none waits. One that has begun goes first."""
+        """Starts the oldest unfinished job, whether or not it had begun before; returns None if there is none."""
 
         def work(connection: sqlite3.Connection) -> Job | None:
             row = connection.execute(
@@ -141,7 +142,7 @@ class JobStore:
         return await self._changed(work)
 
     async def requeue_running(self) -> None:
-        """Lets the jobs wait that ran when the server ended."""
+        """Requeues the jobs that were running when the server ended."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
@@ -149,13 +150,13 @@ class JobStore:
         await self._changed(work)
 
     async def set_num_candidates(self, job: Job, num_candidates: int) -> Job | None:
-        """Stores how many candidates a running job has; None where it runs no more."""
+        """Stores the number of candidates of a running job; returns None if the job is no longer running."""
         return await self._update_running(job, "num_candidates = ?", (num_candidates,))
 
     async def add_chunk(
         self, job: Job, rankings: Sequence[StoredRanking], queries_done: int, report_json: str
     ) -> Job | None:
-        """Stores rankings of a running job with the progress that they mean; None where it runs no more."""
+        """Stores rankings of a running job together with its progress; returns None if the job is no longer running."""
         num_candidates = sum(ranking.summary.ranks.num_candidates for ranking in rankings)
 
         def work(connection: sqlite3.Connection) -> Job | None:
@@ -174,7 +175,7 @@ class JobStore:
         return await self._changed(work)
 
     async def end(self, job: Job, state: JobState, error: str | None = None) -> Job | None:
-        """Ends an unfinished job; None where it has ended already."""
+        """Ends an unfinished job; returns None if it has already ended."""
 
         def work(connection: sqlite3.Connection) -> Job | None:
             cursor = connection.execute(
@@ -186,9 +187,9 @@ class JobStore:
         return await self._changed(work)
 
     async def remove(self, job_id: str) -> Job | None:
-        """Removes a job with all that it made; returns it as it was, None where there is none.
+        """Removes a job and its rankings; returns it as it was, or None if there is none.
 
-        One that had not ended is cancelled by that: so those who watch it are told, who would never see its end else.
+        This cancels an unfinished job. Its watchers are told, because they would otherwise never see its end.
         """
 
         def work(connection: sqlite3.Connection) -> tuple[Job | None, Mapping[JobState, int]]:
@@ -202,7 +203,7 @@ class JobStore:
         return job
 
     async def sweep(self, days: float, most: int) -> int:
-        """Removes ended jobs that ended ``days`` ago, and the oldest beyond ``most``; returns how many."""
+        """Removes jobs that ended over ``days`` ago, and the oldest ended ones beyond ``most``; returns how many."""
 
         def work(connection: sqlite3.Connection) -> int:
             return connection.execute(
@@ -216,7 +217,7 @@ class JobStore:
         return num
 
     async def rankings(self, job: Job, start: int, stop: int) -> list[StoredRanking]:
-        """The rankings of the queries from ``start`` until before ``stop``, in order."""
+        """Returns the rankings of the queries from ``start`` to before ``stop``, in order."""
 
         def work(connection: sqlite3.Connection) -> list[StoredRanking]:
             rows = connection.execute(
@@ -238,18 +239,18 @@ class JobStore:
         return await self._changed(work)
 
     async def _changed(self, work: Callable[[sqlite3.Connection], Job | None]) -> Job | None:
-        """Runs ``work`` and tells of the job that it returns."""
+        """Runs ``work`` and reports the job that it returns to ``on_change``."""
         job, counts = await self._database.run(lambda connection: (work(connection), _counts(connection)))
         self._on_change(Change(job, counts))
         return job
 
 
 def policies_in_use(connection: sqlite3.Connection) -> frozenset[str]:
-    """The SHA-256 of each policy that an unfinished job needs."""
+    """Returns the SHA-256 of each policy that an unfinished job needs."""
     rows = connection.execute(f"SELECT DISTINCT policy_sha256 FROM jobs WHERE {IS_UNFINISHED}")
     return frozenset(row[0] for row in rows)
 
 
 def _counts(connection: sqlite3.Connection) -> Mapping[JobState, int]:
     found = dict(connection.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
-    return {state: found.get(state, 0) for state in STATES}
+    return {state: found.get(state, 0) for state in JOB_STATES}

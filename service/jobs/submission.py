@@ -1,4 +1,4 @@
-"""From a request for a job to a stored one: everything that can be wrong with it is told before it is taken."""
+"""Checks a request for a job, reports every error in it, and stores it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 import re
 
 from proofrank.core.graph import Dataset
-from proofrank.service.errors import FieldError, InvalidInput, NoSuchPolicy, QueueFull, shortened
+from proofrank.service.errors import InvalidInput, NoSuchPolicy, QueueFull
 from proofrank.service.jobs.chunks import QUERIES, split_triples
 from proofrank.service.jobs.insertion import NewJob, OtherBodyError, SubmittedBody, TooManyJobsError
 from proofrank.service.jobs.job import Job
-from proofrank.service.jobs.schemas import JobOptions, JobRequest
 from proofrank.service.jobs.store import JobStore, Submission
 from proofrank.service.ranking.to_queries import NameReader
+from proofrank.service.wire import FieldError, JobOptions, JobRequest, shortened
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
@@ -22,17 +22,17 @@ _RETRY_SECONDS = 30
 
 
 def check_key(key: str | None) -> None:
-    """Raises InvalidInput where the idempotency key is not one that is stored."""
+    """Raises InvalidInput if the idempotency key cannot be stored."""
     if key is not None and not _KEY.fullmatch(key):
         message = "expected 1 to 255 printable ASCII characters without spaces, such as a UUID"
         raise InvalidInput([FieldError(field=IDEMPOTENCY_HEADER, value=shortened(key), message=message)])
 
 
 def count_queries(request: JobRequest, dataset: Dataset, most: int) -> int:
-    """How many triples the request ranks.
+    """Returns the number of triples that the request ranks.
 
     Raises:
-        InvalidInput: they are none or more than ``most``, or have names that the dataset does not know.
+        InvalidInput: there are none or more than ``most``, or the dataset does not know their names.
     """
     if request.queries is None:
         assert request.split is not None
@@ -55,7 +55,7 @@ def count_queries(request: JobRequest, dataset: Dataset, most: int) -> int:
 
 
 def write_body(request: JobRequest) -> SubmittedBody:
-    """What is stored of a request; takes a while where it has many queries."""
+    """Makes the stored form of a request; takes a while with many queries."""
     options = JobOptions.model_validate(request.model_dump(exclude={"queries"}))
     queries_json = QUERIES.dump_json(request.queries).decode() if request.queries is not None else None
     meaning = json.dumps([options.model_dump(mode="json"), queries_json], sort_keys=True)
@@ -65,10 +65,10 @@ def write_body(request: JobRequest) -> SubmittedBody:
 
 
 async def find(body: SubmittedBody, key: str | None, jobs: JobStore) -> Job | None:
-    """The job that was submitted with the same key before; None where there is none, or no key.
+    """Returns the job that was submitted before with the same key; None if there is no such job or no key.
 
     Raises:
-        InvalidInput: the key came with another body.
+        InvalidInput: the key was used with another body.
     """
     if key is None:
         return None
@@ -79,10 +79,10 @@ async def find(body: SubmittedBody, key: str | None, jobs: JobStore) -> Job | No
 
 
 async def store(new: NewJob, jobs: JobStore, max_jobs: int) -> Submission:
-    """Stores a job, or finds the one that was submitted with the same key meanwhile.
+    """Stores a job, or finds the one that was submitted meanwhile with the same key.
 
     Raises:
-        InvalidInput: the key came with another body, or there is no such policy.
+        InvalidInput: the key was used with another body, or there is no such policy.
         QueueFull: ``max_jobs`` are unfinished.
     """
     try:
@@ -95,10 +95,10 @@ async def store(new: NewJob, jobs: JobStore, max_jobs: int) -> Submission:
             retry_seconds=_RETRY_SECONDS,
         ) from error
     except NoSuchPolicy as error:
-        # What is not found is a part of the request, not its path.
+        # The missing policy is a field of the request, not its path: 422 rather than 404.
         raise InvalidInput([FieldError(field="policy", value=new.policy, message=error.detail)]) from error
 
 
 def _other_body(key: str | None) -> InvalidInput:
-    message = "has been used for another body; a new job needs a new key"
+    message = "was used with another body; a new job needs a new key"
     return InvalidInput([FieldError(field=IDEMPOTENCY_HEADER, value=key, message=message)])

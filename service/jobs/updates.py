@@ -1,4 +1,4 @@
-"""Tells those who watch jobs of every change, at the cost of one encoding a change however many watch."""
+"""Tells watchers of every change of a job. Each change is encoded once, however many watch."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import Any
 import anyio
 
 from proofrank.service.jobs.job import Job
-from proofrank.service.jobs.schemas import JobView
+from proofrank.service.jobs.to_response import job_answer
+from proofrank.service.wire import answer_to_json
 
 
 class Update:
-    """A job as it was at one moment."""
+    """A job at one moment."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
 
     @cached_property
     def json(self) -> str:
-        """The job as clients get it."""
-        return JobView.of(self.job).model_dump_json(by_alias=True)
+        """The job as clients receive it."""
+        return answer_to_json(job_answer(self.job)).decode()
 
 
 class _Topic:
-    """One job that is watched: its last update, and how to wait for the next."""
+    """A watched job: its last update, and an event for the next."""
 
     def __init__(self) -> None:
         self.num_watchers = 0
@@ -34,20 +35,20 @@ class _Topic:
         self.changed = asyncio.Event()
 
     def set(self, job: Job) -> None:
-        """Has ``job`` as the latest."""
+        """Makes ``job`` the latest update."""
         self.latest = Update(job)
         self.changed.set()
         self.changed = asyncio.Event()
 
 
 class JobUpdates:
-    """Jobs that are watched; all methods are called on one event loop."""
+    """The watched jobs; all methods are called on one event loop."""
 
     def __init__(self) -> None:
         self._topics: dict[str, _Topic] = {}
 
     def publish(self, job: Job) -> None:
-        """Tells whoever watches the job how it is now."""
+        """Tells the job's watchers its new state."""
         topic = self._topics.get(job.id)
         if topic is not None:
             topic.set(job)
@@ -55,21 +56,21 @@ class JobUpdates:
     async def follow(
         self, job_id: str, read: Callable[[str], Awaitable[Job | None]], until: anyio.Event
     ) -> AsyncIterator[Update]:
-        """The job as it is, and after each change, until it ends or ``until`` is set; nothing where there is none.
+        """Yields the job, and again after each change, until it ends or ``until`` is set; nothing if there is no job.
 
-        A watcher that is slow misses what came between.
+        A slow watcher misses the changes in between.
 
         Args:
-            job_id: of the job.
-            read: gives the job as it is stored, for the first who watches it.
-            until: is set when the server stops.
+            job_id: id of the job.
+            read: reads the stored job; called for the first watcher.
+            until: event that is set when the server stops.
         """
         topic = self._topics.setdefault(job_id, _Topic())
         topic.num_watchers += 1
         try:
             if topic.latest is None:
                 job = await read(job_id)
-                # What has been published meanwhile is newer than what was read.
+                # What was published meanwhile is newer than what was read.
                 if topic.latest is None and job is not None:
                     topic.set(job)
             shown: Update | None = None
@@ -89,7 +90,7 @@ class JobUpdates:
 
 
 async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
-    """Returns when one of ``waits`` does, and lets the others be."""
+    """Returns when the first of ``waits`` returns, and cancels the others."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,1 +1,1 @@
-"""The service and the evaluation on Ray, where one process is not enough; needs the extra ``ray``."""
+"""The service and the evaluation on Ray, for more than one process; needs the extra ``ray``."""

@@ -1,8 +1,8 @@
-"""Compiled artifacts are made once for each kind of machine and carried to all workers.
+"""Compiled artifacts, made once for each kind of machine and sent to all workers.
 
 Before the workers start, one task on one machine of each kind makes an evaluator and warms it, in a folder of this
-configuration alone; what is in that folder then goes through the object store to every worker, which writes what it
-lacks and loads it. A worker on a machine of another kind (one that joined later) finds nothing that fits and compiles.
+configuration only. The files of that folder then go through the object store to every worker, which writes those it
+lacks and loads them. A worker on another kind of machine (one that joined later) finds nothing that fits and compiles.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from proofrank.service.threads import use_threads
 logger = logging.getLogger("proofrank")
 
 ArtifactFiles = dict[str, bytes]
-"""Path below the folder -> content."""
+"""Path below the folder -> content of the file."""
 
 
 def name_of_artifacts(order: WorkOrder) -> str:
-    """A name for the folder of all that is compiled for ``order``."""
+    """Returns a name for the folder of everything that is compiled for ``order``."""
     return hash_of_key(
         {
             "dataset": order.work.corruptor.dataset.content_hash,
@@ -42,9 +42,9 @@ def name_of_artifacts(order: WorkOrder) -> str:
 
 
 def made_artifacts(order: WorkOrder, size: WorkerSize) -> ArtifactFiles:
-    """The artifacts of ``order`` for every kind of machine in the cluster; made where they are not there yet.
+    """Returns the artifacts of ``order`` for every kind of machine in the cluster, and makes those that do not exist.
 
-    A machine that is lost meanwhile costs time only: the workers compile what they do not get.
+    Losing a machine meanwhile costs only time: workers compile the artifacts that they do not get.
     """
     reference = ray.put(order)
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and _has_room(node["Resources"], size)]
@@ -59,13 +59,13 @@ def made_artifacts(order: WorkOrder, size: WorkerSize) -> ArtifactFiles:
 
 
 def kind_of_machine(order: WorkOrder) -> str:
-    """Equal on machines that can load each other's artifacts."""
-    use_threads(order.engine.threads, order.engine.engine)
+    """Returns a name that is equal on machines that can load each other's artifacts."""
+    use_threads(order.engine.threads)
     return hash_of_key({})
 
 
 def make_artifacts(order: WorkOrder) -> ArtifactFiles:
-    """Makes and warms the evaluator; all files that it left in the folder."""
+    """Makes and warms the evaluator; returns all files that it left in the folder."""
     evaluator = order.make_evaluator()
     if not isinstance(evaluator, CompiledEvaluator):
         return {}
@@ -74,7 +74,7 @@ def make_artifacts(order: WorkOrder) -> ArtifactFiles:
 
 
 def read_artifacts(folder: Path | None) -> ArtifactFiles:
-    """The files below ``folder``, but for those that are being written; none where there is no such folder."""
+    """Returns the files below ``folder``, except those being written; none if there is no such folder."""
     if folder is None or not folder.is_dir():
         return {}
     return {
@@ -85,7 +85,7 @@ def read_artifacts(folder: Path | None) -> ArtifactFiles:
 
 
 def write_artifacts(files: ArtifactFiles, folder: Path | None) -> None:
-    """Writes those of ``files`` that are not below ``folder`` yet, each at once: others may be writing the same."""
+    """Writes the ``files`` that ``folder`` lacks, each in one step, because other processes may write the same ones."""
     if folder is None:
         return
     try:
@@ -98,7 +98,7 @@ def write_artifacts(files: ArtifactFiles, folder: Path | None) -> None:
 
 
 def is_compiling(order: WorkOrder, size: WorkerSize) -> bool:
-    """Whether the evaluator of ``order`` has anything to compile on a worker of ``size``."""
+    """Returns whether the evaluator of ``order`` has anything to compile on a worker of ``size``."""
     engine = order.engine.engine
     if engine == "auto":
         import torch
@@ -113,6 +113,6 @@ def _has_room(resources: dict[str, float], size: WorkerSize) -> bool:
 
 
 def _on(node: str, function: Callable[..., Any], size: WorkerSize) -> Any:
-    """``function`` as a task on ``node``, with what a worker has."""
-    strategy: Any = NodeAffinitySchedulingStrategy(node, soft=True)  # Ray's own types leave it out
+    """Runs ``function`` as a task on ``node``, with the resources of a worker."""
+    strategy: Any = NodeAffinitySchedulingStrategy(node, soft=True)  # missing from Ray's types
     return ray.remote(num_cpus=size.cpus, num_gpus=size.gpus, scheduling_strategy=strategy)(function)

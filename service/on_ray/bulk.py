@@ -1,7 +1,7 @@
-"""An evaluation on the workers of a Ray cluster: shards go out, results come back in the order in which they are done.
+"""An evaluation on the workers of a Ray cluster: shards are sent out, results come back in the order they are done.
 
-Ray Data does the work of a scheduler: a pool of workers of one size, shards to whoever is free, results streamed
-back as they come, a lost worker started anew and its shards done again.
+Ray Data schedules the work: it keeps a pool of workers of one size, gives shards to free workers, streams results back,
+replaces a lost worker and repeats its shards.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from proofrank.service.on_ray.work_order import WorkOrder
 from proofrank.service.on_ray.workers import RESULT, SHARD, ShardWorker
 
 _SHARDS_IN_QUEUE = 2
-"""Of a worker: the one that it proves, and the next, for Ray Data gives out shards ten times a second only."""
+"""Shards queued for a worker: the one it proves and the next, because Ray Data gives out shards ten times a second."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +39,9 @@ class WorkerPool:
     """The workers of an evaluation.
 
     Attributes:
-        number: how many at most.
-        now: how many fit into the cluster as it is; it may grow.
-        size: of each.
+        number: maximum number of workers.
+        now: number that fits into the cluster now; the cluster may grow.
+        size: size of each worker.
     """
 
     number: int
@@ -50,15 +50,15 @@ class WorkerPool:
 
     @classmethod
     def of(cls, number: int | None, cpus: float | None, gpus: float | None) -> WorkerPool:
-        """The workers that the options ask for, by default as many as the connected cluster has room for.
+        """Returns the pool that the options ask for; by default, as many workers as the connected cluster has room for.
 
         Args:
-            number: of workers.
+            number: number of workers.
             cpus: cores of a worker; 1 by default.
-            gpus: of a worker; by default 1 where the cluster has GPUs, else 0.
+            gpus: GPUs of a worker; by default 1 if the cluster has GPUs, otherwise 0.
 
         Raises:
-            RayError: not one such worker fits into the cluster.
+            RayError: the cluster has no room for a single such worker.
         """
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if gpus is None:
@@ -76,14 +76,14 @@ def proved_on_ray(
     engine: EngineOptions,
     pool: WorkerPool,
 ) -> Generator[ShardResult]:
-    """The results of ``shards``, each once, as they are done; to be closed before Ray is shut down.
+    """Yields the result of each of ``shards`` once, as they are done; close it before Ray is shut down.
 
     Args:
-        shards: of ``work``, all of them in order of their numbers; at least one.
+        shards: all shards of ``work``, in the order of their numbers; at least one.
         work: the evaluation.
-        policy: must fit its dataset.
-        settings: of the prover.
-        engine: which evaluator each worker makes; threads and device that are not given are those of a worker.
+        policy: policy that fits the dataset of ``work``.
+        settings: settings of the prover.
+        engine: evaluator that each worker makes; threads and device default to those of a worker.
         pool: the workers.
 
     Raises:
@@ -106,7 +106,7 @@ def proved_on_ray(
 
 
 def _streamed(order: WorkOrder, pool: WorkerPool) -> Generator[object]:
-    """What the workers make of the shards: results, and the text of an error in the place of one."""
+    """Yields what the workers make of the shards: results, or the text of an error in place of one."""
     artifacts = {}
     if is_compiling(order, pool.size):
         order = dataclasses.replace(order, artifacts=name_of_artifacts(order))
@@ -129,7 +129,7 @@ def _streamed(order: WorkOrder, pool: WorkerPool) -> Generator[object]:
         )
         .iter_batches(batch_size=None, prefetch_batches=0)
     )
-    # Ray's types do not say so, but what it iterates by is a generator, whose end is that of the execution.
+    # The iterator is a generator, although Ray's types do not say so. Closing it ends the execution.
     iterator: Any = iter(batches)
     with closing(iterator):
         for batch in iterator:
@@ -144,7 +144,7 @@ def _work_order(
     engine: EngineOptions,
     size: WorkerSize,
 ) -> WorkOrder:
-    """What workers of ``size`` do."""
+    """Returns the order for workers of ``size``."""
     engine = dataclasses.replace(
         engine,
         threads=engine.threads if engine.threads is not None else max(1, math.floor(size.cpus)),
@@ -152,7 +152,7 @@ def _work_order(
     )
     order = WorkOrder(work, policy, settings, engine, tuple(DEFAULT_BUCKETS), tuple(shards))
     if is_compiling(order, size):
-        # One bucket for all shards, or the smaller last one would want another compiled.
+        # One bucket for all shards; otherwise the smaller last shard would need another one compiled.
         largest = max(sum(work.num_candidates(index) for index in shard.query_indices) for shard in shards)
         bucket = next((lanes for lanes in DEFAULT_BUCKETS if lanes >= largest), DEFAULT_BUCKETS[-1])
         order = dataclasses.replace(order, buckets=(bucket,))
@@ -160,7 +160,7 @@ def _work_order(
 
 
 def _quieten() -> None:
-    """Leaves the terminal to the one progress bar."""
+    """Silences Ray's own output, so that the terminal shows only the progress bar."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -12,7 +12,7 @@ from proofrank.core.errors import ProofrankError
 
 _LOCAL = "local"
 _NAMES = ("CPU", "GPU")
-"""Ray's names of what a worker takes."""
+"""Ray's names of a worker's resources."""
 
 
 class RayError(ProofrankError):
@@ -20,11 +20,11 @@ class RayError(ProofrankError):
 
 
 class WorkerSize(NamedTuple):
-    """What a worker has of its machine.
+    """The share of a machine that a worker gets.
 
     Attributes:
-        cpus: cores.
-        gpus: GPUs; may be a fraction.
+        cpus: number of cores.
+        gpus: number of GPUs; may be a fraction.
     """
 
     cpus: float
@@ -33,20 +33,21 @@ class WorkerSize(NamedTuple):
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """While it lasts, this process is connected to Ray.
+    """Connects this process to Ray while the context lasts.
 
     Args:
-        address: of a cluster, as ``ray.init`` takes it; None for one of this machine alone, which ends with it.
+        address: address of a cluster, as for ``ray.init``; None to start one on this machine, which ends with the
+            context.
 
     Raises:
         RayError: Ray is not installed, or there is no cluster at ``address``.
     """
-    # Read when Ray is loaded. Nothing about the use of it is sent to anybody.
+    # Ray reads this when it is imported: no usage statistics are sent.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray's core tells each program that keeps workers alive that it does so, as an error.
+    # Ray's core reports as an error to each program that it keeps workers alive.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if address is None:
-        # The cluster listens on this machine alone; a token would only have to be found again by its workers.
+        # The cluster listens only on this machine; its workers would merely have to find the token again.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     try:
         import ray
@@ -68,14 +69,14 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def fitting_workers(machines: Sequence[Mapping[str, float]], size: WorkerSize) -> int:
-    """How many workers of ``size`` fit into the cluster.
+    """Returns the number of workers of ``size`` that fit into the cluster.
 
     Args:
-        machines: what each machine has, by Ray's names.
-        size: of a worker.
+        machines: resources of each machine, by Ray's names.
+        size: size of a worker.
 
     Raises:
-        RayError: not one fits.
+        RayError: no such worker fits.
     """
     number = sum(_fitting_on(machine, size) for machine in machines)
     if number < 1:

@@ -1,4 +1,4 @@
-"""The one replica that holds policies and jobs: the application of ``proofrank serve``, told of its rankers."""
+"""The one replica that holds policies and jobs: the application of ``proofrank serve``, which knows its rankers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SECONDS_FOR_THE_FOLDER = 60.0
 
 
 class Rankers:
-    """The replicas of a coordinator."""
+    """The rankers of a coordinator."""
 
     def __init__(self, rankers: DeploymentHandle, book: LeaseBook) -> None:
         self._rankers = rankers
@@ -36,7 +36,7 @@ class Rankers:
 
     async def follow(self, live: LivePolicy) -> None:
         """Returns once no replica ranks by another policy than ``live``."""
-        # Those that this does not reach learn of it when they renew their leases.
+        # Replicas that this does not reach learn of it when they renew their leases.
         telling = asyncio.create_task(self._tell())
         try:
             await self._book.until_all_follow(live)
@@ -49,54 +49,56 @@ class Rankers:
                 timeout_s=self._book.seconds, return_exceptions=True
             )
         except Exception:
-            logger.exception("the replicas cannot be told of the live policy; they will ask for it")
+            logger.exception(
+                "the replicas cannot be told of the live policy; they learn of it with their next lease"
+            )
             return
         for error in answers:
             if isinstance(error, Exception):
                 logger.warning("a replica does not follow at once: %s", error)
 
     async def gather_metrics(self, own: bytes) -> bytes:
-        """``own`` metrics and those of all replicas that have a lease, each labelled with its replica."""
+        """Returns ``own`` metrics and those of all replicas with a lease, each labelled with its replica."""
         return await asyncio.to_thread(merged, {replica_name(): own, **self._book.metrics()})
 
 
 @serve.deployment(name="Coordinator", num_replicas=1, max_ongoing_requests=4096)
 @serve.ingress()
 class Coordinator:
-    """Serves everything but ``POST /rank``, which goes to the rankers, and leases policies to them."""
+    """Serves everything but ``POST /rank``, which the rankers serve, and gives them leases for policies."""
 
     def __init__(
         self, settings: Settings, lease_seconds: float, ranker_deployment: str, ranker_app: str
     ) -> None:
         """Args:
-        settings: of the service.
-        lease_seconds: that a replica may rank by a policy without asking again.
-        ranker_deployment: name of the deployment that ranks.
+        settings: settings of the service.
+        lease_seconds: duration of a lease.
+        ranker_deployment: name of the rankers' deployment.
         ranker_app: name of its application.
         """
         self._settings = settle_process(settings)
         self._book = LeaseBook(lease_seconds)
         self._replicas = Rankers(serve.get_deployment_handle(ranker_deployment, ranker_app), self._book)
         self._app = create_app_in_free_folder(self._settings, self._replicas)
-        # The replica before had the folder until now, and may have given leases.
+        # The previous replica used the folder until now, and may have given leases.
         self._book.open()
         services: Services = self._app.state.services
         self._services = services
         self._health = EvaluatorHealth(services.host)
 
-    def __serve_build_asgi_app__(self) -> FastAPI:  # the name is Ray Serve's
+    def __serve_build_asgi_app__(self) -> FastAPI:  # the name that Ray Serve expects
         return self._app
 
     async def lease(self, replica: str, ranks_by: LivePolicy | None, metrics: bytes) -> Lease:
-        """The live policy, for ``replica`` to rank by; its files too, unless it ranks by it already.
+        """Gives ``replica`` a lease for the live policy, with its files unless the replica already ranks by it.
 
         Args:
-            replica: who asks.
-            ranks_by: what it ranks by; None where it does not rank yet.
+            replica: name of the replica that asks.
+            ranks_by: policy that it ranks by; None if it does not rank yet.
             metrics: its page of metrics, in Prometheus' text form.
 
         Raises:
-            NotReady: it is not yet decided which policy is live.
+            NotReady: the start has not chosen the live policy yet.
         """
         if ranks_by is not None:
             self._book.renew(replica, ranks_by, metrics)
@@ -106,22 +108,22 @@ class Coordinator:
         return Lease(live, dataset_sha256, contents, self._book.seconds)
 
     async def release(self, replica: str) -> None:
-        """Ends the lease of a replica that does not rank any more."""
+        """Ends the lease of a replica that has stopped ranking."""
         self._book.release(replica)
 
     async def check_health(self) -> None:
-        """Raises where only another process helps."""
+        """Raises if only a new process can help."""
         self._health.check()
 
 
 def create_app_in_free_folder(
     settings: Settings, replicas: Replicas, patience_seconds: float = _SECONDS_FOR_THE_FOLDER
 ) -> FastAPI:
-    """The application; waits for the data folder where the replica before has it still.
+    """Makes the application; waits for the data folder while the previous replica still uses it.
 
     Raises:
-        DataFolderError: the folder, or what is in it, cannot be used.
-        FolderInUseError: another has it after ``patience_seconds`` still.
+        DataFolderError: the folder, or its content, cannot be used.
+        FolderInUseError: another process still uses it after ``patience_seconds``.
     """
     ends = time.monotonic() + patience_seconds
     while True:
@@ -134,7 +136,7 @@ def create_app_in_free_folder(
 
 
 async def release_lease(coordinator: DeploymentHandle, replica: str) -> None:
-    """Tells the coordinator, if it is there, that ``replica`` does not rank any more."""
+    """Tells the coordinator, if there is one, that ``replica`` has stopped ranking."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(1.0):
             await coordinator.release.remote(replica)

@@ -1,4 +1,4 @@
-"""The side of a replica that ranks: it holds a lease for its policy, and changes to the one that is live."""
+"""The ranking replica's side of a lease: it holds a lease for its policy, and follows the live policy."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ logger = logging.getLogger("proofrank")
 _RENEWALS_A_LEASE = 6
 _LONGEST_PAUSE = 5.0
 _PATIENCE_SECONDS = 1.0
-"""How long a request waits for a lease; short, for only after that its deadline begins to count."""
+"""Time that a request waits for a lease, in seconds; short, because its deadline begins to count only afterwards."""
 
 AskForLease = Callable[[LivePolicy | None], Awaitable[Lease]]
-"""Tells the coordinator what this replica ranks by, or None where it does not rank yet; gives the lease."""
+"""A function that tells the coordinator which policy this replica ranks by (None before the first); returns a lease."""
 
 
 class PolicyFollower:
-    """Ranks by the live policy or not at all. To be used on one event loop."""
+    """Ranks by the live policy or not at all. All methods are called on one event loop."""
 
     def __init__(self, ask: AskForLease, activate: Callable[[Policy], None]) -> None:
         """Args:
-        ask: for a lease.
-        activate: lets a policy rank whatever comes in from now on.
+        ask: asks for a lease.
+        activate: makes a policy the live one of this replica.
         """
         self._ask = ask
         self._activate = activate
@@ -43,24 +43,24 @@ class PolicyFollower:
         self._lease_ends = -float("inf")
         self._pause = _LONGEST_PAUSE
         self._refusal: str | None = None
-        # One at a time: an answer that comes late must not undo what a later one has said.
+        # One renewal at a time, so that a late answer cannot undo a newer one.
         self._renewal = asyncio.Lock()
 
     @property
     def may_rank(self) -> bool:
-        """Whether the lease lasts."""
+        """Whether the lease is valid."""
         return time.monotonic() < self._lease_ends
 
     @property
     def refusal(self) -> str | None:
-        """Why this replica cannot serve what is live; None where it can."""
+        """Why this replica cannot serve what is live; None if it can."""
         return self._refusal
 
     async def first_policy(self) -> Policy:
-        """The policy to begin with; waits for the coordinator as long as it takes.
+        """Returns the policy to begin with; waits for the coordinator without limit.
 
         Raises:
-            PolicyError, OSError: it cannot be used.
+            PolicyError, OSError: the policy cannot be used.
         """
         while True:
             try:
@@ -74,15 +74,17 @@ class PolicyFollower:
             return policy
 
     def check_graph(self, dataset: Dataset) -> None:
-        """Raises DatasetError where this replica has another graph than the coordinator had for the first policy."""
+        """Raises DatasetError if this replica's graph differs from the one that the coordinator gave with the first
+        policy.
+        """
         _check_same_graph(dataset.content_hash, self._dataset_sha256)
 
     async def renew(self) -> None:
-        """Renews the lease; where another policy is live, first has that one rank.
+        """Renews the lease; if another policy is live, activates it first.
 
         Raises:
-            DatasetError: the coordinator has got another graph.
-            PolicyError, EvaluationError, OSError: the policy cannot be used in this replica.
+            DatasetError: the coordinator has another graph now.
+            PolicyError, EvaluationError, OSError: this replica cannot use the policy.
             NotReady: the evaluator is not ready.
         """
         async with self._renewal:
@@ -104,7 +106,7 @@ class PolicyFollower:
                 logger.info("policy %s (%s) is live here", policy.name, policy.content_hash)
 
     async def until_current(self) -> None:
-        """Returns while the lease lasts, or once it is renewed.
+        """Returns if the lease is valid, or once it is renewed.
 
         Raises:
             NotReady: it cannot be renewed in time.
@@ -115,10 +117,10 @@ class PolicyFollower:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self.renew()
         except Exception as error:
-            raise NotReady("this replica cannot learn at present which policy is live") from error
+            raise NotReady("this replica cannot learn which policy is live") from error
 
     async def keep_current(self) -> None:
-        """Renews the lease again and again, until it is cancelled."""
+        """Renews the lease repeatedly, until it is cancelled."""
         while True:
             await asyncio.sleep(self._pause)
             try:
@@ -138,13 +140,13 @@ def _check_same_graph(here: str | None, there: str | None) -> None:
 def _load(lease: Lease) -> Policy:
     files: Mapping[str, bytes] | None = lease.files
     if files is None:
-        raise PolicyError(f"policy {lease.live.name!r} has come without its files")
+        raise PolicyError(f"policy {lease.live.name!r} came without its files")
     with tempfile.TemporaryDirectory(prefix="proofrank-") as folder:
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
         policy = load_named(Path(folder), lease.live.name)
     if policy.content_hash != lease.live.sha256:
-        raise PolicyError(f"policy {lease.live.name!r} has come with SHA-256 {policy.content_hash}")
+        raise PolicyError(f"policy {lease.live.name!r} came with SHA-256 {policy.content_hash}")
     return policy
 
 

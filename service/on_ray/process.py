@@ -1,4 +1,4 @@
-"""What a replica has to itself: its process, its share of the machine, its name."""
+"""The process of a replica: its logs, its share of the machine, its name."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from proofrank.service.web.process import set_up_process
 
 
 def settle_process(settings: Settings) -> Settings:
-    """Sets up logs and threads as ``proofrank serve`` does; the settings with the threads that this replica has.
+    """Sets up logs and threads as ``proofrank serve`` does; returns the settings with this replica's number of threads.
 
-    Unless the settings say how many, those are the CPUs that Ray has assigned: other replicas have the others.
+    If the settings give no number, it is that of the CPUs that Ray has assigned, because others belong to other
+    replicas.
     """
     set_up_process(settings.log_format or "json", settings.log_level)
     cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
@@ -21,6 +22,6 @@ def settle_process(settings: Settings) -> Settings:
 
 
 def replica_name() -> str:
-    """Of this replica: its deployment and its id, as in ``Ranker-a1b2c3d4``."""
+    """Returns the name of this replica: its deployment and its id, as in ``Ranker-a1b2c3d4``."""
     replica = serve.get_replica_context().replica_id
     return f"{replica.deployment_id.name}-{replica.unique_id}"

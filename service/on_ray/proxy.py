@@ -1,9 +1,9 @@
-"""In the HTTP proxies of Ray Serve: what becomes of requests whose replica dies before it has begun to answer.
+"""Middleware in the HTTP proxies of Ray Serve, for requests whose replica dies before its answer begins.
 
-Ray Serve gives those no answer at all, which its HTTP server makes a bare 500 of. Here they go to another replica, if
-they can be repeated, and else are answered by problem+json. Proxies read
-``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=proofrank.service.on_ray.proxy:middlewares`` from the environment
-that Ray was started in.
+Ray Serve gives such a request no answer, from which its HTTP server makes a bare 500. This middleware sends it to
+another replica if it can be repeated, and otherwise answers with problem+json. Proxies read
+``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=proofrank.service.on_ray.proxy:middlewares`` from the environment in which
+Ray was started.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger("ray.serve")
 
 _MOST_ATTEMPTS = 3
 _MOST_KEPT_BYTES = 64 * 2**20
-"""Of a body that is kept for a second attempt."""
+"""Maximum size of a body that is kept for a second attempt, in bytes."""
 
 _REPEATABLE = frozenset({("POST", "/rank")})
 _READING = frozenset({"GET", "HEAD"})
@@ -31,12 +31,12 @@ _REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
 
 
 def middlewares() -> list[Middleware]:
-    """What Ray Serve is to put around each of its proxies."""
+    """Returns the middleware that Ray Serve puts around each of its proxies."""
     return [Middleware(LostReplicaMiddleware)]
 
 
 class LostReplicaMiddleware:
-    """Sends a request again, or answers it, where its replica has died before its answer began."""
+    """Repeats or answers a request whose replica died before its answer began."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -52,11 +52,11 @@ class LostReplicaMiddleware:
         path = scope["path"].removeprefix(root_path)
         is_repeatable = scope["method"] in _READING or (scope["method"], path) in _REPEATABLE
         for attempt in range(1, _MOST_ATTEMPTS + 1):
-            # A copy: the application puts its own path into it.
+            # A copy of the scope, because the application puts its own path into it.
             await self._app({**scope}, body.again(), answer.send)
             if answer.has_begun or body.has_client_gone:
                 return
-            logger.warning("a replica was lost with a request for %s (attempt %d)", path, attempt)
+            logger.warning("a replica died during a request for %s (attempt %d)", path, attempt)
             if not (is_repeatable and body.is_whole):
                 break
         problem = _lost(is_repeatable=is_repeatable)
@@ -72,12 +72,12 @@ def _lost(*, is_repeatable: bool) -> Problem:
         )
     return Problem(
         HTTPStatus.BAD_GATEWAY,
-        "the replica that this was sent to has died; whether it was done before is not known",
+        "the replica that received this has died; it is unknown whether the request was done before",
     )
 
 
 class _KeptBody:
-    """What a client sends, kept for as often as it is read anew."""
+    """A client's body, kept so that it can be read again."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -87,7 +87,7 @@ class _KeptBody:
         self.has_client_gone = False
 
     def again(self) -> Receive:
-        """Gives the messages that were received, and then those that come."""
+        """Returns a receive function that gives the kept messages, and then new ones."""
         earlier: Iterator[Message] = iter(list(self._kept))
 
         async def receive() -> Message:
@@ -112,7 +112,7 @@ class _KeptBody:
 
 
 class _Answer:
-    """Passes an answer on, with one request id where the application and Ray Serve have both added theirs."""
+    """Passes an answer on, with one request id even if the application and Ray Serve have both added one."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

@@ -1,4 +1,4 @@
-"""The replicas that rank: ``POST /rank`` with an evaluator each, by the policy that the coordinator says is live."""
+"""The replicas that rank: ``POST /rank``, each with an evaluator, by the live policy of the coordinator."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ ROUTE_PREFIX = "/rank"
 @serve.deployment(name="Ranker", max_ongoing_requests=256)
 @serve.ingress()
 class Ranker:
-    """Ranks; is there for requests once its evaluator is warm."""
+    """Ranks; accepts requests once its evaluator is warm."""
 
     def __init__(self, settings: Settings, coordinator_deployment: str, coordinator_app: str) -> None:
         """Args:
-        settings: of the service.
-        coordinator_deployment: name of the deployment of the coordinator.
+        settings: settings of the service.
+        coordinator_deployment: name of the coordinator's deployment.
         coordinator_app: name of its application.
         """
         self._settings = settle_process(settings)
@@ -49,7 +49,7 @@ class Ranker:
         self._metrics = ServiceMetrics()
         self._follower = PolicyFollower(self._ask_for_lease, lambda policy: self._host.activate(policy))
 
-    async def __serve_build_asgi_app__(self) -> ASGIApp:  # the name is Ray Serve's
+    async def __serve_build_asgi_app__(self) -> ASGIApp:  # the name that Ray Serve expects
         asyncio.get_running_loop().set_default_executor(make_workers())
         policy = await self._follower.first_policy()
 
@@ -79,18 +79,18 @@ class Ranker:
         await release_lease(self._coordinator, self._name)
 
     async def follow(self) -> None:
-        """Ranks by the live policy when this returns."""
+        """Returns once this replica ranks by the live policy."""
         await self._follower.renew()
 
     async def check_health(self) -> None:
-        """Raises where only another process helps."""
+        """Raises if only a new process can help."""
         self._health.check()
         if self._follower.refusal is not None:
             raise NotUsableError(f"what is live cannot be served here: {self._follower.refusal}")
 
 
 def _below(app: ASGIApp) -> ASGIApp:
-    """``app`` for requests below the route prefix: Ray Serve takes that for a mount point, and here it is the route."""
+    """Returns ``app`` for requests below the route prefix: Ray Serve takes the prefix as a mount point."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         if "root_path" in scope:

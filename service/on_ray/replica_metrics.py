@@ -13,15 +13,15 @@ LABEL = "replica"
 
 
 def merged(by_replica: Mapping[str, bytes]) -> bytes:
-    """All samples in Prometheus' text form, each with the label ``replica``.
+    """Merges the pages of all replicas into one, with the label ``replica`` on each sample.
 
     Args:
-        by_replica: the page of each replica, in the same form.
+        by_replica: page of each replica, in Prometheus' text form.
     """
     families: dict[str, Metric] = {}
     for replica, page in by_replica.items():
         for family in text_string_to_metric_families(page.decode("utf-8")):
-            # Every replica has the same families; only the samples differ.
+            # All replicas have the same families; only the samples differ.
             joined = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
             joined.samples += [
                 sample._replace(labels={**sample.labels, LABEL: replica}) for sample in family.samples

@@ -1,7 +1,7 @@
-"""The two applications of Ray Serve, as ``deploy/serve.yaml`` names them: a coordinator, and rankers beside it.
+"""The two applications of Ray Serve that ``deploy/serve.yaml`` names: a coordinator and its rankers.
 
-Ray Serve sends a request to the application with the longest prefix of its path: ``/rank`` to the rankers, everything
-else to the coordinator. Replicas, their CPUs and GPUs, and autoscaling are set in that file.
+Ray Serve sends a request to the application with the longest matching prefix: ``/rank`` to the rankers, everything else
+to the coordinator. That file sets replicas, their CPUs and GPUs, and autoscaling.
 """
 
 from __future__ import annotations
@@ -22,42 +22,45 @@ RANKER_APP = "ranker"
 
 
 class Arguments(BaseModel):
-    """What a file for Ray Serve may say under ``args``; both applications need the same settings."""
+    """The ``args`` of a file for Ray Serve; both applications need the same settings."""
 
     model_config = ConfigDict(extra="forbid")
 
     config: Path | None = Field(None, description="TOML file with settings by name")
-    settings: dict[str, Any] = Field(default_factory=dict, description="settings by name, over the file's")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="settings by name, which override the file's"
+    )
     lease_seconds: float = Field(
         30,
         ge=1,
-        description="how long rankers go on without the coordinator, and an activation waits for one that is lost",
+        description="duration of a lease: how long rankers work without the coordinator, and how long an activation "
+        "waits for a lost one",
     )
 
 
 def coordinator(arguments: Mapping[str, Any]) -> Application:
-    """Policies, jobs, metrics, health: one replica.
+    """Makes the coordinator: policies, jobs, metrics and health, in one replica.
 
     Args:
-        arguments: as :class:`Arguments` has them.
+        arguments: values of :class:`Arguments`.
 
     Raises:
         SettingsError: a setting is unknown or bad.
-        ValidationError: an argument is.
+        ValidationError: an argument is unknown or bad.
     """
     checked = Arguments.model_validate(arguments)
     return Coordinator.bind(_settings(checked), checked.lease_seconds, Ranker.name, RANKER_APP)
 
 
 def ranker(arguments: Mapping[str, Any]) -> Application:
-    """``POST /rank``: as many replicas as the file says.
+    """Makes the rankers: ``POST /rank``, in as many replicas as the file says.
 
     Args:
-        arguments: as :class:`Arguments` has them.
+        arguments: values of :class:`Arguments`.
 
     Raises:
         SettingsError: a setting is unknown or bad.
-        ValidationError: an argument is.
+        ValidationError: an argument is unknown or bad.
     """
     return Ranker.bind(_settings(Arguments.model_validate(arguments)), Coordinator.name, COORDINATOR_APP)
 

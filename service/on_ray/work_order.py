@@ -1,4 +1,4 @@
-"""What a worker is told: the queries, the policy, and which evaluator to make."""
+"""The order for a worker: the queries, the policy, and the evaluator to make."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from proofrank.service.engine.engine_options import EngineOptions
 
 @dataclass(frozen=True)
 class WorkOrder:
-    """All that a worker needs.
+    """Everything that a worker needs.
 
     Attributes:
         work: the queries, with their dataset.
-        policy: must fit it.
-        settings: of the prover.
-        engine: which evaluator to make, with the threads and the device of a worker.
-        buckets: of that evaluator.
-        shards: of the queries, by their numbers.
-        artifacts: name of the folder in which all that is compiled for this order is kept, and nothing else;
-            None where nothing is compiled.
+        policy: policy that fits the dataset.
+        settings: settings of the prover.
+        engine: evaluator to make, with the threads and the device of a worker.
+        buckets: buckets of that evaluator.
+        shards: shards of the queries, by number.
+        artifacts: name of the folder of everything that is compiled for this order; None if nothing is compiled.
     """
 
     work: LazyQueries
@@ -40,14 +39,14 @@ class WorkOrder:
 
     @property
     def artifact_folder(self) -> Path | None:
-        """That folder on this machine: machines may have other users and other disks."""
+        """Returns that folder on this machine, because machines may have other users and other disks."""
         if self.artifacts is None:
             return None
         root = self.engine.cache_folder if self.engine.cache_folder is not None else default_cache_folder()
         return root / "on-ray" / self.artifacts
 
     def make_evaluator(self) -> Evaluator:
-        """The evaluator. Raises EvaluationError where there is none of this kind on this machine."""
+        """Makes the evaluator. Raises EvaluationError if this machine cannot have one of this kind."""
         dataset = self.work.corruptor.dataset
         engine = self.engine
         if self.artifacts is not None:

@@ -1,7 +1,7 @@
-"""What a worker is and does: it makes one evaluator, keeps it, and proves a shard at a time.
+"""A worker: it makes one evaluator, keeps it, and proves one shard at a time.
 
-Dataset, queries and policy come through Ray's object store, so that a worker needs none of the driver's files. What
-crosses it is pickled by Ray between processes of one cluster that the user started; nothing of a client is.
+Dataset, queries and policy come through Ray's object store, so a worker needs none of the driver's files. Ray pickles
+them between the processes of one cluster that the user started; nothing of a client is pickled.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from proofrank.service.on_ray.artifacts import ArtifactFiles, write_artifacts
 from proofrank.service.on_ray.work_order import WorkOrder
 
 SHARD = "shard"
-"""Column of the numbers of shards, which go out."""
+"""Name of the column of shard numbers, which are sent out."""
 
 RESULT = "result"
-"""Column of what comes back."""
+"""Name of the column of results, which come back."""
 
 
 class ShardWorker:
-    """Proves shards; Ray Data keeps one object of this class alive in each worker."""
+    """Proves shards; Ray Data keeps one object of this class in each worker."""
 
     def __init__(self, order: ray.ObjectRef[WorkOrder], artifacts: ray.ObjectRef[ArtifactFiles]) -> None:
         self._order: WorkOrder = ray.get(order)
@@ -34,12 +34,13 @@ class ShardWorker:
         self._evaluator: Evaluator | None = None
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """The result of each shard of ``batch``; one that cannot be proved has its error in the place of a result.
+        """Returns the result of each shard of ``batch``; a shard that cannot be proved has the text of its error
+        instead.
 
-        An error that the user caused is an answer like any other: raised here, Ray would wrap it.
+        An error that the user caused is returned like any other answer, because Ray would wrap an exception.
         """
         results = [self._prove(self._order.shards[number]) for number in batch[SHARD]]
-        # Filled in, for numpy would take apart what it is given whole.
+        # Assigned item by item, because numpy would take a sequence of results apart.
         column = np.empty(len(results), dtype=object)
         column[:] = results
         return {RESULT: column}

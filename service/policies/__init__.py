@@ -1,9 +1,9 @@
-"""Stored policies: content-addressed folders, names for them in the database, and which of them is live.
+"""Stored policies: folders named by the hash of their content, with names in the database, one of them live.
 
-What a client uploads is received into a folder of its own (``upload``), loaded and checked, and only then moved to
-where its content's hash says (``files``); its name is a row of the database (``records``), written with the move
-(``store``). ``registry`` is what the routes and jobs use; ``start`` finds the policy that is live when the server
-starts.
+An upload is received into a folder of its own (``multipart_upload``), loaded and checked. It is then moved to the
+folder named by its content's hash (``policy_files``); its name is a row of the database (``records``), written together
+with the move (``store``). Routes and jobs use ``registry``; ``policy_at_start`` finds the policy that is live when the
+server starts.
 """
 
 from proofrank.service.policies.policy_at_start import policy_at_start

@@ -1,4 +1,7 @@
-"""Receives an upload: the parts of a multipart body, as they come, into the files of a folder."""
+"""Receives an upload: the parts of a multipart body, as they come, into the files of a folder.
+
+python-multipart parses the body; here are its callbacks, which write each part to its file, and the limits.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from proofrank.core.graph import Dataset
-from proofrank.service.errors import (
-    FieldError,
-    InvalidInput,
-    UploadAborted,
-    UploadStalled,
-    UploadTooLarge,
-    shortened,
-)
+from proofrank.service.errors import InvalidInput, UploadAborted, UploadStalled, UploadTooLarge
 from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, Part
 from proofrank.service.storage.data_folder import disk_full_as_error
+from proofrank.service.wire import FieldError, shortened
 
 _EXPECTED = f"expected multipart/form-data with the files {', '.join(part.field for part in PARTS)}"
 _MOST_CONFIG_BYTES = 2**20
@@ -29,6 +26,12 @@ _PATIENCE_SECONDS = 60.0
 """How long a client may send nothing in the middle of an upload."""
 
 _WRITE_BYTES = 2**20
+
+_MAX_HEADERS = 8
+"""Number of headers that a part may have; the clients we know send two."""
+
+_MAX_HEADER_BYTES = 4224
+"""Size of one header of a part."""
 
 
 def size_limits(dataset: Dataset) -> Mapping[Part, int]:
@@ -123,6 +126,8 @@ class _PartWriter:
                 "on_part_end": self.close,
                 "on_end": self._end,
             },
+            max_header_count=_MAX_HEADERS,
+            max_header_size=_MAX_HEADER_BYTES,
         )
 
     def write(self, piece: bytes) -> None:

@@ -1,7 +1,7 @@
-"""Which policy is live when the server starts: the one activated last, or that of the setting where it is new.
+"""Chooses the live policy at the start: the one activated last, or that of the setting ``policy`` if it is new.
 
-An operator who puts other content where the setting ``policy`` points wants it served; one who restarts the server
-wants what was served before.
+An operator who puts other content into the folder of the setting wants it served. An operator who only restarts the
+server wants what was served before.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, save_untrained
 from proofrank.service.policies.policy_files import PARTS, load_named
-from proofrank.service.policies.schemas import MAX_POLICY_NAME_LENGTH
 from proofrank.service.policies.store import PolicyStore
 from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.wire import MAX_POLICY_NAME_LENGTH
 
 logger = logging.getLogger("proofrank")
 
@@ -27,13 +27,13 @@ logger = logging.getLogger("proofrank")
 def policy_at_start(
     store: PolicyStore, configured: Path, dataset: Dataset, metrics: ServiceMetrics
 ) -> Policy:
-    """Registers the policy of the setting under its folder's name, and gives the policy to go live with.
+    """Registers the policy of the setting under its folder's name, and returns the policy to go live with.
 
     Args:
-        store: is swept of what a crash has left.
-        configured: the checkpoint folder that the setting names, or ``untrained`` or ``untrained:SEED``.
-        dataset: which the policy must fit.
-        metrics: learn which policies there are.
+        store: stored policies; what a crash has left there is removed.
+        configured: checkpoint folder of the setting, or ``untrained`` or ``untrained:SEED``.
+        dataset: graph that the policy must fit.
+        metrics: shows the names of the policies.
 
     Raises:
         PolicyError: the setting's policy cannot be used.
@@ -73,7 +73,7 @@ def _choose(store: PolicyStore, configured: Path, dataset: Dataset) -> Policy:
 
 
 def policy_name(folder: Path) -> str:
-    """The name under which a checkpoint folder is registered: its own, with ``-`` for what no name may hold."""
+    """Returns the name under which a checkpoint folder is registered: its own, with ``-`` for forbidden characters."""
     seed = untrained_seed(folder)
     if seed is not None:
         return untrained_name(seed)
@@ -96,7 +96,7 @@ def _told(policy: Policy, reason: str) -> Policy:
 
 
 def _copy_checkpoint(source: Path, target: Path) -> None:
-    """Copies the files, so that what is checked is what is stored, even while a training job writes to the source."""
+    """Copies the files first, so that the checked files are stored even if a training job writes to ``source``."""
     if not source.is_dir():
         raise PolicyError(f"{source}: no such folder; expected a checkpoint folder with {PARTS[0].file}")
     for part in PARTS:

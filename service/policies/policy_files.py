@@ -1,6 +1,7 @@
-"""The folders of stored policies: ``policies/<sha256>`` each, never changed once they are there.
+"""The folders ``policies/<sha256>`` of stored policies, whose content never changes.
 
-A folder gets its place by one rename, when all in it is on the disk: whatever happens, there is a whole policy or none.
+A folder gets this name by one rename, after all of its content is on the disk. A policy is there completely or not at
+all.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class Part(NamedTuple):
     """One file of a policy.
 
     Attributes:
-        field: what the API calls it.
-        file: what it is called in a checkpoint folder.
+        field: name in the API.
+        file: name in a checkpoint folder.
     """
 
     field: str
@@ -38,7 +39,7 @@ PARTS = (WEIGHTS, CONFIG, VOCABULARY)
 
 
 class PolicyFiles:
-    """The folders under one data folder."""
+    """The folders of policies in one data folder."""
 
     def __init__(self, data_folder: Path) -> None:
         self._policies = data_folder / "policies"
@@ -47,17 +48,17 @@ class PolicyFiles:
             folder.mkdir(mode=0o700, exist_ok=True)
 
     def new_folder(self) -> Path:
-        """An empty folder to gather a policy in; it is swept away at the next start if it is still there."""
+        """Makes an empty folder to receive a policy in; the next start removes it if it is still there."""
         return Path(tempfile.mkdtemp(dir=self._incoming))
 
     def place(self, folder: Path, content_hash: str) -> None:
-        """Moves a whole, checked policy from ``folder`` to where its content belongs."""
+        """Moves a complete, checked policy from ``folder`` to the folder of its content."""
         target = self._policies / content_hash
         for part in PARTS:
             _sync_file(folder / part.file)
         sync_folder(folder)
         if target.is_dir():
-            # The same content, which a read error may have damaged since: at each step it is whole.
+            # A read error may have damaged the same content since; replaced file by file, it is complete at each step.
             for part in PARTS:
                 (folder / part.file).replace(target / part.file)
             sync_folder(target)
@@ -66,10 +67,10 @@ class PolicyFiles:
         sync_folder(self._policies)
 
     def load(self, name: str, content_hash: str) -> Policy:
-        """The stored policy with this content, under ``name``.
+        """Loads the stored policy with this content, under ``name``.
 
         Raises:
-            PolicyError: it is not there, or is not what was stored.
+            PolicyError: it is not there, or its content has changed.
         """
         policy = load_named(self._policies / content_hash, name)
         if policy.content_hash != content_hash:
@@ -77,34 +78,35 @@ class PolicyFiles:
         return policy
 
     def read(self, content_hash: str) -> dict[str, bytes]:
-        """The content of the files of the policy with this content, by name, for another process to load.
+        """Returns the files of the policy with this content, as name -> content, for another process to load.
 
         Raises:
+            OSError: the files are not there.
             OSError: they are not there.
         """
         folder = self._policies / content_hash
         return {part.file: (folder / part.file).read_bytes() for part in PARTS}
 
     def keep(self, content_hashes: Collection[str]) -> None:
-        """Removes the policies with other content than these."""
+        """Removes all policies with other content than these."""
         for folder in self._policies.iterdir():
             if folder.name not in content_hashes:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Removes what a server that was stopped in the middle had not put in its place."""
+        """Removes what a server has left that was stopped while it received or stored a policy."""
         for folder in self._incoming.iterdir():
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def load_named(folder: Path, name: str, shown_as: str | None = None) -> Policy:
-    """Loads a checkpoint under a name that is not its folder's.
+    """Loads a checkpoint under a name that may differ from its folder's.
 
     Args:
-        folder: of the checkpoint.
-        name: that it gets.
-        shown_as: what errors call the folder; by default they name its files alone, for clients have no use for paths
-            of the server.
+        folder: checkpoint folder.
+        name: name of the policy.
+        shown_as: what errors call the folder; by default they name only its files, because clients cannot use paths of
+            the server.
     """
     try:
         policy = load_policy(folder)
@@ -116,7 +118,7 @@ def load_named(folder: Path, name: str, shown_as: str | None = None) -> Policy:
 
 
 def num_bytes(folder: Path) -> int:
-    """The size of a policy's files."""
+    """Returns the size of a policy's files in bytes."""
     return sum((folder / part.file).stat().st_size for part in PARTS)
 
 

@@ -1,4 +1,4 @@
-"""What the database says of policies. Each function is part of the transaction that ``connection`` is in."""
+"""The rows of policies in the database. Each function runs inside the transaction of ``connection``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from proofrank.core.errors import did_you_mean, nearest_names
+from proofrank.core.formats.times import write_time
 from proofrank.service.errors import NoSuchPolicy
 
 _COLUMNS = """
@@ -17,14 +18,14 @@ _COLUMNS = """
 
 @dataclass(frozen=True)
 class PolicyRecord:
-    """A name and the content that it stands for.
+    """A name and its content.
 
     Attributes:
-        name: as the client gave it.
-        sha256: of the content.
+        name: name that the client chose.
+        sha256: hash of the content.
         bytes: size of the files.
-        created: when this content got the name.
-        is_live: whether it ranks what comes in.
+        created: time at which this content got the name.
+        is_live: whether it ranks requests that begin now.
     """
 
     name: str
@@ -36,25 +37,25 @@ class PolicyRecord:
 
 @dataclass(frozen=True)
 class LivePolicy:
-    """The policy that ranks what comes in. Its name may have got other content since, which is not live."""
+    """The policy that ranks requests that begin now. Its name may by now stand for other content, which is not live."""
 
     name: str
     sha256: str
 
 
 def all_records(connection: sqlite3.Connection) -> list[PolicyRecord]:
-    """All policies, by name."""
+    """Returns all policies, by name."""
     return [_record(row) for row in connection.execute(f"{_COLUMNS} ORDER BY policies.name")]
 
 
 def find(connection: sqlite3.Connection, name: str) -> PolicyRecord | None:
-    """The policy of this name."""
+    """Returns the policy of this name; None if there is none."""
     row = connection.execute(f"{_COLUMNS} WHERE policies.name = ?", (name,)).fetchone()
     return None if row is None else _record(row)
 
 
 def required(connection: sqlite3.Connection, name: str) -> PolicyRecord:
-    """The policy of this name. Raises NoSuchPolicy, with the nearest names, where there is none."""
+    """Returns the policy of this name. Raises NoSuchPolicy, with the nearest names, if there is none."""
     record = find(connection, name)
     if record is None:
         nearest = nearest_names(name, (known.name for known in all_records(connection)))
@@ -63,41 +64,41 @@ def required(connection: sqlite3.Connection, name: str) -> PolicyRecord:
 
 
 def write(connection: sqlite3.Connection, name: str, sha256: str, num_bytes: int) -> None:
-    """Gives ``name`` to this content; where it has it, nothing changes."""
+    """Gives ``name`` this content; changes nothing if it already has it."""
     connection.execute(
         """
         INSERT INTO policies (name, sha256, bytes, created) VALUES (?, ?, ?, ?)
         ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, bytes = excluded.bytes, created = excluded.created
         WHERE sha256 <> excluded.sha256
         """,
-        (name, sha256, num_bytes, datetime.now(UTC).isoformat(timespec="milliseconds")),
+        (name, sha256, num_bytes, write_time(datetime.now(UTC))),
     )
 
 
 def remove(connection: sqlite3.Connection, name: str) -> None:
-    """Frees a name."""
+    """Deletes a name."""
     connection.execute("DELETE FROM policies WHERE name = ?", (name,))
 
 
 def live(connection: sqlite3.Connection) -> LivePolicy | None:
-    """The live policy; None before the first start."""
+    """Returns the live policy; None before the first start."""
     row = connection.execute("SELECT name, sha256 FROM live_policy").fetchone()
     return None if row is None else LivePolicy(*row)
 
 
 def write_live(connection: sqlite3.Connection, name: str, sha256: str) -> None:
-    """Has this policy live from now on, after a restart as well."""
+    """Makes this policy the live one, also after a restart."""
     connection.execute("INSERT OR REPLACE INTO live_policy VALUES (1, ?, ?)", (name, sha256))
 
 
 def configured_hash(connection: sqlite3.Connection) -> str | None:
-    """What the setting ``policy`` held when it was last registered."""
+    """Returns the hash of the setting ``policy`` when it was last registered."""
     row = connection.execute("SELECT sha256 FROM configured_policy").fetchone()
     return None if row is None else row[0]
 
 
 def write_configured_hash(connection: sqlite3.Connection, sha256: str) -> None:
-    """Notes what the setting ``policy`` holds."""
+    """Stores the hash of the setting ``policy``."""
     connection.execute("INSERT OR REPLACE INTO configured_policy VALUES (1, ?)", (sha256,))
 
 

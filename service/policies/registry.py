@@ -1,4 +1,4 @@
-"""What routes and jobs use: stored policies, and the change of the one that is live, one change at a time."""
+"""Stored policies for routes and jobs, and changes of the live policy, one at a time."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from proofrank.service.telemetry.metrics import ServiceMetrics
 logger = logging.getLogger("proofrank")
 
 _MOST_UPLOADS = 4
-"""Uploads that are received at once: each may take as much of the disk as a policy may."""
+"""Maximum number of uploads received at once; each may take as much disk as the largest policy."""
 
 
 class Served(NamedTuple):
-    """What comes in is ranked by this policy over this graph.
+    """The policy and the graph that requests are ranked with.
 
     Attributes:
-        live: the policy.
-        dataset_sha256: content hash of the graph.
+        live: the live policy.
+        dataset_sha256: hash of the graph's content.
     """
 
     live: LivePolicy
@@ -53,22 +53,22 @@ class PolicyRegistry:
         self._metrics = metrics
         self._replicas = replicas
         self._num_uploads = 0
-        # Known once the start has decided which policy is live: until then the store says what was live before.
+        # Set once the start has chosen the live policy; until then the store says which was live before.
         self._dataset_sha256: str | None = None
-        # What the store says is live and what the host ranks by change together.
+        # The live policy of the store and that of the host change together.
         self._change = asyncio.Lock()
 
     def policy_at_start(self, configured: Path, dataset: Dataset) -> Policy:
-        """The policy to go live with; see :func:`policy_at_start`. Waits for the disk."""
+        """Returns the policy to go live with; see :func:`policy_at_start`. Waits for the disk."""
         policy = policy_at_start(self.store, configured, dataset, self._metrics)
         self._dataset_sha256 = dataset.content_hash
         return policy
 
     async def served(self) -> Served:
-        """What is served, for other processes to serve it too; that may be before this one is ready.
+        """Returns what other processes must serve too; it may be known before this process is ready.
 
         Raises:
-            NotReady: the start has not yet decided which policy is live.
+            NotReady: the start has not chosen the live policy yet.
         """
         dataset_sha256 = self._dataset_sha256
         live = None if dataset_sha256 is None else await asyncio.to_thread(self.store.live)
@@ -77,19 +77,19 @@ class PolicyRegistry:
         return Served(live, dataset_sha256)
 
     async def records(self) -> list[PolicyRecord]:
-        """All policies, by name."""
+        """Returns all policies, by name."""
         return await asyncio.to_thread(self.store.records)
 
     async def find(self, name: str) -> PolicyRecord:
-        """The policy of this name. Raises NoSuchPolicy where there is none."""
+        """Returns the policy of this name. Raises NoSuchPolicy if there is none."""
         return await asyncio.to_thread(self.store.required, name)
 
     async def load(self, name: str, content_hash: str) -> Policy:
-        """The policy with this content, under ``name``, ready to rank by.
+        """Loads the policy with this content, under ``name``, ready to rank.
 
         Raises:
             PolicyError: it is not there, or is damaged, or does not fit the graph.
-            EvaluationError: it cannot be used in this server.
+            EvaluationError: this server cannot use it.
             NotReady: the service is not ready.
         """
         active = self._host.active_policy
@@ -105,16 +105,14 @@ class PolicyRegistry:
 
     @asynccontextmanager
     async def incoming(self, name: str) -> AsyncIterator[Path]:
-        """A folder to receive an upload in, removed afterwards.
+        """Yields a folder to receive an upload in, and removes it afterwards.
 
         Raises:
-            TooManyPolicies: there is no place for another one.
-            QueueFull: too many uploads are under way.
+            TooManyPolicies: the maximum number of policies is reached.
+            QueueFull: too many uploads are in progress.
         """
         if self._num_uploads >= _MOST_UPLOADS:
-            raise QueueFull(
-                f"{self._num_uploads} policies are being uploaded, and there may not be more at once"
-            )
+            raise QueueFull(f"{self._num_uploads} policies are being uploaded, which is the maximum")
         self._num_uploads += 1
         try:
             await asyncio.to_thread(self.store.check_room, name)
@@ -132,11 +130,11 @@ class PolicyRegistry:
         await upload.receive(body, content_type, folder, limits)
 
     async def put(self, name: str, folder: Path, *, activate: bool) -> Put:
-        """Checks the policy in ``folder``, stores it under ``name`` and perhaps has it live from now on.
+        """Checks the policy in ``folder``, stores it under ``name``, and perhaps makes it the live one.
 
         Raises:
-            BadCheckpoint: it cannot be used in this server.
-            TooManyPolicies: there is no place for another one.
+            BadCheckpoint: this server cannot use it.
+            TooManyPolicies: the maximum number of policies is reached.
             DataFolderFullError: there is no room for it.
         """
         return await uncancelled(self._put(name, folder, activate))
@@ -152,12 +150,12 @@ class PolicyRegistry:
             return put
 
     async def activate(self, name: str) -> PolicyRecord:
-        """Has a stored policy live from now on, after a restart as well; what has begun keeps the one it began with.
+        """Makes a stored policy the live one, also after a restart; requests that have begun keep theirs.
 
         Raises:
-            NoSuchPolicy: there is none of this name.
-            UnusablePolicy: it cannot be used in this server.
-            DataFolderFullError: there is no room to note it.
+            NoSuchPolicy: there is no policy of this name.
+            UnusablePolicy: this server cannot use it.
+            DataFolderFullError: there is no room to store the change.
         """
         return await uncancelled(self._activate(name))
 
@@ -176,8 +174,8 @@ class PolicyRegistry:
         """Removes a policy.
 
         Raises:
-            NoSuchPolicy: there is none of this name.
-            PolicyInUse: it is live or needed by a job.
+            NoSuchPolicy: there is no policy of this name.
+            PolicyInUse: it is live, or a job needs it.
         """
         await uncancelled(self._delete(name))
 

@@ -1,4 +1,4 @@
-"""The other processes that rank for the same clients, where there are any: none for a server that is alone."""
+"""The other processes that rank for the same clients; a server alone has none."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 class Replicas(Protocol):
-    """Other processes that rank by the policy that is live here."""
+    """Other processes that rank by the live policy of this one."""
 
     async def follow(self, live: LivePolicy) -> None:
-        """Returns once none of them ranks what comes in by another policy than ``live``."""
+        """Returns once none of them begins requests with another policy than ``live``."""
         ...
 
     async def gather_metrics(self, own: bytes) -> bytes:
-        """``own`` metrics and those of all others, in Prometheus' text form."""
+        """Returns ``own`` metrics and those of all others, in Prometheus' text form."""
         ...
 
 
@@ -27,5 +27,5 @@ class NoReplicas:
         """Returns at once."""
 
     async def gather_metrics(self, own: bytes) -> bytes:
-        """``own`` metrics."""
+        """Returns ``own`` metrics."""
         return own

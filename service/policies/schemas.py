@@ -1,39 +1,17 @@
-"""What the routes of policies take and give, as OpenAPI describes it."""
+"""A stored policy as clients receive it, and an upload as OpenAPI describes it."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
-
-from pydantic import BaseModel, Field
 
 from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, WEIGHTS
 from proofrank.service.policies.records import PolicyRecord
-
-MAX_POLICY_NAME_LENGTH = 64
-POLICY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+from proofrank.service.wire import StoredPolicy
 
 
-class PolicyEntry(BaseModel):
-    """A stored policy."""
-
-    name: str = Field(description="by which requests and metrics know it")
-    sha256: str = Field(description="of its content")
-    active: bool = Field(description="whether this content ranks what comes in now")
-    bytes: int = Field(description="size of its files")
-    created: datetime = Field(description="when this content got the name, UTC")
-
-
-class PolicyList(BaseModel):
-    """The answer to ``GET /policies``."""
-
-    active: str = Field(description="name of the policy that ranks what comes in now")
-    policies: list[PolicyEntry] = Field(description="by name")
-
-
-def to_entry(record: PolicyRecord) -> PolicyEntry:
-    """The record as clients see it."""
-    return PolicyEntry(
+def to_entry(record: PolicyRecord) -> StoredPolicy:
+    """Makes the view of a record."""
+    return StoredPolicy(
         name=record.name,
         sha256=record.sha256,
         active=record.is_live,
@@ -66,4 +44,4 @@ UPLOAD_BODY: dict[str, Any] = {
         },
     }
 }
-"""OpenAPI's description of an upload, which is read by hand: straight into the data folder, without a copy."""
+"""OpenAPI description of an upload. FastAPI does not read it: the parts go straight into the data folder."""

@@ -1,4 +1,4 @@
-"""Stored policies as names for content: files and database, changed together. Every call waits for the disk."""
+"""Stored policies: names in the database and content in files, changed together. Every call waits for the disk."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.storage.database import Database
 
 ContentUser = Callable[[sqlite3.Connection], Collection[str]]
-"""Gives the content hashes of the policies that unfinished work needs."""
+"""A function that returns the content hashes of the policies that unfinished work needs."""
 
 
 @dataclass(frozen=True)
 class Put:
-    """What became of a policy that was put into the store.
+    """The result of storing a policy.
 
     Attributes:
-        record: as it is stored.
-        is_new: whether the name had not existed.
+        record: the policy as stored.
+        is_new: whether the name is new.
     """
 
     record: PolicyRecord
@@ -37,8 +37,8 @@ class Put:
 class PolicyStore:
     """The policies in a data folder.
 
-    Content that no name, no unfinished work and not the live policy needs is removed at once; content that a crash
-    kept from being removed, at the next start.
+    Content is removed as soon as no name and no unfinished work needs it and it is not live. If a crash prevents that,
+    the next start removes it.
     """
 
     def __init__(self, data_folder: Path, database: Database, max_policies: int) -> None:
@@ -46,35 +46,35 @@ class PolicyStore:
         self._database = database
         self._max_policies = max_policies
         self._users: list[ContentUser] = []
-        # Else content may be removed between its move into place and the writing of its name.
+        # Without it, content could be removed between its move into place and the writing of its name.
         self._turn = threading.Lock()
 
     def add_user(self, user: ContentUser) -> None:
-        """Asks ``user``, too, before a policy or its content is removed."""
+        """Adds a function to ask before a policy or its content is removed."""
         self._users.append(user)
 
     def records(self) -> list[PolicyRecord]:
-        """All policies, by name."""
+        """Returns all policies, by name."""
         return self._database.transact(records.all_records)
 
     def find(self, name: str) -> PolicyRecord | None:
-        """The policy of this name."""
+        """Returns the policy of this name; None if there is none."""
         return self._database.transact(lambda connection: records.find(connection, name))
 
     def required(self, name: str) -> PolicyRecord:
-        """The policy of this name. Raises NoSuchPolicy where there is none."""
+        """Returns the policy of this name. Raises NoSuchPolicy if there is none."""
         return self._database.transact(lambda connection: records.required(connection, name))
 
     def live(self) -> LivePolicy | None:
-        """The live policy, or None before the first start."""
+        """Returns the live policy; None before the first start."""
         return self._database.transact(records.live)
 
     def configured_hash(self) -> str | None:
-        """What the setting ``policy`` held when it was last registered."""
+        """Returns the hash of the setting ``policy`` when it was last registered."""
         return self._database.transact(records.configured_hash)
 
     def load(self, name: str, content_hash: str) -> Policy:
-        """The policy with this content, under ``name``.
+        """Loads the policy with this content, under ``name``.
 
         Raises:
             PolicyError: it is not there, or is damaged.
@@ -85,20 +85,20 @@ class PolicyStore:
             raise PolicyError(f"the stored policy {name!r} cannot be used: {error}") from error
 
     def check_room(self, name: str) -> None:
-        """Raises TooManyPolicies where ``name`` would be one too many."""
+        """Raises TooManyPolicies if ``name`` would exceed the maximum number."""
         self._database.transact(lambda connection: self._check_room(connection, name))
 
     def put(self, folder: Path, policy: Policy, *, live: bool = False, configured: bool = False) -> Put:
-        """Moves a policy that has been checked into the store, under its name.
+        """Moves a checked policy into the store, under its name.
 
         Args:
-            folder: holds its files; gone afterwards.
-            policy: loaded from there.
-            live: have it live from now on.
-            configured: note that this is what the setting ``policy`` holds; it is taken over any limit.
+            folder: folder of its files, which is gone afterwards.
+            policy: the policy, loaded from ``folder``.
+            live: make it the live policy.
+            configured: note that it is the content of the setting ``policy``; the maximum number does not apply to it.
 
         Raises:
-            TooManyPolicies: there is no place for another one.
+            TooManyPolicies: the maximum number of policies is reached.
             DataFolderFullError: there is no room for it.
         """
         size = num_bytes(folder)
@@ -124,11 +124,11 @@ class PolicyStore:
                 self._collect()
 
     def make_live(self, policy: Policy) -> PolicyRecord:
-        """Has the content that ``policy`` was loaded from live from now on.
+        """Makes the content of ``policy`` live.
 
         Raises:
-            NoSuchPolicy: its name is not there any more.
-            PolicyReplaced: its name has got other content.
+            NoSuchPolicy: its name was deleted.
+            PolicyReplaced: its name has other content now.
         """
 
         def write(connection: sqlite3.Connection) -> PolicyRecord:
@@ -146,7 +146,7 @@ class PolicyStore:
         """Removes a policy.
 
         Raises:
-            NoSuchPolicy: there is none of this name.
+            NoSuchPolicy: there is no policy of this name.
             PolicyInUse: it is live, or unfinished work needs it.
         """
 
@@ -164,7 +164,7 @@ class PolicyStore:
             self._collect()
 
     def sweep(self) -> None:
-        """Removes what a crash has left. Only at start, before anything is received."""
+        """Removes what a crash has left. Call it only at the start, before anything is received."""
         with self._turn:
             self.files.sweep()
             self._collect()

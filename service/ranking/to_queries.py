@@ -10,9 +10,9 @@ import numpy as np
 from proofrank.core.errors import UnknownNameError
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.ranking import SIDES, Corruptor, Query, Side, replaced_constant, sides_of
-from proofrank.service.errors import MAX_ERRORS, FieldError, InvalidInput, shortened
-from proofrank.service.ranking.schemas import NamedTriple, RankQuery, RankRequest
+from proofrank.service.errors import InvalidInput
 from proofrank.service.threads import FEW_CANDIDATES
+from proofrank.service.wire import MAX_ERRORS, FieldError, NamedTriple, RankQuery, RankRequest, shortened
 
 _MAX_NEAREST = 10
 """Errors that come with the nearest names: finding those takes time in a large vocabulary."""
@@ -213,6 +213,6 @@ class NameReader:
         except UnknownNameError as error:
             message = f"unknown {kind} of dataset {self._dataset.name!r}"
             self.errors.append(
-                FieldError(field=field, value=shortened(name), message=message, nearest=error.nearest)
+                FieldError(field=field, value=shortened(name), message=message, nearest=tuple(error.nearest))
             )
             return 0

@@ -9,32 +9,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
 from pydantic_core import to_json
 
 from proofrank.core.evaluator import ReferenceEvaluator, explain, render_proof
 from proofrank.core.evaluator.replay import atom_text, state_names
 from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, State
 from proofrank.core.ranking import RankedQuery, Report, replaced_constant
+from proofrank.service import wire
 from proofrank.service.ranking.json_names import JsonNames
-from proofrank.service.ranking.schemas import (
-    CandidateScore,
-    Proof,
-    ProofStepView,
-    QueryResult,
-    Ranking,
-    RankQuery,
-    RankRequest,
-    RankResponse,
-    RanksView,
-    ReportView,
-    RuleView,
-)
+from proofrank.service.wire import RankQuery, RankRequest, RankResponse, answer_from_python, answer_to_json
 
 _CANDIDATES_IN_PIECE = 1000
 """Some milliseconds of work."""
@@ -42,7 +32,7 @@ _CANDIDATES_IN_PIECE = 1000
 _LEAST_BYTES_TO_SEND = 256 * 1024
 """At once: sending a byte costs nothing beside the call."""
 
-ProofMaker = Callable[[RankedQuery], Proof]
+ProofMaker = Callable[[RankedQuery], wire.Proof]
 
 
 @dataclass(frozen=True)
@@ -65,31 +55,36 @@ class ResponseBuilder:
 def proof_maker(reference: ReferenceEvaluator, dataset: Dataset) -> ProofMaker:
     """A function that gives the proof of a ranked query's positive."""
 
-    def make(ranked: RankedQuery) -> Proof:
+    def make(ranked: RankedQuery) -> wire.Proof:
         positive = Candidate(ranked.query, is_positive=True)
         explanation = explain(reference.prover, reference.scorer, positive, ranked.outcomes[0].actions)
         steps = [
-            ProofStepView(
+            wire.ProofStep(
                 state=_atom_texts(step.state, dataset),
                 num_actions=len(step.actions),
                 chosen=_atom_texts(step.actions[step.chosen], dataset),
                 log_probability=step.log_probability,
-                rule=RuleView(name=rule.name, weight=rule.weight) if rule is not None else None,
+                rule=wire.Rule(name=rule.name, weight=rule.weight) if rule is not None else None,
             )
             for step, rule in zip(explanation.trace, explanation.rules, strict=True)
         ]
-        return Proof(text=render_proof(explanation, dataset), steps=steps)
+        return wire.Proof(text=render_proof(explanation, dataset), steps=tuple(steps))
 
     return make
 
 
-def _atom_texts(state: State, dataset: Dataset) -> list[str]:
-    return [atom_text(atom) for atom in state_names(state, dataset)]
+def _atom_texts(state: State, dataset: Dataset) -> tuple[str, ...]:
+    return tuple(atom_text(atom) for atom in state_names(state, dataset))
 
 
-def to_report(report: Report) -> ReportView:
+def identity_of(named: Dataset | Policy) -> wire.Identity:
+    """Which dataset or policy it is."""
+    return wire.Identity(named.name, named.content_hash)
+
+
+def to_report(report: Report) -> wire.Report:
     """The metrics of the answer."""
-    return ReportView.model_validate(report.to_dict())
+    return answer_from_python(wire.Report, report.to_dict())
 
 
 def with_results(
@@ -97,10 +92,10 @@ def with_results(
 ) -> RankResponse:
     """``answer`` with the results of its queries, in the order of the request."""
     results = [
-        _result(query, [_ranking(side, builder, _scores(side, builder)) for side in sides])
+        _result(query, tuple(_ranking(side, builder, _scores(side, builder)) for side in sides))
         for query, sides in _by_query(ranked, builder)
     ]
-    return answer.model_copy(update={"queries": results})
+    return replace(answer, queries=tuple(results))
 
 
 def json_pieces(
@@ -149,18 +144,18 @@ def _by_query(
 def _query_pieces(
     query: RankQuery, sides: Sequence[RankedQuery], builder: ResponseBuilder
 ) -> Iterator[bytes]:
-    return _filled(_result(query, []), "rankings", (_ranking_pieces(side, builder) for side in sides))
+    return _filled(_result(query, ()), "rankings", (_ranking_pieces(side, builder) for side in sides))
 
 
 def _ranking_pieces(ranked: RankedQuery, builder: ResponseBuilder) -> Iterator[bytes]:
     if not builder.request.return_candidates:
-        return iter([_to_json(_ranking(ranked, builder, None))])
+        return iter([answer_to_json(_ranking(ranked, builder, None))])
     constants = np.append(replaced_constant(ranked.query, ranked.side), ranked.constants)
     pieces = (
         [_scores_json(ranked, constants, slice(start, start + _CANDIDATES_IN_PIECE), builder.names)]
         for start in range(0, len(constants), _CANDIDATES_IN_PIECE)
     )
-    return _filled(_ranking(ranked, builder, []), "candidates", pieces)
+    return _filled(_ranking(ranked, builder, ()), "candidates", pieces)
 
 
 def _scores_json(ranked: RankedQuery, constants: np.ndarray, part: slice, names: JsonNames) -> bytes:
@@ -195,11 +190,11 @@ def _scores_json(ranked: RankedQuery, constants: np.ndarray, part: slice, names:
     ).encode()
 
 
-def _filled(model: BaseModel, field: str, items: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
-    """The JSON of ``model``, in whose list ``field``, which is empty, stand ``items``, each in pieces."""
+def _filled(answer: Any, field: str, items: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
+    """The JSON of ``answer``, in whose list ``field``, which is empty, stand ``items``, each in pieces."""
     # Inside a text JSON has no bare quotation mark, so this can be nothing but the field.
     key = f'"{field}":['.encode()
-    before, _, after = _to_json(model).partition(key + b"]")
+    before, _, after = answer_to_json(answer).partition(key + b"]")
     yield before + key
     for index, pieces in enumerate(items):
         if index:
@@ -208,23 +203,20 @@ def _filled(model: BaseModel, field: str, items: Iterable[Iterable[bytes]]) -> I
     yield b"]" + after
 
 
-def _to_json(model: BaseModel) -> bytes:
-    """As FastAPI turns what a route gives into JSON."""
-    return model.model_dump_json(by_alias=True).encode()
+def _result(query: RankQuery, rankings: tuple[wire.Ranking, ...]) -> wire.QueryResult:
+    return wire.QueryResult(head=query.head, relation=query.relation, tail=query.tail, rankings=rankings)
 
 
-def _result(query: RankQuery, rankings: list[Ranking]) -> QueryResult:
-    return QueryResult(head=query.head, relation=query.relation, tail=query.tail, rankings=rankings)
-
-
-def _ranking(ranked: RankedQuery, builder: ResponseBuilder, scores: list[CandidateScore] | None) -> Ranking:
+def _ranking(
+    ranked: RankedQuery, builder: ResponseBuilder, scores: tuple[wire.CandidateScore, ...] | None
+) -> wire.Ranking:
     rank = ranked.ranks.by(builder.request.ties)
     positive = ranked.outcomes[0]
-    return Ranking(
+    return wire.Ranking(
         side=ranked.side,
         rank=rank,
         reciprocal_rank=1 / rank,
-        ranks=RanksView(
+        ranks=wire.Ranks(
             optimistic=ranked.ranks.optimistic,
             realistic=ranked.ranks.realistic,
             pessimistic=ranked.ranks.pessimistic,
@@ -240,16 +232,16 @@ def _ranking(ranked: RankedQuery, builder: ResponseBuilder, scores: list[Candida
     )
 
 
-def _scores(ranked: RankedQuery, builder: ResponseBuilder) -> list[CandidateScore] | None:
+def _scores(ranked: RankedQuery, builder: ResponseBuilder) -> tuple[wire.CandidateScore, ...] | None:
     """Those of all candidates, where the request asks for them."""
     if not builder.request.return_candidates:
         return None
     columns = (ranked.outcomes.scores, ranked.outcomes.success, ranked.outcomes.steps)
-    return [
-        CandidateScore(head=head, relation=relation, tail=tail, score=score, proved=proved, steps=steps)
+    return tuple(
+        wire.CandidateScore(head=head, relation=relation, tail=tail, score=score, proved=proved, steps=steps)
         for (head, relation, tail), score, proved, steps in zip(
             map(builder.dataset.names, ranked.candidates),
             *(column.tolist() for column in columns),
             strict=True,
         )
-    ]
+    )

@@ -10,17 +10,19 @@ from http import HTTPStatus
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from proofrank.service import wire
 from proofrank.service.errors import MissingFeature, NoSuchJob
 from proofrank.service.jobs import results, submission
 from proofrank.service.jobs.insertion import NewJob
-from proofrank.service.jobs.job import Job, JobState, Pinned
-from proofrank.service.jobs.schemas import JobList, JobRequest, JobResults, JobView
+from proofrank.service.jobs.job import Job
 from proofrank.service.jobs.store import Submission, as_removed
 from proofrank.service.jobs.submission import IDEMPOTENCY_HEADER
+from proofrank.service.jobs.to_response import job_answer
+from proofrank.service.ranking.to_response import identity_of
 from proofrank.service.services import Services
 from proofrank.service.storage.data_folder import DataFolderFullError
 from proofrank.service.storage.parquet import ParquetMissingError
@@ -45,7 +47,7 @@ def make_router(services: Services) -> APIRouter:
             raise _missing(job_id)
         return jobs.patience.with_obstacle(job)
 
-    async def submitted(body: JobRequest, key: str | None) -> Submission:
+    async def submitted(body: wire.JobRequest, key: str | None) -> Submission:
         # In threads: many queries take a while to write down, and their names to look up.
         written = await asyncio.to_thread(submission.write_body, body)
         # First of all, for what was taken once is not judged again, whatever has changed since.
@@ -56,7 +58,7 @@ def make_router(services: Services) -> APIRouter:
         num_queries = await asyncio.to_thread(
             submission.count_queries, body, dataset, settings.max_job_queries
         )
-        new = NewJob(written, body.policy, Pinned(dataset.name, dataset.content_hash), num_queries, key)
+        new = NewJob(written, body.policy, identity_of(dataset), num_queries, key)
         return await uncancelled(store(new))
 
     async def store(new: NewJob) -> Submission:
@@ -83,7 +85,7 @@ def make_router(services: Services) -> APIRouter:
         "",
         status_code=HTTPStatus.ACCEPTED,
         responses={
-            int(HTTPStatus.OK): {"model": JobView, "description": "Submitted before, with the same key."},
+            int(HTTPStatus.OK): {"model": wire.Job, "description": "Submitted before, with the same key."},
             **problem_responses(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -94,35 +96,36 @@ def make_router(services: Services) -> APIRouter:
         },
     )
     async def submit_job(
-        body: JobRequest,
+        body: wire.JobRequest,
+        request: Request,
         answer: Response,
         key: Annotated[
             str | None,
             Header(alias=IDEMPOTENCY_HEADER, description="the same key and body give the same job again"),
         ] = None,
-    ) -> JobView:
+    ) -> wire.Job:
         """Submits a job; it is ranked in the background, after those submitted before."""
         submission.check_key(key)
         with _refusing_a_full_disk():
             taken = await submitted(body, key)
-        answer.headers["Location"] = f"/jobs/{taken.job.id}"
+        answer.headers["Location"] = f"{request.scope.get('root_path', '')}/jobs/{taken.job.id}"
         if not taken.is_new:
             answer.status_code = HTTPStatus.OK
-        return JobView.of(jobs.patience.with_obstacle(taken.job))
+        return job_answer(jobs.patience.with_obstacle(taken.job))
 
     @router.get("", responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
     async def list_jobs(
         limit: Annotated[int, Query(ge=1, le=_MOST_LISTED, description="how many, at most")] = 20,
-        state: Annotated[JobState | None, Query(description="of this state only")] = None,
-    ) -> JobList:
+        state: Annotated[wire.JobState | None, Query(description="of this state only")] = None,
+    ) -> wire.JobList:
         """The jobs, the newest first."""
         newest = await jobs.store.newest(limit, state)
-        return JobList(jobs=[JobView.of(jobs.patience.with_obstacle(job)) for job in newest])
+        return wire.JobList(tuple(job_answer(jobs.patience.with_obstacle(job)) for job in newest))
 
     @router.get("/{job_id}", responses=_MISSING)
-    async def get_job(job_id: str) -> JobView:
+    async def get_job(job_id: str) -> wire.Job:
         """A job: its state, its progress, and its metrics so far."""
-        return JobView.of(await required(job_id))
+        return job_answer(await required(job_id))
 
     @router.get(
         "/{job_id}/events",
@@ -153,7 +156,7 @@ def make_router(services: Services) -> APIRouter:
             events(), shutdown_event=is_stopping, shutdown_grace_period=_FAREWELL_SECONDS
         )
 
-    @router.get("/{job_id}/results", response_model=JobResults, responses=_MISSING)
+    @router.get("/{job_id}/results", response_model=wire.JobResults, responses=_MISSING)
     async def get_results(job_id: str) -> StreamingResponse:
         """The job and the ranks of every query that it has done."""
         job = await required(job_id)
@@ -190,11 +193,11 @@ def make_router(services: Services) -> APIRouter:
         "/{job_id}/cancel",
         responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
     )
-    async def cancel_job(job_id: str) -> JobView:
+    async def cancel_job(job_id: str) -> wire.Job:
         """Cancels a job that waits or runs; one that has ended stays as it is, with its results."""
         with _refusing_a_full_disk():
             ended = await uncancelled(cancelled(job_id))
-        return JobView.of(ended if ended is not None else await required(job_id))
+        return job_answer(ended if ended is not None else await required(job_id))
 
     @router.delete(
         "/{job_id}",

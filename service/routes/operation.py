@@ -11,9 +11,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from proofrank._version import __version__
 from proofrank.service.engine.lifecycle import READY
-from proofrank.service.ranking.schemas import InfoResponse, Readiness
 from proofrank.service.services import Services
 from proofrank.service.web.problems import problem_responses
+from proofrank.service.wire import Info, Readiness
 
 
 def make_router(services: Services) -> APIRouter:
@@ -55,10 +55,10 @@ def _add_info(router: APIRouter, services: Services) -> None:
     host, settings = services.host, services.settings
 
     @router.get("/info", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
-    async def info() -> InfoResponse:
+    async def info() -> Info:
         """What is being served: dataset, policy, prover settings, limits."""
         dataset, policy = host.loaded.dataset, host.active_policy
-        return InfoResponse(
+        return Info(
             version=__version__,
             dataset={
                 "name": dataset.name,

@@ -7,15 +7,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from proofrank.service.policies.schemas import (
-    POLICY_NAME_PATTERN,
-    UPLOAD_BODY,
-    PolicyEntry,
-    PolicyList,
-    to_entry,
-)
+from proofrank.service.policies.schemas import UPLOAD_BODY, to_entry
 from proofrank.service.services import Services
 from proofrank.service.web.problems import problem_responses
+from proofrank.service.wire import POLICY_NAME_PATTERN, PolicyList, StoredPolicy
 
 PolicyName = Annotated[str, Path(pattern=POLICY_NAME_PATTERN, description="name of the policy")]
 
@@ -37,14 +32,14 @@ def make_router(services: Services) -> APIRouter:
     async def list_policies() -> PolicyList:
         """The stored policies, and which of them is live."""
         records = await policies.records()
-        return PolicyList(active=host.active_policy.name, policies=[to_entry(record) for record in records])
+        return PolicyList(active=host.active_policy.name, policies=tuple(map(to_entry, records)))
 
     @router.put(
         "/{name}",
         status_code=HTTPStatus.CREATED,
         openapi_extra=UPLOAD_BODY,
         responses={
-            int(HTTPStatus.OK): {"model": PolicyEntry, "description": "The name existed."},
+            int(HTTPStatus.OK): {"model": StoredPolicy, "description": "The name existed."},
             **problem_responses(
                 HTTPStatus.REQUEST_TIMEOUT,
                 HTTPStatus.CONFLICT,
@@ -61,7 +56,7 @@ def make_router(services: Services) -> APIRouter:
         request: Request,
         answer: Response,
         activate: Annotated[bool, Query(description="have it rank what comes in from now on")] = False,
-    ) -> PolicyEntry:
+    ) -> StoredPolicy:
         """Uploads a policy under a name, new or not; it is checked before it is stored."""
         _ = host.loaded  # 503 before anything is received
         async with policies.incoming(name) as folder:
@@ -75,7 +70,7 @@ def make_router(services: Services) -> APIRouter:
         "/{name}/activate",
         responses=_REFUSALS_OF_A_CHANGE,
     )
-    async def activate_policy(name: PolicyName) -> PolicyEntry:
+    async def activate_policy(name: PolicyName) -> StoredPolicy:
         """Has a policy rank what comes in from now on; requests that have begun keep theirs."""
         return to_entry(await policies.activate(name))
 

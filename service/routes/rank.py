@@ -13,7 +13,6 @@ from proofrank.core.ranking import report
 from proofrank.service.engine.ranker import count_candidates
 from proofrank.service.errors import DeadlinePassed, EvaluationFailed
 from proofrank.service.ranking.json_names import JsonNamesOfServed
-from proofrank.service.ranking.schemas import Identity, RankRequest, RankResponse, Timing
 from proofrank.service.ranking.to_queries import (
     Limits,
     asks_little,
@@ -23,6 +22,7 @@ from proofrank.service.ranking.to_queries import (
 )
 from proofrank.service.ranking.to_response import (
     ResponseBuilder,
+    identity_of,
     json_pieces,
     proof_maker,
     to_report,
@@ -34,6 +34,7 @@ from proofrank.service.threads import in_worker_unless_small
 from proofrank.service.web.client_disconnect import unless_client_goes
 from proofrank.service.web.json_bodies import bounded_route
 from proofrank.service.web.problems import problem_responses
+from proofrank.service.wire import RankRequest, RankResponse, Timing
 
 _MOST_SECONDS_LATE = 0.5
 """By which the answer that a deadline has passed comes after it."""
@@ -79,8 +80,8 @@ def make_router(services: RankingServices) -> APIRouter:
                 builder = ResponseBuilder(body, dataset, make_proof, names.of(dataset))
                 answer = RankResponse(
                     request_id=request.state.request_id,
-                    dataset=Identity(name=dataset.name, sha256=dataset.content_hash),
-                    policy=Identity(name=policy.name, sha256=policy.content_hash),
+                    dataset=identity_of(dataset),
+                    policy=identity_of(policy),
                     engine=host.engine,
                     metrics=to_report(report(execution.ranked, dataset, body.ties)),
                     timing=Timing(
@@ -88,7 +89,7 @@ def make_router(services: RankingServices) -> APIRouter:
                         first_result_seconds=execution.first_result_seconds,
                         execution_seconds=execution.execution_seconds,
                     ),
-                    queries=[],
+                    queries=(),
                 )
                 if is_small:
                     return with_results(answer, execution.ranked, builder)

@@ -1,7 +1,7 @@
-"""The thread that owns the evaluator: takes tasks, gives them lanes, moves the lanes, hands out what is done.
+"""The thread that owns the evaluator: it takes tasks, gives them lanes, moves the lanes and returns outcomes.
 
-Tasks that cannot share the loaded policy take turns. Whatever the evaluator raises costs only the task that makes it
-raise: the evaluator is made anew, and those that ran go on one at a time.
+Tasks of different policies take turns. An error of the evaluator costs only the task that caused it: the evaluator is
+made again, and the tasks that were running continue one at a time.
 """
 
 from __future__ import annotations
@@ -28,25 +28,26 @@ logger = logging.getLogger("proofrank")
 
 TURN_SECONDS = 0.25
 JOB_TURN_SECONDS = 0.05
-"""For how long the tasks of one policy run while those of another wait; the second for those that are all jobs."""
+"""Length of a policy's turn while tasks of another wait, in seconds; the second if all of its tasks are jobs."""
 
 PATIENT_TICKS = 8
-"""For which a task without a lane waits for those that come free, before it takes some from others: a trajectory that
-is taken back was run in vain."""
+"""Number of ticks that a task without a lane waits for free lanes before it takes some from other tasks, whose
+trajectories then begin again.
+"""
 
 LOOK_SECONDS = 0.2
-"""Between two snapshots of a busy scheduler, for reading the counters waits for the device."""
+"""Time between two snapshots while the scheduler is busy, in seconds; reading the counters waits for the device."""
 
 
 @dataclass(frozen=True)
 class Lanes:
-    """The lanes that there are, and what a tick of them is like.
+    """The lanes of an evaluator and the cost of a tick.
 
     Attributes:
         buckets: numbers of lanes, ascending.
         is_cost_by_lane: whether a tick costs what its moving lanes cost, as on a CPU without padding.
-        ticks_per_look: ticks between two looks at what is done.
-        gather_seconds: how long an idle scheduler waits for more tasks after the first.
+        ticks_per_look: number of ticks between two collections of outcomes.
+        gather_seconds: time that an idle scheduler waits for more tasks after the first.
     """
 
     buckets: tuple[int, ...]
@@ -57,13 +58,13 @@ class Lanes:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was going on at the last look.
+    """The state of the scheduler at one moment.
 
     Attributes:
-        work: counters of the evaluator and of all that failed before it, or None where it has none.
-        num_tasks: tasks that wait or run.
-        num_in_flight: candidates that have a lane.
-        num_lanes: lanes of the bucket in use.
+        work: counters of this evaluator and of those that failed before it; None if it has no counters.
+        num_tasks: number of tasks that wait or run.
+        num_in_flight: number of candidates that have a lane.
+        num_lanes: number of lanes of the bucket in use.
     """
 
     work: Work | None
@@ -76,11 +77,12 @@ class Scheduler:
     """Runs tasks on one evaluator; :meth:`submit` may be called from any thread."""
 
     def __init__(self, make: Callable[[Exception | None], tuple[CandidateStream, Lanes]]) -> None:
-        """A scheduler that has not been started.
+        """Makes a scheduler that is not started.
 
         Args:
-            make: makes the evaluator and tells what it has; called with None at the start, and with the fault where one
-                has failed. It runs in the thread that will use the evaluator, for captured graphs belong to a thread.
+            make: makes the evaluator and describes its lanes. It is called with None at the start, and with the fault
+                after a failure. It runs in the thread that will use the evaluator, because recorded CUDA graphs belong
+                to a thread.
         """
         self._make = make
         self._stream: CandidateStream
@@ -100,12 +102,12 @@ class Scheduler:
         self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread; returns once the evaluator is made, and raises what making it raises."""
+        """Starts the thread; returns when the evaluator is made, and raises what making it raises."""
         self._thread.start()
         self._started.result()
 
     def submit(self, task: Task) -> None:
-        """Takes a task; its future tells its end."""
+        """Takes a task; the task's future gives its end."""
         with self._has_news:
             if self._is_stopping:
                 task.fail(StoppedError("the server is stopping"))
@@ -114,14 +116,14 @@ class Scheduler:
             self._has_news.notify()
 
     def stop(self, patience_seconds: float | None = None) -> bool:
-        """Ends the thread; tasks that are not done fail with ``StoppedError``, at once.
+        """Ends the thread; unfinished tasks fail at once with ``StoppedError``.
 
         Args:
-            patience_seconds: how long to wait for the thread, which ends only after the tick, or the making of an
-                evaluator, that it is at; None for as long as that takes.
+            patience_seconds: maximum time to wait for the thread, which first finishes its tick or the evaluator that
+                it is making; None to wait without limit.
 
         Returns:
-            Whether it has ended.
+            Whether the thread has ended.
         """
         with self._has_news:
             self._is_stopping = True
@@ -149,23 +151,23 @@ class Scheduler:
                 except Exception as fault:
                     self._recover(fault)
         except Exception:
-            logger.critical("no other evaluator can be made; the scheduler ends", exc_info=True)
+            logger.critical("the evaluator cannot be made again; the scheduler ends", exc_info=True)
         finally:
-            # However the thread ends, nobody waits for it in vain.
+            # However the thread ends, no task may wait for ever.
             with self._has_news:
                 self._is_stopping = True
             _fail_as_stopped((*self._tasks, *self._inbox))
 
     def _begin(self, fault: Exception | None) -> None:
         """Makes the evaluator."""
-        # As it was last read: to ask the one that failed may fail as well.
+        # Taken from the last snapshot, because reading the failed evaluator may fail too.
         self._work_before = self.snapshot.work or Work()
         self._stream, self._lanes = self._make(fault)
         self._num_lanes = self._lanes.buckets[0]
         self.snapshot = Snapshot(self._work(), len(self._tasks), 0, self._num_lanes)
 
     def _receive(self) -> bool:
-        """Takes in new tasks, waiting for one where there is nothing to do; False once it is to stop."""
+        """Takes in new tasks, and waits for one if there are none; returns False when the scheduler stops."""
         with self._has_news:
             if not self._tasks and not self._inbox:
                 self._has_news.wait_for(lambda: self._inbox or self._is_stopping)
@@ -181,37 +183,37 @@ class Scheduler:
         now = time.monotonic()
         for task in self._tasks:
             if task.num_remaining == 0 and not task.future.done():
-                task.finish()  # it had no candidates at all
+                task.finish()  # it has no candidates
             if task.deadline is not None and now > task.deadline and not task.future.done():
                 task.fail(DeadlineError(f"{task.num_remaining} candidates were not done at the deadline"))
-        # One look for both: a future that is cancelled between two would leave its lanes behind.
+        # Computed once: a future that is cancelled between two looks would leave its lanes behind.
         ended = [task for task in self._tasks if task.future.done()]
         for task in ended:
-            if task.places:
-                self._stream.cancel(list(task.places))
-                task.places.clear()
+            if task.slots:
+                self._stream.cancel(list(task.slots))
+                task.slots.clear()
         gone = {id(task) for task in ended}
         self._tasks = [task for task in self._tasks if id(task) not in gone]
-        # There may be no tick for a long time that would choose others.
+        # The next tick, which chooses tasks again, may come late.
         self._with_turn = [task for task in self._with_turn if id(task) not in gone]
 
     def _tick(self) -> None:
-        """Loads a policy, gives lanes to its tasks, moves them and hands out what is done."""
+        """Loads a policy, gives lanes to its tasks, moves them and returns outcomes."""
         num_lanes = self._choose_bucket()
         is_outgrown = self._is_outgrown(num_lanes)
         policies = self._policies(with_lanes_only=is_outgrown)
         policy = self._choose_policy(policies)
         self._with_turn = self._choose_tasks(policy)
         self._stream.load_policy(policy)
-        # Each policy has lanes of its own, or else none would keep them until its trajectories end.
+        # Each policy has its own part of the lanes; otherwise none would keep lanes until its trajectories end.
         shares = moving_lanes(
             [Demand(task.num_remaining, task.is_job) for task in self._with_turn],
             max(1, num_lanes // len(policies)),
             is_cost_by_lane=self._lanes.is_cost_by_lane,
         )
         if is_outgrown:
-            # Whatever the shares, which may be none for those that have the lanes: these would never be empty.
-            moving = {place for task in self._tasks if task.policy is policy for place in task.places}
+            # All lanes of the policy move, even beyond the shares, or they would never become empty.
+            moving = {slot for task in self._tasks if task.policy is policy for slot in task.slots}
         else:
             self._fill(shares, num_lanes, len(policies))
             moving = self._moving(shares)
@@ -219,21 +221,21 @@ class Scheduler:
         self._hand_out()
 
     def _policies(self, *, with_lanes_only: bool) -> list[Policy]:
-        """The policies of the tasks that may run; with lanes only, of those whose tasks have some.
+        """Returns the policies of the tasks that may run; ``with_lanes_only``, of those tasks that have lanes.
 
-        While lanes are to run empty none is given out, so that a policy without any would waste its turn.
+        Before a change of bucket no lanes are given out, so a policy without lanes would waste its turn.
         """
         tasks = self._queue()
         return list(
-            {id(task.policy): task.policy for task in tasks if task.places or not with_lanes_only}.values()
+            {id(task.policy): task.policy for task in tasks if task.slots or not with_lanes_only}.values()
         )
 
     def _choose_policy(self, policies: list[Policy]) -> Policy:
-        """The policy whose tasks have their turn; the next one's where the turn is over."""
+        """Returns the policy whose turn it is; the next one if the turn is over."""
         now = time.monotonic()
         if self._policy in policies and (len(policies) == 1 or now < self._turn_ends):
             return self._policy
-        # One that is not there any more counts as the one before the first.
+        # A policy that no task has any more counts as the one before the first.
         current = policies.index(self._policy) if self._policy in policies else -1
         policy = policies[(current + 1) % len(policies)]
         is_urgent = any(not task.is_job for task in self._queue() if task.policy is policy)
@@ -242,21 +244,21 @@ class Scheduler:
         return policy
 
     def _queue(self) -> list[Task]:
-        """The tasks that may run: all of them, or one alone while there are suspects."""
+        """Returns the tasks that may run: all, or one alone while there are suspects."""
         suspect = next((task for task in self._tasks if task.is_suspect), None)
         return self._tasks if suspect is None else [suspect]
 
     def _choose_tasks(self, policy: Policy) -> list[Task]:
-        """The tasks of a policy that are given lanes, the oldest first.
+        """Returns the tasks of a policy that get lanes, the oldest first.
 
-        All where lanes suffice; else the oldest and the shortest: a small task is not stuck behind large ones, and no
-        task waits for ever.
+        These are all tasks if the lanes suffice; otherwise the oldest and the shortest, so that a small task does not
+        wait for large ones, and no task waits for ever.
         """
         queue = [task for task in self._queue() if task.policy is policy]
         most = max(2, self._lanes.buckets[-1] // LANES_PER_TASK)
         if len(queue) <= most:
             return queue
-        # Jobs last, so that they cannot take the turns of those that somebody waits for; but for one, which goes on.
+        # Requests come before jobs; only one job keeps its turn, so that it advances.
         chosen = {id(task) for task in [task for task in queue if task.is_job][:1]}
         oldest = sorted(queue, key=lambda task: task.is_job)
         shortest = sorted(queue, key=lambda task: (task.is_job, task.num_remaining))
@@ -267,39 +269,39 @@ class Scheduler:
         return [task for task in queue if id(task) in chosen]
 
     def _choose_bucket(self) -> int:
-        """The smallest bucket that fits; lanes must be empty before another can be taken."""
-        if not any(task.places for task in self._tasks):
+        """Returns the smallest bucket that fits; the bucket changes only when no lane is in use."""
+        if not any(task.slots for task in self._tasks):
             wanted = sum(task.num_remaining for task in self._tasks)
             buckets = self._lanes.buckets
             self._num_lanes = next((size for size in buckets if size >= wanted), buckets[-1])
         return self._num_lanes
 
     def _is_outgrown(self, num_lanes: int) -> bool:
-        """Whether lanes are to run empty, because a larger bucket is wanted."""
+        """Returns whether a larger bucket is needed, so that the lanes must run empty."""
         return (
             num_lanes < self._lanes.buckets[-1]
-            and any(task.places for task in self._tasks)
+            and any(task.slots for task in self._tasks)
             and sum(task.num_remaining for task in self._tasks) > num_lanes
         )
 
     def _fill(self, shares: list[int], num_lanes: int, num_policies: int) -> None:
         """Submits candidates of the tasks that have a turn and fewer lanes than their share."""
         wanted = [
-            max(0, min(share - len(task.places), task.num_waiting))
+            max(0, min(share - len(task.slots), task.num_waiting))
             for task, share in zip(self._with_turn, shares, strict=True)
         ]
-        num_free = num_lanes - sum(len(task.places) for task in self._tasks)
-        # Those without a lane come first.
-        order = sorted(zip(self._with_turn, wanted, strict=True), key=lambda pair: bool(pair[0].places))
-        newcomers = [(task, number) for task, number in order if not task.places and number > 0]
-        # No lane comes free of those that keep still meanwhile.
-        patience = PATIENT_TICKS if any(task.places for task in self._with_turn) else 0
+        num_free = num_lanes - sum(len(task.slots) for task in self._tasks)
+        # Tasks without a lane come first.
+        order = sorted(zip(self._with_turn, wanted, strict=True), key=lambda pair: bool(pair[0].slots))
+        newcomers = [(task, number) for task, number in order if not task.slots and number > 0]
+        # Waiting is useless if no task with a turn moves, because then no lane becomes free.
+        patience = PATIENT_TICKS if any(task.slots for task in self._with_turn) else 0
         impatient = [number for task, number in newcomers if task.ticks_waited >= patience]
-        # As many as begin with; the next ones come free while these move.
+        # Only as many lanes as a task begins with; more become free while these move.
         by_newcomers = sum(min(number, LANES_PER_TASK) for number in impatient)
         if num_free < by_newcomers:
             num_free += self._take_back(by_newcomers - num_free, shares, num_lanes // num_policies)
-        num_free = min(num_free, self._stream.num_free_places)
+        num_free = min(num_free, self._stream.num_free_slots)
         taken: list[tuple[Task, list[int]]] = []
         for task, number in order:
             number = min(number, num_free)
@@ -309,49 +311,50 @@ class Scheduler:
         if taken:
             self._submit(taken)
         for task, _ in newcomers:
-            task.ticks_waited += not task.places
+            task.ticks_waited += not task.slots
 
     def _submit(self, taken: Sequence[tuple[Task, list[int]]]) -> None:
-        """Submits candidates, by task and indices, that have been taken from their tasks.
+        """Submits candidates, by task and indices, that were taken from their tasks.
 
-        Those of all tasks at once: what a submission costs hardly depends on how much is submitted.
+        One call submits those of all tasks, because its cost hardly depends on their number.
         """
         candidates = Candidates.joined([task.candidates(indices) for task, indices in taken])
-        places = iter(self._stream.submit(candidates))
+        slots = iter(self._stream.submit(candidates))
         for task, indices in taken:
-            task.places.update(zip(islice(places, len(indices)), indices, strict=True))
+            task.slots.update(zip(islice(slots, len(indices)), indices, strict=True))
 
     def _moving(self, shares: list[int]) -> set[int]:
-        """The places that move: of each task its oldest, as many as its share; and as many of the others as there are
-        lanes that tasks have a right to and have not been given yet, which so come free the sooner."""
+        """Returns the slots that move: the oldest of each task, up to its share, and then more of the oldest for
+        shares that are not used yet. Lanes become free sooner this way.
+        """
         moving: set[int] = set()
         surplus: list[int] = []
         for task, share in zip(self._with_turn, shares, strict=True):
-            places = list(task.places)
-            moving.update(places[:share])
-            surplus.extend(places[share:])
+            slots = list(task.slots)
+            moving.update(slots[:share])
+            surplus.extend(slots[share:])
         moving.update(surplus[: sum(shares) - len(moving)])
         return moving
 
     def _take_back(self, wanted: int, shares: list[int], most_of_policy: int) -> int:
-        """Takes lanes from tasks that have more than their share, their youngest trajectories; how many."""
+        """Takes lanes from the youngest trajectories of tasks above their share; returns how many."""
         share_of = {id(task): share for task, share in zip(self._with_turn, shares, strict=True)}
         mine = [task for task in self._tasks if task.policy is self._policy]
-        # Those without a turn have a share of none, and come first.
-        surplus = [(task, len(task.places) - share_of.get(id(task), 0)) for task in mine]
+        # Tasks without a turn have no share and come first.
+        surplus = [(task, len(task.slots) - share_of.get(id(task), 0)) for task in mine]
         surplus.sort(key=lambda entry: id(entry[0]) in share_of)
         others: dict[int, list[Task]] = {}
         for task in self._tasks:
-            if task.policy is not self._policy and task.places:
+            if task.policy is not self._policy and task.slots:
                 others.setdefault(id(task.policy), []).append(task)
         for tasks in others.values():
-            excess = sum(len(task.places) for task in tasks) - most_of_policy
-            surplus.extend((task, min(len(task.places), excess)) for task in tasks[-1:])
+            excess = sum(len(task.slots) for task in tasks) - most_of_policy
+            surplus.extend((task, min(len(task.slots), excess)) for task in tasks[-1:])
         taken: list[int] = []
         for task, number in surplus:
-            places = list(task.places)[len(task.places) - min(max(0, number), wanted - len(taken)) :]
-            task.give_back(places)
-            taken.extend(places)
+            slots = list(task.slots)[len(task.slots) - min(max(0, number), wanted - len(taken)) :]
+            task.give_back(slots)
+            taken.extend(slots)
         if taken:
             self._stream.cancel(taken)
         return len(taken)
@@ -360,21 +363,21 @@ class Scheduler:
         collected = self._stream.collect()
         if not collected:
             return
-        owners = {place: number for number, task in enumerate(self._tasks) for place in task.places}
-        for place, error in collected.errors:
-            task = self._tasks[owners[place]]
-            task.places.pop(place)
+        owners = {slot: number for number, task in enumerate(self._tasks) for slot in task.slots}
+        for slot, error in collected.errors:
+            task = self._tasks[owners[slot]]
+            task.slots.pop(slot)
             task.fail(error)
-        places = collected.places.tolist()
-        owner = np.array([owners[place] for place in places], dtype=np.int64)
+        slots = collected.slots.tolist()
+        owner = np.array([owners[slot] for slot in slots], dtype=np.int64)
         for number in dict.fromkeys(owner.tolist()):
             rows = np.flatnonzero(owner == number)
-            self._tasks[number].record(collected.places[rows].tolist(), collected.outcomes.taken(rows))
+            self._tasks[number].record(collected.slots[rows].tolist(), collected.outcomes.taken(rows))
 
     def _recover(self, fault: Exception) -> None:
-        """Fails the task that made the evaluator fail, where that is known, and makes another evaluator."""
+        """Fails the task that caused the fault, if only one ran, and makes the evaluator again."""
         logger.error("the evaluator failed", exc_info=fault)
-        concerned = [task for task in self._tasks if task.places or task in self._with_turn]
+        concerned = [task for task in self._tasks if task.slots or task in self._with_turn]
         if len(concerned) == 1:
             concerned[0].fail(FaultError(f"the evaluator failed: {type(fault).__name__}"))
         for task in concerned:
@@ -382,7 +385,7 @@ class Scheduler:
             task.is_suspect = True
         self._policy = None
         self._with_turn = []
-        # Nothing may keep the one that failed: there may be no memory for two.
+        # Drops every reference to the failed evaluator, because the memory may not hold two.
         traceback.clear_frames(fault.__traceback__)
         del self._stream
         self._begin(fault)
@@ -395,12 +398,12 @@ class Scheduler:
         self.snapshot = Snapshot(
             work=self._work(),
             num_tasks=len(self._tasks),
-            num_in_flight=sum(len(task.places) for task in self._tasks),
+            num_in_flight=sum(len(task.slots) for task in self._tasks),
             num_lanes=self._num_lanes,
         )
 
     def _work(self) -> Work | None:
-        """What all evaluators have done, so that it only grows; None where this one does not count."""
+        """Returns the work of all evaluators so far, which only grows; None if this one has no counters."""
         work: Work | None = getattr(self._stream, "work", None)
         return None if work is None else self._work_before + work
 

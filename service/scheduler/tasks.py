@@ -1,4 +1,4 @@
-"""A task is the candidates of one request, or of one chunk of a job, on their way through the evaluator."""
+"""A task: the candidates of one request, or of one chunk of a job, on their way through the evaluator."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class StoppedError(ProofrankError):
 
 @dataclass(frozen=True)
 class Finished:
-    """What came of a task, and where its time went in seconds.
+    """The result of a task, and its times in seconds.
 
     Attributes:
-        outcomes: of the candidates, in order.
-        queue_seconds: from its submission to its first tick.
-        first_result_seconds: from its submission to the first candidate that was done.
-        execution_seconds: from its first tick to the last.
+        outcomes: outcomes of the candidates, in order.
+        queue_seconds: time from submission to the first tick.
+        first_result_seconds: time from submission to the first candidate done.
+        execution_seconds: time from the first tick to the last.
     """
 
     outcomes: Outcomes
@@ -45,12 +45,12 @@ class Finished:
 
 
 class TimesSoFar(NamedTuple):
-    """Where the time of a task went that is not done, in seconds; None for what has not come.
+    """The times of a task so far, in seconds; None for what has not happened yet.
 
     Attributes:
-        queue_seconds: from its submission to its first tick; until now, where that has not come.
-        first_result_seconds: from its submission to the first candidate that was done.
-        execution_seconds: from its first tick until now.
+        queue_seconds: time from submission to the first tick, or until now if there was none.
+        first_result_seconds: time from submission to the first candidate done.
+        execution_seconds: time from the first tick until now.
     """
 
     queue_seconds: float
@@ -59,16 +59,16 @@ class TimesSoFar(NamedTuple):
 
 
 class Task:
-    """One task; after its submission it belongs to the scheduler's thread, except for ``future``.
+    """A task. After its submission it belongs to the scheduler's thread, except for ``future``.
 
     Attributes:
-        policy: proves the candidates.
-        is_job: whether it yields to the tasks that are not.
-        deadline: by ``time.monotonic()``, or None.
-        future: its end; cancelling it drops the task.
-        is_suspect: whether the evaluator failed while it ran, so that it has to run alone.
-        places: in flight: place in the evaluator -> index of the candidate, the oldest first.
-        ticks_waited: ticks in which it had a turn and no lane.
+        policy: policy that proves the candidates.
+        is_job: whether it yields to requests.
+        deadline: latest end by ``time.monotonic()``, or None.
+        future: receives the result; cancelling it drops the task.
+        is_suspect: whether the evaluator failed while it ran, so that it must run alone.
+        slots: candidates in progress: slot in the evaluator -> index of the candidate, the oldest first.
+        ticks_waited: number of ticks in which it had a turn but no lane.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Task:
         self.deadline = deadline
         self.future: Future[Finished] = Future()
         self.is_suspect = False
-        self.places: dict[int, int] = {}
+        self.slots: dict[int, int] = {}
         self.ticks_waited = 0
         self._candidates = Candidates.of(candidates)
         self._outcomes = OutcomeTable(len(candidates))
@@ -97,17 +97,17 @@ class Task:
 
     @property
     def num_remaining(self) -> int:
-        """How many candidates are not done."""
+        """Number of candidates that are not done."""
         return len(self._candidates) - self._num_done
 
     @property
     def num_waiting(self) -> int:
-        """How many candidates are not in flight yet."""
-        return self.num_remaining - len(self.places)
+        """Number of candidates that have not been submitted."""
+        return self.num_remaining - len(self.slots)
 
     @property
     def times_so_far(self) -> TimesSoFar:
-        """Where its time went until now; from any thread."""
+        """Returns the times until now; may be called from any thread."""
         now, began, first_result = time.monotonic(), self._began, self._first_result
         return TimesSoFar(
             (now if began is None else began) - self._submitted,
@@ -116,7 +116,7 @@ class Task:
         )
 
     def take(self, number: int) -> list[int]:
-        """The indices of the next candidates, at most ``number``."""
+        """Takes the next candidates, at most ``number``, and returns their indices."""
         if self._began is None:
             self._began = time.monotonic()
         taken = self._returned[:number]
@@ -127,24 +127,24 @@ class Task:
         return taken
 
     def candidates(self, indices: Sequence[int]) -> Candidates:
-        """The candidates of these indices."""
+        """Returns the candidates of these indices."""
         return self._candidates.taken(indices)
 
-    def give_back(self, places: Sequence[int]) -> None:
-        """Makes the candidates in ``places``, which are not in flight any more, wait again."""
-        self._returned.extend(self.places.pop(place) for place in places)
+    def give_back(self, slots: Sequence[int]) -> None:
+        """Returns the candidates in ``slots``, which are no longer in progress, to those that wait."""
+        self._returned.extend(self.slots.pop(slot) for slot in slots)
 
     def begin_again(self) -> None:
-        """Makes every candidate wait again that was taken and is not done, in flight or on its way there."""
-        self.places.clear()
+        """Returns every unfinished candidate that was taken to those that wait, submitted or not."""
+        self.slots.clear()
         self._returned = np.flatnonzero(~self._outcomes.is_there[: self._next_index]).tolist()
 
-    def record(self, places: Sequence[int], outcomes: Outcomes) -> None:
-        """Takes the outcomes of the candidates in ``places``; the last one ends the task."""
+    def record(self, slots: Sequence[int], outcomes: Outcomes) -> None:
+        """Stores the outcomes of the candidates in ``slots``; the last one ends the task."""
         if self._first_result is None:
             self._first_result = time.monotonic()
-        self._outcomes.put([self.places.pop(place) for place in places], outcomes)
-        self._num_done += len(places)
+        self._outcomes.put([self.slots.pop(slot) for slot in slots], outcomes)
+        self._num_done += len(slots)
         if self._num_done == len(self._candidates):
             self.finish()
 
@@ -162,7 +162,7 @@ class Task:
         try:
             self.future.set_result(finished)
         except InvalidStateError:
-            return  # cancelled at this very moment
+            return  # cancelled at this moment
 
     def fail(self, error: Exception) -> None:
         """Ends the task with an error."""

@@ -1,1 +1,1 @@
-"""Settings of the server, and the API keys that they hold."""
+"""Settings of the server, including its API keys."""

@@ -1,7 +1,7 @@
-"""API keys: how they are made, what the settings hold of them, and which one a request came with.
+"""API keys: how they are made, what the settings hold of them, and how the key of a request is found.
 
-A key is a random token of 256 bits, so its plain SHA-256 can stand in a settings file: there is nothing to guess, and
-what would slow guessing down (salt, many rounds) would slow every request down instead.
+A key is a random token of 256 bits, so the settings may hold its plain SHA-256. Such a key cannot be guessed; a salt
+and many rounds, which slow guessing down, would only slow down every request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 KEY_PREFIX = "proofrank_"
-"""What every key begins with, so that scanners for leaked secrets can find one."""
+"""Prefix of every key, by which scanners for leaked secrets can find one."""
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -26,18 +26,18 @@ RIGHTS: tuple[Right, ...] = get_args(Right)
 
 
 class ApiKey(BaseModel):
-    """A key as the settings hold it; the key itself is nowhere but with its owner."""
+    """A key as the settings hold it: only the owner has the key itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=NAME_PATTERN, description="stands in the log for the key")
+    name: str = Field(pattern=NAME_PATTERN, description="name of the key in the log")
     sha256: str = Field(description="SHA-256 of the key, in hexadecimal")
-    rights: tuple[Right, ...] = Field(default=("rank",), min_length=1, description="what the key is good for")
+    rights: tuple[Right, ...] = Field(default=("rank",), min_length=1, description="what the key allows")
 
     @field_validator("sha256")
     @classmethod
     def _is_a_hash(cls, value: str) -> str:
-        """Refuses a key that was put here by mistake, in words that do not repeat it."""
+        """Refuses a key that was put here by mistake, without repeating it."""
         if len(value) != 64 or set(value.lower()) - set("0123456789abcdef"):
             raise PydanticCustomError(
                 "sha256", "expected 64 hexadecimal digits, as `proofrank key` prints them"
@@ -46,7 +46,7 @@ class ApiKey(BaseModel):
 
 
 def read_keys(value: Any) -> Any:
-    """``value`` as it is, or what it holds as JSON where it is text: the form that the environment has."""
+    """Returns ``value``, or the JSON that it holds if it is text, as in the environment."""
     if not isinstance(value, str):
         return value
     try:
@@ -56,7 +56,7 @@ def read_keys(value: Any) -> Any:
 
 
 def check_distinct(keys: Sequence[ApiKey]) -> None:
-    """Raises ValueError where two keys have the same name or are the same key."""
+    """Raises ValueError if two keys have the same name or are the same key."""
     for field in ("name", "sha256"):
         seen: set[str] = set()
         for key in keys:
@@ -67,17 +67,17 @@ def check_distinct(keys: Sequence[ApiKey]) -> None:
 
 
 def make_key() -> str:
-    """A new key."""
+    """Makes a new key."""
     return KEY_PREFIX + secrets.token_urlsafe(32)
 
 
 def hash_of(key: bytes) -> str:
-    """What the settings hold of ``key``."""
+    """Returns the hash of ``key`` that the settings hold."""
     return hashlib.sha256(key).hexdigest()
 
 
 def find_key(keys: Sequence[ApiKey], offered: bytes) -> ApiKey | None:
-    """The entry of the key that was offered; takes as long whichever it is, and if it is none."""
+    """Returns the entry of the offered key, or None. Takes equally long for every key, right or wrong."""
     offered_hash = hash_of(offered)
     found = None
     for key in keys:

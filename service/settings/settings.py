@@ -1,19 +1,28 @@
 """Settings of the service, from flags, the environment (``PROOFRANK_…``) and a TOML file, in that order.
 
-All are read and checked once, at start; nothing below looks at the environment again.
+All are read and checked once, at start; nothing reads the environment afterwards.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from proofrank.core.default import DATASET, POLICY
 from proofrank.core.errors import ProofrankError, did_you_mean, nearest_names
@@ -24,17 +33,22 @@ PREFIX = "PROOFRANK_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 
 _NO_SETTINGS = {CONFIG_VARIABLE, f"{PREFIX}API_KEY"}
-"""Variables that are no settings; the second is that of a client, which may run on the same machine."""
+"""Variables that are no settings; the second belongs to a client, which may run on the same machine."""
 
 _LOAD_PREFIX = f"{PREFIX}LOAD_"
-"""Of the variables of ``load/``, which may run there too."""
+"""Prefix of the variables of ``load/``, which may run on the same machine."""
 
 _MOST_FILE_BYTES = 2**18
-"""Of a settings file: the parser takes the square of the time for some twice as long."""
+"""Maximum size of a settings file; the parser's time grows with the square of the size for some files."""
 
+
+UNIX_SOCKET_PEER = "unix"
+"""Stands for whoever connects to the unix socket, among the addresses of proxies and of clients."""
+
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 _LIMIT_OF_ONE = {"max_queued_candidates": "max_candidates", "max_total_body_bytes": "max_body_bytes"}
-"""Limits of all requests together -> that of one."""
+"""Limits over all requests -> the limit of one request."""
 
 
 class SettingsError(ProofrankError):
@@ -42,7 +56,7 @@ class SettingsError(ProofrankError):
 
 
 class Settings(BaseModel):
-    """Every setting of the service; a field's name in capitals behind ``PROOFRANK_`` is its variable."""
+    """All settings of the service. A field's environment variable is ``PROOFRANK_`` and its name in capitals."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,41 +71,60 @@ class Settings(BaseModel):
         description="checkpoint folder, or untrained or untrained:SEED for a network with random weights",
     )
     engine: str = Field("auto", description="evaluator engine")
-    device: str | None = Field(None, description="torch device; CUDA where there is one if unset")
-    fullgraph: bool = Field(True, description="compile each part of the tick as one graph, or not at all")
-    precision: str = Field("float32", description="of matrix products: float32, bfloat16, or on CUDA tf32")
+    device: str | None = Field(None, description="torch device; unset takes CUDA if there is one")
+    fullgraph: bool = Field(True, description="require each part of the tick to compile as one graph")
+    precision: str = Field(
+        "float32", description="precision of matrix products: float32, bfloat16, or on CUDA tf32"
+    )
     calibrate: bool = Field(
-        True, description="fit buffers of fixed shape to what a short run at first start finds out"
+        True, description="fit capacities to the graph and the device by a short run at the first start"
     )
     cache_folder: Path | None = Field(
         None, description="folder of compiled artifacts; the user's cache if unset"
     )
     data_folder: Path | None = Field(
         None,
-        description="folder of stored policies and jobs, one server's alone; the user's data folder if unset",
+        description="folder of stored policies and jobs, used by one server; the user's data folder if unset",
     )
-    threads: int | None = Field(None, ge=1, description="threads of torch; as fits the engine if unset")
+    threads: int | None = Field(None, ge=1, description="threads of torch on a CPU; 1 if unset")
     buckets: tuple[int, ...] | None = Field(
-        None, description="lanes of each bucket, as in 64,512; as fits the device if unset"
+        None, description="lanes of each bucket, as in 64,512; by device if unset"
     )
     gather_ms: float = Field(
-        0, ge=0, le=1000, description="how long an idle evaluator waits for more requests, milliseconds"
+        0, ge=0, le=1000, description="time that an idle evaluator waits for more requests, milliseconds"
     )
-    host: str = Field("127.0.0.1", description="address to listen on")
+    host: tuple[str, ...] = Field(
+        ("127.0.0.1",), description="addresses to listen on, as in 127.0.0.1,::1; 0.0.0.0,:: for all"
+    )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 for a free one")
+    unix_socket: Path | None = Field(
+        None, description="path of a unix socket to listen on, in place of host and port"
+    )
+    keep_alive_seconds: float = Field(
+        75,
+        gt=0,
+        le=86_400,
+        description="how long a connection may be idle between two requests; longer than a proxy in front keeps it",
+    )
+    root_path: str | None = Field(
+        None,
+        description="path under which a proxy serves the service, as in /proofrank, removed by it or not",
+    )
     metrics_port: int | None = Field(
-        None, ge=0, le=65535, description="port of its own for metrics and health; 0 for a free one"
+        None, ge=0, le=65535, description="separate port for metrics and health; 0 for a free one"
     )
 
     api_keys: tuple[ApiKey, ...] = Field(
-        (), description="keys that clients must have one of; open to all if none"
+        (), description="keys, of which clients must have one; open to all if none"
     )
-    metrics_needs_key: bool = Field(False, description="metrics are only for clients with a key")
+    metrics_needs_key: bool = Field(False, description="only clients with a key may read the metrics")
     rate_limit: str | None = Field(
-        None, description="most requests of a key, or an address, such as 600/minute; no limit if unset"
+        None, description="maximum rate of requests of a key or an address, such as 600/minute; none if unset"
     )
     trusted_proxies: tuple[str, ...] = Field(
-        (), description="addresses of proxies whose X-Forwarded-For is believed"
+        (),
+        description="addresses of proxies whose X-Forwarded-For, -Proto and -Prefix are believed; unix for all that "
+        "connect to the unix socket",
     )
     cors_origins: tuple[str, ...] = Field(
         (), description="origins whose pages may use the service, or * for all"
@@ -99,62 +132,65 @@ class Settings(BaseModel):
     log_format: Literal["json", "text"] | None = Field(
         None, description="json or text; text on a terminal and json elsewhere if unset"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level to log")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level to log")
 
     max_connections: int = Field(
         4096,
         ge=1,
-        description="most connections, or requests in work; while there are more, all but health and metrics is "
+        description="maximum number of connections, and of requests in work; above it, all but health and metrics is "
         "answered by 503",
     )
     patience_seconds: float = Field(
         30,
         ge=1,
-        description="how long a client may take to send the head of a request, or be behind 16 KiB a second with a "
+        description="maximum time for a client to send the head of a request, or to be behind 16 KiB a second with a "
         "body or with reading an answer",
     )
-    max_body_bytes: int = Field(16 * 2**20, ge=1024, description="largest request body, bytes")
+    max_body_bytes: int = Field(16 * 2**20, ge=1024, description="maximum size of a request body, bytes")
     max_total_body_bytes: int = Field(
         128 * 2**20,
         ge=1024,
-        description="most bytes of the bodies of all requests in work, uploads of policies left out",
+        description="maximum bytes of the bodies of all requests in work, except uploads of policies",
     )
-    max_queries: int = Field(10_000, ge=1, description="most queries in one request")
+    max_queries: int = Field(10_000, ge=1, description="maximum queries in one request")
     max_candidates: int = Field(
-        1_000_000, ge=1, description="most candidates in one request, positives included"
+        1_000_000, ge=1, description="maximum candidates in one request, including positives"
     )
     max_queued_candidates: int = Field(
-        4_000_000, ge=1, description="most candidates waiting, running or being answered at once"
+        4_000_000, ge=1, description="maximum candidates waiting, running or being answered at once"
     )
-    max_deadline_ms: int = Field(
-        3_600_000, ge=1, description="longest time that a request may take, milliseconds"
-    )
+    max_deadline_ms: int = Field(3_600_000, ge=1, description="maximum time of a request, milliseconds")
     grace_seconds: float = Field(
-        30, ge=0, description="how long requests that run may go on after SIGTERM, seconds"
+        30, ge=0, description="time that running requests get after SIGTERM, seconds"
     )
     drain_seconds: float = Field(
-        1, ge=0, description="how long after SIGTERM the port stays open to refuse new work, seconds"
+        1, ge=0, description="time after SIGTERM for which the port stays open to refuse new work, seconds"
     )
-    max_proofs: int = Field(1_000, ge=0, description="most queries in a request that asks for proofs")
-    max_policy_bytes: int = Field(512 * 2**20, ge=1024, description="largest upload of a policy, bytes")
-    max_policies: int = Field(100, ge=1, description="most names of stored policies")
-    max_jobs: int = Field(100, ge=1, description="most jobs waiting or running at once")
-    max_job_queries: int = Field(1_000_000, ge=1, description="most queries in one job")
-    max_ended_jobs: int = Field(1_000, ge=1, description="most ended jobs kept; the oldest are removed first")
-    job_retention_days: float = Field(30, gt=0, le=36_500, description="days that ended jobs are kept")
+    max_proofs: int = Field(1_000, ge=0, description="maximum queries in a request that asks for proofs")
+    max_policy_bytes: int = Field(
+        512 * 2**20, ge=1024, description="maximum size of an upload of a policy, bytes"
+    )
+    max_policies: int = Field(100, ge=1, description="maximum names of stored policies")
+    max_jobs: int = Field(100, ge=1, description="maximum jobs waiting or running at once")
+    max_job_queries: int = Field(1_000_000, ge=1, description="maximum queries in one job")
+    max_ended_jobs: int = Field(
+        1_000, ge=1, description="maximum ended jobs kept; the oldest are removed first"
+    )
+    job_retention_days: float = Field(30, gt=0, le=36_500, description="days for which ended jobs are kept")
 
-    padding_atoms: int | None = Field(
-        None, ge=1, description="atoms of a state, at most; as trained if unset"
-    )
+    padding_atoms: int | None = Field(None, ge=1, description="maximum atoms of a state; as trained if unset")
     padding_states: int | None = Field(
-        None, ge=2, description="actions of a state, at most; as trained if unset"
+        None, ge=2, description="maximum actions of a state; as trained if unset"
     )
-    max_depth: int | None = Field(None, ge=1, description="steps of a proof, at most; as trained if unset")
+    max_depth: int | None = Field(None, ge=1, description="maximum steps of a proof; as trained if unset")
     memory_pruning: bool | None = Field(None, description="visited states are no action; as trained if unset")
     end_proof_action: bool | None = Field(None, description="the policy may give up; as trained if unset")
     skip_unary_actions: bool | None = Field(None, description="follow single actions; as trained if unset")
 
-    @field_validator("dataset", "policy", "cache_folder", "data_folder")
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+    """Where each setting that is not its default came from, in words."""
+
+    @field_validator("dataset", "policy", "cache_folder", "data_folder", "unix_socket")
     @classmethod
     def _can_be_a_path(cls, value: Path | None) -> Path | None:
         if value is not None and "\0" in str(value):
@@ -172,7 +208,7 @@ class Settings(BaseModel):
     @field_validator("buckets", mode="before")
     @classmethod
     def _numbers(cls, value: Any) -> Any:
-        """Numbers between commas, as flags and variables have them."""
+        """Reads numbers between commas, as in flags and variables."""
         return value.split(",") if isinstance(value, str) else value
 
     @field_validator("buckets")
@@ -193,22 +229,41 @@ class Settings(BaseModel):
         check_distinct(value)
         return value
 
-    @field_validator("trusted_proxies", "cors_origins", mode="before")
+    @field_validator("host", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        """Flags and the environment have text only: a list there has commas."""
+        """Splits text at commas, the form of a list in flags and the environment."""
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
+
+    @field_validator("host")
+    @classmethod
+    def _is_a_host(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(value):
+            raise ValueError(
+                "expected an address such as 127.0.0.1, or several; 0.0.0.0,:: for all there are"
+            )
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_a_prefix(cls, value: str | None) -> str | None:
+        value = value.rstrip("/") if value is not None else None
+        if value and not is_root_path(value):
+            raise ValueError("expected a path such as /proofrank, of letters, digits and any of . _ ~ -")
+        return value or None
 
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for address in value:
+            if address == UNIX_SOCKET_PEER:
+                continue
             try:
                 ipaddress.ip_network(address)
             except ValueError:
-                raise ValueError(f"expected addresses or networks; {address!r} is neither") from None
+                raise ValueError(f"expected addresses, networks or unix; {address!r} is none") from None
         return value
 
     @field_validator("cors_origins")
@@ -225,7 +280,7 @@ class Settings(BaseModel):
     def _is_a_rate(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        import limits  # only servers with a limit need it, and it is slow to import
+        import limits  # slow to import, and only servers with a limit need it
 
         try:
             (limit,) = limits.parse_many(value)
@@ -238,17 +293,37 @@ class Settings(BaseModel):
     @field_validator(*_LIMIT_OF_ONE)
     @classmethod
     def _holds_one_request(cls, value: int, info: ValidationInfo) -> int:
-        """Else a request that is within its limit would be told to come again, for ever."""
+        """Refuses a limit under which a valid request could never be accepted."""
         limit_of_one = _LIMIT_OF_ONE[str(info.field_name)]
         most = info.data.get(limit_of_one, 0)
         if value < most:
             raise ValueError(f"expected at least {limit_of_one}, which is {most}")
         return value
 
+    def refusal(self, name: str, message: str) -> SettingsError:
+        """The error of a setting that cannot be met here: where it came from, its value, and ``message``."""
+        value = show_value(getattr(self, name))
+        source = self._sources.get(name)
+        return SettingsError(
+            f"{source} is {value!r}: {message}"
+            if source is not None
+            else f"{name} is {value!r} by default: {message}"
+        )
+
     @property
     def prover_overrides(self) -> dict[str, int | bool]:
-        """The prover settings that are set, to go over those that the policy was trained under."""
+        """Returns the prover settings that are set, which replace those that the policy was trained with."""
         return {name: value for name in PROVER_FIELDS if (value := getattr(self, name)) is not None}
+
+
+def show_value(value: Any) -> str:
+    """A setting's value as flags and variables have it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def is_root_path(text: str) -> bool:
+    """Whether a proxy may serve the service under this path."""
+    return _ROOT_PATH.fullmatch(text) is not None
 
 
 PROVER_FIELDS = (
@@ -269,12 +344,12 @@ def load_settings(
     """Reads and checks the settings.
 
     Args:
-        flags: values that go over everything else; None counts as not given.
+        flags: values that take precedence over all others; None counts as not given.
         environment: variables; those of the process by default.
         config: a TOML file with settings by name; by default the one that ``PROOFRANK_CONFIG`` names.
 
     Raises:
-        SettingsError: a name is unknown or a value is bad; says where it came from and what would be right.
+        SettingsError: a name is unknown or a value is bad; the message names the source and what would be right.
     """
     environment = os.environ if environment is None else environment
     if config is None and environment.get(CONFIG_VARIABLE):
@@ -302,12 +377,14 @@ def load_settings(
             values[name] = value
             sources[name] = source(name)
     try:
-        return Settings(**values)
+        settings = Settings(**values)
+        settings._sources.update(sources)
+        return settings
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name, *inside = first["loc"]
         source, message = sources.get(str(name), name), first["msg"].removeprefix("Value error, ")
-        if name == "api_keys":  # what stands there may be a key
+        if name == "api_keys":  # the value may be a key
             place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inside)
             raise SettingsError(f"{source}: {f'{name}{place}: ' if place else ''}{message}") from None
         raise SettingsError(f"{source} is {first['input']!r}: {message}") from error
@@ -316,11 +393,9 @@ def load_settings(
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_FILE_BYTES:
-            raise SettingsError(
-                f"settings file {path} is larger than {_MOST_FILE_BYTES} bytes, which none needs to be"
-            )
+            raise SettingsError(f"settings file {path} is larger than {_MOST_FILE_BYTES} bytes, the maximum")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # ValueError also for a number of too many digits
+    except (ValueError, RecursionError) as error:  # ValueError also for a number with too many digits
         raise SettingsError(f"settings file {path} is not TOML: {error}") from error

@@ -1,1 +1,1 @@
-"""What is kept on disk: the data folder, its database, Parquet files."""
+"""Storage on disk: the data folder, its database, Parquet files."""

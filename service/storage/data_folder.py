@@ -1,7 +1,7 @@
-"""The folder that outlives the server: where it is, and the lock that keeps a second server out of it.
+"""The data folder, which outlives the server, and the lock that keeps a second server out.
 
-Two servers on one folder would each sweep away what the other is writing. The lock is the kernel's, on an open file:
-it ends with the process, however that ends, so there is none to clean up after a crash.
+Two servers on one folder would each remove what the other is writing. The kernel holds the lock on an open file, so it
+ends with the process in every case, and a crash leaves no lock to remove.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from proofrank.core.errors import ProofrankError
 LOCK_FILE = "lock"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""No space, no quota, or no file as large as that."""
+"""Errors of a full disk: no space, no quota, or a file too large."""
 
 
 class DataFolderError(ProofrankError):
-    """The data folder, or what is in it, cannot be used."""
+    """The data folder, or its content, cannot be used."""
 
 
 class FolderInUseError(DataFolderError):
-    """Another server has the data folder."""
+    """Another server uses the data folder."""
 
 
 class DataFolderFullError(DataFolderError):
@@ -37,15 +37,15 @@ class DataFolderFullError(DataFolderError):
 
 
 def default_data_folder() -> Path:
-    """``proofrank`` in the user's folder of data: on Linux, as the XDG base directories have it."""
+    """Returns the folder ``proofrank`` in the user's data folder; on Linux, by the XDG standard."""
     return user_data_path("proofrank", appauthor=False)
 
 
 class DataFolder:
-    """A data folder that this process, and no other, may write into until it is closed.
+    """A data folder that only this process may write to, until it is closed.
 
     Attributes:
-        path: of the folder.
+        path: path of the folder.
     """
 
     def __init__(self, path: Path, lock: int) -> None:
@@ -54,11 +54,11 @@ class DataFolder:
 
     @classmethod
     def open(cls, path: Path) -> DataFolder:
-        """Makes the folder if there is none, and locks it.
+        """Opens and locks the folder; makes it if there is none.
 
         Raises:
             DataFolderError: it cannot be written.
-            FolderInUseError: another server has it.
+            FolderInUseError: another server uses it.
         """
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -67,7 +67,8 @@ class DataFolder:
             raise DataFolderError(
                 f"data folder {path} cannot be used: {error.strerror}; data_folder sets another"
             ) from error
-        # Not filelock's: some of its versions empty the file at each attempt, and it says who holds the lock.
+        # Not by filelock: some of its versions empty the file at each attempt, and the file names the process with the
+        # lock.
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -84,7 +85,7 @@ class DataFolder:
         return cls(path, lock)
 
     def close(self) -> None:
-        """Lets another server have the folder."""
+        """Releases the folder for another server."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -101,7 +102,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def disk_full_as_error() -> Iterator[None]:
-    """Whatever is written inside: where there is no room for it, that is a DataFolderFullError."""
+    """Raises DataFolderFullError if what is written inside finds no room."""
     try:
         yield
     except OSError as error:

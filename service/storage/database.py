@@ -1,8 +1,8 @@
-"""The SQLite file in the data folder: its schema, and transactions, one after the other, off the event loop.
+"""The SQLite file in the data folder: its schema, and its transactions, one after the other, outside the event loop.
 
-The journal is a write-ahead log. ``synchronous=FULL`` syncs it at each commit: what a client was told is stored
-survives a power cut, and the price, a few milliseconds a commit, is small beside what a commit stands for (an
-uploaded policy, a chunk of a job).
+The journal is a write-ahead log. ``synchronous=FULL`` syncs it at each commit, so what a client was told is stored
+survives a power cut. A commit costs a few milliseconds, which is little beside what it stores (an uploaded policy, a
+chunk of a job).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proofrank.service.storage.data_folder import DataFolderError
 DATABASE_FILE = "proofrank.sqlite3"
 
 MIGRATIONS: tuple[str, ...] = (
-    # 1: names of policies, which of them is live, and what the setting `policy` held when it was last registered.
+    # 1: names of policies, the live one, and the hash of the setting `policy` when it was last registered.
     """
     CREATE TABLE policies (
         name TEXT PRIMARY KEY,
@@ -37,8 +37,9 @@ MIGRATIONS: tuple[str, ...] = (
         only_row INTEGER PRIMARY KEY DEFAULT 1 CHECK (only_row = 1),
         sha256 TEXT NOT NULL
     );
-    """,  # 2: jobs, and a row for each query that they have ranked on a side. What a client submitted stands apart from
-    # the progress, for an update writes a whole row anew.
+    """,
+    # 2: jobs, and a row for each query that they have ranked on a side. The submitted queries are in a table of their
+    # own, because an update of the progress rewrites its whole row.
     """
     CREATE TABLE jobs (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -88,18 +89,19 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     """,
 )
-"""Scripts that bring an older file up to date, in order; the file's ``user_version`` counts those that it has had.
-One that has been released is never changed: whatever is new comes behind it."""
+"""Scripts that update an older file, in order; the file's ``user_version`` counts those it has had. A released script
+never changes; each change of the schema is a new script at the end.
+"""
 
 _PATIENCE_SECONDS = 10.0
 _ROOM_TO_OPEN = 64 * 2**10
-"""Bytes that the files beside the database take at once."""
+"""Bytes that opening the database takes for the files beside it."""
 
 Result = TypeVar("Result")
 
 
 class Database:
-    """A connection that threads share by turns."""
+    """A connection that threads use one at a time."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -107,14 +109,14 @@ class Database:
 
     @classmethod
     def open(cls, folder: Path, migrations: Sequence[str] = MIGRATIONS) -> Database:
-        """Opens the file in ``folder``, or makes it, and brings it up to date.
+        """Opens the file in ``folder``, or makes it, and updates its schema.
 
         Raises:
-            DataFolderError: it is no database, or one of a newer version, or cannot be written.
+            DataFolderError: the file is no database, or has a newer schema, or cannot be written.
         """
         path = folder / DATABASE_FILE
         try:
-            # Transactions are begun and ended here, not by the module's own guesses.
+            # Transactions begin and end explicitly here, not by the module's guesses.
             connection = sqlite3.connect(
                 path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
             )
@@ -125,13 +127,13 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             _migrate(connection, path, migrations)
-            # Gives the tables their place in the file while there is room.
+            # Allocates the tables in the file while there is room.
             connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         except sqlite3.Error as error:
             connection.close()
-            # On a full disk, opening fails as any input or output may.
+            # On a full disk, opening fails with any input or output error.
             is_full = shutil.disk_usage(folder).free < _ROOM_TO_OPEN
-            reason = f"{error}, for the disk is full" if is_full else str(error)
+            reason = f"{error}, because the disk is full" if is_full else str(error)
             raise DataFolderError(f"{path} cannot be used: {reason}") from error
         except DataFolderError:
             connection.close()
@@ -139,10 +141,10 @@ class Database:
         return cls(connection)
 
     def transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Runs ``work`` as one transaction and returns its result; undoes it where ``work`` raises.
+        """Runs ``work`` as one transaction and returns its result; undoes it if ``work`` raises.
 
-        Waits for its turn and for the disk: on the event loop, use :meth:`run`. On a full disk ``work`` is run a second
-        time, so all that it changes must be in the database.
+        Waits for other transactions and the disk; on the event loop, use :meth:`run`. On a full disk ``work`` runs a
+        second time, so it must change nothing outside the database.
         """
         with self._turn:
             try:
@@ -150,8 +152,8 @@ class Database:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
                     raise
-                # What the log holds is moved to its place, so that the log begins anew in the room that it has: else
-                # nothing could be deleted from a full disk.
+                # Moves the content of the log into the database, so that the log starts over in its own space.
+                # Otherwise nothing could be deleted from a full disk.
                 self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
                 return self._attempt(work)
 
@@ -161,18 +163,18 @@ class Database:
             result = work(self._connection)
             self._connection.execute("COMMIT")
         except BaseException:
-            # A full disk may have ended the transaction already.
+            # A full disk may already have ended the transaction.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
         return result
 
     async def run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """:meth:`transact` in a thread."""
+        """Runs :meth:`transact` in a thread."""
         return await asyncio.to_thread(self.transact, work)
 
     def close(self) -> None:
-        """Waits for the transaction that runs, and closes the file."""
+        """Waits for the current transaction, and closes the file."""
         with self._turn:
             self._connection.close()
 
@@ -185,5 +187,5 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[st
             f"{len(migrations)})"
         )
     for number, script in enumerate(migrations[version:], start=version + 1):
-        # In one transaction with its number, so that a crash leaves the file as it was before the script.
+        # In one transaction with its number, so that a crash leaves the file as before the script.
         connection.executescript(f"BEGIN IMMEDIATE;\n{script};\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -1,4 +1,4 @@
-"""Parquet by pyarrow, which is loaded when it is needed, for it is large, and few need it."""
+"""Parquet by pyarrow, which is imported only when needed, because it is large and few need it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ParquetMissingError(ProofrankError):
 
 
 def require_pyarrow() -> tuple[Any, Any]:
-    """The modules ``pyarrow`` and ``pyarrow.parquet``.
+    """Returns the modules ``pyarrow`` and ``pyarrow.parquet``.
 
     Raises:
         ParquetMissingError: they are not installed.
@@ -29,19 +29,19 @@ def require_pyarrow() -> tuple[Any, Any]:
 
 
 def schema_of(columns: Mapping[str, type]) -> Any:
-    """The schema of ``columns``, which has the type of each: int, float, str or bool."""
+    """Returns the schema of ``columns``, which map names to types: int, float, str or bool."""
     arrow, _ = require_pyarrow()
     types = {int: arrow.int64(), float: arrow.float64(), str: arrow.string(), bool: arrow.bool_()}
     return arrow.schema([(name, types[kind]) for name, kind in columns.items()])
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, type]) -> None:
-    """Writes ``rows`` to ``path``, whole or not at all; ``columns`` as in :func:`schema_of`.
+    """Writes ``rows`` to ``path``, completely or not at all; ``columns`` as in :func:`schema_of`.
 
-    A kill may leave a file of the same name with a dot before it. What is at ``path`` survives a power cut.
+    A kill may leave a file of the same name with a dot before it. A file at ``path`` survives a power cut.
     """
     arrow, parquet = require_pyarrow()
-    # Readers of the folder leave out names that begin with a dot.
+    # Readers of the folder ignore names that begin with a dot.
     scratch = path.with_name(f".{path.name}")
     with scratch.open("wb") as file:
         parquet.write_table(arrow.Table.from_pylist(list(rows), schema=schema_of(columns)), file)
@@ -52,6 +52,6 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[s
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of ``path``. Raises ValueError or OSError where it is no Parquet file."""
+    """Returns the rows of ``path``. Raises ValueError or OSError if it is no Parquet file."""
     _, parquet = require_pyarrow()
     return parquet.read_table(path).to_pylist()

@@ -1,4 +1,4 @@
-"""Changes that are made whole, whatever becomes of the request that asked for them."""
+"""Changes that run to their end even if the request that asked for them is cancelled."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Result = TypeVar("Result")
 
 
 async def uncancelled(change: Coroutine[Any, Any, Result]) -> Result:
-    """Waits for ``change`` even where the request is cancelled, as Ray Serve does when its client goes.
+    """Waits for ``change`` even if the request is cancelled, as by Ray Serve when its client disconnects.
 
-    A thread that writes cannot be called back, and what it has written must become known.
+    A thread that writes cannot be interrupted, and its changes must become known.
     """
     task = asyncio.create_task(change)
     try:

@@ -1,6 +1,6 @@
-"""What is read when Prometheus asks: the evaluator's counters, the compiler's, the device's memory, lengths of proofs.
+"""Metrics that are read when Prometheus asks: counters of the evaluator and the compiler, memory, lengths of proofs.
 
-Nothing here waits for the evaluator: its thread leaves a snapshot behind, and that is what is read.
+Nothing here waits for the evaluator: its thread leaves snapshots, which are read instead.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from proofrank.core.evaluator.artifacts import compile_counts
 from proofrank.service.scheduler import Snapshot
 
 _COUNTED = {
-    "ticks": "Ticks of the evaluator: each moves every lane by one step.",
+    "ticks": "Ticks of the evaluator; each moves every moving lane by one step.",
     "rows_expanded": "Resolvents built.",
-    "states_scored": "States that the network was applied to.",
-    "states_padded": "Rows that the network was applied to, padding included.",
+    "states_scored": "States that the network scored.",
+    "states_padded": "Rows that the network computed, including padding.",
 }
 _STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100)
 
@@ -37,18 +37,18 @@ class WorkCollector(Collector):
         self._read: Callable[[], Snapshot] | None = None
 
     def watch(self, read: Callable[[], Snapshot]) -> None:
-        """Reads snapshots by ``read`` from now on."""
+        """Sets the function that returns snapshots."""
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
-        """The families; all zero before there is an evaluator, or where it has no counters."""
+        """Yields the families; all are zero before there is an evaluator, or if it has no counters."""
         snapshot = self._read() if self._read is not None else Snapshot(None, 0, 0, 0)
         work = snapshot.work if snapshot.work is not None else Work()
         for name, documentation in _COUNTED.items():
             yield CounterMetricFamily(f"proofrank_{name}", documentation, value=getattr(work, name))
         lane_ticks = CounterMetricFamily(
             "proofrank_lane_ticks",
-            "Lanes, counted at each tick, by whether they had a candidate.",
+            "Lanes at each tick, summed, by whether they had a candidate.",
             labels=["state"],
         )
         lane_ticks.add_metric(["busy"], work.lanes_busy)
@@ -69,19 +69,19 @@ class WorkCollector(Collector):
 
 
 class CompilerCollector(Collector):
-    """What the compiler did in this process; graphs that it traced outside of a warm-up are recompiles."""
+    """The compiler's counters in this process. Graphs traced outside of a warm-up count as recompiles."""
 
     def __init__(self) -> None:
         self._num_recompiles = 0
         self._graphs_when_warm: int | None = None
 
     def begin_warm_up(self) -> None:
-        """From here on, graphs are traced because an evaluator is made."""
+        """Marks the start of a warm-up, in which new graphs are expected."""
         self._num_recompiles = self._recompiles()
         self._graphs_when_warm = None
 
     def end_warm_up(self) -> None:
-        """From here on, no graph should be traced any more."""
+        """Marks the end of a warm-up, after which no new graph is expected."""
         self._graphs_when_warm = compile_counts().graphs
 
     def _recompiles(self) -> int:
@@ -90,7 +90,7 @@ class CompilerCollector(Collector):
         return self._num_recompiles + compile_counts().graphs - self._graphs_when_warm
 
     def collect(self) -> Iterable[Metric]:
-        """The families; all zero where nothing is compiled."""
+        """Yields the families; all are zero if nothing is compiled."""
         counts = compile_counts()
         lookups = CounterMetricFamily(
             "proofrank_compile_cache", "Graphs that the compiler looked for in its cache.", labels=["result"]
@@ -102,7 +102,9 @@ class CompilerCollector(Collector):
             "proofrank_graph_breaks", "Places where the compiler cut a graph.", value=counts.graph_breaks
         )
         yield CounterMetricFamily(
-            "proofrank_recompiles", "Graphs traced after the warm-up; 0 is right.", value=self._recompiles()
+            "proofrank_recompiles",
+            "Graphs traced after the warm-up; expected to be 0.",
+            value=self._recompiles(),
         )
         yield CounterMetricFamily(
             "proofrank_cuda_graph_captures", "CUDA graphs captured.", value=counts.cuda_graphs
@@ -110,14 +112,14 @@ class CompilerCollector(Collector):
 
 
 class MemoryCollector(Collector):
-    """Memory of whatever computes: the process where that is the CPU, all CUDA devices where they are used."""
+    """The memory in use: of the process on a CPU, of all CUDA devices on CUDA."""
 
     def collect(self) -> Iterable[Metric]:
-        """The family."""
+        """Yields the family."""
         memory = GaugeMetricFamily(
-            "proofrank_device_memory_bytes", "Memory where the evaluator computes.", labels=["kind"]
+            "proofrank_device_memory_bytes", "Memory in use by the evaluator's device.", labels=["kind"]
         )
-        # Asked for without that, torch would take hold of a device.
+        # Any other question would make torch initialise a device.
         if torch.cuda.is_initialized():
             devices = range(torch.cuda.device_count())
             memory.add_metric(["allocated"], sum(map(torch.cuda.memory_allocated, devices)))
@@ -131,29 +133,29 @@ class MemoryCollector(Collector):
 def _resident_bytes() -> int:
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    except OSError:  # no Linux: the most that there ever was
+    except OSError:  # not Linux: the maximum so far instead
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 
 
 class StepsCollector(Collector):
-    """A histogram of the steps of trajectories, which takes many at once: a request may have a million."""
+    """A histogram of steps, to which a request may add a million trajectories at once."""
 
     def __init__(self) -> None:
-        # [proved, bucket]: how many have at most so many steps as the bucket says and more than the one before.
+        # [proved, bucket]: number of trajectories with at most the bucket's steps and more than the previous bucket's.
         self._counts = ([0] * (len(_STEPS) + 1), [0] * (len(_STEPS) + 1))
         self._sums = [0, 0]
         self._lock = threading.Lock()
 
     def observe(self, num_by_steps: Mapping[int, int], *, proved: bool) -> None:
-        """Counts ``num_by_steps[n]`` trajectories of ``n`` steps, for every ``n`` that it has."""
+        """Adds ``num_by_steps[n]`` trajectories of ``n`` steps for each ``n``."""
         with self._lock:
             for steps, number in num_by_steps.items():
                 self._counts[proved][bisect_left(_STEPS, steps)] += number
                 self._sums[proved] += steps * number
 
     def collect(self) -> Iterable[Metric]:
-        """The family."""
+        """Yields the family."""
         family = HistogramMetricFamily(
             "proofrank_proof_steps",
             "Steps of the trajectories, by whether they are proofs.",

@@ -1,7 +1,7 @@
-"""The log: one line a record on standard error, as JSON or as text, whoever wrote it.
+"""The log: one line for each record on standard error, as JSON or text.
 
-Records of the service, of uvicorn, of libraries and Python's warnings all pass through one renderer. Text of a client
-cannot begin a line of its own, nor move the cursor of a terminal.
+Records of the service, of uvicorn and of libraries, and Python's warnings, pass through one renderer. Text from a
+client cannot begin a new line or move the cursor of a terminal.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from proofrank.core.formats.times import write_time
 
 REQUEST_FIELDS = (
     "request_id",
@@ -24,18 +27,18 @@ REQUEST_FIELDS = (
     "key",
     "client",
 )
-"""What the line of a request holds, beside time and level."""
+"""Fields of a request's line, apart from time and level."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TRACE_MARGIN = "    | "
 
 
 def set_up_logs(log_format: Literal["json", "text"] | None, log_level: str) -> None:
-    """Lets every record of this process go to standard error; for whoever owns the process.
+    """Sends every record of this process to standard error. Only the owner of the process should call it.
 
     Args:
-        log_format: ``json`` or ``text``; by default ``text`` on a terminal, else ``json``.
-        log_level: the least level to log.
+        log_format: ``json`` or ``text``; by default ``text`` on a terminal, otherwise ``json``.
+        log_level: lowest level that is logged.
     """
     root = logging.getLogger()
     for before in list(root.handlers):
@@ -46,7 +49,7 @@ def set_up_logs(log_format: Literal["json", "text"] | None, log_level: str) -> N
 
 
 def make_handler(stream: TextIO, log_format: Literal["json", "text"] | None = None) -> logging.Handler:
-    """What writes records to ``stream`` in that format; in text on a terminal, else in JSON by default."""
+    """Makes a handler that writes records to ``stream``; by default as text on a terminal, otherwise as JSON."""
     is_text = log_format == "text" or (log_format is None and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -56,7 +59,7 @@ def make_handler(stream: TextIO, log_format: Literal["json", "text"] | None = No
                 structlog.stdlib.ExtraAdder(REQUEST_FIELDS),
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                _add_timestamp,
             ],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -68,6 +71,11 @@ def make_handler(stream: TextIO, log_format: Literal["json", "text"] | None = No
     return handler
 
 
+def _add_timestamp(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    event["timestamp"] = write_time(datetime.now(UTC))
+    return event
+
+
 _render_json = structlog.processors.JSONRenderer()
 
 
@@ -76,7 +84,7 @@ def _text_renderers(*, is_colored: bool) -> list[Processor]:
 
 
 def _escape(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Writes control characters out; a traceback keeps its lines, each behind a margin."""
+    """Escapes control characters; a traceback keeps its lines, each behind a margin."""
     return {
         name: "\n".join(_TRACE_MARGIN + _written_out(line) for line in value.split("\n"))
         if name == "exception"

@@ -1,7 +1,7 @@
-"""The metrics of the service, for Prometheus; ``docs/metrics.md`` says what each means.
+"""The metrics of the service for Prometheus; ``docs/metrics.md`` explains each.
 
-Labels take few values, whatever clients send. Those that are known beforehand are exported as zeros from the start, so
-that a rate sees the first event too.
+Labels take few values, whatever clients send. Values known in advance are exported as zeros from the start, so that a
+rate also sees the first event.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from proofrank.service.telemetry.evaluator_metrics import (
     StepsCollector,
     WorkCollector,
 )
+from proofrank.service.telemetry.job_metrics import JobMrrCollector
 from proofrank.service.telemetry.quality_metrics import QualityCollector
 from proofrank.service.telemetry.rejections import Rejection
 
@@ -43,14 +44,14 @@ _JOB_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 72
 
 
 class Kind(StrEnum):
-    """Who waits for an evaluation: somebody now, or a job."""
+    """Whether a client waits for an evaluation, or a job."""
 
     INTERACTIVE = "interactive"
     JOB = "job"
 
 
 class Outcome(StrEnum):
-    """How an evaluation ended."""
+    """The end of an evaluation."""
 
     DONE = "done"
     FAILED = "failed"
@@ -64,14 +65,16 @@ class ServiceMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._steps, self._quality = StepsCollector(), QualityCollector()
+        self._job_mrr_by_policy = JobMrrCollector()
         self._work, self._compiler = WorkCollector(), CompilerCollector()
         self._previous_policy: str | None = None
         self._add_requests()
         self._add_evaluations()
         self._add_policies_and_jobs()
         self._add_start()
-        for collector in (self._steps, self._quality, self._work, self._compiler, MemoryCollector()):
+        for collector in (self._steps, self._quality, self._job_mrr_by_policy, self._work, self._compiler):
             self.registry.register(collector)
+        self.registry.register(MemoryCollector())
         ProcessCollector(registry=self.registry)
 
     def _add_requests(self) -> None:
@@ -80,10 +83,10 @@ class ServiceMetrics:
             "Time from a request's arrival to its answer.",
             ["endpoint", "status"],
         )
-        # The alert on faults is to see the first.
+        # The alert on faults must see the first one.
         self.request_seconds.labels("/rank", "500")
         self.requests_in_flight = self._gauge(
-            "proofrank_requests_in_flight", "Requests being answered, those for metrics left out."
+            "proofrank_requests_in_flight", "Requests in progress, except those for metrics."
         )
         self.rejected_requests = self._counter("proofrank_rejected_requests", "Requests refused.", ["reason"])
         for reason in Rejection:
@@ -92,17 +95,17 @@ class ServiceMetrics:
     def _add_evaluations(self) -> None:
         self.queue_seconds = self._histogram(
             "proofrank_queue_duration_seconds",
-            "Time that an evaluation waited for its first tick, or for its end where none came.",
+            "Time from an evaluation's submission to its first tick, or to its end if it had none.",
             ["kind", "outcome"],
         )
         self.first_result_seconds = self._histogram(
             "proofrank_first_result_duration_seconds",
-            "Time from the submission of an evaluation to its first candidate that was done.",
+            "Time from an evaluation's submission to its first candidate done.",
             ["kind", "outcome"],
         )
         self.execution_seconds = self._histogram(
             "proofrank_execution_duration_seconds",
-            "Time of an evaluation from its first tick to its end.",
+            "Time from an evaluation's first tick to its end.",
             ["kind", "outcome"],
         )
         for kind in Kind:
@@ -111,10 +114,10 @@ class ServiceMetrics:
                     seconds.labels(kind, outcome)
         self.queued_candidates = self._gauge(
             "proofrank_queued_candidates",
-            "Candidates waiting, running or being answered, those of jobs left out.",
+            "Candidates waiting, running or being answered, except those of jobs.",
         )
         self.max_queued_candidates = self._gauge(
-            "proofrank_max_queued_candidates", "Candidates over which requests are refused."
+            "proofrank_max_queued_candidates", "Number of candidates above which requests are refused."
         )
         self.queries = self._counter("proofrank_queries", "Queries ranked, on one side or both.")
         self.candidates = self._counter("proofrank_candidates", "Candidates evaluated.", ["kind", "proved"])
@@ -130,7 +133,12 @@ class ServiceMetrics:
     def _add_policies_and_jobs(self) -> None:
         self.policy_info = self._gauge(
             "proofrank_policy_info",
-            "1, labelled with the policy that ranks what comes in.",
+            "1, labelled with the live policy.",
+            ["policy", "sha256"],
+        )
+        self.policy_activated = self._gauge(
+            "proofrank_policy_activated_timestamp_seconds",
+            "Time when the live policy went live here, in seconds since 1970.",
             ["policy", "sha256"],
         )
         self.previous_policy_info = self._gauge(
@@ -145,18 +153,18 @@ class ServiceMetrics:
         )
         for action in ("upload", "activate", "delete"):
             self.policy_changes.labels(action)
-        self.jobs = self._gauge("proofrank_jobs", "Jobs that are stored.", ["state"])
+        self.jobs = self._gauge("proofrank_jobs", "Stored jobs.", ["state"])
         for state in ("queued", "running", "done", "failed", "cancelled"):
             self.jobs.labels(state)
         self.job_chunks = self._counter("proofrank_job_chunks", "Chunks of jobs ranked and stored.")
-        self.job_mrr = self._gauge("proofrank_job_mrr", "MRR of the last job that was done, under its ties.")
+        self.job_mrr = self._gauge("proofrank_job_mrr", "MRR of the last job done, under its ties.")
         self.job_mrr.set(math.nan)
         self.job_hits = self._gauge(
-            "proofrank_job_hits_ratio", "Hits@k of the last job that was done, under its ties.", ["k"]
+            "proofrank_job_hits_ratio", "Hits@k of the last job done, under its ties.", ["k"]
         )
         self.job_seconds = Histogram(
             "proofrank_job_duration_seconds",
-            "Time from the beginning of a job to its end, restarts included, of jobs that were done.",
+            "Time from a job's start to its end, including restarts, for jobs that were done.",
             buckets=_JOB_BUCKETS,
             registry=self.registry,
         )
@@ -168,15 +176,15 @@ class ServiceMetrics:
         )
         self.compile_seconds = self._gauge(
             "proofrank_compile_seconds",
-            "Time that the tick of so many lanes took to compile and to run once.",
+            "Time to compile the tick of a bucket and run it once.",
             ["bucket"],
         )
         self.evaluator_rebuilds = self._counter(
-            "proofrank_evaluator_rebuilds", "Times that the evaluator was made anew after it had failed."
+            "proofrank_evaluator_rebuilds", "Times that the evaluator was made again after a failure."
         )
         self.evaluator_info = self._gauge(
             "proofrank_evaluator_info",
-            "1, labelled with what evaluates.",
+            "1, labelled with the evaluator.",
             ["dataset", "dataset_sha256", "engine", "device"],
         )
         build = self._gauge(
@@ -194,14 +202,14 @@ class ServiceMetrics:
         return Histogram(name, documentation, labels, buckets=_LATENCY_BUCKETS, registry=self.registry)
 
     def watch(self, read: Callable[[], Snapshot]) -> None:
-        """Reads by ``read`` what the scheduler does, whenever Prometheus asks."""
+        """Sets the function that returns the scheduler's snapshots."""
         self._work.watch(read)
 
     @contextmanager
     def compiling(self) -> Iterator[Callable[[int], None]]:
-        """While it lasts, graphs are traced because an evaluator is warmed; those later are recompiles.
+        """Marks a warm-up, in which new graphs are expected; later ones count as recompiles.
 
-        Yields a function that is told the number of lanes of each bucket before its turn.
+        Yields a function to call with the number of lanes of each bucket before the bucket is warmed.
         """
         self._compiler.begin_warm_up()
         bucket: int | None = None
@@ -221,14 +229,16 @@ class ServiceMetrics:
         self._compiler.end_warm_up()
 
     def show_evaluator(self, dataset: Dataset, engine: str, device: str) -> None:
-        """Shows what evaluates, instead of what did before."""
+        """Shows the evaluator's labels, in place of those before."""
         self.evaluator_info.clear()
         self.evaluator_info.labels(dataset.name, dataset.content_hash, engine, device).set(1)
 
     def show_live_policy(self, dataset: Dataset, policy: Policy, previous: Policy | None) -> None:
-        """Shows which policy ranks what comes in, and which did before."""
+        """Shows the live policy, and the one that was live before."""
         self.policy_info.clear()
         self.policy_info.labels(policy.name, policy.content_hash).set(1)
+        self.policy_activated.clear()
+        self.policy_activated.labels(policy.name, policy.content_hash).set_to_current_time()
         self._quality.show(dataset, policy)
         if previous is not None and previous.content_hash != policy.content_hash:
             self.previous_policy_info.clear()
@@ -236,8 +246,9 @@ class ServiceMetrics:
             self._previous_policy = previous.name
 
     def keep_policies(self, names: Collection[str]) -> None:
-        """Drops the series of policies whose names are gone, so that clients cannot make ever more of them."""
+        """Drops the series of deleted policies, so that uploads cannot add series without end."""
         self._quality.keep(names)
+        self._job_mrr_by_policy.keep(names)
         if self._previous_policy not in names:
             self.previous_policy_info.clear()
 
@@ -249,16 +260,35 @@ class ServiceMetrics:
         first_result_seconds: float | None,
         execution_seconds: float | None,
     ) -> None:
-        """Counts an evaluation that has ended, and where its time went; None for what never came."""
+        """Counts an ended evaluation with its times; None for a time that did not occur."""
         self.queue_seconds.labels(kind, outcome).observe(queue_seconds)
         if first_result_seconds is not None:
             self.first_result_seconds.labels(kind, outcome).observe(first_result_seconds)
         if execution_seconds is not None:
             self.execution_seconds.labels(kind, outcome).observe(execution_seconds)
 
-    def record_job_done(self, mrr: float, hits_at: Mapping[int, float], seconds: float) -> None:
-        """Counts a job that was done, ``seconds`` after it began."""
+    def record_job_done(
+        self,
+        mrr: float,
+        hits_at: Mapping[int, float],
+        seconds: float,
+        *,
+        policy: str,
+        sha256: str,
+        split: str | None,
+    ) -> None:
+        """Counts a job that was done, ``seconds`` after it began.
+
+        Args:
+            mrr: of all that it ranked.
+            hits_at: k to Hits@k.
+            seconds: from its beginning to its end.
+            policy: name of the policy that it was ranked by.
+            sha256: of the policy's content.
+            split: what it ranked; None for queries of the client's own.
+        """
         self.job_mrr.set(mrr)
+        self._job_mrr_by_policy.record(policy, sha256, split, mrr)
         for k, share in hits_at.items():
             self.job_hits.labels(str(k)).set(share)
         self.job_seconds.observe(seconds)
@@ -267,7 +297,7 @@ class ServiceMetrics:
         self, ranked: Sequence[RankedQuery], dataset: Dataset, policy: Policy, kind: Kind = Kind.INTERACTIVE
     ) -> None:
         """Counts the ranked queries of one request or one chunk of a job; may be called in any thread."""
-        # Counted before the series are told, for a request may have a million candidates.
+        # Counted first and added to the series once, because a request may have a million candidates.
         positives = [query.outcomes[:1] for query in ranked]
         corruptions = [query.outcomes[1:] for query in ranked]
         for proved in (False, True):
@@ -287,7 +317,7 @@ class ServiceMetrics:
 
 
 def _number_by_steps(outcomes: Sequence[Outcomes], *, proved: bool) -> dict[int, int]:
-    """Steps -> how many of the outcomes took so many, of those that are proved, or of the others."""
+    """Returns steps -> number of outcomes with so many steps, among the proved ones or among the others."""
     if not outcomes:
         return {}
     steps = np.concatenate([part.steps[part.success == proved] for part in outcomes])

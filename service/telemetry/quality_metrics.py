@@ -1,7 +1,7 @@
-"""Sums of reciprocal ranks and hits by policy, side and relation, as Prometheus reads them.
+"""Sums of reciprocal ranks and hits for Prometheus, by policy, side and relation.
 
-Sums and counts, not means: only they can be averaged over any window, any set of relations and any number of servers.
-A client may upload ever more policies, under new names or the same one, so only the last few are exported.
+Sums and counts, unlike means, can be averaged over any window, any set of relations and any number of servers. Clients
+may upload policies without end, so only the last few are exported.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from proofrank.core.policy import Policy
 from proofrank.core.ranking import HITS_AT, SIDES, RankedQuery
 
 MAX_POLICIES = 10
-"""Policies that have series; the one that was used least recently makes room for the next."""
+"""Maximum number of policies with series; a new one replaces the least recently used."""
 
 MAX_RELATIONS = 100
-"""Relations of a graph up to which each has series of its own."""
+"""Maximum number of relations of a graph for which each gets series of its own."""
 
 DELETED = "(deleted)"
-"""In place of the name of a policy that is not stored any more; no policy can be called so."""
+"""Label for the policies that are no longer stored; no policy can have this name."""
 
 
 class PolicyKey(NamedTuple):
-    """Labels of the series of one policy on one dataset; ``sha256`` tells contents under one name apart."""
+    """Labels of the series of one policy on one dataset; ``sha256`` distinguishes contents under one name."""
 
     dataset: str
     policy: str
@@ -39,7 +39,7 @@ class PolicyKey(NamedTuple):
 
 @dataclass
 class Sums:
-    """What was ranked under one set of labels."""
+    """The sums of the rankings with one set of labels."""
 
     rankings: int = 0
     reciprocal_rank: float = 0.0
@@ -55,14 +55,14 @@ class Sums:
 
 @dataclass
 class PolicySums:
-    """What one policy has ranked, by side and by relation."""
+    """The sums of one policy, by side and by relation."""
 
     by_side: dict[str, Sums]
     by_relation: dict[str, Sums]
 
 
 class QualityCollector(Collector):
-    """Counts rankings; may be told and read by different threads."""
+    """Counts rankings; different threads may record and read."""
 
     def __init__(self) -> None:
         self._policies: OrderedDict[PolicyKey, PolicySums] = OrderedDict()
@@ -70,7 +70,7 @@ class QualityCollector(Collector):
         self._lock = threading.Lock()
 
     def keep(self, names: Collection[str]) -> None:
-        """Drops the series of policies whose names are gone; what they still rank counts under ``DELETED``."""
+        """Drops the series of deleted policies; what they still rank counts under ``DELETED``."""
         with self._lock:
             self._stored = frozenset(names)
             for key in [key for key in self._policies if key.policy not in self._stored]:
@@ -88,7 +88,7 @@ class QualityCollector(Collector):
                     sums.by_relation[dataset.vocabulary.predicate_name(query.query.predicate)].add(rank)
 
     def show(self, dataset: Dataset, policy: Policy) -> None:
-        """Exports zeros for a policy that will rank, so that a rate sees its first ranking too."""
+        """Exports zeros for a policy that will rank, so that a rate also sees its first ranking."""
         with self._lock:
             if self._stored is not None:
                 self._stored |= {policy.name}
@@ -113,7 +113,7 @@ class QualityCollector(Collector):
         return self._policies[key]
 
     def collect(self) -> Iterable[Metric]:
-        """The families, by side and by relation."""
+        """Yields the families, by side and by relation."""
         with self._lock:
             return [
                 *_families(
@@ -134,12 +134,12 @@ def _families(
     rankings = CounterMetricFamily(f"{prefix}_rankings", f"Positives ranked, by {last_label}.", labels=labels)
     reciprocal = CounterMetricFamily(
         f"{prefix}_reciprocal_rank",
-        f"Sum of the reciprocal realistic ranks, by {last_label}; over the rankings it is the MRR.",
+        f"Sum of the reciprocal realistic ranks, by {last_label}; divided by the rankings it is the MRR.",
         labels=labels,
     )
     hits = CounterMetricFamily(
         f"{prefix}_hits",
-        f"Positives ranked k or better, by {last_label}; over the rankings it is Hits@k.",
+        f"Positives ranked k or better, by {last_label}; divided by the rankings it is Hits@k.",
         labels=[*labels, "k"],
     )
     for key, by_last_label in rows:

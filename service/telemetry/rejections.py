@@ -1,4 +1,4 @@
-"""Why requests are refused: the values of the label ``reason``."""
+"""The reasons for which requests are refused: values of the label ``reason``."""
 
 from __future__ import annotations
 

@@ -10,18 +10,14 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, TypeAdapter
 from starlette.exceptions import HTTPException
 
-from proofrank.core.errors import nearest_names
 from proofrank.service.errors import (
-    MAX_ERRORS,
-    MAX_SHOWN,
     BodiesFull,
     DeadlinePassed,
     Draining,
     EvaluationFailed,
-    FieldError,
     InvalidInput,
     MissingFeature,
     NoSuchJob,
@@ -33,26 +29,13 @@ from proofrank.service.errors import (
     UploadAborted,
     UploadStalled,
     UploadTooLarge,
-    shortened,
 )
-from proofrank.service.ranking.schemas import fields_beside
 from proofrank.service.storage.data_folder import DataFolderFullError
 from proofrank.service.telemetry.rejections import Rejection
+from proofrank.service.wire import MAX_ERRORS, FieldError, ProblemBody, field_error
 
 MEDIA_TYPE = "application/problem+json"
-
-
-class ProblemBody(BaseModel):
-    """The body of every error."""
-
-    type: str = Field("about:blank", description="kind of problem")
-    title: str = Field(description="what went wrong, in general")
-    status: int = Field(description="the HTTP status")
-    detail: str = Field(description="what went wrong this time")
-    errors: list[FieldError] = Field(
-        default_factory=list, description="the first things wrong with the request"
-    )
-    request_id: str | None = Field(None, description="identifies the request in the server's log")
+_PROBLEM = TypeAdapter(ProblemBody)
 
 
 def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
@@ -61,6 +44,21 @@ def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
         int(status): {"model": ProblemBody, "description": status.phrase, "content": {MEDIA_TYPE: {}}}
         for status in statuses
     }
+
+
+def describe_encodings(document: dict[str, Any]) -> None:
+    """Adds to an OpenAPI document, where a body is taken, the answer to one that is encoded."""
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                operation["responses"].setdefault(
+                    str(int(status)),
+                    {
+                        "description": status.phrase,
+                        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
+                    },
+                )
 
 
 _REJECTIONS = {
@@ -162,7 +160,9 @@ def response(problem: Problem, request_id: str | None) -> JSONResponse:
         errors=problem.errors,
         request_id=request_id,
     )
-    return ProblemResponse(body.model_dump(mode="json"), status_code=problem.status, headers=problem.headers)
+    return ProblemResponse(
+        _PROBLEM.dump_python(body, mode="json"), status_code=problem.status, headers=problem.headers
+    )
 
 
 def install(app: FastAPI) -> None:
@@ -221,11 +221,6 @@ def _body_model(request: Request) -> type[BaseModel]:
 
 def _field_error(item: dict[str, Any], model: type[BaseModel]) -> FieldError:
     """A pydantic error in our form."""
-    location = [part for part in item["loc"] if part != "body"]
-    field = ""
-    for part in location:
-        field += f"[{part}]" if isinstance(part, int) else f".{part}" if field else str(part)
-    field = shortened(field)
     if item["type"] == "json_invalid":
         return FieldError(
             field="body", value=None, message=f"not JSON: {item.get('ctx', {}).get('error', item['msg'])}"
@@ -234,18 +229,11 @@ def _field_error(item: dict[str, Any], model: type[BaseModel]) -> FieldError:
         return FieldError(
             field="body", value=None, message="expected JSON with Content-Type: application/json"
         )
-    if item["type"] == "extra_forbidden":
-        return FieldError(
-            field=field,
-            value=shortened(item.get("input")),
-            message="no such field",
-            nearest=nearest_names(str(location[-1])[:MAX_SHOWN], fields_beside(location, model)),
-        )
-    message = item["msg"][:1].lower() + item["msg"][1:]
-    return FieldError(field=field or "body", value=shortened(item.get("input")), message=message)
+    return field_error(item, model)
 
 
 def _documented_methods(request: Request) -> list[str]:
     """The methods that the path of a request takes; the framework itself names those of the first route only."""
     path = getattr(request.scope.get("route"), "path", None)
-    return [method.upper() for method in request.app.openapi()["paths"].get(path, ())]
+    methods = [method.upper() for method in request.app.openapi()["paths"].get(path, ())]
+    return [*methods, "HEAD"] if "GET" in methods else methods

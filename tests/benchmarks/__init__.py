@@ -1,1 +1,1 @@
-"""Tests of what the benchmark programs compute."""
+"""Tests of the benchmark programs."""

@@ -1,4 +1,4 @@
-"""The program that measures what surrounds the proofs: it runs, and the same request has the same answer."""
+"""The program that measures the cost around the proofs runs, and the same request has the same answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.columns import measure
 from benchmarks.instant import NUM_CONSTANTS, chain_and_policy
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is read as Linux tells it")
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is read from Linux' /proc")
 def test_a_request_is_measured_part_by_part(tmp_path: Path) -> None:
     dataset, policy = chain_and_policy(tmp_path / "chain")
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.gpu`` on the CPU: every stage runs or says why not, with nothing of the web installed."""
+"""``python -m benchmarks.gpu`` on the CPU: every stage runs or says why not, without the service's libraries."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ runpy.run_module("benchmarks.gpu", run_name="__main__")
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the program: what it said, and the folder of its results."""
+    """One run of the program: its output, and the folder of its results."""
 
     process: subprocess.CompletedProcess[str]
     out: Path
 
     @property
     def stages(self) -> dict[str, Any]:
-        """Of its JSON."""
+        """Returns the stages of its JSON file."""
         return json.loads((self.out / "gpu.json").read_text())["stages"]
 
     def rows(self, stage: str, table: str) -> list[dict[str, Any]]:
-        """Of one table."""
+        """Returns the rows of one table."""
         return self.stages[stage]["tables"][table]
 
 

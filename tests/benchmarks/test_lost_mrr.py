@@ -1,8 +1,8 @@
-"""Each defect that could cost an evaluator its MRR is found by comparison with the reference, outcome by outcome.
+"""Each defect that could cost an evaluator its MRR is found by comparing outcomes with the reference.
 
-The MRR need not tell: most of these defects leave it where it is (``docs/research/lost-mrr.md``). So what is asserted
-here is that with a defect some outcome is another than the reference's, on a few candidates, and that without one none
-is.
+The MRR need not change: most of these defects leave it the same (``docs/research/lost-mrr.md``). Therefore these tests
+assert that with a defect some outcome differs from the reference's, on a few candidates, and that without one none
+does.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ RECORDING = SHARED / "truth" / "family-seed0"
 needs_family = pytest.mark.skipif(not RECORDING.is_dir(), reason=f"no recorded evaluation: {RECORDING}")
 
 EVERY = 25
-"""One in so many of the recording's candidates is proved here."""
+"""One in this many of the recording's candidates is proved here."""
 
 NUM_LANES = 32
-"""Fewer than candidates, so that lanes take a second one."""
+"""Fewer lanes than candidates, so that lanes take a second one."""
 
 ON_SMALL_GRAPHS = {
     "facts-120",
@@ -46,7 +46,7 @@ ON_SMALL_GRAPHS = {
     "depth-less",
     "depth-more",
 }
-"""Defects that do not show among those candidates: each has a graph of its own below."""
+"""Defects that do not show on those candidates; each has its own graph below."""
 
 ON_FAMILY = sorted(
     name for name, defect in DEFECTS.items() if defect.is_in_evaluator and name not in ON_SMALL_GRAPHS
@@ -71,7 +71,7 @@ def family_reference() -> tuple[Outcome, ...]:
 
 
 def found_on_family(defect: Defect) -> int:
-    """How many outcomes differ from the reference's."""
+    """Returns the number of outcomes that differ from the reference's."""
     task = family()
     outcomes = defect.evaluate(
         task.dataset, task.policy, task.settings, family_candidates(), num_lanes=NUM_LANES
@@ -105,7 +105,7 @@ def test_a_defect_of_scores_or_ranks_is_found_by_the_scores_or_the_mrr(name: str
         ]
         for query in read_recording(RECORDING).queries
     ]
-    # Corruptions that are proved, in the last places of a query and of a batch, and a tie with the positive.
+    # Proved corruptions, in the last places of a query and of a batch, and a tie with the positive.
     proved = Outcome(success=True, log_probability=-1.0, steps=2, actions=(0, 0))
     recorded[0][-1] = recorded[1][BATCH - 1 - len(recorded[0])] = proved
     recorded[1][1] = recorded[1][0]
@@ -135,7 +135,7 @@ def test_a_table_has_the_evaluator_without_a_defect_first_and_loses_nothing_ther
 
 
 def policy_for(dataset: Dataset, seed: int = 0, scale: float = 1.0) -> Policy:
-    """A random policy; with ``scale`` 0 all of its logits are equal."""
+    """Makes a random policy; with ``scale`` 0 all of its logits are equal."""
     torch.manual_seed(seed)
     config = PolicyConfig(embedding_dim=8, hidden_dim=8, num_layers=1, max_variables=60)
     network = PolicyNetwork(config, dataset.vocabulary.num_predicates, dataset.vocabulary.num_constants)
@@ -152,7 +152,7 @@ def policy_for(dataset: Dataset, seed: int = 0, scale: float = 1.0) -> Policy:
 def without_and_with(
     name: str, dataset: Dataset, candidates: Sequence[Candidate], policy: Policy, num_lanes: int = 16
 ) -> tuple[list[Outcome], list[Outcome]]:
-    """The outcomes of the reference, with which the right evaluator must agree, and those with the defect."""
+    """Returns the outcomes of the reference, which the correct evaluator must match, and those with the defect."""
     settings = ProverSettings(max_depth=5)
     right = list(ReferenceEvaluator(dataset, policy, settings).evaluate(candidates))
     assert num_other(right, NONE.evaluate(dataset, policy, settings, candidates, num_lanes)) == 0
@@ -210,7 +210,7 @@ def test_a_visited_state_in_another_order_is_an_action_where_states_are_lists(
 def test_a_visited_state_with_other_variables_is_no_action_where_their_numbers_do_not_count(
     make_dataset: DatasetMaker,
 ) -> None:
-    # r(a,b), s(a,V0), r(a,V1), and s(a,V2), which is s(a,V0) but for the number.
+    # r(a,b), s(a,V0), r(a,V1), and s(a,V2), which differs from s(a,V0) only by the number.
     dataset = make_dataset(["q(a,b)"], ["s(X,Z) -> r(X,Y)", "r(X,Z) -> s(X,Y)"])
     candidate = Candidate(dataset.triple("a", "r", "b"), is_positive=False)
 

@@ -1,4 +1,4 @@
-"""The comparison of a run on Ray with one process, on rows that a test makes up."""
+"""The comparison of a run on Ray with one process, on made-up rows."""
 
 from __future__ import annotations
 

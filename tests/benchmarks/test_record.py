@@ -1,4 +1,4 @@
-"""The figures of a benchmark run survive what goes wrong in it."""
+"""The figures of a benchmark run survive its errors."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_a_second_shard_in_flight_hides_the_wire_and_the_driver():
     def makespan(shards_in_flight: int) -> float:
         return simulate(shards, Cluster(1, shards_in_flight, driver=DRIVER, wire_seconds=1.0)).makespan
 
-    # With one in flight each of the nine later shards waits for a result's way back and its own way there.
+    # With one in flight, each of the nine later shards waits for a result to return and for itself to arrive.
     assert makespan(1) - makespan(2) == pytest.approx(9 * (0.03 + 0.005 + 0.02 + 0.01 + 2 * 1.0))
 
 
@@ -106,7 +106,7 @@ def test_a_lost_worker_has_what_it_held_done_again_once():
     shards = equal_shards(6, seconds=10.0)
     cluster = Cluster(2, shards_in_flight=1, worker=WorkerCosts(start=3.0))
 
-    # Both begin their second shard at 13; one is lost at 15, starts again until 18 and does that shard until 28.
+    # Both begin their second shard at 13; one is lost at 15, starts again until 18 and repeats that shard until 28.
     run = simulate(shards, cluster, losses=[Loss(worker=0, at_seconds=15.0)])
 
     assert run.num_losses == 1

@@ -1,4 +1,4 @@
-"""The measurements that the simulation starts from, and the figures that it gives."""
+"""The input of the simulation, and the figures that it gives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMITTED_COSTS = FIGURES / "ray-costs.json"
 def query(
     milliseconds: float, side: str = "head", num_candidates: int = 100, relation: str = "r"
 ) -> QueryWork:
-    """A query whose every candidate takes ``milliseconds``; there are 1,000 of them."""
+    """Makes a query whose candidates take ``milliseconds`` each; there are 1,000 of them."""
     return QueryWork(relation, side, num_candidates, 1000, 0, 0, milliseconds * num_candidates / 1e3)
 
 
@@ -37,7 +37,7 @@ def test_work_of_a_triple_is_that_of_both_its_sides_extended_to_all_candidates()
 
 def test_what_candidates_cost_less_in_whole_queries_is_taken_off_all():
     sampled = (query(1.0), query(1.0, "tail"), query(10.0), query(10.0, "tail"))
-    # The first stands for the cheap, at half its sampled cost, the second for the dear, at nine tenths.
+    # The first stands for cheap queries, at half its sampled cost, the second for expensive ones, at nine tenths.
     whole = (query(0.5, num_candidates=1000), query(9.0, num_candidates=1000))
 
     np.testing.assert_allclose(MeasuredWork(4, sampled, whole).whole_seconds(), [0.5, 0.5, 9.0, 9.0])

@@ -1,4 +1,4 @@
-"""What is read from a profiler's trace, on traces small enough to check by hand; times in microseconds."""
+"""The analysis of a profiler's trace, on traces small enough to check by hand; times in microseconds."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TICK = (
     event("tick: expand", "user_annotation", 20, 30),
     event("another", "user_annotation", 0, 200),
 )
-"""A tick of 100, 60 of them in the filter, of which 30 are the expansion's."""
+"""A tick of 100, with 60 of them in the filter, of which 30 belong to the expansion."""
 
 
 def test_a_kernel_belongs_to_the_innermost_part_that_launched_it_however_late_it_runs(tmp_path: Path) -> None:
@@ -90,8 +90,9 @@ REPLAYS = (
     event("add", "kernel", 250, 50, 3),
     event("collect", "kernel", 400, 10, 9),
 )
-"""Two replays, a copy between them: the device stands still for 10 within the first, then for 5 and for 10 around the
-copy; in the second replay kernels overlap. What was before and after the replays is no steady state."""
+"""Two replays with a copy between them. The device is idle for 10 within the first, then for 5 and for 10 around the
+copy; in the second replay kernels overlap. The time before and after the replays is not steady.
+"""
 
 
 def test_gaps_between_launches_are_told_from_those_within_one(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Set-up that several tests share."""
+"""Shared set-up of several tests."""

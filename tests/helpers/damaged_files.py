@@ -1,4 +1,4 @@
-"""Damages valid files, for tests of whatever reads them: bytes at random, and JSON where it hurts."""
+"""Damages valid files, for tests of their readers: random bytes, and targeted changes of JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOKENS = (
     b":-", b"->", b"[", b"{", b"}", b"\\", b"\\ud800", "é".encode("latin-1"), "\u2028".encode(), b"True", b"NaN",
     b"1e999", b"9" * 5000, b"[" * 5000, b"(" * 500, b"'" * 501, b"x" * 50_000, b"\r\n--boundary\r\n", b"--",
 )  # fmt: skip
-"""What means something to one reader or the other, stands for its limits, or is not UTF-8."""
+"""Text with a meaning to some reader, text at its limits, and bytes that are not UTF-8."""
 
 ENCODINGS = ("utf-16", "utf-32-le", "latin-1", "cp500")
 
@@ -33,7 +33,7 @@ JSON_VALUES = st.recursive(
 
 @st.composite
 def damaged(draw: st.DrawFn, content: bytes) -> bytes:
-    """``content`` with up to four of its bytes or stretches changed, lost, doubled or moved into."""
+    """Draws ``content`` with up to four of its bytes or stretches changed, removed, doubled or inserted."""
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(content)))
         end = min(len(content), start + draw(st.integers(0, 40)))
@@ -56,7 +56,7 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
 
 @st.composite
 def damaged_json(draw: st.DrawFn, value: Any) -> Any:
-    """``value`` with something at a random depth replaced by any JSON, left out, or under another name."""
+    """Draws ``value`` with something at a random depth replaced by any JSON, removed, or renamed."""
     if not isinstance(value, dict | list) or not value or draw(st.integers(0, 4)) == 0:
         return draw(JSON_VALUES)
     if isinstance(value, list):
@@ -73,5 +73,5 @@ def damaged_json(draw: st.DrawFn, value: Any) -> Any:
 
 
 def json_bytes(value: Any) -> bytes:
-    """``value`` as a file; half a surrogate pair stays an escape."""
+    """Writes ``value`` as a file; half a surrogate pair stays an escape."""
     return json.dumps(value).encode()

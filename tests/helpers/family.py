@@ -1,6 +1,6 @@
-"""A family small enough to check by hand, with an untrained policy: what the service's tests rank.
+"""A family small enough to check by hand, with an untrained policy, for the service's tests.
 
-``ancestor`` has rules, so that proofs take several steps; the names hold what names of real graphs hold.
+``ancestor`` has rules, so proofs take several steps; the names contain what names of real graphs contain.
 """
 
 from __future__ import annotations

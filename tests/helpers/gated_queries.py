@@ -1,4 +1,4 @@
-"""Queries that wait until enough processes ask, so that what a test says of workers depends on no machine's speed."""
+"""Queries that wait until enough processes ask, so that tests of workers do not depend on the machine's speed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from proofrank.core.ranking import LazyQueries, Query
 
 _PATIENCE = 300.0
-"""Seconds until a gate that stays closed counts as broken; never waited in full."""
+"""Seconds after which a closed gate counts as a failure; never waited in full."""
 
 
 @dataclass(frozen=True)
 class GatedQueries(LazyQueries):
-    """Queries each of which is given out once so many processes have asked for one.
+    """Queries, each of which is given out once enough processes have asked for one.
 
     Attributes:
-        folder: has a file for each process that has asked, named by its id; all processes share it.
-        processes: how many must have asked, by the place of the query.
+        folder: folder with a file for each process that has asked, named by its id; all processes share it.
+        processes: number of processes that must have asked, by the place of the query.
     """
 
     folder: Path
@@ -27,20 +27,20 @@ class GatedQueries(LazyQueries):
 
     @classmethod
     def around(cls, work: LazyQueries, folder: Path, processes: tuple[int, ...]) -> GatedQueries:
-        """``work`` with gates; ``processes`` has a number for each of its triples."""
+        """Puts gates around ``work``; ``processes`` has a number for each of its triples."""
         folder.mkdir()
         return cls(work.triples, work.sides, work.corruptor, folder, processes)
 
     def without_gates(self) -> LazyQueries:
-        """The same queries."""
+        """Returns the same queries without gates."""
         return LazyQueries(self.triples, self.sides, self.corruptor)
 
     def asking_processes(self) -> set[int]:
-        """The ids of all processes that have asked."""
+        """Returns the ids of all processes that have asked."""
         return {int(path.name) for path in self.folder.iterdir()}
 
     def queries(self, index: int) -> list[Query]:
-        """As of the base, once the gate is open."""
+        """Returns the queries once the gate is open."""
         (self.folder / str(os.getpid())).touch()
         deadline = time.monotonic() + _PATIENCE
         while len(self.asking_processes()) < self.processes[index]:

@@ -1,4 +1,4 @@
-"""What the tests of jobs have in common: queries enough for many chunks, and a client's usual steps."""
+"""Shared parts of the tests of jobs: queries for many chunks, and a client's usual steps."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ _PATIENCE = 300.0
 
 
 def many_queries(number: int) -> list[dict[str, Any]]:
-    """``number`` queries; each has about 12 candidates, and a second ranks about 80 of them."""
+    """Makes ``number`` queries of about 12 candidates each; about 80 of them are ranked in a second."""
     return list(islice(cycle(_QUERIES), number))
 
 
 def submit(client: httpx.Client, **body: Any) -> dict[str, Any]:
-    """A job that is taken."""
+    """Submits a job, which must be accepted."""
     answer = client.post("/jobs", json=body)
     assert answer.status_code == 202, answer.text
     return answer.json()
 
 
 def get(client: httpx.Client, job_id: str) -> dict[str, Any]:
-    """The job as it is now."""
+    """Returns the job as it is now."""
     answer = client.get(f"/jobs/{job_id}")
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
 def ended(client: httpx.Client, job_id: str) -> dict[str, Any]:
-    """The job once it has ended."""
+    """Returns the job once it has ended."""
     deadline = time.monotonic() + _PATIENCE
     while (job := get(client, job_id))["state"] in ("queued", "running"):
         assert time.monotonic() < deadline, job
@@ -46,7 +46,7 @@ def ended(client: httpx.Client, job_id: str) -> dict[str, Any]:
 
 
 def results(client: httpx.Client, job_id: str) -> dict[str, Any]:
-    """The job's results."""
+    """Returns the job's results."""
     answer = client.get(f"/jobs/{job_id}/results")
     assert answer.status_code == 200, answer.text
     return answer.json()

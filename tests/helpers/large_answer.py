@@ -1,9 +1,9 @@
-"""How long others wait while a large answer is made: ``python -m tests.helpers.large_answer --queries 400``.
+"""Measures how long others wait while a large answer is made: ``python -m tests.helpers.large_answer --queries 400``.
 
-A server ranks each query against 2,000 candidates and answers with all of them, while somebody else asks ``/readyz``
-over and over. Its evaluator gives every candidate an outcome at once, so that what surrounds the proofs is measured.
-Printed are the time until the answer was there, its size, and the slowest ``/readyz``. ``benchmarks.columns`` tells how
-much of it each part takes.
+A server ranks each query against 2,000 candidates and answers with all of them, while another client repeats
+``/readyz``. The evaluator gives every candidate an outcome at once, so the cost around the proofs is measured. The
+program prints the time of the answer, its size, and the slowest ``/readyz``. ``benchmarks.columns`` divides the time
+among the parts.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ def make_instant(
     metrics: ServiceMetrics,
     on_stage: Callable[[str], None],
 ) -> tuple[InstantEvaluator, Lanes]:
-    """In the place of :func:`proofrank.service.engine.evaluators.make_evaluator`."""
+    """Replaces :func:`proofrank.service.engine.evaluators.make_evaluator`."""
     evaluator = InstantEvaluator(dataset, policy, prover_settings)
     return evaluator, Lanes(evaluator.buckets, is_cost_by_lane=True)
 
 
 class Watcher(threading.Thread):
-    """Asks ``/readyz`` until it is told to stop.
+    """Repeats ``/readyz`` until it is stopped.
 
     Attributes:
-        seconds: of each answer.
+        seconds: time of each answer.
     """
 
     def __init__(self, url: str) -> None:
@@ -56,7 +56,7 @@ class Watcher(threading.Thread):
         self.seconds: list[float] = []
 
     def run(self) -> None:
-        """Asks."""
+        """Repeats the request."""
         with httpx.Client(base_url=self._url, timeout=60, trust_env=False) as client:
             while not self._is_over.wait(0.005):
                 began = time.perf_counter()
@@ -64,19 +64,19 @@ class Watcher(threading.Thread):
                 self.seconds.append(time.perf_counter() - began)
 
     def stop(self) -> None:
-        """Returns once it has stopped."""
+        """Stops the thread; returns once it has ended."""
         self._is_over.set()
         self.join()
 
 
 def resident_mib(process_id: int, field: str) -> float:
-    """A line of the process' status, ``VmRSS`` or ``VmHWM``, in MiB."""
+    """Returns a line of the process' status, ``VmRSS`` or ``VmHWM``, in MiB."""
     status = Path(f"/proc/{process_id}/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(field)) / 1024
 
 
 def measure(server: RunningServer, num_queries: int) -> None:
-    """Asks for one answer, and prints how it went."""
+    """Asks for one answer, and prints the figures."""
     request = {"queries": [QUERY] * num_queries, "corruptions": "all", "return_candidates": True}
     before = resident_mib(server.process_id, "VmRSS")
     watcher = Watcher(server.url)
@@ -101,7 +101,7 @@ def measure(server: RunningServer, num_queries: int) -> None:
 
 
 def main() -> int:
-    """Runs the measurement; with ``serve`` as the first argument, the server of it."""
+    """Runs the measurement; with ``serve`` as the first argument, runs its server."""
     if sys.argv[1:2] == ["serve"]:
         import proofrank.service.cli.main
         import proofrank.service.engine.host
@@ -110,7 +110,10 @@ def main() -> int:
         return proofrank.service.cli.main.main(sys.argv[1:])
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--queries", type=int, default=400, help="of 2,000 candidates each, at most 500 (default: 400)"
+        "--queries",
+        type=int,
+        default=400,
+        help="queries of 2,000 candidates each, at most 500 (default: 400)",
     )
     parsed = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="proofrank-") as root:

@@ -23,13 +23,13 @@ _LISTENING = re.compile(r'msg="Listening on" address=(\S+)')
 
 
 def without_prometheus() -> str | None:
-    """Why tests that need Prometheus cannot run here; None where they can."""
+    """Returns why tests that need Prometheus cannot run here; None if they can."""
     missing = [name for name in ("prometheus", "promtool") if shutil.which(name) is None]
     return f"{' and '.join(missing)} not on the path (Debian: package prometheus)" if missing else None
 
 
 def promtool(*arguments: str, text: str | None = None) -> str:
-    """What promtool prints; it must succeed."""
+    """Runs promtool, which must succeed, and returns its output."""
     done = subprocess.run(
         ["promtool", *arguments], input=text, capture_output=True, text=True, timeout=_PATIENCE, check=False
     )
@@ -38,7 +38,7 @@ def promtool(*arguments: str, text: str | None = None) -> str:
 
 
 def write_config(folder: Path, targets: Sequence[str]) -> Path:
-    """The repository's configuration with these targets, every second instead of every 15."""
+    """Writes the repository's configuration with these targets, scraped every second instead of every 15."""
     config = yaml.safe_load((MONITORING / "prometheus.yml").read_text(encoding="utf-8"))
     config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(MONITORING / name) for name in config["rule_files"]]
@@ -70,14 +70,14 @@ class RunningPrometheus:
         self._reader.start()
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The result of an instant query: ``metric`` and ``value`` of each series."""
+        """Returns the result of an instant query: ``metric`` and ``value`` of each series."""
         answer = self._client.get("/api/v1/query", params={"query": expression})
         body = answer.json()
         assert body["status"] == "success", f"{expression}: {body}"
         return body["data"]["result"]
 
     def numbers(self, expression: str) -> list[float]:
-        """The values of an instant query."""
+        """Returns the values of an instant query."""
         return [float(series["value"][1]) for series in self.query(expression)]
 
     def __enter__(self) -> RunningPrometheus:

@@ -1,4 +1,4 @@
-"""A small graph of edges and of paths that go round in it: what the tests of streams and of the scheduler prove."""
+"""A small graph of edges, and cyclic paths over them, for the tests of streams and of the scheduler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NAMES = tuple(f"n{number}" for number in range(6))
 
 
 def make_paths(make_dataset: DatasetMaker) -> Dataset:
-    """The graph."""
+    """Makes the graph."""
     facts = [
         f"edge({name},{NAMES[(number + step) % 6]})."
         for number, name in enumerate(NAMES)
@@ -23,7 +23,7 @@ def make_paths(make_dataset: DatasetMaker) -> Dataset:
 
 
 def all_paths(dataset: Dataset) -> list[Candidate]:
-    """Every pair of names as a path, whether there is one or not."""
+    """Returns every pair of names as a path, whether it exists or not."""
     return [
         Candidate(dataset.triple(first, "path", second), is_positive=False)
         for first in NAMES

@@ -1,4 +1,4 @@
-"""The service on Ray Serve with a client of its own, and clients who ask it without pause."""
+"""The service on Ray Serve with a client, and clients that ask it without pause."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from load.ray_process import RayServeProcess
 
 _PATIENCE = 300.0
-"""Seconds until something that does not happen counts as broken; never waited in full."""
+"""Seconds after which a missing event counts as a failure; never waited in full."""
 
 
 def wait_until(is_so: Callable[[], Any], what: str, patience: float = _PATIENCE) -> None:
-    """Returns once ``is_so`` gives something true."""
+    """Returns once ``is_so`` returns a true value."""
     deadline = time.monotonic() + patience
     while not is_so():
         assert time.monotonic() < deadline, f"not in time: {what}"
@@ -30,7 +30,7 @@ class RayApplication(RayServeProcess):
     """The service on a local Ray; a context manager that ends both.
 
     Attributes:
-        client: speaks to the service.
+        client: client of the service.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class RayApplication(RayServeProcess):
         lease_seconds: float = 4.0,
         num_cpus: int = 2,
     ) -> None:
-        """As of the base; leases are short, for a test to wait for their end."""
+        """Starts the service with short leases, so that a test can wait for their end."""
         super().__init__(settings, lease_seconds=lease_seconds, ranker=ranker, num_cpus=num_cpus)
         self.client = httpx.Client(base_url=self.url, timeout=_PATIENCE, trust_env=False)
 
     def metrics(self) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
-        """The samples on the page of metrics, by name and labels."""
+        """Returns the samples on the page of metrics, by name and labels."""
         samples: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
         for family in text_string_to_metric_families(self.client.get("/metrics").text):
             for sample in family.samples:
@@ -54,11 +54,11 @@ class RayApplication(RayServeProcess):
         return samples
 
     def by_replica(self, name: str) -> dict[str, float]:
-        """The samples of a metric that has no other label than ``replica``."""
+        """Returns the samples of a metric whose only label is ``replica``."""
         return {dict(labels)["replica"]: value for labels, value in self.metrics().get(name, {}).items()}
 
     def live_policies(self) -> dict[str, str]:
-        """Replica -> name of the policy that it ranks by."""
+        """Returns replica -> name of the policy that it ranks by."""
         infos = map(dict, self.metrics()["proofrank_policy_info"])
         return {labels["replica"]: labels["policy"] for labels in infos}
 
@@ -73,13 +73,13 @@ class RayApplication(RayServeProcess):
 
 
 class Asked(NamedTuple):
-    """A request that was answered or not.
+    """A request, answered or not.
 
     Attributes:
-        sent: by ``time.monotonic()``.
-        received: by the same.
-        status: None where the connection broke.
-        policy: that the answer names.
+        sent: time of sending by ``time.monotonic()``.
+        received: time of the answer by the same clock.
+        status: status of the answer; None if the connection broke.
+        policy: policy that the answer names.
     """
 
     sent: float
@@ -90,7 +90,9 @@ class Asked(NamedTuple):
 
 @contextmanager
 def asking(url: str, request: Mapping[str, Any], num_clients: int = 6) -> Iterator[list[Asked]]:
-    """Has so many clients ask for ranks, each as soon as it is answered; all answers are there at the end."""
+    """Runs ``num_clients`` clients that ask for ranks without pause; yields the list of all requests, complete at the
+    end.
+    """
     asked: list[Asked] = []
     has_ended = threading.Event()
 

@@ -1,4 +1,4 @@
-"""A server in this process whose evaluator fails on cue, and is made anew only when the test lets it."""
+"""A server in this process whose evaluator fails on demand, and is made again only when the test allows it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 
 PATIENCE = 300.0
-"""Seconds until something that does not come counts as broken; never waited in full."""
+"""Seconds after which a missing event counts as a failure; never waited in full."""
 
 
 class FailingStream(OriginalStream):
-    """The reference, which fails as a device does.
+    """The reference, which fails like a device.
 
     Attributes:
-        fails_to_move: whether it raises when it is next told to move candidates.
-        num_until_fault: it raises when its counters are read after so many outcomes; None for never.
+        fails_to_move: whether its next call to move candidates raises.
+        num_until_fault: number of outcomes after which reading its counters raises; None for never.
         on_advance: called before candidates are moved.
     """
 
@@ -55,13 +55,13 @@ class FailingStream(OriginalStream):
 
 @dataclass
 class HeldRebuild:
-    """Makes evaluators in the place of :func:`make_evaluator`; all but the first have to wait.
+    """Replaces :func:`make_evaluator`; all evaluators but the first must wait.
 
     Attributes:
-        gather_seconds: how long an idle scheduler waits for more tasks after the first.
-        is_rebuilding: set while one has to wait.
-        may_rebuild: lets it be made.
-        streams: those made.
+        gather_seconds: time that an idle scheduler waits for more tasks after the first.
+        is_rebuilding: set while an evaluator waits.
+        may_rebuild: set by the test to let it be made.
+        streams: evaluators made so far.
     """
 
     gather_seconds: float = 0.0
@@ -78,7 +78,7 @@ class HeldRebuild:
         metrics: ServiceMetrics,
         on_stage: Callable[[str], None],
     ) -> tuple[FailingStream, Lanes]:
-        """Makes one."""
+        """Makes an evaluator."""
         on_stage("build evaluator")
         if self.streams:
             self.is_rebuilding.set()
@@ -86,6 +86,6 @@ class HeldRebuild:
         self.streams.append(FailingStream(dataset, policy, prover_settings))
         on_stage("warm up")
         lanes = Lanes(
-            (self.streams[-1].num_free_places,), is_cost_by_lane=True, gather_seconds=self.gather_seconds
+            (self.streams[-1].num_free_slots,), is_cost_by_lane=True, gather_seconds=self.gather_seconds
         )
         return self.streams[-1], lanes

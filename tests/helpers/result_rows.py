@@ -1,4 +1,4 @@
-"""Reads what ``proofrank evaluate --results`` writes, as a user's program would."""
+"""Reads the files of ``proofrank evaluate --results`` like a user's program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SUFFIXES = (".jsonl", ".parquet")
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of results, without the time that they took."""
+    """Returns the rows of a file of results, without their times."""
     if path.suffix == ".parquet":
         rows = pyarrow.parquet.read_table(path).to_pylist()
     else:
@@ -21,12 +21,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def has_rows(path: Path) -> bool:
-    """Whether a run has written its first shard to a file of results that it has opened, or will open."""
+    """Returns whether a run has written its first shard to its file of results, which may not exist yet."""
     if path.suffix == ".parquet":
         return any(path.glob("queries-*"))
     return path.exists() and path.stat().st_size > 0
 
 
 def place(row: dict[str, Any]) -> tuple[int, str]:
-    """By which rows are put in order."""
+    """Returns the key by which rows are ordered."""
     return row["query_index"], row["side"]

@@ -1,4 +1,4 @@
-"""A server that gives prepared answers, to see what a client makes of refusals, faults and lost connections."""
+"""A server that gives prepared answers, to test a client with refusals, faults and lost connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; a status of None closes the connection without any."""
+    """One answer; with a status of None, the connection is closed without one."""
 
     status: int | None = 200
     body: Any = None
@@ -24,13 +24,13 @@ class Answer:
 
     @property
     def content(self) -> bytes:
-        """The body in bytes: text as it is, anything else as JSON."""
+        """The body in bytes: text unchanged, anything else as JSON."""
         return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
 
 
 @dataclass(frozen=True)
 class Received:
-    """A request that came, and when."""
+    """A request, and the time at which it came."""
 
     method: str
     path: str
@@ -40,17 +40,17 @@ class Received:
 
 
 def problem(status: int, detail: str, **headers: str) -> Answer:
-    """An error as the service answers it; an underscore in a header's name stands for a hyphen."""
+    """Makes an error like those of the service; an underscore in a header's name stands for a hyphen."""
     body = {"type": "about:blank", "title": "", "status": status, "detail": detail, "errors": []}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, body, named, "application/problem+json")
 
 
 class ScriptedServer:
-    """Gives the answers in turn, the last one for ever; a context manager.
+    """Gives the answers in turn and repeats the last one; a context manager.
 
     Attributes:
-        received: what came, in order.
+        received: requests in order.
     """
 
     def __init__(self, answers: Iterable[Answer], port: int = 0) -> None:
@@ -61,7 +61,7 @@ class ScriptedServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The server's URL."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> ScriptedServer:
@@ -98,6 +98,6 @@ class ScriptedServer:
             do_GET = do_POST = do_PUT = do_DELETE = answer
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Nothing: the tests look at ``received``."""
+                """Logs nothing: the tests use ``received``."""
 
         return Handler

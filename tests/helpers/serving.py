@@ -1,4 +1,4 @@
-"""Runs ``proofrank serve`` as a process of its own, on a free port of the loopback interface."""
+"""Runs ``proofrank serve`` as a separate process, on a free port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ import httpx
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 _PATIENCE = 300.0
-"""Seconds until a server that does not come up, or does not end, counts as broken; never waited in full."""
+"""Seconds after which a server that does not start or end counts as a failure; never waited in full."""
 
 _LISTENING = re.compile(r"Uvicorn running on (http://\S+)")
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without settings of the service, with ``extra``, and fit for servers of tests.
+    """Returns this environment for servers of tests: without settings of the service, with ``extra``.
 
-    They have one thread for torch, and nobody who watches them before they close.
+    The servers have one thread for torch, and close their port at once, because no load balancer watches them.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PROOFRANK_")}
     fit = {"OMP_NUM_THREADS": "1", "PROOFRANK_THREADS": "1", "PROOFRANK_DRAIN_SECONDS": "0"}
@@ -37,8 +37,8 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def run_without(library: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs ``proofrank`` where ``library`` cannot be imported."""
-    # A module of None is as if it were not there.
+    """Runs ``proofrank`` in a process where ``library`` cannot be imported."""
+    # A module of None counts as missing.
     hide = f"import runpy, sys; sys.modules[{library!r}] = None"
     code = f"{hide}; runpy.run_module('proofrank', run_name='__main__')"
     return subprocess.run(
@@ -55,7 +55,7 @@ class RunningServer:
     """A server process; a context manager that ends it.
 
     Attributes:
-        client: speaks to the server, once :meth:`wait_until_listening` has returned.
+        client: client of the server, once :meth:`wait_until_listening` has returned.
     """
 
     client: httpx.Client
@@ -67,11 +67,11 @@ class RunningServer:
         module: str = "proofrank.service.cli.main",
     ) -> None:
         """Args:
-        arguments: of ``serve``.
-        environment: over that of this process.
-        module: is run in the place of the command.
+        arguments: arguments of ``serve``.
+        environment: variables that override those of this process.
+        module: module to run in place of the command.
         """
-        # Where data goes unless the test says otherwise: never the user's, and servers run side by side.
+        # Default data folder: never the user's, and servers may run side by side.
         self._data_home = tempfile.TemporaryDirectory(prefix="proofrank-")
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, "serve", "--port", "0", *arguments],
@@ -89,29 +89,29 @@ class RunningServer:
 
     @property
     def log(self) -> str:
-        """What the server has written to standard error so far."""
+        """The server's output to standard error so far."""
         return "".join(self._lines)
 
     @property
     def process_id(self) -> int:
-        """Of the server."""
+        """Process id of the server."""
         return self._process.pid
 
     @property
     def url(self) -> str:
-        """The address that the server listens on."""
+        """The server's URL."""
         assert self._url is not None, self.log
         return self._url
 
     def wait_until_listening(self) -> RunningServer:
-        """Returns once the server takes connections."""
+        """Returns once the server accepts connections."""
         assert self._has_url_or_end.wait(_PATIENCE), f"the server does not listen:\n{self.log}"
         if not hasattr(self, "client"):
             self.client = httpx.Client(base_url=self.url, timeout=_PATIENCE, trust_env=False)
         return self
 
     def wait_until_ready(self) -> RunningServer:
-        """Returns once ``/readyz`` says so."""
+        """Returns once ``/readyz`` reports that the server is ready."""
         self.wait_until_listening()
         deadline = time.monotonic() + _PATIENCE
         while self.client.get("/readyz").status_code != 200:
@@ -121,12 +121,12 @@ class RunningServer:
 
     @contextmanager
     def unfinished_request(self, path: str, body: bytes) -> Iterator[socket.socket]:
-        """A connection on which the server has certainly taken a POST, and waits for its ``body``."""
+        """Yields a connection on which the server has accepted a POST and waits for its ``body``."""
         url = httpx.URL(self.url)
         with socket.create_connection((url.host, url.port or 0), timeout=_PATIENCE) as connection:
             head = f"POST {path} HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\n"
             connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
-            # Said when the body is read.
+            # This answer is sent when the body is read.
             assert connection.recv(65536).startswith(b"HTTP/1.1 100")
             yield connection
 
@@ -135,7 +135,7 @@ class RunningServer:
         self._process.send_signal(number)
 
     def wait(self) -> int:
-        """The exit status, once the server has ended by itself."""
+        """Returns the exit status, once the server has ended by itself."""
         status = self._process.wait(_PATIENCE)
         self._reader.join(_PATIENCE)
         return status
@@ -170,9 +170,9 @@ class RunningServer:
 
 
 def run_command(
-    *arguments: str, environment: Mapping[str, str] | None = None
+    *arguments: str, environment: Mapping[str, str] | None = None, encoding: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Runs ``proofrank`` with ``arguments`` as a process of its own."""
+    """Runs ``proofrank`` with ``arguments`` as a separate process whose output has ``encoding``."""
     command: Sequence[str] = [sys.executable, "-m", "proofrank.service.cli.main", *arguments]
     with tempfile.TemporaryDirectory(prefix="proofrank-") as data_home:
         return subprocess.run(
@@ -181,6 +181,7 @@ def run_command(
             env=clean_environment({"XDG_DATA_HOME": data_home, **(environment or {})}),
             capture_output=True,
             text=True,
+            encoding=encoding,
             timeout=_PATIENCE,
             check=False,
         )

@@ -1,8 +1,8 @@
-"""A server under everything at once for some minutes: ``python -m tests.helpers.soak --minutes 15``.
+"""A server under mixed load for some minutes: ``python -m tests.helpers.soak --minutes 15``.
 
-Requests small and large, refused ones, clients that vanish, policies uploaded, made live and deleted, jobs: all at
-once, over and over. Memory and open files are noted after a fifth of the time and at the end: the status is 1 where
-they have grown by more than they may, or where an answer was not what it should have been.
+Small and large requests, refused ones, clients that disconnect, policies uploaded, made live and deleted, and jobs are
+repeated at the same time. Memory and open files are noted after a fifth of the time and at the end. The exit status is
+1 if they have grown by more than allowed, or if an answer was wrong.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ MOST_FILES_MORE = 10
 
 
 class Use(NamedTuple):
-    """What a process holds."""
+    """The resources that a process holds."""
 
     resident_bytes: int
     files: int
 
 
 class Soak:
-    """A server and those who use it.
+    """A server and its clients.
 
     Attributes:
-        outcomes: how many of each kind there were.
-        wrong: what was not as it should have been.
+        outcomes: number of answers of each kind.
+        wrong: descriptions of wrong answers.
     """
 
     def __init__(self, server: RunningServer, policies: list[Path]) -> None:
@@ -60,7 +60,7 @@ class Soak:
         self.wrong: list[str] = []
 
     def run(self, seconds: float) -> tuple[Use, Use]:
-        """Has all use the server for so long; what it held after a fifth of that, and at the end, at rest."""
+        """Runs all clients for ``seconds``; returns the resources after a fifth of that, and at the end, at rest."""
         parts = (self._ask, self._ask, self._ask, self._err, self._vanish, self._swap, self._submit_jobs)
         threads = [
             threading.Thread(target=self._repeat, args=(part, seed)) for seed, part in enumerate(parts)
@@ -137,11 +137,11 @@ class Soak:
 
 
 def main() -> int:
-    """Runs the soak; 1 where something has grown or was wrong."""
+    """Runs the soak; returns 1 if the server has grown or an answer was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=15, help="how long (default: 15)")
+    parser.add_argument("--minutes", type=float, default=15, help="duration (default: 15)")
     parser.add_argument(
-        "--most-mib", type=float, default=64, help="growth that is none yet, MiB (default: 64)"
+        "--most-mib", type=float, default=64, help="maximum growth of memory, MiB (default: 64)"
     )
     parsed = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="proofrank-soak-") as root:

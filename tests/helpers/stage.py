@@ -1,4 +1,4 @@
-"""A scheduler on a real evaluator that tests can stop before a tick and look into; the graph and fixtures for it."""
+"""A scheduler on a real evaluator that tests can stop before a tick and inspect, with its graph and fixtures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import pytest
 
 from proofrank.core.evaluator import CompiledEvaluator, ReferenceEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.work import Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
@@ -21,22 +22,22 @@ from tests.helpers.paths import all_paths, make_paths
 SETTINGS = ProverSettings(padding_states=6, padding_atoms=4, max_depth=8)
 POOL_SIZE = 256
 PATIENCE = 300
-"""Seconds until something that does not come counts as broken; never waited in full."""
+"""Seconds after which a missing event counts as a failure; never waited in full."""
 
 
 class SteppedEvaluator(CompiledEvaluator):
-    """An evaluator that can be stopped before a tick, and made to fail.
+    """An evaluator that tests can stop before a tick, and make fail.
 
     Attributes:
-        may_tick: cleared, it stops before the next tick.
-        has_stopped: set while it has stopped there.
+        may_tick: when cleared, the evaluator stops before the next tick.
+        has_stopped: set while it is stopped there.
         on_cancel: called once, when lanes are next freed.
-        fault_in_counters: raised once, when the counters are next read, as a device tells of an earlier fault.
+        fault_in_counters: raised once, when the counters are next read, like an earlier fault of a device.
         fault_in_submission: raised once, when candidates are next submitted.
-        poison: a candidate that it fails to move.
-        moved: the places that each tick moved.
-        lanes_of_ticks: the lanes of the bucket of each tick.
-        num_cancelled: candidates whose trajectories were dropped.
+        poison: candidate that it fails to move.
+        moved: slots that each tick moved.
+        lanes_of_ticks: number of lanes of each tick's bucket.
+        num_cancelled: number of candidates whose trajectories were dropped.
     """
 
     fault_in_counters: Exception | None = None
@@ -44,7 +45,7 @@ class SteppedEvaluator(CompiledEvaluator):
     poison: Candidate | None = None
 
     def __init__(self, dataset: Dataset, policy: Policy, buckets: tuple[int, ...]) -> None:
-        super().__init__(dataset, policy, SETTINGS, buckets=buckets, pool_size=POOL_SIZE)
+        super().__init__(dataset, policy, SETTINGS, EvaluatorOptions(buckets=buckets, pool_size=POOL_SIZE))
         self.may_tick = threading.Event()
         self.may_tick.set()
         self.has_stopped = threading.Event()
@@ -60,9 +61,9 @@ class SteppedEvaluator(CompiledEvaluator):
         if self.fault_in_submission is not None:
             fault, self.fault_in_submission = self.fault_in_submission, None
             raise fault
-        places = super().submit(candidates, recorded_actions)
-        self._candidate_at.update(zip(places, candidates, strict=True))
-        return places
+        slots = super().submit(candidates, recorded_actions)
+        self._candidate_at.update(zip(slots, candidates, strict=True))
+        return slots
 
     def advance(
         self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
@@ -74,13 +75,13 @@ class SteppedEvaluator(CompiledEvaluator):
         assert only is not None
         self.moved.append(frozenset(only))
         self.lanes_of_ticks.append(num_lanes)
-        if any(self._candidate_at[place] == self.poison for place in only):
+        if any(self._candidate_at[slot] == self.poison for slot in only):
             raise RuntimeError("device-side assert")
         super().advance(num_ticks, num_lanes, only=only)
 
-    def cancel(self, places: Sequence[int]) -> None:
-        super().cancel(places)
-        self.num_cancelled += len(places)
+    def cancel(self, slots: Sequence[int]) -> None:
+        super().cancel(slots)
+        self.num_cancelled += len(slots)
         if self.on_cancel is not None:
             on_cancel, self.on_cancel = self.on_cancel, None
             on_cancel()
@@ -93,13 +94,13 @@ class SteppedEvaluator(CompiledEvaluator):
         return super().work
 
     def stop_before_the_next_tick(self) -> None:
-        """Returns once it has stopped; there must be something to do."""
+        """Returns once it has stopped; there must be work for it."""
         self.may_tick.clear()
         assert self.has_stopped.wait(PATIENCE)
 
 
 class Stage:
-    """A scheduler and its evaluators, the last of which runs."""
+    """A scheduler and its evaluators, of which the last runs."""
 
     def __init__(
         self, dataset: Dataset, policy: Policy, lanes: Lanes, poison: Candidate | None = None
@@ -135,19 +136,19 @@ class Stage:
         return task
 
     def wait_for_ticks(self, number: int) -> None:
-        """Returns once the evaluator that runs has moved candidates so often."""
+        """Returns once the current evaluator has moved candidates ``number`` times."""
         ends = time.monotonic() + PATIENCE
         while len(self.evaluator.moved) < number:
             assert time.monotonic() < ends, len(self.evaluator.moved)
             time.sleep(0.005)
 
     def wait_until_idle(self) -> None:
-        """Returns once there is no task and no candidate in flight, and all places are free."""
+        """Returns once there is no task, no candidate is in progress, and all slots are free."""
         ends = time.monotonic() + PATIENCE
         while (
             self.scheduler.snapshot.num_tasks
             or self.scheduler.snapshot.num_in_flight
-            or self.evaluator.num_free_places < POOL_SIZE
+            or self.evaluator.num_free_slots < POOL_SIZE
         ):
             assert time.monotonic() < ends, self.scheduler.snapshot
             time.sleep(0.005)
@@ -170,7 +171,7 @@ def other_policy(dataset: Dataset) -> Policy:
 
 @pytest.fixture(scope="module")
 def candidates(dataset: Dataset, policy: Policy) -> list[Candidate]:
-    """Those whose trajectories are longest come first."""
+    """The candidates, those with the longest trajectories first."""
     every = all_paths(dataset)
     outcomes = ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(every)
     ordered = sorted(zip(every, outcomes, strict=True), key=lambda pair: -pair[1].steps)

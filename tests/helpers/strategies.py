@@ -17,11 +17,11 @@ RULE_VARIABLES = (-1, -2)
 names = st.text(
     st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="\ufeff"), min_size=1, max_size=8
 ).filter(lambda name: name == name.strip())
-"""Anything that one could see in a graph: no control characters, no white space around it."""
+"""Names as in real graphs: without control characters, and without white space around them."""
 
 
 def atoms(*arguments: int) -> st.SearchStrategy[tuple[int, int, int]]:
-    """Atoms of two predicates over ``arguments``."""
+    """Draws atoms of two predicates over ``arguments``."""
     return st.tuples(st.sampled_from((1, 2)), st.sampled_from(arguments), st.sampled_from(arguments))
 
 
@@ -31,11 +31,11 @@ heads = atoms(*CONSTANTS, *RULE_VARIABLES)
 
 @dataclass(frozen=True)
 class SmallGraph:
-    """Facts and rules by names: constants ``a`` to ``d``, predicates ``p`` to ``r``, variables ``X`` on.
+    """Facts and rules by names: constants ``a`` to ``d``, predicates ``p`` to ``r``, variables from ``X``.
 
     Attributes:
         facts: (predicate, first, second).
-        rules: (head, body), atoms as in facts.
+        rules: (head, body), with atoms as in facts.
         query: a ground atom of predicate ``p``.
     """
 
@@ -44,22 +44,22 @@ class SmallGraph:
     query: tuple[str, str, str]
 
     def train_lines(self) -> list[str]:
-        """The facts as lines of a file."""
+        """Returns the facts as lines of a file."""
         return [write_atom(*fact) + "." for fact in self.facts]
 
     def rule_lines(self) -> list[str]:
-        """The rules as lines of a file."""
+        """Returns the rules as lines of a file."""
         return [
             f"r{number}:1:{', '.join(write_atom(*atom) for atom in body)} -> {write_atom(*head)}"
             for number, (head, body) in enumerate(self.rules)
         ]
 
     def query_line(self) -> str:
-        """The query as a line of a file."""
+        """Returns the query as a line of a file."""
         return write_atom(*self.query) + "."
 
     def renamed(self, names_of: dict[str, str]) -> SmallGraph:
-        """The graph with names replaced; those not in ``names_of`` stay."""
+        """Returns the graph with names replaced; those not in ``names_of`` stay."""
 
         def rename(atom: tuple[str, str, str]) -> tuple[str, str, str]:
             predicate, first, second = (names_of.get(name, name) for name in atom)
@@ -78,12 +78,12 @@ GRAPH_PREDICATES: tuple[str, ...] = ("p", "q", "r")
 _ground = st.tuples(
     st.sampled_from(GRAPH_PREDICATES), st.sampled_from(GRAPH_CONSTANTS), st.sampled_from(GRAPH_CONSTANTS)
 )
-# Mostly variables, for a rule with constants seldom matches.
+# Mostly variables, because a rule with constants seldom matches.
 _arguments = st.sampled_from(("X", "Y", "Z", "X", "Y", "Z", "a"))
 _with_variables = st.tuples(st.sampled_from(GRAPH_PREDICATES), _arguments, _arguments)
 _rules = st.tuples(_with_variables, st.lists(_with_variables, min_size=1, max_size=3).map(tuple))
 
-# Every name occurs, so that every predicate is known and every graph has the same vocabulary.
+# Every name occurs, so that every predicate is known and all graphs have the same vocabulary.
 _anchors = (("p", "a", "b"), ("q", "b", "c"), ("r", "c", "d"))
 
 small_graphs = st.builds(
@@ -95,11 +95,11 @@ small_graphs = st.builds(
 
 
 def write_atom(predicate: str, first: str, second: str) -> str:
-    """The atom as a file writes it, names between quotes where they need it."""
+    """Writes the atom as in a file, with quotes around names that need them."""
     return f"{predicate}({quote(first)},{quote(second)})"
 
 
 def quote(name: str) -> str:
-    """``name`` as an argument: between single quotes if a plain one would be read differently."""
+    """Writes ``name`` as an argument, in single quotes if it would otherwise be read differently."""
     is_plain = not any(character in name for character in ",()'\"")
     return name if is_plain else "'" + name.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""What tests of policies upload: the files of a checkpoint folder under the names that the API has for them."""
+"""Uploads for the tests of policies: the files of a checkpoint folder under their names in the API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Files = dict[str, bytes]
 
 
 def files_of(folder: Path) -> Files:
-    """The parts of an upload."""
+    """Returns the parts of an upload."""
     return {
         "weights": (folder / "policy.safetensors").read_bytes(),
         "config": (folder / "policy.json").read_bytes(),
@@ -17,7 +17,7 @@ def files_of(folder: Path) -> Files:
 
 
 def multipart(files: Files, boundary: str = "boundary") -> bytes:
-    """A body with these parts, by hand."""
+    """Makes a body of these parts by hand."""
     parts = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="file"\r\n\r\n'.encode()
         + content
@@ -28,5 +28,5 @@ def multipart(files: Files, boundary: str = "boundary") -> bytes:
 
 
 def multipart_type(boundary: str = "boundary") -> dict[str, str]:
-    """The header of such a body."""
+    """Returns the header of such a body."""
     return {"Content-Type": f"multipart/form-data; boundary={boundary}"}

@@ -1,4 +1,4 @@
-"""Load runs against a real server: the summary, the exit status, and what is left behind."""
+"""Load runs against a real server: the summary, the exit status, and what remains afterwards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def package_server() -> Iterator[RunningServer]:
 
 
 def run_locust(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A run without a user interface."""
+    """Runs locust without a user interface."""
     return subprocess.run(
         [
             *(sys.executable, "-m", "locust", "-f", "load/locustfile.py", "--headless", "--only-summary"),
@@ -53,7 +53,7 @@ def test_a_run_that_meets_its_objective_prints_a_summary_exits_with_0_and_leaves
         *("scraper: GET /metrics", "scraper: GET /readyz"),
     )
     missing, ended = list(endpoints), None
-    for seconds in (4, 16, 64):  # a busy machine needs longer until every kind of user has had an answer
+    for seconds in (4, 16, 64):  # a busy machine needs longer until every kind of user has an answer
         ended = run_locust(
             package_server.url,
             *("--run-time", f"{seconds}s", "--rate", "4", "--most-p95-ms", "60000", "--least-rate", "0.1"),
@@ -166,16 +166,16 @@ def test_a_measurement_is_held_to_each_of_its_objectives(figures: Figures) -> No
     strict = Objectives(ratio=0.0, cost=-1e6, error_share=0.0, growth_mib=-1e6).misses(figures)
     assert all(any(miss.startswith(name) for miss in strict) for name in names)
     assert (
-        f"ratio of p50 beside a large request is {figures.fairness.ratio:.2f}, at most 0 was wanted" in strict
+        f"ratio of p50 beside a large request is {figures.fairness.ratio:.2f}, expected at most 0" in strict
     )
 
     failing = dataclasses.replace(figures.levels[2], error_share=0.25)
     assert generous.misses(dataclasses.replace(figures, levels=[*figures.levels[:2], failing])) == [
-        "share of errors at 200% of saturation is 0.2500, at most 0 was wanted"
+        "share of errors at 200% of saturation is 0.2500, expected at most 0"
     ]
     unanswered = dataclasses.replace(figures.fairness, ratio=math.nan)
     assert generous.misses(dataclasses.replace(figures, fairness=unanswered)) == [
-        "ratio of p50 beside a large request is nan, at most 1e+06 was wanted"
+        "ratio of p50 beside a large request is nan, expected at most 1e+06"
     ]
 
 
@@ -189,7 +189,7 @@ def test_a_missed_objective_is_the_exit_status_and_the_figures_are_written_all_t
         assert json.loads(path.read_text())["fairness"]["ratio"] == figures.fairness.ratio
     missed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("objective missed: ")]
     assert len(missed) == 1
-    assert missed[0].endswith("at most 0.01 was wanted")
+    assert missed[0].endswith("expected at most 0.01")
 
 
 def test_load_imports_neither_core_nor_service() -> None:

@@ -1,4 +1,4 @@
-"""The load on Ray Serve with a ranker killed: it runs, and its exit status says what became of the requests."""
+"""The load on Ray Serve with a ranker killed: it runs, and its exit status reports the results of the requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_run_in_which_a_ranker_is_killed_loses_no_request_and_says_what_became
     status = ray_serve.main([str(part) for option in options.items() for part in option])
 
     printed = capfd.readouterr().out
-    assert re.search(r"another took its place after \d+\.\d s", printed)
+    assert re.search(r"another replaced it after \d+\.\d s", printed)
     by_status = re.search(r"all answers by status: (.*)", printed)
     assert by_status is not None
     assert set(re.findall(r"([^ ,]+): \d+", by_status[1])) <= {"200", "201", "204", "429", "503"}

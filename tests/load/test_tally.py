@@ -1,4 +1,4 @@
-"""What a run is judged by: percentiles, shares and rates of its answers, and the triples that it asks about."""
+"""The figures of a load run: percentiles, shares and rates of its answers; and the triples that it asks for."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from load.tally import Answer, Quantiles, Tally
 from load.triples import Triple, TriplesError, read_split
 
 HUNDRED = [number / 1000 for number in range(1, 101)]
-"""1 to 100 milliseconds."""
+"""Times of 1 to 100 milliseconds."""
 
 
 def tally_of(*statuses: int) -> Tally:
-    """Answers that end a second apart and take a tenth of one each."""
+    """Makes answers that end one second apart and take a tenth of a second each."""
     return Tally([Answer("rank", status, 0.1, float(index)) for index, status in enumerate(statuses)])
 
 

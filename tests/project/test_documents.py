@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from proofrank.service.cli.main import make_parser
-from proofrank.service.jobs.schemas import JobRequest
-from proofrank.service.ranking.schemas import RankRequest
-from proofrank.service.settings.settings import Settings
+from proofrank.service.settings.settings import Settings, show_value
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.telemetry.rejections import Rejection
+from proofrank.service.wire import JobRequest, RankRequest
 from tests.helpers.serving import REPOSITORY
 
 DOCUMENTS = sorted(
@@ -83,7 +82,7 @@ def test_the_documented_settings_are_those_that_there_are() -> None:
     for (_, default, meaning), field in zip(documented, Settings.model_fields.values(), strict=True):
         assert meaning == field.description
         if default != "the package's countries" and default != "the package's policy":
-            shown = {None: "unset", (): "none"}.get(field.default, str(field.default))
+            shown = {None: "unset", (): "none"}.get(field.default, show_value(field.default))
             assert default == shown
 
 
@@ -115,7 +114,7 @@ def test_every_reason_to_refuse_is_documented_and_asks_for_an_alert_or_says_why_
     (row,) = [line for line in page[0].splitlines() if "`proofrank_rejected_requests_total`" in line]
     assert re.findall(r"`(\w+)`", row.split("refused:")[1]) == list(Rejection)
     alerts = (REPOSITORY / "monitoring" / "alerts.yml").read_text(encoding="utf-8")
-    (rule,) = [part for part in alerts.split("# Not what is ")[1:] if "ProofrankRejecting" in part]
+    (rule,) = [part for part in alerts.split("# Without refusals ")[1:] if "ProofrankRejecting" in part]
     why_not, alert = rule.split("- alert: ProofrankRejecting", 1)
     alerting = re.findall(r'reason=~"([^"]+)"', alert)[0].split("|")
     left_out = [reason for reason in Rejection if re.search(rf"\b{reason}\b", why_not)]

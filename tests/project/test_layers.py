@@ -25,6 +25,7 @@ CORE_LAYERS = (
     ("ranking",),
 )
 SERVICE_LAYERS = (
+    ("wire",),
     ("errors", "threads", "terminal"),
     ("client", "settings", "storage", "scheduler"),
     ("ranking", "telemetry"),
@@ -124,3 +125,10 @@ def test_the_order_that_the_package_describes_is_the_one_that_is_tested() -> Non
     described = ast.get_docstring(ast.parse((ROOT / "service" / "__init__.py").read_text())) or ""
     lines = [line.strip() for line in described.splitlines() if line.startswith("    ")]
     assert lines == [", ".join(layer) for layer in SERVICE_LAYERS]
+
+
+def test_what_goes_over_http_needs_nothing_but_pydantic_and_the_words_of_errors() -> None:
+    for module, targets in IMPORTS.items():
+        if module.startswith("proofrank.service.wire"):
+            outside = {name for name in targets if not name.startswith("proofrank.service.wire")}
+            assert outside <= {"proofrank.core.errors", "proofrank.core.formats.times"}, module

@@ -11,6 +11,7 @@ from torch import Tensor
 from proofrank.core.evaluator import CompiledEvaluator
 from proofrank.core.evaluator.bits import buckets_with_other_bits, warn_if_buckets_differ
 from proofrank.core.evaluator.modes import Mode, compile_tick, compiler_options
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.packages import PackageCache
 from proofrank.core.evaluator.sample import sample_candidates
 from proofrank.core.evaluator.tick_program import tensors_of
@@ -41,7 +42,7 @@ def policy(dataset: Dataset) -> Policy:
 def evaluator_of(dataset: Dataset, policy: Policy, compile_mode: str = "captured") -> CompiledEvaluator:
     """An evaluator of two buckets."""
     return CompiledEvaluator(
-        dataset, policy, SETTINGS, compile_mode=compile_mode, buckets=(4, 32), pool_size=64
+        dataset, policy, SETTINGS, EvaluatorOptions(buckets=(4, 32), pool_size=64), compile_mode=compile_mode
     )
 
 

@@ -25,6 +25,7 @@ from proofrank.core.evaluator.calibration import (
     timed,
 )
 from proofrank.core.evaluator.capacities import Demand, PerLane, check_capacities, choose_capacities
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.recordings import read_recording
 from proofrank.core.evaluator.sample import repeated, sample_candidates
 from proofrank.core.graph import Dataset, load_dataset
@@ -214,9 +215,12 @@ def test_lanes_are_tried_one_evaluator_at_a_time_up_to_where_memory_ends(
         if num_lanes > 64:
             raise refusal
         evaluator = CompiledEvaluator(
-            dataset, policy, ProverSettings(max_depth=1, padding_states=4), compile_mode="captured",
-            buckets=(num_lanes,), ticks_per_look=ticks_per_look,
-        )  # fmt: skip
+            dataset,
+            policy,
+            ProverSettings(max_depth=1, padding_states=4),
+            EvaluatorOptions(buckets=(num_lanes,), ticks_per_look=ticks_per_look),
+            compile_mode="captured",
+        )
         made.append(weakref.ref(evaluator))
         return evaluator
 

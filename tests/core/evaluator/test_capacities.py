@@ -12,6 +12,7 @@ from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import ReferenceEvaluator, compiled
 from proofrank.core.evaluator.capacities import PerLane, check_capacities, choose_capacities, least_capacities
 from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.policy.features import CHUNK_ROWS
 from proofrank.core.prover import Candidate, ProverSettings
@@ -47,7 +48,9 @@ def evaluator_with(
     if not is_trimming:
         use_static_shapes(monkeypatch)
     policy = make_policy(dataset, spread=2.0)
-    return CompiledEvaluator(dataset, policy, SETTINGS, buckets=(capacities.num_lanes,), pool_size=16)
+    return CompiledEvaluator(
+        dataset, policy, SETTINGS, EvaluatorOptions(buckets=(capacities.num_lanes,), pool_size=16)
+    )
 
 
 def candidates_of(dataset: Dataset) -> list[Candidate]:

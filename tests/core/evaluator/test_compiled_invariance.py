@@ -11,6 +11,7 @@ import pytest
 
 from proofrank.core.evaluator import compiled
 from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.recordings import read_recording
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
@@ -35,14 +36,14 @@ class Example:
 
     def evaluator(self, buckets: Sequence[int] = (64,), pool_size: int = 256) -> CompiledEvaluator:
         return CompiledEvaluator(
-            self.dataset, self.policy, self.settings, buckets=buckets, pool_size=pool_size
+            self.dataset, self.policy, self.settings, EvaluatorOptions(buckets=buckets, pool_size=pool_size)
         )
 
 
 def example_of(
     dataset: Dataset, policy: Policy, settings: ProverSettings, candidates: list[Candidate]
 ) -> Example:
-    evaluator = CompiledEvaluator(dataset, policy, settings, buckets=(64,), pool_size=256)
+    evaluator = CompiledEvaluator(dataset, policy, settings, EvaluatorOptions(buckets=(64,), pool_size=256))
     return Example(dataset, policy, settings, candidates, list(evaluator.evaluate(candidates)))
 
 
@@ -149,13 +150,13 @@ def test_beside_many_copies_of_another_candidate(example: Example) -> None:
 
 def test_after_others_were_cancelled_on_their_way(example: Example) -> None:
     evaluator = example.evaluator(buckets=(64,))
-    places = evaluator.submit(example.candidates)
+    slots = evaluator.submit(example.candidates)
     evaluator.advance(1)
     done = dict(evaluator.collect())
-    evaluator.cancel(places[::2])
+    evaluator.cancel(slots[::2])
 
     evaluator.advance(200)
 
     done.update(evaluator.collect())
-    assert [done[place] for place in places[1::2]] == example.outcomes[1::2]
+    assert [done[slot] for slot in slots[1::2]] == example.outcomes[1::2]
     assert evaluator.num_in_flight == 0

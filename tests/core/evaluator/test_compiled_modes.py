@@ -19,6 +19,7 @@ import torch
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.evaluator.artifacts import compile_counts
 from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
@@ -70,11 +71,9 @@ def evaluator_of(
         dataset,
         policy,
         SETTINGS,
+        EvaluatorOptions(buckets=buckets, pool_size=128, cache_folder=folder),
         compile_mode=compile_mode,
         fullgraph=fullgraph,
-        buckets=buckets,
-        pool_size=128,
-        cache_folder=folder,
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
@@ -46,14 +47,16 @@ def expected(dataset: Dataset, policy: Policy, candidates: list[Candidate]) -> l
 def make_evaluator(
     request: pytest.FixtureRequest, dataset: Dataset, policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., CompiledEvaluator]:
-    """Makes evaluators with 4 lanes and 16 places, by default."""
+    """Makes evaluators with 4 lanes and 16 slots, by default."""
     if request.param == "static":
         use_static_shapes(monkeypatch)
 
     def make(
         policy: Policy = policy, buckets: tuple[int, ...] = (4,), pool_size: int = 16
     ) -> CompiledEvaluator:
-        return CompiledEvaluator(dataset, policy, SETTINGS, buckets=buckets, pool_size=pool_size)
+        return CompiledEvaluator(
+            dataset, policy, SETTINGS, EvaluatorOptions(buckets=buckets, pool_size=pool_size)
+        )
 
     return make
 
@@ -62,11 +65,11 @@ Make = Callable[..., CompiledEvaluator]
 
 
 def collect_outcomes(evaluator: CompiledEvaluator) -> dict[int, Outcome]:
-    """What is done, by its place; an error is none of it."""
+    """What is done, by its slot; an error is none of it."""
     outcomes: dict[int, Outcome] = {}
-    for place, outcome in evaluator.collect():
+    for slot, outcome in evaluator.collect():
         assert isinstance(outcome, Outcome)
-        outcomes[place] = outcome
+        outcomes[slot] = outcome
     return outcomes
 
 
@@ -83,37 +86,37 @@ def with_nan(policy: Policy, dataset: Dataset, predicate: str) -> Policy:
     return dataclasses.replace(broken, name="broken")
 
 
-def test_what_is_submitted_is_collected_once_with_its_place(
+def test_what_is_submitted_is_collected_once_with_its_slot(
     make_evaluator: Make, candidates: list[Candidate], expected: list[Outcome]
 ) -> None:
     evaluator = make_evaluator()
-    places = evaluator.submit(candidates[:10])
+    slots = evaluator.submit(candidates[:10])
 
     evaluator.advance(ENOUGH_TICKS)
     outcomes = collect_outcomes(evaluator)
 
-    assert sorted(outcomes) == sorted(places)
-    assert_same([outcomes[place] for place in places], expected[:10])
+    assert sorted(outcomes) == sorted(slots)
+    assert_same([outcomes[slot] for slot in slots], expected[:10])
     assert evaluator.collect() == []
-    assert (evaluator.num_in_flight, evaluator.num_free_places) == (0, 16)
+    assert (evaluator.num_in_flight, evaluator.num_free_slots) == (0, 16)
 
 
-def test_more_candidates_than_places_stream_through_the_pool_in_any_rhythm(
+def test_more_candidates_than_slots_stream_through_the_pool_in_any_rhythm(
     make_evaluator: Make, candidates: list[Candidate], expected: list[Outcome]
 ) -> None:
     evaluator = make_evaluator(pool_size=5)
-    index_of_place: dict[int, int] = {}
+    index_of_slot: dict[int, int] = {}
     outcomes: dict[int, Outcome] = {}
     waiting = list(range(len(candidates)))
     for turn in range(1000):
-        batch = waiting[: min(1 + turn % 3, evaluator.num_free_places)]
+        batch = waiting[: min(1 + turn % 3, evaluator.num_free_slots)]
         del waiting[: len(batch)]
-        places = evaluator.submit([candidates[index] for index in batch])
-        assert not set(places) & set(index_of_place)
-        index_of_place.update(zip(places, batch, strict=True))
+        slots = evaluator.submit([candidates[index] for index in batch])
+        assert not set(slots) & set(index_of_slot)
+        index_of_slot.update(zip(slots, batch, strict=True))
         evaluator.advance(1 + turn % 2)
-        for place, outcome in collect_outcomes(evaluator).items():
-            outcomes[index_of_place.pop(place)] = outcome
+        for slot, outcome in collect_outcomes(evaluator).items():
+            outcomes[index_of_slot.pop(slot)] = outcome
         if len(outcomes) == len(candidates):
             break
 
@@ -146,45 +149,45 @@ def test_cancelled_candidates_are_never_collected_and_the_others_keep_their_outc
     make_evaluator: Make, candidates: list[Candidate], expected: list[Outcome], num_ticks: int
 ) -> None:
     evaluator = make_evaluator()
-    places = evaluator.submit(candidates[:16])
+    slots = evaluator.submit(candidates[:16])
     evaluator.advance(num_ticks)
 
-    evaluator.cancel(places[::3])
-    evaluator.cancel(places[::3])
+    evaluator.cancel(slots[::3])
+    evaluator.cancel(slots[::3])
 
     again = evaluator.submit(candidates[20:24])
     evaluator.advance(ENOUGH_TICKS)
     outcomes = collect_outcomes(evaluator)
     kept = [index for index in range(16) if index % 3]
-    assert set(outcomes) == {*(places[index] for index in kept), *again}
-    assert_same([outcomes[places[index]] for index in kept], [expected[index] for index in kept])
-    assert_same([outcomes[place] for place in again], expected[20:24])
-    assert evaluator.num_free_places == 16
+    assert set(outcomes) == {*(slots[index] for index in kept), *again}
+    assert_same([outcomes[slots[index]] for index in kept], [expected[index] for index in kept])
+    assert_same([outcomes[slot] for slot in again], expected[20:24])
+    assert evaluator.num_free_slots == 16
 
 
 def test_after_one_that_waited_is_cancelled_each_of_the_others_is_proved_once(
     make_evaluator: Make, candidates: list[Candidate]
 ) -> None:
     evaluator, without = make_evaluator(), make_evaluator()
-    places = evaluator.submit(candidates[:16])
+    slots = evaluator.submit(candidates[:16])
     without.submit([*candidates[:8], *candidates[9:16]])
     evaluator.advance(1)
 
-    evaluator.cancel([places[8]])
+    evaluator.cancel([slots[8]])
 
     evaluator.advance(ENOUGH_TICKS)
     without.advance(ENOUGH_TICKS + 1)
     assert evaluator.work.lanes_busy == without.work.lanes_busy
 
 
-def test_all_places_are_usable_again_after_all_were_cancelled(
+def test_all_slots_are_usable_again_after_all_were_cancelled(
     make_evaluator: Make, candidates: list[Candidate], expected: list[Outcome]
 ) -> None:
     evaluator = make_evaluator()
     for num_ticks in range(6):
-        places = evaluator.submit(candidates[:16])
+        slots = evaluator.submit(candidates[:16])
         evaluator.advance(num_ticks)
-        evaluator.cancel(places)
+        evaluator.cancel(slots)
 
     outcomes = evaluator.evaluate(candidates)
 
@@ -245,25 +248,25 @@ def test_candidates_keep_to_the_policy_that_they_were_submitted_under(
     assert [outcome.actions for outcome in expected_of_other[:8]] != [
         outcome.actions for outcome in expected[:8]
     ]
-    places = evaluator.submit(candidates[:8])
+    slots = evaluator.submit(candidates[:8])
     evaluator.advance(1)
     evaluator.load_policy(other)
-    places_of_other = evaluator.submit(candidates[:8])
+    slots_of_other = evaluator.submit(candidates[:8])
     outcomes: dict[int, Outcome] = {}
     for turn in range(ENOUGH_TICKS):
         evaluator.load_policy(other if turn % 3 else policy)
         evaluator.advance(1)
         outcomes.update(collect_outcomes(evaluator))
 
-    assert_same([outcomes[place] for place in places], expected[:8])
-    assert_same([outcomes[place] for place in places_of_other], expected_of_other[:8])
+    assert_same([outcomes[slot] for slot in slots], expected[:8])
+    assert_same([outcomes[slot] for slot in slots_of_other], expected_of_other[:8])
 
 
 def test_while_another_policy_is_loaded_candidates_keep_still(
     make_evaluator: Make, dataset: Dataset, policy: Policy, candidates: list[Candidate]
 ) -> None:
     evaluator = make_evaluator()
-    places = evaluator.submit(candidates[:4])
+    slots = evaluator.submit(candidates[:4])
     evaluator.load_policy(make_policy(dataset, 2, spread=2.0))
 
     evaluator.advance(ENOUGH_TICKS)
@@ -271,27 +274,27 @@ def test_while_another_policy_is_loaded_candidates_keep_still(
     assert evaluator.collect() == []
     evaluator.load_policy(policy)
     evaluator.advance(ENOUGH_TICKS)
-    assert sorted(collect_outcomes(evaluator)) == sorted(places)
+    assert sorted(collect_outcomes(evaluator)) == sorted(slots)
 
 
 def test_only_the_candidates_that_are_named_move(
     make_evaluator: Make, candidates: list[Candidate], expected: list[Outcome]
 ) -> None:
     evaluator = make_evaluator(buckets=(16,))
-    places = evaluator.submit(candidates[:12])
+    slots = evaluator.submit(candidates[:12])
 
-    evaluator.advance(ENOUGH_TICKS, only=places[1::2])
+    evaluator.advance(ENOUGH_TICKS, only=slots[1::2])
 
     outcomes = collect_outcomes(evaluator)
-    assert sorted(outcomes) == sorted(places[1::2])
-    evaluator.cancel(places[:4])
+    assert sorted(outcomes) == sorted(slots[1::2])
+    evaluator.cancel(slots[:4])
     evaluator.advance(ENOUGH_TICKS, only=[])
     assert evaluator.collect() == []
     evaluator.advance(ENOUGH_TICKS)
     outcomes |= collect_outcomes(evaluator)
     kept = [index for index in range(12) if index >= 4 or index % 2]
-    assert set(outcomes) == {places[index] for index in kept}
-    assert_same([outcomes[places[index]] for index in kept], [expected[index] for index in kept])
+    assert set(outcomes) == {slots[index] for index in kept}
+    assert_same([outcomes[slots[index]] for index in kept], [expected[index] for index in kept])
 
 
 def test_candidates_that_keep_still_cost_no_rows(make_evaluator: Make, candidates: list[Candidate]) -> None:
@@ -308,26 +311,26 @@ def test_a_batch_is_refused_while_candidates_are_in_flight(
     make_evaluator: Make, candidates: list[Candidate], expected: list[Outcome]
 ) -> None:
     evaluator = make_evaluator()
-    places = evaluator.submit(candidates[:3])
+    slots = evaluator.submit(candidates[:3])
 
     with pytest.raises(EvaluationError, match="3 submitted candidates are in flight"):
         evaluator.evaluate(candidates[:1])
 
     evaluator.advance(ENOUGH_TICKS)
     outcomes = collect_outcomes(evaluator)
-    assert_same([outcomes[place] for place in places], expected[:3])
+    assert_same([outcomes[slot] for slot in slots], expected[:3])
 
 
-def test_more_candidates_than_free_places_are_refused_and_none_of_them_is_taken(
+def test_more_candidates_than_free_slots_are_refused_and_none_of_them_is_taken(
     make_evaluator: Make, candidates: list[Candidate]
 ) -> None:
     evaluator = make_evaluator()
     evaluator.submit(candidates[:10])
 
-    with pytest.raises(EvaluationError, match="7 candidates for 6 free places"):
+    with pytest.raises(EvaluationError, match="7 candidates for 6 free slots"):
         evaluator.submit(candidates[:7])
 
-    assert (evaluator.num_in_flight, evaluator.num_free_places) == (10, 6)
+    assert (evaluator.num_in_flight, evaluator.num_free_slots) == (10, 6)
 
 
 def test_recorded_actions_are_followed_against_the_policys_choice(
@@ -362,7 +365,7 @@ def test_recorded_actions_that_cannot_be_followed_are_an_error_and_the_evaluator
     with pytest.raises(EvaluationError, match="record"):
         evaluator.evaluate(candidates, recorded_actions=actions)
 
-    assert (evaluator.num_in_flight, evaluator.num_free_places) == (0, 16)
+    assert (evaluator.num_in_flight, evaluator.num_free_slots) == (0, 16)
     assert_same(evaluator.evaluate(candidates), expected)
 
 
@@ -374,7 +377,7 @@ def test_more_recorded_actions_than_steps_are_refused_before_anything_is_taken(
     with pytest.raises(EvaluationError, match="7 recorded actions of a trajectory of at most 6 steps"):
         evaluator.submit(candidates[:1], [[0] * 7])
 
-    assert (evaluator.num_in_flight, evaluator.num_free_places) == (0, 16)
+    assert (evaluator.num_in_flight, evaluator.num_free_slots) == (0, 16)
 
 
 def test_in_the_stream_an_error_is_the_outcome_of_its_candidate_alone(
@@ -384,15 +387,15 @@ def test_in_the_stream_an_error_is_the_outcome_of_its_candidate_alone(
     actions = [outcome.actions for outcome in expected[:12]]
     index = next(index for index, outcome in enumerate(expected) if outcome.steps >= 2)
     actions[index] = unfit_actions(expected[index])
-    places = evaluator.submit(candidates[:12], actions)
+    slots = evaluator.submit(candidates[:12], actions)
 
     evaluator.advance(ENOUGH_TICKS)
 
     collected = dict(evaluator.collect())
-    assert isinstance(collected.pop(places[index]), EvaluationError)
+    assert isinstance(collected.pop(slots[index]), EvaluationError)
     others = [number for number in range(12) if number != index]
     outcomes = [outcome for outcome in collected.values() if isinstance(outcome, Outcome)]
-    assert list(collected) == [places[number] for number in others]
+    assert list(collected) == [slots[number] for number in others]
     assert_same(outcomes, [expected[number] for number in others])
 
 
@@ -408,7 +411,7 @@ def test_logits_that_are_no_numbers_are_an_error_and_another_policy_makes_it_usa
     with pytest.raises(EvaluationError, match="not finite"):
         evaluator.evaluate(candidates)
 
-    assert (evaluator.num_in_flight, evaluator.num_free_places) == (0, 16)
+    assert (evaluator.num_in_flight, evaluator.num_free_slots) == (0, 16)
     evaluator.load_policy(policy)
     assert_same(evaluator.evaluate(candidates), expected)
 
@@ -419,14 +422,14 @@ def test_logits_that_are_no_numbers_concern_only_the_candidates_that_meet_them(
     evaluator = make_evaluator(policy=with_nan(policy, dataset, "path"))
     met = Candidate(dataset.triple("n0", "path", "n3"), is_positive=False)
     fact = Candidate(dataset.splits["train"][0], is_positive=False)
-    places = evaluator.submit([fact, met, fact])
+    slots = evaluator.submit([fact, met, fact])
 
     evaluator.advance(ENOUGH_TICKS)
 
     outcomes = dict(evaluator.collect())
-    assert isinstance(outcomes[places[1]], EvaluationError)
-    for place in (places[0], places[2]):
-        outcome = outcomes[place]
+    assert isinstance(outcomes[slots[1]], EvaluationError)
+    for slot in (slots[0], slots[2]):
+        outcome = outcomes[slot]
         assert isinstance(outcome, Outcome)
         assert (outcome.success, outcome.log_probability) == (True, 0.0)
 

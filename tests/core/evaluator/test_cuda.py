@@ -21,7 +21,7 @@ from proofrank.core.evaluator.bits import buckets_with_other_bits
 from proofrank.core.evaluator.modes import COMPILE_MODES
 from proofrank.core.evaluator.recordings import Recording, read_recording
 from proofrank.core.evaluator.replay import replay
-from proofrank.core.evaluator.tick import Tick
+from proofrank.core.evaluator.tick import WholeTick
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import Candidate
@@ -165,29 +165,29 @@ def test_a_device_that_is_not_the_current_one_gives_the_same_outcomes(
 def test_the_stream_never_waits_for_the_last_replay(mode: str, case: Case, folder: Path) -> None:
     evaluator = case.evaluator(folder, mode)
     expected = evaluator.evaluate(case.candidates)
-    places = evaluator.submit(case.candidates)
+    slots = evaluator.submit(case.candidates)
     done: dict[int, object] = {}
 
     with no_synchronisation():
-        while len(done) < len(places):
+        while len(done) < len(slots):
             evaluator.advance(evaluator.ticks_per_look)
             done.update(evaluator.collect())
 
-    assert [done[place] for place in places] == expected
+    assert [done[slot] for slot in slots] == expected
 
 
 def test_a_capture_that_fails_leaves_the_stream_as_it_was_and_the_same_outcomes(
     case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = case.evaluator(folder).evaluate(case.candidates)
-    run = Tick.run
+    run = WholeTick.run
 
-    def run_and_wait(self: Tick) -> None:
+    def run_and_wait(self: WholeTick) -> None:
         run(self)
         if torch.cuda.is_current_stream_capturing():
-            self.counters.tolist()  # which no capture allows
+            self.buffers.counters.tolist()  # which no capture allows
 
-    monkeypatch.setattr(Tick, "run", run_and_wait)
+    monkeypatch.setattr(WholeTick, "run", run_and_wait)
     before = torch.cuda.current_stream()
 
     outcomes = case.evaluator(folder).evaluate(case.candidates)

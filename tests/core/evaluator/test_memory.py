@@ -7,6 +7,7 @@ import pytest
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.memory import memory_of
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import ProverSettings
 from tests.conftest import DatasetMaker
@@ -28,10 +29,14 @@ def test_the_estimate_covers_what_a_tick_takes_at_its_worst_moment(
     num_lanes: int, is_chunked: bool, dataset: Dataset
 ) -> None:
     evaluator = CompiledEvaluator(
-        dataset, make_policy(dataset), SETTINGS, compile_mode="captured", buckets=(num_lanes,), pool_size=8
+        dataset,
+        make_policy(dataset),
+        SETTINGS,
+        EvaluatorOptions(buckets=(num_lanes,), pool_size=8),
+        compile_mode="captured",
     )
     tick = evaluator.make_tick(num_lanes)
-    tick.features.is_chunked = is_chunked
+    tick.network.is_chunked = is_chunked
 
     memory = memory_of(tick)
 
@@ -42,4 +47,10 @@ def test_the_estimate_covers_what_a_tick_takes_at_its_worst_moment(
 
 def test_what_does_not_fit_is_refused_with_the_number_before_it_is_allocated(dataset: Dataset) -> None:
     with pytest.raises(EvaluationError, match=r"buckets of 1073741824 lanes needs about \d+\.\d GiB on cpu"):
-        CompiledEvaluator(dataset, make_policy(dataset), SETTINGS, compile_mode="captured", buckets=(2**30,))
+        CompiledEvaluator(
+            dataset,
+            make_policy(dataset),
+            SETTINGS,
+            EvaluatorOptions(buckets=(2**30,)),
+            compile_mode="captured",
+        )

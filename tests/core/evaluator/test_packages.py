@@ -22,6 +22,7 @@ from proofrank.core.default import DATASET, POLICY
 from proofrank.core.evaluator import CompiledEvaluator, ReferenceEvaluator
 from proofrank.core.evaluator.artifacts import CompileCounts, compile_counts
 from proofrank.core.evaluator.diff import differences
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
@@ -79,10 +80,8 @@ def evaluator_in(
         dataset,
         policy,
         settings or policy.settings or ProverSettings(),
+        EvaluatorOptions(buckets=buckets, pool_size=64, cache_folder=folder),
         compile_mode="default",
-        buckets=buckets,
-        pool_size=64,
-        cache_folder=folder,
     )
 
 
@@ -176,25 +175,25 @@ def test_candidates_in_flight_are_not_lost_where_another_bucket_has_neither_pack
     candidates = candidates_of(dataset)
     without_compiler(monkeypatch)
     evaluator = evaluator_in(folder, dataset, policy, buckets=(LANES, MORE_LANES))
-    places = evaluator.submit(candidates[:12])
+    slots = evaluator.submit(candidates[:12])
     evaluator.advance(3, LANES)
     assert evaluator.engine == "default"
-    assert evaluator.tick_of(LANES).lanes.is_busy.any()
-    cancelled = places.pop()
+    assert evaluator.tick_of(LANES).buffers.lanes.is_busy.any()
+    cancelled = slots.pop()
     evaluator.cancel([cancelled])
-    places += evaluator.submit(candidates[12:])
+    slots += evaluator.submit(candidates[12:])
 
     evaluator.advance(ENOUGH_TICKS, MORE_LANES)
 
     assert evaluator.engine == "eager"
     outcomes = collect_outcomes(evaluator)
-    assert sorted(outcomes) == sorted(places)
+    assert sorted(outcomes) == sorted(slots)
     expected = ReferenceEvaluator(dataset, policy, evaluator.settings).evaluate(
         candidates[:11] + candidates[12:]
     )
-    found = [outcome for place in places if isinstance(outcome := outcomes[place], Outcome)]
+    found = [outcome for slot in slots if isinstance(outcome := outcomes[slot], Outcome)]
     assert_same(found, expected)
-    assert evaluator.num_free_places == 64
+    assert evaluator.num_free_slots == 64
 
 
 def start(folder: Path, tmp_path: Path) -> str:

@@ -22,6 +22,7 @@ from benchmarks.common import random_policy
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.diff import describe, differing
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.recordings import read_recording
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
@@ -135,7 +136,9 @@ def test_without_a_compiler_outcomes_and_ranks_are_the_originals(
     asked = example(name, seed)
     if not is_trimming:
         use_static_shapes(monkeypatch)
-    evaluator = CompiledEvaluator(asked.dataset, asked.policy, asked.settings, buckets=(64,))
+    evaluator = CompiledEvaluator(
+        asked.dataset, asked.policy, asked.settings, EvaluatorOptions(buckets=(64,))
+    )
 
     assert_is_original(evaluator, asked)
 
@@ -153,10 +156,9 @@ def test_compiled_outcomes_and_ranks_are_the_originals(
         first.dataset,
         first.policy,
         first.settings,
+        EvaluatorOptions(buckets=(64,), cache_folder=tmp_path),
         compile_mode=compile_mode,
         fullgraph=fullgraph,
-        buckets=(64,),
-        cache_folder=tmp_path,
     )
     for seed in SEEDS:
         asked = example(name, seed)

@@ -18,6 +18,7 @@ from proofrank.core.evaluator import ReferenceEvaluator, bucket_ticks
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.graphs import CallingRecorder, RecordedTicks
 from proofrank.core.evaluator.modes import Mode
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.snapshots import Snapshots
 from proofrank.core.evaluator.tick_program import TickProgram, tensors_of
 from proofrank.core.graph import Dataset
@@ -50,9 +51,9 @@ def expected(dataset: Dataset, policy: Policy) -> list[Outcome]:
     return list(ReferenceEvaluator(dataset, policy, SETTINGS).evaluate(all_paths(dataset)))
 
 
-def outcomes_at(places: Iterable[int], outcomes: Mapping[int, object]) -> list[Outcome]:
-    """The outcomes of ``places``, none of which may be an error."""
-    found = [outcomes[place] for place in places]
+def outcomes_at(slots: Iterable[int], outcomes: Mapping[int, object]) -> list[Outcome]:
+    """The outcomes of ``slots``, none of which may be an error."""
+    found = [outcomes[slot] for slot in slots]
     assert all(isinstance(outcome, Outcome) for outcome in found)
     return cast(list[Outcome], found)
 
@@ -71,10 +72,8 @@ def captured(
         dataset,
         policy,
         settings,
+        EvaluatorOptions(buckets=(num_lanes,), pool_size=pool_size, ticks_per_look=ticks_per_look),
         compile_mode="captured",
-        buckets=(num_lanes,),
-        pool_size=pool_size,
-        ticks_per_look=ticks_per_look,
     )
 
 
@@ -96,7 +95,7 @@ def test_looking_one_replay_late_gives_the_outcomes_of_the_reference(
 
     assert_same(first, expected[:number])
     assert again == first
-    assert (evaluator.num_in_flight, evaluator.num_free_places) == (0, pool_size)
+    assert (evaluator.num_in_flight, evaluator.num_free_slots) == (0, pool_size)
 
 
 def test_recorded_actions_are_followed_through_replays(
@@ -127,58 +126,56 @@ def test_a_stream_of_any_number_of_ticks_gives_the_outcomes_of_the_reference(
     dataset: Dataset, policy: Policy, expected: list[Outcome]
 ) -> None:
     evaluator = captured(dataset, policy, pool_size=64)
-    places = evaluator.submit(all_paths(dataset))
+    slots = evaluator.submit(all_paths(dataset))
     done: dict[int, Outcome] = {}
 
     for num_ticks in [1, 2, 3, 5, 7, 11] * 10:
-        if len(done) == len(places):
+        if len(done) == len(slots):
             break
         evaluator.advance(num_ticks)
-        done.update(
-            (place, outcome) for place, outcome in evaluator.collect() if isinstance(outcome, Outcome)
-        )
+        done.update((slot, outcome) for slot, outcome in evaluator.collect() if isinstance(outcome, Outcome))
 
-    assert_same([done[place] for place in places], expected)
+    assert_same([done[slot] for slot in slots], expected)
 
 
 def test_a_look_tells_what_was_done_at_the_look_before_and_one_more_tells_all(
     dataset: Dataset, policy: Policy, expected: list[Outcome]
 ) -> None:
     evaluator = captured(dataset, policy, pool_size=64)
-    places = evaluator.submit(all_paths(dataset))
+    slots = evaluator.submit(all_paths(dataset))
 
     evaluator.advance(ENOUGH_TICKS)
     assert evaluator.collect() == [], "it waited for the ticks"
-    assert evaluator.num_in_flight == len(places)
+    assert evaluator.num_in_flight == len(slots)
 
     outcomes = dict(evaluator.collect())
-    assert_same(outcomes_at(places, outcomes), expected)
+    assert_same(outcomes_at(slots, outcomes), expected)
     assert evaluator.collect() == []
-    assert (evaluator.num_in_flight, evaluator.num_free_places) == (0, 64)
+    assert (evaluator.num_in_flight, evaluator.num_free_slots) == (0, 64)
 
 
-def test_a_place_that_is_given_to_another_before_the_look_tells_nothing_of_the_one_before(
+def test_a_slot_that_is_given_to_another_before_the_look_tells_nothing_of_the_one_before(
     dataset: Dataset, policy: Policy, expected: list[Outcome]
 ) -> None:
     evaluator = captured(dataset, policy, pool_size=8, num_lanes=8)
     candidates = all_paths(dataset)
     waiting = list(range(len(candidates)))
-    index_of_place: dict[int, int] = {}
+    index_of_slot: dict[int, int] = {}
     done: dict[int, Outcome] = {}
     for turn in range(500):
-        batch = waiting[: evaluator.num_free_places]
+        batch = waiting[: evaluator.num_free_slots]
         del waiting[: len(batch)]
-        places = evaluator.submit([candidates[index] for index in batch])
-        index_of_place.update(zip(places, batch, strict=True))
+        slots = evaluator.submit([candidates[index] for index in batch])
+        index_of_slot.update(zip(slots, batch, strict=True))
         if turn % 3 == 2 and turn < 60:
-            # It was done, ran or waited; it comes again, and another gets its place at once.
-            cancelled = next(iter(index_of_place))
+            # It was done, ran or waited; it comes again, and another gets its slot at once.
+            cancelled = next(iter(index_of_slot))
             evaluator.cancel([cancelled])
-            waiting.append(index_of_place.pop(cancelled))
+            waiting.append(index_of_slot.pop(cancelled))
         evaluator.advance(1 + turn % 5)
-        for place, outcome in evaluator.collect():
+        for slot, outcome in evaluator.collect():
             assert isinstance(outcome, Outcome)
-            done[index_of_place.pop(place)] = outcome
+            done[index_of_slot.pop(slot)] = outcome
         if len(done) == len(candidates):
             break
 
@@ -314,16 +311,16 @@ def test_a_snapshot_is_that_of_the_look_before() -> None:
     assert steps == [None, 0, 1, 2, 3]
 
 
-def test_a_snapshot_has_as_many_places_as_were_asked_for() -> None:
+def test_a_snapshot_has_as_many_slots_as_were_asked_for() -> None:
     pool = empty_pool(3, 2, torch.device("cpu"))
     snapshots = Snapshots(pool)
 
-    for num_places in (2, 0, 3):
-        snapshots.take(num_places)
+    for num_slots in (2, 0, 3):
+        snapshots.take(num_slots)
         snapshots.take(4)
         snapshot = snapshots.before_last()
         assert snapshot is not None
-        assert {len(column) for column in snapshot.outcomes} == {num_places}
+        assert {len(column) for column in snapshot.outcomes} == {num_slots}
 
 
 def test_without_a_compiler_cuda_still_captures_and_a_cpu_follows_the_true_counts() -> None:

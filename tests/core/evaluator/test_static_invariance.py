@@ -19,6 +19,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
+from proofrank.core.evaluator.tick import HalvedTick
 from proofrank.core.policy import PolicyConfig, PolicyNetwork
 from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
 from proofrank.core.prover import Outcome
@@ -120,15 +122,17 @@ def compiled_subject(
             example.dataset,
             example.policy,
             example.settings,
+            EvaluatorOptions(
+                buckets=(FEW_LANES, MANY_LANES),
+                pool_size=128,
+                cache_folder=tmp_path_factory.mktemp("artifacts"),
+            ),
             compile_mode=request.param,
-            buckets=(FEW_LANES, MANY_LANES),
-            pool_size=128,
-            cache_folder=tmp_path_factory.mktemp("artifacts"),
         )
         evaluator.warm_up()
         assert evaluator.mode.compile_mode == request.param, "it went on without the compiler"
         num_states = [capacities.num_states for capacities in evaluator.capacities.values()]
-        is_counting = evaluator.mode.is_counting
+        is_counting = evaluator.mode.tick is HalvedTick
         assert is_counting or len(set(num_states)) == 2, "both buckets multiply the same number of rows"
         return evaluator
 
@@ -142,19 +146,19 @@ def outcomes_under(load: list[Submission], num_lanes: int, subject: Subject) -> 
     done: list[tuple[int, Outcome]] = []
 
     def collect() -> None:
-        for place, outcome in evaluator.collect():
+        for slot, outcome in evaluator.collect():
             assert isinstance(outcome, Outcome)
-            done.append((index_of.pop(place), outcome))
+            done.append((index_of.pop(slot), outcome))
 
     for submission in load:
-        places = evaluator.submit([subject.example.candidates[index] for index in submission.candidates])
-        index_of.update(zip(places, submission.candidates, strict=True))
+        slots = evaluator.submit([subject.example.candidates[index] for index in submission.candidates])
+        index_of.update(zip(slots, submission.candidates, strict=True))
         evaluator.advance(submission.ticks, num_lanes)
         collect()
-        gone = {places[number] for number in submission.cancelled if number < len(places)} & index_of.keys()
+        gone = {slots[number] for number in submission.cancelled if number < len(slots)} & index_of.keys()
         evaluator.cancel(list(gone))
-        for place in gone:
-            del index_of[place]
+        for slot in gone:
+            del index_of[slot]
     for _ in range(ENOUGH_TICKS):
         if not index_of:
             break

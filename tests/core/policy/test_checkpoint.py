@@ -1,4 +1,4 @@
-"""Checkpoints: saved and loaded again, imported under other key names, and refused for exactly what is wrong."""
+"""Checkpoints: saved and loaded again, imported under other key names, and refused with the exact error."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def network(dataset: Dataset) -> PolicyNetwork:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path, dataset: Dataset, network: PolicyNetwork) -> Path:
-    """A good checkpoint that a test may spoil."""
+    """A valid checkpoint that a test may damage."""
     folder = tmp_path / "policy"
     save_policy(folder, network, dataset.vocabulary, SETTINGS, {"epochs": 3})
     return folder

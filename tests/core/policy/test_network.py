@@ -30,10 +30,10 @@ def embedding(**config: object) -> StateEmbedding:
 
 
 def plain_network(**config: object) -> PolicyNetwork:
-    """A network whose body and head leave the order of two positive numbers but are simple to follow.
+    """Makes a network whose body and head keep the order of two positive numbers and are simple to follow.
 
-    Body: identity, ReLU, then a layer norm with weight 0 and bias (1, 2): every state has the features (1, 2).
-    Head: identity twice, so that every state's vector is (1, 2) too, unless a test sets it otherwise.
+    Body: identity, ReLU, then a layer norm with weight 0 and bias (1, 2): every state has the features (1, 2). Head:
+    identity twice, so every state's vector is also (1, 2), unless a test changes it.
     """
     fields = {"embedding_dim": 2, "hidden_dim": 2, "num_layers": 0, "max_variables": 1, **config}
     network = PolicyNetwork(PolicyConfig.from_dict(fields), 2, 2).eval().requires_grad_(False)

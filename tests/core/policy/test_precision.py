@@ -1,4 +1,4 @@
-"""Precisions: which there are where, and that float32 stays float32 whatever the process has set."""
+"""Precisions: the supported ones of each device, and that float32 is exact whatever the process has set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SETTINGS = ProverSettings(max_depth=4, padding_states=12)
 
 @pytest.fixture(autouse=True)
 def flag() -> Iterator[None]:
-    """The process's flag is what it was, after each test."""
+    """Restores the process's flag after each test."""
     before = torch.get_float32_matmul_precision()
     yield
     torch.set_float32_matmul_precision(before)

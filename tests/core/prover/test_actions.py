@@ -11,7 +11,7 @@ from proofrank.core.graph import Dataset
 from proofrank.core.prover import Atom, ProverSettings, ReferenceProver
 from tests.conftest import DatasetMaker, read_state, show
 
-# s and t have facts of their own that nothing here matches, so that rules may use them.
+# s and t have facts that match nothing here, so that rules may use them.
 ANCHORS = ("s(z,z).", "t(z,z).")
 
 
@@ -24,7 +24,7 @@ def next_states(
     excluded: str | None = None,
     **settings: int | bool,
 ) -> list[str]:
-    """The states after each action of ``state``, of which ``num_variables`` variables are in use."""
+    """Returns the states after each action of ``state``, in which ``num_variables`` variables are in use."""
     prover = ReferenceProver(dataset, ProverSettings.from_dict(settings))
     excluded_fact: Atom | None = None if excluded is None else read_state(excluded, dataset)[0]
     actions = prover.actions(
@@ -348,7 +348,7 @@ def test_actions_are_cut_before_visited_and_large_ones_are_removed(make_dataset:
 
     states = next_states(dataset, "p(b,a)", visited=("s(b,a)",), padding_atoms=1, padding_states=2)
 
-    # The first two are too large and visited; the third and fourth were cut before that was looked at.
+    # The first two are too large and visited; the third and fourth were cut before that check.
     assert states == ["False"]
 
 

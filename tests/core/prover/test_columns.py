@@ -1,4 +1,4 @@
-"""Candidates and outcomes as columns: the same objects come out that went in, whole, in slices and out of order."""
+"""Candidates and outcomes as columns give back the same objects, whole, in slices and out of order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ candidates_lists = st.lists(
 
 @st.composite
 def outcomes_lists(draw: st.DrawFn, min_size: int = 0) -> list[Outcome]:
-    """Outcomes with as many actions as steps."""
+    """Draws outcomes with as many actions as steps."""
     all_actions = draw(
         st.lists(st.lists(st.integers(0, 2**31 - 1), max_size=6), min_size=min_size, max_size=12)
     )

@@ -1,4 +1,4 @@
-"""The bounds on a trajectory's variables and on a state's atoms hold, and are not larger than they need be."""
+"""The bounds on a trajectory's variables and on a state's atoms hold, and are as small as they can be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold of every trajectory on every graph: small random graphs, and renamings of them."""
+"""Properties of every trajectory on every graph, tested on small random graphs and renamings of them."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def load(graph: SmallGraph, make_dataset: DatasetMaker) -> Dataset:
 
 
 def hashed_logits(text: str) -> float:
-    """An arbitrary number from 0 to 20 that depends on ``text`` alone."""
+    """Returns an arbitrary number from 0 to 20 that depends only on ``text``."""
     return zlib.crc32(text.encode()) % 1_000_003 / 50_000
 
 
 def policy_of_indices(state: State, actions: Sequence[State]) -> list[float]:
-    """An arbitrary policy that sees indices only."""
+    """Gives arbitrary logits that depend only on indices."""
     return [hashed_logits(repr((state, action))) for action in actions]
 
 
 def policy_of_names(dataset: Dataset, original_names: dict[str, str]) -> Scorer:
-    """An arbitrary policy that sees names only, as they were before the dataset was renamed."""
+    """Makes an arbitrary policy that depends only on names, as they were before the dataset was renamed."""
 
     def as_named(state: State) -> str:
         shown = show(state, dataset)
@@ -84,7 +84,7 @@ def summary(outcome: Outcome) -> tuple[object, ...]:
 
 
 def consequences(graph: SmallGraph, facts: set[NamedAtom]) -> set[NamedAtom]:
-    """All that follows from ``facts`` by the rules: ground every rule in every way until nothing new comes."""
+    """Returns everything that follows from ``facts``: applies every ground rule until nothing new results."""
     known = set(facts)
     while True:
         new = {head for head, body in ground_rules(graph) if body <= known} - known
@@ -205,7 +205,7 @@ def test_endf_is_offered_last_wherever_there_is_a_choice(
 def test_a_positive_is_proved_as_if_it_were_no_fact(
     make_dataset: DatasetMaker, graph: SmallGraph, seed: int, settings: ProverSettings
 ) -> None:
-    assume(graph.query != ("p", "a", "b"))  # which every graph holds
+    assume(graph.query != ("p", "a", "b"))  # a fact of every graph
     without = SmallGraph(tuple(set(graph.facts) - {graph.query}), graph.rules, graph.query)
     known = SmallGraph((*without.facts, graph.query), graph.rules, graph.query)
 
@@ -258,8 +258,8 @@ def test_new_names_in_the_same_order_give_the_same_outcome(
 def test_names_in_another_order_give_the_same_proof_where_the_policy_knows_them_by_name(
     make_dataset: DatasetMaker, graph: SmallGraph, constants: list[str], predicates: list[str]
 ) -> None:
-    # The order of names decides only in which order matching facts are listed. Without a cut, and with a policy
-    # that prefers one action clearly, that order has no say: the same states are gone through under new names.
+    # The order of names decides only the order of matching facts. Without a cut, and with a policy that clearly prefers
+    # one action, that order has no effect: the trajectory passes the same states under new names.
     renaming = dict(zip((*GRAPH_CONSTANTS, *GRAPH_PREDICATES), (*constants, *predicates), strict=True))
     original = {new: old for old, new in renaming.items()}
     renamed = graph.renamed(renaming)

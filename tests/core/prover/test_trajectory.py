@@ -1,4 +1,4 @@
-"""Whole trajectories: success, steps, depth, log-probability, and what decides between actions."""
+"""Whole trajectories: success, steps, depth, log-probability, and the choice between actions."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Logits = Callable[[State, Sequence[State]], Sequence[float]]
 
 
 def all_equal(state: State, actions: Sequence[State]) -> list[float]:
-    """A policy without preferences."""
+    """Returns a policy without preferences."""
     return [0.0] * len(actions)
 
 
 def never_asked(state: State, actions: Sequence[State]) -> list[float]:
-    """A policy that must not be asked."""
+    """Returns a policy that must not be asked."""
     raise AssertionError(f"asked for the logits of {actions}")
 
 
@@ -45,7 +45,7 @@ def prove(
     is_positive: bool = False,
     **settings: int | bool,
 ) -> Outcome:
-    """The outcome of ``query``, written ``relation head tail``, along ``actions`` or by the policy's choice."""
+    """Returns the outcome of ``query``, written ``relation head tail``, along ``actions`` or by the policy's choice."""
     relation, head, tail = query.split()
     candidate = Candidate(dataset.triple(head, relation, tail), is_positive)
     choose = first_of_the_best if actions is None else recorded(actions)
@@ -60,7 +60,7 @@ def visited_states(outcome: Outcome, dataset: Dataset) -> list[str]:
 
 @pytest.fixture(scope="module")
 def countries(make_dataset: DatasetMaker) -> Dataset:
-    """Two steps from austria to europe by way of germany; belgium is two borders away."""
+    """Two steps from austria to europe through germany; belgium is two borders away."""
     return make_dataset(
         [
             "neighbor(austria,germany).",
@@ -93,7 +93,7 @@ def test_a_known_fact_that_is_the_positive_does_not_prove_itself(countries: Data
 
 
 def test_the_positive_is_not_used_later_in_its_own_proof(make_dataset: DatasetMaker) -> None:
-    # q(b,a) could only be proved by p(a,b), which is what is to be proved.
+    # q(b,a) could only be proved by p(a,b), which is the triple to prove.
     dataset = make_dataset(["p(a,b).", "q(c,c)."], ["q(Y,X) -> p(X,Y)", "p(X,Y) -> q(Y,X)"])
 
     of_itself = prove(dataset, "p a b", is_positive=True)
@@ -104,7 +104,7 @@ def test_the_positive_is_not_used_later_in_its_own_proof(make_dataset: DatasetMa
 
 
 def test_a_proof_over_several_steps_counts_each(countries: Dataset) -> None:
-    # Rule; then the fact austria-germany; then the rule again; germany-belgium then leaves a known fact.
+    # Rule; then the fact austria-germany; then the rule again; then germany-belgium, which leaves a known fact.
     outcome = prove(countries, "located austria europe", is_positive=True)
 
     assert outcome.success
@@ -193,7 +193,7 @@ def test_the_log_probability_is_the_sum_of_the_chosen_actions(countries: Dataset
     proved = prove(countries, "located austria europe", three_to_one)
     given_up = prove(countries, "located austria europe", three_to_one, actions=[0, 0, 1])
 
-    # Rule, germany, rule, each against Endf; the proof by belgium is then the only action and costs nothing.
+    # Rule, germany, rule, each against Endf; the proof through belgium is then the only action and costs nothing.
     assert proved.log_probability == pytest.approx(3 * math.log(3 / 4))
     assert given_up.log_probability == pytest.approx(2 * math.log(3 / 4) + math.log(1 / 4))
 

@@ -17,7 +17,7 @@ many = settings(max_examples=500, deadline=None)
 
 
 def ground_assignments() -> Iterator[Substitution]:
-    """Every way to replace every variable by a constant."""
+    """Yields every assignment of constants to all variables."""
     for values in itertools.product(CONSTANTS, repeat=len(VARIABLES)):
         yield dict(zip(VARIABLES, values, strict=True))
 

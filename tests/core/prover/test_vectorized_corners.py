@@ -1,4 +1,4 @@
-"""Corners that random graphs seldom reach: hubs whose proof is the last fact, colliding hashes, endless chains."""
+"""Rare cases for random graphs: hubs whose proof is the last fact, colliding hashes, endless chains."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from proofrank.core.evaluator import ReferenceEvaluator, compiled
 from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.slots import Submitted
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
@@ -41,19 +42,19 @@ HUB_RULES = (
     "linked(X,Y) :- hub(X,V), gate(V,W), gate(W,Y).",
     "hub(X,Y) :- hub(X,V), gate(V,Y).",
 )
-"""A goal with each choice of free arguments; the gates that follow are open for the last fact alone."""
+"""Rules whose goals cover each choice of free arguments; the gates after them are open only for the last fact."""
 
 GATES = (
     f"gate({LAST},b).",  # bound_first and loop: V is the last spoke of the hub a
     f"gate(a,{LAST}).",  # bound_second and loop
     "gate(z0,z1).",  # free: the last pair of all
-    f"gate({LAST},m).",  # the positive hub(a,m): only by way of the last spoke
+    f"gate({LAST},m).",  # the positive hub(a,m): only through the last spoke
 )
 
 
 @pytest.fixture(scope="module")
 def hub(make_dataset: DatasetMaker) -> Dataset:
-    """3,000 facts of each goal's form, of which only the last, in the order of facts, leads to a proof at once."""
+    """3,000 facts for each form of goal, of which only the last in order leads to a proof at once."""
     spokes = [f"c{number:04d}" for number in range(SPOKES)]
     facts = [
         *(f"hub(a,{spoke})." for spoke in spokes),
@@ -69,7 +70,7 @@ def hub(make_dataset: DatasetMaker) -> Dataset:
 def some_checks(
     num_lanes: int, tables: GraphTables, settings: ProverSettings, *_: object, **__: object
 ) -> Capacities:
-    """Room for a fraction of the facts that one lane has to look at, so that it takes several ticks."""
+    """Returns room for a fraction of the facts that one lane must check, so that it takes several ticks."""
     return dataclasses.replace(least_capacities(num_lanes, tables, settings), num_checks=701)
 
 
@@ -92,7 +93,7 @@ def test_the_only_proof_by_a_fact_is_found_though_it_is_the_last_of_a_hub(
     others = [Candidate(hub.triple("a", name, "b"), is_positive=False) for name in ("shut", "linked")] + [
         Candidate(hub.triple("a", "hub", "m"), is_positive=True)
     ]
-    evaluator = CompiledEvaluator(hub, policy, prover_settings, buckets=(4,))
+    evaluator = CompiledEvaluator(hub, policy, prover_settings, EvaluatorOptions(buckets=(4,)))
 
     outcomes = evaluator.evaluate([*proved, *others])
 
@@ -119,19 +120,21 @@ def test_a_positive_is_not_used_as_the_one_fact_that_would_prove_it(
     triple = dataset.triple("a", "hub", spokes[number])
     candidates = [Candidate(triple, is_positive=True), Candidate(triple, is_positive=False)]
 
-    outcomes = CompiledEvaluator(dataset, policy, prover_settings, buckets=(2,)).evaluate(candidates)
+    outcomes = CompiledEvaluator(dataset, policy, prover_settings, EvaluatorOptions(buckets=(2,))).evaluate(
+        candidates
+    )
 
     assert [outcome.success for outcome in outcomes] == [False, True]
     assert_same(outcomes, ReferenceEvaluator(dataset, policy, prover_settings).evaluate(candidates))
 
 
 def no_hash(atoms: Tensor) -> Tensor:
-    """The same for every state."""
+    """Returns the same hash for every state."""
     return torch.zeros(atoms.shape[:-1], dtype=torch.int64, device=atoms.device)
 
 
 def one_bit_hash(atoms: Tensor) -> Tensor:
-    """The same for about half of the states."""
+    """Returns the same hash for about half of the states."""
     return set_hash(atoms) & 1
 
 
@@ -209,7 +212,9 @@ def test_an_endless_chain_of_single_actions_ends_in_failure_as_in_the_reference(
         for first, second in (("a", "b"), ("b", "a"))
     ]
 
-    outcomes = CompiledEvaluator(dataset, policy, prover_settings, buckets=(3,)).evaluate(candidates)
+    outcomes = CompiledEvaluator(dataset, policy, prover_settings, EvaluatorOptions(buckets=(3,))).evaluate(
+        candidates
+    )
 
     assert_same(outcomes, ReferenceEvaluator(dataset, policy, prover_settings).evaluate(candidates))
     assert [(outcome.success, outcome.steps) for outcome in outcomes[:2]] == [(False, 1)] * 2
@@ -230,7 +235,9 @@ def test_a_positive_among_the_goals_that_a_hubs_fact_leaves_is_not_known(
     triple = dataset.triple(LAST, "gate", "b")
     candidates = [Candidate(triple, is_positive=True), Candidate(triple, is_positive=False)]
 
-    outcomes = CompiledEvaluator(dataset, policy, prover_settings, buckets=(2,)).evaluate(candidates)
+    outcomes = CompiledEvaluator(dataset, policy, prover_settings, EvaluatorOptions(buckets=(2,))).evaluate(
+        candidates
+    )
 
     assert [outcome.success for outcome in outcomes] == [False, True]
     assert_same(outcomes, ReferenceEvaluator(dataset, policy, prover_settings).evaluate(candidates))
@@ -243,6 +250,8 @@ def test_skipped_actions_are_counted_anew_for_each_candidate_of_a_lane(make_data
     policy = make_policy(dataset)
     candidates = [Candidate(dataset.triple("a", "s0", "b"), is_positive=False)] * 3
 
-    outcomes = CompiledEvaluator(dataset, policy, prover_settings, buckets=(1,)).evaluate(candidates)
+    outcomes = CompiledEvaluator(dataset, policy, prover_settings, EvaluatorOptions(buckets=(1,))).evaluate(
+        candidates
+    )
 
     assert [(outcome.success, outcome.steps) for outcome in outcomes] == [(True, 1)] * 3

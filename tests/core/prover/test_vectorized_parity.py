@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,8 +16,10 @@ from _pytest.mark import ParameterSet
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.modes import Mode
+from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.recordings import read_recording
 from proofrank.core.evaluator.replay import replay
+from proofrank.core.evaluator.tick import HalvedTick, TrimmedTick, WholeTick
 from proofrank.core.graph import load_dataset
 from proofrank.core.policy import load_policy
 from tests.conftest import SHARED
@@ -35,11 +36,11 @@ QUICK = {
     "umls-seed0": ("trimming",),
     "family-seed0": ("trimming",),
 }
-"""The kinds of buffers for which a recording takes a few seconds, or is wanted in every run all the same."""
+"""Kinds of buffers for which a recording takes only a few seconds, or is always tested."""
 
 
 def parity_cases() -> list[ParameterSet]:
-    """Every recording on all kinds of buffers, freely and along its actions; most are slow."""
+    """Returns every recording with all kinds of buffers, freely and along its actions; most are slow."""
     return [
         pytest.param(
             folder,
@@ -65,8 +66,7 @@ def test_eager_gives_every_recorded_outcome_but_behind_near_ties(
 ) -> None:
     mode = dataclasses.replace(
         Mode.of("eager", fullgraph=True, device=torch.device("cpu")),
-        is_trimming=kind == "trimming",
-        is_counting=kind == "halves",
+        tick={"trimming": TrimmedTick, "static": WholeTick, "halves": HalvedTick}[kind],
     )
     monkeypatch.setattr(Mode, "of", lambda *_, **__: mode)
 
@@ -83,21 +83,27 @@ def test_a_compiled_tick_gives_every_recorded_outcome_but_behind_near_ties(
         shared_data,
         is_following=False,
         compile_mode="default",
-        buckets=(64,),
-        cache_folder=tmp_path,
+        options=EvaluatorOptions(buckets=(64,), cache_folder=tmp_path),
     )
 
     assert evaluator.engine == "default", "it went on without the compiler"
 
 
 def assert_is_the_recording(
-    folder: Path, data: Path, *, is_following: bool, **options: Any
+    folder: Path,
+    data: Path,
+    *,
+    is_following: bool,
+    compile_mode: str = "eager",
+    options: EvaluatorOptions | None = None,
 ) -> CompiledEvaluator:
-    """Replays the recording in ``folder`` by an evaluator with ``options``, and gives that."""
+    """Replays the recording in ``folder`` by an evaluator with ``options``, and returns the replay."""
     recording = read_recording(folder)
     dataset = load_dataset(data / recording.dataset)
     policy = load_policy(recording.folder, dataset)
-    evaluator = CompiledEvaluator(dataset, policy, recording.settings, **options)
+    evaluator = CompiledEvaluator(
+        dataset, policy, recording.settings, options or EvaluatorOptions(), compile_mode=compile_mode
+    )
     reference = ReferenceEvaluator(dataset, policy, recording.settings)
 
     comparisons = replay(recording, dataset, evaluator, reference, is_following=is_following)

@@ -1,10 +1,10 @@
-"""The vectorised evaluator without a compiler gives the reference's outcomes, on any graph, settings and policy.
+"""The vectorised evaluator without a compiler gives the reference's outcomes for any graph, settings and policy.
 
-Graphs, rules, settings and policies are made by Hypothesis. Both kinds of buffers are tried: those that follow the
-true counts and those of fixed shape, each with usual sizes and with the smallest that one lane can do with.
+Hypothesis makes graphs, rules, settings and policies. Both kinds of buffers are tested: those that follow the true
+counts and those of fixed shape, each with usual sizes and with the smallest that suffice for one lane.
 
-No compiler is tried here, for each graph has shapes of its own, and the compiler takes half a minute for any. Compiled
-ticks are compared with the reference and with recordings on whole data sets (``test_parity_datasets``,
+No compiler is used here, because each graph has its own shapes, which take the compiler half a minute. Compiled ticks
+are compared with the reference and with recordings on whole data sets (``test_parity_datasets``,
 ``test_vectorized_parity``).
 """
 
@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 from proofrank.core.evaluator import ReferenceEvaluator, compiled
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.modes import Mode
+from proofrank.core.evaluator.options import EvaluatorOptions
+from proofrank.core.evaluator.tick import HalvedTick, WholeTick
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, PolicyConfig, build_network
 from proofrank.core.policy.features import ROW_MULTIPLE
@@ -44,7 +46,7 @@ PREDICATES = (*WITH_FACTS_AND_RULES, WITH_FACTS_ONLY, WITH_RULES_ONLY)
 def make_policy(
     dataset: Dataset, seed: int = 0, *, spread: float = 1.0, max_variables: int = 2000, **shape: Any
 ) -> Policy:
-    """A small policy with random weights; ``spread`` is the size of its embeddings."""
+    """Makes a small policy with random weights; ``spread`` is the size of its embeddings."""
     config = PolicyConfig.from_dict(
         {"embedding_dim": 8, "hidden_dim": 16, "num_layers": 1, "max_variables": max_variables, **shape}
     )
@@ -60,30 +62,30 @@ def make_policy(
 def least_capacities(
     num_lanes: int, tables: GraphTables, settings: ProverSettings, *_: object, **options: object
 ) -> Capacities:
-    """Buffers that hold what one lane may ask for, and no more."""
+    """Returns the smallest buffers that hold one lane's requests."""
     return Capacities(
         num_lanes=num_lanes,
         num_rows=tables.max_rules + settings.padding_states + 1,
         num_checks=2,
-        # The network has whole rows of 64 where it computes no more than there are.
+        # The network computes whole blocks of 64 rows where it follows the true count.
         num_states=ROW_MULTIPLE * 2 if options.get("is_counting") else settings.padding_states + 1,
     )
 
 
 def use_static_shapes(monkeypatch: pytest.MonkeyPatch, *, is_counting: bool = False) -> None:
-    """Makes ``eager`` run on buffers of fixed shape, as the compiled modes do; in halves as ``default`` on a CPU."""
+    """Makes ``eager`` run on buffers of fixed shape, like the compiled modes; in halves, like ``default`` on a CPU."""
     mode = Mode.of("eager", fullgraph=True, device=torch.device("cpu"))
-    static = dataclasses.replace(mode, is_trimming=False, is_counting=is_counting)
+    static = dataclasses.replace(mode, tick=HalvedTick if is_counting else WholeTick)
     monkeypatch.setattr(Mode, "of", lambda *_, **__: static)
 
 
 def use_least_capacities(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes buckets as small as can be, so that lanes have to wait for each other."""
+    """Makes buckets as small as possible, so that lanes must wait for each other."""
     monkeypatch.setattr(compiled, "choose_capacities", least_capacities)
 
 
 def assert_same(outcomes: Sequence[Outcome], expected: Sequence[Outcome]) -> None:
-    """Outcomes are equal, log-probabilities but for rounding."""
+    """Asserts that outcomes are equal, and log-probabilities up to rounding."""
     assert len(outcomes) == len(expected)
     for index, (one, other) in enumerate(zip(outcomes, expected, strict=True)):
         assert (index, one.success, one.steps, one.actions, one.passes_near_tie) == (
@@ -96,7 +98,7 @@ def assert_same(outcomes: Sequence[Outcome], expected: Sequence[Outcome]) -> Non
 
 @dataclass(frozen=True)
 class Case:
-    """All that Hypothesis makes: a graph, what to prove, how, and by which policy."""
+    """A random case: a graph, candidates, settings and a policy."""
 
     facts: tuple[NamedAtom, ...]
     rules: tuple[tuple[NamedAtom, tuple[NamedAtom, ...]], ...]
@@ -107,7 +109,7 @@ class Case:
     pool_size: int
 
     def dataset(self, make_dataset: DatasetMaker) -> Dataset:
-        """The graph, loaded."""
+        """Loads the graph."""
         return make_dataset(
             [write_atom(*fact) + "." for fact in self.facts],
             [
@@ -117,7 +119,7 @@ class Case:
         )
 
     def candidates(self, dataset: Dataset) -> list[Candidate]:
-        """The queries by their indices."""
+        """Returns the queries by their indices."""
         return [
             Candidate(dataset.triple(first, predicate, second), is_positive)
             for (predicate, first, second), is_positive in self.queries
@@ -125,14 +127,14 @@ class Case:
 
 
 _constants = st.sampled_from(CONSTANTS)
-# Mostly variables, for a rule with constants seldom matches; few of them, so that many are repeated.
+# Mostly variables, because a rule with constants seldom matches; only a few, so that many are repeated.
 _arguments = st.sampled_from(("X", "Y", "Z", "W") * 3 + ("a", "b"))
 _facts = st.tuples(st.sampled_from(("p", "q", "f")), _constants, _constants)
 _atoms = st.tuples(st.sampled_from(PREDICATES), _arguments, _arguments)
 _head_arguments = st.one_of(st.sampled_from((("X", "Y"), ("Y", "X"))), st.tuples(_arguments, _arguments))
 _heads = st.tuples(st.sampled_from(("p", "q", "v")), _head_arguments).map(lambda head: (head[0], *head[1]))
 _rules = st.tuples(_heads, st.lists(_atoms, min_size=1, max_size=4).map(tuple))
-# Half of them have a rule for sure.
+# Half of them certainly have a rule.
 _queries = st.tuples(
     st.tuples(st.sampled_from((*PREDICATES, "v", "v", "v", "p")), _constants, _constants), st.booleans()
 )
@@ -217,7 +219,11 @@ def check(
         if is_least:
             use_least_capacities(monkeypatch)
         evaluator = CompiledEvaluator(
-            dataset, policy, case.settings, compile_mode="eager", buckets=(3,), pool_size=case.pool_size
+            dataset,
+            policy,
+            case.settings,
+            EvaluatorOptions(buckets=(3,), pool_size=case.pool_size),
+            compile_mode="eager",
         )
         actions = [outcome.actions for outcome in expected] if sample else None
 

@@ -27,9 +27,9 @@ many = settings(max_examples=150, deadline=None)
 
 
 def assert_is_the_set(facts: Sequence[int], others: Sequence[int]) -> None:
-    """``FactSet`` tells ``facts`` from ``others``, as a set does."""
+    """Asserts that ``FactSet`` distinguishes ``facts`` from ``others``."""
     known = set(facts)
-    fact_set = FactSet(np.array(sorted(known), dtype=np.int64), CPU)
+    fact_set = FactSet.of(np.array(sorted(known), dtype=np.int64), CPU)
     asked = [*facts, *others]
 
     found = fact_set.contains(torch.tensor(asked, dtype=torch.int64))
@@ -77,14 +77,14 @@ def test_a_fact_set_of_any_integers_is_a_set(facts: set[int], others: list[int])
 
 
 def test_padding_is_in_no_fact_set() -> None:
-    fact_set = FactSet(np.array([pack_atom(1, 1, 1)]), CPU)
+    fact_set = FactSet.of(np.array([pack_atom(1, 1, 1)]), CPU)
 
     assert not fact_set.contains(torch.zeros(2, 3, dtype=torch.int64)).any()
 
 
 def test_membership_keeps_the_shape_of_what_is_asked() -> None:
     fact = pack_atom(1, 2, 3)
-    fact_set = FactSet(np.array([fact]), CPU)
+    fact_set = FactSet.of(np.array([fact]), CPU)
 
     found = fact_set.contains(torch.tensor([[fact, 0, 5], [5, fact, fact]]))
 
@@ -95,7 +95,7 @@ requests = st.lists(st.integers(0, 5), min_size=1, max_size=9)
 
 
 def admitted_plainly(request: list[int], capacity: int, first_lane: int) -> dict[int, range]:
-    """The rows of each lane that gets in: in turn, until one does not fit."""
+    """Returns the rows of each admitted lane: in turn, until one does not fit."""
     rows: dict[int, range] = {}
     begin = 0
     for number in range(len(request)):
@@ -159,7 +159,7 @@ def test_a_tally_counts_ranks_and_finds_flagged_rows_of_each_lane(
     rows = rows_of(admission, capacity)
     flagged = {lane: [row for row in lane_rows if flags[row]] for lane, lane_rows in expected.items()}
 
-    # A row that is nobody's is never flagged by those who count.
+    # Rows without a lane are never flagged in practice.
     tally = Tally(torch.tensor(flags) & rows.is_row)
 
     lanes = range(len(request))
@@ -202,7 +202,7 @@ def test_states_are_the_same_set_where_python_says_so(left: list[int], right: li
     is_same = frozenset(left) == frozenset(right)
 
     assert bool(same_set(padded(left), padded(right))) is is_same
-    # Equal hashes of other sets are allowed, but not to be met by chance.
+    # Equal hashes of different sets are allowed, but chance must not produce them.
     assert bool(set_hash(padded(left)) == set_hash(padded(right))) is is_same
 
 
@@ -237,7 +237,7 @@ def test_hashes_of_many_different_sets_differ() -> None:
 def test_heads_and_goals_are_unified_as_the_reference_unifies_them(
     head: tuple[int, int, int], goal: tuple[int, int, int], make_dataset: DatasetMaker
 ) -> None:
-    head = (goal[0], *head[1:])  # a lane meets no other rules
+    head = (goal[0], *head[1:])  # a lane uses only rules of its goal's predicate
     expected = unify(head, goal, NUM_CONSTANTS)
     engine = small_engine(make_dataset)
 
@@ -254,7 +254,7 @@ def test_heads_and_goals_are_unified_as_the_reference_unifies_them(
 
 @functools.cache
 def small_engine(make_dataset: DatasetMaker) -> UnificationEngineVectorized:
-    """An engine over a graph of as many constants as the strategies have."""
+    """Makes an engine over a graph with as many constants as the strategies use."""
     dataset = make_dataset(["p(a,b).", "q(b,c)."], ["p(X,Y) -> q(Y,X)"])
     assert dataset.vocabulary.num_constants == NUM_CONSTANTS
     return UnificationEngineVectorized(build_tables(dataset, CPU), working_atoms=2)

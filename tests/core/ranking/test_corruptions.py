@@ -1,4 +1,4 @@
-"""Corruptions: which constants come in, which stay out, and that a draw can be repeated."""
+"""Corruptions: which constants are used, which are left out, and that draws are reproducible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RULE = "p(X,Y) -> q(X,Y)"
 
 @pytest.fixture(scope="module")
 def dataset(make_dataset: DatasetMaker) -> Dataset:
-    """Constants a to f; of p(a,·) are known b by train, c by valid and d by test."""
+    """Constants a to f; p(a,·) holds for b in train, c in valid and d in test."""
     return make_dataset(
         ["p(a,b).", "q(e,f).", "p(e,d)."], [RULE], valid=["p(a,c)."], test=["p(a,d).", "q(a,e)."]
     )
@@ -24,7 +24,7 @@ def dataset(make_dataset: DatasetMaker) -> Dataset:
 
 @pytest.fixture(scope="module")
 def with_domains(make_dataset: DatasetMaker) -> Dataset:
-    """Countries a, b, c; regions x, y; c also counts as a region, and z is of no domain."""
+    """Countries a, b, c; regions x, y; c also counts as a region, and z has no domain."""
     return make_dataset(
         ["in(a,x).", "in(b,y).", "q(c,z)."],
         ["in(X,Y) -> q(X,Y)"],
@@ -38,7 +38,7 @@ def many_constants(make_dataset: DatasetMaker) -> Dataset:
 
 
 def replaced(dataset: Dataset, query: str, side: Side, **options: int | bool) -> str:
-    """The names that are put in the place of the query's ``side``."""
+    """Returns the names that replace the query's ``side``."""
     relation, head, tail = query.split()
     triple = dataset.triple(head, relation, tail)
     corruptions = Corruptor(dataset, **options).corruptions(triple, side)  # pyright: ignore[reportArgumentType]

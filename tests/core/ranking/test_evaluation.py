@@ -1,4 +1,4 @@
-"""Ranking whole queries: candidates go to the evaluator in one call, and each query gets back its own."""
+"""Ranking whole queries: candidates go to the evaluator in one call, and each query gets its own back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import DatasetMaker
 
 
 class EvaluatorByTail:
-    """Proves candidates whose tail has an even index, with the larger log-probability the larger head and tail."""
+    """Proves candidates whose tail has an even index; the log-probability grows with head and tail."""
 
     engine = "original"
 

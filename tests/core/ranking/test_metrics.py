@@ -27,7 +27,7 @@ def ranked(
     proved: int = 0,
     seconds: float = 0.0,
 ) -> RankedQuery:
-    """A ranked query with these scores, of whose candidates the first ``proved`` are proved."""
+    """Makes a ranked query with these scores, whose first ``proved`` candidates are proved."""
     return RankedQuery(
         query_index=index,
         query=Triple(predicate, 1, 2),
@@ -49,7 +49,7 @@ def test_metrics_are_those_of_their_definitions() -> None:
     assert metrics.mrr == pytest.approx((1 + 1 / 4) / 2)
     assert metrics.hits_at == {1: 0.5, 3: 0.5, 10: 1.0}
     assert metrics.mean_rank == 2.5
-    # By chance: ranks 2 of 3 and 3 of 5, so 1.5 above rank 1 in the mean, as is the mean of these.
+    # By chance: ranks 2 of 3 and 3 of 5, whose mean is 1.5 above rank 1, like the mean of these.
     assert metrics.adjusted_mean_rank_index == pytest.approx(0.0)
     assert (metrics.rankings, metrics.queries, metrics.candidates) == (2, 2, 8)
     assert metrics.seconds == 0.75
@@ -136,7 +136,7 @@ def test_a_report_of_one_side_has_no_other(make_dataset: DatasetMaker) -> None:
 
 
 def random_scores(seed: int) -> dict[Side, list[list[float]]]:
-    """Scores of queries on both sides with many ties and different numbers of candidates."""
+    """Returns scores of queries on both sides with many ties and different numbers of candidates."""
     draw = random.Random(seed)
     return {
         side: [[float(draw.randint(-3, 3)) for _ in range(draw.randint(2, 40))] for _ in range(25)]
@@ -145,7 +145,7 @@ def random_scores(seed: int) -> dict[Side, list[list[float]]]:
 
 
 def pykeen_metrics(scores: dict[Side, list[list[float]]]) -> dict[str, float]:
-    """What PyKEEN's evaluator says, by its own names; candidates that a query lacks are NaN, as it wants them."""
+    """Returns the metrics of PyKEEN's evaluator by its own names; it expects NaN for candidates that a query lacks."""
     evaluation = pytest.importorskip("pykeen.evaluation", reason="PyKEEN is not installed")
     evaluator = evaluation.RankBasedEvaluator(clear_on_finalize=False)
     for side, rows in scores.items():

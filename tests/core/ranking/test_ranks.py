@@ -1,4 +1,4 @@
-"""Ranks and what ties do to them (Berrendorf et al. 2020; Sun et al. 2020)."""
+"""Ranks, and the effect of ties on them (Berrendorf et al. 2020; Sun et al. 2020)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_with_ties_the_four_ranks_differ_as_the_literature_says() -> None:
 
 
 def test_a_policy_that_gives_everything_the_same_score_is_first_last_or_in_the_middle() -> None:
-    # The model that Sun et al. warn of: the optimistic rank calls it perfect.
+    # The model that Sun et al. warn against: by the optimistic rank it is perfect.
     ranks = rank_positive([-100.0] * 101, seed=3)
 
     assert (ranks.optimistic, ranks.realistic, ranks.pessimistic) == (1, 51.0, 101)
@@ -140,7 +140,7 @@ def test_an_unknown_tie_policy_is_refused_with_those_that_exist() -> None:
 
 
 def lexsort_ranks(scores: list[list[float]], seed: int) -> list[int]:
-    """The definition: sort by score, then by random key, both descending, and look where the positive is."""
+    """Ranks by definition: sorts by score, then by random key, both descending, and finds the positive."""
     keys = np.random.RandomState(seed).rand(len(scores), max(map(len, scores)))
     ranks = []
     for row, row_keys in zip(scores, keys, strict=True):

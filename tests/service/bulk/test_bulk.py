@@ -1,4 +1,4 @@
-"""``proofrank evaluate --results``: rankings are written as they come, and a run goes on where it ended."""
+"""``proofrank evaluate --results``: rankings are written as they are done, and a run resumes where it ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.told import without_reading
 
 
 def interrupt_after(shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has the user press Ctrl-C once some shards have been written."""
+    """Simulates Ctrl-C once ``shards`` shards have been written."""
     from proofrank.service.cli import bulk
 
     class Interrupted:
@@ -76,7 +76,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_ended_with_the_numbers_of_an
         assert main([*bulk_arguments, *shards, "--results", str(results)]) == 130
     assert len(read_rows(results)) == 8
 
-    # Lines are written whole, however narrow the terminal, which breaks them itself.
+    # Each line is written whole; a narrow terminal wraps it by itself.
     monkeypatch.setenv("COLUMNS", "40")
     more = ["--results", str(results), "--json", str(second), "--trace", str(trace)]
     assert main([*bulk_arguments, *shards, *more]) == 0
@@ -131,7 +131,7 @@ def test_results_of_another_evaluation_are_refused_and_left_as_they_are(
     assert main([*bulk_arguments, "--results", str(results)]) == 0
     rows = read_rows(results)
     assert main([*bulk_arguments, *options, "--results", str(results)]) == 2
-    expected = f"proofrank: --results {results}: holds another run ({difference}); expected another name\n"
+    expected = f"proofrank: --results {results}: holds another run ({difference}); use another name\n"
     assert capsys.readouterr().err.endswith(expected)
     assert read_rows(results) == rows
 
@@ -142,7 +142,7 @@ def test_a_file_that_is_no_results_is_refused_and_left_as_it_is(
     results = tmp_path / "rows.jsonl"
     results.write_text("precious\n")
     assert main([*bulk_arguments, "--results", str(results)]) == 2
-    assert "exists, and rows.jsonl.run.json does not say which run it is of" in capsys.readouterr().err
+    assert "exists, and rows.jsonl.run.json does not say which run it belongs to" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
     assert results.read_text() == "precious\n"
 
@@ -152,7 +152,7 @@ def test_a_file_that_is_no_results_is_refused_and_left_as_it_is(
     [
         (["--results", "rows.csv"], "--results rows.csv: expected a name that ends in .jsonl or .parquet"),
         (["--results", "/proc/rows.jsonl"], "--results /proc/rows.jsonl: cannot be written: "),
-        (["--trace", "/nowhere/trace.json"], "--trace /nowhere/trace.json: cannot be written: "),
+        (["--trace", "/proc/no/trace.json"], "--trace /proc/no/trace.json: cannot be written: "),
         (["--workers", "2"], "--workers cannot be given here: it is for --on ray"),
         (["--address", "auto"], "--address cannot be given here: it is for --on ray"),
         (["--queries-per-shard", "2"], "--queries-per-shard is for --on ray, --results or --trace"),

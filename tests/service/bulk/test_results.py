@@ -1,4 +1,4 @@
-"""The file of ``proofrank evaluate --results`` under what may befall it: kills, a second run, a full disk, an edit."""
+"""The file of ``proofrank evaluate --results`` after kills, a second run, a full disk, an edit."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from tests.helpers.serving import REPOSITORY
 from tests.helpers.told import without_reading
 
 EVERY_PLACE = [(index, side) for index in range(9) for side in ("head", "tail")]
-"""Of a row, where the family's 9 queries are ranked."""
+"""The place of every row of the family's 9 queries."""
 
 PART = "queries-000000002-000000003.parquet"
-"""One of the files of a folder of results, where a shard is two queries."""
+"""One file of a folder of results whose shards are two queries each."""
 
 
 def tear(part: Path) -> None:
-    """What a kill leaves in the middle of writing ``part``."""
+    """Leaves what a kill in the middle of writing ``part`` leaves."""
     part.with_name(f".{PART}").write_bytes(part.read_bytes()[:-100])
     part.unlink()
 
 
 def leave_without_its_name(part: Path) -> None:
-    """What a kill leaves between the writing of ``part`` and its name."""
+    """Leaves what a kill between the writing of ``part`` and its renaming leaves."""
     part.rename(part.with_name(f".{PART}"))
 
 
@@ -59,7 +59,7 @@ def test_a_second_run_is_kept_from_the_results_until_the_first_has_ended_however
     tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / f"rows{suffix}"
-    # Work for some seconds, so that the first run can be stopped in the middle.
+    # Work for some seconds, so that the first run can be stopped before its end.
     command = [
         *("evaluate", "--engine", "original", "--threads", "1", "--side", "head", "--corruptions", "all"),
         *("--queries", "6", "--queries-per-shard", "1", "--results", str(results)),
@@ -74,7 +74,7 @@ def test_a_second_run_is_kept_from_the_results_until_the_first_has_ended_however
         assert main(command) == 2
         assert capsys.readouterr().err.endswith(
             f"proofrank: --results {results}: another run is writing it; "
-            "expected another name, or to wait for its end\n"
+            "use another name, or wait for its end\n"
         )
     finally:
         first.kill()
@@ -103,14 +103,14 @@ def test_results_that_hold_a_ranking_twice_are_refused_and_left_as_they_are(
     assert main(command) == 2
 
     assert capsys.readouterr().err.endswith(
-        f"proofrank: --results {results}: query_index 2 stands there 2 times with side head; "
-        "expected once, as one run alone writes it\n"
+        f"proofrank: --results {results}: query_index 2 occurs 2 times with side head; "
+        "expected once, as a single run writes it\n"
     )
     assert read_rows(results) == rows
 
 
 def run_where_files_grow_to_2000_bytes(command: list[str]) -> tuple[int, str]:
-    """The exit status of a command that finds no room for more in any file, and what it told."""
+    """Runs a command that cannot make any file larger than 2000 bytes; returns its exit status and its messages."""
     code = (
         "import resource, sys; from proofrank.service.cli.main import main; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); sys.exit(main(sys.argv[1:]))"

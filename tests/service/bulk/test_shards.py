@@ -1,4 +1,4 @@
-"""How an evaluation is cut into shards, and what is told of how evenly they were shared."""
+"""How an evaluation is cut into shards, and the report of how evenly they were shared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from proofrank.service.bulk.trace import Trace
 
 @pytest.fixture(scope="module")
 def uneven_work() -> LazyQueries:
-    """Which region is a country in, and then which countries are in a region: of few candidates and of many."""
+    """Queries with few candidates (the region of a country), and then with many (the countries of a region)."""
     dataset = load_dataset(DATASET)
     located = dataset.vocabulary.predicate_index("locatedInCR")
     triples = [triple for triple in dataset.splits["train"] if triple.predicate == located]
@@ -24,7 +24,7 @@ def uneven_work() -> LazyQueries:
 
 
 def candidates_of(work: LazyQueries, shards: list[Shard]) -> list[int]:
-    """How many each shard has."""
+    """Returns the number of candidates of each shard."""
     return [sum(map(work.num_candidates, shard.query_indices)) for shard in shards]
 
 
@@ -58,14 +58,14 @@ def test_what_is_done_is_in_no_shard(uneven_work: LazyQueries) -> None:
 
 
 def result(number: int, process: int, began: float, seconds: float) -> ShardResult:
-    """A shard that ``process`` proved, ``began`` seconds after now."""
+    """Makes the result of a shard that ``process`` began ``began`` seconds from now."""
     began += time.time()
     return ShardResult(Shard(number, (number,)), (), 10, 20, began, seconds, "host", process, 0, "eager")
 
 
 def test_a_lost_worker_is_not_the_first_to_end() -> None:
     trace = Trace()
-    # The worker 1 is lost after a second, and 3 takes its place.
+    # Worker 1 is lost after a second, and worker 3 replaces it.
     for number, process, began, seconds in [
         (0, 1, 0, 1),
         (1, 2, 0, 5),

@@ -155,7 +155,7 @@ def test_explain_does_not_let_a_known_triple_prove_itself(
         (["--engine", "orginal"], "unknown engine 'orginal'; did you mean 'original'"),
         (["--max-depth", "0"], "prover setting max_depth is 0; expected at least 1"),
         (["--threads", "0"], "threads is 0; expected at least 1"),
-        (["--json", "/nowhere/metrics.json"], "--json /nowhere/metrics.json: cannot be written: "),
+        (["--json", "/proc/no/metrics.json"], "--json /proc/no/metrics.json: cannot be written: "),
         (["--dataset", "/nowhere"], "/nowhere: no such folder; expected a dataset folder"),
         (["--policy", "/nowhere"], "/nowhere: no such folder; expected a checkpoint folder"),
     ],

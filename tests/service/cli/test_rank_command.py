@@ -229,7 +229,7 @@ def test_the_key_of_a_file_is_sent(tmp_path: Path) -> None:
         (["--split", "test", "--proof"], "--proof cannot be given here: it is for a single triple"),
         (["--file", "/no/such/file"], "/no/such/file: cannot be read: No such file or directory"),
         ([*TRIPLE, "--api-key-file", "/no/such"], "--api-key-file /no/such: cannot be read: No such file"),
-        ([*TRIPLE, "--json", "/no/such/answer"], "--json /no/such/answer: cannot be written: No such file"),
+        ([*TRIPLE, "--json", "/proc/no/answer"], "--json /proc/no/answer: cannot be written: No such file"),
     ],
 )
 def test_what_cannot_be_done_ends_with_status_2_and_a_reason(
@@ -258,7 +258,7 @@ def test_a_bad_option_is_refused_with_its_name(capsys: pytest.CaptureFixture[str
 
 def test_command_and_client_look_for_the_server_where_it_listens_by_default() -> None:
     settings = load_settings(environment={})
-    assert f"http://{settings.host}:{settings.port}" == DEFAULT_URL
+    assert f"http://{settings.host[0]}:{settings.port}" == DEFAULT_URL
     assert make_parser().parse_args(["rank", *TRIPLE]).url == DEFAULT_URL
 
 

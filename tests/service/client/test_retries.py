@@ -274,13 +274,13 @@ def test_a_key_with_a_line_break_in_it_is_refused_without_showing_it() -> None:
     ("body", "message"),
     [
         ("<html>", "did not answer with JSON; is it a proofrank server"),
-        ([], r"answer: expected an object, got list"),
-        ({**INFO, "version": 3}, r"answer\.version: expected text, got int"),
+        ([], r"answer is \[\]: input should be an object"),
+        ({**INFO, "version": 3}, r"answer\.version is 3: input should be a valid string"),
         (
             {**INFO, "limits": {"max_queries": "10"}},
-            r"answer\.limits\.max_queries: expected a whole number, got str",
+            r"answer\.limits\.max_queries is '10': input should be a valid integer",
         ),
-        ({name: value for name, value in INFO.items() if name != "torch"}, r"answer\.torch: is missing"),
+        ({name: value for name, value in INFO.items() if name != "torch"}, r"answer\.torch: field required"),
     ],
 )
 def test_an_answer_of_another_form_is_an_error_that_says_where(body: Any, message: str) -> None:
@@ -293,6 +293,11 @@ def test_an_answer_of_another_form_is_an_error_that_says_where(body: Any, messag
 def test_fields_that_the_client_does_not_know_are_left_out() -> None:
     with ScriptedServer([Answer(200, {**INFO, "new": 1})]) as server:
         assert outcome(server, Client.info).engine == "original"
+
+
+def test_an_option_of_a_job_that_the_client_does_not_know_is_left_out() -> None:
+    with ScriptedServer([job("queued", request={"split": "valid", "new": 1})]) as server:
+        assert outcome(server, lambda opened: opened.job("j1")).request.split == "valid"
 
 
 def test_pauses_grow_with_jitter_up_to_the_longest() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from proofrank.core.graph import Dataset
-from proofrank.service import client as proofrank
 from proofrank.service.client import (
     AsyncClient,
     Client,
@@ -21,7 +19,6 @@ from proofrank.service.client import (
     NotFoundError,
     Query,
 )
-from tests.helpers.client_fields import fields_of
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.serving import RunningServer
 
@@ -119,21 +116,3 @@ def test_a_policy_that_cannot_be_one_is_refused_with_the_reason(speaker: Client,
         (tmp_path / name).write_text("{}", encoding="utf-8")
     with pytest.raises(InvalidRequestError, match="vocabulary"):
         speaker.upload_policy("broken", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("ours", "module", "theirs"),
-    [
-        (proofrank.Job, "proofrank.service.jobs.schemas", "JobView"),
-        (proofrank.JobProgress, "proofrank.service.jobs.schemas", "JobProgress"),
-        (proofrank.JobRanking, "proofrank.service.jobs.schemas", "JobRanking"),
-        (proofrank.JobResult, "proofrank.service.jobs.schemas", "JobResults"),
-        (proofrank.PolicyList, "proofrank.service.policies.schemas", "PolicyList"),
-        (proofrank.StoredPolicy, "proofrank.service.policies.schemas", "PolicyEntry"),
-    ],
-    ids=lambda value: getattr(value, "__name__", value),
-)
-def test_the_types_of_the_client_have_the_fields_that_the_service_declares(
-    ours: type, module: str, theirs: str
-) -> None:
-    assert fields_of(ours) == fields_of(getattr(importlib.import_module(module), theirs))

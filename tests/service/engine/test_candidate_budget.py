@@ -1,4 +1,4 @@
-"""What all requests together may hold is bounded: candidates until they are answered, and the bytes of bodies."""
+"""All requests together are bounded by the candidates not yet answered, and by the bytes of their bodies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.service.web.test_sharing import LARGE, SMALL, send_large, wait_for_qu
 MAX_BODY_BYTES = 300_000
 MAX_TOTAL_BODY_BYTES = 400_000
 MAX_CANDIDATES = 70_000
-"""More than the large request has, and less than twice as many."""
+"""More candidates than the large request has, and fewer than twice as many."""
 
 REJECTED = "proofrank_rejected_requests_total"
 
@@ -41,7 +41,7 @@ def server(family_folder: Path, policy_folder: Path) -> Iterator[RunningServer]:
 
 
 def padded(num_bytes: int) -> bytes:
-    """A small request in a body of so many bytes."""
+    """Returns a small request in a body of ``num_bytes``."""
     return json.dumps(SMALL).encode().ljust(num_bytes)
 
 
@@ -50,7 +50,7 @@ def post(client: httpx.Client, body: bytes) -> httpx.Response:
 
 
 def wait_until_asked_for(server: RunningServer, num_bytes: int, status: HTTPStatus) -> None:
-    """Returns once a body of so many bytes, of which none is sent, is asked for (100) or refused (429)."""
+    """Returns once a body of ``num_bytes``, none of which is sent, is asked for (100) or refused (429)."""
     url = httpx.URL(server.url)
     head = f"POST /rank HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
     ends = time.monotonic() + 300
@@ -130,6 +130,6 @@ def test_bodies_that_would_be_too_much_together_are_refused_with_429_and_small_o
         metrics = client.get("/metrics").text
         assert f'{REJECTED}{{reason="bodies_full"}} 0.0' not in metrics
         assert f'{REJECTED}{{reason="rate_limited"}} 0.0' in metrics
-    # Its client has gone.
+    # Its client has disconnected.
     wait_until_asked_for(server, MAX_BODY_BYTES, HTTPStatus.CONTINUE)
     assert post(client, held).status_code == HTTPStatus.OK

@@ -1,7 +1,7 @@
-"""The clock of the machine jumps, as when it is set or a virtual machine wakes: whatever is timed goes on as before.
+"""A jump of the machine's clock, as when it is set or a virtual machine wakes, changes no time limit or duration.
 
-libfaketime (Debian: ``faketime``) gives the server a clock that the test sets; the monotonic one stays as it is, as in
-a real jump.
+libfaketime (Debian: ``faketime``) gives the server a clock that the test sets; the monotonic clock is not changed, as
+in a real jump.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.service.web.test_sharing import LARGE, SMALL, queued
 LIBRARY = next(Path("/usr/lib").glob("**/faketime/libfaketime.so.1"), None)
 JUMPS = ["+10d", "-20d", "+0"]
 SECONDS_TO_JUMP = 1
-"""Until the server sees what the test has set; to look at each call of the clock would make the server very slow."""
+"""Time until the server sees the new clock. Reading the clock file at each call would make the server very slow."""
 
 pytestmark = pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed")
 
@@ -51,7 +51,7 @@ def jumping_server(family_folder: Path, policy_folder: Path, clock: Path) -> Ite
 
 
 def upload(client: httpx.Client, name: str, folder: Path) -> datetime:
-    """Uploads a policy; the time that the server says it was."""
+    """Uploads a policy; returns the server's time of the upload."""
     files = {part.field: (folder / part.file).read_bytes() for part in PARTS}
     answer = client.put(f"/policies/{name}", files=files)
     assert answer.status_code == 201, answer.text
@@ -93,7 +93,7 @@ def test_a_jump_of_the_clock_changes_no_deadline_no_duration_and_no_answer(
 
 
 def ask_with_deadline(url: str, answers: list[tuple[int, float]]) -> None:
-    """Asks for more than can be done in three seconds, which is the deadline; its status and how long it took."""
+    """Asks for more than can be done in three seconds, the deadline; appends the status and the seconds it took."""
     began = time.monotonic()
     answer = httpx.post(f"{url}/rank", json={**LARGE, "deadline_ms": 3000}, timeout=120, trust_env=False)
     answers.append((answer.status_code, time.monotonic() - began))

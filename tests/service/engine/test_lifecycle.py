@@ -1,4 +1,4 @@
-"""A server that drains is never shown ready again, whichever thread says so, and when."""
+"""A draining server is never shown as ready again, whichever thread sets the stage, and when."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ready_of(metrics: ServiceMetrics) -> float | None:
 
 
 class HeldStages(Stages):
-    """Whose loader is held between its look at whether the end has begun and its entry."""
+    """Stages whose loader is held between its check whether the end has begun and its change of the stage."""
 
     def __init__(self, metrics: ServiceMetrics) -> None:
         super().__init__(metrics)
@@ -33,7 +33,7 @@ class HeldStages(Stages):
 
     @property
     def is_stopping(self) -> bool:
-        """As it was before the loader was held."""
+        """Returns the value from before the loader was held."""
         is_stopping = super().is_stopping
         if threading.current_thread() is self.loader:
             self.has_looked.set()
@@ -50,7 +50,7 @@ def test_draining_that_begins_between_the_loaders_look_and_its_entry_is_not_over
     stages.loader.start()
     assert stages.has_looked.wait(PATIENCE)
     drainer.start()
-    # Where nothing keeps it from draining, it does so in this time.
+    # Enough time to drain if nothing prevents it.
     drainer.join(0.3)
     stages.may_enter.set()
     for thread in (stages.loader, drainer):
@@ -69,7 +69,7 @@ def test_ready_becomes_draining_once_the_end_has_begun(
     stages = Stages(metrics)
     stages.enter(before)
     begin(stages)
-    # As where an evaluator is made anew meanwhile.
+    # As when the evaluator is made again meanwhile.
     stages.enter("warm up")
     assert stages.stage == "warm up"
     stages.enter(READY)

@@ -1,4 +1,4 @@
-"""While the evaluator is made anew after a fault: what is done is answered, and the server can be stopped."""
+"""While the evaluator is made again after a fault, finished requests are answered, and the server can be stopped."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_request_that_is_done_is_answered_though_the_evaluator_has_failed_mean
                 await asyncio.sleep(0.01)
             stream, loop = rebuild.streams[0], asyncio.get_running_loop()
             stream.num_until_fault = NUM_CANDIDATES
-            # The loop hears of the outcomes only when the evaluator has failed.
+            # The event loop receives the outcomes only after the evaluator has failed.
             stream.on_advance = lambda: loop.call_soon_threadsafe(rebuild.is_rebuilding.wait, PATIENCE)
             answer = await client.post("/rank", json={**REQUEST, "return_proof": return_proof})
             stage = host.stage
@@ -82,9 +82,7 @@ def test_a_request_that_is_done_is_answered_though_the_evaluator_has_failed_mean
 def test_a_server_that_stops_while_the_evaluator_is_made_anew_ends_with_its_grace_period(
     rebuild: HeldRebuild, settings: Settings
 ) -> None:
-    rebuild.gather_seconds = (
-        0.2  # so that both requests run when it fails, and neither is known to be the cause
-    )
+    rebuild.gather_seconds = 0.2  # so that both requests run when it fails, and neither is known as the cause
 
     async def stop() -> tuple[list[object], float, bool]:
         host = EvaluatorHost(settings, ServiceMetrics())

@@ -1,4 +1,4 @@
-"""Jobs outlive the server: killed, stopped, or without room on the disk, they end with the same numbers."""
+"""A job survives a kill, a stop or a full disk of its server, and ends with the same numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPTIONS = {"corruptions": 4, "seed": 3, "ties": "random"}
 
 
 def run_undisturbed(client: httpx.Client, **body: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The metrics and results of a job that nothing comes between."""
+    """Returns the metrics and results of a job that runs without interruption."""
     job = ended(client, submit(client, **body)["id"])
     return without_time(job["metrics"]), results(client, job["id"])
 
@@ -33,7 +33,7 @@ def test_a_job_that_is_killed_at_random_moments_ends_with_the_numbers_of_an_undi
 ) -> None:
     body = {"queries": many_queries(300 + 200 * kills), **OPTIONS}
     headers = {"Idempotency-Key": "the-one"}
-    moments = random.Random()  # where it fails, the moments are in the message
+    moments = random.Random()  # a failure shows the moments in its message
     waited: list[float] = []
     job_id, done = "", 0
     arguments = [*serve_arguments, "--data-folder", str(tmp_path), "--max-body-bytes", str(2**20)]
@@ -45,7 +45,7 @@ def test_a_job_that_is_killed_at_random_moments_ends_with_the_numbers_of_an_undi
             if not kill:
                 job_id = answer.json()["id"]
             assert (answer.status_code, answer.json()["id"]) == (200 if kill else 202, job_id), waited
-            # What was told before the kill is still true after it.
+            # What the server reported before the kill still holds after it.
             assert get(client, job_id)["progress"]["queries_done"] >= done, waited
             if kill < kills:
                 waited.append(moments.uniform(0, 0.4))
@@ -83,7 +83,7 @@ def test_a_server_that_is_stopped_leaves_its_jobs_to_the_next(
         began = time.monotonic()
         server.send(signal.SIGTERM)
         assert server.wait() == 0
-        assert time.monotonic() - began < 10, "whoever watches must not hold the server up"
+        assert time.monotonic() - began < 10, "watchers must not delay the stop of the server"
         watcher.join(10)
         assert told
         assert "event: end" not in told
@@ -97,7 +97,7 @@ def test_a_server_that_is_stopped_leaves_its_jobs_to_the_next(
 
 @pytest.fixture
 def full_disk(serve_arguments: list[str], tmp_path: Path) -> Iterator[RunningServer]:
-    """A server that can write to no file while its limit on their size is 1 byte."""
+    """A server whose limit on the size of files is 1 byte, so that it cannot write any file."""
     with RunningServer(*serve_arguments, "--data-folder", str(tmp_path)) as server:
         yield server.wait_until_ready()
 
@@ -125,7 +125,7 @@ def test_without_room_jobs_wait_and_say_why_and_go_on_once_there_is_some(full_di
     assert refused.headers["content-type"] == "application/problem+json"
     assert "the data folder cannot be written" in refused.json()["detail"]
     assert client.delete(f"/jobs/{job_id}").status_code == 507
-    # All that needs no room goes on.
+    # Everything that needs no room works.
     assert client.get("/healthz").status_code == 200
     assert client.post("/rank", json={"queries": body["queries"][:1]}).status_code == 200
     assert results(client, job_id)["rankings"][-1]["query_index"] == job["progress"]["queries_done"] - 1

@@ -1,4 +1,4 @@
-"""``/jobs``: a whole split is ranked in the background, to the numbers that ``/rank`` gives."""
+"""``/jobs``: a split is ranked in the background, with the same numbers as by ``/rank``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.service.ranking.test_rank import without_time
 MAX_JOBS = 3
 MAX_JOB_QUERIES = 500
 LONG = many_queries(MAX_JOB_QUERIES)
-"""Some six seconds of work, of which no test waits for the end."""
+"""About six seconds of work; no test waits for its end."""
 
 SPLIT = [
     {"relation": match[1], "head": match[2], "tail": match[3]}
@@ -36,7 +36,7 @@ SPLIT = [
 
 @pytest.fixture(scope="module")
 def server(serve_arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server of jobs, with limits that a test can reach."""
+    """A server with limits on jobs that a test can reach."""
     limits = ("--max-jobs", str(MAX_JOBS), "--max-job-queries", str(MAX_JOB_QUERIES))
     folder = tmp_path_factory.mktemp("jobs")
     with RunningServer(*serve_arguments, *limits, "--data-folder", str(folder)) as running:
@@ -45,7 +45,7 @@ def server(serve_arguments: list[str], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def client(server: RunningServer) -> Iterator[httpx.Client]:
-    """Speaks to that server, and leaves no job unfinished."""
+    """A client of that server, which ends all unfinished jobs."""
     yield server.client
     for state in ("queued", "running"):
         for job in server.client.get("/jobs", params={"state": state}).json()["jobs"]:
@@ -53,7 +53,7 @@ def client(server: RunningServer) -> Iterator[httpx.Client]:
 
 
 def rankings_asked(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rankings of an answer of ``/rank``, as those of a job are."""
+    """Returns the rankings of an answer of ``/rank`` in the form of a job's."""
     return [
         {
             "query_index": index,
@@ -68,12 +68,12 @@ def rankings_asked(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def rankings_found(client: httpx.Client, job_id: str) -> list[dict[str, Any]]:
-    """The rankings of a job, without what those of ``/rank`` have not."""
+    """Returns the rankings of a job, without the fields that ``/rank`` lacks."""
     return without_keys(results(client, job_id)["rankings"], ("corruptions_proved",))
 
 
 def without_keys(value: Any, names: tuple[str, ...]) -> Any:
-    """``value`` without the keys ``names`` at any depth."""
+    """Returns ``value`` without the keys ``names`` at any depth."""
     if isinstance(value, dict):
         return {name: without_keys(item, names) for name, item in value.items() if name not in names}
     return [without_keys(item, names) for item in value] if isinstance(value, list) else value
@@ -152,11 +152,11 @@ def test_a_submitted_job_says_where_it_is_and_what_it_was_asked(client: httpx.Cl
     assert job["policy"]["name"] == "untrained"
     job = ended(client, job["id"])
     assert job["created"] <= job["started"] <= job["finished"]
-    assert job["created"].endswith("+00:00")
+    assert job["created"].endswith("Z")
 
 
 def events_of(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The server-sent events in ``lines``: their names and jobs."""
+    """Yields the server-sent events in ``lines``, each as its name and job."""
     name = ""
     for line in lines:
         if line.startswith("event: "):
@@ -280,7 +280,7 @@ def test_a_running_job_is_cancelled_and_keeps_what_it_had_done(client: httpx.Cli
     assert job["state"] == "cancelled"
     assert job["finished"] is not None
     assert 0 < job["progress"]["queries_done"] < MAX_JOB_QUERIES
-    # The next job runs at once, so that the one before has stopped; what that had done is kept.
+    # The next job runs at once, so the one before has stopped; its finished part is kept.
     assert ended(client, submit(client, split="test")["id"])["state"] == "done"
     assert get(client, job_id) == job
     kept = results(client, job_id)["rankings"]
@@ -305,7 +305,7 @@ def test_a_job_is_removed_whether_it_waits_or_runs_or_has_ended(
             assert missing.headers["content-type"] == "application/problem+json"
         assert client.delete(f"/jobs/{job_id}").status_code == 404
         assert client.post(f"/jobs/{job_id}/cancel").status_code == 404
-    # The next job runs at once, so that the one before has stopped; and that is no failure.
+    # The next job runs at once, so the one before has stopped; a removal is not a failure.
     assert ended(client, submit(client, split="test")["id"])["state"] == "done"
     listed = {job["id"] for job in client.get("/jobs", params={"limit": 100}).json()["jobs"]}
     assert not listed & {done, running, waiting}
@@ -375,7 +375,7 @@ def test_jobs_are_listed_newest_first_and_by_state(client: httpx.Client) -> None
     [
         ({"split": "test", "queries": LONG[:1]}, "body", "expected either 'split' or 'queries'"),
         ({}, "body", "expected either 'split' or 'queries'"),
-        ({"queries": LONG[:1], "limit": 3}, "body", "'limit' is of a split"),
+        ({"queries": LONG[:1], "limit": 3}, "body", "'limit' applies to splits"),
         ({"split": "tests"}, "split", "'train', 'valid' or 'test'"),
         ({"split": "test", "limit": 0}, "limit", "greater than or equal to 1"),
         ({"split": "test", "policy": "other"}, "policy", "no policy is called 'other'"),
@@ -427,7 +427,7 @@ def test_a_job_is_found_by_its_key_after_its_policy_has_been_deleted(
 
 
 def upload_of(folder: Path) -> dict[str, bytes]:
-    """The files of a checkpoint, as an upload has them."""
+    """Returns the files of a checkpoint for an upload."""
     return {part.field: (folder / part.file).read_bytes() for part in PARTS}
 
 
@@ -443,7 +443,7 @@ def test_a_job_keeps_the_policy_that_was_live_when_it_was_submitted(
     refused = client.delete("/policies/other")
     assert refused.status_code == 409
     assert client.post("/policies/untrained/activate").status_code == 200
-    assert client.delete("/policies/other").status_code == 409  # a job that waits needs it
+    assert client.delete("/policies/other").status_code == 409  # a waiting job needs it
     after = ended(client, second["id"])
     assert ended(client, running["id"])["policy"] == before["policy"] == ended(client, first["id"])["policy"]
     assert after["policy"]["name"] == "other"

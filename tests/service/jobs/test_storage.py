@@ -1,4 +1,4 @@
-"""Jobs in this process: how they are cut and stored, what ends them, and what is kept of them."""
+"""Jobs in this process: their chunks, their storage, their ends, and what is kept of them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ from proofrank.service.jobs import Jobs, make_jobs
 from proofrank.service.jobs.chunk_size import ChunkSizer
 from proofrank.service.jobs.chunks import JobChunks
 from proofrank.service.jobs.insertion import NewJob
-from proofrank.service.jobs.job import Job, JobError, JobState, Pinned, StoredRanking
+from proofrank.service.jobs.job import Job, JobError, StoredRanking
 from proofrank.service.jobs.results import parquet_pieces
-from proofrank.service.jobs.schemas import JobOptions, JobRequest
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.jobs.submission import write_body
 from proofrank.service.jobs.updates import JobUpdates, Update
@@ -44,13 +43,15 @@ from proofrank.service.settings.settings import load_settings
 from proofrank.service.storage.database import Database
 from proofrank.service.storage.parquet import ParquetMissingError
 from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.web.listening import Listeners
 from proofrank.service.web.server import Server
+from proofrank.service.wire import Identity, JobOptions, JobRequest, JobState
 from tests.helpers.family import write_family, write_untrained_policy
 from tests.helpers.job_client import many_queries
 
 
 class FaultyHost(EvaluatorHost):
-    """A host whose evaluator fails as often as it is told, as it does when another request used up the memory."""
+    """A host whose evaluator fails a given number of times, as when another request has used up the memory."""
 
     num_faults = 0
 
@@ -71,20 +72,20 @@ class Workshop:
     jobs: Jobs
 
     async def submit(self, **body: Any) -> Job:
-        """A job that has been stored."""
+        """Submits a job and returns it as stored."""
         dataset = self.host.loaded.dataset
         request = JobRequest.model_validate(body)
         num = (
             len(request.queries) if request.queries is not None else len(dataset.splits[request.split or ""])
         )
-        served = Pinned(dataset.name, dataset.content_hash)
+        served = Identity(dataset.name, dataset.content_hash)
         new = NewJob(write_body(request), request.policy, served, num, idempotency_key=None)
         submission = await self.jobs.store.submit(new, 100)
         self.jobs.runner.wake()
         return submission.job
 
     async def begun_with_one_query_ranked(self) -> tuple[Job, list[StoredRanking]]:
-        """The next job, begun, and the rankings of its first query, which have not been stored."""
+        """Begins the next job; returns it with the rankings of its first query, which are not stored yet."""
         job = await self.jobs.store.begin_next()
         assert job is not None
         dataset = self.host.loaded.dataset
@@ -93,13 +94,13 @@ class Workshop:
         return job, [StoredRanking.of(ranked, dataset) for ranked in execution.ranked]
 
     async def get(self, job: Job) -> Job:
-        """The job as it is now."""
+        """Returns the job as it is now."""
         found = await self.jobs.store.get(job.id)
         assert found is not None
         return self.jobs.patience.with_obstacle(found)
 
     async def ended(self, job: Job) -> Job:
-        """The job once it has ended."""
+        """Returns the job once it has ended."""
         while not (now := await self.get(job)).is_finished:
             await asyncio.sleep(0.01)
         return now
@@ -107,7 +108,7 @@ class Workshop:
 
 @asynccontextmanager
 async def workshop(data: Path, dataset_folder: Path, policy_folder: Path) -> AsyncIterator[Workshop]:
-    """A workshop on the data folder ``data``, whose runner has not started."""
+    """Yields a workshop on the data folder ``data``; its runner has not started."""
     settings = load_settings(
         {"dataset": dataset_folder, "policy": policy_folder, "engine": "original"}, environment={}
     )
@@ -142,7 +143,7 @@ async def workshop(data: Path, dataset_folder: Path, policy_folder: Path) -> Asy
 async def app_with_services(
     data: Path, dataset_folder: Path, policy_folder: Path
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Services]]:
-    """The whole application in this process, ready, and a client of it."""
+    """Yields a client of the whole application in this process, once it is ready, and its services."""
     values = {"dataset": dataset_folder, "policy": policy_folder, "engine": "original", "data_folder": data}
     app = create_app(load_settings(values, environment={}))
     async with (
@@ -155,7 +156,7 @@ async def app_with_services(
 
 
 def without_seconds(report_json: str | None) -> Any:
-    """The report of a job without what differs between two runs."""
+    """Returns the report of a job without the values that differ between two runs."""
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):
@@ -213,7 +214,7 @@ def test_a_job_whose_dataset_is_not_served_any_more_fails_and_the_next_one_runs(
             assert failed.state == "failed"
             assert failed.error is not None
             assert failed.error.startswith(
-                f"dataset 'family' with SHA-256 {orphan.dataset.sha256} is not served any more"
+                f"dataset 'family' with SHA-256 {orphan.dataset.sha256} is no longer served"
             )
             assert (await place.ended(at_home)).state == "done"
 
@@ -230,7 +231,7 @@ def test_a_job_submitted_while_a_policy_takes_the_place_of_the_live_one_pins_the
             store, host = services.policies.store, services.host
             before = host.active_policy
             policy = load_named(newer, before.name)
-            # As an upload does it: on the disk first, where the content before is removed, and then in the host.
+            # In the order of an upload: first on the disk, where the old content is removed, and then in the host.
             store.put(newer, policy, live=True)
             assert host.active_policy is before
             answer = await client.post("/jobs", json={"split": "test"})
@@ -359,13 +360,13 @@ Change = Callable[[httpx.AsyncClient, str], Awaitable[httpx.Response]]
 async def cancelled_while_it_is_written(
     monkeypatch: pytest.MonkeyPatch, database: Database, method: str, request: Awaitable[httpx.Response]
 ) -> AsyncIterator[None]:
-    """Inside, ``request`` has been cancelled while the database was about to do the ``method`` of the store."""
+    """Cancels ``request`` just before the database runs ``method`` of the store."""
     original = getattr(JobStore, method)
     is_asked = asyncio.Event()
 
     async def ask(*arguments: Any) -> Any:
         if not is_asked.is_set():
-            # Nobody holds it for longer than a transaction.
+            # No transaction holds the lock for long.
             database._turn.acquire()
             is_asked.set()
         return await original(*arguments)
@@ -374,7 +375,7 @@ async def cancelled_while_it_is_written(
     asking = asyncio.ensure_future(request)
     await asyncio.wait_for(is_asked.wait(), 30)
     asking.cancel()
-    await asyncio.sleep(0.05)  # until it is told so at all depths, with the database still waiting
+    await asyncio.sleep(0.05)  # the cancellation reaches every depth while the database still waits
     database._turn.release()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(asking, 30)
@@ -450,7 +451,7 @@ def test_removing_a_job_that_has_ended_interrupts_nothing(
                 await asyncio.sleep(0.01)
             while jobs.runner._current is not None:
                 await asyncio.sleep(0.01)
-            # As while the runner counts what it has done.
+            # As when the runner counts what it has done.
             counting = asyncio.create_task(asyncio.sleep(0.1))
             jobs.runner._current = (job, counting)
             assert (await client.delete(f"/jobs/{job_id}")).status_code == HTTPStatus.NO_CONTENT
@@ -512,7 +513,7 @@ def test_a_download_breaks_off_where_its_job_is_removed_and_that_is_no_fault(
 
     async def download() -> None:
         app = create_app(settings)
-        server = Server(app, settings, on_signal=lambda: None)
+        server = Server(app, settings, Listeners(settings), on_signal=lambda: None)
         serving = asyncio.create_task(server.serve())
         while not server.started or app.state.services.host.stage != READY:
             await asyncio.sleep(0.01)
@@ -568,6 +569,11 @@ def test_parquet_without_its_library_says_what_to_install(
     asyncio.run(ask())
 
 
+def as_plain(query: Query) -> tuple[Any, ...]:
+    """A query with its constants as a list, for arrays have no single answer to ``==``."""
+    return query.query_index, query.triple, query.side, query.constants.tolist()
+
+
 @pytest.mark.parametrize("size", [1, 17, 40, 10_000])
 def test_chunks_of_any_size_are_the_queries_of_the_whole(family: Dataset, size: int) -> None:
     work = JobChunks.of(
@@ -581,12 +587,13 @@ def test_chunks_of_any_size_are_the_queries_of_the_whole(family: Dataset, size: 
         chunks += chunk
         start = chunk[-1].query_index + 1
     corruptor = Corruptor(family, number=3, seed=2)
-    assert chunks == corrupted_queries(family.splits["train"], sides_of("both"), corruptor)
+    whole = corrupted_queries(family.splits["train"], sides_of("both"), corruptor)
+    assert list(map(as_plain, chunks)) == list(map(as_plain, whole))
     assert work.count_candidates(most=10) == sum(map(num_candidates, chunks))
 
 
 def num_candidates(query: Query) -> int:
-    """The candidates of a query on one side."""
+    """Returns the number of candidates of a query on one side."""
     return len(query.candidates)
 
 

@@ -1,4 +1,4 @@
-"""``proofrank evaluate --on ray``: the numbers of one process, whatever happens to the workers."""
+"""``proofrank evaluate --on ray``: the same numbers as one process, whatever happens to the workers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_BACKE
 
 @pytest.fixture(scope="module")
 def quiet_ray() -> Iterator[None]:
-    """Ray tells nobody that it is used, and its parts find each other without a token."""
+    """Turns Ray's usage statistics off, and lets its parts find each other without a token."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in QUIET.items():
             patch.setenv(name, value)
@@ -55,14 +55,14 @@ def quiet_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def address(quiet_ray: None) -> Iterator[str]:
-    """Of a cluster with room for two workers."""
+    """The address of a cluster with room for two workers."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     yield str(cluster.address)
     cluster.shutdown()
 
 
 def countries_work(corruptions: int) -> LazyQueries:
-    """The test triples of the package's countries, on both sides."""
+    """Returns the test triples of the package's countries, on both sides."""
     dataset = load_dataset(DATASET)
     triples = dataset.splits["test"]
     return LazyQueries(triples, [sides_of("both")] * len(triples), Corruptor(dataset, number=corruptions))
@@ -71,7 +71,7 @@ def countries_work(corruptions: int) -> LazyQueries:
 def prove_on_ray(
     address: str, work: LazyQueries, engine: str, queries_per_shard: int
 ) -> Iterator[ShardResult]:
-    """The results of ``work`` by two workers."""
+    """Yields the results of ``work`` by two workers."""
     policy = load_policy(POLICY, work.corruptor.dataset)
     options = EngineOptions(engine, None, True, "float32", True, None, None)
     shards = cut_shards(work, 2, queries_per_shard)
@@ -81,7 +81,7 @@ def prove_on_ray(
 
 
 def without_seconds(results: list[ShardResult]) -> list[Any]:
-    """What the shards came to, in order, without where and when."""
+    """Returns the content of the results, in order, without place and time."""
     shown = []
     for result in sorted(results, key=lambda result: result.shard.number):
         for ranking in result.rankings:
@@ -94,7 +94,7 @@ def without_seconds(results: list[ShardResult]) -> list[Any]:
 
 
 def proved_here(work: LazyQueries, engine: str, queries_per_shard: int) -> list[ShardResult]:
-    """The same by this process."""
+    """Returns the results of this process."""
     from proofrank.core.evaluator import create_evaluator
 
     policy = load_policy(POLICY, work.corruptor.dataset)
@@ -104,7 +104,7 @@ def proved_here(work: LazyQueries, engine: str, queries_per_shard: int) -> list[
 
 @contextmanager
 def once(is_so: Callable[[], bool], act: Callable[[], object]) -> Iterator[None]:
-    """Meanwhile, ``act`` is done beside what is done inside as soon as ``is_so`` gives true."""
+    """Calls ``act`` in another thread, once ``is_so`` is true, while the context lasts."""
 
     def watch() -> None:
         while not is_so():
@@ -123,7 +123,7 @@ def once(is_so: Callable[[], bool], act: Callable[[], object]) -> Iterator[None]
 
 
 def bars_and_other_lines(told: str) -> tuple[list[str], list[str]]:
-    """What was drawn on the terminal of the progress bar, time after time, and the other lines."""
+    """Returns each state of the progress bar on the terminal, and the other lines."""
     without_colours = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told)
     lines = [line.strip() for line in re.split(r"[\r\n]+", without_colours) if line.strip()]
     bars = [line for line in lines if line.startswith("candidates ")]
@@ -139,14 +139,14 @@ def test_two_workers_of_which_one_is_killed_end_what_one_process_began_with_the_
     assert main([*command, "--results", str(rows), "--json", str(alone)]) == 0
     expected = read_rows(rows)
     lines = rows.read_text(encoding="utf-8").splitlines(keepends=True)
-    rows.write_text("".join(lines[:7]), encoding="utf-8")  # three queries, and one that lacks a side
+    rows.write_text("".join(lines[:7]), encoding="utf-8")  # three queries, and one without its second side
 
     on_ray = ["--on", "ray", "--address", address, "--workers", "2", "--worker-cpus", "1"]
     more = ["--results", str(rows), "--json", str(shared), "--trace", str(trace), "--queries-per-shard", "2"]
     gated: list[GatedQueries] = []
 
     def gated_work(*given: Any) -> GatedQueries:
-        # Both workers prove some of the first half; the second waits for the one that takes the place of the lost one.
+        # Both workers prove some of the first half; the rest waits for the worker that replaces the lost one.
         gated.append(GatedQueries.around(drawn_work(*given), tmp_path / "processes", (2,) * 12 + (3,) * 12))
         return gated[0]
 
@@ -177,16 +177,16 @@ def test_two_workers_of_which_one_is_killed_end_what_one_process_began_with_the_
     told = capfd.readouterr()
     bars, others = bars_and_other_lines(without_reading(told.err))
     assert others[0] == f"{rows}: 3 of 24 queries are done; going on"
-    # The lost one is among them if it had returned any.
+    # The lost worker is included if it had returned any shard.
     num_workers = len({shard["process"] for shard in shards})
     assert any(line.startswith(f"{num_workers} workers proved 11 shards") for line in others)
     assert "row/s" not in told.out + told.err  # as the bars of Ray have it
-    # 16 candidates a query; the first bar is drawn before it is told of those that are done.
+    # 16 candidates a query; the first bar is drawn before the resumed ones are counted.
     assert [re.findall(r"(\d+)/384", bar) for bar in (bars[1], bars[-1])] == [["48"], ["384"]]
 
 
 def check_that_ray_was_left() -> None:
-    """Nothing in this process goes on with the evaluation, which would also start a Ray of its own for that."""
+    """Checks that no thread here continues the evaluation, which would start another Ray."""
     time.sleep(1)
     assert not [thread.name for thread in threading.enumerate() if "StreamingExecutor" in thread.name]
     assert not ray.is_initialized()
@@ -205,7 +205,7 @@ LONG_RUN = [
     "--workers",
     "1",
 ]
-"""Of 24 shards of some tenths of a second: it is not over when the first one is."""
+"""Options for 24 shards of some tenths of a second each, so that the evaluation outlasts the first shard."""
 
 
 def test_an_error_of_a_shard_ends_the_evaluation_before_it_ends_ray(
@@ -230,7 +230,7 @@ def test_results_that_cannot_be_written_any_more_end_the_evaluation_before_they_
 @pytest.mark.slow
 def test_ctrl_c_ends_the_evaluation_before_it_ends_ray(address: str, tmp_path: Path) -> None:
     results = tmp_path / "rows.jsonl"
-    # Where tests run in the background of a shell, Python is told to ignore it.
+    # In the background of a shell, Python would ignore this signal.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with once(lambda: has_rows(results), lambda: os.kill(os.getpid(), signal.SIGINT)):
@@ -245,10 +245,10 @@ def test_ctrl_c_ends_the_evaluation_before_it_ends_ray(address: str, tmp_path: P
 def test_workers_that_are_killed_at_five_random_moments_leave_the_numbers_of_one_process(
     address: str, tmp_path: Path
 ) -> None:
-    # The last shards are not proved before there have been five workers more than two, so not before the last kill.
+    # The last shards wait for five workers more than two, so they are not proved before the last kill.
     work = GatedQueries.around(countries_work(corruptions=40), tmp_path / "processes", (1,) * 20 + (7,) * 4)
     seed = random.randrange(2**32)
-    print(f"seed of the moments: {seed}")  # shown where the test fails
+    print(f"seed of the moments: {seed}")  # shown if the test fails
     killed: list[int] = []
 
     def kill_five() -> None:

@@ -1,4 +1,4 @@
-"""The files for Ray Serve are what it takes, and what is wrong with one is said when it is deployed."""
+"""Ray Serve accepts the files for it, and an error in one is reported when it is deployed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_file_names_both_applications_with_the_same_arguments_and_one_coordina
     coordinator, ranker = config.applications
     assert coordinator.args == ranker.args
     assert (coordinator.route_prefix, ranker.route_prefix) == ("/", "/rank")
-    # Two would fight for the data folder.
+    # Two coordinators would compete for the data folder.
     assert "num_replicas" not in coordinator.deployments[0].model_fields_set
     assert "autoscaling_config" not in coordinator.deployments[0].model_fields_set
 
@@ -66,7 +66,7 @@ def test_a_replica_whose_evaluator_cannot_be_loaded_is_not_healthy(tmp_path: Pat
 
 
 class FailingHost(EvaluatorHost):
-    """At the stage that a test says."""
+    """A host at the stage that a test sets."""
 
     shown = READY
 
@@ -88,5 +88,5 @@ def test_a_replica_whose_evaluator_does_not_come_back_is_not_healthy() -> None:
     health.check()
     time.sleep(0.1)
 
-    with pytest.raises(NotUsableError, match="could not be made anew"):
+    with pytest.raises(NotUsableError, match="could not be made again"):
         health.check()

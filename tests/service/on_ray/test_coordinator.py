@@ -1,4 +1,4 @@
-"""A coordinator that starts: what it says of a data folder, and what it tells its replicas meanwhile."""
+"""The start of a coordinator: what it reports of a data folder, and what it tells its replicas meanwhile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.helpers.family import write_untrained_policy
 
 @pytest.fixture
 def settings(family_folder: Path, policy_folder: Path, tmp_path: Path) -> Settings:
-    """On a data folder of its own."""
+    """Settings with a new data folder."""
     given: dict[str, Any] = {"dataset": family_folder, "policy": policy_folder, "engine": "original"}
     return load_settings({**given, "data_folder": tmp_path / "data"}, environment={})
 

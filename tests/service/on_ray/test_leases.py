@@ -1,4 +1,4 @@
-"""An activation is over when no replica may rank by the policy before, whichever of them can be reached."""
+"""An activation ends when no replica may rank by the previous policy, whichever of them can be reached."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GRAPH, OTHER_GRAPH = "2" * 64, "3" * 64
 
 
 class Clock:
-    """Tells the seconds that a test says."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -42,7 +42,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def book(clock: Clock) -> LeaseBook:
-    """Of leases of ten seconds; those that an earlier book may have given have ended."""
+    """A book of leases of ten seconds, after the end of all leases of an earlier book."""
     made = LeaseBook(10.0, clock)
     made.open()
     clock.now += 10.0
@@ -76,7 +76,7 @@ def test_a_replica_that_has_ended_is_not_waited_for(book: LeaseBook) -> None:
 
 def test_leases_that_were_given_until_this_book_took_over_are_waited_for(clock: Clock) -> None:
     book = LeaseBook(10.0, clock)
-    clock.now += 60.0  # the book before is still in use
+    clock.now += 60.0  # the earlier book is still in use
     assert book.may_rank_by_another(NEW)
     book.open()
     clock.now += 9.9
@@ -129,7 +129,7 @@ def test_a_replica_that_cannot_follow_and_asks_on_and_on_is_waited_for_no_longer
 
 
 class Coordinator:
-    """Answers a follower's questions with the policy that a test makes live."""
+    """Gives a follower leases for the policy that a test makes live."""
 
     def __init__(self, folders: dict[str, Path]) -> None:
         self._folders = folders

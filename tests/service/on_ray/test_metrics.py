@@ -1,4 +1,4 @@
-"""One page has the metrics of all replicas under the names that a single server has, each with its replica."""
+"""One page has the metrics of all replicas under the names of a single server, each labelled with its replica."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_each_replica_has_the_samples_that_it_has_alone() -> None:
             joined = families[family.name]
             assert (joined.type, joined.documentation) == (family.type, family.documentation)
             of_replica = [sample for sample in joined.samples if sample.labels["replica"] == replica]
-            # As text: NaN, which a mean without values is, is not equal to itself.
+            # Compared as text, because NaN, a mean without values, does not equal itself.
             assert [(sample.name, str(sample.value)) for sample in of_replica] == [
                 (sample.name, str(sample.value)) for sample in family.samples
             ]
@@ -65,12 +65,12 @@ def test_a_request_that_is_called_off_counts_as_that_of_a_client_that_has_gone()
         return {"type": "http.request"}
 
     async def send(message: Message) -> None:
-        raise AssertionError("nobody reads an answer")
+        raise AssertionError("the client is gone and reads no answer")
 
     async def call_off() -> None:
         app = RequestMiddleware(never_answers, metrics, max_body_bytes=1, max_total_body_bytes=1, routes=[])
         scope = {"type": "http", "method": "GET", "path": "/jobs", "headers": [], "query_string": b""}
-        # As Ray Serve does where the connection to its proxy is closed.
+        # As Ray Serve does when the connection to its proxy is closed.
         answering = asyncio.create_task(app(scope, receive, send))
         await asyncio.sleep(0.01)
         answering.cancel()

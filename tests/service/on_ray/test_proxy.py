@@ -1,5 +1,6 @@
-"""A request whose replica dies before its answer begins goes to another replica, or is answered so that a client knows
-what to do."""
+"""A request whose replica dies before its answer begins goes to another replica, or gets an answer that says what to
+do.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +21,10 @@ BODY = b"x" * 100_000
 
 
 class Replicas:
-    """Stand behind the middleware as Ray Serve's proxy does: of one that dies there comes no answer at all.
+    """The replicas behind the middleware, as in Ray Serve's proxy: one that dies gives no answer.
 
     Attributes:
-        bodies: what each attempt has read.
+        bodies: body that each attempt has read.
     """
 
     def __init__(self, num_deaths: int) -> None:
@@ -98,7 +99,7 @@ def test_an_answer_has_one_request_id() -> None:
 
 
 def test_a_proxy_does_not_load_torch_for_it() -> None:
-    # It would take longer than Ray Serve waits for a proxy to start.
+    # Importing torch would take longer than Ray Serve waits for a proxy to start.
     code = "import sys, proofrank.service.on_ray.proxy as proxy; proxy.middlewares(); sys.exit('torch' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=clean_environment()).returncode == 0

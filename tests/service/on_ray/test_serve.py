@@ -1,4 +1,4 @@
-"""The service on Ray Serve answers as one server does, whichever replica answers, dies, comes or goes."""
+"""The service on Ray Serve answers like one server, whichever replica answers, dies, comes or goes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ QUERIES = [
 REQUEST = {"queries": QUERIES, "corruptions": "all", "return_candidates": True, "return_proof": True}
 LEASE_SECONDS = 4.0
 SECONDS_TO_FOLLOW = 2.0
-"""More than an activation takes where every replica can be reached, and less than a lease lasts."""
+"""Limit on the time of an activation when all replicas can be reached; shorter than a lease."""
 
 
 @pytest.fixture(scope="module")
 def settings(family_folder: Path, policy_folder: Path) -> dict[str, Any]:
-    """Of both services that are compared."""
+    """Settings of both services that are compared."""
     return {
         "dataset": str(family_folder),
         "policy": str(policy_folder),
@@ -47,7 +47,7 @@ def settings(family_folder: Path, policy_folder: Path) -> dict[str, Any]:
 def application(
     settings: dict[str, Any], policy_folder: Path, other_folder: Path
 ) -> Iterator[RayApplication]:
-    """Two rankers, and two policies to choose from."""
+    """A service of two rankers, with two policies to choose from."""
     with RayApplication(settings, lease_seconds=LEASE_SECONDS) as running:
         running.wait_until_ready(num_rankers=2)
         for name, folder in (("first", policy_folder), ("second", other_folder)):
@@ -62,7 +62,7 @@ def other_folder(family_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def activate(application: RayApplication, name: str) -> float:
-    """Activates a policy; when that had returned, by ``time.monotonic()``."""
+    """Activates a policy; returns the time of the answer by ``time.monotonic()``."""
     assert application.client.post(f"/policies/{name}/activate").status_code == 200
     return time.monotonic()
 
@@ -109,7 +109,7 @@ def test_no_answer_is_by_the_policy_before_once_an_activation_has_returned(
 
     assert {answer.status for answer in asked} == {200}
     assert len(asked) > 50
-    # A policy may be seen from when its activation begins until the next one has returned.
+    # Answers may be by a policy from when its activation begins until the next one has returned.
     gone = [returned for _, returned, _ in activations[1:]] + [float("inf")]
     for answer in asked:
         assert answer.policy in {
@@ -135,7 +135,7 @@ def test_a_replica_that_hangs_does_not_answer_by_the_policy_before_nor_keep_the_
     finally:
         frozen.send_signal(signal.SIGCONT)
 
-    # Not before its lease had ended, for it might have answered until then.
+    # Not before the end of its lease, until which it might have answered.
     assert SECONDS_TO_FOLLOW < returned - began < LEASE_SECONDS + SECONDS_TO_FOLLOW
     with asking(application.url, REQUEST) as asked:
         time.sleep(2.0)
@@ -164,7 +164,7 @@ def test_no_request_is_lost_when_a_replica_is_killed_and_the_next_one_ranks_by_t
     application: RayApplication,
 ) -> None:
     activate(application, "second")
-    # One that the test before had stopped is there again once it has renewed its lease.
+    # A replica that the previous test stopped is ready again once it has renewed its lease.
     wait_until(lambda: len(application.ready_rankers()) == 2, "both rankers")
     before = application.ready_rankers()
 
@@ -218,7 +218,7 @@ def test_ranking_goes_on_while_the_coordinator_is_replaced_and_policies_and_jobs
 
 
 def done_of(application: RayApplication, job_id: str) -> int:
-    """How many queries of the job are done and stored."""
+    """Returns the number of the job's queries that are done and stored."""
     return int(get(application.client, job_id)["progress"]["queries_done"])
 
 

@@ -1,4 +1,4 @@
-"""The service on Ray Serve, for real and in a minute: two rankers without GPUs on the graph in the package."""
+"""A short test of the service on a real Ray Serve: two rankers without GPUs on the graph in the package."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LEASE_SECONDS = 3.0
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[tuple[RayApplication, dict[str, Any]]]:
-    """The application, and what one server answers; both start at once."""
+    """The application, and the answer of a single server; both start at once."""
     with RayApplication({}, lease_seconds=LEASE_SECONDS) as application, RunningServer() as server:
         expected = server.wait_until_ready().client.post("/rank", json=REQUEST).json()
         application.wait_until_ready(num_rankers=2)

@@ -1,4 +1,4 @@
-"""Policies are uploaded, activated and deleted while the server answers, and what cannot be used leaves no trace."""
+"""Policies are uploaded, activated and deleted while the server answers; a refused policy leaves no trace."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ QUERIES = [
     {"head": "george.1", "relation": "ancestor", "tail": "cara"},
 ]
 SLOW = {"queries": QUERIES * 60, "corruptions": "all"}
-"""Takes about a second, and more than one request of the others."""
+"""A request of about a second, with more queries than one of the others."""
 
 MAX_BODY_BYTES = 20_000
-"""Less than a policy has."""
+"""Fewer bytes than a policy has."""
 MAX_POLICY_BYTES = 3 * 2**20
 MAX_POLICIES = 3
 
@@ -75,13 +75,13 @@ def server(arguments: list[str]) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def client(server: RunningServer) -> httpx.Client:
-    """Speaks to that server."""
+    """A client of that server."""
     return server.client
 
 
 @pytest.fixture(autouse=True)
 def as_before(client: httpx.Client, data_folder: Path, policy_folder: Path) -> Iterator[None]:
-    """After each test, nothing is left of an upload; then the server is as it was at the start."""
+    """Checks after each test that no upload is left, and restores the server's first state."""
     yield
     deadline = time.monotonic() + 120
     while any((data_folder / "incoming").iterdir()):
@@ -98,21 +98,21 @@ def as_before(client: httpx.Client, data_folder: Path, policy_folder: Path) -> I
 
 
 def put(client: httpx.Client, name: str, files: Files, activate: bool = False) -> dict[str, Any]:
-    """Uploads a policy that is taken."""
+    """Uploads a policy, which must be accepted."""
     answer = client.put(f"/policies/{name}", files=files, params={"activate": activate})
     assert answer.status_code in (200, 201), answer.text
     return answer.json()
 
 
 def activated(client: httpx.Client, name: str) -> dict[str, Any]:
-    """Activates a policy that can be."""
+    """Activates a policy, which must succeed."""
     answer = client.post(f"/policies/{name}/activate")
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
 def ranked(client: httpx.Client, request: dict[str, Any] | None = None) -> dict[str, Any]:
-    """An answer with ranks."""
+    """Returns an answer with ranks."""
     answer = client.post("/rank", json=request or {"queries": QUERIES, "corruptions": "all"})
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -189,7 +189,7 @@ def test_requests_that_have_begun_are_answered_wholly_by_the_policy_they_began_w
             while scrape(trainer)["proofrank_queued_candidates", ()] < num_candidates:
                 assert not running.done()
             activated(trainer, "epoch-1")
-            assert not running.done(), "the request ended too early for this test to show anything"
+            assert not running.done(), "the request ended too early to show anything"
             assert ranked(trainer)["policy"]["name"] == "epoch-1"
         for answer in (running.result(), waiting.result()):
             assert answer["policy"]["name"] == "untrained"
@@ -254,12 +254,12 @@ def test_a_name_that_could_be_a_path_or_is_odd_is_refused(
         ("POST", f"/policies/{name}/activate"),
         ("DELETE", f"/policies/{name}"),
     ):
-        # Not through httpx, which would tidy the path up.
+        # Not through httpx, which would normalise the path.
         connection = http.client.HTTPConnection(url.host, url.port, timeout=60)
         body = multipart(files_of(other_folder)) if method == "PUT" else None
         connection.request(method, path, body, multipart_type() if body else {})
         answer = connection.getresponse()
-        # 307 leads to the same path without the slash at its end, which is refused as well.
+        # A 307 redirects to the same path without the trailing slash, which is refused too.
         assert answer.status in (307, 404, 405, 422)
         assert answer.status == 307 or answer.getheader("Content-Type") == "application/problem+json"
         connection.close()
@@ -275,14 +275,14 @@ def test_a_name_of_64_letters_digits_dots_dashes_and_underscores_is_taken(
 
 
 def changed_config(folder: Path, part: str, **values: Any) -> bytes:
-    """The folder's config with other values in one part."""
+    """Returns the folder's config with other values in one part."""
     config = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
     config[part].update(values)
     return json.dumps(config).encode()
 
 
 def another_shape(folder: Path, dataset: Dataset) -> Files:
-    """A sound policy whose network is smaller."""
+    """Returns a valid policy whose network is smaller."""
     network = build_network(
         PolicyConfig(embedding_dim=8, hidden_dim=32, num_layers=2, max_variables=200), dataset.vocabulary
     )
@@ -291,7 +291,7 @@ def another_shape(folder: Path, dataset: Dataset) -> Files:
 
 
 def another_graph(folder: Path) -> Files:
-    """A sound policy of a graph with one more constant."""
+    """Returns a valid policy of a graph with one more constant."""
     write_family(folder / "graph")
     with (folder / "graph" / "train.txt").open("a", encoding="utf-8") as file:
         file.write("parent(anna,newborn).\n")
@@ -366,7 +366,7 @@ def test_an_upload_that_cannot_be_used_is_refused_with_what_differs(
     assert body["errors"][0]["field"] == field
     assert message in body["errors"][0]["message"]
     assert "/" not in body["detail"].replace("multipart/form-data", ""), (
-        "paths of the server are nobody's concern"
+        "answers must not show paths of the server"
     )
     assert client.get("/policies").json()["active"] == "untrained"
     assert ranked(client)["policy"]["name"] == "untrained"
@@ -531,7 +531,7 @@ def test_a_second_server_on_the_data_folder_is_refused(arguments: list[str], dat
     ended = run_command("serve", "--port", "0", *arguments)
     assert ended.returncode == 2
     assert ended.stderr.startswith(
-        f"proofrank: data folder {data_folder} is in use by another server (process "
+        f"proofrank: --data-folder is '{data_folder}': data folder {data_folder} is in use by another server (process "
     )
     assert "Traceback" not in ended.stderr
 

@@ -1,4 +1,4 @@
-"""Which policy is live after a restart, and what is kept: whatever ended the server before."""
+"""Which policy is live after a restart, and what is kept, however the server ended before."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.helpers.uploads import files_of, multipart, multipart_type
 
 @dataclass
 class Restarting:
-    """A store that is opened again and again, as by a server that is restarted."""
+    """A store that is opened again and again, as by restarts of a server."""
 
     data: Path
     configured: Path
@@ -47,14 +47,14 @@ class Restarting:
     database: Database
 
     def start(self) -> Policy:
-        """Restarts, and gives the policy that is live."""
+        """Restarts, and returns the live policy."""
         self.database.close()
         self.database = Database.open(self.data)
         self.store = PolicyStore(self.data, self.database, max_policies=3)
         return policy_at_start(self.store, self.configured, self.dataset, ServiceMetrics())
 
     def put(self, name: str, source: Path, *, live: bool) -> Policy:
-        """Stores a policy as an upload does."""
+        """Stores a policy like an upload does."""
         folder = self.store.files.new_folder()
         for part in PARTS:
             shutil.copyfile(source / part.file, folder / part.file)
@@ -63,11 +63,11 @@ class Restarting:
         return policy
 
     def names(self) -> dict[str, str]:
-        """The stored names and their content."""
+        """Returns the stored names and their content."""
         return {record.name: record.sha256 for record in self.store.records()}
 
     def content(self, policy: Policy) -> Path:
-        """The folder of a policy's content."""
+        """Returns the folder of a policy's content."""
         return self.data / "policies" / policy.content_hash
 
 
@@ -220,7 +220,7 @@ def test_a_folder_gives_a_name_that_the_api_takes(tmp_path: Path, folder: str, n
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system that is full soon."""
+    """A small file system, which is soon full."""
     disk = tmp_path / "disk"
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]
@@ -235,7 +235,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> None:
-    """Leaves no room on ``disk``."""
+    """Fills ``disk`` completely."""
     with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
         while True:
             filler.write(b"x" * 1024)
@@ -262,7 +262,7 @@ def test_on_a_full_disk_uploads_are_refused_while_policies_are_activated_and_del
         disk_full_as_error(),
     ):
         server.put("three", other_folder, live=False)
-    for _ in range(50):  # more than there is room for in the log
+    for _ in range(50):  # more than the log has room for
         server.store.make_live(one)
         server.store.make_live(two)
     server.store.delete("one")
@@ -272,7 +272,7 @@ def test_on_a_full_disk_uploads_are_refused_while_policies_are_activated_and_del
     server.database.close()
 
     fill(small_disk)
-    with pytest.raises(DataFolderError, match=r"cannot be used: .*, for the disk is full"):
+    with pytest.raises(DataFolderError, match=r"cannot be used: .*, because the disk is full"):
         Database.open(data)
 
 

@@ -16,7 +16,6 @@ from proofrank.core.prover import Outcome, Outcomes
 from proofrank.core.ranking import Corruptor, RankedQuery, corrupted_queries, rank_queries, report
 from proofrank.service.ranking import to_response as answers
 from proofrank.service.ranking.json_names import JsonNames
-from proofrank.service.ranking.schemas import Identity, RankRequest, RankResponse, Timing
 from proofrank.service.ranking.to_response import (
     ResponseBuilder,
     json_pieces,
@@ -25,6 +24,7 @@ from proofrank.service.ranking.to_response import (
     to_send,
     with_results,
 )
+from proofrank.service.wire import Identity, RankRequest, RankResponse, Timing
 from tests.conftest import DatasetMaker
 from tests.core.prover.test_vectorized_properties import make_policy
 from tests.helpers.stage import SETTINGS
@@ -63,7 +63,7 @@ def empty_answer(ranked: list[RankedQuery], dataset: Dataset) -> RankResponse:
         engine="original",
         metrics=to_report(report(ranked, dataset, "realistic")),
         timing=Timing(queue_seconds=0.0, first_result_seconds=0.0, execution_seconds=1.5),
-        queries=[],
+        queries=(),
     )
 
 

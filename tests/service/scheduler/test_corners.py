@@ -1,4 +1,4 @@
-"""The scheduler in corners that chance seldom reaches: each is brought about, step by step, on a real evaluator."""
+"""Rare situations of the scheduler, each brought about step by step on a real evaluator."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_policy_that_waits_for_a_larger_bucket_does_not_keep_the_one_that_has_
     stage.evaluator.stop_before_the_next_tick()
 
     second = stage.submit(candidates * 3, other_policy)
-    time.sleep(0.3)  # the turn of the first policy is over
+    time.sleep(0.3)  # longer than the turn of the first policy
     stage.evaluator.may_tick.set()
 
     first.future.result(PATIENCE)
@@ -125,7 +125,7 @@ def test_a_fault_that_shows_when_the_counters_are_read_costs_the_evaluator_but_n
     stage.evaluator.stop_before_the_next_tick()
 
     stage.evaluator.fault_in_counters = RuntimeError("an illegal memory access")
-    time.sleep(0.25)  # until the counters are read again
+    time.sleep(0.25)  # long enough for the counters to be read again
     stage.evaluator.may_tick.set()
 
     for task in tasks:

@@ -1,4 +1,4 @@
-"""How lanes are shared: nobody gets more than there is or than it wants, small tasks are not stuck, jobs yield."""
+"""Shares of lanes: within the lanes and the demands, small tasks are not stuck, jobs yield."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_filling_is_max_min_fair(demands: list[int], total: int) -> None:
 
     assert sum(shares) == min(total, sum(demands))
     for share, demand in zip(shares, demands, strict=True):
-        # Whoever got less than it wanted has as much as anybody else, but for what cannot be split.
+        # A task with less than it wants has as much as any other, except for the remainder.
         assert share == demand or share >= max(shares) - 1
 
 

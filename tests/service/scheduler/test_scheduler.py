@@ -1,4 +1,4 @@
-"""The scheduler on real evaluators: exact outcomes in any company, fairness, deadlines, cancellation, faults."""
+"""The scheduler on real evaluators: exact outcomes beside other tasks, fairness, deadlines, cancellation, faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator import CandidateStream, CompiledEvaluator, OriginalStream, ReferenceEvaluator
+from proofrank.core.evaluator import (
+    CandidateStream,
+    CompiledEvaluator,
+    EvaluatorOptions,
+    OriginalStream,
+    ReferenceEvaluator,
+)
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
@@ -24,7 +30,7 @@ from tests.helpers.paths import all_paths, make_paths
 
 SETTINGS = ProverSettings(padding_states=6, padding_atoms=4, max_depth=8)
 PATIENCE = 300
-"""Seconds until something that does not come counts as broken; never waited in full."""
+"""Seconds after which a missing event counts as a failure; never waited in full."""
 
 NUM_LANES = 32
 MakeScheduler = Callable[..., Scheduler]
@@ -61,7 +67,7 @@ def expected_of_other(dataset: Dataset, other_policy: Policy, candidates: list[C
 
 
 class PoisonableEvaluator(CompiledEvaluator):
-    """An evaluator that fails, as a device may, whenever it moves one certain candidate."""
+    """An evaluator that fails, as a device may, when it moves one certain candidate."""
 
     poison: Candidate | None = None
 
@@ -72,15 +78,15 @@ class PoisonableEvaluator(CompiledEvaluator):
     def submit(
         self, candidates: Sequence[Candidate], recorded_actions: Sequence[Sequence[int]] | None = None
     ) -> list[int]:
-        places = super().submit(candidates, recorded_actions)
-        self._candidate_at.update(zip(places, candidates, strict=True))
-        return places
+        slots = super().submit(candidates, recorded_actions)
+        self._candidate_at.update(zip(slots, candidates, strict=True))
+        return slots
 
     def advance(
         self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
     ) -> None:
         assert only is not None
-        if any(self._candidate_at[place] == self.poison for place in only):
+        if any(self._candidate_at[slot] == self.poison for slot in only):
             raise RuntimeError("device-side assert")
         super().advance(num_ticks, num_lanes, only=only)
 
@@ -101,10 +107,9 @@ def make_scheduler(dataset: Dataset, policy: Policy) -> Iterator[MakeScheduler]:
 
         def make_stream(_: Exception | None) -> tuple[CandidateStream, Lanes]:
             if engine == "original":
-                return OriginalStream(dataset, policy, SETTINGS, num_places=NUM_LANES), lanes
-            evaluator = PoisonableEvaluator(
-                dataset, policy, SETTINGS, compile_mode=engine, buckets=buckets, pool_size=64
-            )
+                return OriginalStream(dataset, policy, SETTINGS, num_slots=NUM_LANES), lanes
+            options = EvaluatorOptions(buckets=buckets, pool_size=64)
+            evaluator = PoisonableEvaluator(dataset, policy, SETTINGS, options, compile_mode=engine)
             evaluator.poison = poison
             return evaluator, lanes
 
@@ -119,12 +124,12 @@ def make_scheduler(dataset: Dataset, policy: Policy) -> Iterator[MakeScheduler]:
 
 
 def outcomes_of(task: Task) -> list[Outcome]:
-    """What came of a task, once it is done."""
+    """Returns the outcomes of a task, once it is done."""
     return list(task.future.result(PATIENCE).outcomes)
 
 
 def submit(scheduler: Scheduler, candidates: Sequence[Candidate], policy: Policy, **options: object) -> Task:
-    """A task that has been submitted."""
+    """Submits a task and returns it."""
     task = Task(candidates, policy, **options)  # pyright: ignore[reportArgumentType]
     scheduler.submit(task)
     return task
@@ -307,7 +312,9 @@ def test_an_evaluator_that_failed_is_gone_before_another_is_made(
         if fault is not None:
             gc.collect()
             was_gone.append(made[-1]() is None)
-        evaluator = PoisonableEvaluator(dataset, policy, SETTINGS, buckets=(NUM_LANES,), pool_size=64)
+        evaluator = PoisonableEvaluator(
+            dataset, policy, SETTINGS, EvaluatorOptions(buckets=(NUM_LANES,), pool_size=64)
+        )
         evaluator.poison = candidates[0]
         made.append(weakref.ref(evaluator))
         return evaluator, Lanes((NUM_LANES,), is_cost_by_lane=True)

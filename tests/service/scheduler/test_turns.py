@@ -1,4 +1,4 @@
-"""Who has lanes, and who moves, tick by tick: shares, turns, what is taken back, what is gathered."""
+"""Which tasks have lanes and which lanes move, tick by tick: shares, turns, lanes taken back, tasks gathered."""
 
 from __future__ import annotations
 
@@ -28,20 +28,21 @@ MakeStage = Callable[..., Stage]
 
 @pytest.fixture
 def longest(candidates: list[Candidate]) -> Candidate:
-    """Its trajectory has more than three steps, so that none is done in the first ticks."""
+    """A candidate whose trajectory has more than three steps, so that it is not done in the first ticks."""
     return candidates[0]
 
 
 def newcomer_to_full_lanes(
     make_stage: MakeStage, policy: Policy, longest: Candidate, number: int
 ) -> tuple[Stage, Task]:
-    """A stage on whose 128 lanes two large tasks have 64 each, and a third task of ``number`` candidates that has just
-    come; it goes on."""
+    """Makes a stage with 128 lanes, of which two large tasks have 64 each, and submits a third task of ``number``
+    candidates; the stage then runs on.
+    """
     stage = make_stage((128,), gather_seconds=0.2)
     stage.evaluator.may_tick.clear()
     large = [stage.submit([longest] * 500, policy) for _ in range(2)]
     stage.evaluator.stop_before_the_next_tick()
-    assert [len(task.places) for task in large] == [64, 64]
+    assert [len(task.slots) for task in large] == [64, 64]
     newcomer = stage.submit([longest] * number, policy)
     stage.evaluator.may_tick.set()
     return stage, newcomer
@@ -49,7 +50,7 @@ def newcomer_to_full_lanes(
 
 @pytest.fixture
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Newcomers are given lanes at once: trajectories here are shorter than what they would wait for."""
+    """Gives lanes to new tasks at once, because trajectories here are shorter than the usual wait."""
     monkeypatch.setattr("proofrank.service.scheduler.scheduler.PATIENT_TICKS", 0)
 
 
@@ -60,7 +61,7 @@ def test_beside_a_small_task_on_a_cpu_a_large_one_moves_its_oldest_trajectories_
     stage.evaluator.may_tick.clear()
     large = stage.submit([longest] * 500, policy)
     stage.evaluator.stop_before_the_next_tick()
-    of_large = list(large.places)
+    of_large = list(large.slots)
     stage.submit([longest] * 10, policy).future.add_done_callback(lambda _: large.future.cancel())
 
     stage.evaluator.may_tick.set()
@@ -81,7 +82,7 @@ def test_a_small_task_on_a_device_takes_the_lanes_of_the_youngest_trajectories_w
     stage.evaluator.may_tick.clear()
     large = stage.submit([longest] * 100, policy)
     stage.evaluator.stop_before_the_next_tick()
-    of_large = list(large.places)
+    of_large = list(large.slots)
     small = stage.submit([longest] * 4, policy)
 
     stage.evaluator.may_tick.set()
@@ -90,7 +91,7 @@ def test_a_small_task_on_a_device_takes_the_lanes_of_the_youngest_trajectories_w
     assert_same(large.future.result(PATIENCE).outcomes, expected[:1] * 100)
     first, second = stage.evaluator.moved[:2]
     assert len(first) == len(second) == 32
-    # The places of the other four are given to the small task at once.
+    # The small task gets the slots of the other four at once.
     assert second >= set(of_large[:28])
     assert stage.evaluator.num_cancelled == 4
 
@@ -100,7 +101,7 @@ def test_a_newcomer_takes_lanes_that_come_free_rather_than_those_of_others(
 ) -> None:
     stage = make_stage(is_cost_by_lane=False)
     stage.evaluator.may_tick.clear()
-    # Of two steps, the second of which frees all lanes.
+    # Two steps, of which the second frees all lanes.
     short = next(index for index, outcome in enumerate(expected) if outcome.steps == 2)
     large = stage.submit([candidates[short]] * 100, policy)
     stage.evaluator.stop_before_the_next_tick()
@@ -119,7 +120,7 @@ def test_trajectories_over_the_share_move_while_others_have_not_been_given_their
     stage, _ = newcomer_to_full_lanes(make_stage, policy, longest, 40)
     stage.wait_for_ticks(2)
 
-    # Shares are 40 lanes each; no lane is free, so those that have them move what the newcomer may not yet.
+    # Each share is 40 lanes. No lane is free, so the older tasks move lanes that the new task may not move yet.
     first, second = stage.evaluator.moved[:2]
     assert (len(first), len(second)) == (128, 120)
 
@@ -141,7 +142,7 @@ def test_a_newcomer_takes_no_more_lanes_from_others_than_it_begins_with(
     stage, small = newcomer_to_full_lanes(make_stage, policy, longest, 40)
     small.future.result(PATIENCE)
 
-    # Its share is 42 lanes; the rest of them come free while these move.
+    # Its share is 42 lanes; the others become free while these move.
     assert stage.evaluator.num_cancelled == LANES_PER_TASK
 
 
@@ -161,7 +162,7 @@ def test_each_policy_has_its_share_of_the_lanes_and_takes_it_from_one_that_has_a
     stage.evaluator.may_tick.clear()
     first = stage.submit([longest] * 20_000, policy)
     stage.evaluator.stop_before_the_next_tick()
-    assert len(first.places) == alone
+    assert len(first.slots) == alone
     second = stage.submit([longest] * 20_000, other_policy)
 
     stage.evaluator.may_tick.set()
@@ -219,8 +220,8 @@ def test_requests_have_their_turn_before_all_jobs_but_one(
 
     stage.evaluator.stop_before_the_next_tick()
 
-    assert all(request.places for request in requests)
-    assert [bool(job.places) for job in jobs] == [True, False, False, False, False, False]
+    assert all(request.slots for request in requests)
+    assert [bool(job.slots) for job in jobs] == [True, False, False, False, False, False]
 
 
 def test_tasks_that_come_while_others_are_gathered_begin_with_them(

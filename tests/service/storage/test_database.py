@@ -1,4 +1,4 @@
-"""The data folder belongs to one server, and its database is whole after whatever happens in a transaction."""
+"""One server owns the data folder, and its database stays whole whatever happens in a transaction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def insert(text: str, connection: sqlite3.Connection) -> None:
 
 
 def notes(connection: sqlite3.Connection) -> list[str]:
-    """All notes."""
+    """Returns all notes."""
     return [text for (text,) in connection.execute("SELECT text FROM notes ORDER BY rowid")]
 
 
@@ -46,7 +46,7 @@ def test_a_data_folder_that_cannot_be_made_is_refused_with_the_setting_that_name
 def test_the_default_data_folder_is_where_the_user_keeps_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/srv/data")
     assert default_data_folder() == Path("/srv/data/proofrank")
-    # The standard has it that a relative path counts as none.
+    # By the standard, a relative path counts as unset.
     monkeypatch.setenv("XDG_DATA_HOME", "data")
     in_home = Path.home() / ".local" / "share" / "proofrank"
     assert default_data_folder() == in_home
@@ -117,7 +117,7 @@ def test_transactions_of_many_threads_run_one_after_the_other(tmp_path: Path) ->
     database = Database.open(tmp_path, [NOTES])
 
     def append(_: int) -> None:
-        # Reads and writes: two at once would both see the same number.
+        # Each reads, then writes: two at once would see the same number.
         database.transact(lambda connection: insert(str(len(notes(connection))), connection))
 
     with ThreadPoolExecutor(8) as pool:

@@ -1,4 +1,4 @@
-"""The log of a server: a line a request, one form for all records, and nothing in it that a client wrote or hides."""
+"""The log of a server: one line for each request, one form for all records, no secrets, no lines forged by clients."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -30,12 +31,12 @@ def logging_server(serve_arguments: list[str]) -> Iterator[RunningServer]:
 
 
 def lines_of(server: RunningServer) -> list[dict[str, Any]]:
-    """The lines of a server's log, each of which is JSON."""
+    """Returns the lines of a server's log, each parsed as JSON."""
     return [json.loads(line) for line in server.log.splitlines()]
 
 
 def line_of_request(server: RunningServer, request_id: str) -> dict[str, Any]:
-    """The one line of a request that has been answered."""
+    """Returns the one line of a request that has been answered."""
     deadline = time.monotonic() + 300
     found: list[dict[str, Any]] = []
     while not found and time.monotonic() < deadline:
@@ -46,7 +47,7 @@ def line_of_request(server: RunningServer, request_id: str) -> dict[str, Any]:
 
 
 def written(log_format: Format, *records: logging.LogRecord) -> str:
-    """What these records look like in the log."""
+    """Returns the text of these records in the log."""
     stream = io.StringIO()
     handler = make_handler(stream, log_format)
     for record in records:
@@ -55,14 +56,14 @@ def written(log_format: Format, *records: logging.LogRecord) -> str:
 
 
 def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:
-    """A record such as a library makes."""
+    """Makes a record like those of a library."""
     made = logging.LogRecord("library", logging.INFO, __file__, 1, message, arguments, None)
     made.__dict__.update(extra)
     return made
 
 
 def record_of_fault(message: str) -> logging.LogRecord:
-    """A record with a traceback."""
+    """Makes a record with a traceback."""
     try:
         raise RuntimeError(message)
     except RuntimeError as error:
@@ -110,6 +111,25 @@ def test_a_refused_request_has_its_line_too(
     assert (line["endpoint"], line["status"], line["key"]) == (endpoint, status, key)
 
 
+def test_probes_and_scrapes_are_logged_at_debug_only(
+    logging_server: RunningServer, serve_arguments: list[str]
+) -> None:
+    paths = ("/healthz", "/readyz", "/metrics")
+    with RunningServer(*serve_arguments, "--log-level", "debug") as talkative:
+        for server in (logging_server, talkative.wait_until_ready()):
+            for path in paths:
+                for method in ("GET", "HEAD"):
+                    headers = {"X-Request-ID": f"probe-{method}-{path[1:]}"}
+                    assert server.client.request(method, path, headers=headers).status_code == 200
+            server.client.get("/nothing", headers={"X-Request-ID": "other"})
+            line_of_request(server, "other")
+        assert "probe-" not in logging_server.log
+        lines = [
+            line_of_request(talkative, f"probe-{way}-{path[1:]}") for path in paths for way in ("GET", "HEAD")
+        ]
+    assert {line["level"] for line in lines} == {"debug"}
+
+
 def test_a_log_that_is_no_terminal_is_json_whoever_wrote_it(logging_server: RunningServer) -> None:
     loggers = {line["logger"] for line in lines_of(logging_server)}
     assert {"proofrank", "proofrank.request", "uvicorn.error"} <= loggers
@@ -126,11 +146,12 @@ def test_neither_keys_nor_bodies_are_in_the_log(logging_server: RunningServer) -
         assert hidden not in logging_server.log
 
 
-def test_text_is_for_people_and_the_level_leaves_out_what_is_below_it(serve_arguments: list[str]) -> None:
-    ended = run_command(
-        "serve", *serve_arguments, "--dataset", "/nowhere", "--log-format", "text", "--port", "0"
-    )
-    assert "[error    ] cannot start: /nowhere: no such folder" in ended.stderr
+def test_text_is_for_people_and_the_level_leaves_out_what_is_below_it(
+    serve_arguments: list[str], tmp_path: Path
+) -> None:
+    empty = str(tmp_path)
+    ended = run_command("serve", *serve_arguments, "--dataset", empty, "--log-format", "text", "--port", "0")
+    assert f"[error    ] cannot start: --dataset is '{empty}': " in ended.stderr
     assert "Uvicorn running on http://127.0.0.1:" in ended.stderr
     with RunningServer(*serve_arguments, "--host", "0.0.0.0", "--log-level", "warning") as server:
         deadline = time.monotonic() + 300

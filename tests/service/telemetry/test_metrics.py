@@ -34,14 +34,14 @@ QUERY = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
 
 
 def value(metrics: ServiceMetrics, name: str, **labels: str) -> float:
-    """One sample."""
+    """Returns one sample."""
     sample = metrics.registry.get_sample_value(name, labels)
     assert sample is not None, f"no {name} with {labels}"
     return sample
 
 
 def labels_of(metrics: ServiceMetrics, family_name: str, label: str) -> list[str]:
-    """The values of a label in one family."""
+    """Returns the values of a label in one family."""
     return [
         sample.labels[label]
         for family in metrics.registry.collect()
@@ -214,7 +214,7 @@ def test_the_work_of_the_evaluator_is_what_its_scheduler_last_saw() -> None:
 
 def test_graphs_traced_after_the_warm_up_are_recompiles_and_those_of_it_are_not() -> None:
     def traced_anew(number: int) -> None:
-        # Another shape is another graph.
+        # Each shape makes another graph.
         torch.compile(lambda x: x + number, backend="eager", dynamic=False)(torch.zeros(number))
 
     metrics = ServiceMetrics()
@@ -228,7 +228,7 @@ def test_graphs_traced_after_the_warm_up_are_recompiles_and_those_of_it_are_not(
     assert value(metrics, "proofrank_compile_seconds", bucket="512") > 0
     traced_anew(3)
     assert value(metrics, "proofrank_recompiles_total") == 1
-    with metrics.compiling() as begin_bucket:  # an evaluator in the place of one that failed
+    with metrics.compiling() as begin_bucket:  # an evaluator that replaces a failed one
         begin_bucket(64)
         traced_anew(4)
     assert value(metrics, "proofrank_recompiles_total") == 1
@@ -311,7 +311,7 @@ def test_evaluations_are_counted_by_their_end_and_those_that_never_had_a_turn_by
     assert count("execution", "interactive", "cancelled") == 1
     labels = {"kind": "interactive", "outcome": "cancelled"}
     assert value(metrics, "proofrank_execution_duration_seconds_sum", **labels) > 0
-    # The deadline had passed before a tick: nothing was executed, not for no time at all.
+    # The deadline passed before the first tick: there is no execution time, rather than one of 0.
     assert count("execution", "interactive", "deadline") == 0
     assert count("first_result", "interactive", "deadline") == 0
     assert count("execution", "job", "done") == count("first_result", "job", "done") == 1
@@ -324,7 +324,7 @@ def test_a_request_that_is_given_up_before_its_turn_has_waited_all_that_time(mak
         await host.start()
         dataset = host.loaded.dataset
         queries = corrupted_queries(list(dataset.splits["test"]) * 200, ("head", "tail"), Corruptor(dataset))
-        # The original engine ranks one candidate at a time, and a suspect runs alone: the second has no turn.
+        # The original engine ranks one candidate at a time, and a suspect runs alone, so the second has no turn.
         first = Task([*queries[0].candidates] * 2000, host.active_policy)
         first.is_suspect = True
         host.loaded.scheduler.submit(first)

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proofrank._version import __version__
 from proofrank.core.graph import Dataset
-from proofrank.service.ranking.schemas import RankRequest
+from proofrank.service.wire import RankRequest
 from tests.service.conftest import MAX_BODY_BYTES, MAX_CANDIDATES, MAX_PROOFS, MAX_QUERIES
 
 QUERY = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
@@ -21,7 +21,7 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def scrape(client: httpx.Client) -> Samples:
-    """The samples of ``/metrics``."""
+    """Returns the samples of ``/metrics``."""
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     return {
@@ -32,7 +32,7 @@ def scrape(client: httpx.Client) -> Samples:
 
 
 def growth(before: Samples, after: Samples, name: str, **labels: str) -> float:
-    """By how much one sample grew."""
+    """Returns the growth of one sample."""
     key = (name, tuple(sorted(labels.items())))
     assert key in after, f"no {key} among {sorted(after)}"
     return after[key] - before.get(key, 0.0)

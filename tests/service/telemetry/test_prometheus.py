@@ -6,16 +6,18 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from proofrank.service.telemetry.job_metrics import MAX_SERIES, JobMrrCollector
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from tests.helpers.monitoring import MONITORING, RunningPrometheus, promtool, without_prometheus
 from tests.helpers.serving import RunningServer
+from tests.helpers.uploads import files_of
 
 WHY_NOT = without_prometheus()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -24,34 +26,36 @@ DASHBOARD = json.loads((MONITORING / "grafana/dashboards/proofrank.json").read_t
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
 WITHOUT_DATA: dict[str, str] = {}
-"""Panels whose queries have no number after the load of these tests, and why."""
+"""Panels whose queries have no number after the load of these tests, with the reason."""
 
 QUERIES = [
     {"head": "anna", "relation": "ancestor", "tail": "Zoë"},
     {"head": "eva", "relation": "parent", "tail": "Zoë"},
 ]
 SECONDS = 300.0
-"""In which Prometheus must have seen what it is to see; never waited in full."""
+"""Time within which Prometheus must have seen the expected data; never waited in full."""
+
+
+ANNOTATIONS = DASHBOARD["annotations"]["list"]
 
 
 def expressions() -> list[tuple[str, str]]:
-    """(panel, query) of the dashboard, with what Grafana puts in for its variables."""
-    return [
-        (
-            panel["title"],
-            target["expr"]
-            .replace("$instance", ".+")
-            .replace("$__rate_interval", "5s")
-            .replace("$__range", "1m"),
-        )
-        for panel in PANELS
-        for target in panel["targets"]
-    ]
+    """(panel or annotation, query) of the dashboard, with what Grafana puts in for its variables."""
+    written = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
+    written += [(annotation["name"], annotation["expr"]) for annotation in ANNOTATIONS]
+    variables = {"$instance": ".+", "$__rate_interval": "5s", "$__range": "1m"}
+    return [(title, _filled_in(expression, variables)) for title, expression in written]
+
+
+def _filled_in(expression: str, variables: Mapping[str, str]) -> str:
+    for name, value in variables.items():
+        expression = expression.replace(name, value)
+    return expression
 
 
 @pytest.fixture(scope="module")
 def serving(family_folder: Path, policy_folder: Path) -> Iterator[RunningServer]:
-    """A server with the engine that serves by default."""
+    """A server with the default engine."""
     arguments = ["--dataset", str(family_folder), "--policy", str(policy_folder), "--max-body-bytes", "5000"]
     with RunningServer(*arguments) as server:
         yield server.wait_until_ready()
@@ -61,14 +65,14 @@ def serving(family_folder: Path, policy_folder: Path) -> Iterator[RunningServer]
 def prometheus(
     serving: RunningServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningPrometheus]:
-    """A Prometheus that scrapes it."""
+    """A Prometheus that scrapes the server."""
     folder = tmp_path_factory.mktemp("prometheus")
     with RunningPrometheus(folder, [serving.url.removeprefix("http://")]) as running:
         yield running
 
 
 def load(server: RunningServer) -> dict[str, Any]:
-    """A few requests, good and bad; the answer of a good one."""
+    """Sends a few requests, good and bad; returns the answer of a good one."""
     server.client.post("/rank", json={"queries": []})
     server.client.post("/rank", content=b" " * 6000)
     answer = server.client.post("/rank", json={"queries": QUERIES, "corruptions": "all"})
@@ -77,7 +81,7 @@ def load(server: RunningServer) -> dict[str, Any]:
 
 
 def until(server: RunningServer, is_there: Callable[[], bool]) -> bool:
-    """Goes on with the load until something is there; False where it does not come."""
+    """Repeats the load until ``is_there``; returns False if that does not happen in time."""
     deadline = time.monotonic() + SECONDS
     while not is_there():
         if time.monotonic() > deadline:
@@ -102,12 +106,12 @@ def test_every_rule_and_every_alert_has_a_unit_test() -> None:
     alerts = {case["alertname"] for group in groups for case in group.get("alert_rule_test", ())}
     expressions_tested = {case["expr"] for group in groups for case in group.get("promql_expr_test", ())}
     assert names_in("alerts.yml", "alert") - alerts == set()
-    # An alert's test is none of the rules that it rests on: it may pass whatever their numbers are.
+    # The test of an alert does not check the rules that it uses; it may pass whatever their values are.
     assert names_in("rules.yml", "record") - expressions_tested == set()
 
 
 def names_in(file: str, kind: str) -> set[str]:
-    """The names of the rules of a file that are of this kind, ``alert`` or ``record``."""
+    """Returns the names of a file's rules of one kind, ``alert`` or ``record``."""
     written = yaml.safe_load((MONITORING / file).read_text(encoding="utf-8"))
     return {rule[kind] for group in written["groups"] for rule in group["rules"]}
 
@@ -123,7 +127,7 @@ def test_rules_and_dashboard_name_only_metrics_that_there_are() -> None:
 
 
 def names_of(family: str, kind: str) -> list[str]:
-    """The names of a family's samples."""
+    """Returns the names of a family's samples."""
     if kind == "histogram":
         return [f"{family}_{part}" for part in ("bucket", "count", "sum")]
     return [f"{family}_total" if kind == "counter" else family]
@@ -165,7 +169,7 @@ def test_every_query_of_the_dashboard_returns_data(
     assert without_data() == []
     for title, expression in expressions():
         if title in WITHOUT_DATA:
-            prometheus.query(expression)  # it is at least a query
+            prometheus.query(expression)  # the query is at least valid
 
 
 def test_no_alert_fires_on_a_server_that_is_well(
@@ -183,6 +187,68 @@ def test_every_panel_says_what_it_shows_and_where_its_data_comes_from() -> None:
     for panel in PANELS:
         assert panel["datasource"] == {"type": "prometheus", "uid": uid}
         assert panel["title"]
+        assert panel["description"].endswith("."), panel["title"]
         assert all('instance=~"$instance"' in target["expr"] for target in panel["targets"])
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
     assert set(WITHOUT_DATA) <= {panel["title"] for panel in PANELS}
+
+
+def test_legends_have_short_hashes() -> None:
+    for panel in PANELS:
+        for target in panel["targets"]:
+            assert "{{sha256}}" not in target.get("legendFormat", ""), panel["title"]
+            if "sha256" in target["expr"]:
+                assert "{{hash}}" in target["legendFormat"], panel["title"]
+
+
+def test_the_mrr_of_jobs_is_shown_by_policy_with_points_and_each_activation_is_marked(
+    serving: RunningServer, prometheus: RunningPrometheus, policy_folder: Path
+) -> None:
+    (panel,) = (panel for panel in PANELS if panel["title"] == "MRR of jobs, by policy")
+    assert panel["fieldConfig"]["defaults"]["custom"]["showPoints"] == "always"
+    queries = dict(expressions())
+    (annotation,) = ANNOTATIONS
+    client, done = serving.client, {}
+    before = time.time()
+    for name in ("run-a", "run-b"):
+        uploaded = client.put(f"/policies/{name}?activate=true", files=files_of(policy_folder))
+        assert uploaded.status_code in (200, 201), uploaded.text
+        job_id = client.post("/jobs", json={"split": "test", "corruptions": 2, "policy": name}).json()["id"]
+        while (job := client.get(f"/jobs/{job_id}").json())["state"] != "done":
+            time.sleep(0.02)
+        done[name] = (job["metrics"]["mrr"], uploaded.json()["sha256"])
+
+    def series() -> dict[str, dict[str, Any]]:
+        query = panel["targets"][0]["expr"].replace("$instance", ".+")
+        found = [each for each in prometheus.query(query) if each["metric"]["split"] == "test"]
+        return {each["metric"]["policy"]: each for each in found}
+
+    assert until(serving, lambda: set(done) <= set(series()))
+    for name, (mrr, sha256) in done.items():
+        assert float(series()[name]["value"][1]) == pytest.approx(mrr)
+        assert series()[name]["metric"]["hash"] == sha256[:8]
+    assert until(
+        serving,
+        lambda: any(
+            each["metric"]["policy"] == "run-b" for each in prometheus.query(queries[annotation["name"]])
+        ),
+    )
+    (mark,) = prometheus.query(queries[annotation["name"]])
+    assert annotation["useValueForTime"]
+    assert before <= float(mark["value"][1]) / 1000 <= time.time()
+    assert mark["metric"]["hash"] == done["run-b"][1][:8]
+
+
+def test_the_series_of_jobs_are_bounded_whatever_clients_upload() -> None:
+    collector = JobMrrCollector()
+    for number in range(1000):
+        collector.record(f"epoch-{number}", f"{number:064x}", "valid", 0.5)
+        collector.record("run", f"{number:064x}", None, number / 1000)
+    (family,) = collector.collect()
+    assert len(family.samples) == MAX_SERIES
+    (of_run,) = (sample for sample in family.samples if sample.labels["policy"] == "run")
+    assert (of_run.value, of_run.labels["split"]) == (0.999, "queries")
+    collector.keep({"run"})
+    collector.record("deleted", "0" * 64, "test", 1.0)
+    (family,) = collector.collect()
+    assert [sample.labels["policy"] for sample in family.samples] == ["run"]

@@ -101,6 +101,31 @@ def test_an_upload_whose_parts_have_endless_headers_is_refused_before_they_end(
     assert problem.detail.startswith("body: not multipart/form-data: ")
 
 
+@pytest.mark.parametrize(
+    ("headers", "is_taken"),
+    [
+        ([b"X-Header: x\r\n"] * 7, True),
+        ([b"X-Header: x\r\n"] * 8, False),
+        ([b"X-Header: " + b"x" * 4000 + b"\r\n"], True),
+        ([b"X-Header: " + b"x" * 5000 + b"\r\n"], False),
+    ],
+    ids=["eight headers", "nine headers", "a long header", "too long a header"],
+)
+def test_a_part_has_a_few_headers_of_a_few_kilobytes(
+    headers: list[bytes], is_taken: bool, policy_folder: Path, family: Dataset, tmp_path: Path
+) -> None:
+    body = body_of(policy_folder).replace(b"Content-Type: application/octet-stream\r\n", b"")
+    first = b"--" + BOUNDARY.encode() + b"\r\n"
+    problem = send(body.replace(first, first + b"".join(headers), 1), tmp_path, family, [], CONTENT_TYPE)
+
+    if is_taken:
+        assert problem is None
+    else:
+        assert problem is not None
+        assert problem.status == 422
+        assert problem.detail.startswith("body: not multipart/form-data: ")
+
+
 VALID_SETTINGS = (
     b'port = 8080\nhost = "127.0.0.1"\nmax_depth = 10\nmemory_pruning = true\nbuckets = [64, 512]\n'
 )

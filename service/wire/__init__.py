@@ -1,0 +1,99 @@
+"""What goes over HTTP, defined once for server and client: requests, answers and errors as pydantic types.
+
+Requests are models that refuse unknown fields. Answers are frozen dataclasses, read by
+:func:`~proofrank.service.wire.encoding.read_answer`, which leaves out the fields that it does not know: so an older
+client reads the answers of a newer server. Nothing here needs torch, numpy or FastAPI.
+"""
+
+from proofrank.service.wire.encoding import answer_from_python, answer_to_json, read_answer
+from proofrank.service.wire.jobs import (
+    JOB_STATES,
+    UNFINISHED_STATES,
+    Job,
+    JobList,
+    JobOptions,
+    JobProgress,
+    JobRanking,
+    JobRequest,
+    JobResults,
+    JobState,
+)
+from proofrank.service.wire.operation import Info, Readiness
+from proofrank.service.wire.policies import (
+    MAX_POLICY_NAME_LENGTH,
+    POLICY_NAME_PATTERN,
+    PolicyList,
+    StoredPolicy,
+)
+from proofrank.service.wire.problems import MAX_ERRORS, MAX_SHOWN, FieldError, ProblemBody, shortened
+from proofrank.service.wire.rank_answer import (
+    CandidateScore,
+    Identity,
+    Metrics,
+    Proof,
+    ProofStep,
+    QueryResult,
+    Ranking,
+    RankResponse,
+    Ranks,
+    Report,
+    Rule,
+    Timing,
+)
+from proofrank.service.wire.rank_request import (
+    NamedTriple,
+    RankOptions,
+    RankQuery,
+    RankRequest,
+    SideOption,
+    Ties,
+)
+from proofrank.service.wire.validation import field_error, first_error_of_answer, model_within
+
+__all__ = [
+    "JOB_STATES",
+    "MAX_ERRORS",
+    "MAX_POLICY_NAME_LENGTH",
+    "MAX_SHOWN",
+    "POLICY_NAME_PATTERN",
+    "UNFINISHED_STATES",
+    "CandidateScore",
+    "FieldError",
+    "Identity",
+    "Info",
+    "Job",
+    "JobList",
+    "JobOptions",
+    "JobProgress",
+    "JobRanking",
+    "JobRequest",
+    "JobResults",
+    "JobState",
+    "Metrics",
+    "NamedTriple",
+    "PolicyList",
+    "ProblemBody",
+    "Proof",
+    "ProofStep",
+    "QueryResult",
+    "RankOptions",
+    "RankQuery",
+    "RankRequest",
+    "RankResponse",
+    "Ranking",
+    "Ranks",
+    "Readiness",
+    "Report",
+    "Rule",
+    "SideOption",
+    "StoredPolicy",
+    "Ties",
+    "Timing",
+    "answer_from_python",
+    "answer_to_json",
+    "field_error",
+    "first_error_of_answer",
+    "model_within",
+    "read_answer",
+    "shortened",
+]
