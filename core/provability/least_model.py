@@ -136,7 +136,7 @@ def compute_least_model(
     """The least model of ``dataset``.
 
     Args:
-        dataset: its train triples are the facts.
+        dataset: its ``fact_triples`` are the facts.
         seconds: maximum time of the exact part; a group of predicates that would take longer gets a superset.
         max_atoms: maximum atoms of one relation.
         max_blocks: of the quotient that gives the superset.
@@ -144,7 +144,7 @@ def compute_least_model(
     began = time.monotonic()
     limits = Limits(began + seconds, max_atoms)
     relations, is_complete = _fixpoint(
-        dataset.splits["train"], dataset.rules, dataset.vocabulary.num_constants, limits
+        dataset.fact_triples, dataset.rules, dataset.vocabulary.num_constants, limits
     )
     coarse = None if is_complete else _coarse_model(quotient_of(dataset, max_blocks))
     return LeastModel(relations, coarse, time.monotonic() - began)

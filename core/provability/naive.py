@@ -17,7 +17,7 @@ Binding = dict[int, int]
 def naive_least_model(dataset: Dataset) -> frozenset[Triple]:
     """The facts of ``dataset``, and every ground atom that follows from them by its rules, in any number of rounds."""
     constants = range(1, dataset.vocabulary.num_constants + 1)
-    atoms = set(dataset.splits["train"])
+    atoms = set(dataset.fact_triples)
     while True:
         derived = {head for rule in dataset.rules for head in consequences(rule, atoms, constants)}
         if derived <= atoms:

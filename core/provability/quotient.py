@@ -40,7 +40,7 @@ def quotient_of(dataset: Dataset, max_blocks: int = MAX_BLOCKS) -> Quotient:
     are divided by the blocks of their neighbours, again and again, as long as there are at most ``max_blocks``
     (colour refinement).
     """
-    facts = np.array(dataset.splits["train"], dtype=np.int64).reshape(-1, 3) - np.array([0, 1, 1])
+    facts = np.array(dataset.fact_triples, dtype=np.int64).reshape(-1, 3) - np.array([0, 1, 1])
     blocks = _limited(_refined(np.zeros(dataset.vocabulary.num_constants, dtype=np.int64), facts), max_blocks)
     while True:
         finer = _refined(blocks, facts)
