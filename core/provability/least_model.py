@@ -32,7 +32,7 @@ from proofrank.core.provability.joins import (
 )
 from proofrank.core.provability.quotient import MAX_BLOCKS, Quotient, quotient_of
 
-DEFAULT_SECONDS = 60.0
+DEFAULT_SECONDS = 20.0
 """Maximum time of a computation by default."""
 
 DEFAULT_MAX_ATOMS = 50_000_000

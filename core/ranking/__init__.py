@@ -12,7 +12,7 @@ from proofrank.core.ranking.corruptions import (
 )
 from proofrank.core.ranking.evaluation import rank_outcomes, rank_queries
 from proofrank.core.ranking.metrics import HITS_AT, Metrics, RankedQuery, RankingSummary, Report
-from proofrank.core.ranking.pruning import Pruning, PruningCounts
+from proofrank.core.ranking.pruning import Pruning, PruningCounts, pruning_of
 from proofrank.core.ranking.queries import LazyQueries, Query, candidates_of, corrupted_queries
 from proofrank.core.ranking.ranks import TIE_POLICIES, Ranks, rank_as_deepprooflog, rank_positive
 from proofrank.core.ranking.tally import ReportTally, aggregate, report
@@ -37,6 +37,7 @@ __all__ = [
     "aggregate",
     "candidates_of",
     "corrupted_queries",
+    "pruning_of",
     "rank_as_deepprooflog",
     "rank_outcomes",
     "rank_positive",

@@ -17,15 +17,19 @@ it is. ``ranks`` uses it for all: ranks stay what they are, and the share of pro
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from proofrank.core.choices import PRUNING_LEVELS, PruningLevel
 from proofrank.core.errors import RankingError
 from proofrank.core.evaluator import Evaluator
+from proofrank.core.graph import Dataset
+from proofrank.core.provability import stored_least_model
 from proofrank.core.prover import FAILURE_PENALTY, Candidates, Outcomes, OutcomeTable
 from proofrank.core.ranking.queries import Query
 
@@ -77,6 +81,26 @@ class Pruning:
         return PrunedQuery(
             is_left, corruptions.with_threshold(threshold, is_provable).taken(np.flatnonzero(is_left))
         )
+
+
+def pruning_of(level: str, dataset: Dataset, cache_folder: Path | None) -> Pruning | None:
+    """The pruning of a level by name, with the least model of ``dataset``.
+
+    Args:
+        level: one of ``PRUNING_LEVELS``.
+        dataset: the graph.
+        cache_folder: where least models are kept; None computes it anew.
+
+    Returns:
+        None where nothing is pruned.
+
+    Raises:
+        RankingError: there is no such level.
+    """
+    for known in PRUNING_LEVELS:
+        if level == known:
+            return None if known == "none" else Pruning(known, stored_least_model(dataset, cache_folder))
+    raise RankingError(f"pruning is {level!r}; expected one of {', '.join(PRUNING_LEVELS)}")
 
 
 @dataclass(frozen=True)
@@ -170,6 +194,10 @@ class PruningCounts:
         return cls(
             len(outcomes) - num_pruned, num_unprovable, num_pruned - num_unprovable, int(outcomes.steps.sum())
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts by name."""
+        return dataclasses.asdict(self)
 
     def __add__(self, other: PruningCounts) -> PruningCounts:
         return PruningCounts(
