@@ -1,5 +1,6 @@
 # make evaluate   sets everything up in .venv and ranks the test triples of the graph in the package
 # make test       sets everything up in .venv and runs linter, type checker and tests
+# make coverage   runs the tests and says which lines none of them runs
 # make serve      serves ranks at http://127.0.0.1:8000
 
 TORCH ?= torch==2.13.0
@@ -8,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH :=
 
-.PHONY: evaluate serve test lint clean
+.PHONY: evaluate serve test coverage lint clean
 
 evaluate: .venv/installed
 	$(BIN)/proofrank evaluate --side tail --corruptions all
@@ -18,6 +19,9 @@ serve: .venv/installed
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
+
+coverage: .venv/installed-test
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report term
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
