@@ -58,7 +58,7 @@ def make_router(services: Services) -> APIRouter:
         num_queries = await asyncio.to_thread(
             submission.count_queries, body, dataset, settings.max_job_queries
         )
-        new = NewJob(written, body.policy, identity_of(dataset), num_queries, key)
+        new = NewJob(written, body.policy, body.policy_sha256, identity_of(dataset), num_queries, key)
         return await uncancelled(store(new))
 
     async def store(new: NewJob) -> Submission:
@@ -87,6 +87,7 @@ def make_router(services: Services) -> APIRouter:
         responses={
             int(HTTPStatus.OK): {"model": wire.Job, "description": "Submitted before, with the same key."},
             **problem_responses(
+                HTTPStatus.CONFLICT,
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 HTTPStatus.TOO_MANY_REQUESTS,

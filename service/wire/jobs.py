@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from proofrank.service.wire.policies import POLICY_NAME_PATTERN
+from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
 from proofrank.service.wire.rank_answer import Identity, RankedPositive, Report
 from proofrank.service.wire.rank_request import NamedTriple, RankOptions
 
@@ -38,6 +38,11 @@ class JobOptions(RankOptions):
         pattern=POLICY_NAME_PATTERN,
         description="name of the policy to rank by; the active one if unset",
     )
+    policy_sha256: str | None = Field(
+        None,
+        pattern=SHA256_PATTERN,
+        description="SHA-256 that the content of `policy` must have; 409 if the name has other content by now",
+    )
     limit: int | None = Field(
         None, ge=1, description="rank only so many triples of the split, drawn with the seed; all if unset"
     )
@@ -59,7 +64,11 @@ class JobRequest(JobOptions):
         if (self.split is None) == (self.queries is None):
             raise PydanticCustomError("split_or_queries", "expected either 'split' or 'queries'")
         if self.limit is not None and self.split is None:
-            raise PydanticCustomError("limit_of_split", "'limit' is of a split; send fewer queries instead")
+            raise PydanticCustomError(
+                "limit_of_split", "'limit' applies to splits; send fewer queries instead"
+            )
+        if self.policy_sha256 is not None and self.policy is None:
+            raise PydanticCustomError("sha256_of_policy", "'policy_sha256' is of a 'policy'; name that too")
         return self
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 MAX_POLICY_NAME_LENGTH = 64
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
 POLICY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
