@@ -78,6 +78,13 @@ class RankedPositive:
 class Ranking(RankedPositive):
     """One query on one side."""
 
+    num_filtered: Annotated[
+        int | None,
+        Field(
+            description="number of the query's own `candidates` that were left out as known triples; null for a query "
+            "without `candidates`"
+        ),
+    ] = None
     candidates: Annotated[
         tuple[CandidateScore, ...] | None, Field(description="the positive first, if asked for")
     ] = None

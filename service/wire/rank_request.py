@@ -38,8 +38,9 @@ class RankQuery(NamedTriple):
         None,
         min_length=1,
         fail_fast=True,
-        description="constants to put in the place of the side's constant, instead of drawn corruptions; the "
-        "query's own constant may be among them and is not counted twice; side must be head or tail",
+        description="Constants to put in the place of the side's constant, instead of drawn corruptions. The query's "
+        "own constant may be among them and is not counted twice. With `filtered`, those that make another known "
+        "triple are left out, and `num_filtered` of the ranking counts them. Needs side head or tail.",
     )
 
 
