@@ -33,7 +33,7 @@ from proofrank.service.web.problems import (
 )
 
 METRICS_PATH = "/metrics"
-_WATCHING_PATHS = frozenset({"/healthz", "/readyz", METRICS_PATH})
+WATCHING_PATHS = frozenset({"/healthz", "/readyz", METRICS_PATH})
 """Answered however many connections there are: else whoever watches would end a server that is merely full, and would
 not see what it refuses."""
 
@@ -129,7 +129,7 @@ class RequestMiddleware:
             return message
 
         try:
-            if scope["path"] not in _WATCHING_PATHS and getattr(request.state, HAS_TOO_MANY_BESIDE, False):
+            if scope["path"] not in WATCHING_PATHS and getattr(request.state, HAS_TOO_MANY_BESIDE, False):
                 raise _too_many_connections()
             header = request.headers.get("content-length", "0")
             num_declared = int(header) if header.isdigit() else 0
