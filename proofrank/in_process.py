@@ -21,6 +21,7 @@ from proofrank.core.choices import SPLITS
 from proofrank.core.errors import ProofrankError, RankingError
 from proofrank.core.evaluator import ReferenceEvaluator, create_evaluator, render_proof, settings_for
 from proofrank.core.evaluator import explain as explain_candidate
+from proofrank.core.formats.warnings import DatasetWarning
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate
@@ -103,6 +104,9 @@ class EvaluationReport:
         dataset: name of the dataset.
         policy: name of the policy.
         engine: name of the engine that ran.
+        dataset_sha256: content hash of the dataset.
+        policy_sha256: content hash of the policy.
+        warnings: what is probably wrong in the dataset's files.
     """
 
     metrics: Metrics
@@ -112,10 +116,18 @@ class EvaluationReport:
     dataset: str
     policy: str
     engine: str
+    dataset_sha256: str
+    policy_sha256: str
+    warnings: tuple[DatasetWarning, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The metrics as ``proofrank evaluate --json`` writes them."""
-        return Report(self.metrics, self.by_side, self.by_relation).to_dict()
+        """The metrics, and what they are of, as ``proofrank evaluate --json`` writes them."""
+        return {
+            **Report(self.metrics, self.by_side, self.by_relation).to_dict(),
+            "dataset": {"name": self.dataset, "sha256": self.dataset_sha256},
+            "policy": {"name": self.policy, "sha256": self.policy_sha256},
+            "warnings": [warning.to_dict() for warning in self.warnings],
+        }
 
     def to_frame(self) -> pandas.DataFrame:
         """The rankings as a DataFrame, one row each, with the columns of :class:`TripleRanking`.
@@ -218,6 +230,9 @@ def evaluate(
         dataset=dataset.name,
         policy=policy.name,
         engine=evaluator.engine,
+        dataset_sha256=dataset.content_hash,
+        policy_sha256=policy.content_hash,
+        warnings=dataset.warnings,
     )
 
 

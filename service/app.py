@@ -90,6 +90,8 @@ def _create_app(
         summary="Ranks knowledge-graph triples by the proofs that a trained policy finds for them.",
         lifespan=lifespan,
         generate_unique_id_function=operation_id,
+        # The document names it as the server, for clients that are made from it.
+        root_path=settings.root_path or "",
         # The pages that FastAPI has for its document load scripts from elsewhere; routes.pages has one that does not.
         docs_url=None,
         redoc_url=None,

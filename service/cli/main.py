@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -25,6 +26,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "evaluate": Command("evaluate", SERVER, "rank the triples of a split and print MRR and Hits@k"),
+    "check": Command(
+        "check", SERVER, "read a dataset and say what was understood and what is probably wrong"
+    ),
     "rank": Command("rank", CLIENT, "have a running server rank a triple, a file of triples or a split"),
     "replay": Command("replay", SERVER, "run the candidates of a recorded evaluation and compare"),
     "diff": Command("diff", SERVER, "prove the same candidates with two engines and show where they part"),
@@ -77,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the command line without the program's name; that of the process by default.
     """
+    _let_streams_write_any_name()
     try:
         parsed = make_parser().parse_args(arguments)
         return parsed.run(parsed)
@@ -85,6 +90,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     except KeyboardInterrupt:
         return 130
+
+
+def _let_streams_write_any_name() -> None:
+    """Writes what an encoding such as Latin-1 lacks as an escape (``\\u2500``), where Python would raise an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -49,6 +49,8 @@ def complete(document: dict[str, Any], settings: Settings) -> None:
         unsent = responses.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
         if unsent.get("$ref", "").endswith(f"/{_UNSENT}"):
             del responses["422"]
+        if "requestBody" in operation:
+            _add(responses, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         if path not in WATCHING_PATHS:
             _add(responses, HTTPStatus.SERVICE_UNAVAILABLE)
         if settings.rate_limit is not None and _is_limited(method, path, settings):

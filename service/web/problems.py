@@ -45,6 +45,7 @@ _MEANINGS = {
     HTTPStatus.REQUEST_TIMEOUT: "No data of the upload has arrived for a minute.",
     HTTPStatus.CONFLICT: "The state of the stored policies does not allow it; `detail` says why.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body, or a part of it, is larger than the server takes.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body has a `Content-Encoding`; send it as it is.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The request is wrong; `errors` names the fields.",
     HTTPStatus.TOO_MANY_REQUESTS: "The server has as much work as it takes, or the client sends too many requests.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The evaluator failed; the server's log has the reason.",
@@ -257,4 +258,5 @@ def _field_error(item: dict[str, Any], model: type[BaseModel]) -> FieldError:
 def _documented_methods(request: Request) -> list[str]:
     """The methods that the path of a request takes; the framework itself names those of the first route only."""
     path = getattr(request.scope.get("route"), "path", None)
-    return [method.upper() for method in request.app.openapi()["paths"].get(path, ())]
+    methods = [method.upper() for method in request.app.openapi()["paths"].get(path, ())]
+    return [*methods, "HEAD"] if "GET" in methods else methods

@@ -18,7 +18,6 @@ from proofrank.service.wire.jobs import (
     JobRequest,
     JobResults,
     JobState,
-    write_time,
 )
 from proofrank.service.wire.operation import Health, Info, Readiness
 from proofrank.service.wire.policies import (
@@ -39,6 +38,7 @@ from proofrank.service.wire.rank_answer import (
     RankResponse,
     Ranks,
     Report,
+    Rule,
     Timing,
 )
 from proofrank.service.wire.rank_request import (
@@ -87,6 +87,7 @@ __all__ = [
     "Ranks",
     "Readiness",
     "Report",
+    "Rule",
     "SideOption",
     "StoredPolicy",
     "Ties",
@@ -98,5 +99,4 @@ __all__ = [
     "model_within",
     "read_answer",
     "shortened",
-    "write_time",
 ]

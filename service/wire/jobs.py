@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
@@ -13,20 +12,13 @@ from proofrank.service.wire.described import described
 from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
 from proofrank.service.wire.rank_answer import Head, Identity, RankedPositive, Relation, Report, Tail
 from proofrank.service.wire.rank_request import NamedTriple, RankOptions
+from proofrank.service.wire.times import Time
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 JOB_STATES: tuple[JobState, ...] = ("queued", "running", "done", "failed", "cancelled")
 EXAMPLE_JOB_ID = "57137823667a40cbaa0db2c61742e55e"
 UNFINISHED_STATES: tuple[JobState, ...] = ("queued", "running")
-
-
-def write_time(time: datetime) -> str:
-    """A time, in UTC, as it is stored and shown."""
-    return time.isoformat(timespec="milliseconds")
-
-
-Time = Annotated[datetime, PlainSerializer(write_time, when_used="json")]
 
 
 class JobOptions(RankOptions):
@@ -102,14 +94,12 @@ class Job:
 
     id: Annotated[str, described("Id of the job.", EXAMPLE_JOB_ID)]
     state: Annotated[JobState, described("State of the job; the last three are final.", "running")]
-    created: Annotated[
-        Time, described("Time of submission, ISO 8601 in UTC.", "2026-01-31T12:00:00.000+00:00")
-    ]
+    created: Annotated[Time, described("Time of submission, RFC 3339 in UTC.", "2026-01-31T12:00:00.000Z")]
     started: Annotated[
-        Time | None, described("Time at which the job began; null before.", "2026-01-31T12:00:00.125+00:00")
+        Time | None, described("Time at which the job began; null before.", "2026-01-31T12:00:00.125Z")
     ]
     finished: Annotated[
-        Time | None, described("Time at which the job ended; null before.", "2026-01-31T12:04:10.500+00:00")
+        Time | None, described("Time at which the job ended; null before.", "2026-01-31T12:04:10.500Z")
     ]
     policy: Annotated[Identity, described("Policy that ranks the job, fixed when it was submitted.")]
     dataset: Annotated[Identity, described("Dataset that was served when the job was submitted.")]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from pydantic.dataclasses import dataclass
 
 from proofrank.service.wire.described import described
+from proofrank.service.wire.times import Time
 
 MAX_POLICY_NAME_LENGTH = 64
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
@@ -23,7 +23,7 @@ class StoredPolicy:
     active: Annotated[bool, described("Whether this content ranks requests that begin now.", True)]
     bytes: Annotated[int, described("Size of the files, in bytes.", 241664)]
     created: Annotated[
-        datetime, described("Time at which the name got this content, UTC.", "2026-01-31T12:00:00.000Z")
+        Time, described("Time at which the name got this content, UTC.", "2026-01-31T12:00:00.000Z")
     ]
 
 

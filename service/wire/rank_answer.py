@@ -42,6 +42,16 @@ class CandidateScore:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """A rule of the dataset."""
+
+    name: Annotated[str, described("Name in the file, or `rule` and the number of its line.", "r2")]
+    weight: Annotated[
+        float, described("Weight or confidence in the file, 1 without one; it has no part in scores.", 0.7)
+    ]
+
+
+@dataclass(frozen=True, config=_SENT_IN_FULL)
 class ProofStep:
     """A step of a proof: its goals, and the state that the policy chose."""
 
@@ -58,6 +68,7 @@ class ProofStep:
         ),
     ]
     log_probability: Annotated[float, described("Log-probability of the choice.", -0.3636)]
+    rule: Annotated[Rule | None, described("Rule that resolved the goal; null for a fact or an end.")] = None
 
 
 @dataclass(frozen=True)
