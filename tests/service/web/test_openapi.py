@@ -151,15 +151,21 @@ class Loaded(HTMLParser):
         ]
 
 
-def test_the_page_of_the_document_loads_everything_from_the_server(client: httpx.Client) -> None:
-    page = client.get("/docs")
+def loaded_by(page: httpx.Response) -> list[str]:
+    """The URLs of what a page loads at once."""
+    assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     assert "://" not in page.text
+    parser = Loaded()
+    parser.feed(page.text)
+    return parser.urls
+
+
+def test_the_page_of_the_document_loads_everything_from_the_server(client: httpx.Client) -> None:
+    page = client.get("/docs")
     assert "url: '/openapi.json'" in page.text
-    loaded = Loaded()
-    loaded.feed(page.text)
     types = {}
-    for url in loaded.urls:
+    for url in loaded_by(page):
         answer = client.get(url)
         assert answer.status_code == 200, url
         assert answer.content
@@ -171,4 +177,16 @@ def test_the_root_leads_to_the_page(client: httpx.Client) -> None:
     answer = client.get("/")
     assert answer.status_code == 307
     assert answer.headers["location"] == "/docs"
-    assert client.get("/", follow_redirects=True).headers["content-type"].startswith("text/html")
+    assert loaded_by(client.get("/", follow_redirects=True))
+
+
+def test_the_page_works_under_the_path_of_a_proxy(serve_arguments: list[str]) -> None:
+    with RunningServer(*serve_arguments, "--root-path", "/ranks") as behind:
+        client = behind.wait_until_ready().client
+        # The proxy removes its path, and the browser sees it.
+        assert client.get("/").headers["location"] == "/ranks/docs"
+        page = client.get("/docs")
+        assert "url: '/ranks/openapi.json'" in page.text
+        for url in loaded_by(page):
+            assert url.startswith("/ranks/docs/")
+            assert client.get(url.removeprefix("/ranks")).status_code == 200

@@ -5,6 +5,7 @@ Schemathesis makes the requests from the document, right ones and wrong ones, an
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,7 +59,9 @@ def check(server: RunningServer, run: subprocess.CompletedProcess[str]) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Tested:" in run.stdout
     assert "fault in request" not in server.log
-    assert 'status="500"' not in server.client.get("/metrics").text
+    metrics = server.client.get("/metrics").text
+    assert re.search(r'duration_seconds_count{.*status="422"} [1-9]', metrics)
+    assert not re.search(r'duration_seconds_count{.*status="500"} [1-9]', metrics)
     assert server.client.get("/readyz").status_code == 200
 
 
