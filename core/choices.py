@@ -12,6 +12,9 @@ Side = Literal["head", "tail"]
 SIDES: tuple[Side, ...] = ("head", "tail")
 SIDE_OPTIONS = ("head", "tail", "both")
 
+PruningLevel = Literal["none", "exact", "ranks"]
+PRUNING_LEVELS: tuple[PruningLevel, ...] = ("none", "exact", "ranks")
+
 TIE_POLICIES = ("optimistic", "realistic", "pessimistic", "random")
 
 UNTRAINED = "untrained"

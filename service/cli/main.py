@@ -31,6 +31,7 @@ COMMANDS = {
     ),
     "rank": Command("rank", CLIENT, "have a running server rank a triple, a file of triples or a split"),
     "replay": Command("replay", SERVER, "run the candidates of a recorded evaluation and compare"),
+    "audit": Command("audit", SERVER, "find what cannot be in the recorded outcomes of an evaluator"),
     "diff": Command("diff", SERVER, "prove the same candidates with two engines and show where they part"),
     "compile": Command("compilation", SERVER, "compile an engine for a dataset and a policy ahead of time"),
     "serve": Command("serve", SERVER, "serve ranks over HTTP"),

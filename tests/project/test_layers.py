@@ -19,7 +19,7 @@ CORE_LAYERS = (
     ("errors", "choices", "default"),
     ("formats",),
     ("graph",),
-    ("prover",),
+    ("provability", "prover"),
     ("policy",),
     ("evaluator",),
     ("ranking",),

@@ -68,6 +68,7 @@ def test_the_written_metrics_are_those_of_the_reference_in_this_process(
     assert written.pop("policy")["name"] == "untrained"
     (warning,) = written.pop("warnings")  # the family has one test triple in train
     assert (warning["kind"], warning["count"], warning["places"][0]["line"]) == ("overlap", 1, 3)
+    assert written.pop("pruning")["level"] == "exact"
     assert without_seconds(written) == without_seconds(expected)
 
 
@@ -77,7 +78,7 @@ def test_the_written_metrics_have_the_same_form_overall_by_side_and_by_relation(
     path = tmp_path / "metrics.json"
     assert main([*arguments, "--corruptions", "all", "--json", str(path)]) == 0
     metrics = json.loads(path.read_text())
-    assert set(metrics) == METRICS | {"by_side", "by_relation", "dataset", "policy", "warnings"}
+    assert set(metrics) == METRICS | {"by_side", "by_relation", "dataset", "policy", "warnings", "pruning"}
     assert set(metrics["by_side"]) == {"head", "tail"}
     assert set(metrics["by_relation"]) == {"ancestor", "parent"}
     for part in (*metrics["by_side"].values(), *metrics["by_relation"].values()):
@@ -87,6 +88,40 @@ def test_the_written_metrics_have_the_same_form_overall_by_side_and_by_relation(
     assert metrics["candidates"] <= 6 * NUM_CONSTANTS
     assert metrics["seconds"] > 0
     assert 0 < metrics["mrr"] <= 1
+
+
+@pytest.mark.parametrize("level", ["none", "exact", "ranks"])
+def test_pruning_leaves_ranks_as_they_are_and_says_what_it_left_out(
+    level: str, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, pruned = tmp_path / "whole.json", tmp_path / "pruned.json"
+    assert main([*arguments, "--corruptions", "all", "--pruning", "none", "--json", str(whole)]) == 0
+    capsys.readouterr()
+    assert main([*arguments, "--corruptions", "all", "--pruning", level, "--json", str(pruned)]) == 0
+
+    expected, written = json.loads(whole.read_text()), json.loads(pruned.read_text())
+    counts = written.pop("pruning")
+    assert counts.pop("level") == level
+    assert expected.pop("pruning") == {"level": "none"}
+    assert ("pruning: " in capsys.readouterr().err) == (level != "none") == bool(counts)
+    if counts:
+        assert counts["evaluated"] + counts["unprovable"] + counts["fallen_behind"] == written["candidates"]
+        assert counts["unprovable"] > 0
+    if level == "ranks":
+        for part in (written, *written["by_side"].values(), *written["by_relation"].values()):
+            assert part.pop("corruptions_proved") is None
+        for part in (expected, *expected["by_side"].values(), *expected["by_relation"].values()):
+            part.pop("corruptions_proved")
+    assert without_seconds(written) == without_seconds(expected)
+
+
+def test_an_evaluation_in_shards_refuses_to_prune(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main([*arguments, "--results", str(tmp_path / "rows.jsonl"), "--pruning", "ranks"])
+
+    assert status == 2
+    assert "--pruning is 'ranks'; expected none with --results" in capsys.readouterr().err
 
 
 def test_a_table_shows_the_metrics_overall_per_side_and_per_relation(
