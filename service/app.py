@@ -13,7 +13,7 @@ from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.jobs import make_jobs
 from proofrank.service.policies import PolicyRegistry, PolicyStore
 from proofrank.service.policies.replicas import NoReplicas, Replicas
-from proofrank.service.routes import jobs, operation, policies, rank
+from proofrank.service.routes import jobs, operation, pages, policies, rank
 from proofrank.service.services import RankingServices, Services
 from proofrank.service.settings.settings import Settings
 from proofrank.service.storage.data_folder import DataFolder, default_data_folder
@@ -21,9 +21,10 @@ from proofrank.service.storage.database import Database
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.threads import make_workers
 from proofrank.service.web.drain_middleware import DrainMiddleware
+from proofrank.service.web.openapi import operation_id
 from proofrank.service.web.stack import install_stack
 
-_ROUTES = (rank, jobs, policies, operation)
+_ROUTES = (rank, jobs, policies, operation, pages)
 
 
 def create_app(
@@ -88,9 +89,10 @@ def _create_app(
         version=__version__,
         summary="Ranks knowledge-graph triples by the proofs that a trained policy finds for them.",
         lifespan=lifespan,
+        generate_unique_id_function=operation_id,
         # The document names it as the server, for clients that are made from it.
         root_path=settings.root_path or "",
-        # The pages that FastAPI has for its document load scripts from elsewhere.
+        # The pages that FastAPI has for its document load scripts from elsewhere; routes.pages has one that does not.
         docs_url=None,
         redoc_url=None,
     )

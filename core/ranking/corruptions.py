@@ -100,6 +100,19 @@ class Corruptor:
             pool = np.sort(generator.choice(pool, self.number, replace=False))
         return pool
 
+    def among(self, query: Triple, side: Side, constants: np.ndarray) -> np.ndarray:
+        """Returns those of ``constants`` that make a corruption of ``query`` on ``side``, ``[n]`` int64, in order.
+
+        The query's own constant makes none, nor, in the filtered setting, one that makes a known triple. Domains and
+        ``number`` have no part in it. PyKEEN ranks the same with ``restrict_entities_to``.
+
+        Args:
+            query: the positive.
+            side: side whose constant is replaced.
+            constants: candidates, ``[m]`` int64, none of them twice.
+        """
+        return constants[~np.isin(constants, self._left_out(query, side))]
+
     def count(self, query: Triple, side: Side) -> int:
         """Counts the corruptions of ``query`` on ``side``, without drawing them."""
         pool, left_out = self._pool(query, side)
@@ -110,12 +123,16 @@ class Corruptor:
         """Returns the constants of the domain, ascending, ``[P]`` int64, and the places of those that are left out,
         ``[L]`` int64.
         """
-        replaced = replaced_constant(query, side)
-        pool = self._same_domain(replaced)
-        left_out = np.unique([replaced, *(self._known(query, side) if self.is_filtered else ())])
+        pool = self._same_domain(replaced_constant(query, side))
+        left_out = self._left_out(query, side)
         # The pool is ascending, so its members among these are found without a pass over all of it.
         places = np.minimum(np.searchsorted(pool, left_out), pool.size - 1)
         return pool, places[pool[places] == left_out]
+
+    def _left_out(self, query: Triple, side: Side) -> np.ndarray:
+        """Returns the constants that make no corruption of ``query`` on ``side``, ascending, ``[n]`` int64."""
+        known = self._known(query, side) if self.is_filtered else ()
+        return np.unique([replaced_constant(query, side), *known])
 
     def _same_domain(self, constant: int) -> np.ndarray:
         """Returns the constants that may replace ``constant``: of its domains, or all if it has none. Ascending."""

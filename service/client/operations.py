@@ -18,6 +18,7 @@ from proofrank.service.client.requests import Call, QueryLike, json_call, make_r
 from proofrank.service.client.results import JobResult, RankResult
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 from proofrank.service.wire import (
+    Identity,
     Info,
     Job,
     JobRequest,
@@ -31,6 +32,9 @@ from proofrank.service.wire import (
 
 POLICY_FILES = {"weights": "policy.safetensors", "config": "policy.json", "vocabulary": "vocab.json"}
 """The files of a policy, by the field of the upload that has them."""
+
+PolicyLike = str | StoredPolicy | Identity
+"""A policy by its name, or by name and content."""
 
 _FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
 """Seconds between questions to the server while one waits for it."""
@@ -89,7 +93,7 @@ def submit(
     filtered: bool = True,
     seed: int = 0,
     ties: Ties = "realistic",
-    policy: str | None = None,
+    policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
 ) -> Steps[Job]:
@@ -102,12 +106,14 @@ def submit(
         filtered: leave out corruptions that are known triples.
         seed: of every draw.
         ties: which rank counts where scores are equal.
-        policy: the name of a policy of the server; the active one if None.
+        policy: which policy of the server ranks: what ``upload_policy`` returned, for exactly this content; or a name,
+            for the content that it has when the job is submitted; the active one if None, whoever activated it.
         limit: rank only so many of the split's triples, drawn with ``seed``.
         idempotency_key: the same key gives the same job; one of its own if None. A program that may be started again
             and should then find its job gives one.
 
     Raises:
+        ConflictError: the name of the policy has been given other content since.
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
     split, queries = (triples, None) if isinstance(triples, str) else (None, triples)
@@ -120,7 +126,8 @@ def submit(
         filtered=filtered,
         seed=seed,
         ties=ties,
-        policy=policy,
+        policy=policy if policy is None or isinstance(policy, str) else policy.name,
+        policy_sha256=policy.sha256 if isinstance(policy, (StoredPolicy, Identity)) else None,
         limit=limit,
     )
     # With a key, a request whose answer was lost can be sent again without making a second job.
@@ -175,7 +182,7 @@ def evaluate(
     filtered: bool = True,
     seed: int = 0,
     ties: Ties = "realistic",
-    policy: str | None = None,
+    policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
     progress: bool = True,
@@ -185,7 +192,11 @@ def evaluate(
 
     The job goes on where this is interrupted; ``on_progress`` is told its id, for ``wait`` or ``cancel_job``.
 
+    A training job that has just uploaded its policy gives it as ``policy``: so the job is ranked by it, even if another
+    client activates another one meanwhile.
+
     Raises:
+        ConflictError: the name of the policy has been given other content since.
         JobError: the job failed or was cancelled.
         NotFoundError: the job was removed meanwhile, with its results.
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.

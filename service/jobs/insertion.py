@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from proofrank.core.formats.times import write_time
+from proofrank.service.errors import PolicyReplaced
 from proofrank.service.jobs.job import Job
 from proofrank.service.jobs.rows import IS_UNFINISHED, existing_job
 from proofrank.service.policies import records
@@ -48,6 +49,7 @@ class NewJob:
     Attributes:
         body: what the client asks for.
         policy: name of the stored policy that ranks the job; None for the live one.
+        policy_sha256: hash that the content of ``policy`` must have; None for any.
         dataset: dataset of its triples.
         num_queries: number of triples to rank.
         idempotency_key: the client's key, if it sent one.
@@ -55,6 +57,7 @@ class NewJob:
 
     body: SubmittedBody
     policy: str | None
+    policy_sha256: str | None
     dataset: Identity
     num_queries: int
     idempotency_key: str | None
@@ -85,12 +88,13 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
 
     Raises:
         NoSuchPolicy: there is no policy with the requested name.
+        PolicyReplaced: the policy of that name has other content than the request names.
         TooManyJobsError: ``max_unfinished`` jobs are unfinished.
     """
     (num,) = connection.execute(f"SELECT count(*) FROM jobs WHERE {IS_UNFINISHED}").fetchone()
     if num >= max_unfinished:
         raise TooManyJobsError(num)
-    policy = _pinned(connection, new.policy)
+    policy = _pinned(connection, new.policy, new.policy_sha256)
     job_id = uuid.uuid4().hex
     cursor = connection.execute(
         "INSERT INTO jobs (id, idempotency_key, body_sha256, state, created, policy_name, policy_sha256, "
@@ -106,13 +110,18 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
     return existing_job(connection, job_id)
 
 
-def _pinned(connection: sqlite3.Connection, name: str | None) -> Identity:
+def _pinned(connection: sqlite3.Connection, name: str | None, sha256: str | None) -> Identity:
     """Returns the policy of this name, or the live one, as this transaction sees it.
 
     Read in an earlier transaction, its content might be removed before the job is stored and protects it.
     """
     if name is not None:
         record = records.required(connection, name)
+        if sha256 is not None and record.sha256 != sha256:
+            raise PolicyReplaced(
+                f"policy {name!r} has the content {record.sha256} by now, not {sha256}; "
+                "give each training run a policy name of its own"
+            )
         return Identity(record.name, record.sha256)
     live = records.live(connection)
     assert live is not None, "a policy is live before the first job can be taken"

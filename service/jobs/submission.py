@@ -57,8 +57,12 @@ def count_queries(request: JobRequest, dataset: Dataset, most: int) -> int:
 def write_body(request: JobRequest) -> SubmittedBody:
     """Makes the stored form of a request; takes a while with many queries."""
     options = JobOptions.model_validate(request.model_dump(exclude={"queries"}))
+    shown = options.model_dump(mode="json")
+    if shown["policy_sha256"] is None:
+        # Keys that were used before this field existed must find the same body again.
+        del shown["policy_sha256"]
     queries_json = QUERIES.dump_json(request.queries).decode() if request.queries is not None else None
-    meaning = json.dumps([options.model_dump(mode="json"), queries_json], sort_keys=True)
+    meaning = json.dumps([shown, queries_json], sort_keys=True)
     return SubmittedBody(
         options.model_dump_json(), queries_json, hashlib.sha256(meaning.encode()).hexdigest()
     )
@@ -83,6 +87,7 @@ async def store(new: NewJob, jobs: JobStore, max_jobs: int) -> Submission:
 
     Raises:
         InvalidInput: the key was used with another body, or there is no such policy.
+        PolicyReplaced: the policy has other content than the request names.
         QueueFull: ``max_jobs`` are unfinished.
     """
     try:

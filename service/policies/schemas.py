@@ -21,9 +21,9 @@ def to_entry(record: PolicyRecord) -> StoredPolicy:
 
 
 _DESCRIPTIONS = {
-    WEIGHTS: "the weights: `policy.safetensors`",
-    CONFIG: "shape and prover settings: `policy.json`",
-    VOCABULARY: "names of predicates and constants: `vocab.json`",
+    WEIGHTS: "Weights: the file `policy.safetensors`.",
+    CONFIG: "Shape and settings of the prover: the file `policy.json`.",
+    VOCABULARY: "Names of predicates and constants: the file `vocab.json`.",
 }
 
 UPLOAD_BODY: dict[str, Any] = {

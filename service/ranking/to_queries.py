@@ -9,7 +9,7 @@ import numpy as np
 
 from proofrank.core.errors import UnknownNameError
 from proofrank.core.graph import Dataset, Triple
-from proofrank.core.ranking import SIDES, Corruptor, Query, Side, replaced_constant, sides_of
+from proofrank.core.ranking import SIDES, Corruptor, Query, Side, sides_of
 from proofrank.service.errors import InvalidInput
 from proofrank.service.threads import FEW_CANDIDATES
 from proofrank.service.wire import MAX_ERRORS, FieldError, NamedTriple, RankQuery, RankRequest, shortened
@@ -86,7 +86,9 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
     for index, triple in enumerate(triples):
         for side in sides[index]:
             own = chosen[index]
-            constants = corruptor.constants(triple, side) if own is None else _others(triple, side, own)
+            constants = (
+                corruptor.constants(triple, side) if own is None else corruptor.among(triple, side, own)
+            )
             num_candidates += 1 + len(constants)
             if num_candidates > limits.max_candidates:
                 message = "candidates in one request; ask for fewer queries or corruptions"
@@ -98,7 +100,7 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
 
 
 def least_candidates(request: RankRequest, limits: Limits) -> int:
-    """How many candidates a request has at least, without drawing any; of one over the limit, the limit."""
+    """How many candidates a request has at least, before any is drawn or filtered; the limit of one above it."""
     least = sum(max(1, len(query.candidates or ())) for query in request.queries)
     return min(least, limits.max_candidates)
 
@@ -150,11 +152,6 @@ def _own_candidates(query: RankQuery, index: int, names: NameReader) -> np.ndarr
             )
         constants[constant] = None
     return np.fromiter(constants, dtype=np.int64, count=len(constants))
-
-
-def _others(triple: Triple, side: Side, constants: np.ndarray) -> np.ndarray:
-    """``constants`` without that of ``triple`` itself."""
-    return constants[constants != replaced_constant(triple, side)]
 
 
 class NameReader:

@@ -92,7 +92,7 @@ def with_results(
 ) -> RankResponse:
     """``answer`` with the results of its queries, in the order of the request."""
     results = [
-        _result(query, tuple(_ranking(side, builder, _scores(side, builder)) for side in sides))
+        _result(query, tuple(_ranking(query, side, builder, _scores(side, builder)) for side in sides))
         for query, sides in _by_query(ranked, builder)
     ]
     return replace(answer, queries=tuple(results))
@@ -144,18 +144,18 @@ def _by_query(
 def _query_pieces(
     query: RankQuery, sides: Sequence[RankedQuery], builder: ResponseBuilder
 ) -> Iterator[bytes]:
-    return _filled(_result(query, ()), "rankings", (_ranking_pieces(side, builder) for side in sides))
+    return _filled(_result(query, ()), "rankings", (_ranking_pieces(query, side, builder) for side in sides))
 
 
-def _ranking_pieces(ranked: RankedQuery, builder: ResponseBuilder) -> Iterator[bytes]:
+def _ranking_pieces(query: RankQuery, ranked: RankedQuery, builder: ResponseBuilder) -> Iterator[bytes]:
     if not builder.request.return_candidates:
-        return iter([answer_to_json(_ranking(ranked, builder, None))])
+        return iter([answer_to_json(_ranking(query, ranked, builder, None))])
     constants = np.append(replaced_constant(ranked.query, ranked.side), ranked.constants)
     pieces = (
         [_scores_json(ranked, constants, slice(start, start + _CANDIDATES_IN_PIECE), builder.names)]
         for start in range(0, len(constants), _CANDIDATES_IN_PIECE)
     )
-    return _filled(_ranking(ranked, builder, ()), "candidates", pieces)
+    return _filled(_ranking(query, ranked, builder, ()), "candidates", pieces)
 
 
 def _scores_json(ranked: RankedQuery, constants: np.ndarray, part: slice, names: JsonNames) -> bytes:
@@ -208,7 +208,10 @@ def _result(query: RankQuery, rankings: tuple[wire.Ranking, ...]) -> wire.QueryR
 
 
 def _ranking(
-    ranked: RankedQuery, builder: ResponseBuilder, scores: tuple[wire.CandidateScore, ...] | None
+    query: RankQuery,
+    ranked: RankedQuery,
+    builder: ResponseBuilder,
+    scores: tuple[wire.CandidateScore, ...] | None,
 ) -> wire.Ranking:
     rank = ranked.ranks.by(builder.request.ties)
     positive = ranked.outcomes[0]
@@ -227,9 +230,19 @@ def _ranking(
         proved=positive.success,
         steps=positive.steps,
         num_candidates=ranked.ranks.num_candidates,
+        num_filtered=_num_filtered(query, ranked),
         candidates=scores,
         proof=builder.make_proof(ranked) if builder.make_proof is not None else None,
     )
+
+
+def _num_filtered(query: RankQuery, ranked: RankedQuery) -> int | None:
+    """The number of the query's own candidates that were left out as known triples; None where it has none."""
+    if query.candidates is None:
+        return None
+    # No name is among them twice, and the query's own is no corruption.
+    own_name = query.head if ranked.side == "head" else query.tail
+    return len(query.candidates) - (own_name in query.candidates) - len(ranked.constants)
 
 
 def _scores(ranked: RankedQuery, builder: ResponseBuilder) -> tuple[wire.CandidateScore, ...] | None:

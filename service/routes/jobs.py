@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
@@ -32,6 +32,8 @@ from proofrank.service.web.problems import problem_responses
 
 _MOST_LISTED = 100
 _FAREWELL_SECONDS = 2.0
+
+JobId = Annotated[str, Path(description="Id of the job.", examples=[wire.EXAMPLE_JOB_ID])]
 
 _MISSING = problem_responses(HTTPStatus.NOT_FOUND)
 
@@ -58,7 +60,7 @@ def make_router(services: Services) -> APIRouter:
         num_queries = await asyncio.to_thread(
             submission.count_queries, body, dataset, settings.max_job_queries
         )
-        new = NewJob(written, body.policy, identity_of(dataset), num_queries, key)
+        new = NewJob(written, body.policy, body.policy_sha256, identity_of(dataset), num_queries, key)
         return await uncancelled(store(new))
 
     async def store(new: NewJob) -> Submission:
@@ -85,8 +87,12 @@ def make_router(services: Services) -> APIRouter:
         "",
         status_code=HTTPStatus.ACCEPTED,
         responses={
-            int(HTTPStatus.OK): {"model": wire.Job, "description": "Submitted before, with the same key."},
+            int(HTTPStatus.OK): {
+                "model": wire.Job,
+                "description": "The job was submitted before, with the same key.",
+            },
             **problem_responses(
+                HTTPStatus.CONFLICT,
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 HTTPStatus.TOO_MANY_REQUESTS,
@@ -101,7 +107,11 @@ def make_router(services: Services) -> APIRouter:
         answer: Response,
         key: Annotated[
             str | None,
-            Header(alias=IDEMPOTENCY_HEADER, description="the same key and body give the same job again"),
+            Header(
+                alias=IDEMPOTENCY_HEADER,
+                description="Key of the submission: the same key and body give the same job again.",
+                examples=["epoch-7"],
+            ),
         ] = None,
     ) -> wire.Job:
         """Submits a job; it is ranked in the background, after those submitted before."""
@@ -115,24 +125,35 @@ def make_router(services: Services) -> APIRouter:
 
     @router.get("", responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
     async def list_jobs(
-        limit: Annotated[int, Query(ge=1, le=_MOST_LISTED, description="how many, at most")] = 20,
-        state: Annotated[wire.JobState | None, Query(description="of this state only")] = None,
+        limit: Annotated[
+            int, Query(ge=1, le=_MOST_LISTED, description="Maximum number of jobs.", examples=[20])
+        ] = 20,
+        state: Annotated[
+            wire.JobState | None,
+            Query(description="State of the jobs; by default any.", examples=["running"]),
+        ] = None,
     ) -> wire.JobList:
         """The jobs, the newest first."""
         newest = await jobs.store.newest(limit, state)
         return wire.JobList(tuple(job_answer(jobs.patience.with_obstacle(job)) for job in newest))
 
     @router.get("/{job_id}", responses=_MISSING)
-    async def get_job(job_id: str) -> wire.Job:
+    async def get_job(job_id: JobId) -> wire.Job:
         """A job: its state, its progress, and its metrics so far."""
         return job_answer(await required(job_id))
 
     @router.get(
         "/{job_id}/events",
         response_class=EventSourceResponse,
-        responses={int(HTTPStatus.OK): {"content": {"text/event-stream": {}}}, **_MISSING},
+        responses={
+            int(HTTPStatus.OK): {
+                "description": "Events `progress`, each with the job as JSON; the last event is `end`.",
+                "content": {"text/event-stream": {}},
+            },
+            **_MISSING,
+        },
     )
-    async def follow_job(job_id: str) -> EventSourceResponse:
+    async def follow_job(job_id: JobId) -> EventSourceResponse:
         """The job after each change, as server-sent events ``progress``; the last event is ``end``."""
         found = await required(job_id)
 
@@ -157,7 +178,7 @@ def make_router(services: Services) -> APIRouter:
         )
 
     @router.get("/{job_id}/results", response_model=wire.JobResults, responses=_MISSING)
-    async def get_results(job_id: str) -> StreamingResponse:
+    async def get_job_results(job_id: JobId) -> StreamingResponse:
         """The job and the ranks of every query that it has done."""
         job = await required(job_id)
         return StreamingResponse(results.json_pieces(job, jobs.store), media_type="application/json")
@@ -165,9 +186,12 @@ def make_router(services: Services) -> APIRouter:
     @router.get(
         "/{job_id}/results.csv",
         response_class=StreamingResponse,
-        responses={int(HTTPStatus.OK): {"content": {"text/csv": {}}}, **_MISSING},
+        responses={
+            int(HTTPStatus.OK): _raw("text/csv", "A line of names, then a line for each ranking."),
+            **_MISSING,
+        },
     )
-    async def get_csv(job_id: str) -> StreamingResponse:
+    async def get_job_results_csv(job_id: JobId) -> StreamingResponse:
         """The ranks as a table, a row for each query and side."""
         job = await required(job_id)
         return _download(results.csv_pieces(job, jobs.store), "text/csv; charset=utf-8", f"{job.id}.csv")
@@ -176,11 +200,13 @@ def make_router(services: Services) -> APIRouter:
         "/{job_id}/results.parquet",
         response_class=StreamingResponse,
         responses={
-            int(HTTPStatus.OK): {"content": {"application/vnd.apache.parquet": {}}},
+            int(HTTPStatus.OK): _raw(
+                "application/vnd.apache.parquet", "A row for each ranking.", format="binary"
+            ),
             **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_IMPLEMENTED),
         },
     )
-    async def get_parquet(job_id: str) -> StreamingResponse:
+    async def get_job_results_parquet(job_id: JobId) -> StreamingResponse:
         """The same table as Parquet."""
         job = await required(job_id)
         try:
@@ -193,7 +219,7 @@ def make_router(services: Services) -> APIRouter:
         "/{job_id}/cancel",
         responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
     )
-    async def cancel_job(job_id: str) -> wire.Job:
+    async def cancel_job(job_id: JobId) -> wire.Job:
         """Cancels a job that waits or runs; one that has ended stays as it is, with its results."""
         with _refusing_a_full_disk():
             ended = await uncancelled(cancelled(job_id))
@@ -204,12 +230,20 @@ def make_router(services: Services) -> APIRouter:
         status_code=HTTPStatus.NO_CONTENT,
         responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
     )
-    async def delete_job(job_id: str) -> None:
+    async def delete_job(job_id: JobId) -> None:
         """Removes a job with its results, cancelling it first where it waits or runs."""
         with _refusing_a_full_disk():
             await uncancelled(remove(job_id))
 
     return router
+
+
+def _raw(media_type: str, description: str, **schema: str) -> dict[str, Any]:
+    """Returns OpenAPI's description of an answer that is no JSON."""
+    return {
+        "description": description,
+        "content": {media_type: {"schema": {"type": "string", **schema}}},
+    }
 
 
 def _missing(job_id: str) -> NoSuchJob:

@@ -13,12 +13,12 @@ from proofrank._version import __version__
 from proofrank.service.engine.lifecycle import READY
 from proofrank.service.services import Services
 from proofrank.service.web.problems import problem_responses
-from proofrank.service.wire import Info, Readiness
+from proofrank.service.wire import Health, Info, Readiness
 
 
 def make_router(services: Services) -> APIRouter:
     """The routes on these services; without the metrics where those have a port of their own."""
-    router = APIRouter()
+    router = APIRouter(tags=["server"])
     _add_health(router, services)
     _add_info(router, services)
     if services.settings.metrics_port is None:
@@ -38,12 +38,20 @@ def _add_health(router: APIRouter, services: Services) -> None:
     host = services.host
 
     @router.get("/healthz")
-    async def healthz() -> dict[str, str]:
+    async def get_health() -> Health:
         """Whether the process is alive."""
-        return {"status": "ok"}
+        return Health("ok")
 
-    @router.get("/readyz", responses={int(HTTPStatus.SERVICE_UNAVAILABLE): {"model": Readiness}})
-    async def readyz(answer: Response) -> Readiness:
+    @router.get(
+        "/readyz",
+        responses={
+            int(HTTPStatus.SERVICE_UNAVAILABLE): {
+                "model": Readiness,
+                "description": "The server takes no requests yet.",
+            }
+        },
+    )
+    async def get_readiness(answer: Response) -> Readiness:
         """Whether requests are taken; 503 with the stage until the evaluator is warm."""
         is_ready = host.stage == READY
         if not is_ready:
@@ -55,7 +63,7 @@ def _add_info(router: APIRouter, services: Services) -> None:
     host, settings = services.host, services.settings
 
     @router.get("/info", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
-    async def info() -> Info:
+    async def get_info() -> Info:
         """What is being served: dataset, policy, prover settings, limits."""
         dataset, policy = host.loaded.dataset, host.active_policy
         return Info(

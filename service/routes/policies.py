@@ -12,7 +12,9 @@ from proofrank.service.services import Services
 from proofrank.service.web.problems import problem_responses
 from proofrank.service.wire import POLICY_NAME_PATTERN, PolicyList, StoredPolicy
 
-PolicyName = Annotated[str, Path(pattern=POLICY_NAME_PATTERN, description="name of the policy")]
+PolicyName = Annotated[
+    str, Path(pattern=POLICY_NAME_PATTERN, description="Name of the policy.", examples=["run-7"])
+]
 
 _REFUSALS_OF_A_CHANGE = problem_responses(
     HTTPStatus.NOT_FOUND,
@@ -39,7 +41,10 @@ def make_router(services: Services) -> APIRouter:
         status_code=HTTPStatus.CREATED,
         openapi_extra=UPLOAD_BODY,
         responses={
-            int(HTTPStatus.OK): {"model": StoredPolicy, "description": "The name existed."},
+            int(HTTPStatus.OK): {
+                "model": StoredPolicy,
+                "description": "The name existed; its content was replaced.",
+            },
             **problem_responses(
                 HTTPStatus.REQUEST_TIMEOUT,
                 HTTPStatus.CONFLICT,
@@ -55,7 +60,9 @@ def make_router(services: Services) -> APIRouter:
         name: PolicyName,
         request: Request,
         answer: Response,
-        activate: Annotated[bool, Query(description="have it rank what comes in from now on")] = False,
+        activate: Annotated[
+            bool, Query(description="Whether the policy becomes the live one.", examples=[True])
+        ] = False,
     ) -> StoredPolicy:
         """Uploads a policy under a name, new or not; it is checked before it is stored."""
         _ = host.loaded  # 503 before anything is received

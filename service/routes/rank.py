@@ -45,7 +45,9 @@ def make_router(services: RankingServices) -> APIRouter:
     host, settings = services.host, services.settings
     names = JsonNamesOfServed()
     limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)
-    router = APIRouter(route_class=bounded_route(lambda value: check_num_queries(value, limits)))
+    router = APIRouter(
+        tags=["ranking"], route_class=bounded_route(lambda value: check_num_queries(value, limits))
+    )
 
     @router.post(
         "/rank",
@@ -54,6 +56,7 @@ def make_router(services: RankingServices) -> APIRouter:
             HTTPStatus.UNPROCESSABLE_ENTITY,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.TOO_MANY_REQUESTS,
+            HTTPStatus.INTERNAL_SERVER_ERROR,
             HTTPStatus.SERVICE_UNAVAILABLE,
             HTTPStatus.GATEWAY_TIMEOUT,
         ),

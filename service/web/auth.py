@@ -17,12 +17,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proofrank.service.settings.api_keys import ApiKey, Right, find_key
 from proofrank.service.settings.settings import Settings
 from proofrank.service.web.forwarding import route_path
-from proofrank.service.web.problems import MEDIA_TYPE, Problem, response
+from proofrank.service.web.page_paths import PAGE_PATHS
+from proofrank.service.web.problems import Problem, problem_response, response
 from proofrank.service.web.rate_limits import ClientRates, network_of
 
 logger = logging.getLogger("proofrank")
 
 _ALWAYS_OPEN = frozenset({"/healthz", "/readyz", "/openapi.json"})
+_OPEN_PAGES = frozenset({"/", *PAGE_PATHS})
 _METRICS = "/metrics"
 _POLICIES = "/policies"
 _READING = frozenset({"GET", "HEAD"})
@@ -32,6 +34,8 @@ _SCHEME = "bearer"
 def right_needed(method: str, path: str, *, metrics_needs_key: bool) -> Right | None:
     """The right that a request needs, or None where it is open to all."""
     if path in _ALWAYS_OPEN or (path == _METRICS and not metrics_needs_key):
+        return None
+    if path in _OPEN_PAGES and method in _READING:
         return None
     is_about_policies = path == _POLICIES or path.startswith(f"{_POLICIES}/")
     return "policies" if is_about_policies and method not in _READING else "rank"
@@ -114,8 +118,7 @@ def describe_access(document: dict[str, Any], keys: Sequence[ApiKey], *, metrics
     if not keys:
         return
     schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
-    schemes["key"] = {"type": "http", "scheme": _SCHEME, "description": "a key of this server's"}
-    schema = {"$ref": "#/components/schemas/ProblemBody"}
+    schemes["key"] = {"type": "http", "scheme": _SCHEME, "description": "Key of this server."}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             right = right_needed(method.upper(), path, metrics_needs_key=metrics_needs_key)
@@ -123,10 +126,7 @@ def describe_access(document: dict[str, Any], keys: Sequence[ApiKey], *, metrics
                 continue
             operation["security"] = [{"key": []}]
             for status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-                operation["responses"][str(int(status))] = {
-                    "description": status.phrase,
-                    "content": {MEDIA_TYPE: {"schema": schema}},
-                }
+                operation["responses"][str(int(status))] = problem_response(status)
 
 
 def warn_if_open(settings: Settings) -> None:

@@ -38,27 +38,50 @@ MEDIA_TYPE = "application/problem+json"
 _PROBLEM = TypeAdapter(ProblemBody)
 
 
+_MEANINGS = {
+    HTTPStatus.UNAUTHORIZED: "The request has no key, or one that this server does not know.",
+    HTTPStatus.FORBIDDEN: "The key lacks the right that `detail` names.",
+    HTTPStatus.NOT_FOUND: "There is no policy or job of this name; a job may have been removed.",
+    HTTPStatus.REQUEST_TIMEOUT: "No data of the upload has arrived for a minute.",
+    HTTPStatus.CONFLICT: "The state of the stored policies does not allow it; `detail` says why.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body, or a part of it, is larger than the server takes.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body has a `Content-Encoding`; send it as it is.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The request is wrong; `errors` names the fields.",
+    HTTPStatus.TOO_MANY_REQUESTS: "The server has as much work as it takes, or the client sends too many requests.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "The evaluator failed; the server's log has the reason.",
+    HTTPStatus.NOT_IMPLEMENTED: "The server lacks the library that writes Parquet.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The server is not ready, is stopping, or has too many connections.",
+    HTTPStatus.GATEWAY_TIMEOUT: "The deadline has passed.",
+    HTTPStatus.INSUFFICIENT_STORAGE: "The data folder has no room; nothing was stored.",
+}
+"""Descriptions of the errors, in the OpenAPI document."""
+
+_RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
 def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of the errors that a route answers with."""
-    return {
-        int(status): {"model": ProblemBody, "description": status.phrase, "content": {MEDIA_TYPE: {}}}
-        for status in statuses
+    """Returns OpenAPI's description of the errors that a route answers with.
+
+    :func:`~proofrank.service.web.openapi.complete` adds the schemas that it refers to.
+    """
+    return {int(status): problem_response(status) for status in statuses}
+
+
+def problem_response(status: HTTPStatus) -> dict[str, Any]:
+    """Returns OpenAPI's description of one error."""
+    described: dict[str, Any] = {
+        "description": _MEANINGS.get(status, status.phrase),
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
     }
-
-
-def describe_encodings(document: dict[str, Any]) -> None:
-    """Adds to an OpenAPI document, where a body is taken, the answer to one that is encoded."""
-    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            if "requestBody" in operation:
-                operation["responses"].setdefault(
-                    str(int(status)),
-                    {
-                        "description": status.phrase,
-                        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
-                    },
-                )
+    if status in _RETRIED:
+        seconds = {"type": "integer", "minimum": 0, "examples": [1]}
+        described["headers"] = {
+            "Retry-After": {
+                "description": "Seconds after which to send the request again.",
+                "schema": seconds,
+            }
+        }
+    return described
 
 
 _REJECTIONS = {

@@ -35,7 +35,7 @@ from proofrank.service.web.problems import (
 )
 
 METRICS_PATH = "/metrics"
-_WATCHING_PATHS = frozenset({"/healthz", "/readyz", METRICS_PATH})
+WATCHING_PATHS = frozenset({"/healthz", "/readyz", METRICS_PATH})
 """Answered however many connections there are: else whoever watches would end a server that is merely full, and would
 not see what it refuses."""
 
@@ -136,7 +136,7 @@ class RequestMiddleware:
             return message
 
         try:
-            if path not in _WATCHING_PATHS and getattr(request.state, HAS_TOO_MANY_BESIDE, False):
+            if path not in WATCHING_PATHS and getattr(request.state, HAS_TOO_MANY_BESIDE, False):
                 raise _too_many_connections()
             check_content_encoding(request.headers)
             header = request.headers.get("content-length", "0")
@@ -165,7 +165,7 @@ class RequestMiddleware:
             endpoint = self._endpoint(scope)
             self._metrics.request_seconds.labels(endpoint, str(status)).observe(seconds)
             is_watching = (
-                request.method in _READING and endpoint in _WATCHING_PATHS and status in _USUAL_STATUSES
+                request.method in _READING and endpoint in WATCHING_PATHS and status in _USUAL_STATUSES
             )
             logger.log(
                 logging.DEBUG if is_watching else logging.INFO,

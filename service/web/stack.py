@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse
 from proofrank.service.errors import JobRemovedError
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from proofrank.service.web import problems
-from proofrank.service.web.auth import AuthMiddleware, describe_access
+from proofrank.service.web import openapi, problems
+from proofrank.service.web.auth import AuthMiddleware
 from proofrank.service.web.compression import CompressionMiddleware
 from proofrank.service.web.forwarding import ForwardingMiddleware
 from proofrank.service.web.head_requests import HeadMiddleware
@@ -57,22 +57,20 @@ def install_stack(
     )
     for router in routers:
         app.include_router(router)
-    _describe_access(app, settings)
+    _complete_document(app, settings)
     app.add_exception_handler(Exception, _on_fault)
 
 
-def _describe_access(app: FastAPI, settings: Settings) -> None:
-    """Has the OpenAPI document say what needs a key, and what becomes of an encoded body."""
+def _complete_document(app: FastAPI, settings: Settings) -> None:
+    """Has the OpenAPI document completed before it is first shown."""
     make_document = app.openapi
 
-    def openapi() -> dict[str, Any]:
+    def completed() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = make_document()
-            describe_access(document, settings.api_keys, metrics_needs_key=settings.metrics_needs_key)
-            problems.describe_encodings(document)
+            openapi.complete(make_document(), settings)
         return make_document()
 
-    app.openapi = openapi
+    app.openapi = completed
 
 
 async def _on_fault(request: Request, error: Exception) -> JSONResponse:

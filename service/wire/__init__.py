@@ -7,6 +7,7 @@ client reads the answers of a newer server. Nothing here needs torch, numpy or F
 
 from proofrank.service.wire.encoding import answer_from_python, answer_to_json, read_answer
 from proofrank.service.wire.jobs import (
+    EXAMPLE_JOB_ID,
     JOB_STATES,
     UNFINISHED_STATES,
     Job,
@@ -18,7 +19,7 @@ from proofrank.service.wire.jobs import (
     JobResults,
     JobState,
 )
-from proofrank.service.wire.operation import Info, Readiness
+from proofrank.service.wire.operation import Health, Info, Readiness
 from proofrank.service.wire.policies import (
     MAX_POLICY_NAME_LENGTH,
     POLICY_NAME_PATTERN,
@@ -51,6 +52,7 @@ from proofrank.service.wire.rank_request import (
 from proofrank.service.wire.validation import field_error, first_error_of_answer, model_within
 
 __all__ = [
+    "EXAMPLE_JOB_ID",
     "JOB_STATES",
     "MAX_ERRORS",
     "MAX_POLICY_NAME_LENGTH",
@@ -59,6 +61,7 @@ __all__ = [
     "UNFINISHED_STATES",
     "CandidateScore",
     "FieldError",
+    "Health",
     "Identity",
     "Info",
     "Job",

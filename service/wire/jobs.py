@@ -8,30 +8,44 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from proofrank.service.wire.policies import POLICY_NAME_PATTERN
-from proofrank.service.wire.rank_answer import Identity, RankedPositive, Report
+from proofrank.service.wire.described import described
+from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
+from proofrank.service.wire.rank_answer import Head, Identity, RankedPositive, Relation, Report, Tail
 from proofrank.service.wire.rank_request import NamedTriple, RankOptions
 from proofrank.service.wire.times import Time
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 JOB_STATES: tuple[JobState, ...] = ("queued", "running", "done", "failed", "cancelled")
+EXAMPLE_JOB_ID = "57137823667a40cbaa0db2c61742e55e"
 UNFINISHED_STATES: tuple[JobState, ...] = ("queued", "running")
 
 
 class JobOptions(RankOptions):
-    """What a job ranks, but for queries of the client's own, and how."""
+    """What a job ranks, except for the client's own queries, and how."""
 
     split: Literal["train", "valid", "test"] | None = Field(
-        None, description="the dataset's triples to rank; unset where the client sent queries"
+        None,
+        description="Split of the dataset whose triples are ranked; null for a job of the client's own queries.",
+        examples=["valid"],
     )
     policy: str | None = Field(
         None,
         pattern=POLICY_NAME_PATTERN,
-        description="name of the policy to rank by; the active one if unset",
+        description="Name of the policy that ranks; by default the one that is live when the job is submitted.",
+        examples=["run-7"],
+    )
+    policy_sha256: str | None = Field(
+        None,
+        pattern=SHA256_PATTERN,
+        description="SHA-256 that the content of `policy` must have; the answer is 409 if the name has other content.",
+        examples=["0a958d27" * 8],
     )
     limit: int | None = Field(
-        None, ge=1, description="rank only so many triples of the split, drawn with the seed; all if unset"
+        None,
+        ge=1,
+        description="Maximum number of triples of the split, drawn with the seed; by default all of them.",
+        examples=[1000],
     )
 
 
@@ -43,7 +57,10 @@ class JobRequest(JobOptions):
     )
 
     queries: list[NamedTriple] | None = Field(
-        None, min_length=1, fail_fast=True, description="triples to rank, in place of a split"
+        None,
+        min_length=1,
+        fail_fast=True,
+        description="Triples to rank, in place of a split.",
     )
 
     @model_validator(mode="after")
@@ -54,34 +71,47 @@ class JobRequest(JobOptions):
             raise PydanticCustomError(
                 "limit_of_split", "'limit' applies to splits; send fewer queries instead"
             )
+        if self.policy_sha256 is not None and self.policy is None:
+            raise PydanticCustomError("sha256_of_policy", "'policy_sha256' is of a 'policy'; name that too")
         return self
 
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a job is; what is done is stored."""
+    """Progress of a job; what is done is stored."""
 
-    queries: int
-    queries_done: int
-    candidates: Annotated[int | None, Field(description="of all queries; null until the job has begun")]
-    candidates_done: int
+    queries: Annotated[int, described("Number of queries of the job.", 24)]
+    queries_done: Annotated[int, described("Number of queries whose rankings are stored.", 10)]
+    candidates: Annotated[
+        int | None, described("Number of candidates of all queries; null until the job has begun.", 2448)
+    ]
+    candidates_done: Annotated[int, described("Number of candidates of the finished queries.", 1020)]
 
 
 @dataclass(frozen=True)
 class Job:
     """A job."""
 
-    id: str
-    state: JobState
-    created: Annotated[Time, Field(description="RFC 3339, UTC, as all times")]
-    started: Time | None
-    finished: Time | None
-    policy: Annotated[Identity, Field(description="pinned when the job was submitted")]
-    dataset: Identity
-    request: Annotated[JobOptions, Field(description="as submitted, without queries of the client's own")]
-    progress: JobProgress
-    metrics: Annotated[Report | None, Field(description="over the queries done; null where there are none")]
-    error: Annotated[str | None, Field(description="why the job failed, or why it waits")]
+    id: Annotated[str, described("Id of the job.", EXAMPLE_JOB_ID)]
+    state: Annotated[JobState, described("State of the job; the last three are final.", "running")]
+    created: Annotated[Time, described("Time of submission, RFC 3339 in UTC.", "2026-01-31T12:00:00.000Z")]
+    started: Annotated[
+        Time | None, described("Time at which the job began; null before.", "2026-01-31T12:00:00.125Z")
+    ]
+    finished: Annotated[
+        Time | None, described("Time at which the job ended; null before.", "2026-01-31T12:04:10.500Z")
+    ]
+    policy: Annotated[Identity, described("Policy that ranks the job, fixed when it was submitted.")]
+    dataset: Annotated[Identity, described("Dataset that was served when the job was submitted.")]
+    request: Annotated[
+        JobOptions, described("Options of the job as submitted, without the client's own queries.")
+    ]
+    progress: Annotated[JobProgress, described("Progress of the job.")]
+    metrics: Annotated[Report | None, described("Metrics over the finished queries; null if there are none.")]
+    error: Annotated[
+        str | None,
+        described("Reason why the job failed, or why it waits; else null.", "the data folder is full"),
+    ]
 
     @property
     def has_ended(self) -> bool:
@@ -93,29 +123,32 @@ class Job:
 class JobList:
     """Jobs, the newest first."""
 
-    jobs: tuple[Job, ...]
+    jobs: Annotated[tuple[Job, ...], described("Jobs, the newest first.")]
 
 
 @dataclass(frozen=True)
 class _PlaceInJob:
-    """Which of a job's triples it is."""
+    """Place of a ranking in its job, and its triple."""
 
-    query_index: Annotated[int, Field(description="its place in the split or the request, from 0")]
-    head: str
-    relation: str
-    tail: str
+    query_index: Annotated[int, described("Place of the query in the split or the request, from 0.", 0)]
+    head: Head
+    relation: Relation
+    tail: Tail
 
 
 @dataclass(frozen=True)
 class JobRanking(RankedPositive, _PlaceInJob):
-    """One query on one side."""
+    """A query of a job, ranked on one side."""
 
-    corruptions_proved: int
+    corruptions_proved: Annotated[int, described("Number of corruptions that were proved.", 6)]
 
 
 @dataclass(frozen=True)
 class JobResults:
-    """A job and the rankings of the queries that it has done, in the order of the split or the request."""
+    """A job and the rankings of its finished queries."""
 
-    job: Job
-    rankings: tuple[JobRanking, ...]
+    job: Annotated[Job, described("Job that the rankings are of.")]
+    rankings: Annotated[
+        tuple[JobRanking, ...],
+        described("Rankings of the finished queries, in the order of the split or the request."),
+    ]

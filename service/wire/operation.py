@@ -1,32 +1,63 @@
-"""What ``GET /info`` and ``GET /readyz`` answer."""
+"""What ``GET /healthz``, ``GET /readyz`` and ``GET /info`` answer."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
+
+from proofrank.service.wire.described import described
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether the process is alive."""
+
+    status: Annotated[
+        Literal["ok"], described("Always `ok`: a process that is not alive does not answer.", "ok")
+    ]
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """Whether requests are taken, and what is going on if not."""
+    """Whether requests are taken, and the stage of the server."""
 
-    ready: bool
-    stage: str
-    seconds: Annotated[float, Field(description="since the stage began")]
+    ready: Annotated[bool, described("Whether the server takes requests.", True)]
+    stage: Annotated[str, described("Stage of the server; `ready` when it takes requests.", "ready")]
+    seconds: Annotated[float, described("Seconds since the stage began.", 12.5)]
 
 
 @dataclass(frozen=True)
 class Info:
     """What is being served."""
 
-    version: str
-    dataset: dict[str, Any]
-    policy: dict[str, Any]
-    prover: dict[str, Any]
-    engine: str
-    device: str
-    torch: str
-    limits: dict[str, int]
-    startup_seconds: Annotated[dict[str, float], Field(description="per stage of the start")]
+    version: Annotated[str, described("Version of proofrank.", "0.2.0")]
+    dataset: Annotated[
+        dict[str, Any],
+        described(
+            "Dataset: name, SHA-256, number of constants and rules, relations, sizes of domains and splits.",
+            {"name": "countries", "constants": 271, "relations": ["locatedInCR", "neighborOf"], "test": 24},
+        ),
+    ]
+    policy: Annotated[
+        dict[str, Any],
+        described(
+            "Live policy: name, SHA-256, number of parameters, shape of the network.",
+            {"name": "run-7", "parameters": 58120, "embedding_dim": 64},
+        ),
+    ]
+    prover: Annotated[
+        dict[str, Any],
+        described("Settings of the prover.", {"max_depth": 20, "padding_states": 64, "memory_pruning": True}),
+    ]
+    engine: Annotated[str, described("Engine that computes the ranks.", "eager")]
+    device: Annotated[str, described("Device of the engine, as torch names it.", "cpu")]
+    torch: Annotated[str, described("Version of torch.", "2.13.0+cpu")]
+    limits: Annotated[
+        dict[str, int],
+        described("Limits of a request, by the names of the settings.", {"max_queries": 1000}),
+    ]
+    startup_seconds: Annotated[
+        dict[str, float],
+        described("Seconds of each stage of the start.", {"loading": 0.4, "warming up": 1.1}),
+    ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from proofrank.service.wire.described import described
 from proofrank.service.wire.times import Time
 
 MAX_POLICY_NAME_LENGTH = 64
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
 POLICY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -17,16 +18,20 @@ POLICY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 class StoredPolicy:
     """A stored policy."""
 
-    name: Annotated[str, Field(description="by which requests and metrics know it")]
-    sha256: Annotated[str, Field(description="of its content")]
-    active: Annotated[bool, Field(description="whether this content ranks what comes in now")]
-    bytes: Annotated[int, Field(description="size of its files")]
-    created: Annotated[Time, Field(description="when this content got the name, UTC")]
+    name: Annotated[str, described("Name of the policy, for requests and metrics.", "run-7")]
+    sha256: Annotated[str, described("SHA-256 of the content, 64 hexadecimal digits.", "0a958d27" * 8)]
+    active: Annotated[bool, described("Whether this content ranks requests that begin now.", True)]
+    bytes: Annotated[int, described("Size of the files, in bytes.", 241664)]
+    created: Annotated[
+        Time, described("Time at which the name got this content, UTC.", "2026-01-31T12:00:00.000Z")
+    ]
 
 
 @dataclass(frozen=True)
 class PolicyList:
     """The answer to ``GET /policies``."""
 
-    active: Annotated[str, Field(description="name of the policy that ranks what comes in now")]
-    policies: Annotated[tuple[StoredPolicy, ...], Field(description="by name")]
+    active: Annotated[
+        str, described("Name of the live policy, which ranks requests that begin now.", "run-7")
+    ]
+    policies: Annotated[tuple[StoredPolicy, ...], described("Stored policies, in the order of their names.")]

@@ -1,4 +1,4 @@
-"""What is answered where something went wrong: problem+json (RFC 9457)."""
+"""Bodies of errors: problem+json (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from proofrank.core.errors import did_you_mean
@@ -18,15 +18,28 @@ MAX_SHOWN = 200
 """Number of characters of a wrong value that are shown."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FieldError:
-    """One thing that is wrong with a request."""
+_SENT_IN_FULL = ConfigDict(json_schema_serialization_defaults_required=True)
+"""Configuration of an answer whose fields with defaults are sent all the same."""
 
-    field: str = Field(description="where, as in queries[3].relation")
-    value: Any = Field(None, description="what stands there, shortened where it is long")
-    message: str = Field(description="what is wrong and what would be right")
+
+@dataclass(frozen=True, kw_only=True, config=_SENT_IN_FULL)
+class FieldError:
+    """A field of a request that is wrong."""
+
+    field: str = Field(description="Place of the field.", examples=["queries[3].relation"])
+    value: Any = Field(
+        None,
+        description="Value of the field, shortened if it is long; null if it is missing.",
+        examples=["locatedIn"],
+    )
+    message: str = Field(
+        description="Fault of the value, and what would be right.",
+        examples=["unknown predicate of dataset 'countries'"],
+    )
     nearest: tuple[str, ...] = Field(
-        default_factory=tuple, description="the nearest known names, for an unknown one"
+        default_factory=tuple,
+        description="Nearest known names, for an unknown name.",
+        examples=[["locatedInCR"]],
     )
 
     def __str__(self) -> str:
@@ -34,18 +47,26 @@ class FieldError:
         return f"{self.field}{value}: {self.message}{did_you_mean(list(self.nearest))}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_SENT_IN_FULL)
 class ProblemBody:
     """The body of every error."""
 
-    type: str = Field("about:blank", description="kind of problem")
-    title: str = Field(description="what went wrong, in general")
-    status: int = Field(description="the HTTP status")
-    detail: str = Field(description="what went wrong this time")
-    errors: list[FieldError] = Field(
-        default_factory=list, description="the first things wrong with the request"
+    type: str = Field(
+        "about:blank", description="Kind of problem; always `about:blank`.", examples=["about:blank"]
     )
-    request_id: str | None = Field(None, description="identifies the request in the server's log")
+    title: str = Field(description="Phrase of the status.", examples=["Unprocessable Entity"])
+    status: int = Field(description="HTTP status.", examples=[422])
+    detail: str = Field(
+        description="Explanation of this error.",
+        examples=["queries[3].relation: unknown predicate of dataset 'countries'"],
+    )
+    errors: list[FieldError] = Field(
+        default_factory=list,
+        description="The first fields of the request that are wrong; empty for other errors.",
+    )
+    request_id: str | None = Field(
+        None, description="Id of the request in the server's log.", examples=["9f2c41d0"]
+    )
 
 
 def shortened(value: Any) -> Any:

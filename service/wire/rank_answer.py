@@ -7,122 +7,177 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from proofrank.service.wire.described import described
+
+Head = Annotated[str, described("Name of the first constant.", "albania")]
+Relation = Annotated[str, described("Name of the predicate.", "locatedInCR")]
+Tail = Annotated[str, described("Name of the second constant.", "europe")]
+
+_LOG_PROBABILITY = -1.4538
+_SENT_IN_FULL = ConfigDict(json_schema_serialization_defaults_required=True)
+"""Configuration of an answer whose fields with defaults are sent all the same."""
+
 
 @dataclass(frozen=True)
 class Identity:
-    """Which dataset or policy it was."""
+    """Name and content of a dataset or a policy."""
 
-    name: str
-    sha256: Annotated[str, Field(description="of its content")]
+    name: Annotated[str, described("Name of the dataset or policy.", "run-7")]
+    sha256: Annotated[str, described("SHA-256 of the content, 64 hexadecimal digits.", "0a958d27" * 8)]
 
 
 # With slots: an answer may hold a million of them, and this halves their memory and the time to read them.
 @dataclass(frozen=True, slots=True)
 class CandidateScore:
-    """One candidate and what came of it."""
+    """A candidate and its outcome."""
 
-    head: str
-    relation: str
-    tail: str
-    score: Annotated[float, Field(description="log-probability, less 100 if not proved")]
-    proved: bool
-    steps: int
+    head: Head
+    relation: Relation
+    tail: Tail
+    score: Annotated[
+        float, described("Log-probability of the trajectory, less 100 if it is no proof.", _LOG_PROBABILITY)
+    ]
+    proved: Annotated[bool, described("Whether the policy proved the candidate.", True)]
+    steps: Annotated[int, described("Number of steps of the trajectory.", 3)]
 
 
 @dataclass(frozen=True)
 class Rule:
     """A rule of the dataset."""
 
-    name: Annotated[str, Field(description="name in the file, or rule and the number of its line")]
+    name: Annotated[str, described("Name in the file, or `rule` and the number of its line.", "r2")]
     weight: Annotated[
-        float, Field(description="weight or confidence in the file, 1 without one; no part of scores")
+        float, described("Weight or confidence in the file, 1 without one; it has no part in scores.", 0.7)
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_SENT_IN_FULL)
 class ProofStep:
-    """One step: the goals, and the state that the policy chose."""
+    """A step of a proof: its goals, and the state that the policy chose."""
 
     state: Annotated[
-        tuple[str, ...], Field(description="goals before the step, the first of which is resolved")
+        tuple[str, ...],
+        described("Goals before the step; the first of them is resolved.", ["locatedInCR(albania, europe)"]),
     ]
-    num_actions: Annotated[int, Field(description="how many states could be chosen")]
-    chosen: Annotated[tuple[str, ...], Field(description="goals after it; True, False or Endf at an end")]
-    log_probability: float
-    rule: Annotated[
-        Rule | None, Field(description="rule that resolved the goal; null for a fact or an end")
-    ] = None
+    num_actions: Annotated[int, described("Number of states that the policy could choose from.", 4)]
+    chosen: Annotated[
+        tuple[str, ...],
+        described(
+            "Goals after the step; `True`, `False` or `Endf` at an end.",
+            ["neighborOf(albania, montenegro)", "locatedInCR(montenegro, europe)"],
+        ),
+    ]
+    log_probability: Annotated[float, described("Log-probability of the choice.", -0.3636)]
+    rule: Annotated[Rule | None, described("Rule that resolved the goal; null for a fact or an end.")] = None
 
 
 @dataclass(frozen=True)
 class Proof:
     """The trajectory of a positive."""
 
-    text: Annotated[str, Field(description="the proof as a tree, a goal a line")]
-    steps: Annotated[tuple[ProofStep, ...], Field(description="the steps of the policy")]
+    text: Annotated[
+        str,
+        described(
+            "The proof as a tree, one goal a line.", "locatedInCR(albania, europe)  [rule r2]  p=0.695\n…"
+        ),
+    ]
+    steps: Annotated[tuple[ProofStep, ...], described("Steps of the policy, in order.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
     """The four ranks of a positive; they differ where scores are equal."""
 
-    optimistic: float
-    realistic: float
-    pessimistic: float
-    random: float
+    optimistic: Annotated[float, described("Rank if the positive comes first among equal scores.", 2.0)]
+    realistic: Annotated[float, described("Mean of the optimistic and the pessimistic rank.", 2.5)]
+    pessimistic: Annotated[float, described("Rank if the positive comes last among equal scores.", 3.0)]
+    random: Annotated[float, described("Rank in one order of equal scores, drawn with the seed.", 3.0)]
 
 
 @dataclass(frozen=True)
 class RankedPositive:
-    """The ranks of a query on one side, and what came of its positive."""
+    """The ranks of a query on one side, and the outcome of its positive."""
 
-    side: Literal["head", "tail"]
-    rank: Annotated[float, Field(description="under the ties that were asked for")]
-    reciprocal_rank: float
-    ranks: Ranks
-    score: Annotated[float, Field(description="of the positive: log-probability, less 100 if not proved")]
-    log_probability: float
-    proved: bool
-    steps: int
-    num_candidates: Annotated[int, Field(description="ranked, the positive included")]
+    side: Annotated[Literal["head", "tail"], described("Side whose constant was replaced.", "tail")]
+    rank: Annotated[float, described("Rank of the positive, under the ties of the request.", 2.5)]
+    reciprocal_rank: Annotated[float, described("1 / rank.", 0.4)]
+    ranks: Annotated[Ranks, described("Rank of the positive under each choice of ties.")]
+    score: Annotated[
+        float,
+        described(
+            "Score of the positive: log-probability of its trajectory, less 100 if it is no proof.",
+            _LOG_PROBABILITY,
+        ),
+    ]
+    log_probability: Annotated[
+        float, described("Log-probability of the positive's trajectory.", _LOG_PROBABILITY)
+    ]
+    proved: Annotated[bool, described("Whether the policy proved the positive.", True)]
+    steps: Annotated[int, described("Number of steps of the positive's trajectory.", 3)]
+    num_candidates: Annotated[int, described("Number of candidates ranked, including the positive.", 51)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_SENT_IN_FULL)
 class Ranking(RankedPositive):
-    """One query on one side."""
+    """A query ranked on one side."""
 
-    candidates: Annotated[
-        tuple[CandidateScore, ...] | None, Field(description="the positive first, if asked for")
+    num_filtered: Annotated[
+        int | None,
+        described(
+            "Number of the query's own `candidates` that were left out as known triples; null for a query without "
+            "`candidates`.",
+            2,
+        ),
     ] = None
-    proof: Annotated[Proof | None, Field(description="of the positive, if asked for")] = None
+    candidates: Annotated[
+        tuple[CandidateScore, ...] | None,
+        described("Every candidate, the positive first; null unless `return_candidates` asks for them."),
+    ] = None
+    proof: Annotated[
+        Proof | None, described("Proof of the positive; null unless `return_proof` asks for it.")
+    ] = None
 
 
 @dataclass(frozen=True)
 class QueryResult:
-    """One query and its rankings."""
+    """A query and its rankings."""
 
-    head: str
-    relation: str
-    tail: str
-    rankings: tuple[Ranking, ...]
+    head: Head
+    relation: Relation
+    tail: Tail
+    rankings: Annotated[tuple[Ranking, ...], described("Rankings of the query, one for each side.")]
 
 
 @dataclass(frozen=True, config=ConfigDict(populate_by_name=True))
 class Metrics:
     """Aggregate metrics; ``docs/api.md`` defines each."""
 
-    mrr: float
-    hits_at_1: Annotated[float, Field(alias="hits@1")]
-    hits_at_3: Annotated[float, Field(alias="hits@3")]
-    hits_at_10: Annotated[float, Field(alias="hits@10")]
-    mean_rank: float
-    adjusted_mean_rank_index: float | None
-    positives_proved: float
-    corruptions_proved: float | None
-    rankings: int
-    queries: int
-    candidates: int
-    seconds: float
+    mrr: Annotated[float, described("Mean reciprocal rank.", 0.71)]
+    hits_at_1: Annotated[
+        float, Field(alias="hits@1", description="Share of ranks that are 1.", examples=[0.6])
+    ]
+    hits_at_3: Annotated[
+        float, Field(alias="hits@3", description="Share of ranks of 3 or less.", examples=[0.8])
+    ]
+    hits_at_10: Annotated[
+        float, Field(alias="hits@10", description="Share of ranks of 10 or less.", examples=[0.95])
+    ]
+    mean_rank: Annotated[float, described("Mean of the ranks.", 3.2)]
+    adjusted_mean_rank_index: Annotated[
+        float | None,
+        described(
+            "Adjusted mean rank index: 0 is chance, 1 is perfect; null if no positive has a corruption.", 0.9
+        ),
+    ]
+    positives_proved: Annotated[float, described("Share of positives that were proved.", 0.85)]
+    corruptions_proved: Annotated[
+        float | None,
+        described("Share of corruptions that were proved; null if there is no corruption.", 0.12),
+    ]
+    rankings: Annotated[int, described("Number of rankings; a query ranked on both sides has two.", 48)]
+    queries: Annotated[int, described("Number of queries.", 24)]
+    candidates: Annotated[int, described("Number of candidates, including the positives.", 2448)]
+    seconds: Annotated[float, described("Time of the evaluation, in seconds.", 1.7)]
 
     @property
     def hits_at(self) -> dict[int, float]:
@@ -134,8 +189,10 @@ class Metrics:
 class Report(Metrics):
     """Metrics overall, per side and per relation."""
 
-    by_side: dict[str, Metrics]
-    by_relation: dict[str, Metrics]
+    by_side: Annotated[dict[str, Metrics], described("Metrics of each side: `head`, `tail`.")]
+    by_relation: Annotated[
+        dict[str, Metrics], described("Metrics of each relation that a query has, by its name.")
+    ]
 
     @property
     def overall(self) -> Metrics:
@@ -145,23 +202,33 @@ class Report(Metrics):
 
 @dataclass(frozen=True)
 class Timing:
-    """Where the time went."""
+    """Times of a request, in seconds."""
 
-    queue_seconds: Annotated[float, Field(description="from acceptance to the start of the evaluation")]
-    first_result_seconds: Annotated[
-        float, Field(description="from acceptance to the first candidate that was done")
+    queue_seconds: Annotated[
+        float, described("Seconds from acceptance to the start of the evaluation.", 0.0002)
     ]
-    execution_seconds: Annotated[float, Field(description="from the start of the evaluation to its end")]
+    first_result_seconds: Annotated[
+        float, described("Seconds from acceptance until the first candidate was done.", 0.046)
+    ]
+    execution_seconds: Annotated[
+        float, described("Seconds from the start of the evaluation to its end.", 0.217)
+    ]
 
 
 @dataclass(frozen=True)
 class RankResponse:
     """The answer to ``POST /rank``."""
 
-    request_id: str
-    dataset: Identity
-    policy: Identity
-    engine: str
-    metrics: Report
-    timing: Timing
-    queries: Annotated[tuple[QueryResult, ...], Field(description="in the order of the request")]
+    request_id: Annotated[
+        str, described("Id of the request, as in the header `X-Request-ID` and the server's log.", "9f2c41d0")
+    ]
+    dataset: Annotated[Identity, described("Dataset whose constants and triples were used.")]
+    policy: Annotated[
+        Identity, described("Policy that ranked: the one that was live when the request began.")
+    ]
+    engine: Annotated[str, described("Engine that computed the ranks.", "eager")]
+    metrics: Annotated[Report, described("Metrics over all rankings of this answer.")]
+    timing: Annotated[Timing, described("Times of the request.")]
+    queries: Annotated[
+        tuple[QueryResult, ...], described("Queries and their rankings, in the order of the request.")
+    ]

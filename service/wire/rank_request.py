@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
 MAX_NAME_LENGTH = 1024
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH)]
 SideOption = Literal["head", "tail", "both"]
+# As an enum of one: openapi-python-client makes no client that reads a number beside a const.
+AllCorruptions = Annotated[Literal["all"], WithJsonSchema({"type": "string", "enum": ["all"]})]
 Ties = Literal["realistic", "optimistic", "pessimistic", "random"]
 
 
@@ -23,11 +25,13 @@ class RequestPart(BaseModel):
 class NamedTriple(RequestPart):
     """A triple to rank against corrupted copies of itself."""
 
-    head: Name = Field(description="name of the first constant")
-    relation: Name = Field(description="name of the predicate")
-    tail: Name = Field(description="name of the second constant")
+    head: Name = Field(description="Name of the first constant.", examples=["albania"])
+    relation: Name = Field(description="Name of the predicate.", examples=["locatedInCR"])
+    tail: Name = Field(description="Name of the second constant.", examples=["europe"])
     side: SideOption | None = Field(
-        None, description="which constant is replaced; that of the request if unset"
+        None,
+        description="Side whose constant is replaced; by default that of the request.",
+        examples=["tail"],
     )
 
 
@@ -38,21 +42,35 @@ class RankQuery(NamedTriple):
         None,
         min_length=1,
         fail_fast=True,
-        description="constants to put in the place of the side's constant, instead of drawn corruptions; the "
-        "query's own constant may be among them and is not counted twice; side must be head or tail",
+        description="Constants to put in the place of the side's constant, instead of drawn corruptions. The query's "
+        "own constant may be among them and is not counted twice. With `filtered`, those that make another known "
+        "triple are left out, and `num_filtered` of the ranking counts them. Needs side head or tail.",
+        examples=[["asia", "africa", "oceania"]],
     )
 
 
 class RankOptions(RequestPart):
     """How to rank queries."""
 
-    side: SideOption = Field("both", description="which constant is replaced, for queries that do not say")
-    corruptions: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
-        50, description="how many corruptions per query and side; all that there are for 'all'"
+    side: SideOption = Field(
+        "both",
+        description="Side whose constant is replaced, for queries without a side of their own.",
+        examples=["tail"],
     )
-    filtered: bool = Field(True, description="leave out corruptions that are known triples")
-    seed: int = Field(0, ge=0, lt=2**63, description="of the draw of corruptions and of random ties")
-    ties: Ties = Field("realistic", description="which rank counts where scores are equal")
+    corruptions: Annotated[int, Field(ge=0)] | AllCorruptions = Field(
+        50, description="Number of corruptions per query and side, or `all`.", examples=[100]
+    )
+    filtered: bool = Field(
+        True,
+        description="Whether corruptions that are known triples are left out, drawn ones and `candidates` alike.",
+        examples=[True],
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="Seed of the draw of corruptions and of random ties.", examples=[0]
+    )
+    ties: Ties = Field(
+        "realistic", description="Rank that counts where scores are equal.", examples=["realistic"]
+    )
 
     @field_validator("corruptions", mode="before")
     @classmethod
@@ -81,11 +99,16 @@ class RankRequest(RankOptions):
     )
 
     # A body may hold millions of bad queries; finding, and wording, what is wrong with each takes a minute.
-    queries: list[RankQuery] = Field(min_length=1, fail_fast=True, description="the triples to rank")
+    queries: list[RankQuery] = Field(min_length=1, fail_fast=True, description="Triples to rank.")
     deadline_ms: int | None = Field(
         None,
         ge=1,
-        description="after so many milliseconds the answer is 504; the server's maximum if that is less",
+        description="Milliseconds after which the answer is 504; at most, and by default, the server's maximum.",
+        examples=[60000],
     )
-    return_candidates: bool = Field(False, description="answer with every candidate's score")
-    return_proof: bool = Field(False, description="answer with the positive's proof")
+    return_candidates: bool = Field(
+        False, description="Whether the answer has the score of every candidate.", examples=[False]
+    )
+    return_proof: bool = Field(
+        False, description="Whether the answer has the proof of each positive.", examples=[True]
+    )

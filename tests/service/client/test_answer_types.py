@@ -21,7 +21,7 @@ SCORE = {"head": "a", "relation": "p", "tail": "Zoë", "score": -1.5, "proved": 
 RANKS = {"optimistic": 1.0, "realistic": 1.5, "pessimistic": 2.0, "random": 1.0}
 RANKING = {
     "side": "tail", "rank": 1.5, "reciprocal_rank": 0.75, "ranks": RANKS, "score": -1.5, "log_probability": -1.5,
-    "proved": True, "steps": 2, "num_candidates": 1, "candidates": [SCORE], "proof": None,
+    "proved": True, "steps": 2, "num_candidates": 1, "num_filtered": None, "candidates": [SCORE], "proof": None,
 }  # fmt: skip
 IDENTITY = {"name": "d", "sha256": "0"}
 ANSWER: dict[str, Any] = {

@@ -62,7 +62,9 @@ def rankings_asked(answer: dict[str, Any]) -> list[dict[str, Any]]:
             "tail": query["tail"],
             **ranking,
         }
-        for index, query in enumerate(without_keys(answer["queries"], ("candidates", "proof")))
+        for index, query in enumerate(
+            without_keys(answer["queries"], ("num_filtered", "candidates", "proof"))
+        )
         for ranking in query["rankings"]
     ]
 
@@ -146,6 +148,7 @@ def test_a_submitted_job_says_where_it_is_and_what_it_was_asked(client: httpx.Cl
         "seed": 5,
         "ties": "realistic",
         "policy": None,
+        "policy_sha256": None,
         "limit": None,
     }
     assert job["dataset"] == {"name": "family", "sha256": family.content_hash}

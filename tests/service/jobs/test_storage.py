@@ -79,7 +79,7 @@ class Workshop:
             len(request.queries) if request.queries is not None else len(dataset.splits[request.split or ""])
         )
         served = Identity(dataset.name, dataset.content_hash)
-        new = NewJob(write_body(request), request.policy, served, num, idempotency_key=None)
+        new = NewJob(write_body(request), request.policy, None, served, num, idempotency_key=None)
         submission = await self.jobs.store.submit(new, 100)
         self.jobs.runner.wake()
         return submission.job
