@@ -124,6 +124,12 @@ class StateEmbedding(nn.Module):
     def _mean_or_sum(self, pooled: Tensor) -> Tensor:
         return pooled / self._config.padding_atoms if self._config.state_pooling == "mean" else pooled
 
+    def num_floats(self, num_atoms: int) -> int:
+        """Returns the numbers that one state of ``num_atoms`` places needs at once, estimated from above."""
+        if self.is_elementwise:
+            return 0
+        return max(num_atoms, self._config.padding_atoms) * 8 * self._config.embedding_dim
+
     def flops_per_state(self) -> int:
         """Returns the number of multiplications and additions in the matrix products of one state's embedding."""
         arguments = {"rnn": 2, "transformer": 2, "attention": 2}.get(self._config.atom_embedder, 0)

@@ -28,6 +28,8 @@ COMMANDS = {
     "rank": Command("rank", CLIENT, "have a running server rank a triple, a file of triples or a split"),
     "replay": Command("replay", SERVER, "run the candidates of a recorded evaluation and compare"),
     "diff": Command("diff", SERVER, "prove the same candidates with two engines and show where they part"),
+    "import": Command("import_checkpoint", SERVER, "make a policy folder of a checkpoint of the public code"),
+    "logits": Command("logits", SERVER, "compute logits of given states and compare them with a file"),
     "compile": Command("compilation", SERVER, "compile an engine for a dataset and a policy ahead of time"),
     "serve": Command("serve", SERVER, "serve ranks over HTTP"),
     "key": Command("key", CLIENT, "make an API key"),

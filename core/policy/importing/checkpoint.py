@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,9 @@ def import_checkpoint(
         f"{path}",
     )
     resolved = resolve(file, facts, names.num_variables, with_defaults=with_defaults, where=f"{path}")
+    if facts.dataset not in (None, dataset.name):
+        note = f"the facts are of dataset {facts.dataset!r}; the vocabulary is that of {dataset.name!r}"
+        resolved = dataclasses.replace(resolved, notes=(*resolved.notes, note))
     check_weights(resolved.config, names.vocabulary, file.tensors, path)
     network = build_network(resolved.config, names.vocabulary)
     network.load_state_dict(file.tensors)

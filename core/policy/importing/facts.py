@@ -61,11 +61,13 @@ class Facts:
         told: name -> value, checked by type.
         in_file: what a facts file says can be read off the checkpoint; must agree with it.
         unused: names of a facts file that mean nothing to an import.
+        dataset: name of the dataset that a facts file gives.
     """
 
     told: dict[str, Any]
     in_file: dict[str, Any] = dataclasses.field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    dataset: str | None = None
 
     def updated(self, told: Mapping[str, Any]) -> Facts:
         """Returns these facts with others in their place.
@@ -120,13 +122,15 @@ def read_facts(path: Path | str) -> Facts:
         raise PolicyError(f"{path}: not JSON: {error}") from error
     if not isinstance(values, dict):
         raise PolicyError(f"{path}: a JSON {type(values).__name__}; expected an object of facts by name")
+    dataset = values.pop("dataset", None)
     engine, in_file = values.pop("engine", None) or {}, values.pop("in_file", None) or {}
     if not isinstance(engine, dict) or not isinstance(in_file, dict):
         raise PolicyError(f"{path}: 'engine' and 'in_file' must be objects of facts by name")
     known = _BOOLEANS | set(_COUNTS) | _OTHERS
     told = {name: value for name, value in {**engine, **values}.items() if name in known}
     unused = tuple(sorted((engine.keys() | values.keys()) - known))
-    return Facts(_checked(told, f"{path}:"), in_file, unused)
+    name = dataset if isinstance(dataset, str) else None
+    return Facts(_checked(told, f"{path}:"), in_file, unused, name)
 
 
 def _checked(told: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def test_packed_states_have_the_vectors_of_the_network(atom_embedder: str, state
     assert torch.allclose(RowFeatures(made)(pack(*given.unbind(-1))), made.features(given), atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [8, 100])
+@pytest.mark.parametrize("size", [8, 100, 252])
 @pytest.mark.parametrize(("atom_embedder", "state_pooling"), KINDS)
 def test_a_state_has_the_same_bits_in_any_company(
     atom_embedder: str, state_pooling: str, size: int, several_threads: None
