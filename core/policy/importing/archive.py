@@ -11,6 +11,7 @@ import io
 import pickle
 import pickletools
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -49,6 +50,11 @@ _KNOWN_GLOBALS = {
     "torch._utils _rebuild_tensor_v2",
     "torch._utils _rebuild_parameter",
 }
+
+_UNREADABLE = (
+    zipfile.BadZipFile, ValueError, OverflowError, EOFError, NotImplementedError, RuntimeError, OSError, struct.error,
+)  # fmt: skip
+"""What zipfile raises for a damaged archive."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def read_state_dict(path: Path | str) -> StateDict:
                     f"{path}: unexpected member {shown(name)}; expected a Stable-Baselines3 archive with "
                     "data, policy.pth, policy.optimizer.pth, pytorch_variables.pth and two text files"
                 )
-        inner = archive.read(_NETWORK_MEMBER)
+        inner = _member(archive, _NETWORK_MEMBER, f"{path}")
     where = f"{path}: {_NETWORK_MEMBER}"
     with _opened(inner, where) as archive:
         _checked_names(archive, len(inner), where)
@@ -116,7 +122,7 @@ def _opened(content: bytes, where: str) -> zipfile.ZipFile:
         )
     try:
         return zipfile.ZipFile(io.BytesIO(content))
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+    except _UNREADABLE as error:
         raise PolicyError(
             f"{where}: damaged zip archive ({error}); expected a whole checkpoint file"
         ) from error
@@ -191,18 +197,19 @@ def _storage_sizes(archive: zipfile.ZipFile, where: str) -> list[int]:
             )
     if len(roots) != 1 or not pickle_name:
         raise PolicyError(f"{where}: no data.pkl in one folder; expected a file that torch.save wrote")
-    try:
-        if archive.read(f"{roots.pop()}/byteorder") != b"little":
-            raise PolicyError(f"{where}: written on a big-endian machine; expected little-endian numbers")
-    except KeyError:
-        pass  # torch before 2.1 wrote none, on little-endian machines
-    except zipfile.BadZipFile as error:
-        raise PolicyError(f"{where}: damaged: {error}") from error
-    try:
-        _check_pickle(archive.read(pickle_name), where)
-    except zipfile.BadZipFile as error:
-        raise PolicyError(f"{where}: damaged: {error}") from error
+    byteorder = f"{roots.pop()}/byteorder"  # torch before 2.1 wrote none, on little-endian machines
+    if byteorder in archive.namelist() and _member(archive, byteorder, where) != b"little":
+        raise PolicyError(f"{where}: written on a big-endian machine; expected little-endian numbers")
+    _check_pickle(_member(archive, pickle_name, where), where)
     return sorted(sizes)
+
+
+def _member(archive: zipfile.ZipFile, name: str, where: str) -> bytes:
+    """Reads a member whose size was checked."""
+    try:
+        return archive.read(name)
+    except _UNREADABLE as error:
+        raise PolicyError(f"{where}: member {shown(name)} is damaged ({_first_line(error)})") from error
 
 
 def _check_pickle(content: bytes, where: str) -> None:

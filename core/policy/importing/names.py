@@ -171,7 +171,7 @@ def read_network(state: StateDict, where: str) -> PublicNetwork:
         generation="old" if any("shared_network." in plain for plain in names) else "current",
         is_compiled=is_compiled,
         has_parity_names="mlp_extractor.policy_head_fused.0.weight" in names,
-        factory=_factory(state, names),
+        factory=_factory(state, names, where),
         embedding_dim=embedding_dim,
         hidden_dim=tensors["body_input.weight"].shape[0],
         num_layers=len(blocks),
@@ -230,15 +230,31 @@ def _check_one_extractor(state: StateDict, names: dict[str, str], where: str) ->
             )
 
 
-def _factory(state: StateDict, names: dict[str, str]) -> str | None:
+def _factory(state: StateDict, names: dict[str, str], where: str) -> str | None:
+    """Returns the factory that the storages tell; None if the value body is the policy's, or a copy of it."""
     if any("shared_network." in plain for plain in names):
         return SB3
+    pairs: list[tuple[str, str]] = []
     for plain, name in names.items():
         if plain.startswith("mlp_extractor.value_body."):
             shared = names.get(plain.replace("value_body", "shared_body"))
-            if shared is None or state.storages[name] != state.storages[shared]:
-                return BUILDER
-    return None
+            if shared is None:
+                missing = plain.replace("value_body", "shared_body")
+                raise PolicyError(
+                    f"{where}: lacks {missing} beside {shown(name)}; expected the state dict of a whole policy"
+                )
+            pairs.append((name, shared))
+    is_own = [state.storages[name] != state.storages[shared] for name, shared in pairs]
+    if not any(is_own) or all(
+        torch.equal(state.tensors[name], state.tensors[shared]) for name, shared in pairs
+    ):
+        return None
+    if not all(is_own):
+        raise PolicyError(
+            f"{where}: its value body shares {len(is_own) - sum(is_own)} of {len(is_own)} tensors with the policy's; "
+            "expected all or none"
+        )
+    return BUILDER
 
 
 def _kind(names: dict[str, str], embedder: str) -> str | None:
