@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from proofrank.core.graph import TERMINAL_PREDICATES, Dataset, load_dataset
+from proofrank.core.policy import load_policy
 from proofrank.core.policy.importing import Facts, ImportedPolicy, import_checkpoint, read_facts
 from proofrank.core.policy.importing.facts import ATOM_CHOICES, FACTORIES, STATE_CHOICES
 
@@ -105,10 +106,11 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.checkpoint, dataset, facts.updated(told), with_defaults=parsed.public_defaults
     )
     policy.save(parsed.out, overwrite=parsed.overwrite)
+    written = load_policy(parsed.out, dataset)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for line in _report(policy, dataset):
         console.print(line)
-    console.print(f"wrote {parsed.out}")
+    console.print(f"wrote {parsed.out} (SHA-256 {written.content_hash})")
     return 0
 
 

@@ -26,7 +26,7 @@ from proofrank.core.errors import PolicyError, shown
 MAX_ARCHIVE_BYTES = 8 << 30
 """Maximum size of a checkpoint file in bytes."""
 
-MAX_PICKLE_BYTES = 16 << 20
+MAX_PICKLE_BYTES = 4 << 20
 """Maximum size in bytes of the pickle that lists the tensors of a file; 1,000 tensors need about 200,000."""
 
 MAX_MEMBERS = 20_000

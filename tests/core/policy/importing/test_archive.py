@@ -161,7 +161,7 @@ MEMBERS: dict[str, tuple[Change, str]] = {
     "an empty pickle": (set_member("archive/data.pkl", b""), "damaged"),
     "a pickle that is too long": (
         set_member("archive/data.pkl", b"N" * (archive.MAX_PICKLE_BYTES + 1)),
-        "archive/data.pkl has 16777217 bytes; expected at most 16777216",
+        "archive/data.pkl has 4194305 bytes; expected at most 4194304",
     ),
     "no pickle": (lambda members: members.pop("archive/data.pkl"), "no data.pkl"),
     "another folder": (set_member("other/data/0", b""), "no data.pkl in one folder"),

@@ -46,6 +46,24 @@ def test_an_imported_file_gives_the_logits_of_its_own_network(
     assert max(single(probe).difference or 0.0 for probe in probes) <= 2.5 * spread
 
 
+def test_a_file_of_the_usual_sizes_is_imported(
+    shared_checkpoints: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    folder = shared_checkpoints / "default-shapes-countries_s3"
+    shapes = json.loads((folder / "tensors.json").read_text(encoding="utf-8"))["tensors"]
+    state: dict[str, torch.Tensor] = {}
+    for name, (shape, _) in shapes.items():
+        shared = name.removeprefix("pi_").removeprefix("vf_").replace("value_body", "shared_body")
+        state[name] = state[shared] if shared in state else torch.zeros(shape)
+    torch.save(state, tmp_path / "checkpoint.pt")
+
+    dataset, facts = load_dataset(shared_data / "countries_s3"), read_facts(folder / "facts.json")
+    policy = import_checkpoint(tmp_path / "checkpoint.pt", dataset, facts)
+
+    config = policy.network.config
+    assert (config.embedding_dim, config.hidden_dim, config.num_layers) == (250, 512, 8)
+
+
 def test_the_vectorised_network_gives_the_same_logits(
     folder: Path, shared_data: Path, tmp_path: Path
 ) -> None:
