@@ -4,6 +4,8 @@ Data flows one way through the subpackages::
 
     formats -> graph -> prover -> policy -> evaluator -> ranking
 
+``provability`` stands beside ``prover``: it says what facts and rules can prove at all, without a policy.
+
 Letters used in shapes, everywhere in this package:
 
     B  lanes: slots that hold one candidate's trajectory each

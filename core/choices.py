@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Literal
 
 SPLITS = ("train", "valid", "test")
@@ -10,4 +12,23 @@ Side = Literal["head", "tail"]
 SIDES: tuple[Side, ...] = ("head", "tail")
 SIDE_OPTIONS = ("head", "tail", "both")
 
+PruningLevel = Literal["none", "exact", "ranks"]
+PRUNING_LEVELS: tuple[PruningLevel, ...] = ("none", "exact", "ranks")
+
 TIE_POLICIES = ("optimistic", "realistic", "pessimistic", "random")
+
+UNTRAINED = "untrained"
+"""Stands where the folder of a policy is asked for, alone or before ``:SEED``."""
+
+_UNTRAINED = re.compile(rf"{UNTRAINED}(?::(?P<seed>\d{{1,18}}))?")
+
+
+def untrained_seed(source: Path | str) -> int | None:
+    """The seed of ``untrained`` (0) or ``untrained:SEED``; None for the path of a folder."""
+    named = _UNTRAINED.fullmatch(str(source))
+    return None if named is None else int(named["seed"] or 0)
+
+
+def untrained_name(seed: int) -> str:
+    """The name of the untrained policy of a seed: ``untrained`` for 0, else ``untrained-SEED``."""
+    return UNTRAINED if seed == 0 else f"{UNTRAINED}-{seed}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,7 +45,7 @@ class UnknownNameError(ProofrankError):
         self.kind = kind
         self.name = name
         self.nearest = nearest
-        super().__init__(f"unknown {kind} {name!r}{did_you_mean(nearest)}")
+        super().__init__(f"unknown {kind} {name!r}{did_you_mean(nearest, name)}")
 
 
 class PolicyError(ProofrankError):
@@ -73,16 +74,41 @@ def shown(value: Any) -> str:
 
 
 def nearest_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The known names nearest to ``name``, best first, at most ``most``; none where nothing is near."""
+    """The known names nearest to ``name``, best first, at most ``most``; none where nothing is near.
+
+    Case and Unicode form count only between names that are equally near without them.
+    """
     if len(name) > _LONGEST_NAME:
         return []  # to compare it would take longer than anybody waits
-    by_folded: dict[str, str] = {}
+    by_folded: dict[str, list[str]] = {}
     for candidate in known:
-        by_folded.setdefault(candidate.casefold(), candidate)
-    close = difflib.get_close_matches(name.casefold(), list(by_folded), n=most, cutoff=0.6)
-    return [by_folded[folded] for folded in close]
+        by_folded.setdefault(_folded(candidate), []).append(candidate)
+    close = difflib.get_close_matches(_folded(name), list(by_folded), n=most, cutoff=0.6)
+
+    def distance(candidate: str) -> tuple[float, str]:
+        return (-difflib.SequenceMatcher(None, candidate, name).ratio(), candidate)
+
+    nearest = [candidate for folded in close for candidate in sorted(by_folded[folded], key=distance)]
+    return nearest[:most]
 
 
-def did_you_mean(nearest: list[str]) -> str:
-    """The end of a message that offers ``nearest``, or nothing."""
-    return f"; did you mean {', '.join(repr(name) for name in nearest)}?" if nearest else ""
+def _folded(name: str) -> str:
+    """The name without what is easily written otherwise."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def did_you_mean(nearest: list[str], name: str = "") -> str:
+    """The end of a message that offers ``nearest`` in place of ``name``, or nothing.
+
+    Names that look the same as ``name``, for they differ in Unicode form alone, are written in plain letters.
+    """
+    if not nearest:
+        return ""
+    shown = ", ".join(_offered(offer, name) for offer in nearest)
+    return f"; did you mean {shown}?"
+
+
+def _offered(offer: str, name: str) -> str:
+    if offer != name and unicodedata.normalize("NFC", offer) == unicodedata.normalize("NFC", name):
+        return f"{offer!r} (another Unicode form, {offer!a})"
+    return repr(offer)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         RankingError,
         UnknownNameError,
     )
+    from proofrank.core.formats.warnings import DatasetWarning
     from proofrank.core.graph import Dataset, load_dataset
     from proofrank.core.policy import Policy, load_policy
     from proofrank.core.ranking import Metrics
@@ -45,6 +46,7 @@ __all__ = [
     "ClientError",
     "Dataset",
     "DatasetError",
+    "DatasetWarning",
     "EvaluationError",
     "EvaluationReport",
     "Metrics",
@@ -71,6 +73,7 @@ _MODULES = {
         "RankingError",
         "UnknownNameError",
     ),
+    "proofrank.core.formats.warnings": ("DatasetWarning",),
     "proofrank.core.graph": ("Dataset", "load_dataset"),
     "proofrank.core.policy": ("Policy", "load_policy"),
     "proofrank.core.ranking": ("Metrics",),

@@ -21,6 +21,8 @@ from proofrank.core.choices import SPLITS
 from proofrank.core.errors import ProofrankError, RankingError
 from proofrank.core.evaluator import ReferenceEvaluator, create_evaluator, render_proof, settings_for
 from proofrank.core.evaluator import explain as explain_candidate
+from proofrank.core.evaluator.artifacts import default_cache_folder
+from proofrank.core.formats.warnings import DatasetWarning
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate
@@ -29,10 +31,12 @@ from proofrank.core.ranking import (
     Corruptor,
     LazyQueries,
     Metrics,
+    PruningCounts,
     Query,
     RankedQuery,
     Report,
     ReportTally,
+    pruning_of,
     rank_queries,
     sides_of,
 )
@@ -103,6 +107,11 @@ class EvaluationReport:
         dataset: name of the dataset.
         policy: name of the policy.
         engine: name of the engine that ran.
+        dataset_sha256: content hash of the dataset.
+        policy_sha256: content hash of the policy.
+        warnings: what is probably wrong in the dataset's files.
+        pruning: the level of pruning: ``none``, ``exact`` or ``ranks``.
+        pruning_counts: how many candidates took their course, and how many were left out or ended early.
     """
 
     metrics: Metrics
@@ -112,10 +121,24 @@ class EvaluationReport:
     dataset: str
     policy: str
     engine: str
+    dataset_sha256: str
+    policy_sha256: str
+    warnings: tuple[DatasetWarning, ...]
+    pruning: str
+    pruning_counts: PruningCounts
 
     def to_dict(self) -> dict[str, Any]:
-        """The metrics as ``proofrank evaluate --json`` writes them."""
-        return Report(self.metrics, self.by_side, self.by_relation).to_dict()
+        """The metrics, and what they are of, as ``proofrank evaluate --json`` writes them."""
+        return {
+            **Report(self.metrics, self.by_side, self.by_relation).to_dict(),
+            "dataset": {"name": self.dataset, "sha256": self.dataset_sha256},
+            "policy": {"name": self.policy, "sha256": self.policy_sha256},
+            "warnings": [warning.to_dict() for warning in self.warnings],
+            "pruning": {
+                "level": self.pruning,
+                **(self.pruning_counts.to_dict() if self.pruning != "none" else {}),
+            },
+        }
 
     def to_frame(self) -> pandas.DataFrame:
         """The rankings as a DataFrame, one row each, with the columns of :class:`TripleRanking`.
@@ -165,6 +188,7 @@ def evaluate(
     engine: str = "auto",
     device: str | None = None,
     prover: Mapping[str, int | bool] | None = None,
+    pruning: str = "exact",
     progress: bool | Progress = False,
 ) -> EvaluationReport:
     """Ranks the triples of a split against corrupted copies of themselves.
@@ -182,6 +206,8 @@ def evaluate(
         engine: name of the engine; ``auto`` takes the one that fits the device.
         device: where to compute, as torch names it; CUDA where there is one by default.
         prover: prover settings that differ from those the policy was trained under, such as ``{"max_depth": 10}``.
+        pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
+            ``ranks``, which leaves the share of proved corruptions open.
         progress: True for a progress bar on standard error, or a function that is told (done, total) candidates.
 
     Raises:
@@ -196,18 +222,24 @@ def evaluate(
     corruptor = Corruptor(dataset, number=_number_of(corruptions), is_filtered=filtered, seed=seed)
     work = LazyQueries(chosen, [sides_of(side)] * len(chosen), corruptor)
     evaluator = create_evaluator(engine, dataset, policy, settings_for(policy, prover), device=device)
-    tally = ReportTally(ties)
+    leaving_out = pruning_of(pruning, dataset, default_cache_folder())
+    tally, counts = ReportTally(ties), PruningCounts()
     rankings: list[TripleRanking] = []
     with _progress(progress, work) as on_done:
         num_done = 0
         for queries, num_candidates in _batches(work):
             before = num_done
             for ranked in rank_queries(
-                evaluator, queries, seed=seed, on_progress=lambda done, before=before: on_done(before + done)
+                evaluator,
+                queries,
+                seed=seed,
+                on_progress=lambda done, before=before: on_done(before + done),
+                pruning=leaving_out,
             ):
                 ranking = _ranking(ranked, dataset, ties)
                 rankings.append(ranking)
                 tally.add(ranking.relation, ranked.summary)
+                counts += PruningCounts.of(ranked.outcomes)
             num_done += num_candidates
     report = tally.report(dataset.vocabulary.predicates)
     return EvaluationReport(
@@ -218,6 +250,11 @@ def evaluate(
         dataset=dataset.name,
         policy=policy.name,
         engine=evaluator.engine,
+        dataset_sha256=dataset.content_hash,
+        policy_sha256=policy.content_hash,
+        warnings=dataset.warnings,
+        pruning=pruning,
+        pruning_counts=counts,
     )
 
 

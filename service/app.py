@@ -88,6 +88,8 @@ def _create_app(
         version=__version__,
         summary="Ranks knowledge-graph triples by the proofs that a trained policy finds for them.",
         lifespan=lifespan,
+        # The document names it as the server, for clients that are made from it.
+        root_path=settings.root_path or "",
         # The pages that FastAPI has for its document load scripts from elsewhere.
         docs_url=None,
         redoc_url=None,

@@ -57,15 +57,16 @@ class InvalidInput(ServiceError):
         errors: the first ``MAX_ERRORS`` of the wrong fields.
     """
 
-    def __init__(self, errors: Sequence[FieldError], number: int | None = None) -> None:
+    def __init__(self, errors: Sequence[FieldError], number: int | None = None, summary: str = "") -> None:
         """Args:
         errors: at least one.
         number: how many there are, where these are only the first.
+        summary: says something about all of them.
         """
         self.errors = list(errors[:MAX_ERRORS])
         number = len(errors) if number is None else number
         more = f" (and {number - 1} more)" if number > 1 else ""
-        super().__init__(f"{self.errors[0].field}: {self.errors[0].message}{more}")
+        super().__init__(f"{self.errors[0].field}: {self.errors[0].message}{more}{summary}")
 
 
 class BadCheckpoint(InvalidInput):

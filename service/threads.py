@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -21,19 +20,25 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def use_threads(number: int | None, engine: str) -> None:
+DEFAULT_THREADS = 1
+"""Number of threads of torch unless somebody asks for more.
+
+The operations of a tick are so small that a second thread brings little on an idle machine. Beside one busy process two
+threads wait for each other at each operation, and an evaluation takes many times as long (docs/operation.md).
+"""
+
+
+def use_threads(number: int | None) -> None:
     """Sets the threads that torch computes with in the calling thread.
 
     Args:
-        number: how many; None for what fits the engine. The original engine's matrices are so small that a second
-            thread costs more than it brings, and very much more where another process wants the core.
-        engine: the engine that will run.
+        number: how many; None for ``DEFAULT_THREADS``.
 
     Raises:
         ProofrankError: ``number`` is below 1.
     """
     if number is None:
-        number = 1 if engine == "original" else os.cpu_count() or 1
+        number = DEFAULT_THREADS
     if number < 1:
         raise ProofrankError(f"threads is {number}; expected at least 1")
     _set(number)

@@ -16,6 +16,7 @@ import torch
 
 from proofrank.core.graph import PADDING, Dataset, Vocabulary
 from proofrank.core.policy import PolicyConfig, PolicyNetwork
+from proofrank.core.policy.untrained import drawn_network
 from proofrank.core.prover import ProverSettings
 from proofrank.training.batches import Example, ExampleSet, batch_logits, imitation_loss
 from proofrank.training.examples import ExampleCollector
@@ -50,12 +51,7 @@ def untrained_network(
         embedding_scale: standard deviation of the embeddings.
     """
     torch.manual_seed(seed)
-    network = PolicyNetwork(config, vocabulary.num_predicates, vocabulary.num_constants)
-    with torch.no_grad():
-        for table in (network.embedding.predicates, network.embedding.arguments):
-            table.normal_(0.0, embedding_scale)
-            table[PADDING] = 0.0
-    return network.eval().requires_grad_(False)
+    return drawn_network(config, vocabulary, embedding_scale)
 
 
 def train(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from proofrank.core.policy.untrained import EMBEDDING_SCALE
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -46,7 +48,7 @@ class TrainingOptions:
     most_choices: int = 8
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
-    embedding_scale: float = 3e-3
+    embedding_scale: float = EMBEDDING_SCALE
     evenness: float = 0.5
     batch_rows: int = 400
     time_limit: float | None = None

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import ENGINES, create_evaluator
+from proofrank.core.formats.rules import RULE_FORMATS
 from proofrank.core.graph import SPLITS, Dataset, load_dataset
 from proofrank.core.policy import Policy, PolicyConfig, PolicyNetwork, save_policy
 from proofrank.core.policy.config import ATOM_EMBEDDERS, STATE_POOLINGS
@@ -136,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--dataset", type=Path, required=True, help="folder of the graph")
+    parser.add_argument("--rules-format", choices=tuple(RULE_FORMATS), help="of the graph's rules")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--seed", type=int, default=options.seed, help="seed of everything random")
 
@@ -219,7 +221,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(parsed: argparse.Namespace, console: Console, errors: Console) -> None:
-    dataset = load_dataset(parsed.dataset)
+    dataset = load_dataset(parsed.dataset, rules_format=parsed.rules_format)
+    for warning in dataset.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     config = PolicyConfig(
         embedding_dim=parsed.embedding_dim,
         hidden_dim=parsed.hidden_dim,

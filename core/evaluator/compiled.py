@@ -33,6 +33,7 @@ from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.reference import ReferenceEvaluator
 from proofrank.core.evaluator.sample import sample_candidates
 from proofrank.core.evaluator.slots import Done, PoolSlots, Submitted
+from proofrank.core.evaluator.snapshots import PoolOutcomes
 from proofrank.core.evaluator.stream import Collected
 from proofrank.core.evaluator.tick import HalvedTick, Tick, new_buffers
 from proofrank.core.evaluator.work import Work
@@ -340,12 +341,20 @@ class CompiledEvaluator:
 
     def _taken_out(self, done: Done) -> Collected:
         """The outcomes of what is done, whose slots are freed."""
-        _, success, log_probability, steps, actions, near_tie, largest_logit, is_ambiguous, is_broken = (
-            column.cpu().numpy() for column in done.outcomes
-        )
-        is_odd = is_ambiguous | is_broken
+        table = PoolOutcomes(*(column.cpu() for column in done.outcomes))
+        columns = {name: column.numpy() for name, column in table._asdict().items()}
+        is_ambiguous = columns["is_ambiguous"]
+        is_odd = is_ambiguous | columns["is_broken"]
         slots = np.array(done.slots, dtype=np.int64)
-        outcomes = Outcomes.of_table(success, log_probability, steps, near_tie, largest_logit, actions)
+        outcomes = Outcomes.of_table(
+            columns["success"],
+            columns["log_probability"],
+            columns["steps"],
+            columns["passes_near_tie"],
+            columns["largest_logit"],
+            columns["actions"],
+            columns["is_pruned"],
+        )
         if not is_odd.any():
             self._slots.take_out(done.slots)
             return Collected(slots, outcomes)

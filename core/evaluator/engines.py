@@ -62,13 +62,11 @@ def create_evaluator(
         EvaluationError: there is no such engine, or it cannot evaluate this graph exactly.
         PolicyError: the policy does not fit the graph.
     """
-    if engine not in ENGINES:
-        near = did_you_mean(nearest_names(engine, ENGINES))
-        raise EvaluationError(f"unknown engine {engine!r}{near}; expected one of {', '.join(ENGINES)}")
+    check_engine(engine)
     if engine == "original":
         return ReferenceEvaluator(dataset, policy, settings)
     options = EvaluatorOptions(
-        device=torch.device(device if device is not None else default_device()),
+        device=usable_device(device),
         buckets=buckets or DEFAULT_BUCKETS,
         per_lane=per_lane,
         precision=precision,
@@ -88,6 +86,43 @@ def create_evaluator(
     return CompiledEvaluator(
         dataset, policy, settings, options, compile_mode=compile_mode, fullgraph=fullgraph
     )
+
+
+def check_engine(engine: str) -> None:
+    """Refuses an engine that there is not.
+
+    Raises:
+        EvaluationError: names the nearest, and those that there are.
+    """
+    if engine not in ENGINES:
+        near = did_you_mean(nearest_names(engine, ENGINES))
+        raise EvaluationError(f"unknown engine {engine!r}{near}; expected one of {', '.join(ENGINES)}")
+
+
+def usable_device(device: torch.device | str | None) -> torch.device:
+    """The device that is asked for; the default one for None.
+
+    Raises:
+        EvaluationError: there is no such device here, or no engine can use it.
+    """
+    if device is None:
+        device = default_device()
+    try:
+        found = torch.device(device)
+    except (RuntimeError, ValueError):
+        raise EvaluationError(
+            f"unknown device {device!r}; expected cpu, cuda, or one such as cuda:0"
+        ) from None
+    if found.type == "cuda":
+        num_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if num_devices == 0:
+            lacking = "torch is built without CUDA" if torch.version.cuda is None else "torch finds none here"
+            raise EvaluationError(f"no CUDA device: {lacking}; expected cpu")
+        if found.index is not None and found.index >= num_devices:
+            raise EvaluationError(f"no device {device!r}: there are {num_devices}, counted from cuda:0")
+    elif found.type != "cpu":
+        raise EvaluationError(f"device {device!r} cannot be used; expected cpu or cuda")
+    return found
 
 
 def default_device() -> str:

@@ -22,7 +22,8 @@ class ProofNode:
 
     Attributes:
         atom: the goal, as it stood when it became one.
-        how: ``rule NAME``, ``fact``, ``known fact`` (true at once, no step needed), or ``open`` (never proved).
+        how: ``rule NAME``, with the rule's weight where that is not 1; ``fact``; ``known fact`` (true at once, no step
+            needed); or ``open`` (never proved).
         probability: of the action that resolved it; None where no step was taken for it.
         children: the goals that the rule put in its place.
     """
@@ -42,12 +43,14 @@ class Explanation:
         bindings: what the run-time variables of the tree stand for.
         trace: the steps.
         outcome: of the trajectory.
+        rules: for each step the rule that its action resolved a goal with; None for a fact or an end.
     """
 
     root: ProofNode
     bindings: Substitution
     trace: tuple[ProofStep, ...]
     outcome: Outcome
+    rules: tuple[Rule | None, ...]
 
 
 def explain(
@@ -70,12 +73,16 @@ def explain(
     root = ProofNode(candidate.triple)
     goals = [root]
     bindings: Substitution = {}
+    rules: list[Rule | None] = []
     for step in trace:
         probability: float | None = math.exp(step.log_probability)
+        rule = None
         for resolvent in _path(prover, step, excluded):
             goals = _resolve(goals, resolvent, probability, bindings)
             probability = None  # a skipped single action is no step of the policy
-    return Explanation(root, bindings, trace, outcome)
+            rule = resolvent.source if isinstance(resolvent.source, Rule) else None
+        rules.append(rule)
+    return Explanation(root, bindings, trace, outcome, tuple(rules))
 
 
 def _path(prover: ReferenceProver, step: ProofStep, excluded: Atom | None) -> list[Resolvent]:
@@ -105,7 +112,7 @@ def _resolve(
     goal.probability = probability
     bindings.update({old: new for old, new in resolvent.substitution.items() if old >= 0})
     if isinstance(resolvent.source, Rule):
-        goal.how = f"rule {resolvent.source.name}"
+        goal.how = resolvent.source.describe()
         goal.children = [ProofNode(atom) for atom in resolvent.body]
     else:
         goal.how = "fact"

@@ -63,12 +63,21 @@ class RecordedCandidate:
 
 @dataclass(frozen=True)
 class RecordedQuery:
-    """A query on one side, with its recorded rank where there is one."""
+    """A query on one side, with its recorded ranks where there are any.
+
+    Attributes:
+        names: (predicate, first, second) of the positive.
+        side: which of its constants the candidates replace.
+        random_rank: the rank under :func:`proofrank.core.ranking.rank_as_deepprooflog`.
+        candidates: the positive first.
+        recorded_rank: the rank that the evaluator gave, whatever it does with ties.
+    """
 
     names: Names
     side: str
     random_rank: int | None
     candidates: tuple[RecordedCandidate, ...]
+    recorded_rank: float | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,7 @@ def _parse_query(line: Line) -> RecordedQuery:
                 _parse_candidate(candidate, is_positive=index == 0)
                 for index, candidate in enumerate(fields["candidates"])
             ),
+            recorded_rank=fields.get("rank_recorded", fields.get("rank_random_seed0")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise line.error(
@@ -160,7 +170,7 @@ def _parse_candidate(fields: dict[str, Any], *, is_positive: bool) -> RecordedCa
         success=bool(fields["success"]),
         log_probability=float(fields["logp"]),
         steps=int(fields["steps"]),
-        actions=tuple(fields["actions"]),
+        actions=tuple(fields["actions"] or ()),
         is_near_tie=bool(fields.get("near_tie", False)),
         is_success_recorded=bool(fields.get("success_recorded", True)),
         trace=None if trace is None else tuple(_parse_step(step) for step in trace),
@@ -169,11 +179,16 @@ def _parse_candidate(fields: dict[str, Any], *, is_positive: bool) -> RecordedCa
 
 def _parse_step(fields: dict[str, Any]) -> RecordedStep:
     return RecordedStep(
-        state=tuple(tuple(atom) for atom in fields["state"]),
+        state=_parse_state(fields["state"]),
         num_actions=int(fields["n_actions"]),
-        chosen=tuple(tuple(atom) for atom in fields["chosen"]),
+        chosen=_parse_state(fields["chosen"]),
         log_probability=float(fields["logp"]),
     )
+
+
+def _parse_state(atoms: list[list[str] | None]) -> tuple[tuple[str, ...], ...]:
+    """The atoms of a state, without the empty places that some evaluators leave between them."""
+    return tuple(tuple(atom) for atom in atoms if atom is not None)
 
 
 def _atom(names: list[str]) -> Names:

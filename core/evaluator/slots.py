@@ -22,6 +22,7 @@ from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, Candidates
 from proofrank.core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool
 from proofrank.core.prover.packing import pack
+from proofrank.core.prover.settings import FAILURE_PENALTY
 
 _NEVER = np.iinfo(np.int64).max
 """In the place of the first snapshot that tells of a slot, where it has no candidate."""
@@ -61,6 +62,8 @@ class PoolSlots:
         self._submitted: dict[int, Policy] = {}
         self._triples = np.zeros((pool.size, 3), dtype=np.int64)
         self._is_positive = np.zeros(pool.size, dtype=bool)
+        self._threshold = np.zeros(pool.size, dtype=np.float64)
+        self._is_provable = np.zeros(pool.size, dtype=bool)
         self._recorded: dict[int, tuple[int, ...]] = {}
         self._num_of_policy: Counter[int] = Counter()
         self._held: Set[int] = frozenset()
@@ -114,6 +117,10 @@ class PoolSlots:
         pool.is_done.index_fill_(0, index, False)
         pool.is_held.index_fill_(0, index, False)
         pool.recorded[index] = self._on_device(actions)
+        pool.threshold[index] = self._on_device(torch.from_numpy(candidates.threshold.copy()))
+        pool.penalty[index] = self._on_device(
+            torch.from_numpy(np.where(candidates.is_provable, 0.0, FAILURE_PENALTY))
+        )
         turn = (self._num_queued + torch.arange(len(slots))) % pool.size
         pool.queue[self._on_device(turn)] = index
         self._num_queued += len(slots)
@@ -122,6 +129,8 @@ class PoolSlots:
             self._first_snapshot[slots] = self._snapshots.num_taken
         self._triples[slots] = candidates.triples
         self._is_positive[slots] = candidates.is_positive
+        self._threshold[slots] = candidates.threshold
+        self._is_provable[slots] = candidates.is_provable
         self._submitted.update(dict.fromkeys(slots, policy))
         if recorded_actions is not None:
             self._recorded.update(zip(slots, map(tuple, recorded_actions), strict=True))
@@ -151,7 +160,12 @@ class PoolSlots:
     def submitted(self, slot: int) -> Submitted:
         """What is in a slot that has a candidate."""
         triple = Triple._make(self._triples[slot].tolist())
-        candidate = Candidate(triple, bool(self._is_positive[slot]))
+        candidate = Candidate(
+            triple,
+            bool(self._is_positive[slot]),
+            float(self._threshold[slot]),
+            bool(self._is_provable[slot]),
+        )
         return Submitted(candidate, self._submitted[slot], self._recorded.get(slot))
 
     def take_out(self, slots: Sequence[int]) -> None:

@@ -29,6 +29,7 @@ class PoolOutcomes(NamedTuple):
     largest_logit: Tensor
     is_ambiguous: Tensor
     is_broken: Tensor
+    is_pruned: Tensor
 
     @classmethod
     def of(cls, pool: CandidatePool) -> PoolOutcomes:

@@ -140,13 +140,16 @@ class TickParts:
         moved, is_ended, success = self.environment.step_functional(
             lanes, observation, vectors, buffers.endf_feature, self.logit_scale, pool.recorded
         )
+        is_pruned = is_running & ~is_ended & (moved.depth > lanes.depth)
+        is_pruned = is_pruned & self.environment.has_fallen_behind(moved, pool)
+        is_ended = is_ended | is_pruned
         is_waiting = is_running & ~is_ended
         is_waiting = is_waiting & (moved.depth == lanes.depth) & (moved.num_skipped == lanes.num_skipped)
         num_lanes = is_running.shape[0]
         _, place = rotation(num_lanes, first_lane)
         # The first that had to wait goes first; where none did, the order stays.
         nearest = torch.where(is_waiting, place, num_lanes).amin() % num_lanes
-        retired = self.environment.retire(moved, pool, is_ended, success)
+        retired = self.environment.retire(moved, pool, is_ended, success, is_pruned)
         return Finished(retired, (first_lane + nearest) % num_lanes, counts)
 
     def first_half(self, buffers: TickBuffers) -> EvalObs:

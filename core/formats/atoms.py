@@ -1,8 +1,8 @@
 """Reads atoms, ``predicate(first,second)``, as triple and rule files write them.
 
-Names may hold anything that real graphs hold; a name with a comma, a predicate with a parenthesis, or
-a name that begins or ends with white space, is written between single quotes as in Prolog (``''`` is a quote
-within).
+Names may hold anything that real graphs hold. A name with a comma, a predicate with a parenthesis or a blank, or a name
+that begins or ends with white space or a quote, is written between single or double quotes as in Prolog: ``''`` and
+``\\'`` are a quote within, ``\\\\`` is a backslash.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from proofrank.core.formats.quoting import is_quoted, mask, quoted_at, split_outer, unquote
 from proofrank.core.formats.text import Line
 
 ATOM_FORM = "predicate(first,second)"
 
-_QUOTED_PREDICATE = re.compile(r"'(?:[^']|'')*'(?=\s*\()")
+PLAIN_ATOM = re.compile(r"([^\s'\"(),%]+)\(([^'\"(),]*),([^'\"(),]*)\)")
+"""An atom without quotes, blanks in the predicate or further parentheses; nearly every line of real files is one."""
 
 
 class NamedAtom(NamedTuple):
@@ -28,60 +30,49 @@ class NamedAtom(NamedTuple):
         return f"{self.predicate}({self.first},{self.second})"
 
 
+class ReadAtom(NamedTuple):
+    """An atom, and which of its arguments stood between quotes: those are constants, whatever they look like."""
+
+    atom: NamedAtom
+    quoted: frozenset[str]
+
+
 def parse_atom(text: str, line: Line) -> NamedAtom:
+    """The atom that ``text`` writes; raises as :func:`read_atom`."""
+    return read_atom(text, line).atom
+
+
+def read_atom(text: str, line: Line) -> ReadAtom:
     """The atom that ``text`` writes.
 
     Raises:
         DatasetError: not an atom, a name is empty, or the arity is not 2; names the line.
     """
     text = text.strip()
-    quoted = _QUOTED_PREDICATE.match(text) if text.startswith("'") else None
-    opening = text.find("(", quoted.end() if quoted is not None else 0)
+    plain = PLAIN_ATOM.fullmatch(text)
+    if plain is not None:
+        predicate, arguments = plain[1], [plain[2].strip(), plain[3].strip()]
+        return _checked(predicate, arguments, frozenset(), line)
+    opening = text.find("(", quoted_at(text, 0))
     if opening < 0 or not text.endswith(")"):
         raise line.error(f"no atom at {text!r}", ATOM_FORM)
-    predicate = unquote(text[:opening].strip())
-    inside = text[opening + 1 : -1]
-    # The plain split is for speed: this runs once per fact.
-    is_plain = "'" not in inside and "(" not in inside
-    arguments = inside.split(",") if is_plain else split_commas(inside)
-    arguments = [unquote(argument.strip()) for argument in arguments]
+    predicate, inside = text[:opening].strip(), text[opening + 1 : -1]
+    if "(" in inside and mask(text).find(")", opening) != len(text) - 1:
+        raise line.error(f"no atom at {text!r}", f"{ATOM_FORM}, and nothing behind it")
+    if not is_quoted(predicate) and any(map(str.isspace, predicate)):
+        raise line.error(
+            f"no atom at {text!r}: a blank in {predicate!r}",
+            f"{ATOM_FORM}, a predicate with blanks between quotes",
+        )
+    arguments = [argument.strip() for argument in split_outer(inside)]
+    quoted = frozenset(unquote(argument) for argument in arguments if is_quoted(argument))
+    return _checked(unquote(predicate), [unquote(argument) for argument in arguments], quoted, line)
+
+
+def _checked(predicate: str, arguments: list[str], quoted: frozenset[str], line: Line) -> ReadAtom:
     if len(arguments) != 2:
         raise line.error(f"arity {len(arguments)} of {predicate!r}", f"arity 2, {ATOM_FORM}")
-    if not predicate or not arguments[0] or not arguments[1]:
+    first, second = arguments
+    if not predicate or not first or not second:
         raise line.error("an empty name", ATOM_FORM)
-    return NamedAtom(predicate, arguments[0], arguments[1])
-
-
-def unquote(name: str) -> str:
-    """A name without the single quotes around it, if it has them."""
-    if len(name) >= 2 and name[0] == name[-1] == "'":
-        return name[1:-1].replace("''", "'")
-    return name
-
-
-def split_commas(text: str) -> list[str]:
-    """``text`` cut at the commas that stand outside parentheses and quotes.
-
-    A quote opens only where a name begins, so that an apostrophe within a plain name is just a letter.
-    """
-    parts: list[str] = []
-    depth = start = 0
-    is_quoted = False
-    previous = ","
-    for position, character in enumerate(text):
-        if is_quoted:
-            # A doubled quote closes and opens again at once, which cuts nothing.
-            is_quoted = character != "'"
-        elif character == "'" and previous in "(,'":
-            is_quoted = True
-        elif character == "(":
-            depth += 1
-        elif character == ")":
-            depth -= 1
-        elif character == "," and depth == 0:
-            parts.append(text[start:position])
-            start = position + 1
-        if not character.isspace():
-            previous = character
-    parts.append(text[start:])
-    return parts
+    return ReadAtom(NamedAtom(predicate, first, second), quoted)

@@ -1,7 +1,9 @@
 """Vocabulary, triples, rules and the index of facts: what a proof is made from."""
 
-from proofrank.core.graph.dataset import SPLITS, Dataset, Triple, load_dataset
+from proofrank.core.choices import SPLITS
+from proofrank.core.graph.dataset import Dataset, FileReading, Triple
 from proofrank.core.graph.fact_index import FactIndex
+from proofrank.core.graph.loading import load_dataset
 from proofrank.core.graph.rules import Rule
 from proofrank.core.graph.vocabulary import PADDING, TERMINAL_PREDICATES, Vocabulary
 
@@ -11,6 +13,7 @@ __all__ = [
     "TERMINAL_PREDICATES",
     "Dataset",
     "FactIndex",
+    "FileReading",
     "Rule",
     "Triple",
     "Vocabulary",

@@ -1,41 +1,35 @@
-"""Reads rules and turns them into index form.
+"""Settles what the rules of a file mean in a graph, and turns them into index form.
 
-Two forms: ``name:weight:body -> head`` (name and weight may be left out) and the Prolog clause
-``head :- body.``. Variables may be in either case: in a rule every argument that is not a known constant is a
-variable, and ``_`` is a new one each time. The order of the file is kept, for it is the order of the actions.
+A name between quotes is a constant. In formats that tell variables by their form (those of programs that learn rules),
+every other name is a constant too. In rules that people write, variables may be in either case: every argument that is
+no constant of the graph is a variable. ``_`` is a new variable each time. The order of the file is kept, for it is the
+order of the actions.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from proofrank.core.errors import DatasetError, did_you_mean, nearest_names
-from proofrank.core.formats.atoms import NamedAtom, parse_atom, split_commas
-from proofrank.core.formats.text import Line, read_lines
+from proofrank.core.formats.atoms import NamedAtom
+from proofrank.core.formats.rules import NamedRule, RuleFile
+from proofrank.core.formats.warnings import DatasetWarning, WarningCollector
 from proofrank.core.graph.vocabulary import Vocabulary
-
-RULE_FORMS = "'name:weight:body -> head' or 'head :- body.'"
-
-_PREFIX = re.compile(r"([^:(]*):([^:(]*):")
 
 IndexedAtom = tuple[int, int, int]
 
+_INVERSES = (
+    re.compile(r"inv(?:erse)?[_:]?(?P<name>.+)", re.IGNORECASE | re.DOTALL),
+    re.compile(r"(?P<name>.+?)(?:_inv|_inverse|_reverse|\^-1|⁻¹)", re.IGNORECASE | re.DOTALL),
+)
+"""How names of inverse relations are made."""
 
-@dataclass(frozen=True)
-class NamedRule:
-    """A rule by its names, as it stands in a file."""
-
-    name: str
-    weight: float
-    head: NamedAtom
-    body: tuple[NamedAtom, ...]
-    line: Line
-
-    def __str__(self) -> str:
-        return f"{self.head} :- {', '.join(map(str, self.body))}"
+_LIKE_A_VARIABLE = re.compile(r"[A-Z]\d{0,2}|[a-z]|_.*")
+_LIKE_PROLOGS_VARIABLE = re.compile(r"[A-Z_].*|[a-z]\d{0,2}", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,8 @@ class Rule:
 
     Attributes:
         name: its name in the file, or ``rule<line>``.
-        weight: its weight in the file; 1 where it has none. The prover does not use it.
+        weight: its weight or confidence in the file; 1 where it has none. It is shown in proofs; the prover does not
+            use it.
         head: (predicate, first, second); a variable is a negative number, ``-1`` the first to appear in head,
             then body.
         body: the atoms to prove instead, in order.
@@ -57,92 +52,251 @@ class Rule:
     body: tuple[IndexedAtom, ...]
     num_fresh_variables: int
 
+    def describe(self) -> str:
+        """``rule NAME``, with its weight where that is not 1."""
+        return f"rule {self.name}" if self.weight == 1 else f"rule {self.name}, weight {self.weight:g}"
 
-def read_rules(path: Path) -> tuple[NamedRule, ...]:
-    """Reads the rules of ``path`` in order.
 
-    Raises:
-        DatasetError: a line is no rule (names path, line number, line and what was expected), or there is none.
+@dataclass(frozen=True)
+class SettledRules:
+    """The rules of a file as they stand in a graph.
+
+    Attributes:
+        rules: those that are kept, in the order of the file.
+        warnings: what is probably wrong in them.
+        notes: what was taken in a way that a reader of the log should know.
     """
-    rules = tuple(_parse_rule(line) for line in read_lines(path))
-    if not rules:
-        raise DatasetError(f"{path}: no rule in this file; expected at least one, {RULE_FORMS}")
-    return rules
+
+    rules: tuple[NamedRule, ...]
+    warnings: tuple[DatasetWarning, ...]
+    notes: tuple[str, ...]
 
 
-def _parse_rule(line: Line) -> NamedRule:
-    name, weight, text = f"rule{line.number}", 1.0, line.text
-    if ":-" in text:
-        head, _, body = text.partition(":-")
-        body = body.rstrip()
-        body = body.removesuffix(".")
-    elif "->" in text:
-        prefix = _PREFIX.match(text)
-        if prefix is not None:
-            name = prefix[1].strip() or name
-            weight = _parse_weight(prefix[2], line)
-            text = text[prefix.end() :]
-        body, _, head = text.rpartition("->")
-    else:
-        raise line.error("no rule", RULE_FORMS)
-    if not body.strip():
-        raise line.error("a rule without a body", f"{RULE_FORMS}; facts belong into the train file")
-    return NamedRule(
-        name=name,
-        weight=weight,
-        head=parse_atom(head, line),
-        body=tuple(parse_atom(atom, line) for atom in split_commas(body)),
-        line=line,
-    )
-
-
-def _parse_weight(text: str, line: Line) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise line.error(f"weight {text!r} is no number", RULE_FORMS) from None
-
-
-def check_predicates(rules: Iterable[NamedRule], known: Iterable[str]) -> list[str]:
-    """Checks the rules' predicates against those that have triples.
+def settle_rules(file: RuleFile, predicates: Collection[str], constants: Collection[str]) -> SettledRules:
+    """Decides what each name of the rules is, and drops rules that repeat another or can never succeed.
 
     Args:
-        rules: the rules to check.
-        known: the predicates that occur in a triple.
-
-    Returns:
-        A warning for each predicate that has rules but no triples: its atoms can only be proved by rules.
+        file: the rules.
+        predicates: those that occur in a triple.
+        constants: those that occur in a triple.
 
     Raises:
         DatasetError: a body's predicate has neither a triple nor a rule, so that the rule can never succeed.
     """
-    rules = tuple(rules)
-    with_triples = set(known)
-    with_rules = {rule.head.predicate for rule in rules}
-    warnings: dict[str, str] = {}
+    warnings = WarningCollector()
+    rules, inverse = _with_known_relations(file, predicates, constants)
+    _check_predicates(rules, predicates, warnings)
+    kept: list[NamedRule] = []
+    first_of: dict[object, NamedRule] = {}
     for rule in rules:
-        for predicate in (rule.head.predicate, *(atom.predicate for atom in rule.body)):
-            if predicate in with_triples or predicate in warnings:
+        if not rule.body:
+            _warn("rule-without-body", rule, f"{rule.name}: {rule.line.shown()!r}", warnings)
+            continue
+        is_variable = _variables_of(rule, constants)
+        unknown = [name for name in _arguments(rule) if not is_variable(name) and name not in constants]
+        if unknown:
+            _warn_of_constant(rule, unknown[0], constants, warnings)
+            continue
+        meaning = _meaning(rule, is_variable)
+        first = first_of.setdefault(meaning, rule)
+        if first is not rule:
+            is_same = first.weight == rule.weight
+            kind = "duplicate-rule" if is_same else "repeated-rule"
+            _warn(kind, rule, f"{rule.name}, as {first.name} in line {first.line.number}", warnings)
+            if is_same:
+                continue
+        kept.append(rule)
+        _warn_of_names(rule, file, constants, warnings)
+    if not kept:
+        reasons = "; ".join(map(str, warnings.warnings))
+        raise DatasetError(f"{file.path}: no rule that can succeed; expected at least one ({reasons})")
+    notes = [*file.notes]
+    if inverse:
+        shown = ", ".join(f"{name} is the inverse of {known}" for name, known in list(inverse.items())[:3])
+        notes.append(f"{len(inverse)} inverse relations, whose arguments change places: {shown}")
+    return SettledRules(tuple(kept), warnings.warnings, tuple(notes))
+
+
+def _warn(kind: str, rule: NamedRule, text: str, warnings: WarningCollector) -> None:
+    warnings.add(kind, rule.line.path, rule.line.number, text)
+
+
+def _arguments(rule: NamedRule) -> Iterable[str]:
+    return (name for atom in rule.atoms for name in atom[1:])
+
+
+# Relations
+
+
+def _with_known_relations(
+    file: RuleFile, predicates: Collection[str], constants: Collection[str]
+) -> tuple[list[NamedRule], dict[str, str]]:
+    """The rules with the names of the graph, and the inverse relations among theirs -> the relation of each."""
+    # A file that people write may have rules for a relation of such a name.
+    own = set() if file.is_learned else {rule.head.predicate for rule in file.rules}
+    inverse: dict[str, str] = {}
+
+    def relation(atom: NamedAtom) -> NamedAtom:
+        if atom.predicate in predicates or atom.predicate in own:
+            return atom
+        known = _inverse_of(atom.predicate, predicates)
+        if known is None:
+            return atom
+        inverse[atom.predicate] = known
+        return NamedAtom(known, atom.second, atom.first)
+
+    def without_brackets(name: str, known: Collection[str]) -> str:
+        is_bracketed = name not in known and name.startswith("<") and name.endswith(">") and len(name) > 2
+        return name[1:-1] if is_bracketed else name
+
+    def settle(atom: NamedAtom) -> NamedAtom:
+        if file.format == "amie":
+            first, second = (without_brackets(name, constants) for name in atom[1:])
+            atom = NamedAtom(without_brackets(atom.predicate, predicates), first, second)
+        return relation(atom)
+
+    rules = [
+        dataclasses.replace(rule, head=settle(rule.head), body=tuple(map(settle, rule.body)))
+        for rule in file.rules
+    ]
+    return rules, inverse
+
+
+def _inverse_of(name: str, predicates: Collection[str]) -> str | None:
+    for form in _INVERSES:
+        match = form.fullmatch(name)
+        if match is not None and match["name"] in predicates:
+            return match["name"]
+    return None
+
+
+def _check_predicates(
+    rules: Sequence[NamedRule], with_triples: Collection[str], warnings: WarningCollector
+) -> None:
+    """Warns of each predicate that has rules but no triples: its atoms can only be proved by rules.
+
+    Raises:
+        DatasetError: a body's predicate has neither a triple nor a rule, so that the rule can never succeed.
+    """
+    with_rules = {rule.head.predicate for rule in rules}
+    told: set[str] = set()
+    for rule in rules:
+        for predicate in (atom.predicate for atom in rule.atoms):
+            if predicate in with_triples or predicate in told:
                 continue
             if predicate not in with_rules:
-                near = did_you_mean(nearest_names(predicate, with_triples | with_rules))
+                near = did_you_mean(nearest_names(predicate, {*with_triples, *with_rules}))
                 raise rule.line.error(
                     f"unknown predicate {predicate!r}{near}", "a predicate of a triple, or the head of a rule"
                 )
-            warnings[predicate] = (
-                f"{rule.line.path}:{rule.line.number}: predicate {predicate!r} has rules but no triple"
-            )
-    return list(warnings.values())
+            told.add(predicate)
+            near = did_you_mean(nearest_names(predicate, with_triples, most=1))
+            _warn("predicate-without-triples", rule, f"{predicate!r}{near}", warnings)
+
+
+# Constants and variables
+
+
+def _variables_of(rule: NamedRule, constants: Collection[str]) -> Callable[[str], bool]:
+    """Tells of a name of the rule whether it is a variable."""
+    variables = rule.variables
+    if variables is not None:
+        return lambda name: name in variables
+    return lambda name: name == "_" or (name not in constants and name not in rule.quoted)
+
+
+def _meaning(rule: NamedRule, is_variable: Callable[[str], bool]) -> object:
+    """The rule with numbers for its variables: equal for rules that differ in letters only."""
+    numbers: dict[str, int] = {}
+
+    def argument(name: str) -> str | int:
+        if not is_variable(name):
+            return name
+        if name == "_":
+            name = f"_{len(numbers)} anonymous"
+        return numbers.setdefault(name, len(numbers))
+
+    return tuple((atom.predicate, argument(atom.first), argument(atom.second)) for atom in rule.atoms)
+
+
+def _warn_of_constant(
+    rule: NamedRule, name: str, constants: Collection[str], warnings: WarningCollector
+) -> None:
+    kind = "unknown-constant"
+    near = (
+        did_you_mean(nearest_names(name, constants, most=1))
+        if warnings.is_shown(kind, rule.line.path)
+        else ""
+    )
+    _warn(kind, rule, f"{rule.name}: {name!r}{near}", warnings)
+
+
+def _warn_of_names(
+    rule: NamedRule, file: RuleFile, constants: Collection[str], warnings: WarningCollector
+) -> None:
+    """Warns of names that are probably meant otherwise."""
+    uses = Counter(_arguments(rule))
+    is_variable = _variables_of(rule, constants)
+    for name, number in uses.items():
+        if is_variable(name):
+            if number == 1 and not name.startswith("_") and _joins_all(file.format):
+                _warn_of_singleton(rule, name, uses, constants, warnings)
+            is_plain = rule.variables is None and not name.startswith("_")
+            if (
+                is_plain
+                and file.format in ("prolog", "problog")
+                and not _LIKE_PROLOGS_VARIABLE.fullmatch(name)
+            ):
+                _warn("variable-like-constant", rule, f"{rule.name}: {name!r}", warnings)
+        elif rule.variables is None and name not in rule.quoted and _looks_like_a_variable(name, number):
+            _warn("constant-like-variable", rule, f"{rule.name}: {name!r}", warnings)
+    if file.format == "anyburl" and rule.variables is not None:
+        for name in sorted(name for name in rule.variables if name in constants):
+            _warn("variable-named-like-constant", rule, f"{rule.name}: {name!r}", warnings)
+
+
+def _joins_all(rules_format: str) -> bool:
+    """Whether a variable that occurs once is odd; AnyBURL and AMIE write rules with a free one on purpose."""
+    return rules_format not in ("anyburl", "amie")
+
+
+def _looks_like_a_variable(name: str, number: int) -> bool:
+    """Whether a constant is named like a variable, or stands where one joins two atoms."""
+    return _LIKE_A_VARIABLE.fullmatch(name) is not None or (
+        number > 1 and _LIKE_PROLOGS_VARIABLE.fullmatch(name) is not None
+    )
+
+
+def _warn_of_singleton(
+    rule: NamedRule, name: str, uses: Counter[str], constants: Collection[str], warnings: WarningCollector
+) -> None:
+    text = f"{rule.name}: {name!r}"
+    if warnings.is_shown("singleton", rule.line.path):
+        variables = [other for other in uses if other != name and other not in constants]
+        near_constants = nearest_names(name, constants, most=1)
+        near_variables = nearest_names(name, variables, most=1)
+        if near_constants:
+            text += f", nearest constant {near_constants[0]!r}"
+        if near_variables:
+            text += f", nearest variable {near_variables[0]!r}"
+        if not near_constants:
+            text += ", no constant is near"
+    _warn("singleton", rule, text, warnings)
 
 
 def index_rule(rule: NamedRule, vocabulary: Vocabulary) -> Rule:
-    """The rule by indices; arguments that are no constant of ``vocabulary`` become variables."""
+    """The rule by indices; its constants must be in ``vocabulary``."""
     variables: dict[str, int] = {}
+    explicit = rule.variables
 
     def argument(name: str) -> int:
-        if name == "_":
+        if name == "_" and explicit is None:
             name = f"_{len(variables)} anonymous"  # with a space: no other name is so
-        elif vocabulary.has_constant(name):
+        elif (
+            name not in explicit
+            if explicit is not None
+            else name in rule.quoted or vocabulary.has_constant(name)
+        ):
             return vocabulary.constant_index(name)
         return variables.setdefault(name, -1 - len(variables))
 

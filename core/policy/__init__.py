@@ -1,6 +1,13 @@
 """The policy network, its checkpoints, and its logits for the prover."""
 
-from proofrank.core.policy.checkpoint import Policy, build_network, load_policy, save_policy
+from proofrank.core.policy.checkpoint import (
+    Policy,
+    build_network,
+    load_policy,
+    save_policy,
+    save_untrained,
+    untrained_policy,
+)
 from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.network import PolicyNetwork
 from proofrank.core.policy.scorer import StateScorer
@@ -13,4 +20,6 @@ __all__ = [
     "build_network",
     "load_policy",
     "save_policy",
+    "save_untrained",
+    "untrained_policy",
 ]

@@ -20,12 +20,15 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from proofrank.core.choices import untrained_name, untrained_seed
 from proofrank.core.errors import EvaluationError, PolicyError, shown
 from proofrank.core.graph import PADDING, TERMINAL_PREDICATES, Dataset, Vocabulary
 from proofrank.core.policy import deepprooflog
 from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.network import PolicyNetwork
+from proofrank.core.policy.untrained import random_network
 from proofrank.core.prover import ProverSettings
+from proofrank.core.prover.growth import most_variables
 
 FORMAT = "proofrank-policy-1"
 WEIGHTS_FILE = "policy.safetensors"
@@ -68,7 +71,8 @@ def load_policy(
     (:mod:`proofrank.core.policy.importing`).
 
     Args:
-        folder: folder of ``policy.safetensors``, ``policy.json`` and ``vocab.json``.
+        folder: folder of ``policy.safetensors``, ``policy.json`` and ``vocab.json``; or ``untrained`` or
+            ``untrained:SEED`` for :func:`untrained_policy`. A folder of that name is ``./untrained``.
         dataset: graph that the policy must fit, if known.
         with_unused_predicates: whether to keep the predicates that ``vocab.json`` lists as ``unused_predicates``, which
             no graph has; without them the vocabulary is that of the graph.
@@ -76,9 +80,16 @@ def load_policy(
     Raises:
         PolicyError: a file is missing or bad, or the policy does not fit ``dataset``.
     """
+    seed = untrained_seed(folder)
+    if seed is not None:
+        if dataset is None:
+            raise PolicyError(f"policy {str(folder)!r} needs a dataset, whose names it embeds")
+        return untrained_policy(dataset, seed)
     folder = Path(folder)
     if not folder.is_dir():
-        raise PolicyError(f"{folder}: no such folder; expected a checkpoint folder with {WEIGHTS_FILE}")
+        raise PolicyError(
+            f"{folder}: no such folder; expected a checkpoint folder with {WEIGHTS_FILE}, or 'untrained'"
+        )
     config_bytes = _read(folder / CONFIG_FILE)
     vocabulary_bytes = _read(folder / VOCABULARY_FILE)
     weights_bytes = _read(folder / WEIGHTS_FILE)
@@ -102,13 +113,47 @@ def load_policy(
         vocabulary, tensors = _without(unused, vocabulary, tensors)
     network = build_network(config, vocabulary)
     network.load_state_dict(tensors)
-    digest = hashlib.sha256()
-    for content in (weights_bytes, config_bytes, vocabulary_bytes):
-        digest.update(hashlib.sha256(content).digest())
-    policy = Policy(folder.resolve().name, network, vocabulary, settings, digest.hexdigest())
+    content_hash = _content_hash(weights_bytes, config_bytes, vocabulary_bytes)
+    policy = Policy(folder.resolve().name, network, vocabulary, settings, content_hash)
     if dataset is not None:
         policy.check_fits(dataset)
     return policy
+
+
+def untrained_policy(dataset: Dataset, seed: int) -> Policy:
+    """A policy that has learned nothing: the default network with random weights, under the default prover settings.
+
+    It shows what a dataset's rules and facts can prove at all, and is the baseline of trained policies.
+
+    Args:
+        dataset: the graph whose names it embeds.
+        seed: of the weights; the same one gives the same policy, and the same content hash.
+    """
+    settings = ProverSettings()
+    network = _untrained_network(dataset, seed, settings)
+    files = checkpoint_files(network, dataset.vocabulary, settings)
+    content_hash = _content_hash(files[WEIGHTS_FILE], files[CONFIG_FILE], files[VOCABULARY_FILE])
+    return Policy(untrained_name(seed), network, dataset.vocabulary, settings, content_hash)
+
+
+def save_untrained(folder: Path, dataset: Dataset, seed: int) -> None:
+    """Writes the checkpoint of :func:`untrained_policy` into ``folder``."""
+    settings = ProverSettings()
+    save_policy(folder, _untrained_network(dataset, seed, settings), dataset.vocabulary, settings)
+
+
+def _untrained_network(dataset: Dataset, seed: int, settings: ProverSettings) -> PolicyNetwork:
+    needed = most_variables(dataset, settings, resolutions_per_step=1)
+    config = PolicyConfig(max_variables=max(PolicyConfig.max_variables, needed))
+    return random_network(config, dataset.vocabulary, seed)
+
+
+def _content_hash(*contents: bytes) -> str:
+    """The hash of weights, config and vocabulary."""
+    digest = hashlib.sha256()
+    for content in contents:
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()
 
 
 def save_policy(
@@ -131,28 +176,40 @@ def save_policy(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for name, content in checkpoint_files(network, vocabulary, settings, training, unused_predicates).items():
+        (folder / name).write_bytes(content)
+
+
+def checkpoint_files(
+    network: PolicyNetwork,
+    vocabulary: Vocabulary,
+    settings: ProverSettings,
+    training: Mapping[str, Any] | None = None,
+    unused_predicates: Sequence[str] = (),
+) -> dict[str, bytes]:
+    """Name -> content of the files of a checkpoint, as :func:`save_policy` writes them."""
     weights = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
-    (folder / WEIGHTS_FILE).write_bytes(save_tensors(weights))
     fields = {
         "format": FORMAT,
         "network": dataclasses.asdict(network.config),
         "prover": dataclasses.asdict(settings),
         "training": dict(training or {}),
     }
-    _write_json(folder / CONFIG_FILE, fields)
-    _write_json(
-        folder / VOCABULARY_FILE,
-        {
-            "predicates": [*vocabulary.predicates, *TERMINAL_PREDICATES],
-            "constants": list(vocabulary.constants),
-            "first_predicate_index": 1,
-            "first_constant_index": 1,
-            "first_variable_index": vocabulary.first_variable_index,
-            "max_variables": network.config.max_variables,
-            "padding_index": PADDING,
-            **({"unused_predicates": list(unused_predicates)} if unused_predicates else {}),
-        },
-    )
+    names = {
+        "predicates": [*vocabulary.predicates, *TERMINAL_PREDICATES],
+        "constants": list(vocabulary.constants),
+        "first_predicate_index": 1,
+        "first_constant_index": 1,
+        "first_variable_index": vocabulary.first_variable_index,
+        "max_variables": network.config.max_variables,
+        "padding_index": PADDING,
+        **({"unused_predicates": list(unused_predicates)} if unused_predicates else {}),
+    }
+    return {
+        WEIGHTS_FILE: save_tensors(weights),
+        CONFIG_FILE: _json(fields),
+        VOCABULARY_FILE: _json(names),
+    }
 
 
 def build_network(config: PolicyConfig, vocabulary: Vocabulary) -> PolicyNetwork:
@@ -168,8 +225,8 @@ def _read(path: Path) -> bytes:
         raise _file_error(path, f"cannot be read: {error.strerror}") from error
 
 
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode()
 
 
 def _parse_json(content: bytes, path: Path) -> dict[str, Any]:

@@ -39,11 +39,22 @@ class Candidates(Columns[Candidate]):
     Attributes:
         triples: ``[C, 3]`` int64: predicate, head, tail.
         is_positive: ``[C]`` bool.
+        threshold: ``[C]`` float64.
+        is_provable: ``[C]`` bool.
     """
 
-    def __init__(self, triples: np.ndarray, is_positive: np.ndarray) -> None:
+    def __init__(
+        self,
+        triples: np.ndarray,
+        is_positive: np.ndarray,
+        threshold: np.ndarray | None = None,
+        is_provable: np.ndarray | None = None,
+    ) -> None:
+        """Columns of candidates; by default every trajectory takes its course."""
         self.triples = triples
         self.is_positive = is_positive
+        self.threshold = np.full(len(is_positive), -np.inf) if threshold is None else threshold
+        self.is_provable = np.ones(len(is_positive), dtype=bool) if is_provable is None else is_provable
 
     @classmethod
     def of(cls, candidates: Sequence[Candidate]) -> Candidates:
@@ -51,8 +62,12 @@ class Candidates(Columns[Candidate]):
         if isinstance(candidates, Candidates):
             return candidates
         triples = np.array([candidate.triple for candidate in candidates], dtype=np.int64)
-        is_positive = np.array([candidate.is_positive for candidate in candidates], dtype=bool)
-        return cls(triples.reshape(-1, 3), is_positive)
+        return cls(
+            triples.reshape(-1, 3),
+            np.array([candidate.is_positive for candidate in candidates], dtype=bool),
+            np.array([candidate.threshold for candidate in candidates], dtype=np.float64),
+            np.array([candidate.is_provable for candidate in candidates], dtype=bool),
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Candidates]) -> Candidates:
@@ -62,13 +77,19 @@ class Candidates(Columns[Candidate]):
         if not parts:
             return cls.of([])
         return cls(
-            np.concatenate([part.triples for part in parts]),
-            np.concatenate([part.is_positive for part in parts]),
+            *(np.concatenate(columns) for columns in zip(*(part._columns() for part in parts), strict=True))
         )
+
+    def _columns(self) -> tuple[np.ndarray, ...]:
+        return self.triples, self.is_positive, self.threshold, self.is_provable
+
+    def with_threshold(self, threshold: np.ndarray, is_provable: np.ndarray) -> Candidates:
+        """The same triples with other thresholds ``[C]`` float64, and knowledge of proofs ``[C]`` bool."""
+        return Candidates(self.triples, self.is_positive, threshold, is_provable)
 
     def taken(self, indices: Indices) -> Candidates:
         """Returns the candidates at ``indices``."""
-        return Candidates(self.triples[indices], self.is_positive[indices])
+        return Candidates(*(column[indices] for column in self._columns()))
 
     def __len__(self) -> int:
         return len(self.is_positive)
@@ -79,12 +100,19 @@ class Candidates(Columns[Candidate]):
     def __getitem__(self, index: slice) -> Candidates: ...
     def __getitem__(self, index: int | slice) -> Candidate | Candidates:
         if isinstance(index, slice):
-            return Candidates(self.triples[index], self.is_positive[index])
-        return Candidate(Triple._make(self.triples[index].tolist()), bool(self.is_positive[index]))
+            return Candidates(*(column[index] for column in self._columns()))
+        return Candidate(
+            Triple._make(self.triples[index].tolist()),
+            bool(self.is_positive[index]),
+            float(self.threshold[index]),
+            bool(self.is_provable[index]),
+        )
 
     def __iter__(self) -> Iterator[Candidate]:
-        for triple, is_positive in zip(self.triples.tolist(), self.is_positive.tolist(), strict=True):
-            yield Candidate(Triple._make(triple), is_positive)
+        for triple, is_positive, threshold, is_provable in zip(
+            *(column.tolist() for column in self._columns()), strict=True
+        ):
+            yield Candidate(Triple._make(triple), is_positive, threshold, is_provable)
 
 
 class Outcomes(Columns[Outcome]):
@@ -98,6 +126,7 @@ class Outcomes(Columns[Outcome]):
         largest_logit: ``[C]`` float64.
         first_action: ``[C]`` int64, place in ``actions`` of the outcome's first action.
         actions: ``[A]`` int32; those of an outcome are contiguous.
+        is_pruned: ``[C]`` bool.
     """
 
     def __init__(
@@ -109,6 +138,7 @@ class Outcomes(Columns[Outcome]):
         largest_logit: np.ndarray,
         first_action: np.ndarray,
         actions: np.ndarray,
+        is_pruned: np.ndarray,
     ) -> None:
         self.success = success
         self.log_probability = log_probability
@@ -117,6 +147,7 @@ class Outcomes(Columns[Outcome]):
         self.largest_logit = largest_logit
         self.first_action = first_action
         self.actions = actions
+        self.is_pruned = is_pruned
 
     @classmethod
     def of(cls, outcomes: Sequence[Outcome]) -> Outcomes:
@@ -135,6 +166,7 @@ class Outcomes(Columns[Outcome]):
             np.array([outcome.largest_logit for outcome in outcomes], dtype=np.float64),
             _begins(steps),
             np.array(actions, dtype=np.int32),
+            np.array([outcome.is_pruned for outcome in outcomes], dtype=bool),
         )
 
     @classmethod
@@ -146,6 +178,7 @@ class Outcomes(Columns[Outcome]):
         passes_near_tie: np.ndarray,
         largest_logit: np.ndarray,
         actions: np.ndarray,
+        is_pruned: np.ndarray,
     ) -> Outcomes:
         """Makes outcomes from columns, with the actions as a table ``[C, T]`` whose rows hold ``steps`` actions
         each.
@@ -159,7 +192,31 @@ class Outcomes(Columns[Outcome]):
             largest_logit,
             _begins(steps),
             actions[is_taken].astype(np.int32),
+            is_pruned,
         )
+
+    @classmethod
+    def unprovable(cls, number: int) -> Outcomes:
+        """The outcomes of ``number`` candidates that have no proof and were given no trajectory: failures without
+        steps.
+        """
+        zeros = np.zeros(number, dtype=np.int64)
+        falsehoods = np.zeros(number, dtype=bool)
+        doubles = np.zeros(number, dtype=np.float64)
+        actions = np.zeros(0, dtype=np.int32)
+        return cls(
+            falsehoods, doubles, zeros, falsehoods, doubles, zeros, actions, np.ones(number, dtype=bool)
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Outcomes]) -> Outcomes:
+        """The outcomes of all ``parts``, in order."""
+        table = OutcomeTable(sum(map(len, parts)))
+        begin = 0
+        for part in parts:
+            table.put(np.arange(begin, begin + len(part)), part)
+            begin += len(part)
+        return table.outcomes()
 
     @property
     def scores(self) -> np.ndarray:
@@ -186,6 +243,7 @@ class Outcomes(Columns[Outcome]):
             self.largest_logit[index],
             self.first_action[index],
             self.actions,
+            self.is_pruned[index],
         )
 
     def __len__(self) -> int:
@@ -206,19 +264,20 @@ class Outcomes(Columns[Outcome]):
             actions=tuple(self.actions[first : first + steps].tolist()),
             passes_near_tie=bool(self.passes_near_tie[index]),
             largest_logit=float(self.largest_logit[index]),
+            is_pruned=bool(self.is_pruned[index]),
         )
 
     def __iter__(self) -> Iterator[Outcome]:
         actions = self.own_actions().tolist()
         columns = (
-            *(self.success, self.log_probability, self.steps),
-            *(self.passes_near_tie, self.largest_logit, _begins(self.steps)),
+            *(self.success, self.log_probability, self.steps, self.passes_near_tie),
+            *(self.largest_logit, _begins(self.steps), self.is_pruned),
         )
-        for success, log_probability, steps, near_tie, largest_logit, first in zip(
+        for success, log_probability, steps, near_tie, largest_logit, first, is_pruned in zip(
             *(column.tolist() for column in columns), strict=True
         ):
             own = tuple(actions[first : first + steps])
-            yield Outcome(success, log_probability, steps, own, near_tie, largest_logit)
+            yield Outcome(success, log_probability, steps, own, near_tie, largest_logit, is_pruned=is_pruned)
 
 
 def _begins(steps: np.ndarray) -> np.ndarray:
@@ -242,6 +301,7 @@ class OutcomeTable:
         self._passes_near_tie = np.zeros(number, dtype=bool)
         self._largest_logit = np.zeros(number, dtype=np.float64)
         self._first_action = np.zeros(number, dtype=np.int64)
+        self._is_pruned = np.zeros(number, dtype=bool)
         self._actions: list[np.ndarray] = []
         self._num_actions = 0
 
@@ -254,6 +314,7 @@ class OutcomeTable:
         self._passes_near_tie[indices] = outcomes.passes_near_tie
         self._largest_logit[indices] = outcomes.largest_logit
         self._first_action[indices] = _begins(outcomes.steps) + self._num_actions
+        self._is_pruned[indices] = outcomes.is_pruned
         self._actions.append(outcomes.own_actions())
         self._num_actions += len(self._actions[-1])
 
@@ -268,4 +329,5 @@ class OutcomeTable:
             self._largest_logit,
             self._first_action,
             actions,
+            self._is_pruned,
         )

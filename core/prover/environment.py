@@ -548,8 +548,26 @@ class EvalOnlyEnvCompiled:
             num_visited=lanes.num_visited + is_added,
         )
 
-    def retire(self, lanes: LaneState, pool: CandidatePool, is_ended: Tensor, success: Tensor) -> LaneState:
-        """Writes the outcomes of ended lanes into ``pool``, in place, and frees the lanes."""
+    @staticmethod
+    def has_fallen_behind(lanes: LaneState, pool: CandidatePool) -> Tensor:
+        """Whether each lane's candidate is certain to score below its threshold, ``[B]`` bool.
+
+        See :meth:`proofrank.core.prover.Candidate.has_fallen_behind`; an idle lane's answer means nothing.
+        """
+        return lanes.log_probability - pool.penalty[lanes.candidate] < pool.threshold[lanes.candidate]
+
+    def retire(
+        self, lanes: LaneState, pool: CandidatePool, is_ended: Tensor, success: Tensor, is_pruned: Tensor
+    ) -> LaneState:
+        """Writes the outcomes of ended lanes into ``pool``, in place, and frees the lanes.
+
+        Args:
+            lanes: the trajectories.
+            pool: takes the outcomes.
+            is_ended: ``[B]`` bool, the lanes whose trajectory has ended.
+            success: ``[B]`` bool, of those, the ones that are proved.
+            is_pruned: ``[B]`` bool, of those, the ones that ended because they had fallen behind.
+        """
         place = torch.where(is_ended, lanes.candidate, pool.size)
         pool.is_done.index_fill_(0, place, True)
         pool.success[place] = success
@@ -560,6 +578,7 @@ class EvalOnlyEnvCompiled:
         pool.largest_logit[place] = lanes.largest_logit
         pool.is_ambiguous[place] = lanes.is_ambiguous
         pool.is_broken[place] = lanes.is_broken
+        pool.is_pruned[place] = is_pruned
         return lanes._replace(
             candidate=torch.where(is_ended, IDLE, lanes.candidate),
             excluded=torch.where(is_ended, NO_FACT, lanes.excluded),

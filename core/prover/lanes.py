@@ -152,6 +152,8 @@ class CandidatePool(NamedTuple):
         atom: ``[P + 1]`` int64, the candidates, packed.
         excluded: ``[P + 1]`` int64, the fact that each must not use, or ``NO_FACT``.
         recorded: ``[P + 1, T]`` int64, actions to take, or ``NOT_RECORDED``.
+        threshold: ``[P + 1]`` float64, the score that matters; see :class:`proofrank.core.prover.Candidate`.
+        penalty: ``[P + 1]`` float64, what a score is known to lose: the penalty of candidates without a proof, or 0.
         is_held: ``[P + 1]`` bool, whether a candidate's lane does not move.
         queue: ``[P]`` int64, a ring of the waiting slots, in order.
         head: ``[1]`` int64, number of slots ever taken from the ring.
@@ -165,11 +167,14 @@ class CandidatePool(NamedTuple):
         largest_logit: ``[P + 1]`` float64.
         is_ambiguous: ``[P + 1]`` bool.
         is_broken: ``[P + 1]`` bool.
+        is_pruned: ``[P + 1]`` bool.
     """
 
     atom: Tensor
     excluded: Tensor
     recorded: Tensor
+    threshold: Tensor
+    penalty: Tensor
     is_held: Tensor
     queue: Tensor
     head: Tensor
@@ -183,6 +188,7 @@ class CandidatePool(NamedTuple):
     largest_logit: Tensor
     is_ambiguous: Tensor
     is_broken: Tensor
+    is_pruned: Tensor
 
     @property
     def size(self) -> int:
@@ -206,6 +212,8 @@ def empty_pool(size: int, max_depth: int, device: torch.device) -> CandidatePool
         atom=integers(size + 1),
         excluded=integers(size + 1, value=NO_FACT),
         recorded=integers(size + 1, max_depth, value=NOT_RECORDED),
+        threshold=torch.full((size + 1,), -torch.inf, dtype=torch.float64, device=device),
+        penalty=doubles(),
         is_held=booleans(),
         queue=integers(size),
         head=integers(1),
@@ -219,4 +227,5 @@ def empty_pool(size: int, max_depth: int, device: torch.device) -> CandidatePool
         largest_logit=doubles(),
         is_ambiguous=booleans(),
         is_broken=booleans(),
+        is_pruned=booleans(),
     )

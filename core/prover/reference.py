@@ -91,7 +91,7 @@ class ReferenceProver:
         next_variable = self._first_variable
         actions = self.actions(state, next_variable, visited, excluded)
         total = largest_logit = 0.0
-        passes_near_tie = False
+        passes_near_tie = is_pruned = False
         chosen_actions: list[int] = []
         trace: list[ProofStep] = []
         while True:
@@ -112,6 +112,9 @@ class ReferenceProver:
             state = actions.states[chosen]
             if state in self._terminal_states or len(chosen_actions) >= self.settings.max_depth:
                 break
+            is_pruned = candidate.has_fallen_behind(total)
+            if is_pruned:
+                break
             next_variable = actions.next_variable
             actions = self.actions(state, next_variable, visited, excluded)
             if actions.is_stuck:
@@ -124,6 +127,7 @@ class ReferenceProver:
             passes_near_tie=passes_near_tie,
             largest_logit=largest_logit,
             trace=tuple(trace) if with_trace else None,
+            is_pruned=is_pruned,
         )
 
     def actions(

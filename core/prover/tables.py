@@ -92,7 +92,7 @@ _COLUMNS = tuple(field.name for field in dataclasses.fields(GraphTables) if fiel
 
 def build_tables(dataset: Dataset, device: torch.device) -> GraphTables:
     """Builds the tables of ``dataset``, whose size must have been checked by ``check_packable``."""
-    triples = np.asarray(dataset.splits["train"], dtype=np.int64).reshape(-1, 3)
+    triples = np.asarray(dataset.fact_triples, dtype=np.int64).reshape(-1, 3)
     # Packed integers sort like (predicate, first, second).
     facts = np.unique(triples[:, 0] << PREDICATE_SHIFT | triples[:, 1] << FIRST_SHIFT | triples[:, 2])
     predicate = facts >> PREDICATE_SHIFT

@@ -10,15 +10,10 @@ from proofrank.core.ranking.corruptions import (
     sides_of,
     with_constant,
 )
-from proofrank.core.ranking.evaluation import (
-    LazyQueries,
-    Query,
-    candidates_of,
-    corrupted_queries,
-    rank_outcomes,
-    rank_queries,
-)
+from proofrank.core.ranking.evaluation import rank_outcomes, rank_queries
 from proofrank.core.ranking.metrics import HITS_AT, Metrics, RankedQuery, RankingSummary, Report
+from proofrank.core.ranking.pruning import Pruning, PruningCounts, pruning_of
+from proofrank.core.ranking.queries import LazyQueries, Query, candidates_of, corrupted_queries
 from proofrank.core.ranking.ranks import TIE_POLICIES, Ranks, rank_as_deepprooflog, rank_positive
 from proofrank.core.ranking.tally import ReportTally, aggregate, report
 
@@ -30,6 +25,8 @@ __all__ = [
     "Corruptor",
     "LazyQueries",
     "Metrics",
+    "Pruning",
+    "PruningCounts",
     "Query",
     "RankedQuery",
     "RankingSummary",
@@ -40,6 +37,7 @@ __all__ = [
     "aggregate",
     "candidates_of",
     "corrupted_queries",
+    "pruning_of",
     "rank_as_deepprooflog",
     "rank_outcomes",
     "rank_positive",

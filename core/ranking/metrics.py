@@ -37,8 +37,9 @@ class RankingSummary:
         side: side whose constant the corruptions replace.
         ranks: ranks of the positive.
         is_proved: whether the positive was proved.
-        corruptions_proved: number of corruptions proved.
+        corruptions_proved: number of corruptions known to be proved.
         seconds: share of the time of the evaluation.
+        knows_proved: whether the other corruptions are known not to be proved; pruning may leave that open.
     """
 
     query_index: int
@@ -47,6 +48,7 @@ class RankingSummary:
     is_proved: bool
     corruptions_proved: int
     seconds: float
+    knows_proved: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ class RankedQuery:
         outcomes: ``[C]``, outcomes of the candidates, the positive's first.
         ranks: ranks of the positive.
         seconds: share of the time of the evaluation, by steps taken.
+        knows_proved: whether ``outcomes`` say of each corruption whether it is proved.
     """
 
     query_index: int
@@ -70,6 +73,7 @@ class RankedQuery:
     outcomes: Outcomes
     ranks: Ranks
     seconds: float
+    knows_proved: bool = True
 
     @property
     def candidates(self) -> list[Triple]:
@@ -86,6 +90,7 @@ class RankedQuery:
             is_proved=bool(self.outcomes.success[0]),
             corruptions_proved=int(np.count_nonzero(self.outcomes.success[1:])),
             seconds=self.seconds,
+            knows_proved=self.knows_proved,
         )
 
 
@@ -107,7 +112,7 @@ class Metrics:
     """None if every positive was alone, so that there is no chance level."""
     positives_proved: float
     corruptions_proved: float | None
-    """None if there is no corruption."""
+    """None if there is no corruption, or if pruning has left it open."""
     rankings: int
     queries: int
     candidates: int

@@ -27,6 +27,7 @@ class Tally:
         self._num_candidates = 0
         self._num_proved = 0
         self._num_corruptions_proved = 0
+        self._knows_proved = True
         self._seconds = 0.0
 
     def add(self, ranking: RankingSummary) -> None:
@@ -37,6 +38,7 @@ class Tally:
         self._num_candidates += ranking.ranks.num_candidates
         self._num_proved += ranking.is_proved
         self._num_corruptions_proved += ranking.corruptions_proved
+        self._knows_proved &= ranking.knows_proved
         self._seconds += ranking.seconds
 
     def metrics(self) -> Metrics:
@@ -55,7 +57,9 @@ class Tally:
             if num_corruptions
             else None,
             positives_proved=self._num_proved / num,
-            corruptions_proved=self._num_corruptions_proved / num_corruptions if num_corruptions else None,
+            corruptions_proved=self._num_corruptions_proved / num_corruptions
+            if num_corruptions and self._knows_proved
+            else None,
             rankings=num,
             queries=self._num_queries,
             candidates=self._num_candidates,

@@ -10,14 +10,14 @@ from rich.console import Console
 from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import CompiledEvaluator, default_device, settings_for
 from proofrank.core.evaluator.artifacts import compile_counts
-from proofrank.core.graph import load_dataset
-from proofrank.core.policy import load_policy
 from proofrank.service.cli.options import (
     add_dataset_and_policy,
     add_engine,
     add_prover_settings,
     make_evaluator,
     prover_overrides,
+    read_dataset,
+    read_policy,
 )
 from proofrank.service.engine.serving_buckets import serving_buckets
 
@@ -43,8 +43,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command; prints the seconds of each bucket."""
     console = Console(highlight=False)
-    dataset = load_dataset(parsed.dataset)
-    policy = load_policy(parsed.policy, dataset)
+    dataset = read_dataset(parsed)
+    policy = read_policy(parsed, dataset)
     settings = settings_for(policy, prover_overrides(parsed))
     # Those that the server will use, or it would compile after all.
     buckets = parsed.buckets or serving_buckets(parsed.device or default_device(), calibrate=parsed.calibrate)

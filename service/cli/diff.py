@@ -11,7 +11,7 @@ from proofrank.core.evaluator import ReferenceEvaluator, settings_for
 from proofrank.core.evaluator.diff import describe, differing
 from proofrank.core.evaluator.recordings import read_recording
 from proofrank.core.evaluator.replay import to_candidate
-from proofrank.core.graph import Dataset, load_dataset
+from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import Candidate, ProverSettings
 from proofrank.service.cli.options import (
@@ -21,6 +21,8 @@ from proofrank.service.cli.options import (
     add_recorded_data,
     make_evaluator,
     prover_overrides,
+    read_dataset,
+    read_policy,
     recorded_dataset,
 )
 from proofrank.service.cli.queries import add_queries, drawn_queries
@@ -56,7 +58,7 @@ def run(parsed: argparse.Namespace) -> int:
     outcomes = []
     for evaluator in evaluators:
         # Each with the threads that fit it: the last one made has set its own.
-        use_threads(parsed.threads, evaluator.engine)
+        use_threads(parsed.threads)
         outcomes.append(evaluator.evaluate(candidates))
     found = differing(candidates, outcomes[0], outcomes[1])
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -80,8 +82,8 @@ def _candidates(parsed: argparse.Namespace) -> tuple[Dataset, Policy, ProverSett
             recording.settings,
             [to_candidate(item, dataset) for item in recording.candidates],
         )
-    dataset = load_dataset(parsed.dataset)
-    policy = load_policy(parsed.policy, dataset)
+    dataset = read_dataset(parsed)
+    policy = read_policy(parsed, dataset)
     queries = drawn_queries(parsed, dataset)
     candidates = [candidate for query in queries for candidate in query.candidates]
     return dataset, policy, settings_for(policy, prover_overrides(parsed)), candidates

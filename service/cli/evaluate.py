@@ -10,21 +10,26 @@ from typing import Any
 from rich.console import Console
 
 from proofrank.core.evaluator import Evaluator, settings_for
-from proofrank.core.graph import Dataset, load_dataset
-from proofrank.core.policy import load_policy
-from proofrank.core.ranking import Report, rank_queries, report
+from proofrank.core.evaluator.artifacts import default_cache_folder
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.core.ranking import PruningCounts, Report, pruning_of, rank_queries, report
 from proofrank.in_process import explain
-from proofrank.service.cli.bulk_options import add_bulk, check_bulk, is_bulk
+from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import (
     add_dataset_and_policy,
     add_engine,
     add_prover_settings,
+    engine_options,
     make_evaluator,
     prover_overrides,
+    read_dataset,
+    read_policy,
+    say_files,
 )
 from proofrank.service.cli.queries import add_queries, drawn_queries
-from proofrank.service.cli.ranking_options import add_ties
+from proofrank.service.cli.ranking_options import add_pruning, add_ties
 from proofrank.service.cli.tables import print_metrics
 from proofrank.service.terminal.progress import progress_bar
 
@@ -36,6 +41,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_engine(parser, default="auto")
     add_queries(parser, default_number=None)
     add_ties(parser)
+    add_pruning(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
     parser.add_argument(
         "--explain",
@@ -56,28 +62,34 @@ def set_up(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     console, errors = Console(), Console(stderr=True)
-    dataset = load_dataset(parsed.dataset)
-    for warning in dataset.warnings:
-        errors.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
-    policy = load_policy(parsed.policy, dataset)
+    if parsed.explain is None:
+        check_bulk(parsed)
+        check_writable("--json", parsed.json)
+    if parsed.on != RAY:  # whose workers have devices of their own
+        engine_options(parsed).check()
+    dataset = read_dataset(parsed)
+    policy = read_policy(parsed, dataset)
     settings = settings_for(policy, prover_overrides(parsed))
     if parsed.explain is not None:
         head, relation, tail = parsed.explain
         proof = explain(dataset, policy, (head, relation, tail), prover=prover_overrides(parsed))
+        say_files(dataset)
         console.print(proof.text, markup=False, highlight=False, soft_wrap=True)
         return 0
-    check_bulk(parsed)
-    check_writable("--json", parsed.json)
     if is_bulk(parsed):
         # Imported here, for it needs what the server needs, and every command would start later.
         from proofrank.service.cli.bulk import evaluate_in_shards
 
+        say_files(dataset)
         metrics, engine = evaluate_in_shards(parsed, dataset, policy, settings, errors)
+        pruning = {"level": "none"}
     else:
         evaluator = make_evaluator(parsed, dataset, policy, settings)
-        metrics, engine = _evaluate(parsed, dataset, evaluator, errors), evaluator.engine
+        say_files(dataset)
+        metrics, pruning = _evaluate(parsed, dataset, evaluator, errors)
+        engine = evaluator.engine
     if parsed.json is not None:
-        written = metrics.to_dict()
+        written = {**metrics.to_dict(), **_origin(dataset, policy), "pruning": pruning}
         if parsed.without_seconds:
             written = _without_seconds(written)
         write_output("--json", parsed.json, json.dumps(written, indent=1) + "\n")
@@ -85,12 +97,37 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluate(parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator, errors: Console) -> Report:
+def _evaluate(
+    parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator, errors: Console
+) -> tuple[Report, dict[str, Any]]:
+    """The metrics, and what was left out."""
+    level = parsed.pruning or "exact"
+    pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
     queries = drawn_queries(parsed, dataset)
     num_candidates = sum(query.num_candidates for query in queries)
     with progress_bar(errors, "candidates", num_candidates) as on_progress:
-        ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress)
-    return report(ranked, dataset, parsed.ties)
+        ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress, pruning=pruning)
+    if pruning is None:
+        return report(ranked, dataset, parsed.ties), {"level": level}
+    counts = sum((PruningCounts.of(query.outcomes) for query in ranked), PruningCounts())
+    errors.print(_pruning_line(counts, num_candidates), highlight=False, markup=False, soft_wrap=True)
+    return report(ranked, dataset, parsed.ties), {"level": level, **counts.to_dict()}
+
+
+def _pruning_line(counts: PruningCounts, num_candidates: int) -> str:
+    return (
+        f"pruning: {counts.evaluated} of {num_candidates} candidates took their course, {counts.unprovable} have no "
+        f"proof, {counts.fallen_behind} were ended early"
+    )
+
+
+def _origin(dataset: Dataset, policy: Policy) -> dict[str, Any]:
+    """What was evaluated, and what is probably wrong with it."""
+    return {
+        "dataset": {"name": dataset.name, "sha256": dataset.content_hash},
+        "policy": {"name": policy.name, "sha256": policy.content_hash},
+        "warnings": [warning.to_dict() for warning in dataset.warnings],
+    }
 
 
 def _without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from proofrank.core.choices import untrained_seed
 from proofrank.core.errors import ProofrankError
-from proofrank.core.graph import load_dataset
 from proofrank.core.policy import load_policy
 from proofrank.core.policy.probes import ProbeResult, ProbeScorer, read_probes
 from proofrank.service.cli.files import check_writable, write_output
+from proofrank.service.cli.options import add_dataset_and_policy, read_dataset, read_policy
 
 EXIT_DIFFERS = 1
 TOLERANCE = 1e-5
@@ -27,8 +28,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
         "Computes logits of states and actions that a file of JSON lines gives by their names. Exits with 1 if one "
         "differs from a logit of the file by more than rounding. docs/policies.md has the form of the lines."
     )
-    parser.add_argument("--policy", type=Path, required=True, metavar="DIR", help="policy folder")
-    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="dataset folder")
+    add_dataset_and_policy(parser)
     parser.add_argument("--probes", type=Path, required=True, metavar="FILE", help="JSON lines to compute")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the lines with the policy's logits")
     parser.add_argument(
@@ -53,8 +53,9 @@ def _tolerance(text: str) -> float:
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     check_writable("--out", parsed.out)
-    load_policy(parsed.policy, load_dataset(parsed.dataset))  # it must fit the graph
-    policy = load_policy(parsed.policy, with_unused_predicates=True)
+    policy = read_policy(parsed, read_dataset(parsed))
+    if untrained_seed(parsed.policy) is None:
+        policy = load_policy(parsed.policy, with_unused_predicates=True)
     exact, single = ProbeScorer(policy), ProbeScorer(policy, torch.float32)
     results: list[ProbeResult] = []
     rounding = 0.0

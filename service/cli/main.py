@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -25,8 +26,12 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "evaluate": Command("evaluate", SERVER, "rank the triples of a split and print MRR and Hits@k"),
+    "check": Command(
+        "check", SERVER, "read a dataset and say what was understood and what is probably wrong"
+    ),
     "rank": Command("rank", CLIENT, "have a running server rank a triple, a file of triples or a split"),
     "replay": Command("replay", SERVER, "run the candidates of a recorded evaluation and compare"),
+    "audit": Command("audit", SERVER, "find what cannot be in the recorded outcomes of an evaluator"),
     "diff": Command("diff", SERVER, "prove the same candidates with two engines and show where they part"),
     "import": Command("import_checkpoint", SERVER, "make a policy folder of a checkpoint of the public code"),
     "logits": Command("logits", SERVER, "compute logits of given states and compare them with a file"),
@@ -79,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the command line without the program's name; that of the process by default.
     """
+    _let_streams_write_any_name()
     try:
         parsed = make_parser().parse_args(arguments)
         return parsed.run(parsed)
@@ -87,6 +93,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     except KeyboardInterrupt:
         return 130
+
+
+def _let_streams_write_any_name() -> None:
+    """Writes what an encoding such as Latin-1 lacks as an escape (``\\u2500``), where Python would raise an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

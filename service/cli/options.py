@@ -7,33 +7,88 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
+from proofrank.core.choices import untrained_seed
 from proofrank.core.default import DATASET, POLICY
 from proofrank.core.evaluator import ENGINES, Evaluator
 from proofrank.core.evaluator.recordings import Recording
+from proofrank.core.formats.rules import RULE_FORMATS
 from proofrank.core.graph import Dataset, load_dataset
-from proofrank.core.policy import Policy
+from proofrank.core.policy import Policy, load_policy
 from proofrank.core.policy.precision import PRECISIONS
 from proofrank.core.prover import ProverSettings
 from proofrank.service.engine.engine_options import EngineOptions
 from proofrank.service.settings.settings import PROVER_FIELDS, Settings
+from proofrank.service.threads import DEFAULT_THREADS
 
 
 def add_dataset_and_policy(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--dataset`` and ``--policy``, by default those in the package."""
-    parser.add_argument(
-        "--dataset",
-        type=Path,
-        default=DATASET,
-        metavar="DIR",
-        help="dataset folder (default: the package's countries)",
-    )
+    """Adds ``--dataset`` and ``--policy``, by default those in the package, and how the dataset is read."""
+    add_dataset(parser)
     parser.add_argument(
         "--policy",
         type=Path,
         default=POLICY,
         metavar="DIR",
-        help="checkpoint folder (default: the package's policy)",
+        help="checkpoint folder, or untrained or untrained:SEED for a network with random weights (default: the "
+        "package's policy)",
     )
+
+
+def add_dataset(parser: argparse.ArgumentParser, *, is_required: bool = False) -> None:
+    """Adds ``--dataset``, by default that in the package unless it is required, and how it is read."""
+    parser.add_argument(
+        "--dataset",
+        type=Path,
+        default=DATASET,
+        required=is_required,
+        metavar="DIR",
+        help="dataset folder" + " (default: the package's countries)" * (not is_required),
+    )
+    parser.add_argument(
+        "--rules-format",
+        choices=tuple(RULE_FORMATS),
+        metavar="NAME",
+        help=f"of the dataset's rules: {', '.join(RULE_FORMATS)} (default: as the file's lines look)",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse a dataset in which something is probably wrong"
+    )
+
+
+def read_dataset(parsed: argparse.Namespace) -> Dataset:
+    """The dataset of the options of :func:`add_dataset`; says on standard error what is probably wrong with it.
+
+    Raises:
+        DatasetError: a file is missing or bad, or there is a warning and ``--strict``.
+    """
+    dataset = load_dataset(parsed.dataset, rules_format=parsed.rules_format, strict=parsed.strict)
+    for warning in dataset.warnings:
+        _say(f"warning: {warning}")
+    return dataset
+
+
+def read_policy(parsed: argparse.Namespace, dataset: Dataset) -> Policy:
+    """The policy of the options of :func:`add_dataset_and_policy`; says on standard error where it is an untrained one.
+
+    Raises:
+        PolicyError: it cannot be used, or does not fit the dataset.
+    """
+    policy = load_policy(parsed.policy, dataset)
+    if untrained_seed(parsed.policy) is not None:
+        _say(f"policy {policy.name} ({policy.content_hash[:12]}): random weights, nothing is trained")
+    return policy
+
+
+def say_files(dataset: Dataset) -> None:
+    """Says on standard error how each file of the dataset was read."""
+    for file in dataset.files:
+        _say(f"read {file}")
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(text)
 
 
 def add_recorded_data(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +132,7 @@ def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
         "--threads",
         type=int,
         metavar="N",
-        help="threads of torch (default: 1 for the original engine, else all cores)",
+        help=f"threads of torch on a CPU (default: {DEFAULT_THREADS}; more help little, and only on an idle machine)",
     )
 
 

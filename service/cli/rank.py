@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from proofrank.core.choices import SPLITS
-from proofrank.core.errors import ProofrankError
-from proofrank.core.formats.triples import read_triples
+from proofrank.core.choices import SPLITS, untrained_name, untrained_seed
+from proofrank.core.errors import ProofrankError, did_you_mean
+from proofrank.core.formats.triples import TripleFile, read_triples
+from proofrank.core.formats.warnings import MOST_PLACES
 from proofrank.service import client
-from proofrank.service.cli.files import check_writable
+from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.ranking_options import add_ranking, add_ties, positive
 from proofrank.service.cli.tables import print_metrics
 from proofrank.service.client import DEFAULT_URL, Client, Retries
 from proofrank.service.wire import answer_to_json
 
 _PATIENCE_SECONDS = 30
+
+_QUERY = re.compile(r"queries\[(?P<index>\d+)\]\.")
 
 
 def set_up(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +67,7 @@ def run(parsed: argparse.Namespace) -> int:
     with _client(parsed) as speaker:
         answer = _rank_triple(speaker, parsed) if parsed.triple else _run_job(speaker, parsed)
     if parsed.json is not None:
-        parsed.json.write_bytes(answer_to_json(answer, indent=1) + b"\n")
+        write_output("--json", parsed.json, answer_to_json(answer, indent=1).decode() + "\n")
     return 0
 
 
@@ -138,21 +143,23 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
 
 
 def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
-    triples = parsed.split
+    triples, lines = parsed.split, ()
     if parsed.file is not None:
-        triples = [(atom.first, atom.predicate, atom.second) for atom in read_triples(parsed.file).triples]
-        if not triples:
-            raise ProofrankError(f"--file {parsed.file}: no triples in it")
-    job = speaker.submit(
-        triples,
-        side=parsed.side,
-        corruptions="all" if parsed.corruptions is None else parsed.corruptions,
-        filtered=not parsed.unfiltered,
-        seed=parsed.seed,
-        ties=parsed.ties,
-        policy=parsed.policy,
-        limit=parsed.queries,
-    )
+        file = _read_file(parsed.file)
+        triples, lines = [(atom.first, atom.predicate, atom.second) for atom in file.triples], file.lines
+    try:
+        job = speaker.submit(
+            triples,
+            side=parsed.side,
+            corruptions="all" if parsed.corruptions is None else parsed.corruptions,
+            filtered=not parsed.unfiltered,
+            seed=parsed.seed,
+            ties=parsed.ties,
+            policy=_name_of(parsed.policy),
+            limit=parsed.queries,
+        )
+    except client.InvalidRequestError as error:
+        raise _with_lines(error, parsed.file, lines) from error
     try:
         result = speaker.wait(job.id)
     except KeyboardInterrupt:
@@ -163,6 +170,40 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
     what = parsed.split if parsed.file is None else parsed.file.name
     print_metrics(result.metrics, f"{what}: {_names(job.dataset, job.policy)}, job {job.id}")
     return result
+
+
+def _read_file(path: Path) -> TripleFile:
+    """The triples of a file; says on standard error what is probably wrong in it, such as duplicates dropped."""
+    file = read_triples(path)
+    if not file.triples:
+        raise ProofrankError(f"--file {path}: no triples in it")
+    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    for warning in file.warnings:
+        errors.print(f"warning: {warning}")
+    return file
+
+
+def _name_of(policy: str | None) -> str | None:
+    """The name of a policy on the server; that of ``untrained:SEED`` has another form."""
+    seed = untrained_seed(policy) if policy is not None else None
+    return policy if seed is None else untrained_name(seed)
+
+
+def _with_lines(error: client.InvalidRequestError, path: Path | None, lines: Sequence[int]) -> ProofrankError:
+    """The error with the lines of the file in place of the places in the request, the first ``MOST_PLACES``."""
+    shown: list[str] = []
+    for wrong in error.errors:
+        place = _QUERY.match(wrong.field)
+        if path is None or place is None or int(place["index"]) >= len(lines):
+            return error
+        near = did_you_mean(list(wrong.nearest))
+        shown.append(f"{path}:{lines[int(place['index'])]}: {wrong.value!r}: {wrong.message}{near}")
+    if not shown:
+        return error
+    _, _, summary = error.detail.rpartition("; ")
+    if len(shown) > MOST_PLACES and "names are unknown" in summary:
+        shown = [*shown[:MOST_PLACES], summary]
+    return ProofrankError("\n".join(shown))
 
 
 def _names(dataset: client.Identity, policy: client.Identity) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from proofrank.core.choices import SIDE_OPTIONS, TIE_POLICIES
+from proofrank.core.choices import PRUNING_LEVELS, SIDE_OPTIONS, TIE_POLICIES
 
 
 def add_ranking(parser: argparse.ArgumentParser, default_number: int | None) -> None:
@@ -38,6 +38,16 @@ def add_ties(parser: argparse.ArgumentParser) -> None:
     """Adds ``--ties``."""
     parser.add_argument(
         "--ties", default="realistic", choices=TIE_POLICIES, help="which rank counts among equals"
+    )
+
+
+def add_pruning(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--pruning``."""
+    parser.add_argument(
+        "--pruning",
+        choices=PRUNING_LEVELS,
+        help="what may be left out, all ranks being the same: exact keeps every metric, ranks leaves the share of "
+        "proved corruptions open (default: exact; none with --results, --trace or --on ray)",
     )
 
 

@@ -49,6 +49,7 @@ from proofrank.service.wire import (
     Ranking,
     Ranks,
     Report,
+    Rule,
     StoredPolicy,
     Timing,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "Ranks",
     "Report",
     "Retries",
+    "Rule",
     "ServerError",
     "StoredPolicy",
     "Timing",

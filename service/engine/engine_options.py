@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proofrank.core.evaluator import Evaluator, create_evaluator
+from proofrank.core.evaluator.engines import check_engine, usable_device
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.policy.precision import check_precision
 from proofrank.core.prover import ProverSettings
 from proofrank.service.threads import use_threads
 
@@ -35,6 +37,16 @@ class EngineOptions:
     cache_folder: Path | None
     threads: int | None
 
+    def check(self) -> None:
+        """Refuses at once what cannot be made here, before anything is loaded for it.
+
+        Raises:
+            EvaluationError: there is no such engine, device or precision here.
+        """
+        check_engine(self.engine)
+        if self.engine != "original":
+            check_precision(self.precision, usable_device(self.device))
+
     def make_evaluator(
         self,
         dataset: Dataset,
@@ -48,7 +60,7 @@ class EngineOptions:
             EvaluationError: there is no such engine here, or it cannot evaluate this graph exactly.
             ProofrankError: ``threads`` is below 1.
         """
-        use_threads(self.threads, self.engine)
+        use_threads(self.threads)
         return create_evaluator(
             self.engine,
             dataset,

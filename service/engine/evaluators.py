@@ -47,7 +47,7 @@ def make_evaluator(
     """
     on_stage("build evaluator")
     # Before the evaluator is made, because it measures the machine with this number of threads.
-    use_threads(settings.threads, settings.engine)
+    use_threads(settings.threads)
     gather_seconds = settings.gather_ms / 1000
     if settings.engine == OriginalStream.engine:
         stream = OriginalStream(dataset, policy, prover_settings)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from proofrank.core.errors import ProofrankError
+from proofrank.core.errors import DatasetError, PolicyError, ProofrankError
 from proofrank.core.evaluator import CandidateStream, ReferenceEvaluator, settings_for
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
@@ -55,6 +55,7 @@ class EvaluatorHost:
         self._loading: threading.Thread | None = None
         self._grace_ends: float | None = None
         self._has_ended = True
+        self._failure: Exception | None = None
 
     @property
     def stage(self) -> str:
@@ -65,6 +66,11 @@ class EvaluatorHost:
     def has_failed(self) -> bool:
         """Whether the evaluator could not be loaded."""
         return self._stages.stage == FAILED
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why the evaluator could not be loaded: a ProofrankError where that is not a fault of the service."""
+        return self._failure
 
     @property
     def is_stopping(self) -> bool:
@@ -132,19 +138,33 @@ class EvaluatorHost:
             self._loading, loaded = start_daemon(self._load, "start")
             await asyncio.wrap_future(loaded)
         except ProofrankError as error:
+            self._failure = error
             self._stages.enter(FAILED)
             logger.error("cannot start: %s", error)
-        except Exception:
+        except Exception as error:
+            self._failure = error
             self._stages.enter(FAILED)
             logger.exception("cannot start")
 
     def _load(self) -> None:
         self._stages.enter("load dataset")
-        dataset = load_dataset(self._settings.dataset)
+        try:
+            dataset = load_dataset(
+                self._settings.dataset,
+                rules_format=self._settings.rules_format,
+                strict=self._settings.strict,
+            )
+        except DatasetError as error:
+            raise self._settings.refusal("dataset", str(error)) from error
+        for file in dataset.files:
+            logger.info("read %s", file)
         for warning in dataset.warnings:
             logger.warning("%s", warning)
         self._stages.enter("load policy")
-        policy = self._policy_source(dataset)
+        try:
+            policy = self._policy_source(dataset)
+        except PolicyError as error:
+            raise self._settings.refusal("policy", str(error)) from error
         settings = settings_for(policy, self._settings.prover_overrides)
         scheduler = Scheduler(lambda fault: self._make(dataset, policy, settings, fault))
         scheduler.start()

@@ -10,10 +10,11 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from proofrank.core.formats.times import write_time
 from proofrank.service.jobs.job import Job
 from proofrank.service.jobs.rows import IS_UNFINISHED, existing_job
 from proofrank.service.policies import records
-from proofrank.service.wire import Identity, write_time
+from proofrank.service.wire import Identity
 
 
 class TooManyJobsError(Exception):

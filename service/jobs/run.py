@@ -162,4 +162,11 @@ class JobRun:
         # The system clock may have been set back.
         seconds = max(duration.total_seconds(), 0.0)
         hits_at = {k: report[f"hits@{k}"] for k in HITS_AT}
-        self._context.metrics.record_job_done(report["mrr"], hits_at, seconds)
+        self._context.metrics.record_job_done(
+            report["mrr"],
+            hits_at,
+            seconds,
+            policy=job.policy.name,
+            sha256=job.policy.sha256,
+            split=self._options.split,
+        )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from proofrank.core.formats.times import write_time
 from proofrank.service.errors import JobRemovedError
 from proofrank.service.jobs.insertion import NewJob, find_submitted, insert
 from proofrank.service.jobs.job import Change, Job, StoredRanking
@@ -27,7 +28,7 @@ from proofrank.service.jobs.rows import (
     write_ranking,
 )
 from proofrank.service.storage.database import Database
-from proofrank.service.wire import JOB_STATES, JobState, write_time
+from proofrank.service.wire import JOB_STATES, JobState
 
 
 @dataclass(frozen=True)

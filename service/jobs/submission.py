@@ -50,8 +50,7 @@ def count_queries(request: JobRequest, dataset: Dataset, most: int) -> int:
     names = NameReader(dataset)
     for index, query in enumerate(request.queries or ()):
         names.triple(query, f"queries[{index}]")
-    if names.errors:
-        raise InvalidInput(names.errors)
+    names.check()
     return num
 
 

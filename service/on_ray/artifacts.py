@@ -60,7 +60,7 @@ def made_artifacts(order: WorkOrder, size: WorkerSize) -> ArtifactFiles:
 
 def kind_of_machine(order: WorkOrder) -> str:
     """Returns a name that is equal on machines that can load each other's artifacts."""
-    use_threads(order.engine.threads, order.engine.engine)
+    use_threads(order.engine.threads)
     return hash_of_key({})
 
 

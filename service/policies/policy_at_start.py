@@ -11,9 +11,10 @@ import re
 import shutil
 from pathlib import Path
 
+from proofrank.core.choices import untrained_name, untrained_seed
 from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset
-from proofrank.core.policy import Policy
+from proofrank.core.policy import Policy, save_untrained
 from proofrank.service.policies.policy_files import PARTS, load_named
 from proofrank.service.policies.store import PolicyStore
 from proofrank.service.storage.data_folder import disk_full_as_error
@@ -30,7 +31,7 @@ def policy_at_start(
 
     Args:
         store: stored policies; what a crash has left there is removed.
-        configured: checkpoint folder of the setting.
+        configured: checkpoint folder of the setting, or ``untrained`` or ``untrained:SEED``.
         dataset: graph that the policy must fit.
         metrics: shows the names of the policies.
 
@@ -47,7 +48,12 @@ def policy_at_start(
 def _choose(store: PolicyStore, configured: Path, dataset: Dataset) -> Policy:
     folder = store.files.new_folder()
     try:
-        _copy_checkpoint(configured, folder)
+        seed = untrained_seed(configured)
+        if seed is None:
+            _copy_checkpoint(configured, folder)
+        else:
+            with disk_full_as_error():
+                save_untrained(folder, dataset, seed)
         policy = load_named(folder, policy_name(configured), shown_as=str(configured))
         policy.check_fits(dataset)
         if policy.content_hash != store.configured_hash():
@@ -68,6 +74,9 @@ def _choose(store: PolicyStore, configured: Path, dataset: Dataset) -> Policy:
 
 def policy_name(folder: Path) -> str:
     """Returns the name under which a checkpoint folder is registered: its own, with ``-`` for forbidden characters."""
+    seed = untrained_seed(folder)
+    if seed is not None:
+        return untrained_name(seed)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).lstrip("._-")
     return name[:MAX_POLICY_NAME_LENGTH] or "policy"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from proofrank.core.errors import did_you_mean, nearest_names
+from proofrank.core.formats.times import write_time
 from proofrank.service.errors import NoSuchPolicy
 
 _COLUMNS = """
@@ -70,7 +71,7 @@ def write(connection: sqlite3.Connection, name: str, sha256: str, num_bytes: int
         ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, bytes = excluded.bytes, created = excluded.created
         WHERE sha256 <> excluded.sha256
         """,
-        (name, sha256, num_bytes, datetime.now(UTC).isoformat(timespec="milliseconds")),
+        (name, sha256, num_bytes, write_time(datetime.now(UTC))),
     )
 
 

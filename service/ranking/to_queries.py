@@ -78,8 +78,7 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
     triples = [names.triple(query, f"queries[{index}]") for index, query in enumerate(request.queries)]
     chosen = [_own_candidates(query, index, names) for index, query in enumerate(request.queries)]
     sides = [_sides(query, index, request, names.errors) for index, query in enumerate(request.queries)]
-    if names.errors:
-        raise InvalidInput(names.errors)
+    names.check()
     number = None if request.corruptions == "all" else request.corruptions
     corruptor = Corruptor(dataset, number=number, is_filtered=request.filtered, seed=request.seed)
     queries: list[Query] = []
@@ -159,11 +158,15 @@ def _others(triple: Triple, side: Side, constants: np.ndarray) -> np.ndarray:
 
 
 class NameReader:
-    """Looks names up and gathers what is wrong with them, as much as an answer shows; an unknown name reads as
-    padding (0)."""
+    """Looks names up and gathers what is wrong with them: of much, as much as an answer shows, and the number.
+
+    An unknown name reads as padding (0).
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         self.errors: list[FieldError] = []
+        self._num_unknown = 0
+        self._unknown: dict[str, set[str]] = {"constant": set(), "predicate": set()}
         self._dataset = dataset
         self._vocabulary = dataset.vocabulary
 
@@ -179,13 +182,30 @@ class NameReader:
         """The index of a constant."""
         return self._read(name, field, "constant")
 
+    def check(self) -> None:
+        """Raises InvalidInput where something is wrong, with the number of all that is."""
+        if not self.errors:
+            return
+        num_others = sum(not error.message.startswith("unknown ") for error in self.errors)
+        summary = ""
+        if self._num_unknown > 1:
+            constants, predicates = (len(self._unknown[kind]) for kind in ("constant", "predicate"))
+            summary = (
+                f"; {self._num_unknown} names are unknown to dataset {self._dataset.name!r}, "
+                f"{constants} different constants and {predicates} different relations"
+            )
+        raise InvalidInput(self.errors, max(self._num_unknown + num_others, len(self.errors)), summary)
+
     def _read(self, name: str, field: str, kind: str) -> int:
         is_known = self._vocabulary.has_constant if kind == "constant" else self._vocabulary.has_predicate
-        if len(self.errors) >= MAX_ERRORS:
-            raise InvalidInput(self.errors)
-        if not is_known(name) and len(self.errors) >= _MAX_NEAREST:
-            self.errors.append(FieldError(field=field, value=shortened(name), message=f"unknown {kind}"))
-            return 0
+        if not is_known(name):
+            self._num_unknown += 1
+            self._unknown[kind].add(name)
+            if len(self.errors) >= MAX_ERRORS:
+                return 0
+            if len(self.errors) >= _MAX_NEAREST:
+                self.errors.append(FieldError(field=field, value=shortened(name), message=f"unknown {kind}"))
+                return 0
         try:
             if kind == "constant":
                 return self._vocabulary.constant_index(name)

@@ -64,8 +64,9 @@ def proof_maker(reference: ReferenceEvaluator, dataset: Dataset) -> ProofMaker:
                 num_actions=len(step.actions),
                 chosen=_atom_texts(step.actions[step.chosen], dataset),
                 log_probability=step.log_probability,
+                rule=wire.Rule(name=rule.name, weight=rule.weight) if rule is not None else None,
             )
-            for step in explanation.trace
+            for step, rule in zip(explanation.trace, explanation.rules, strict=True)
         ]
         return wire.Proof(text=render_proof(explanation, dataset), steps=tuple(steps))
 

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
@@ -97,6 +97,7 @@ def make_router(services: Services) -> APIRouter:
     )
     async def submit_job(
         body: wire.JobRequest,
+        request: Request,
         answer: Response,
         key: Annotated[
             str | None,
@@ -107,7 +108,7 @@ def make_router(services: Services) -> APIRouter:
         submission.check_key(key)
         with _refusing_a_full_disk():
             taken = await submitted(body, key)
-        answer.headers["Location"] = f"/jobs/{taken.job.id}"
+        answer.headers["Location"] = f"{request.scope.get('root_path', '')}/jobs/{taken.job.id}"
         if not taken.is_new:
             answer.status_code = HTTPStatus.OK
         return job_answer(jobs.patience.with_obstacle(taken.job))

@@ -68,6 +68,12 @@ def _add_info(router: APIRouter, services: Services) -> None:
                 "rules": len(dataset.rules),
                 "domains": {name: len(constants) for name, constants in dataset.domains.items()},
                 **{split: len(triples) for split, triples in dataset.splits.items()},
+                "facts": len(dataset.fact_triples),
+                "files": [
+                    {"name": file.path.name, "holds": file.holds, "format": file.format, "count": file.count}
+                    for file in dataset.files
+                ],
+                "warnings": [warning.without_folder().to_dict() for warning in dataset.warnings],
             },
             policy={
                 "name": policy.name,

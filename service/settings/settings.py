@@ -7,16 +7,26 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from proofrank.core.default import DATASET, POLICY
 from proofrank.core.errors import ProofrankError, did_you_mean, nearest_names
+from proofrank.core.formats.rules import RULE_FORMATS
 from proofrank.service.settings.api_keys import ApiKey, check_distinct, read_keys
 
 PREFIX = "PROOFRANK_"
@@ -32,6 +42,11 @@ _MOST_FILE_BYTES = 2**18
 """Maximum size of a settings file; the parser's time grows with the square of the size for some files."""
 
 
+UNIX_SOCKET_PEER = "unix"
+"""Stands for whoever connects to the unix socket, among the addresses of proxies and of clients."""
+
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+
 _LIMIT_OF_ONE = {"max_queued_candidates": "max_candidates", "max_total_body_bytes": "max_body_bytes"}
 """Limits over all requests -> the limit of one request."""
 
@@ -46,7 +61,15 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: Path = Field(DATASET, description="dataset folder")
-    policy: Path = Field(POLICY, description="checkpoint folder")
+    rules_format: str | None = Field(
+        None,
+        description=f"format of the dataset's rules: {', '.join(RULE_FORMATS)}; told by the file if unset",
+    )
+    strict: bool = Field(False, description="refuse a dataset in which something is probably wrong")
+    policy: Path = Field(
+        POLICY,
+        description="checkpoint folder, or untrained or untrained:SEED for a network with random weights",
+    )
     engine: str = Field("auto", description="evaluator engine")
     device: str | None = Field(None, description="torch device; unset takes CUDA if there is one")
     fullgraph: bool = Field(True, description="require each part of the tick to compile as one graph")
@@ -63,15 +86,30 @@ class Settings(BaseModel):
         None,
         description="folder of stored policies and jobs, used by one server; the user's data folder if unset",
     )
-    threads: int | None = Field(None, ge=1, description="threads of torch; by engine if unset")
+    threads: int | None = Field(None, ge=1, description="threads of torch on a CPU; 1 if unset")
     buckets: tuple[int, ...] | None = Field(
         None, description="lanes of each bucket, as in 64,512; by device if unset"
     )
     gather_ms: float = Field(
         0, ge=0, le=1000, description="time that an idle evaluator waits for more requests, milliseconds"
     )
-    host: str = Field("127.0.0.1", description="address to listen on")
+    host: tuple[str, ...] = Field(
+        ("127.0.0.1",), description="addresses to listen on, as in 127.0.0.1,::1; 0.0.0.0,:: for all"
+    )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 for a free one")
+    unix_socket: Path | None = Field(
+        None, description="path of a unix socket to listen on, in place of host and port"
+    )
+    keep_alive_seconds: float = Field(
+        75,
+        gt=0,
+        le=86_400,
+        description="how long a connection may be idle between two requests; longer than a proxy in front keeps it",
+    )
+    root_path: str | None = Field(
+        None,
+        description="path under which a proxy serves the service, as in /proofrank, removed by it or not",
+    )
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="separate port for metrics and health; 0 for a free one"
     )
@@ -84,7 +122,9 @@ class Settings(BaseModel):
         None, description="maximum rate of requests of a key or an address, such as 600/minute; none if unset"
     )
     trusted_proxies: tuple[str, ...] = Field(
-        (), description="addresses of proxies whose X-Forwarded-For is trusted"
+        (),
+        description="addresses of proxies whose X-Forwarded-For, -Proto and -Prefix are believed; unix for all that "
+        "connect to the unix socket",
     )
     cors_origins: tuple[str, ...] = Field(
         (), description="origins whose pages may use the service, or * for all"
@@ -147,11 +187,22 @@ class Settings(BaseModel):
     end_proof_action: bool | None = Field(None, description="the policy may give up; as trained if unset")
     skip_unary_actions: bool | None = Field(None, description="follow single actions; as trained if unset")
 
-    @field_validator("dataset", "policy", "cache_folder", "data_folder")
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+    """Where each setting that is not its default came from, in words."""
+
+    @field_validator("dataset", "policy", "cache_folder", "data_folder", "unix_socket")
     @classmethod
     def _can_be_a_path(cls, value: Path | None) -> Path | None:
         if value is not None and "\0" in str(value):
             raise ValueError("expected a path, which holds no NUL")
+        return value
+
+    @field_validator("rules_format")
+    @classmethod
+    def _is_a_rules_format(cls, value: str | None) -> str | None:
+        if value is not None and value not in RULE_FORMATS:
+            near = did_you_mean(nearest_names(value, RULE_FORMATS))
+            raise ValueError(f"expected one of {', '.join(RULE_FORMATS)}{near}")
         return value
 
     @field_validator("buckets", mode="before")
@@ -178,7 +229,7 @@ class Settings(BaseModel):
         check_distinct(value)
         return value
 
-    @field_validator("trusted_proxies", "cors_origins", mode="before")
+    @field_validator("host", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """Splits text at commas, the form of a list in flags and the environment."""
@@ -186,14 +237,33 @@ class Settings(BaseModel):
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
 
+    @field_validator("host")
+    @classmethod
+    def _is_a_host(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(value):
+            raise ValueError(
+                "expected an address such as 127.0.0.1, or several; 0.0.0.0,:: for all there are"
+            )
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_a_prefix(cls, value: str | None) -> str | None:
+        value = value.rstrip("/") if value is not None else None
+        if value and not is_root_path(value):
+            raise ValueError("expected a path such as /proofrank, of letters, digits and any of . _ ~ -")
+        return value or None
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for address in value:
+            if address == UNIX_SOCKET_PEER:
+                continue
             try:
                 ipaddress.ip_network(address)
             except ValueError:
-                raise ValueError(f"expected addresses or networks; {address!r} is neither") from None
+                raise ValueError(f"expected addresses, networks or unix; {address!r} is none") from None
         return value
 
     @field_validator("cors_origins")
@@ -230,10 +300,30 @@ class Settings(BaseModel):
             raise ValueError(f"expected at least {limit_of_one}, which is {most}")
         return value
 
+    def refusal(self, name: str, message: str) -> SettingsError:
+        """The error of a setting that cannot be met here: where it came from, its value, and ``message``."""
+        value = show_value(getattr(self, name))
+        source = self._sources.get(name)
+        return SettingsError(
+            f"{source} is {value!r}: {message}"
+            if source is not None
+            else f"{name} is {value!r} by default: {message}"
+        )
+
     @property
     def prover_overrides(self) -> dict[str, int | bool]:
         """Returns the prover settings that are set, which replace those that the policy was trained with."""
         return {name: value for name in PROVER_FIELDS if (value := getattr(self, name)) is not None}
+
+
+def show_value(value: Any) -> str:
+    """A setting's value as flags and variables have it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def is_root_path(text: str) -> bool:
+    """Whether a proxy may serve the service under this path."""
+    return _ROOT_PATH.fullmatch(text) is not None
 
 
 PROVER_FIELDS = (
@@ -287,7 +377,9 @@ def load_settings(
             values[name] = value
             sources[name] = source(name)
     try:
-        return Settings(**values)
+        settings = Settings(**values)
+        settings._sources.update(sources)
+        return settings
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name, *inside = first["loc"]

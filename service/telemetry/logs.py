@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from proofrank.core.formats.times import write_time
 
 REQUEST_FIELDS = (
     "request_id",
@@ -56,7 +59,7 @@ def make_handler(stream: TextIO, log_format: Literal["json", "text"] | None = No
                 structlog.stdlib.ExtraAdder(REQUEST_FIELDS),
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                _add_timestamp,
             ],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -66,6 +69,11 @@ def make_handler(stream: TextIO, log_format: Literal["json", "text"] | None = No
         )
     )
     return handler
+
+
+def _add_timestamp(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    event["timestamp"] = write_time(datetime.now(UTC))
+    return event
 
 
 _render_json = structlog.processors.JSONRenderer()

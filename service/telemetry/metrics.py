@@ -31,6 +31,7 @@ from proofrank.service.telemetry.evaluator_metrics import (
     StepsCollector,
     WorkCollector,
 )
+from proofrank.service.telemetry.job_metrics import JobMrrCollector
 from proofrank.service.telemetry.quality_metrics import QualityCollector
 from proofrank.service.telemetry.rejections import Rejection
 
@@ -64,14 +65,16 @@ class ServiceMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._steps, self._quality = StepsCollector(), QualityCollector()
+        self._job_mrr_by_policy = JobMrrCollector()
         self._work, self._compiler = WorkCollector(), CompilerCollector()
         self._previous_policy: str | None = None
         self._add_requests()
         self._add_evaluations()
         self._add_policies_and_jobs()
         self._add_start()
-        for collector in (self._steps, self._quality, self._work, self._compiler, MemoryCollector()):
+        for collector in (self._steps, self._quality, self._job_mrr_by_policy, self._work, self._compiler):
             self.registry.register(collector)
+        self.registry.register(MemoryCollector())
         ProcessCollector(registry=self.registry)
 
     def _add_requests(self) -> None:
@@ -131,6 +134,11 @@ class ServiceMetrics:
         self.policy_info = self._gauge(
             "proofrank_policy_info",
             "1, labelled with the live policy.",
+            ["policy", "sha256"],
+        )
+        self.policy_activated = self._gauge(
+            "proofrank_policy_activated_timestamp_seconds",
+            "Time when the live policy went live here, in seconds since 1970.",
             ["policy", "sha256"],
         )
         self.previous_policy_info = self._gauge(
@@ -229,6 +237,8 @@ class ServiceMetrics:
         """Shows the live policy, and the one that was live before."""
         self.policy_info.clear()
         self.policy_info.labels(policy.name, policy.content_hash).set(1)
+        self.policy_activated.clear()
+        self.policy_activated.labels(policy.name, policy.content_hash).set_to_current_time()
         self._quality.show(dataset, policy)
         if previous is not None and previous.content_hash != policy.content_hash:
             self.previous_policy_info.clear()
@@ -238,6 +248,7 @@ class ServiceMetrics:
     def keep_policies(self, names: Collection[str]) -> None:
         """Drops the series of deleted policies, so that uploads cannot add series without end."""
         self._quality.keep(names)
+        self._job_mrr_by_policy.keep(names)
         if self._previous_policy not in names:
             self.previous_policy_info.clear()
 
@@ -256,9 +267,28 @@ class ServiceMetrics:
         if execution_seconds is not None:
             self.execution_seconds.labels(kind, outcome).observe(execution_seconds)
 
-    def record_job_done(self, mrr: float, hits_at: Mapping[int, float], seconds: float) -> None:
-        """Counts a job that was done, ``seconds`` after it began."""
+    def record_job_done(
+        self,
+        mrr: float,
+        hits_at: Mapping[int, float],
+        seconds: float,
+        *,
+        policy: str,
+        sha256: str,
+        split: str | None,
+    ) -> None:
+        """Counts a job that was done, ``seconds`` after it began.
+
+        Args:
+            mrr: of all that it ranked.
+            hits_at: k to Hits@k.
+            seconds: from its beginning to its end.
+            policy: name of the policy that it was ranked by.
+            sha256: of the policy's content.
+            split: what it ranked; None for queries of the client's own.
+        """
         self.job_mrr.set(mrr)
+        self._job_mrr_by_policy.record(policy, sha256, split, mrr)
         for k, share in hits_at.items():
             self.job_hits.labels(str(k)).set(share)
         self.job_seconds.observe(seconds)

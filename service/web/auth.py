@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proofrank.service.settings.api_keys import ApiKey, Right, find_key
 from proofrank.service.settings.settings import Settings
+from proofrank.service.web.forwarding import route_path
 from proofrank.service.web.problems import MEDIA_TYPE, Problem, response
 from proofrank.service.web.rate_limits import ClientRates, network_of
 
@@ -55,7 +56,7 @@ class AuthMiddleware:
             return
         request = Request(scope)
         # The path as the router sees it: that of `request.url` is put together with what the client calls the host.
-        right = right_needed(request.method, scope["path"], metrics_needs_key=self._metrics_needs_key)
+        right = right_needed(request.method, route_path(scope), metrics_needs_key=self._metrics_needs_key)
         try:
             if right is not None:
                 await self._admit(request, right)
@@ -130,8 +131,10 @@ def describe_access(document: dict[str, Any], keys: Sequence[ApiKey], *, metrics
 
 def warn_if_open(settings: Settings) -> None:
     """Logs a warning where the service can be reached from elsewhere and needs no key."""
-    if not settings.api_keys and not _is_loopback(settings.host):
-        logger.warning("no api_keys are set: whoever reaches %s may rank and change policies", settings.host)
+    reachable = [host for host in settings.host if not _is_loopback(host)]
+    if not settings.api_keys and settings.unix_socket is None and reachable:
+        shown = ", ".join(reachable)
+        logger.warning("no api_keys are set: whoever reaches %s may rank and change policies", shown)
 
 
 def _is_loopback(host: str) -> bool:

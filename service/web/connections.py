@@ -14,6 +14,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from proofrank.service.web.upgrades import PlainParser
+
 HAS_TOO_MANY_BESIDE = "has_too_many_connections_beside"
 """Name in a request's state of whether there were too many connections, or requests, when its head had come."""
 
@@ -35,6 +37,12 @@ class Connection(HttpToolsProtocol):
         """A connection as uvicorn makes it."""
         super().__init__(*arguments, **options)
         self._most, self.limit_concurrency = self.limit_concurrency, None
+        self.parser = PlainParser(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Is told that the connection has ended."""
+        self.parser.close()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Takes what the client has sent."""

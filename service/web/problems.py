@@ -46,6 +46,21 @@ def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def describe_encodings(document: dict[str, Any]) -> None:
+    """Adds to an OpenAPI document, where a body is taken, the answer to one that is encoded."""
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                operation["responses"].setdefault(
+                    str(int(status)),
+                    {
+                        "description": status.phrase,
+                        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
+                    },
+                )
+
+
 _REJECTIONS = {
     HTTPStatus.BAD_REQUEST: Rejection.INVALID,
     HTTPStatus.UNAUTHORIZED: Rejection.UNAUTHORIZED,
@@ -220,4 +235,5 @@ def _field_error(item: dict[str, Any], model: type[BaseModel]) -> FieldError:
 def _documented_methods(request: Request) -> list[str]:
     """The methods that the path of a request takes; the framework itself names those of the first route only."""
     path = getattr(request.scope.get("route"), "path", None)
-    return [method.upper() for method in request.app.openapi()["paths"].get(path, ())]
+    methods = [method.upper() for method in request.app.openapi()["paths"].get(path, ())]
+    return [*methods, "HEAD"] if "GET" in methods else methods

@@ -21,7 +21,9 @@ from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.telemetry.rejections import Rejection
 from proofrank.service.web.body_budget import BodyBudget
 from proofrank.service.web.client_disconnect import CLIENT_GONE_STATUS, ClientGoneError
+from proofrank.service.web.compression import check_content_encoding
 from proofrank.service.web.connections import HAS_TOO_MANY_BESIDE
+from proofrank.service.web.forwarding import route_path
 from proofrank.service.web.headers import REQUEST_ID_HEADER
 from proofrank.service.web.problems import (
     ANSWERED_ERRORS,
@@ -36,6 +38,10 @@ METRICS_PATH = "/metrics"
 _WATCHING_PATHS = frozenset({"/healthz", "/readyz", METRICS_PATH})
 """Answered however many connections there are: else whoever watches would end a server that is merely full, and would
 not see what it refuses."""
+
+_READING = frozenset({"GET", "HEAD"})
+_USUAL_STATUSES = frozenset({int(HTTPStatus.OK), int(HTTPStatus.SERVICE_UNAVAILABLE)})
+"""Statuses that probes and scrapes have; with these they are logged at debug, for they would be most of the log."""
 
 logger = logging.getLogger("proofrank.request")
 
@@ -99,7 +105,8 @@ class RequestMiddleware:
         status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
         has_begun = False
         # Whoever scrapes would see itself, and never a server at rest.
-        counted = 0 if scope["path"] == METRICS_PATH else 1
+        path = route_path(scope)
+        counted = 0 if path == METRICS_PATH else 1
         self._metrics.requests_in_flight.inc(counted)
 
         async def send_with_id(message: Message) -> None:
@@ -114,7 +121,7 @@ class RequestMiddleware:
             await send(message)
 
         num_bytes = num_held_bytes = 0
-        limit = next(limit for limit in self._body_limits if scope["path"].startswith(limit.path_prefix))
+        limit = next(limit for limit in self._body_limits if path.startswith(limit.path_prefix))
 
         async def receive_bounded() -> Message:
             nonlocal num_bytes, num_held_bytes
@@ -129,8 +136,9 @@ class RequestMiddleware:
             return message
 
         try:
-            if scope["path"] not in _WATCHING_PATHS and getattr(request.state, HAS_TOO_MANY_BESIDE, False):
+            if path not in _WATCHING_PATHS and getattr(request.state, HAS_TOO_MANY_BESIDE, False):
                 raise _too_many_connections()
+            check_content_encoding(request.headers)
             header = request.headers.get("content-length", "0")
             num_declared = int(header) if header.isdigit() else 0
             if num_declared > limit.max_bytes:
@@ -156,7 +164,11 @@ class RequestMiddleware:
             seconds = time.perf_counter() - began
             endpoint = self._endpoint(scope)
             self._metrics.request_seconds.labels(endpoint, str(status)).observe(seconds)
-            logger.info(
+            is_watching = (
+                request.method in _READING and endpoint in _WATCHING_PATHS and status in _USUAL_STATUSES
+            )
+            logger.log(
+                logging.DEBUG if is_watching else logging.INFO,
                 "request",
                 extra={
                     "request_id": request_id,

@@ -7,9 +7,8 @@ import logging
 import math
 import signal
 import socket
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 
@@ -19,6 +18,7 @@ from fastapi import FastAPI
 from proofrank.service.errors import JobRemovedError
 from proofrank.service.settings.settings import Settings
 from proofrank.service.web.connections import Connection
+from proofrank.service.web.listening import Listener, Listeners
 from proofrank.service.web.slow_clients import SlowClients
 
 logger = logging.getLogger("proofrank")
@@ -26,8 +26,6 @@ logger = logging.getLogger("proofrank")
 _TICKS_PER_LOOK = 5
 _SECONDS_AFTER_GRACE = 5
 """For the answers to what was not done in time."""
-
-_EXIT_CANNOT_LISTEN = 1
 
 
 class Server(uvicorn.Server):
@@ -38,7 +36,8 @@ class Server(uvicorn.Server):
 
     Args:
         app: what to serve.
-        settings: where to listen.
+        settings: of the service.
+        listeners: where to listen; they are closed at the end.
         watched: what to serve on ``metrics_port``, where that is set, until the other has ended.
     """
 
@@ -46,6 +45,7 @@ class Server(uvicorn.Server):
         self,
         app: FastAPI,
         settings: Settings,
+        listeners: Listeners,
         *,
         on_signal: Callable[[], None],
         watched: FastAPI | None = None,
@@ -58,31 +58,47 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                host=settings.host,
-                port=settings.port,
                 http=Connection,
+                # Whatever else a client would rather speak, it is answered in HTTP/1.1.
+                ws="none",
                 log_config=None,
                 # Every request has a line of the service's own.
                 access_log=False,
-                # Said in full, for uvicorn would look into the environment.
-                proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=list(settings.trusted_proxies),
+                # The application sees to these.
+                proxy_headers=False,
+                timeout_keep_alive=settings.keep_alive_seconds,  # pyright: ignore[reportArgumentType]
                 # Over which the connections tell the application.
                 limit_concurrency=settings.max_connections,
                 timeout_graceful_shutdown=math.ceil(settings.grace_seconds) + _SECONDS_AFTER_GRACE,
             )
         )
-        self._settings = settings
+        self._drain_seconds = settings.drain_seconds
+        self._listeners = listeners
         self._watched = watched
         self._closes_at: float | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serves until told to stop. Exits where it cannot listen, as uvicorn does."""
-        if self._watched is None or self._settings.metrics_port is None:
-            await super().serve(sockets)
-            return
-        async with _serving(self._watched, self._settings, self._settings.metrics_port):
-            await super().serve(sockets)
+        """Serves until told to stop.
+
+        Raises:
+            SettingsError: another process has begun to listen there since the sockets were bound.
+        """
+        try:
+            self._listeners.listen()
+            sockets = [listener.socket for listener in self._listeners.main]
+            if self._watched is None:
+                await super().serve(sockets)
+                return
+            async with _serving(self._watched, self._listeners.metrics):
+                await super().serve(sockets)
+        finally:
+            self._listeners.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to serve, and says where."""
+        await super().startup(sockets)
+        for listener in self._listeners.main:
+            logger.info("Uvicorn running on %s (Press CTRL+C to quit)", listener.address)
 
     async def on_tick(self, counter: int) -> bool:
         """Is called by uvicorn ten times a second; says whether to end."""
@@ -95,8 +111,8 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handles a signal that ends the server: the first one after ``drain_seconds``, a second one at once."""
         self._on_signal()
-        if self._closes_at is None and self._settings.drain_seconds:
-            self._closes_at = time.monotonic() + self._settings.drain_seconds
+        if self._closes_at is None and self._drain_seconds:
+            self._closes_at = time.monotonic() + self._drain_seconds
         else:
             super().handle_exit(sig, frame)
 
@@ -127,16 +143,12 @@ class _WatchingServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _serving(app: FastAPI, settings: Settings, port: int) -> AsyncIterator[None]:
-    """Serves ``app`` on ``port`` of the same address."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listening = socket.create_server((settings.host, port), family=family)
-    except OSError as error:
-        logger.error("metrics: cannot listen on %s, port %d: %s", settings.host, port, error)
-        sys.exit(_EXIT_CANNOT_LISTEN)
+async def _serving(app: FastAPI, listeners: Sequence[Listener]) -> AsyncIterator[None]:
+    """Serves ``app`` on the listeners."""
     config = uvicorn.Config(
         app,
+        http=Connection,
+        ws="none",
         log_config=None,
         access_log=False,
         proxy_headers=False,
@@ -145,9 +157,9 @@ async def _serving(app: FastAPI, settings: Settings, port: int) -> AsyncIterator
         timeout_graceful_shutdown=1,
     )
     server = _WatchingServer(config)
-    shown = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
-    logger.info("metrics and health on http://%s:%d", shown, listening.getsockname()[1])
-    running = asyncio.create_task(server.serve([listening]))
+    for listener in listeners:
+        logger.info("metrics and health on %s", listener.address)
+    running = asyncio.create_task(server.serve([listener.socket for listener in listeners]))
     try:
         yield
     finally:

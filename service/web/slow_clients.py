@@ -88,7 +88,9 @@ class SlowClients:
         if unread:
             return _Mark(exchange, "answer", now, unread)
         if exchange is None or exchange.response_complete:
-            return _Mark(exchange, "head", now, 0)
+            # Between two requests the connection is idle, and uvicorn closes it in its time.
+            is_idle = connection.timeout_keep_alive_task is not None
+            return None if is_idle else _Mark(exchange, "head", now, 0)
         return _Mark(exchange, "body", now, 0) if exchange.more_body else None
 
     def _has_moved(self, mark: _Mark, state: _Mark) -> bool:

@@ -16,6 +16,9 @@ from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.web import problems
 from proofrank.service.web.auth import AuthMiddleware, describe_access
+from proofrank.service.web.compression import CompressionMiddleware
+from proofrank.service.web.forwarding import ForwardingMiddleware
+from proofrank.service.web.head_requests import HeadMiddleware
 from proofrank.service.web.headers import REQUEST_ID_HEADER
 from proofrank.service.web.problems import Problem
 from proofrank.service.web.request_middleware import BodyLimit, RequestMiddleware
@@ -29,15 +32,17 @@ def install_stack(
     """Gives ``app`` these routes, and what every request passes on the way to them and back."""
     problems.install(app)
     # The middleware added last is the first that a request comes to.
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(AuthMiddleware, settings=settings)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID_HEADER],
             expose_headers=[REQUEST_ID_HEADER, "Location", "Retry-After"],
         )
+    app.add_middleware(CompressionMiddleware)
     app.add_middleware(
         RequestMiddleware,
         metrics=metrics,
@@ -47,6 +52,9 @@ def install_stack(
         body_limits=[BodyLimit("/policies/", settings.max_policy_bytes, is_held=False)],
         routes=[*app.routes, *(route for router in routers for route in router.routes)],
     )
+    app.add_middleware(
+        ForwardingMiddleware, trusted_proxies=settings.trusted_proxies, root_path=settings.root_path
+    )
     for router in routers:
         app.include_router(router)
     _describe_access(app, settings)
@@ -54,12 +62,14 @@ def install_stack(
 
 
 def _describe_access(app: FastAPI, settings: Settings) -> None:
-    """Has the OpenAPI document say what needs a key."""
+    """Has the OpenAPI document say what needs a key, and what becomes of an encoded body."""
     make_document = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            describe_access(make_document(), settings.api_keys, metrics_needs_key=settings.metrics_needs_key)
+            document = make_document()
+            describe_access(document, settings.api_keys, metrics_needs_key=settings.metrics_needs_key)
+            problems.describe_encodings(document)
         return make_document()
 
     app.openapi = openapi

@@ -17,7 +17,6 @@ from proofrank.service.wire.jobs import (
     JobRequest,
     JobResults,
     JobState,
-    write_time,
 )
 from proofrank.service.wire.operation import Info, Readiness
 from proofrank.service.wire.policies import (
@@ -38,6 +37,7 @@ from proofrank.service.wire.rank_answer import (
     RankResponse,
     Ranks,
     Report,
+    Rule,
     Timing,
 )
 from proofrank.service.wire.rank_request import (
@@ -84,6 +84,7 @@ __all__ = [
     "Ranks",
     "Readiness",
     "Report",
+    "Rule",
     "SideOption",
     "StoredPolicy",
     "Ties",
@@ -95,5 +96,4 @@ __all__ = [
     "model_within",
     "read_answer",
     "shortened",
-    "write_time",
 ]

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
 from proofrank.service.wire.policies import POLICY_NAME_PATTERN
 from proofrank.service.wire.rank_answer import Identity, RankedPositive, Report
 from proofrank.service.wire.rank_request import NamedTriple, RankOptions
+from proofrank.service.wire.times import Time
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 JOB_STATES: tuple[JobState, ...] = ("queued", "running", "done", "failed", "cancelled")
 UNFINISHED_STATES: tuple[JobState, ...] = ("queued", "running")
-
-
-def write_time(time: datetime) -> str:
-    """A time, in UTC, as it is stored and shown."""
-    return time.isoformat(timespec="milliseconds")
-
-
-Time = Annotated[datetime, PlainSerializer(write_time, when_used="json")]
 
 
 class JobOptions(RankOptions):
@@ -59,7 +51,9 @@ class JobRequest(JobOptions):
         if (self.split is None) == (self.queries is None):
             raise PydanticCustomError("split_or_queries", "expected either 'split' or 'queries'")
         if self.limit is not None and self.split is None:
-            raise PydanticCustomError("limit_of_split", "'limit' is of a split; send fewer queries instead")
+            raise PydanticCustomError(
+                "limit_of_split", "'limit' applies to splits; send fewer queries instead"
+            )
         return self
 
 
@@ -79,7 +73,7 @@ class Job:
 
     id: str
     state: JobState
-    created: Annotated[Time, Field(description="ISO 8601, UTC, as all times")]
+    created: Annotated[Time, Field(description="RFC 3339, UTC, as all times")]
     started: Time | None
     finished: Time | None
     policy: Annotated[Identity, Field(description="pinned when the job was submitted")]

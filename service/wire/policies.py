@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
+
+from proofrank.service.wire.times import Time
 
 MAX_POLICY_NAME_LENGTH = 64
 POLICY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -20,7 +21,7 @@ class StoredPolicy:
     sha256: Annotated[str, Field(description="of its content")]
     active: Annotated[bool, Field(description="whether this content ranks what comes in now")]
     bytes: Annotated[int, Field(description="size of its files")]
-    created: Annotated[datetime, Field(description="when this content got the name, UTC")]
+    created: Annotated[Time, Field(description="when this content got the name, UTC")]
 
 
 @dataclass(frozen=True)

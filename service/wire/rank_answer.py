@@ -30,6 +30,16 @@ class CandidateScore:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """A rule of the dataset."""
+
+    name: Annotated[str, Field(description="name in the file, or rule and the number of its line")]
+    weight: Annotated[
+        float, Field(description="weight or confidence in the file, 1 without one; no part of scores")
+    ]
+
+
+@dataclass(frozen=True)
 class ProofStep:
     """One step: the goals, and the state that the policy chose."""
 
@@ -39,6 +49,9 @@ class ProofStep:
     num_actions: Annotated[int, Field(description="how many states could be chosen")]
     chosen: Annotated[tuple[str, ...], Field(description="goals after it; True, False or Endf at an end")]
     log_probability: float
+    rule: Annotated[
+        Rule | None, Field(description="rule that resolved the goal; null for a fact or an end")
+    ] = None
 
 
 @dataclass(frozen=True)

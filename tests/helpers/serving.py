@@ -170,9 +170,9 @@ class RunningServer:
 
 
 def run_command(
-    *arguments: str, environment: Mapping[str, str] | None = None
+    *arguments: str, environment: Mapping[str, str] | None = None, encoding: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Runs ``proofrank`` with ``arguments`` as a separate process."""
+    """Runs ``proofrank`` with ``arguments`` as a separate process whose output has ``encoding``."""
     command: Sequence[str] = [sys.executable, "-m", "proofrank.service.cli.main", *arguments]
     with tempfile.TemporaryDirectory(prefix="proofrank-") as data_home:
         return subprocess.run(
@@ -181,6 +181,7 @@ def run_command(
             env=clean_environment({"XDG_DATA_HOME": data_home, **(environment or {})}),
             capture_output=True,
             text=True,
+            encoding=encoding,
             timeout=_PATIENCE,
             check=False,
         )

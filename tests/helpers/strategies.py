@@ -101,5 +101,5 @@ def write_atom(predicate: str, first: str, second: str) -> str:
 
 def quote(name: str) -> str:
     """Writes ``name`` as an argument, in single quotes if it would otherwise be read differently."""
-    is_plain = not any(character in name for character in ",()'")
-    return name if is_plain else "'" + name.replace("'", "''") + "'"
+    is_plain = not any(character in name for character in ",()'\"")
+    return name if is_plain else "'" + name.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proofrank.service.cli.main import make_parser
-from proofrank.service.settings.settings import Settings
+from proofrank.service.settings.settings import Settings, show_value
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.telemetry.rejections import Rejection
 from proofrank.service.wire import JobRequest, RankRequest
@@ -82,7 +82,7 @@ def test_the_documented_settings_are_those_that_there_are() -> None:
     for (_, default, meaning), field in zip(documented, Settings.model_fields.values(), strict=True):
         assert meaning == field.description
         if default != "the package's countries" and default != "the package's policy":
-            shown = {None: "unset", (): "none"}.get(field.default, str(field.default))
+            shown = {None: "unset", (): "none"}.get(field.default, show_value(field.default))
             assert default == shown
 
 

@@ -15,11 +15,12 @@ LOOKED_AT = "uvicorn>=0.30,<0.55"
 
 PRIVATE = """
 service/web/connections.py: HttpToolsProtocol with __init__, limit_concurrency, connections, tasks, cycle, scope,
-    data_received, on_message_begin, on_headers_complete and send_400_response;
+    parser, connection_lost, data_received, on_message_begin, on_headers_complete and send_400_response;
     RequestResponseCycle with more_body, response_complete and keep_alive.
-service/web/slow_clients.py: HttpToolsProtocol with cycle, transport and scope;
+service/web/upgrades.py: HttpToolsProtocol with headers, and what it asks its parser.
+service/web/slow_clients.py: HttpToolsProtocol with cycle, transport, scope and timeout_keep_alive_task;
     RequestResponseCycle with response_complete and more_body.
-service/web/server.py: Server with on_tick, handle_exit, capture_signals and server_state.connections.
+service/web/server.py: Server with startup, on_tick, handle_exit, capture_signals and server_state.connections.
 """
 
 

@@ -137,3 +137,17 @@ def test_a_failure_says_why_and_leaves_its_last_goals_open(
 def test_actions_that_are_no_trajectory_are_refused(actions: list[int], countries: Dataset) -> None:
     with pytest.raises(EvaluationError, match="recorded action"):
         explained(countries, "located austria europe", actions)
+
+
+def test_a_rules_weight_is_shown_in_its_place_and_changes_no_score(make_dataset: DatasetMaker) -> None:
+    facts = ["neighbor(austria,germany).", "located(germany,europe).", "located(austria,asia)."]
+    rule = "neighbor(X,Y), located(Y,Z) -> located(X,Z)"
+    plain = explained(make_dataset(facts, [rule]), "located austria europe", [0, 0], is_positive=False)
+    dataset = make_dataset(facts, [f"one:-0.357:{rule}"])
+    weighted = explained(dataset, "located austria europe", [0, 0], is_positive=False)
+
+    assert render_proof(weighted, dataset).startswith(
+        "located(austria, europe)  [rule one, weight -0.357]  p="
+    )
+    assert [rule.weight if rule is not None else None for rule in weighted.rules] == [-0.357, None]
+    assert weighted.outcome == plain.outcome

@@ -63,10 +63,11 @@ def test_prolog_facts_and_tab_separated_triples_give_the_same_dataset(make_datas
     assert from_columns.content_hash == from_facts.content_hash
 
 
-def test_both_forms_may_stand_in_one_file(make_dataset: DatasetMaker) -> None:
-    dataset = make_dataset(["p(a,b).", "b\tq\tc"], [RULE])
+def test_each_file_has_a_form_of_its_own(make_dataset: DatasetMaker) -> None:
+    dataset = make_dataset(FACTS, [RULE], valid=["b\tq\ta"], test=["c\tq\ta", "c\tq\tb"])
 
-    assert [dataset.names(triple) for triple in dataset.splits["train"]] == [("a", "p", "b"), ("b", "q", "c")]
+    assert [file.format for file in dataset.files[:3]] == ["Prolog facts", "tab-separated", "tab-separated"]
+    assert dataset.names(dataset.splits["valid"][0]) == ("b", "q", "a")
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".tsv", ".pl"])
@@ -102,7 +103,8 @@ def test_any_name_survives_writing_and_loading_as_a_fact(
 def test_any_name_survives_writing_and_loading_between_tabs(
     triples: list[tuple[str, str]], make_dataset: DatasetMaker
 ) -> None:
-    triples = [pair for pair in triples if not pair[0].startswith("%")] or [("a", "b")]  # a comment
+    # A full stop behind a blank belongs to the format; one line of three such letters might be a header.
+    triples = [*(pair for pair in triples if not pair[1].endswith(" .")), ("a", "b")]
 
     dataset = make_dataset([f"{first}\tp\t{second}" for first, second in triples], ["p(X,Y) -> p(Y,X)"])
 
@@ -123,13 +125,15 @@ def test_a_predicate_between_quotes_may_hold_parentheses_commas_and_quotes(
     quoted = "'" + name.replace("'", "''") + "'"
     dataset = make_dataset(
         [f"{quoted}(a,b).", "q(b,c)."],
-        [f"q(X,Y), {quoted}(Y,X) -> {quoted}(X,Y)", f"{quoted}(X,Y) :- q(Y,X)."],
+        [f"q(X,Y), {quoted}(Y,X) -> {quoted}(X,Y)"],
     )
+    clauses = make_dataset([f"{quoted}(a,b).", "q(b,c)."], [f"{quoted}(X,Y) :- q(X,Y), {quoted}(Y,X)."])
     predicate = dataset.vocabulary.predicate_index(name)
 
     assert dataset.names(dataset.splits["train"][0]) == ("a", name, "b")
-    assert [rule.head for rule in dataset.rules] == [(predicate, -1, -2)] * 2
-    assert dataset.rules[0].body[1] == (predicate, -2, -1)
+    for rule in (*dataset.rules, *clauses.rules):
+        assert rule.head == (predicate, -1, -2)
+        assert rule.body[1] == (predicate, -2, -1)
 
 
 def test_comments_blank_lines_line_ends_and_byte_order_marks_do_not_matter(tmp_path: Path) -> None:
@@ -172,12 +176,16 @@ def test_only_train_triples_are_facts(make_dataset: DatasetMaker) -> None:
 
 
 def test_duplicate_triples_are_counted_dropped_and_told(make_dataset: DatasetMaker) -> None:
-    dataset = make_dataset(["p(a,b).", "q(b,c).", "p(a, b)", "a\tp\tb"], [RULE], test=["p(b,a).", "p(b,a)."])
+    dataset = make_dataset(
+        ["p(a,b).", "q(b,c).", "p(a, b)", "'p'('a',b)."], [RULE], test=["p(b,a).", "p(b,a)."]
+    )
 
     assert len(dataset.splits["train"]) == 2
     assert dataset.num_duplicates == {"train": 2, "valid": 0, "test": 1}
-    assert any("train.txt: 2 duplicate" in warning for warning in dataset.warnings)
-    assert any("test.txt: 1 duplicate" in warning for warning in dataset.warnings)
+    train, test = (warning for warning in dataset.warnings if warning.kind == "duplicate-triple")
+    assert (train.count, [place.line for place in train.places]) == (2, [3, 4])
+    assert "train.txt: 2 duplicate triples dropped" in train.message
+    assert "test.txt: 1 duplicate triple dropped: p(b,a), as in line 1 (line 2)" in test.message
 
 
 def test_the_content_hash_changes_with_every_part_of_the_content(make_dataset: DatasetMaker) -> None:
@@ -215,7 +223,7 @@ def test_constants_of_a_domain_that_no_triple_has_are_left_out_and_told(make_dat
     dataset = make_dataset(FACTS, [RULE], domains=["letters a zz"])
 
     assert dataset.domains == {"letters": (1,)}
-    assert any("'letters'" in warning and "'zz'" in warning for warning in dataset.warnings)
+    assert any("'letters'" in str(warning) and "'zz'" in str(warning) for warning in dataset.warnings)
 
 
 # Refusals
@@ -274,7 +282,14 @@ def test_a_predicate_that_has_only_rules_is_told_and_accepted(make_dataset: Data
     dataset = make_dataset(FACTS, ["p(X,Y) -> linked(X,Y)", "linked(X,Y) -> q(X,Y)"])
 
     assert dataset.vocabulary.predicates == ("linked", "p", "q")
-    assert any("'linked' has rules but no triple" in warning for warning in dataset.warnings)
+    assert [(w.kind, w.count) for w in dataset.warnings] == [("predicate-without-triples", 1)]
+    assert "'linked'" in dataset.warnings[0].message
+
+
+def test_a_misspelt_head_is_told_with_the_nearest_relation(make_dataset: DatasetMaker) -> None:
+    dataset = make_dataset(["neighbor(a,b).", "q(b,c)."], ["q(X,Y) -> neighbour(X,Y)"])
+
+    assert "'neighbour'; did you mean 'neighbor'? (line 1)" in dataset.warnings[0].message
 
 
 @pytest.mark.parametrize("content", ["", "% nothing but a comment\n\n"])

@@ -14,6 +14,8 @@ candidates_lists = st.lists(
         Candidate,
         st.builds(Triple, *[st.integers(0, 2**25)] * 3),
         st.booleans(),
+        st.floats(max_value=0),
+        st.booleans(),
     ),
     max_size=12,
 )
@@ -33,6 +35,7 @@ def outcomes_lists(draw: st.DrawFn, min_size: int = 0) -> list[Outcome]:
             actions=tuple(actions),
             passes_near_tie=draw(st.booleans()),
             largest_logit=draw(st.floats(0, 1e9)),
+            is_pruned=draw(st.booleans()),
         )
         for actions in all_actions
     ]
@@ -87,6 +90,7 @@ def test_what_is_seen_of_columns_is_of_python() -> None:
         bool,
         float,
         type(None),
+        bool,
     ]
     assert [type(value) for value in (*outcome.actions, *candidate.triple)] == [int] * 5
     assert type(candidate.triple) is Triple

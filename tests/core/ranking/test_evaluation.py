@@ -38,7 +38,7 @@ class EvaluatorByTail:
                 steps=triple.head,
                 actions=(0,) * triple.head,
             )
-            for triple, _ in candidates
+            for triple in (candidate.triple for candidate in candidates)
         ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,22 +66,17 @@ def test_the_same_options_draw_the_candidates_that_evaluate_ranks(
 
 
 @pytest.mark.parametrize("engines", [("original", "eager"), ("eager", "original")])
-def test_each_engine_has_the_threads_that_fit_it(
-    engines: tuple[str, str],
-    family_folder: Path,
-    policy_folder: Path,
-    calls: list[Call],
-    monkeypatch: pytest.MonkeyPatch,
+def test_each_engine_has_one_thread_unless_more_are_asked_for(
+    engines: tuple[str, str], family_folder: Path, policy_folder: Path, calls: list[Call]
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     common = ["--dataset", str(family_folder), "--policy", str(policy_folder), "--queries", "1"]
 
     assert main(["diff", *common, "--engine", engines[0], "--against", engines[1]]) == 0
 
-    fitting = {"original": 1, "eager": 2}
-    assert [(call.engine, call.num_threads) for call in calls] == [
-        (engine, fitting[engine]) for engine in engines
-    ]
+    assert main(["diff", *common, "--engine", engines[0], "--against", engines[1], "--threads", "2"]) == 0
+
+    threads = [(call.engine, call.num_threads) for call in calls]
+    assert threads == [(engine, number) for number in (1, 2) for engine in engines]
 
 
 def test_the_data_set_of_a_recording_may_lie_elsewhere(

@@ -16,6 +16,7 @@ from proofrank.core.ranking import Corruptor, corrupted_queries, rank_queries, r
 from proofrank.service.cli.main import main
 from tests.helpers.family import NUM_CONSTANTS
 from tests.helpers.serving import REPOSITORY
+from tests.helpers.told import without_reading
 
 METRICS = {
     "mrr",
@@ -62,7 +63,13 @@ def test_the_written_metrics_are_those_of_the_reference_in_this_process(
     corruptor = Corruptor(family, number=3, seed=5)
     queries = corrupted_queries(family.splits["test"], sides_of(side), corruptor)
     expected = report(rank_queries(reference, queries, seed=5), family, "pessimistic").to_dict()
-    assert without_seconds(json.loads(path.read_text())) == without_seconds(expected)
+    written = json.loads(path.read_text())
+    assert written.pop("dataset") == {"name": "family", "sha256": family.content_hash}
+    assert written.pop("policy")["name"] == "untrained"
+    (warning,) = written.pop("warnings")  # the family has one test triple in train
+    assert (warning["kind"], warning["count"], warning["places"][0]["line"]) == ("overlap", 1, 3)
+    assert written.pop("pruning")["level"] == "exact"
+    assert without_seconds(written) == without_seconds(expected)
 
 
 def test_the_written_metrics_have_the_same_form_overall_by_side_and_by_relation(
@@ -71,7 +78,7 @@ def test_the_written_metrics_have_the_same_form_overall_by_side_and_by_relation(
     path = tmp_path / "metrics.json"
     assert main([*arguments, "--corruptions", "all", "--json", str(path)]) == 0
     metrics = json.loads(path.read_text())
-    assert set(metrics) == METRICS | {"by_side", "by_relation"}
+    assert set(metrics) == METRICS | {"by_side", "by_relation", "dataset", "policy", "warnings", "pruning"}
     assert set(metrics["by_side"]) == {"head", "tail"}
     assert set(metrics["by_relation"]) == {"ancestor", "parent"}
     for part in (*metrics["by_side"].values(), *metrics["by_relation"].values()):
@@ -81,6 +88,40 @@ def test_the_written_metrics_have_the_same_form_overall_by_side_and_by_relation(
     assert metrics["candidates"] <= 6 * NUM_CONSTANTS
     assert metrics["seconds"] > 0
     assert 0 < metrics["mrr"] <= 1
+
+
+@pytest.mark.parametrize("level", ["none", "exact", "ranks"])
+def test_pruning_leaves_ranks_as_they_are_and_says_what_it_left_out(
+    level: str, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, pruned = tmp_path / "whole.json", tmp_path / "pruned.json"
+    assert main([*arguments, "--corruptions", "all", "--pruning", "none", "--json", str(whole)]) == 0
+    capsys.readouterr()
+    assert main([*arguments, "--corruptions", "all", "--pruning", level, "--json", str(pruned)]) == 0
+
+    expected, written = json.loads(whole.read_text()), json.loads(pruned.read_text())
+    counts = written.pop("pruning")
+    assert counts.pop("level") == level
+    assert expected.pop("pruning") == {"level": "none"}
+    assert ("pruning: " in capsys.readouterr().err) == (level != "none") == bool(counts)
+    if counts:
+        assert counts["evaluated"] + counts["unprovable"] + counts["fallen_behind"] == written["candidates"]
+        assert counts["unprovable"] > 0
+    if level == "ranks":
+        for part in (written, *written["by_side"].values(), *written["by_relation"].values()):
+            assert part.pop("corruptions_proved") is None
+        for part in (expected, *expected["by_side"].values(), *expected["by_relation"].values()):
+            part.pop("corruptions_proved")
+    assert without_seconds(written) == without_seconds(expected)
+
+
+def test_an_evaluation_in_shards_refuses_to_prune(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main([*arguments, "--results", str(tmp_path / "rows.jsonl"), "--pruning", "ranks"])
+
+    assert status == 2
+    assert "--pruning is 'ranks'; expected none with --results" in capsys.readouterr().err
 
 
 def test_a_table_shows_the_metrics_overall_per_side_and_per_relation(
@@ -149,7 +190,7 @@ def test_explain_does_not_let_a_known_triple_prove_itself(
         (["--engine", "orginal"], "unknown engine 'orginal'; did you mean 'original'"),
         (["--max-depth", "0"], "prover setting max_depth is 0; expected at least 1"),
         (["--threads", "0"], "threads is 0; expected at least 1"),
-        (["--json", "/nowhere/metrics.json"], "--json /nowhere/metrics.json: cannot be written: "),
+        (["--json", "/proc/no/metrics.json"], "--json /proc/no/metrics.json: cannot be written: "),
         (["--dataset", "/nowhere"], "/nowhere: no such folder; expected a dataset folder"),
         (["--policy", "/nowhere"], "/nowhere: no such folder; expected a checkpoint folder"),
     ],
@@ -158,7 +199,8 @@ def test_what_cannot_be_evaluated_is_told_in_one_line(
     arguments: list[str], capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     assert main([*arguments, *options]) == 2
-    assert capsys.readouterr().err.startswith(f"proofrank: {message}")
+    (told,) = without_reading(capsys.readouterr().err).splitlines()
+    assert told.startswith(f"proofrank: {message}")
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_an_interrupted_command_whose_job_somebody_has_removed_ends_as_any_inter
 
 def test_the_triples_of_a_file_are_ranked_as_a_job(tmp_path: Path) -> None:
     path = tmp_path / "triples.tsv"
-    path.write_text("anna\tancestor\tZoë\nparent(eva,Zoë).\n", encoding="utf-8")
+    path.write_text("anna\tancestor\tZoë\neva\tparent\tZoë\n", encoding="utf-8")
     with ScriptedServer([Answer(200, JOB), Answer(200, JOB), RESULTS]) as scripted:
         assert run_rank(scripted.url, "--file", str(path)) == 0
         body = json.loads(scripted.received[0].body)
@@ -165,6 +165,45 @@ def test_the_triples_of_a_file_are_ranked_as_a_job(tmp_path: Path) -> None:
         {"head": "anna", "relation": "ancestor", "tail": "Zoë"},
         {"head": "eva", "relation": "parent", "tail": "Zoë"},
     ]
+
+
+def test_the_lines_of_a_file_that_are_dropped_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "triples.tsv"
+    lines = ["head\trelation\ttail", *["anna\tancestor\tZoë"] * 3, "%41\tancestor\tZoë"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with ScriptedServer([Answer(200, JOB), Answer(200, JOB), RESULTS]) as scripted:
+        assert run_rank(scripted.url, "--file", str(path), "--policy", "untrained:3") == 0
+        body = json.loads(scripted.received[0].body)
+    told = capsys.readouterr().err
+    assert [query["head"] for query in body["queries"]] == ["anna", "%41"]
+    assert body["policy"] == "untrained-3"
+    assert "triples.tsv: 2 duplicate triples dropped: ancestor(anna,Zoë), as in line 2 (line 3)" in told
+    assert "triples.tsv: 1 header line left out" in told
+
+
+def test_unknown_names_of_a_file_are_told_by_their_lines_and_their_number(
+    server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "triples.tsv"
+    lines = [
+        "% names",
+        "anna\tancestor\tZoë",
+        "ana\tancestor\tZoë",
+        *(f"x{n}\tancestor\tZoë" for n in range(500)),
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert run_rank(server.url, "--file", str(path)) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith(
+        f"proofrank: {path}:3: 'ana': unknown constant of dataset 'family'; did you mean 'anna'"
+    )
+    assert told[2].startswith(f"{path}:5: 'x1': unknown constant")
+    assert told[3] == (
+        "501 names are unknown to dataset 'family', 501 different constants and 0 different relations"
+    )
+    assert len(told) == 4
 
 
 def test_the_key_of_a_file_is_sent(tmp_path: Path) -> None:
@@ -190,7 +229,7 @@ def test_the_key_of_a_file_is_sent(tmp_path: Path) -> None:
         (["--split", "test", "--proof"], "--proof cannot be given here: it is for a single triple"),
         (["--file", "/no/such/file"], "/no/such/file: cannot be read: No such file or directory"),
         ([*TRIPLE, "--api-key-file", "/no/such"], "--api-key-file /no/such: cannot be read: No such file"),
-        ([*TRIPLE, "--json", "/no/such/answer"], "--json /no/such/answer: cannot be written: No such file"),
+        ([*TRIPLE, "--json", "/proc/no/answer"], "--json /proc/no/answer: cannot be written: No such file"),
     ],
 )
 def test_what_cannot_be_done_ends_with_status_2_and_a_reason(
@@ -219,7 +258,7 @@ def test_a_bad_option_is_refused_with_its_name(capsys: pytest.CaptureFixture[str
 
 def test_command_and_client_look_for_the_server_where_it_listens_by_default() -> None:
     settings = load_settings(environment={})
-    assert f"http://{settings.host}:{settings.port}" == DEFAULT_URL
+    assert f"http://{settings.host[0]}:{settings.port}" == DEFAULT_URL
     assert make_parser().parse_args(["rank", *TRIPLE]).url == DEFAULT_URL
 
 

@@ -47,10 +47,10 @@ def test_an_answer_is_written_as_it_was_read() -> None:
     assert json.loads(wire.answer_to_json(read(RankResult, ANSWER))) == ANSWER
 
 
-def test_times_keep_their_form() -> None:
+def test_times_have_one_form() -> None:
     job = read(client.Job, JOB)
     assert (job.created.year, job.created.microsecond) == (2026, 120_000)
-    assert json.loads(wire.answer_to_json(job))["created"] == JOB["created"]
+    assert json.loads(wire.answer_to_json(job))["created"] == "2026-01-31T12:00:00.120Z"
 
 
 def test_answers_are_frozen_equal_by_value_and_can_be_copied_and_pickled() -> None:

@@ -15,7 +15,7 @@ def test_workers_compute_alone_and_leave_the_evaluators_threads_to_it() -> None:
     has_worked = threading.Event()
 
     def evaluate() -> None:
-        use_threads(2, "eager")
+        use_threads(2)
         assert has_worked.wait(60)
         seen["evaluator"] = torch.get_num_threads()
 

@@ -43,6 +43,7 @@ from proofrank.service.settings.settings import load_settings
 from proofrank.service.storage.database import Database
 from proofrank.service.storage.parquet import ParquetMissingError
 from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.web.listening import Listeners
 from proofrank.service.web.server import Server
 from proofrank.service.wire import Identity, JobOptions, JobRequest, JobState
 from tests.helpers.family import write_family, write_untrained_policy
@@ -512,7 +513,7 @@ def test_a_download_breaks_off_where_its_job_is_removed_and_that_is_no_fault(
 
     async def download() -> None:
         app = create_app(settings)
-        server = Server(app, settings, on_signal=lambda: None)
+        server = Server(app, settings, Listeners(settings), on_signal=lambda: None)
         serving = asyncio.create_task(server.serve())
         while not server.started or app.state.services.host.stage != READY:
             await asyncio.sleep(0.01)

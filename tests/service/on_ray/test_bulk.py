@@ -30,6 +30,7 @@ from proofrank.service.cli.queries import drawn_work
 from proofrank.service.engine.engine_options import EngineOptions
 from tests.helpers.gated_queries import GatedQueries
 from tests.helpers.result_rows import has_rows, place, read_rows
+from tests.helpers.told import without_reading
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'proofrank[ray]'")
 pytest.importorskip("ray.data", reason="ray's extra 'data' is not installed: pip install 'proofrank[ray]'")
@@ -174,7 +175,7 @@ def test_two_workers_of_which_one_is_killed_end_what_one_process_began_with_the_
     assert gated[0].asking_processes() - set(killed) <= {shard["process"] for shard in shards}
     assert os.getpid() not in gated[0].asking_processes()
     told = capfd.readouterr()
-    bars, others = bars_and_other_lines(told.err)
+    bars, others = bars_and_other_lines(without_reading(told.err))
     assert others[0] == f"{rows}: 3 of 24 queries are done; going on"
     # The lost worker is included if it had returned any shard.
     num_workers = len({shard["process"] for shard in shards})

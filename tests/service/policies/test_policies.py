@@ -531,7 +531,7 @@ def test_a_second_server_on_the_data_folder_is_refused(arguments: list[str], dat
     ended = run_command("serve", "--port", "0", *arguments)
     assert ended.returncode == 2
     assert ended.stderr.startswith(
-        f"proofrank: data folder {data_folder} is in use by another server (process "
+        f"proofrank: --data-folder is '{data_folder}': data folder {data_folder} is in use by another server (process "
     )
     assert "Traceback" not in ended.stderr
 

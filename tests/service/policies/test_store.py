@@ -303,3 +303,12 @@ def test_a_killed_server_goes_on_with_the_policy_that_was_live_and_without_half_
         assert client.get("/policies").json() == before
         assert client.get("/info").json()["policy"]["name"] == "epoch-1"
         assert not any((tmp_path / "data" / "incoming").iterdir())
+
+
+def test_an_untrained_policy_of_the_setting_is_that_of_its_seed_and_is_stored(server: Restarting) -> None:
+    server.configured = Path("untrained:3")
+    live = server.start()
+
+    assert live.name == "untrained-3"
+    assert live.content_hash == load_policy("untrained:3", server.dataset).content_hash
+    assert server.names()["untrained-3"] == live.content_hash

@@ -196,6 +196,10 @@ def test_the_proof_is_the_positives_trajectory_as_steps_and_as_a_tree(client: ht
     assert total == pytest.approx(ranking["log_probability"], abs=1e-5)
     assert (proof["steps"][-1]["chosen"] == ["True"]) == ranking["proved"]
     assert proof["text"].startswith("ancestor(george.1, cara)  [rule ")
+    rule = proof["steps"][0]["rule"]
+    assert rule["name"] in ("direct", "further")
+    assert rule["weight"] == 1.0
+    assert f"[rule {rule['name']}]" in proof["text"]
 
 
 def test_a_positive_that_is_a_fact_does_not_prove_itself(client: httpx.Client) -> None:

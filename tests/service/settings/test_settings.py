@@ -39,7 +39,7 @@ def test_flags_go_over_the_environment_and_the_environment_over_the_file(tmp_pat
     environment = {"PROOFRANK_PORT": "2", "PROOFRANK_MAX_QUERIES": "2", "OTHER_MAX_PROOFS": "2"}
     settings = load_settings({"port": "3", "host": None}, environment, config)
     assert (settings.port, settings.max_queries, settings.max_proofs) == (3, 2, 1)
-    assert (settings.engine, settings.host) == ("original", "127.0.0.1")
+    assert (settings.engine, settings.host) == ("original", ("127.0.0.1",))
 
 
 def test_the_environment_may_name_the_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -110,6 +111,25 @@ def test_a_refused_request_has_its_line_too(
     assert (line["endpoint"], line["status"], line["key"]) == (endpoint, status, key)
 
 
+def test_probes_and_scrapes_are_logged_at_debug_only(
+    logging_server: RunningServer, serve_arguments: list[str]
+) -> None:
+    paths = ("/healthz", "/readyz", "/metrics")
+    with RunningServer(*serve_arguments, "--log-level", "debug") as talkative:
+        for server in (logging_server, talkative.wait_until_ready()):
+            for path in paths:
+                for method in ("GET", "HEAD"):
+                    headers = {"X-Request-ID": f"probe-{method}-{path[1:]}"}
+                    assert server.client.request(method, path, headers=headers).status_code == 200
+            server.client.get("/nothing", headers={"X-Request-ID": "other"})
+            line_of_request(server, "other")
+        assert "probe-" not in logging_server.log
+        lines = [
+            line_of_request(talkative, f"probe-{way}-{path[1:]}") for path in paths for way in ("GET", "HEAD")
+        ]
+    assert {line["level"] for line in lines} == {"debug"}
+
+
 def test_a_log_that_is_no_terminal_is_json_whoever_wrote_it(logging_server: RunningServer) -> None:
     loggers = {line["logger"] for line in lines_of(logging_server)}
     assert {"proofrank", "proofrank.request", "uvicorn.error"} <= loggers
@@ -126,11 +146,12 @@ def test_neither_keys_nor_bodies_are_in_the_log(logging_server: RunningServer) -
         assert hidden not in logging_server.log
 
 
-def test_text_is_for_people_and_the_level_leaves_out_what_is_below_it(serve_arguments: list[str]) -> None:
-    ended = run_command(
-        "serve", *serve_arguments, "--dataset", "/nowhere", "--log-format", "text", "--port", "0"
-    )
-    assert "[error    ] cannot start: /nowhere: no such folder" in ended.stderr
+def test_text_is_for_people_and_the_level_leaves_out_what_is_below_it(
+    serve_arguments: list[str], tmp_path: Path
+) -> None:
+    empty = str(tmp_path)
+    ended = run_command("serve", *serve_arguments, "--dataset", empty, "--log-format", "text", "--port", "0")
+    assert f"[error    ] cannot start: --dataset is '{empty}': " in ended.stderr
     assert "Uvicorn running on http://127.0.0.1:" in ended.stderr
     with RunningServer(*serve_arguments, "--host", "0.0.0.0", "--log-level", "warning") as server:
         deadline = time.monotonic() + 300

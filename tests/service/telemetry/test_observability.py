@@ -47,6 +47,19 @@ def test_info_tells_dataset_policy_prover_and_limits(client: httpx.Client, famil
     assert info["version"] == __version__
     assert info["engine"] == "original"
     assert info["device"] == "cpu"
+    (overlap,) = info["dataset"].pop("warnings")
+    assert (overlap["kind"], overlap["count"]) == ("overlap", 1)
+    # Of paths on the server's disk, clients see the name of the file alone.
+    assert overlap["places"] == [
+        {"path": "test.txt", "line": 3, "text": "parent(eva,Zoë), as in line 5 of train.txt"}
+    ]
+    assert overlap["message"].startswith("test.txt: 1 triple is in train.txt too: ")
+    assert info["dataset"].pop("files")[3] == {
+        "name": "rules.txt",
+        "holds": "rules",
+        "format": "proofrank",
+        "count": 2,
+    }
     assert info["dataset"] == {
         "name": "family",
         "sha256": family.content_hash,
@@ -57,6 +70,7 @@ def test_info_tells_dataset_policy_prover_and_limits(client: httpx.Client, famil
         "train": 9,
         "valid": 1,
         "test": 3,
+        "facts": 9,
     }
     assert info["policy"]["name"] == "untrained"
     assert info["policy"]["embedding_dim"] == 16

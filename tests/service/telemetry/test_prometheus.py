@@ -6,16 +6,18 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from proofrank.service.telemetry.job_metrics import MAX_SERIES, JobMrrCollector
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from tests.helpers.monitoring import MONITORING, RunningPrometheus, promtool, without_prometheus
 from tests.helpers.serving import RunningServer
+from tests.helpers.uploads import files_of
 
 WHY_NOT = without_prometheus()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -34,19 +36,21 @@ SECONDS = 300.0
 """Time within which Prometheus must have seen the expected data; never waited in full."""
 
 
+ANNOTATIONS = DASHBOARD["annotations"]["list"]
+
+
 def expressions() -> list[tuple[str, str]]:
-    """Returns (panel, query) for each query of the dashboard, with Grafana's variables filled in."""
-    return [
-        (
-            panel["title"],
-            target["expr"]
-            .replace("$instance", ".+")
-            .replace("$__rate_interval", "5s")
-            .replace("$__range", "1m"),
-        )
-        for panel in PANELS
-        for target in panel["targets"]
-    ]
+    """(panel or annotation, query) of the dashboard, with what Grafana puts in for its variables."""
+    written = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
+    written += [(annotation["name"], annotation["expr"]) for annotation in ANNOTATIONS]
+    variables = {"$instance": ".+", "$__rate_interval": "5s", "$__range": "1m"}
+    return [(title, _filled_in(expression, variables)) for title, expression in written]
+
+
+def _filled_in(expression: str, variables: Mapping[str, str]) -> str:
+    for name, value in variables.items():
+        expression = expression.replace(name, value)
+    return expression
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +187,68 @@ def test_every_panel_says_what_it_shows_and_where_its_data_comes_from() -> None:
     for panel in PANELS:
         assert panel["datasource"] == {"type": "prometheus", "uid": uid}
         assert panel["title"]
+        assert panel["description"].endswith("."), panel["title"]
         assert all('instance=~"$instance"' in target["expr"] for target in panel["targets"])
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
     assert set(WITHOUT_DATA) <= {panel["title"] for panel in PANELS}
+
+
+def test_legends_have_short_hashes() -> None:
+    for panel in PANELS:
+        for target in panel["targets"]:
+            assert "{{sha256}}" not in target.get("legendFormat", ""), panel["title"]
+            if "sha256" in target["expr"]:
+                assert "{{hash}}" in target["legendFormat"], panel["title"]
+
+
+def test_the_mrr_of_jobs_is_shown_by_policy_with_points_and_each_activation_is_marked(
+    serving: RunningServer, prometheus: RunningPrometheus, policy_folder: Path
+) -> None:
+    (panel,) = (panel for panel in PANELS if panel["title"] == "MRR of jobs, by policy")
+    assert panel["fieldConfig"]["defaults"]["custom"]["showPoints"] == "always"
+    queries = dict(expressions())
+    (annotation,) = ANNOTATIONS
+    client, done = serving.client, {}
+    before = time.time()
+    for name in ("run-a", "run-b"):
+        uploaded = client.put(f"/policies/{name}?activate=true", files=files_of(policy_folder))
+        assert uploaded.status_code in (200, 201), uploaded.text
+        job_id = client.post("/jobs", json={"split": "test", "corruptions": 2, "policy": name}).json()["id"]
+        while (job := client.get(f"/jobs/{job_id}").json())["state"] != "done":
+            time.sleep(0.02)
+        done[name] = (job["metrics"]["mrr"], uploaded.json()["sha256"])
+
+    def series() -> dict[str, dict[str, Any]]:
+        query = panel["targets"][0]["expr"].replace("$instance", ".+")
+        found = [each for each in prometheus.query(query) if each["metric"]["split"] == "test"]
+        return {each["metric"]["policy"]: each for each in found}
+
+    assert until(serving, lambda: set(done) <= set(series()))
+    for name, (mrr, sha256) in done.items():
+        assert float(series()[name]["value"][1]) == pytest.approx(mrr)
+        assert series()[name]["metric"]["hash"] == sha256[:8]
+    assert until(
+        serving,
+        lambda: any(
+            each["metric"]["policy"] == "run-b" for each in prometheus.query(queries[annotation["name"]])
+        ),
+    )
+    (mark,) = prometheus.query(queries[annotation["name"]])
+    assert annotation["useValueForTime"]
+    assert before <= float(mark["value"][1]) / 1000 <= time.time()
+    assert mark["metric"]["hash"] == done["run-b"][1][:8]
+
+
+def test_the_series_of_jobs_are_bounded_whatever_clients_upload() -> None:
+    collector = JobMrrCollector()
+    for number in range(1000):
+        collector.record(f"epoch-{number}", f"{number:064x}", "valid", 0.5)
+        collector.record("run", f"{number:064x}", None, number / 1000)
+    (family,) = collector.collect()
+    assert len(family.samples) == MAX_SERIES
+    (of_run,) = (sample for sample in family.samples if sample.labels["policy"] == "run")
+    assert (of_run.value, of_run.labels["split"]) == (0.999, "queries")
+    collector.keep({"run"})
+    collector.record("deleted", "0" * 64, "test", 1.0)
+    (family,) = collector.collect()
+    assert [sample.labels["policy"] for sample in family.samples] == ["run"]

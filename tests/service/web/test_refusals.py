@@ -78,7 +78,10 @@ def test_every_unknown_name_of_a_request_is_told_up_to_twenty(client: httpx.Clie
     assert len(refusal(client.post("/rank", json={"queries": [both]}))["errors"]) == 2
     many = refusal(client.post("/rank", json={"queries": [both] * MAX_QUERIES}))
     assert len(many["errors"]) == 20
-    assert many["detail"].endswith(" (and 19 more)")  # the search for more ended there
+    assert many["detail"].endswith(
+        f" (and {2 * MAX_QUERIES - 1} more); {2 * MAX_QUERIES} names are unknown to dataset 'family', "
+        "2 different constants and 0 different relations"
+    )
 
 
 @pytest.mark.parametrize(

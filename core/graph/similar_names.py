@@ -1,0 +1,68 @@
+"""Finds what is probably wrong across the triple files: triples of two splits, and names that differ by little."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+
+from proofrank.core.formats.triples import TripleFile
+from proofrank.core.formats.warnings import WarningCollector
+
+
+def warn_of_overlaps(
+    splits: Mapping[str, TripleFile], facts: TripleFile | None, warnings: WarningCollector
+) -> None:
+    """Warns of triples of valid or test that are facts as well, and of test triples that are in valid.
+
+    Triples of ``facts.txt`` that are in train are no news.
+    """
+    pairs = [("valid", splits["train"]), ("test", splits["train"]), ("test", splits["valid"])]
+    if facts is not None:
+        pairs += [("valid", facts), ("test", facts)]
+    for split, other in pairs:
+        file = splits[split]
+        line_of = dict(zip(other.triples, other.lines, strict=True))
+        for triple, line in zip(file.triples, file.lines, strict=True):
+            if triple in line_of:
+                text = f"{triple}, as in line {line_of[triple]} of {other.path.name}"
+                warnings.add("overlap", file.path, line, text, about=other.path.name)
+
+
+def warn_of_similar_names(files: Sequence[TripleFile], warnings: WarningCollector) -> None:
+    """Warns of constants and of relations whose names differ only in case, Unicode form or a full stop at the end."""
+    triples = [triple for file in files for triple in file.triples]
+    for about, names in (
+        ("constants", {name for triple in triples for name in triple[1:]}),
+        ("relations", {triple.predicate for triple in triples}),
+    ):
+        for group in _similar(names):
+            path, line = files[0].path.parent, None
+            if warnings.is_shown("similar-names", path, about):
+                # Plain letters where two names would look the same.
+                is_same = len({unicodedata.normalize("NFC", name) for name in group}) < len(group)
+                shown = [ascii(name) if is_same else repr(name) for name in group]
+                text = " and ".join(
+                    f"{name} ({_first_place(actual, files)})"
+                    for name, actual in zip(shown, group, strict=True)
+                )
+            else:
+                text = ""
+            warnings.add("similar-names", path, line, text, about=about)
+
+
+def _similar(names: Iterable[str]) -> list[list[str]]:
+    """The groups of names that are equal when case, Unicode form and a full stop at the end do not count."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        key = unicodedata.normalize("NFC", name).casefold()
+        groups.setdefault(key.rstrip(" .") or key, []).append(name)
+    return sorted(sorted(group) for group in groups.values() if len(group) > 1)
+
+
+def _first_place(name: str, files: Iterable[TripleFile]) -> str:
+    """File and line where a name comes first."""
+    for file in files:
+        for triple, line in zip(file.triples, file.lines, strict=True):
+            if name in triple:
+                return f"{file.path.name}:{line}"
+    raise AssertionError(f"{name!r} is in none of the files")

@@ -1,0 +1,252 @@
+"""The least model of a dataset: every ground atom that its facts and rules can prove.
+
+A successful trajectory is a proof by resolution from facts and rules. So a candidate that is proved lies in the
+least model, and a candidate outside of it fails under any policy. The prover's limits, its excluded fact and its
+visited states only take proofs away.
+
+The model is computed from the facts upwards, each round from what the round before it added (semi-naive evaluation,
+Bancilhon and Ramakrishnan 1986), one group of predicates that depend on each other after the other. Where a group
+would take more time or memory than it may, the model of a smaller graph answers for its predicates
+(:mod:`proofrank.core.provability.quotient`): a superset, which is as sound.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from proofrank.core.graph import Dataset, Rule, Triple
+from proofrank.core.provability.groups import groups_of_predicates
+from proofrank.core.provability.joins import (
+    LimitReachedError,
+    Limits,
+    Relation,
+    derive,
+    difference,
+    empty_relation,
+    relation_of,
+    union,
+)
+from proofrank.core.provability.quotient import MAX_BLOCKS, Quotient, quotient_of
+
+DEFAULT_SECONDS = 20.0
+"""Maximum time of a computation by default."""
+
+DEFAULT_MAX_ATOMS = 50_000_000
+"""Maximum atoms of one relation by default; each takes five bytes, and a computation holds a few such relations."""
+
+
+@dataclass(frozen=True)
+class LeastModel:
+    """What can be proved, or a superset of it.
+
+    Attributes:
+        relations: predicate -> its pairs of constants, exact.
+        coarse: of the predicates without a relation, the blocks of constants and the pairs of blocks; None where every
+            predicate has a relation.
+        seconds: time of the computation.
+    """
+
+    relations: Mapping[int, Relation]
+    coarse: CoarseModel | None = None
+    seconds: float = 0.0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it holds provable atoms alone."""
+        return self.coarse is None
+
+    @property
+    def num_atoms(self) -> int:
+        """Number of atoms of the exact relations."""
+        return sum(relation.nnz for relation in self.relations.values())
+
+    def is_exact_for(self, predicate: int) -> bool:
+        """Whether the atoms of ``predicate`` that it holds are provable for certain."""
+        return predicate in self.relations
+
+    def contains(self, triples: np.ndarray | Sequence[Triple]) -> np.ndarray:
+        """Whether each triple is in the model.
+
+        Args:
+            triples: ``[N, 3]`` int64: predicate, head, tail.
+
+        Returns:
+            ``[N]`` bool. False means that no proof exists.
+        """
+        rows = np.asarray(triples, dtype=np.int64).reshape(-1, 3)
+        found = np.zeros(len(rows), dtype=bool)
+        for predicate in np.unique(rows[:, 0]).tolist():
+            places = np.flatnonzero(rows[:, 0] == predicate)
+            heads, tails = rows[places, 1] - 1, rows[places, 2] - 1
+            if predicate in self.relations:
+                found[places] = _contains(self.relations[predicate], heads, tails)
+            elif self.coarse is not None:
+                found[places] = self.coarse.contains(predicate, heads, tails)
+        return found
+
+
+@dataclass(frozen=True)
+class CoarseModel:
+    """The least model of a quotient of the graph.
+
+    Attributes:
+        block_of: the block of each constant, ``[C]`` int64, both from 0.
+        relations: predicate -> its pairs of blocks.
+    """
+
+    block_of: np.ndarray
+    relations: Mapping[int, Relation]
+
+    def contains(self, predicate: int, heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
+        """Whether the blocks of ``heads`` and ``tails``, ``[N]`` from 0, are a pair of ``predicate``."""
+        relation = self.relations.get(predicate)
+        if relation is None:
+            return np.zeros(len(heads), dtype=bool)
+        return _contains(relation, self.block_of[heads], self.block_of[tails])
+
+
+def _contains(relation: Relation, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Whether each pair is stored, by a binary search in each row at once; ``[N]`` each."""
+    indices = relation.indices
+    if not len(indices):
+        return np.zeros(len(rows), dtype=bool)
+    low = relation.indptr[rows].astype(np.int64)
+    row_ends = relation.indptr[rows + 1].astype(np.int64)
+    high = row_ends.copy()
+    while (low < high).any():
+        middle = (low + high) // 2
+        is_before = indices[np.minimum(middle, len(indices) - 1)] < columns
+        is_open = low < high
+        low = np.where(is_open & is_before, middle + 1, low)
+        high = np.where(is_open & ~is_before, middle, high)
+    return (low < row_ends) & (indices[np.minimum(low, len(indices) - 1)] == columns)
+
+
+def compute_least_model(
+    dataset: Dataset,
+    *,
+    seconds: float = DEFAULT_SECONDS,
+    max_atoms: int = DEFAULT_MAX_ATOMS,
+    max_blocks: int = MAX_BLOCKS,
+) -> LeastModel:
+    """The least model of ``dataset``.
+
+    Args:
+        dataset: its ``fact_triples`` are the facts.
+        seconds: maximum time of the exact part; a group of predicates that would take longer gets a superset.
+        max_atoms: maximum atoms of one relation.
+        max_blocks: of the quotient that gives the superset.
+    """
+    began = time.monotonic()
+    limits = Limits(began + seconds, max_atoms)
+    relations, is_complete = _fixpoint(
+        dataset.fact_triples, dataset.rules, dataset.vocabulary.num_constants, limits
+    )
+    coarse = None if is_complete else _coarse_model(quotient_of(dataset, max_blocks))
+    return LeastModel(relations, coarse, time.monotonic() - began)
+
+
+def _coarse_model(quotient: Quotient) -> CoarseModel:
+    unlimited = Limits(float("inf"), quotient.num_blocks**2)
+    relations, _ = _fixpoint(quotient.facts, quotient.rules, quotient.num_blocks, unlimited)
+    return CoarseModel(quotient.block_of, relations)
+
+
+def _fixpoint(
+    facts: Iterable[Triple], rules: Sequence[Rule], num_constants: int, limits: Limits
+) -> tuple[dict[int, Relation], bool]:
+    """The relations that ``facts`` and ``rules`` imply, and whether they are all predicates' relations.
+
+    A predicate that would need more than ``limits`` has none, nor has any predicate that depends on it.
+    """
+    model = _Rounds(_facts_by_predicate(facts, num_constants), num_constants, limits)
+    is_complete = True
+    for group in groups_of_predicates(rules):
+        own_rules = [rule for rule in rules if rule.head[0] in group]
+        needed = {atom[0] for rule in own_rules for atom in rule.body} - set(group)
+        if needed & model.unknown:
+            model.give_up(group)
+        else:
+            try:
+                model.close(group, own_rules)
+            except (LimitReachedError, MemoryError):
+                model.give_up(group)
+        is_complete &= not model.unknown
+    return model.relations, is_complete
+
+
+def _facts_by_predicate(facts: Iterable[Triple], num_constants: int) -> dict[int, Relation]:
+    rows = np.array(list(facts), dtype=np.int64).reshape(-1, 3)
+    relations = {}
+    for predicate in np.unique(rows[:, 0]).tolist():
+        own = rows[rows[:, 0] == predicate]
+        relations[predicate] = relation_of(own[:, 1] - 1, own[:, 2] - 1, num_constants)
+    return relations
+
+
+@dataclass
+class _Rounds:
+    """Relations that grow round by round.
+
+    Attributes:
+        relations: predicate -> what is known to follow.
+        num_constants: C.
+        limits: of all rounds.
+        unknown: the predicates that were given up.
+    """
+
+    relations: dict[int, Relation]
+    num_constants: int
+    limits: Limits
+    unknown: set[int] = field(default_factory=set)
+
+    def give_up(self, group: Iterable[int]) -> None:
+        """Forgets what is known of the predicates of ``group``: it is not all."""
+        for predicate in group:
+            self.relations.pop(predicate, None)
+            self.unknown.add(predicate)
+
+    def close(self, group: Sequence[int], rules: Sequence[Rule]) -> None:
+        """Adds all that ``rules``, whose heads are in ``group``, derive from the relations so far.
+
+        Raises:
+            LimitReachedError: it would take more than the limits.
+        """
+        recent = self._add({rule.head[0] for rule in rules}, ((rule, None, None) for rule in rules))
+        while recent:
+            steps = (
+                (rule, place, recent[atom[0]])
+                for rule in rules
+                for place, atom in enumerate(rule.body)
+                if atom[0] in recent
+            )
+            recent = self._add(set(group), steps)
+
+    def _add(
+        self, heads: set[int], steps: Iterable[tuple[Rule, int | None, Relation | None]]
+    ) -> dict[int, Relation]:
+        """What is new of each predicate once each rule was tried with recent pairs for its atom at ``place``."""
+        derived = {predicate: empty_relation(self.num_constants) for predicate in heads}
+        for rule, place, recent in steps:
+            relations = [self._relation(atom[0]) for atom in rule.body]
+            if place is not None and recent is not None:
+                relations[place] = recent
+            found = derive(rule, relations, self.limits)
+            derived[rule.head[0]] = union(derived[rule.head[0]], found)
+            self.limits.check(derived[rule.head[0]].nnz)
+        new = {
+            predicate: difference(relation, self._relation(predicate))
+            for predicate, relation in derived.items()
+        }
+        for predicate, relation in new.items():
+            self.relations[predicate] = union(self._relation(predicate), relation)
+            self.limits.check(self.relations[predicate].nnz)
+        return {predicate: relation for predicate, relation in new.items() if relation.nnz}
+
+    def _relation(self, predicate: int) -> Relation:
+        known = self.relations.get(predicate)
+        return empty_relation(self.num_constants) if known is None else known

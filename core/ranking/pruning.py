@@ -1,0 +1,208 @@
+"""Ranks without proving every candidate to its end.
+
+A rank says how many candidates score higher than the positive. So the positive is proved first. Its score tells of most
+candidates that they are lower, long before their trajectories end:
+
+- *Provability*. A candidate outside of the least model fails, and so scores at most minus the penalty
+  (:mod:`proofrank.core.provability`). Where the positive scores more, no trajectory is needed.
+- *Bound*. Log-probabilities only add up to less. A candidate whose sum so far is below the positive's score, less the
+  penalty where it is known to fail, has fallen behind (:meth:`proofrank.core.prover.Candidate.has_fallen_behind`).
+
+Both compare strictly, in the float64 arithmetic in which scores are compared, so that ties stay ties and every kind
+of rank keeps its bits.
+
+``exact`` uses the bound only for candidates outside of the model, which are known to fail: every metric stays what
+it is. ``ranks`` uses it for all: ranks stay what they are, and the share of proved corruptions is not known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from proofrank.core.choices import PRUNING_LEVELS, PruningLevel
+from proofrank.core.errors import RankingError
+from proofrank.core.evaluator import Evaluator
+from proofrank.core.graph import Dataset
+from proofrank.core.provability import stored_least_model
+from proofrank.core.prover import FAILURE_PENALTY, Candidates, Outcomes, OutcomeTable
+from proofrank.core.ranking.queries import Query
+
+
+class ProvableAtoms(Protocol):
+    """Tells which atoms may have a proof; :class:`proofrank.core.provability.LeastModel` does."""
+
+    def contains(self, triples: np.ndarray) -> np.ndarray:
+        """``[N]`` bool for ``[N, 3]`` int64; False means that no proof exists."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """How much of the candidates' trajectories may be left out.
+
+    Attributes:
+        level: one of ``PRUNING_LEVELS``, but not ``none``.
+        model: says what has no proof.
+    """
+
+    level: PruningLevel
+    model: ProvableAtoms
+
+    def __post_init__(self) -> None:
+        if self.level not in PRUNING_LEVELS or self.level == "none":
+            raise RankingError(
+                f"pruning is {self.level!r}; expected {' or '.join(PRUNING_LEVELS[1:])} (leave it out for 'none')"
+            )
+
+    @property
+    def knows_proved(self) -> bool:
+        """Whether it is still known of each corruption whether it is proved."""
+        return self.level != "ranks"
+
+    def after_positive(self, query: Query, positive: Outcomes) -> PrunedQuery:
+        """What is left to do of ``query``.
+
+        Args:
+            query: to rank.
+            positive: the one outcome of its positive.
+        """
+        score = float(positive.scores[0])
+        corruptions = query.candidates[1:]
+        is_provable = self.model.contains(corruptions.triples)
+        is_left = is_provable | (score <= -FAILURE_PENALTY)
+        has_threshold = ~is_provable if self.level == "exact" else np.ones(len(is_provable), dtype=bool)
+        threshold = np.where(has_threshold, score, -np.inf)
+        return PrunedQuery(
+            is_left, corruptions.with_threshold(threshold, is_provable).taken(np.flatnonzero(is_left))
+        )
+
+
+def pruning_of(level: str, dataset: Dataset, cache_folder: Path | None) -> Pruning | None:
+    """The pruning of a level by name, with the least model of ``dataset``.
+
+    Args:
+        level: one of ``PRUNING_LEVELS``.
+        dataset: the graph.
+        cache_folder: where least models are kept; None computes it anew.
+
+    Returns:
+        None where nothing is pruned.
+
+    Raises:
+        RankingError: there is no such level.
+    """
+    for known in PRUNING_LEVELS:
+        if level == known:
+            return None if known == "none" else Pruning(known, stored_least_model(dataset, cache_folder))
+    raise RankingError(f"pruning is {level!r}; expected one of {', '.join(PRUNING_LEVELS)}")
+
+
+@dataclass(frozen=True)
+class PrunedQuery:
+    """The corruptions of a query that need a trajectory.
+
+    Attributes:
+        is_left: ``[C - 1]`` bool, which of its corruptions they are.
+        candidates: they, with thresholds.
+    """
+
+    is_left: np.ndarray
+    candidates: Candidates
+
+    def outcomes(self, positive: Outcomes, left: Outcomes) -> Outcomes:
+        """The outcomes of all ``[C]`` candidates of the query.
+
+        A corruption without a trajectory has the outcome of one that fails after no step, and is marked as pruned.
+
+        Args:
+            positive: the outcome of the positive.
+            left: ``[L]``, of :attr:`candidates`.
+        """
+        table = OutcomeTable(1 + len(self.is_left))
+        table.put([0], positive)
+        table.put(1 + np.flatnonzero(self.is_left), left)
+        table.put(1 + np.flatnonzero(~self.is_left), Outcomes.unprovable(int((~self.is_left).sum())))
+        return table.outcomes()
+
+
+def evaluate_pruned(
+    evaluator: Evaluator,
+    queries: Sequence[Query],
+    pruning: Pruning,
+    on_progress: Callable[[int], None] | None = None,
+) -> Outcomes:
+    """The outcomes of the candidates of all ``queries``, in order, as far as ranks need them.
+
+    Args:
+        evaluator: proves candidates.
+        queries: their candidates.
+        pruning: what may be left out.
+        on_progress: told the number of candidates done, those without a trajectory included.
+
+    Raises:
+        EvaluationError: a candidate cannot be evaluated exactly.
+    """
+    positives = Outcomes.of(
+        evaluator.evaluate(Candidates.joined([query.candidates[:1] for query in queries]))
+    )
+    plans = [
+        pruning.after_positive(query, positives[index : index + 1]) for index, query in enumerate(queries)
+    ]
+    left = Candidates.joined([plan.candidates for plan in plans])
+    num_settled = sum(query.num_candidates for query in queries) - len(left)
+    told = None if on_progress is None else lambda done: on_progress(num_settled + done)
+    if told is not None:
+        told(0)
+    evaluated = Outcomes.of(evaluator.evaluate(left, on_progress=told)) if len(left) else Outcomes.of([])
+    parts: list[Outcomes] = []
+    begin = 0
+    for index, plan in enumerate(plans):
+        end = begin + len(plan.candidates)
+        parts.append(plan.outcomes(positives[index : index + 1], evaluated[begin:end]))
+        begin = end
+    return Outcomes.joined(parts)
+
+
+@dataclass(frozen=True)
+class PruningCounts:
+    """How many candidates took which way.
+
+    Attributes:
+        evaluated: trajectories that took their course.
+        unprovable: candidates without a trajectory, because no proof of them exists.
+        fallen_behind: trajectories that ended once they were certain to score less than the positive.
+        steps: of all trajectories.
+    """
+
+    evaluated: int = 0
+    unprovable: int = 0
+    fallen_behind: int = 0
+    steps: int = 0
+
+    @classmethod
+    def of(cls, outcomes: Outcomes) -> PruningCounts:
+        """The counts of ``outcomes``."""
+        is_unprovable = outcomes.is_pruned & (outcomes.steps == 0)
+        num_pruned = int(np.count_nonzero(outcomes.is_pruned))
+        num_unprovable = int(np.count_nonzero(is_unprovable))
+        return cls(
+            len(outcomes) - num_pruned, num_unprovable, num_pruned - num_unprovable, int(outcomes.steps.sum())
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts by name."""
+        return dataclasses.asdict(self)
+
+    def __add__(self, other: PruningCounts) -> PruningCounts:
+        return PruningCounts(
+            self.evaluated + other.evaluated,
+            self.unprovable + other.unprovable,
+            self.fallen_behind + other.fallen_behind,
+            self.steps + other.steps,
+        )

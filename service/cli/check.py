@@ -1,0 +1,135 @@
+"""``proofrank check``: read a dataset, and perhaps a policy, and say what was understood and what is probably wrong."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from proofrank.core.errors import ProofrankError
+from proofrank.core.evaluator import ReferenceEvaluator, settings_for
+from proofrank.core.graph import Dataset, load_dataset
+from proofrank.core.policy import Policy, load_policy
+from proofrank.service.cli.files import check_writable, write_output
+from proofrank.service.cli.options import add_dataset
+from proofrank.service.cli.understood import RelationCounts, Understood, understand
+
+EXIT_WARNINGS = 1
+EXIT_ERROR = 2
+
+
+def set_up(parser: argparse.ArgumentParser) -> None:
+    """Gives the parser of the command its options."""
+    parser.description = (
+        f"{__doc__} Ends with 0, with 1 if there are warnings, or with 2 if something cannot be used."
+    )
+    add_dataset(parser)
+    parser.add_argument(
+        "--policy",
+        type=Path,
+        metavar="DIR",
+        help="checkpoint folder that must fit the dataset, or untrained or untrained:SEED",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was understood to FILE")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Runs the command."""
+    check_writable("--json", parsed.json)
+    try:
+        dataset = load_dataset(parsed.dataset, rules_format=parsed.rules_format, strict=parsed.strict)
+        understood = understand(dataset)
+        policy = _usable_policy(parsed.policy, dataset) if parsed.policy is not None else None
+    except ProofrankError as error:
+        _write(parsed.json, {"status": EXIT_ERROR, "error": str(error)})
+        raise
+    status = EXIT_WARNINGS if dataset.warnings else 0
+    _write(parsed.json, {"status": status, "error": None, **_to_dict(dataset, understood, policy)})
+    _print(dataset, understood, policy)
+    return status
+
+
+def _usable_policy(source: Path, dataset: Dataset) -> Policy:
+    """The policy, which fits the dataset and has enough variables for its rules. Raises ProofrankError."""
+    policy = load_policy(source, dataset)
+    ReferenceEvaluator(dataset, policy, settings_for(policy))
+    return policy
+
+
+def _write(path: Path | None, content: dict[str, Any]) -> None:
+    if path is not None:
+        write_output("--json", path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def _to_dict(dataset: Dataset, understood: Understood, policy: Policy | None) -> dict[str, Any]:
+    return {
+        "dataset": {"name": dataset.name, "sha256": dataset.content_hash},
+        "files": [
+            {
+                "path": str(file.path),
+                "holds": file.holds,
+                "format": file.format,
+                "count": file.count,
+                "notes": list(file.notes),
+            }
+            for file in dataset.files
+        ],
+        "constants": dataset.vocabulary.num_constants,
+        "facts": len(dataset.fact_triples),
+        "rules": len(dataset.rules),
+        "relations": {name: counts._asdict() for name, counts in understood.relations.items()},
+        "relations_without_rules": understood.without_rules,
+        "test_triples": len(dataset.splits["test"]),
+        "test_triples_with_a_rule": understood.num_with_rule,
+        "test_triples_with_a_constant_of_no_fact": understood.num_with_new_constant,
+        "policy": None if policy is None else {"name": policy.name, "sha256": policy.content_hash},
+        "warnings": [warning.to_dict() for warning in dataset.warnings],
+    }
+
+
+def _print(dataset: Dataset, understood: Understood, policy: Policy | None) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"dataset {dataset.name} ({dataset.content_hash[:12]})")
+    for file in dataset.files:
+        console.print(f"read {file}")
+    num_relations = len(understood.relations)
+    console.print(
+        f"{dataset.vocabulary.num_constants} constants, {num_relations} relations, "
+        f"{num_relations - len(understood.without_rules)} of them with rules, "
+        f"{len(dataset.fact_triples)} facts, {len(dataset.rules)} rules"
+    )
+    console.print(_table(understood))
+    num_test = len(dataset.splits["test"])
+    if num_test:
+        console.print(
+            f"the head of a rule matches {understood.num_with_rule} of {num_test} test triples "
+            f"({understood.num_with_rule / num_test:.1%}); the others can never be proved"
+        )
+        if understood.num_with_new_constant:
+            console.print(f"{understood.num_with_new_constant} test triples have a constant that no fact has")
+    if policy is not None:
+        console.print(f"policy {policy.name} ({policy.content_hash[:12]}) fits")
+    for warning in dataset.warnings:
+        console.print(f"warning: {warning}")
+    console.print(f"{len(dataset.warnings)} warnings" if len(dataset.warnings) != 1 else "1 warning")
+
+
+_MOST_RELATIONS = 50
+"""Number of relations in the printed table; the file has all."""
+
+
+def _table(understood: Understood) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("relation")
+    for column in RelationCounts._fields:
+        table.add_column(column, justify="right")
+    for name, counts in list(understood.relations.items())[:_MOST_RELATIONS]:
+        table.add_row(name, *map(str, counts))
+    if len(understood.relations) > _MOST_RELATIONS:
+        table.add_row(f"and {len(understood.relations) - _MOST_RELATIONS} more")
+    return table

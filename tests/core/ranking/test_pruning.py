@@ -1,0 +1,251 @@
+"""Pruned evaluations give the ranks of whole ones, bit for bit, on any graph, settings and policy, in every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proofrank.core.errors import RankingError
+from proofrank.core.evaluator import Evaluator, ReferenceEvaluator
+from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
+from proofrank.core.graph import Dataset, Triple
+from proofrank.core.policy import Policy
+from proofrank.core.provability import LeastModel, compute_least_model
+from proofrank.core.prover import Candidate, Outcomes, ProverSettings
+from proofrank.core.ranking import Pruning, PruningCounts, Query, RankedQuery, aggregate, rank_queries
+from proofrank.core.ranking.corruptions import SIDES
+from tests.conftest import DatasetMaker
+from tests.core.prover.test_vectorized_properties import Case, assert_same, cases, make_policy
+
+SETTINGS = ProverSettings(padding_states=8, padding_atoms=4, max_depth=6)
+
+few = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def queries_of(case: Case, dataset: Dataset) -> list[Query]:
+    """Each query of ``case`` against all other constants on both sides, known facts included."""
+    constants = np.arange(1, dataset.vocabulary.num_constants + 1)
+    triples = [dataset.triple(first, predicate, second) for (predicate, first, second), _ in case.queries]
+    return [
+        Query(index, triple, side, constants[constants != getattr(triple, side)])
+        for index, triple in enumerate(triples)
+        for side in SIDES
+    ]
+
+
+def without_choice(policy: Policy) -> Policy:
+    """The policy with an embedding of zeros: all actions tie, and so do many candidates."""
+    with torch.no_grad():
+        for table in (policy.network.embedding.predicates, policy.network.embedding.arguments):
+            table.zero_()
+    return policy
+
+
+def assert_same_ranks(pruned: Sequence[RankedQuery], whole: Sequence[RankedQuery]) -> None:
+    assert [ranked.ranks for ranked in pruned] == [ranked.ranks for ranked in whole]
+
+
+def assert_exact(pruned: Sequence[RankedQuery], whole: Sequence[RankedQuery]) -> None:
+    """Every metric is the same, and every outcome that was not pruned."""
+    assert_same_ranks(pruned, whole)
+    for ties in ("optimistic", "realistic", "pessimistic", "random"):
+        assert without_seconds(pruned, ties) == without_seconds(whole, ties)
+    for ranked, expected in zip(pruned, whole, strict=True):
+        kept = np.flatnonzero(~ranked.outcomes.is_pruned)
+        assert_same(ranked.outcomes.taken(kept), expected.outcomes.taken(kept))
+        assert (ranked.outcomes.log_probability[kept] == expected.outcomes.log_probability[kept]).all()
+
+
+def without_seconds(ranked: Sequence[RankedQuery], ties: str) -> dict[str, object]:
+    return {name: value for name, value in aggregate(ranked, ties).to_dict().items() if name != "seconds"}
+
+
+def check(case: Case, dataset: Dataset, evaluator: Evaluator) -> None:
+    queries, model = queries_of(case, dataset), compute_least_model(dataset)
+    whole = rank_queries(evaluator, queries, seed=3)
+
+    assert_exact(rank_queries(evaluator, queries, seed=3, pruning=Pruning("exact", model)), whole)
+    by_ranks = rank_queries(evaluator, queries, seed=3, pruning=Pruning("ranks", model))
+
+    assert_same_ranks(by_ranks, whole)
+    assert aggregate(by_ranks).corruptions_proved is None
+
+
+@few
+@given(case=cases, has_choice=st.booleans())
+def test_the_reference_gives_the_same_ranks(case: Case, has_choice: bool, make_dataset: DatasetMaker) -> None:
+    dataset = case.dataset(make_dataset)
+    policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
+    evaluator = ReferenceEvaluator(dataset, policy if has_choice else without_choice(policy), case.settings)
+
+    check(case, dataset, evaluator)
+
+
+@few
+@given(case=cases, has_choice=st.booleans())
+def test_the_vectorised_engine_gives_the_same_ranks(
+    case: Case, has_choice: bool, make_dataset: DatasetMaker
+) -> None:
+    dataset = case.dataset(make_dataset)
+    policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
+    options = EvaluatorOptions(buckets=(3,), pool_size=case.pool_size)
+
+    check(
+        case,
+        dataset,
+        CompiledEvaluator(dataset, policy if has_choice else without_choice(policy), case.settings, options),
+    )
+
+
+@few
+@given(case=cases, thresholds=st.lists(st.floats(-130, 0.5), min_size=1, max_size=9))
+def test_engines_end_trajectories_at_the_same_step(
+    case: Case, thresholds: list[float], make_dataset: DatasetMaker
+) -> None:
+    dataset = case.dataset(make_dataset)
+    policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
+    triples = [candidate.triple for candidate in case.candidates(dataset)]
+    is_provable = compute_least_model(dataset).contains(triples)
+    candidates = [
+        Candidate(candidate.triple, candidate.is_positive, thresholds[index % len(thresholds)], bool(known))
+        for index, (candidate, known) in enumerate(zip(case.candidates(dataset), is_provable, strict=True))
+    ]
+    expected = ReferenceEvaluator(dataset, policy, case.settings).evaluate(candidates)
+    options = EvaluatorOptions(buckets=(3,), pool_size=case.pool_size)
+
+    outcomes = CompiledEvaluator(dataset, policy, case.settings, options).evaluate(candidates)
+
+    assert_same(outcomes, expected)
+    assert outcomes.is_pruned.tolist() == expected.is_pruned.tolist()
+    for candidate, outcome in zip(candidates, outcomes, strict=True):
+        assert not outcome.is_pruned or (outcome.score < candidate.threshold and not outcome.success)
+
+
+@pytest.fixture(scope="module")
+def chain(make_dataset: DatasetMaker) -> Dataset:
+    """A chain of facts, each link of which follows by a rule as well; nothing leads back."""
+    links = [f"p(n{index},n{index + 1})." for index in range(6)]
+    return make_dataset(links, ["p(X,Z), p(Z,Y) -> v(X,Y)", "v(X,Z), p(Z,Y) -> v(X,Y)"], test=["v(n0,n2)."])
+
+
+def evaluator_that_proves(dataset: Dataset, triple: Triple) -> ReferenceEvaluator:
+    """The reference with the first random policy that proves ``triple``."""
+    evaluators = (ReferenceEvaluator(dataset, make_policy(dataset, seed), SETTINGS) for seed in range(100))
+    return next(found for found in evaluators if found.prove(Candidate(triple, is_positive=True)).success)
+
+
+class CountingEvaluator:
+    """Passes candidates on, and keeps what it was asked to prove."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.engine = evaluator.engine
+        self.asked: list[Candidate] = []
+        self._evaluator = evaluator
+
+    def evaluate(self, candidates: Sequence[Candidate], **options: object) -> Outcomes:
+        self.asked += candidates
+        return Outcomes.of(self._evaluator.evaluate(candidates, **options))  # pyright: ignore[reportArgumentType]
+
+
+def test_what_has_no_proof_is_not_asked_for_where_the_positive_is_proved(chain: Dataset) -> None:
+    evaluator = CountingEvaluator(evaluator_that_proves(chain, chain.triple("n0", "v", "n2")))
+    model = compute_least_model(chain)
+    query = Query(0, chain.triple("n0", "v", "n2"), "tail", np.array([1, 2, 4, 5, 6, 7]))
+
+    [ranked] = rank_queries(evaluator, [query], pruning=Pruning("exact", model))
+
+    assert ranked.outcomes.success[0]
+    others = [Triple(query.triple.predicate, query.triple.head, other) for other in query.constants.tolist()]
+    num_provable = int(model.contains(others).sum())
+    assert 0 < num_provable < len(others)
+    assert len(evaluator.asked) == 1 + num_provable
+    counts = PruningCounts.of(ranked.outcomes)
+    assert (counts.evaluated, counts.unprovable) == (1 + num_provable, len(others) - num_provable)
+
+
+def test_where_the_positive_is_not_proved_what_has_no_proof_is_ended_early(chain: Dataset) -> None:
+    policy = make_policy(chain, 2, spread=3.0)
+    evaluator = ReferenceEvaluator(chain, policy, SETTINGS)
+    query = Query(0, chain.triple("n2", "v", "n0"), "tail", np.array([2, 3, 4, 5, 6, 7]))
+
+    [ranked] = rank_queries(evaluator, [query], pruning=Pruning("ranks", compute_least_model(chain)))
+
+    [whole] = rank_queries(evaluator, [query])
+    assert not whole.outcomes.success[0]
+    assert ranked.ranks == whole.ranks
+    assert ranked.outcomes.steps.sum() <= whole.outcomes.steps.sum()
+    assert PruningCounts.of(ranked.outcomes).unprovable == 0
+
+
+@pytest.mark.parametrize("level", ["none", "all"])
+def test_an_unknown_level_is_refused_by_name(level: str, chain: Dataset) -> None:
+    with pytest.raises(RankingError, match=f"pruning is '{level}'; expected exact or ranks"):
+        Pruning(level, compute_least_model(chain))  # pyright: ignore[reportArgumentType]
+
+
+# Each lever, broken: the comparison with whole evaluations must see it.
+
+
+def broken_checks(case_list: list[Case], make_dataset: DatasetMaker) -> int:
+    """How many of the cases the comparison refuses."""
+    num_refused = 0
+    for case in case_list:
+        dataset = case.dataset(make_dataset)
+        policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
+        try:
+            check(case, dataset, ReferenceEvaluator(dataset, policy, case.settings))
+        except AssertionError:
+            num_refused += 1
+    return num_refused
+
+
+@pytest.fixture(scope="module")
+def some_cases() -> list[Case]:
+    found: list[Case] = []
+
+    @settings(
+        max_examples=25,
+        database=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(case=cases)
+    def collect(case: Case) -> None:
+        found.append(case)
+
+    collect()
+    return found
+
+
+def test_a_model_that_lacks_atoms_is_seen(some_cases: list[Case], make_dataset: DatasetMaker) -> None:
+    with patch.object(LeastModel, "contains", lambda self, triples: np.zeros(len(triples), dtype=bool)):
+        assert broken_checks(some_cases, make_dataset)
+
+
+def test_a_bound_that_ends_what_may_still_win_is_seen(
+    some_cases: list[Case], make_dataset: DatasetMaker
+) -> None:
+    def too_early(self: Candidate, log_probability: float) -> bool:
+        return log_probability - 1.0 < self.threshold
+
+    with patch.object(Candidate, "has_fallen_behind", too_early):
+        assert broken_checks(some_cases, make_dataset)
+
+
+def test_a_bound_that_ends_ties_is_seen(some_cases: list[Case], make_dataset: DatasetMaker) -> None:
+    def not_strict(self: Candidate, log_probability: float) -> bool:
+        return log_probability - (0.0 if self.is_provable else 100.0) <= self.threshold
+
+    with patch.object(Candidate, "has_fallen_behind", not_strict):
+        assert broken_checks(some_cases, make_dataset)
