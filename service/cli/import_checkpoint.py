@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console
 
-from proofrank.core.errors import ProofrankError
 from proofrank.core.graph import TERMINAL_PREDICATES, Dataset
 from proofrank.core.policy import load_policy
 from proofrank.core.policy.importing import Facts, ImportedPolicy, import_checkpoint, read_facts
@@ -40,8 +39,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
         "policy folder. What the file does not tell is asked for; nothing of it is executed."
     )
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="the .pt or .zip file")
-    add_dataset(parser)
-    parser.set_defaults(dataset=None)  # the package's own would be a guess
+    add_dataset(parser, is_required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="policy folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the policy in --out")
     group = parser.add_argument_group("what the file does not tell")
@@ -94,10 +92,6 @@ def _temperature(text: str) -> float | str:
 
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
-    if parsed.dataset is None:
-        raise ProofrankError(
-            "--dataset is missing; expected the dataset folder that the policy was trained on"
-        )
     dataset = read_dataset(parsed)
     facts = read_facts(parsed.facts) if parsed.facts is not None else Facts({})
     told = {name: getattr(parsed, name) for name in _FACTS if getattr(parsed, name) is not None}

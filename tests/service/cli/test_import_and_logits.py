@@ -110,6 +110,12 @@ def test_a_file_that_does_not_tell_enough_is_asked_for_the_rest(
     assert fields["network"]["l2_norm"] is True
 
 
+def test_no_dataset_is_guessed(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["import", str(checkpoint), "--out", str(tmp_path / "policy"), *TOLD])
+    assert "required: --dataset" in capsys.readouterr().err
+
+
 def test_options_come_before_the_facts_file(checkpoint: Path, family_folder: Path, tmp_path: Path) -> None:
     facts = {"atom_embedder": "transe", "state_embedder": "mean", "l2_norm": True, "sqrt_scale": False}
     facts |= {"temperature": 0.1, "padding_atoms": 6}
