@@ -66,6 +66,14 @@ def shared_truth() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_checkpoints() -> Path:
+    """The folder of checkpoints of the public code beside the repository."""
+    if not (SHARED / "checkpoints").is_dir():
+        pytest.skip(f"no checkpoints: {SHARED / 'checkpoints'} is missing")
+    return SHARED / "checkpoints"
+
+
+@pytest.fixture(scope="session")
 def make_dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetMaker:
     """A function that writes lines into a new folder and loads it.
 

@@ -188,8 +188,18 @@ def check_capacities(capacities: Capacities, tables: GraphTables, settings: Prov
         )
 
 
-def required_bytes(capacities: Capacities, shape: LaneShape, longest_body: int, hidden_dim: int) -> int:
-    """Bytes that one bucket needs, estimated from above."""
+def required_bytes(
+    capacities: Capacities, shape: LaneShape, longest_body: int, hidden_dim: int, embedding_floats: int = 0
+) -> int:
+    """Bytes that one bucket needs, estimated from above.
+
+    Args:
+        capacities: of the bucket.
+        shape: of its lanes.
+        longest_body: most atoms in the body of a rule.
+        hidden_dim: width of the network's body.
+        embedding_floats: numbers that the embedding of a state needs at once, where all states are embedded together.
+    """
     row_atoms = longest_body + shape.working_atoms
     lanes = capacities.num_lanes * (
         8 * shape.num_visited * (1 + shape.working_atoms) + 4 * shape.embedding_dim + 8 * shape.max_depth
@@ -197,7 +207,7 @@ def required_bytes(capacities: Capacities, shape: LaneShape, longest_body: int, 
     # Lanes are kept, and made anew in a tick before they are copied back.
     rows = capacities.num_rows * row_atoms * 8 * _COPIES + capacities.num_rows * shape.num_visited * 16
     checks = capacities.num_checks * 8 * _COPIES * 2
-    states = capacities.num_states * 4 * (3 * hidden_dim + 4 * shape.embedding_dim)
+    states = capacities.num_states * 4 * (3 * hidden_dim + 4 * shape.embedding_dim + embedding_floats)
     return 2 * lanes + rows + checks + states
 
 

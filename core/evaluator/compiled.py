@@ -115,6 +115,12 @@ class CompiledEvaluator:
             )
             for num_lanes in sorted(options.buckets)
         }
+        # A network that is compiled with the tick embeds all states of a tick at once, others a chunk at a time.
+        self._embedding_floats = (
+            policy.network.embedding.num_floats(self._shape.working_atoms)
+            if mode.is_compiled and mode.tick is not HalvedTick
+            else 0
+        )
         for capacities in self._capacities.values():
             check_capacities(capacities, self._tables, settings)
         check_memory(
@@ -172,7 +178,8 @@ class CompiledEvaluator:
         """Memory of all buckets, estimated from above."""
         body, hidden = self._tables.longest_body, self._policy.network.config.hidden_dim
         return sum(
-            required_bytes(capacities, self._shape, body, hidden) for capacities in self._capacities.values()
+            required_bytes(capacities, self._shape, body, hidden, self._embedding_floats)
+            for capacities in self._capacities.values()
         )
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,21 @@ class Policy:
         _check_names(where, "constant", self.vocabulary.constants, dataset.vocabulary.constants)
 
 
-def load_policy(folder: Path | str, dataset: Dataset | None = None) -> Policy:
-    """Loads the checkpoint in ``folder``, our own or one with the key names of the public DeepProofLog code.
+def load_policy(
+    folder: Path | str, dataset: Dataset | None = None, *, with_unused_predicates: bool = False
+) -> Policy:
+    """Loads the checkpoint in ``folder``.
+
+    Its tensors have our names, or those of the old generation of the public DeepProofLog code
+    (:mod:`proofrank.core.policy.deepprooflog`). Files of that code itself are first imported
+    (:mod:`proofrank.core.policy.importing`).
 
     Args:
         folder: folder of ``policy.safetensors``, ``policy.json`` and ``vocab.json``; or ``untrained`` or
             ``untrained:SEED`` for :func:`untrained_policy`. A folder of that name is ``./untrained``.
         dataset: graph that the policy must fit, if known.
+        with_unused_predicates: whether to keep the predicates that ``vocab.json`` lists as ``unused_predicates``, which
+            no graph has; without them the vocabulary is that of the graph.
 
     Raises:
         PolicyError: a file is missing or bad, or the policy does not fit ``dataset``.
@@ -86,7 +94,7 @@ def load_policy(folder: Path | str, dataset: Dataset | None = None) -> Policy:
     vocabulary_bytes = _read(folder / VOCABULARY_FILE)
     weights_bytes = _read(folder / WEIGHTS_FILE)
     fields = _parse_json(config_bytes, folder / CONFIG_FILE)
-    vocabulary, num_variables = _parse_vocabulary(vocabulary_bytes, folder / VOCABULARY_FILE)
+    vocabulary, num_variables, unused = _parse_vocabulary(vocabulary_bytes, folder / VOCABULARY_FILE)
     try:
         tensors = load_tensors(weights_bytes)
     except SafetensorError as error:
@@ -100,7 +108,9 @@ def load_policy(folder: Path | str, dataset: Dataset | None = None) -> Policy:
         tensors = deepprooflog.rename(tensors)
     else:
         config, settings = _read_config(fields, folder / CONFIG_FILE)
-    _check_weights(config, vocabulary, tensors, folder / WEIGHTS_FILE)
+    check_weights(config, vocabulary, tensors, folder / WEIGHTS_FILE)
+    if unused and not with_unused_predicates:
+        vocabulary, tensors = _without(unused, vocabulary, tensors)
     network = build_network(config, vocabulary)
     network.load_state_dict(tensors)
     content_hash = _content_hash(weights_bytes, config_bytes, vocabulary_bytes)
@@ -152,6 +162,7 @@ def save_policy(
     vocabulary: Vocabulary,
     settings: ProverSettings,
     training: Mapping[str, Any] | None = None,
+    unused_predicates: Sequence[str] = (),
 ) -> None:
     """Writes a checkpoint that :func:`load_policy` reads.
 
@@ -161,10 +172,11 @@ def save_policy(
         vocabulary: names of the indices of its embeddings.
         settings: prover settings that it was trained with.
         training: notes on the training, as JSON; not read again.
+        unused_predicates: predicates of ``vocabulary`` that have an embedding and are in no graph.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in checkpoint_files(network, vocabulary, settings, training).items():
+    for name, content in checkpoint_files(network, vocabulary, settings, training, unused_predicates).items():
         (folder / name).write_bytes(content)
 
 
@@ -173,6 +185,7 @@ def checkpoint_files(
     vocabulary: Vocabulary,
     settings: ProverSettings,
     training: Mapping[str, Any] | None = None,
+    unused_predicates: Sequence[str] = (),
 ) -> dict[str, bytes]:
     """Name -> content of the files of a checkpoint, as :func:`save_policy` writes them."""
     weights = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
@@ -190,6 +203,7 @@ def checkpoint_files(
         "first_variable_index": vocabulary.first_variable_index,
         "max_variables": network.config.max_variables,
         "padding_index": PADDING,
+        **({"unused_predicates": list(unused_predicates)} if unused_predicates else {}),
     }
     return {
         WEIGHTS_FILE: save_tensors(weights),
@@ -225,8 +239,8 @@ def _parse_json(content: bytes, path: Path) -> dict[str, Any]:
     return value
 
 
-def _parse_vocabulary(content: bytes, path: Path) -> tuple[Vocabulary, int]:
-    """Returns the vocabulary, and the number of run-time variables that have an embedding."""
+def _parse_vocabulary(content: bytes, path: Path) -> tuple[Vocabulary, int, tuple[str, ...]]:
+    """Returns the vocabulary, the number of run-time variables that have an embedding, and the unused predicates."""
     fields = _parse_json(content, path)
     names: dict[str, list[str]] = {}
     for key in ("predicates", "constants"):
@@ -253,7 +267,22 @@ def _parse_vocabulary(content: bytes, path: Path) -> tuple[Vocabulary, int]:
     max_variables = fields.get("max_variables", PolicyConfig.max_variables)
     if type(max_variables) is not int:
         raise _file_error(path, f"'max_variables' is {shown(max_variables)}; expected a whole number")
-    return Vocabulary(tuple(predicates[:-3]), tuple(constants)), max_variables
+    unused = fields.get("unused_predicates", [])
+    if not isinstance(unused, list) or not all(name in predicates[:-3] for name in unused):
+        raise _file_error(path, f"'unused_predicates' is {shown(unused)}; expected a list of 'predicates'")
+    return Vocabulary(tuple(predicates[:-3]), tuple(constants)), max_variables, tuple(unused)
+
+
+def _without(
+    unused: tuple[str, ...], vocabulary: Vocabulary, tensors: dict[str, Tensor]
+) -> tuple[Vocabulary, dict[str, Tensor]]:
+    """Returns vocabulary and tensors without some predicates."""
+    used = Vocabulary(
+        tuple(name for name in vocabulary.predicates if name not in unused), vocabulary.constants
+    )
+    rows = [PADDING, *(vocabulary.predicate_index(name) for name in used.predicates)]
+    rows += [vocabulary.true_index, vocabulary.false_index, vocabulary.endf_index]
+    return used, {**tensors, "embedding.predicates": tensors["embedding.predicates"][rows]}
 
 
 def _read_config(fields: dict[str, Any], path: Path) -> tuple[PolicyConfig, ProverSettings]:
@@ -270,9 +299,14 @@ def _read_config(fields: dict[str, Any], path: Path) -> tuple[PolicyConfig, Prov
         raise _file_error(path, f"{error}") from error
 
 
-def _check_weights(
-    config: PolicyConfig, vocabulary: Vocabulary, tensors: dict[str, Tensor], path: Path
+def check_weights(
+    config: PolicyConfig, vocabulary: Vocabulary, tensors: Mapping[str, Tensor], path: Path
 ) -> None:
+    """Checks names, shapes, dtypes and values of the tensors of a network.
+
+    Raises:
+        PolicyError: names ``path``, the tensor, and what was expected.
+    """
     with torch.device("meta"):  # shapes without memory, so that a wrong config allocates nothing
         expected = build_network(config, vocabulary).state_dict()
     missing = sorted(expected.keys() - tensors.keys())

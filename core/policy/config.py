@@ -10,8 +10,8 @@ from typing import Any
 
 from proofrank.core.errors import PolicyError, did_you_mean, nearest_names, shown
 
-ATOM_EMBEDDERS = ("transe", "distmult")
-STATE_POOLINGS = ("sum", "mean")
+ATOM_EMBEDDERS = ("transe", "distmult", "sum", "rnn", "transformer", "attention")
+STATE_POOLINGS = ("sum", "mean", "rnn", "transformer")
 ACTIVATIONS = ("relu",)
 
 _MAX_SIZE = 1 << 16
@@ -26,17 +26,22 @@ class PolicyConfig:
         embedding_dim: E, size of the embeddings of predicates, constants and variables.
         hidden_dim: width of the body.
         num_layers: residual blocks of the body.
-        atom_embedder: ``transe`` (``predicate + first - second``; Bordes et al. 2013) or ``distmult``
-            (``predicate * first * second``; Yang et al. 2015).
-        state_pooling: ``sum`` over a state's atoms, or ``mean`` over its ``padding_atoms`` places, where empty ones
-            count as zero.
+        atom_embedder: ``transe`` (``predicate + first - second``; Bordes et al. 2013), ``distmult``
+            (``predicate * first * second``; Yang et al. 2015), ``sum`` (``predicate - first - second``), ``rnn`` (a GRU
+            that starts from the predicate and reads both arguments), ``attention`` (the predicate attends to both
+            arguments with ``attention_heads`` heads) or ``transformer`` (the same with one head).
+        state_pooling: ``sum`` over a state's places, ``mean`` (the sum divided by ``padding_atoms``), ``rnn`` (the last
+            state of a GRU over the places) or ``transformer`` (a learned query attends to the places with one head).
+            A state has ``padding_atoms`` places, or more if it has more atoms; an empty place holds the atom of
+            zeros.
         activation: activation of the body and the head.
         layer_norm_eps: epsilon of the layer norms.
         l2_norm: whether the two vectors of a logit are scaled to length 1.
         sqrt_scale: whether logits are divided by the square root of E.
         temperature: divisor of the logits; None for 1.
         max_variables: number of run-time variables with an embedding.
-        padding_atoms: number of places that ``mean`` divides by.
+        padding_atoms: least number of places of a state, and the number that ``mean`` divides by.
+        attention_heads: heads of ``attention``; they divide E.
     """
 
     embedding_dim: int = 64
@@ -51,6 +56,7 @@ class PolicyConfig:
     temperature: float | None = None
     max_variables: int = 1000
     padding_atoms: int = 6
+    attention_heads: int = 4
 
     def __post_init__(self) -> None:
         """Raises PolicyError for a value of the wrong type or out of its range."""
@@ -59,9 +65,15 @@ class PolicyConfig:
         self._check_count("num_layers", 0, 1024)
         self._check_count("max_variables", 0, _MAX_VARIABLES)
         self._check_count("padding_atoms", 1, _MAX_SIZE)
+        self._check_count("attention_heads", 1, _MAX_SIZE)
         self._check_choice("atom_embedder", ATOM_EMBEDDERS)
         self._check_choice("state_pooling", STATE_POOLINGS)
         self._check_choice("activation", ACTIVATIONS)
+        if self.atom_embedder == "attention" and self.embedding_dim % self.attention_heads:
+            raise PolicyError(
+                f"policy config attention_heads is {self.attention_heads}; expected a divisor of embedding_dim "
+                f"{self.embedding_dim}"
+            )
         self._check_positive("layer_norm_eps")
         if self.temperature is not None:
             self._check_positive("temperature")

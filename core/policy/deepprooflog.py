@@ -1,4 +1,9 @@
-"""Imports checkpoints with the key names of the public DeepProofLog code (arXiv 2511.08581)."""
+"""Reads checkpoint folders whose tensors have the names of the public DeepProofLog code (arXiv 2511.08581).
+
+The names are those of its old generation, on Stable-Baselines3, in a ``policy.safetensors`` with a ``policy.json`` and
+a ``vocab.json`` beside it. That code writes no such folder: recordings of its evaluations came in this form. The files
+that it does write are imported by :mod:`proofrank.core.policy.importing`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +31,7 @@ _NO_CONFIG = ("keys", "max_variables", "padding_atoms")
 
 
 def is_deepprooflog(tensors: Mapping[str, Tensor]) -> bool:
-    """Returns whether ``tensors`` have the key names of the public code."""
+    """Returns whether ``tensors`` have the names of the old generation."""
     return any(name.startswith((_EMBEDDER, _NETWORK)) for name in tensors)
 
 
@@ -43,7 +48,7 @@ def _renamed(name: str) -> str:
 
 
 def read_config(fields: Mapping[str, Any], max_variables: int) -> PolicyConfig:
-    """Reads the config of such a checkpoint.
+    """Reads the config of such a folder.
 
     Args:
         fields: content of ``policy.json``; its ``keys`` lists the tensors and is not needed.

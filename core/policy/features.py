@@ -5,25 +5,33 @@ In: states as packed atoms, ``[N, W]`` int64. Out: the network's vectors, ``[N, 
 whose addresses never change; another policy of the same shape is copied into them.
 
 A row's bits must not depend on the rows beside it. A matrix product fulfils this for whole chunks of one size, and on
-the machines seen so far for every chunk of at least 16 rows; ``RowFeatures.is_row_invariant`` tests the machine.
+the machines seen so far for every chunk of at least 16 rows; ``RowFeatures.is_row_invariant`` tests the machine. The
+sigmoids of an embedding need smaller chunks (``SERIAL_ELEMENTS``).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from proofrank.core.errors import EvaluationError
+from proofrank.core.policy.embeddings import ADDITIVE_SIGNS
 from proofrank.core.policy.network import PolicyNetwork, ResidualBlock
 from proofrank.core.policy.precision import PRECISIONS
-from proofrank.core.prover.packing import first_of, predicate_of, second_of
+from proofrank.core.prover.packing import first_of, pack, predicate_of, second_of
 
 CHUNK_ROWS = 512
 """Number of rows whose activations fit into a core's cache, at the usual width of 256 floats."""
 
 ROW_MULTIPLE = 64
 """Multiple to which the last chunk is padded."""
+
+SERIAL_ELEMENTS = 32768
+"""Number of elements up to which torch computes an elementwise function in one piece. Larger ones it cuts for its
+threads; elements beside a cut may be computed by other code, with other bits in sigmoid and tanh."""
 
 
 class RowFeatures(nn.Module):
@@ -56,28 +64,37 @@ class RowFeatures(nn.Module):
                 module.bfloat16()
         num_predicates = network.embedding.predicates.shape[0]
         num_arguments = network.embedding.arguments.shape[0]
-        # Computes predicate + first - second as one sum over rows of one table.
-        self.register_buffer(
-            "table", torch.zeros(num_predicates + 2 * num_arguments, network.config.embedding_dim)
+        self.is_elementwise_embedding = network.embedding.is_elementwise
+        self.is_fused_embedding = (
+            self.is_elementwise_embedding and network.config.atom_embedder in ADDITIVE_SIGNS
         )
+        # Computes predicate + first - second, or with other signs, as one sum over rows of one table.
+        num_rows = num_predicates + 2 * num_arguments if self.is_fused_embedding else 0
+        self.register_buffer("table", torch.zeros(num_rows, network.config.embedding_dim))
         self._first_offset = num_predicates
         self._second_offset = num_predicates + num_arguments
         self.is_chunked = True
         self._divisor = network.config.padding_atoms if network.config.state_pooling == "mean" else 1
+        of_one_row = max(network.config.embedding_dim, 1) * ROW_MULTIPLE
+        self._embedding_chunk = ROW_MULTIPLE * min(
+            max(SERIAL_ELEMENTS // of_one_row, 1), CHUNK_ROWS // ROW_MULTIPLE
+        )
         # Tested before the policy's weights are loaded, because they may make any two rows equal.
         self.is_row_invariant = self._is_row_invariant()
-        self.is_fused_embedding = network.config.atom_embedder == "transe"
         self.load(network)
 
     @torch.no_grad()
     def load(self, network: PolicyNetwork) -> None:
         """Copies the parameters of another network of the same shape into the buffers."""
         self.network.load_state_dict(network.state_dict())
+        if not self.is_fused_embedding:
+            return
         embedding = self.network.embedding
+        sign_of_first, sign_of_second = ADDITIVE_SIGNS[self.config.atom_embedder]
         table = self.get_buffer("table")
         table[: self._first_offset] = embedding.predicates
-        table[self._first_offset : self._second_offset] = embedding.arguments
-        table[self._second_offset :] = -embedding.arguments
+        table[self._first_offset : self._second_offset] = sign_of_first * embedding.arguments
+        table[self._second_offset :] = sign_of_second * embedding.arguments
 
     @property
     def logit_scale(self) -> float:
@@ -85,7 +102,9 @@ class RowFeatures(nn.Module):
         return self.network.logit_scale
 
     def embed(self, states: Tensor) -> Tensor:
-        """Returns the embeddings ``[N, E]`` of packed states ``[N, W]`` int64."""
+        """Returns the embeddings ``[N, E]`` of packed states ``[N, W]`` int64; N is a multiple of ``ROW_MULTIPLE``."""
+        if not self.is_elementwise_embedding and self.is_chunked and len(states) > self._embedding_chunk:
+            return torch.cat([self.embed(chunk) for chunk in states.split(self._embedding_chunk)])
         predicate, first, second = predicate_of(states), first_of(states), second_of(states)
         if not self.is_fused_embedding:
             return self.network.embedding(torch.stack([predicate, first, second], dim=-1))
@@ -119,22 +138,47 @@ class RowFeatures(nn.Module):
         return linear(rows)
 
     def _products(self) -> list[nn.Linear]:
-        """Returns the layers of the network that are matrix products."""
-        return [module for module in self.network.modules() if isinstance(module, nn.Linear)]
+        """Returns the matrix products of body and head; those of an embedding are float32 in each precision."""
+        of_embedding = set(self.network.embedding.modules())
+        return [
+            module
+            for module in self.network.modules()
+            if isinstance(module, nn.Linear) and module not in of_embedding
+        ]
 
     def flops_per_state(self) -> int:
         """Returns the number of multiplications and additions in the matrix products of one state."""
-        return sum(2 * product.in_features * product.out_features for product in self._products())
+        of_body_and_head = sum(2 * product.in_features * product.out_features for product in self._products())
+        return of_body_and_head + self.network.embedding.flops_per_state()
 
     @torch.inference_mode()
     def _is_row_invariant(self) -> bool:
         """Returns whether a row has the same bits in a short chunk, in a whole one, and at another place in it."""
         generator = torch.Generator().manual_seed(0)
         rows = torch.randn(CHUNK_ROWS, self.config.embedding_dim, generator=generator)
-        whole = self.transform(rows)
-        turned = self.transform(rows.roll(CHUNK_ROWS // 2 + 1, dims=0)).roll(-(CHUNK_ROWS // 2 + 1), dims=0)
-        short = [self.transform(rows[:number]) for number in range(ROW_MULTIPLE, CHUNK_ROWS, ROW_MULTIPLE)]
+        if not self._has_same_bits_in_chunks(self.transform, rows):
+            return False
+        if self.is_elementwise_embedding:
+            return True
+        for table in (self.network.embedding.predicates, self.network.embedding.arguments):
+            table.copy_(torch.randn(table.shape, generator=generator))
+        return self._has_same_bits_in_chunks(self.embed, self._random_states(CHUNK_ROWS, generator))
+
+    @staticmethod
+    def _has_same_bits_in_chunks(function: Callable[[Tensor], Tensor], rows: Tensor) -> bool:
+        whole = function(rows)
+        turned = function(rows.roll(CHUNK_ROWS // 2 + 1, dims=0)).roll(-(CHUNK_ROWS // 2 + 1), dims=0)
+        short = [function(rows[:number]) for number in range(ROW_MULTIPLE, CHUNK_ROWS, ROW_MULTIPLE)]
         return torch.equal(whole, turned) and all(torch.equal(whole[: len(part)], part) for part in short)
+
+    def _random_states(self, num_rows: int, generator: torch.Generator) -> Tensor:
+        """Returns packed states ``[num_rows, padding_atoms]`` int64 of any predicates and arguments."""
+        embedding, shape = self.network.embedding, (num_rows, self.config.padding_atoms)
+        predicate = torch.randint(embedding.predicates.shape[0], shape, generator=generator)
+        first, second = (
+            torch.randint(embedding.arguments.shape[0], shape, generator=generator) for _ in range(2)
+        )
+        return pack(predicate, first, second)
 
     @torch.inference_mode()
     def has_same_bits_whole(self, num_rows: int) -> bool:
@@ -142,10 +186,20 @@ class RowFeatures(nn.Module):
         do.
         """
         generator = torch.Generator().manual_seed(0)
-        rows = torch.randn(num_rows, self.config.embedding_dim, generator=generator)
-        rows = rows.to(self.get_buffer("table").device)
+        device = self.get_buffer("table").device
+        rows = torch.randn(num_rows, self.config.embedding_dim, generator=generator).to(device)
         chunks = [self.transform(chunk) for chunk in rows.split(CHUNK_ROWS)]
-        return torch.equal(self.transform(rows), torch.cat(chunks))
+        if not torch.equal(self.transform(rows), torch.cat(chunks)):
+            return False
+        if self.is_elementwise_embedding:
+            return True
+        states = self._random_states(num_rows, generator).to(device)
+        chunks = [self.embed(chunk) for chunk in states.split(self._embedding_chunk)]
+        is_chunked, self.is_chunked = self.is_chunked, False
+        try:
+            return torch.equal(self.embed(states), torch.cat(chunks))
+        finally:
+            self.is_chunked = is_chunked
 
 
 def padded_rows(number: int, *, is_row_invariant: bool = True) -> int:

@@ -33,6 +33,8 @@ COMMANDS = {
     "replay": Command("replay", SERVER, "run the candidates of a recorded evaluation and compare"),
     "audit": Command("audit", SERVER, "find what cannot be in the recorded outcomes of an evaluator"),
     "diff": Command("diff", SERVER, "prove the same candidates with two engines and show where they part"),
+    "import": Command("import_checkpoint", SERVER, "make a policy folder of a checkpoint of the public code"),
+    "logits": Command("logits", SERVER, "compute logits of given states and compare them with a file"),
     "compile": Command("compilation", SERVER, "compile an engine for a dataset and a policy ahead of time"),
     "serve": Command("serve", SERVER, "serve ranks over HTTP"),
     "key": Command("key", CLIENT, "make an API key"),

@@ -36,14 +36,15 @@ def add_dataset_and_policy(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_dataset(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--dataset``, by default that in the package, and how it is read."""
+def add_dataset(parser: argparse.ArgumentParser, *, is_required: bool = False) -> None:
+    """Adds ``--dataset``, by default that in the package unless it is required, and how it is read."""
     parser.add_argument(
         "--dataset",
         type=Path,
         default=DATASET,
+        required=is_required,
         metavar="DIR",
-        help="dataset folder (default: the package's countries)",
+        help="dataset folder" + " (default: the package's countries)" * (not is_required),
     )
     parser.add_argument(
         "--rules-format",

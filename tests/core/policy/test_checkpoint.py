@@ -68,7 +68,7 @@ def logits(policy_network: PolicyNetwork) -> list[float]:
 
 
 def as_deepprooflog(folder: Path) -> None:
-    """Rewrites a checkpoint under the key names of the public DeepProofLog code."""
+    """Rewrites a checkpoint under the key names of the old generation of the public DeepProofLog code."""
     body, head = "mlp_extractor.shared_network.shared_body.", "mlp_extractor.shared_network.policy_head."
     names = {
         "embedding.predicates": "features_extractor.embedder.predicate_embedder.embedder.weight",
@@ -129,7 +129,7 @@ def test_the_content_hash_is_that_of_all_three_files(checkpoint: Path) -> None:
     assert len(set(hashes)) == 4
 
 
-def test_key_names_of_the_public_code_are_imported(
+def test_key_names_of_the_old_generation_are_read(
     checkpoint: Path, dataset: Dataset, network: PolicyNetwork
 ) -> None:
     as_deepprooflog(checkpoint)

@@ -190,9 +190,16 @@ def test_a_logit_that_is_not_finite_is_refused() -> None:
         ({"hidden_dim": 2.5}, "hidden_dim is 2.5; expected a whole number"),
         ({"num_layers": -1}, "num_layers is -1; expected a whole number from 0"),
         ({"num_layers": True}, "num_layers is True; expected a whole number"),
-        ({"atom_embedder": "rotate"}, "atom_embedder is 'rotate'; expected one of transe, distmult"),
-        ({"state_pooling": "max"}, "state_pooling is 'max'; expected one of sum, mean"),
+        (
+            {"atom_embedder": "rotate"},
+            "atom_embedder is 'rotate'; expected one of transe, distmult, sum, rnn, transformer, attention",
+        ),
+        ({"state_pooling": "max"}, "state_pooling is 'max'; expected one of sum, mean, rnn, transformer"),
         ({"activation": "gelu"}, "activation is 'gelu'; expected one of relu"),
+        (
+            {"atom_embedder": "attention", "embedding_dim": 6},
+            "attention_heads is 4; expected a divisor of embedding_dim 6",
+        ),
         ({"layer_norm_eps": 0.0}, "layer_norm_eps is 0.0; expected a number above 0"),
         ({"temperature": math.nan}, "temperature is nan; expected a number above 0"),
         ({"temperature": "hot"}, "temperature is 'hot'; expected a number above 0"),

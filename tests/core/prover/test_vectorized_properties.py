@@ -27,6 +27,7 @@ from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.tick import HalvedTick, WholeTick
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, PolicyConfig, build_network
+from proofrank.core.policy.config import ATOM_EMBEDDERS, STATE_POOLINGS
 from proofrank.core.policy.features import ROW_MULTIPLE
 from proofrank.core.prover import Candidate, Outcome, ProverSettings, sampled
 from proofrank.core.prover.observation import Capacities
@@ -154,8 +155,8 @@ _settings = st.builds(
 )
 _shapes = st.fixed_dictionaries(
     {
-        "atom_embedder": st.sampled_from(("transe", "distmult")),
-        "state_pooling": st.sampled_from(("sum", "mean")),
+        "atom_embedder": st.sampled_from(ATOM_EMBEDDERS),
+        "state_pooling": st.sampled_from(STATE_POOLINGS),
         "l2_norm": st.booleans(),
         "padding_atoms": st.integers(1, 6),
     }

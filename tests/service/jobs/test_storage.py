@@ -320,7 +320,7 @@ def test_a_run_whose_job_is_removed_before_it_begins_leaves_nothing_and_is_no_fa
             assert (await place.ended(await place.submit(split="valid"))).state == "done"
 
     asyncio.run(run_removed())
-    assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
+    assert faults_in(caplog) == []
 
 
 def test_a_run_whose_job_is_removed_while_it_counts_what_was_done_is_no_failure(
@@ -350,7 +350,7 @@ def test_a_run_whose_job_is_removed_while_it_counts_what_was_done_is_no_failure(
     caplog.set_level("INFO")
     asyncio.run(run_removed())
     assert [record.levelname for record in caplog.records if "has been removed" in record.message] == ["INFO"]
-    assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
+    assert faults_in(caplog) == []
 
 
 Change = Callable[[httpx.AsyncClient, str], Awaitable[httpx.Response]]
@@ -531,7 +531,7 @@ def test_a_download_breaks_off_where_its_job_is_removed_and_that_is_no_fault(
     caplog.set_level("INFO")
     asyncio.run(download())
     assert [record.levelname for record in caplog.records if "breaks off" in record.message] == ["INFO"]
-    assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
+    assert faults_in(caplog) == []
 
 
 def test_ended_jobs_are_kept_for_some_days_and_up_to_a_number(
@@ -567,6 +567,15 @@ def test_parquet_without_its_library_says_what_to_install(
                 parquet_pieces(job, place.jobs.store)
 
     asyncio.run(ask())
+
+
+def faults_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Errors and warnings, but for the one of the family's dataset, which has a test triple in train."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelname in ("ERROR", "WARNING") and "is in train.txt too" not in record.getMessage()
+    ]
 
 
 def as_plain(query: Query) -> tuple[Any, ...]:

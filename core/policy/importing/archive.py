@@ -1,0 +1,270 @@
+"""Reads the tensors of a file that ``torch.save`` or Stable-Baselines3 wrote, and nothing else of it.
+
+Both are zip archives. An archive is checked before torch sees it: its size, its members, that none is compressed, and
+which classes its pickle names. Then ``torch.load`` with ``weights_only=True`` reads it, which runs no code of the file.
+Of a Stable-Baselines3 archive only the member ``policy.pth`` is read; ``data``, which holds pickled objects, never is.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+import re
+import struct
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from proofrank.core.errors import PolicyError, shown
+
+MAX_ARCHIVE_BYTES = 8 << 30
+"""Maximum size of a checkpoint file in bytes."""
+
+MAX_PICKLE_BYTES = 4 << 20
+"""Maximum size in bytes of the pickle that lists the tensors of a file; 1,000 tensors need about 200,000."""
+
+MAX_MEMBERS = 20_000
+"""Maximum number of members of an archive; a state dict has one for each storage and about five more."""
+
+_NETWORK_MEMBER = "policy.pth"
+_SB3_MEMBER = re.compile(r"data|[\w.-]+\.pth|_stable_baselines3_version|system_info\.txt")
+_TORCH_MEMBER = re.compile(
+    r"(?P<root>[^/]+)/(?:data\.pkl|byteorder|version|\.format_version|\.storage_alignment"
+    r"|\.data/serialization_id|data/(?P<storage>\d+))"
+)
+_KNOWN_GLOBALS = {
+    "collections OrderedDict",
+    "torch FloatStorage",
+    "torch HalfStorage",
+    "torch BFloat16Storage",
+    "torch DoubleStorage",
+    "torch LongStorage",
+    "torch IntStorage",
+    "torch BoolStorage",
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_parameter",
+}
+
+_UNREADABLE = (
+    zipfile.BadZipFile, ValueError, OverflowError, EOFError, NotImplementedError, RuntimeError, OSError, struct.error,
+)  # fmt: skip
+"""What zipfile raises for a damaged archive."""
+
+
+@dataclass(frozen=True)
+class StateDict:
+    """The tensors of a checkpoint file.
+
+    Attributes:
+        tensors: name -> tensor, on the CPU, in the order of the file; each lies within its storage.
+        storages: name -> number of its storage; tensors with one number share their memory.
+        is_sb3: whether it was the ``policy.pth`` of a Stable-Baselines3 archive.
+    """
+
+    tensors: dict[str, Tensor]
+    storages: dict[str, int]
+    is_sb3: bool
+
+    @property
+    def num_storages(self) -> int:
+        """Number of different storages."""
+        return len(set(self.storages.values()))
+
+
+def read_state_dict(path: Path | str) -> StateDict:
+    """Reads the state dict in ``path``.
+
+    Raises:
+        PolicyError: the file cannot be read, is too large, is no such archive, or holds anything but tensors by name.
+    """
+    path = Path(path)
+    content = _read(path)
+    with _opened(content, f"{path}") as archive:
+        names = _checked_names(archive, len(content), f"{path}")
+        is_sb3 = _NETWORK_MEMBER in names
+        if not is_sb3:
+            return _load(archive, content, f"{path}", is_sb3=False)
+        for name in names:
+            if not _SB3_MEMBER.fullmatch(name):
+                raise PolicyError(
+                    f"{path}: unexpected member {shown(name)}; expected a Stable-Baselines3 archive with "
+                    "data, policy.pth, policy.optimizer.pth, pytorch_variables.pth and two text files"
+                )
+        inner = _member(archive, _NETWORK_MEMBER, f"{path}")
+    where = f"{path}: {_NETWORK_MEMBER}"
+    with _opened(inner, where) as archive:
+        _checked_names(archive, len(inner), where)
+        return _load(archive, inner, where, is_sb3=True)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_ARCHIVE_BYTES + 1)
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > MAX_ARCHIVE_BYTES:
+        raise PolicyError(f"{path}: larger than {MAX_ARCHIVE_BYTES >> 30} GiB; expected a checkpoint")
+    return content
+
+
+def _opened(content: bytes, where: str) -> zipfile.ZipFile:
+    if not content.startswith(b"PK\x03\x04"):
+        raise PolicyError(
+            f"{where}: no zip archive; expected a state dict that torch.save of torch 1.6 or newer wrote "
+            "(save it again with torch.save(policy.state_dict(), path)), or a .zip of Stable-Baselines3"
+        )
+    try:
+        return zipfile.ZipFile(io.BytesIO(content))
+    except _UNREADABLE as error:
+        raise PolicyError(
+            f"{where}: damaged zip archive ({error}); expected a whole checkpoint file"
+        ) from error
+
+
+def _checked_names(archive: zipfile.ZipFile, num_bytes: int, where: str) -> set[str]:
+    """Returns the names of the members of ``archive``, whose sizes can be trusted after this."""
+    members = archive.infolist()
+    if len(members) > MAX_MEMBERS:
+        raise PolicyError(f"{where}: {len(members)} members; expected at most {MAX_MEMBERS}")
+    names: set[str] = set()
+    for member in members:
+        name = member.filename
+        if name in names:
+            raise PolicyError(f"{where}: two members are named {shown(name)}; expected each name once")
+        names.add(name)
+        if member.flag_bits & 0x1:
+            raise PolicyError(f"{where}: member {shown(name)} is encrypted; expected plain members")
+        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+            raise PolicyError(
+                f"{where}: member {shown(name)} is compressed ({member.compress_size} bytes for {member.file_size}); "
+                "torch and Stable-Baselines3 store members as they are"
+            )
+    total = sum(member.file_size for member in members)
+    if total > num_bytes:
+        raise PolicyError(
+            f"{where}: its members claim {total} bytes of a file of {num_bytes}; expected members that do not overlap"
+        )
+    return names
+
+
+def _load(archive: zipfile.ZipFile, content: bytes, where: str, *, is_sb3: bool) -> StateDict:
+    """Reads the tensors of one torch archive whose names and sizes were checked."""
+    sizes = _storage_sizes(archive, where)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True, mmap=False)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, TypeError, KeyError, EOFError) as error:
+        raise PolicyError(f"{where}: {_first_line(error)}; expected a state dict of tensors") from error
+    except (AttributeError, IndexError, OverflowError, MemoryError, AssertionError) as error:
+        raise PolicyError(
+            f"{where}: damaged ({_first_line(error)}); expected a state dict of tensors"
+        ) from error
+    return _checked_state_dict(value, sizes, where, is_sb3=is_sb3)
+
+
+def _storage_sizes(archive: zipfile.ZipFile, where: str) -> list[int]:
+    """Checks the members of a torch archive; returns the sizes of its storages in bytes, ascending."""
+    roots: set[str] = set()
+    sizes: list[int] = []
+    pickle_name = ""
+    for member in archive.infolist():
+        match = _TORCH_MEMBER.fullmatch(member.filename)
+        if match is None:
+            raise PolicyError(
+                f"{where}: unexpected member {shown(member.filename)}; expected data.pkl, data/0, data/1, … as "
+                "torch.save(policy.state_dict(), path) writes them"
+            )
+        roots.add(match["root"])
+        if match["storage"] is not None:
+            sizes.append(member.file_size)
+        elif member.filename.endswith("/data.pkl"):
+            pickle_name = member.filename
+            if member.file_size > MAX_PICKLE_BYTES:
+                raise PolicyError(
+                    f"{where}: {member.filename} has {member.file_size} bytes; expected at most {MAX_PICKLE_BYTES}"
+                )
+        elif member.file_size > 64:
+            raise PolicyError(
+                f"{where}: {shown(member.filename)} has {member.file_size} bytes; expected a few"
+            )
+    if len(roots) != 1 or not pickle_name:
+        raise PolicyError(f"{where}: no data.pkl in one folder; expected a file that torch.save wrote")
+    byteorder = f"{roots.pop()}/byteorder"  # torch before 2.1 wrote none, on little-endian machines
+    if byteorder in archive.namelist() and _member(archive, byteorder, where) != b"little":
+        raise PolicyError(f"{where}: written on a big-endian machine; expected little-endian numbers")
+    _check_pickle(_member(archive, pickle_name, where), where)
+    return sorted(sizes)
+
+
+def _member(archive: zipfile.ZipFile, name: str, where: str) -> bytes:
+    """Reads a member whose size was checked."""
+    try:
+        return archive.read(name)
+    except _UNREADABLE as error:
+        raise PolicyError(f"{where}: member {shown(name)} is damaged ({_first_line(error)})") from error
+
+
+def _check_pickle(content: bytes, where: str) -> None:
+    """Refuses a pickle that names any class or function beyond those of a state dict; runs nothing of it."""
+    try:
+        for opcode, argument, _ in pickletools.genops(content):
+            if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"):
+                raise PolicyError(
+                    f"{where}: its pickle uses {opcode.name}; expected a state dict of tensors alone "
+                    "(torch.save(policy.state_dict(), path)), not a whole module or other objects"
+                )
+            if opcode.name == "GLOBAL" and argument not in _KNOWN_GLOBALS:
+                raise PolicyError(
+                    f"{where}: its pickle names {shown(str(argument).replace(' ', '.'))}; expected a state dict of "
+                    "tensors alone (torch.save(policy.state_dict(), path)), not a whole module or other objects"
+                )
+    except (ValueError, UnicodeDecodeError, OverflowError) as error:
+        raise PolicyError(f"{where}: data.pkl is damaged: {_first_line(error)}") from error
+
+
+def _checked_state_dict(value: object, sizes: list[int], where: str, *, is_sb3: bool) -> StateDict:
+    if not isinstance(value, Mapping):
+        raise PolicyError(
+            f"{where}: holds a {type(value).__name__}; expected a state dict of tensors by name"
+        )
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[int, int] = {}
+    storages: dict[str, int] = {}
+    bytes_of: dict[int, int] = {}
+    for name, tensor in value.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise PolicyError(
+                f"{where}: {shown(name)} is a {type(tensor).__name__}; expected a state dict of tensors by name "
+                "(if the file holds a dict with a state dict in it, save that alone)"
+            )
+        storage = tensor.untyped_storage()
+        if tensor.layout != torch.strided or not tensor.is_contiguous():
+            raise PolicyError(
+                f"{where}: {shown(name)} is not contiguous; expected tensors as a module holds them"
+            )
+        key = storage.data_ptr() if storage.nbytes() else -len(numbers) - 1
+        number = numbers.setdefault(key, len(numbers))
+        tensors[name], storages[name] = tensor.detach(), number
+        bytes_of[number] = storage.nbytes()
+    if not tensors:
+        raise PolicyError(f"{where}: holds no tensor; expected a state dict")
+    # A pickle that claims a larger storage than its member would have torch read behind the member.
+    if sorted(bytes_of.values()) != sizes:
+        raise PolicyError(
+            f"{where}: its tensors have storages of {sum(bytes_of.values())} bytes, its members {sum(sizes)}; expected "
+            "the same"
+        )
+    return StateDict(tensors, storages, is_sb3)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

@@ -1,0 +1,112 @@
+"""Imports a checkpoint file of the public DeepProofLog code (arXiv 2511.08581) as a policy folder of ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from proofrank.core.errors import PolicyError
+from proofrank.core.graph import Dataset, Vocabulary
+from proofrank.core.policy.checkpoint import WEIGHTS_FILE, build_network, check_weights, save_policy
+from proofrank.core.policy.importing.archive import read_state_dict
+from proofrank.core.policy.importing.facts import Facts, Resolved, resolve
+from proofrank.core.policy.importing.names import PublicNetwork, read_network
+from proofrank.core.policy.importing.vocabulary import PublicVocabulary, rebuild_vocabulary
+from proofrank.core.policy.network import PolicyNetwork
+
+
+@dataclass(frozen=True)
+class ImportedPolicy:
+    """A checkpoint of the public code, ready to be saved.
+
+    Attributes:
+        source: the file.
+        source_hash: SHA-256 of the file, in hexadecimal.
+        file: what names, shapes and storages of the file tell.
+        facts: formulas, sizes and settings, by where they come from.
+        names: names of the rows of the tables.
+        network: the network with all rows of the file.
+        unused_facts: names of the facts file that mean nothing to an import.
+    """
+
+    source: Path
+    source_hash: str
+    file: PublicNetwork
+    facts: Resolved
+    names: PublicVocabulary
+    network: PolicyNetwork
+    unused_facts: tuple[str, ...]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Names of all rows, those included that the graph does not have."""
+        return self.names.vocabulary
+
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
+        """Writes the policy folder.
+
+        Raises:
+            PolicyError: ``folder`` holds a policy, or cannot be written.
+        """
+        folder = Path(folder)
+        if not overwrite and (folder / WEIGHTS_FILE).exists():
+            raise PolicyError(f"{folder}: holds a policy; expected an empty or a new folder")
+        notes = {
+            "imported": {
+                "file": self.source.name,
+                "sha256": self.source_hash,
+                "generation": self.file.generation,
+                "from_file": self.facts.from_file,
+                "told": self.facts.told,
+                "defaults": self.facts.defaults,
+            }
+        }
+        try:
+            save_policy(
+                folder,
+                self.network,
+                self.vocabulary,
+                self.facts.settings,
+                notes,
+                unused_predicates=self.names.unused_predicates,
+            )
+        except OSError as error:
+            raise PolicyError(f"{folder}: cannot be written: {error.strerror}") from error
+
+
+def import_checkpoint(
+    path: Path | str, dataset: Dataset, facts: Facts, *, with_defaults: bool = False
+) -> ImportedPolicy:
+    """Reads a ``.pt`` state dict or a Stable-Baselines3 ``.zip`` of the public code.
+
+    Args:
+        path: the file.
+        dataset: graph that it was trained on; the vocabulary is rebuilt from it.
+        facts: what the file does not tell.
+        with_defaults: whether facts of the network that nobody told take the public code's defaults.
+
+    Raises:
+        PolicyError: the file is bad, does not fit the graph, or a fact is missing or wrong.
+    """
+    path = Path(path)
+    state = read_state_dict(path)
+    file = read_network(state, f"{path}")
+    names = rebuild_vocabulary(
+        dataset,
+        file.num_predicate_rows,
+        file.num_argument_rows,
+        facts.told.get("number_of_variables"),
+        f"{path}",
+    )
+    resolved = resolve(file, facts, names.num_variables, with_defaults=with_defaults, where=f"{path}")
+    if facts.dataset not in (None, dataset.name):
+        note = f"the facts are of dataset {facts.dataset!r}; the vocabulary is that of {dataset.name!r}"
+        resolved = dataclasses.replace(resolved, notes=(*resolved.notes, note))
+    check_weights(resolved.config, names.vocabulary, file.tensors, path)
+    network = build_network(resolved.config, names.vocabulary)
+    network.load_state_dict(file.tensors)
+    with path.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return ImportedPolicy(path, digest, file, resolved, names, network, facts.unused)
