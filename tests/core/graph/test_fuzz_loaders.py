@@ -27,7 +27,7 @@ from tests.helpers.damaged_files import damaged, damaged_json, json_bytes
 from tests.helpers.family import write_family, write_untrained_policy
 
 MOST_SECONDS = 10.0
-"""Of one bomb, on a machine that does other things as well."""
+"""Maximum processor time to read or refuse one bomb."""
 
 MOST_BYTES = 1 << 30
 """Of memory while one bomb is read, over what the process had."""
