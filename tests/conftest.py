@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from proofrank.core.graph import Dataset, load_dataset
-from proofrank.core.prover import State
-
-SHARED = Path(__file__).resolve().parents[1].parent / "shared"
-
-DatasetMaker = Callable[..., Dataset]
-"""Takes lines of ``train``, ``rules``, ``valid``, ``test`` and perhaps ``domains``; loads what they make."""
-
+from tests.helpers.datasets import SHARED, DatasetMaker, write_dataset
 
 # Programs that tests start have one thread as well; it is set before torch reads it.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -95,60 +89,3 @@ def make_dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetMaker:
         return load_dataset(folder)
 
     return make
-
-
-def write_dataset(
-    folder: Path,
-    train: Iterable[str],
-    rules: Iterable[str],
-    *,
-    valid: Iterable[str] = (),
-    test: Iterable[str] = (),
-    domains: Iterable[str] | None = None,
-) -> None:
-    """Writes the files of a dataset, a string a line."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {"train": train, "valid": valid, "test": test, "rules": rules}
-    if domains is not None:
-        files["domain2constants"] = domains
-    for stem, lines in files.items():
-        content = "".join(f"{line}\n" for line in lines)
-        (folder / f"{stem}.txt").write_bytes(content.encode("utf-8"))
-
-
-def show(state: State, dataset: Dataset) -> str:
-    """A state as text, such as ``p(a,V0) q(V0,b)``; ``V0`` is the first run-time variable."""
-    vocabulary = dataset.vocabulary
-
-    def argument(index: int) -> str:
-        is_constant = index < vocabulary.first_variable_index
-        return (
-            vocabulary.argument_name(index) if is_constant else f"V{index - vocabulary.first_variable_index}"
-        )
-
-    return " ".join(
-        f"{vocabulary.predicate_name(predicate)}({argument(first)},{argument(second)})"
-        if predicate < vocabulary.true_index
-        else vocabulary.predicate_name(predicate)
-        for predicate, first, second in state
-    )
-
-
-def read_state(text: str, dataset: Dataset) -> State:
-    """What :func:`show` writes, back as a state."""
-    vocabulary = dataset.vocabulary
-
-    def argument(name: str) -> int:
-        is_constant = vocabulary.has_constant(name)
-        return (
-            vocabulary.constant_index(name)
-            if is_constant
-            else vocabulary.first_variable_index + int(name[1:])
-        )
-
-    atoms = []
-    for written in text.split():
-        predicate, _, arguments = written.removesuffix(")").partition("(")
-        first, second = arguments.split(",")
-        atoms.append((vocabulary.predicate_index(predicate), argument(first), argument(second)))
-    return tuple(atoms)

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.device.bench import QUICK
 from benchmarks.device.parts import PARTS
 from benchmarks.gpu import STAGES, main
-from tests.project.test_imports import ROOT, WEB
+from tests.helpers.web_libraries import ROOT, WEB
 
 REFUSED = (*WEB, "matplotlib", "service")
 

@@ -21,7 +21,7 @@ from proofrank.core.evaluator.recordings import read_recording
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, PolicyConfig, PolicyNetwork
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
-from tests.conftest import SHARED, DatasetMaker
+from tests.helpers.datasets import SHARED, DatasetMaker
 
 RECORDING = SHARED / "truth" / "family-seed0"
 

@@ -12,7 +12,7 @@ import torch
 from proofrank.core.graph import load_dataset
 from proofrank.core.policy import PolicyConfig, build_network, save_policy
 from proofrank.core.prover import ProverSettings
-from tests.conftest import write_dataset
+from tests.helpers.datasets import write_dataset
 
 TRAIN = (
     "parent(anna,ben).",

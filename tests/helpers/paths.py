@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import Candidate
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 
 NAMES = tuple(f"n{number}" for number in range(6))
 

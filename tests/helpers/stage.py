@@ -15,9 +15,9 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
 from proofrank.service.scheduler import Lanes, Scheduler, Task
-from tests.conftest import DatasetMaker
-from tests.core.prover.test_vectorized_properties import make_policy
+from tests.helpers.datasets import DatasetMaker
 from tests.helpers.paths import all_paths, make_paths
+from tests.helpers.policies import make_policy
 
 SETTINGS = ProverSettings(padding_states=6, padding_atoms=4, max_depth=8)
 POOL_SIZE = 256

@@ -10,7 +10,7 @@ import pytest
 from proofrank.core.formats.rules import RULE_FORMATS
 from proofrank.core.formats.warnings import KINDS
 from proofrank.core.graph import load_dataset
-from tests.conftest import write_dataset
+from tests.helpers.datasets import write_dataset
 from tests.helpers.serving import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "datasets.md").read_text(encoding="utf-8")

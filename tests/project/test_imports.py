@@ -11,19 +11,9 @@ import pytest
 
 from proofrank.core.policy import PolicyConfig, PolicyNetwork, save_policy
 from proofrank.core.prover import ProverSettings
-from tests.conftest import DatasetMaker, write_dataset
+from tests.helpers.datasets import DatasetMaker, write_dataset
+from tests.helpers.web_libraries import ROOT, WEB
 
-ROOT = Path(__file__).resolve().parents[2]
-WEB = (
-    "fastapi",
-    "pydantic",
-    "pydantic_settings",
-    "starlette",
-    "uvicorn",
-    "prometheus_client",
-    "rich",
-    "httpx",
-)
 CORE_FILES = sorted((ROOT / "core").rglob("*.py"))
 
 IMPORT_ALL = f"""

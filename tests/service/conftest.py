@@ -13,12 +13,8 @@ from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import load_policy
 from proofrank.core.prover import ProverSettings
 from tests.helpers.family import write_family, write_untrained_policy
+from tests.helpers.limits import MAX_BODY_BYTES, MAX_CANDIDATES, MAX_PROOFS, MAX_QUERIES
 from tests.helpers.serving import RunningServer
-
-MAX_QUERIES = 50
-MAX_CANDIDATES = 200
-MAX_PROOFS = 3
-MAX_BODY_BYTES = 200_000
 
 
 @pytest.fixture(scope="session")

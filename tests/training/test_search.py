@@ -7,7 +7,7 @@ import pytest
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import ProverSettings, ReferenceProver, State
 from proofrank.training.search import ProofSearch, SearchBudgetExceeded, Targets
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 
 SETTINGS = ProverSettings()
 

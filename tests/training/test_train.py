@@ -15,7 +15,7 @@ from proofrank.core.ranking import Metrics
 from proofrank.training.imitation import untrained_network
 from proofrank.training.options import TrainingOptions
 from proofrank.training.train import Measurement, main, measure
-from tests.conftest import write_dataset
+from tests.helpers.datasets import write_dataset
 
 NETWORK = ["--embedding-dim", "16", "--hidden-dim", "32", "--num-layers", "1"]
 TRAINING = ["--rounds", "3", "--epochs", "60", "--batch-rows", "200", "--sides", "tail"]

@@ -13,7 +13,7 @@ from proofrank.core.evaluator.recordings import read_recording
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.provability import compute_least_model
 from proofrank.service.cli.main import main
-from tests.conftest import SHARED, DatasetMaker, write_dataset
+from tests.helpers.datasets import SHARED, DatasetMaker, write_dataset
 
 TRAIN = ["p(a,b).", "p(b,c)."]
 RULES = ["p(X,Z), p(Z,Y) -> v(X,Y)"]

@@ -18,10 +18,9 @@ from proofrank.core.evaluator.tick_program import tensors_of
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
-from tests.conftest import DatasetMaker
-from tests.core.evaluator.test_compiled_stream import with_nan
-from tests.core.prover.test_vectorized_properties import make_policy
+from tests.helpers.datasets import DatasetMaker
 from tests.helpers.paths import all_paths, make_paths
+from tests.helpers.policies import make_policy, with_nan
 
 SETTINGS = ProverSettings(max_depth=5, padding_states=12)
 CUDA = torch.device("cuda")

@@ -33,9 +33,10 @@ from proofrank.core.policy import Policy, load_policy
 from proofrank.core.policy.features import CHUNK_ROWS
 from proofrank.core.prover import Candidate, ProverSettings
 from proofrank.core.prover.tables import build_tables
-from tests.conftest import DatasetMaker
-from tests.core.prover.test_vectorized_properties import assert_same, make_policy
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.outcomes import assert_same
 from tests.helpers.paths import all_paths, make_paths
+from tests.helpers.policies import make_policy
 
 SETTINGS = ProverSettings(max_depth=5, padding_states=12)
 CPU = torch.device("cpu")

@@ -18,8 +18,10 @@ from proofrank.core.policy.features import CHUNK_ROWS
 from proofrank.core.prover import Candidate, ProverSettings
 from proofrank.core.prover.observation import Capacities
 from proofrank.core.prover.tables import GraphTables, build_tables
-from tests.conftest import DatasetMaker
-from tests.core.prover.test_vectorized_properties import assert_same, make_policy, use_static_shapes
+from tests.helpers.buffers import use_static_shapes
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.outcomes import assert_same
+from tests.helpers.policies import make_policy
 
 SETTINGS = ProverSettings(padding_states=8, max_depth=5)
 ENOUGH_TICKS = 60

@@ -18,8 +18,9 @@ from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
 from proofrank.core.prover.observation import Capacities
 from proofrank.core.prover.tables import GraphTables
-from tests.conftest import DatasetMaker
-from tests.core.prover.test_vectorized_properties import least_capacities, make_policy
+from tests.helpers.buffers import least_capacities
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.policies import make_policy
 
 NUM_CANDIDATES = 60
 

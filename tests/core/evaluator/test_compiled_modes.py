@@ -23,9 +23,10 @@ from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
-from tests.conftest import DatasetMaker
-from tests.core.prover.test_vectorized_properties import assert_same, make_policy
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.outcomes import assert_same
 from tests.helpers.paths import all_paths, make_paths
+from tests.helpers.policies import make_policy
 
 SETTINGS = ProverSettings(padding_states=6, padding_atoms=4, max_depth=6)
 NUM_BATCHES = 200

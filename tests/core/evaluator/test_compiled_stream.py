@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import pytest
-import torch
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import ReferenceEvaluator
@@ -15,9 +13,11 @@ from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
-from tests.conftest import DatasetMaker
-from tests.core.prover.test_vectorized_properties import assert_same, make_policy, use_static_shapes
+from tests.helpers.buffers import use_static_shapes
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.outcomes import assert_same, collect_outcomes
 from tests.helpers.paths import all_paths, make_paths
+from tests.helpers.policies import make_policy, with_nan
 
 SETTINGS = ProverSettings(padding_states=6, padding_atoms=4, max_depth=6)
 ENOUGH_TICKS = 200
@@ -64,26 +64,9 @@ def make_evaluator(
 Make = Callable[..., CompiledEvaluator]
 
 
-def collect_outcomes(evaluator: CompiledEvaluator) -> dict[int, Outcome]:
-    """What is done, by its slot; an error is none of it."""
-    outcomes: dict[int, Outcome] = {}
-    for slot, outcome in evaluator.collect():
-        assert isinstance(outcome, Outcome)
-        outcomes[slot] = outcome
-    return outcomes
-
-
 def unfit_actions(outcome: Outcome) -> tuple[int, ...]:
     """Actions that end in one that does not exist."""
     return (*outcome.actions[:-1], SETTINGS.padding_states)
-
-
-def with_nan(policy: Policy, dataset: Dataset, predicate: str) -> Policy:
-    """The policy, but with an embedding of ``predicate`` that is not a number."""
-    broken = make_policy(dataset, 1, spread=2.0)
-    with torch.no_grad():
-        broken.network.embedding.predicates[dataset.vocabulary.predicate_index(predicate)] = torch.nan
-    return dataclasses.replace(broken, name="broken")
 
 
 def test_what_is_submitted_is_collected_once_with_its_slot(

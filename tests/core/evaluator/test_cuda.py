@@ -25,7 +25,8 @@ from proofrank.core.evaluator.tick import WholeTick
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import Candidate
-from tests.core.prover.test_vectorized_properties import assert_same, make_policy
+from tests.helpers.outcomes import assert_same
+from tests.helpers.policies import make_policy
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

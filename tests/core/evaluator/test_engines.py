@@ -14,7 +14,7 @@ from proofrank.core.evaluator.engines import automatic_mode
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, PolicyConfig, PolicyNetwork
 from proofrank.core.prover import ProverSettings
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 
 SETTINGS = ProverSettings(max_depth=5, padding_states=10)
 

@@ -12,7 +12,7 @@ from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator.explanation import Explanation, ProofNode, explain, render_proof
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import Candidate, ProverSettings, ReferenceProver, State
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 
 
 def prefers_the_first(state: State, actions: Sequence[State]) -> list[float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import proofrank
-from tests.conftest import write_dataset
+from tests.helpers.datasets import write_dataset
 
 TRAIN = ("anna\tcitizenOf\tgermany", "ben\tknows\tanna")
 FACTS = (

@@ -10,9 +10,9 @@ from proofrank.core.evaluator.memory import memory_of
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import ProverSettings
-from tests.conftest import DatasetMaker
-from tests.core.prover.test_vectorized_properties import make_policy
+from tests.helpers.datasets import DatasetMaker
 from tests.helpers.paths import make_paths
+from tests.helpers.policies import make_policy
 
 SETTINGS = ProverSettings(max_depth=5, padding_states=12)
 

@@ -26,8 +26,7 @@ from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
-from tests.core.evaluator.test_compiled_stream import collect_outcomes
-from tests.core.prover.test_vectorized_properties import assert_same
+from tests.helpers.outcomes import assert_same, collect_outcomes
 
 LANES = 4
 MORE_LANES = 8

@@ -35,8 +35,8 @@ from proofrank.core.ranking import (
     rank_queries,
     sample_triples,
 )
-from tests.conftest import SHARED
-from tests.core.prover.test_vectorized_properties import use_static_shapes
+from tests.helpers.buffers import use_static_shapes
+from tests.helpers.datasets import SHARED
 
 pytestmark = [
     pytest.mark.slow,

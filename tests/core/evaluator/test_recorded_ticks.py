@@ -25,9 +25,10 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Outcome, ProverSettings
 from proofrank.core.prover.lanes import empty_pool
-from tests.conftest import DatasetMaker
-from tests.core.prover.test_vectorized_properties import assert_same, make_policy
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.outcomes import assert_same
 from tests.helpers.paths import all_paths, make_paths
+from tests.helpers.policies import make_policy
 
 SETTINGS = ProverSettings(max_depth=6, padding_states=12)
 ENOUGH_TICKS = 200

@@ -22,7 +22,7 @@ from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import PolicyNetwork, StateScorer, load_policy
 from proofrank.core.prover import State
 from proofrank.core.ranking import SIDES, rank_as_deepprooflog
-from tests.conftest import SHARED
+from tests.helpers.datasets import SHARED
 
 FOLDERS = tuple(sorted(path.name for path in (SHARED / "truth").glob("*") if path.is_dir()))
 

@@ -24,9 +24,9 @@ from proofrank.core.evaluator.tick import HalvedTick
 from proofrank.core.policy import PolicyConfig, PolicyNetwork
 from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
 from proofrank.core.prover import Outcome
-from tests.conftest import DatasetMaker
 from tests.core.evaluator.test_compiled_invariance import Example, family, made
-from tests.core.prover.test_vectorized_properties import use_static_shapes
+from tests.helpers.buffers import use_static_shapes
+from tests.helpers.datasets import DatasetMaker
 
 NUM_CANDIDATES = 30
 FEW_LANES, MANY_LANES = 4, 64

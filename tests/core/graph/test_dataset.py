@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proofrank.core.errors import DatasetError
 from proofrank.core.graph import load_dataset
-from tests.conftest import DatasetMaker, write_dataset
+from tests.helpers.datasets import DatasetMaker, write_dataset
 from tests.helpers.strategies import names, write_atom
 
 RULE = "p(X,Y) -> q(X,Y)"

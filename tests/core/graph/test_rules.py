@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proofrank.core.graph import Rule
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 
 FACTS = ("p(a,b).", "q(b,c).", "r(c,a).")
 A, B, C = 1, 2, 3

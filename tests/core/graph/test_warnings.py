@@ -9,7 +9,7 @@ import pytest
 from proofrank.core.errors import DatasetError, nearest_names
 from proofrank.core.formats.warnings import DatasetWarning
 from proofrank.core.graph import Dataset, load_dataset
-from tests.conftest import DatasetMaker, write_dataset
+from tests.helpers.datasets import DatasetMaker, write_dataset
 
 TRAIN = (
     "anna\tbornIn\tmunich",

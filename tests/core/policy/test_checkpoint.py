@@ -17,7 +17,7 @@ from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, PolicyConfig, PolicyNetwork, build_network, load_policy, save_policy
 from proofrank.core.prover import ProverSettings
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 
 CONFIG = PolicyConfig(
     embedding_dim=4, hidden_dim=6, num_layers=2, state_pooling="mean", temperature=0.5, max_variables=50

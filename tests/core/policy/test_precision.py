@@ -13,9 +13,9 @@ from proofrank.core.policy import PolicyConfig, PolicyNetwork
 from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
 from proofrank.core.policy.precision import matrix_products_in, precisions_of
 from proofrank.core.prover import ProverSettings
-from tests.conftest import DatasetMaker
-from tests.core.prover.test_vectorized_properties import make_policy
+from tests.helpers.datasets import DatasetMaker
 from tests.helpers.paths import all_paths, make_paths
+from tests.helpers.policies import make_policy
 
 SETTINGS = ProverSettings(max_depth=4, padding_states=12)
 

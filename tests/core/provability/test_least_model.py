@@ -15,7 +15,7 @@ from proofrank.core.graph import Dataset, Triple, load_dataset
 from proofrank.core.provability import compute_least_model, naive_least_model
 from proofrank.core.provability.groups import groups_of_predicates
 from proofrank.core.provability.quotient import quotient_of
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 from tests.helpers.strategies import write_atom
 
 CONSTANTS = ("a", "b", "c", "d", "e")

@@ -10,7 +10,7 @@ import pytest
 from proofrank.core.graph import Dataset
 from proofrank.core.provability import store
 from proofrank.core.provability.store import stored_least_model
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 
 
 @pytest.fixture

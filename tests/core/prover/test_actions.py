@@ -9,7 +9,8 @@ import pytest
 
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import Atom, ProverSettings, ReferenceProver
-from tests.conftest import DatasetMaker, read_state, show
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.states import read_state, show
 
 # s and t have facts that match nothing here, so that rules may use them.
 ANCHORS = ("s(z,z).", "t(z,z).")

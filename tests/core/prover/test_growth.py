@@ -15,8 +15,9 @@ from proofrank.core.graph import load_dataset
 from proofrank.core.policy import load_policy
 from proofrank.core.prover import Candidate, ProverSettings, sampled
 from proofrank.core.prover.growth import most_atoms, most_variables, new_variables
-from tests.conftest import DatasetMaker
-from tests.core.prover.test_vectorized_properties import Case, cases, make_policy, many
+from tests.helpers.cases import Case, cases, many
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.policies import make_policy
 
 FACTS = ("e(a,b).", "e(b,c).", "e(c,d).", "p(a,c).", "q(c,a).")
 RIGHT = "p(X,Y) :- e(X,Z), p(Z,Y)."

@@ -9,7 +9,7 @@ import pytest
 from proofrank.core.errors import EvaluationError
 from proofrank.core.graph import Dataset, Vocabulary
 from proofrank.core.prover.packing import ARGUMENT_BITS, PREDICATE_BITS, check_packable
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 
 
 @pytest.fixture(scope="module")

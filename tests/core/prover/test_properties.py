@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import Candidate, Outcome, ProverSettings, ReferenceProver, Scorer, State, sampled
-from tests.conftest import DatasetMaker, show
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.states import show
 from tests.helpers.strategies import GRAPH_CONSTANTS, GRAPH_PREDICATES, SmallGraph, small_graphs
 
 some = settings(max_examples=120, deadline=None)

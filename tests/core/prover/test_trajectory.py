@@ -21,7 +21,8 @@ from proofrank.core.prover import (
 )
 from proofrank.core.prover.choice import is_near_tie, log_softmax
 from proofrank.core.prover.settings import TIE_TOLERANCE
-from tests.conftest import DatasetMaker, show
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.states import show
 
 Logits = Callable[[State, Sequence[State]], Sequence[float]]
 

@@ -18,17 +18,11 @@ from proofrank.core.prover import Candidate, Outcome, ProverSettings
 from proofrank.core.prover.observation import Capacities
 from proofrank.core.prover.state_sets import set_hash
 from proofrank.core.prover.tables import GraphTables
-from tests.conftest import DatasetMaker
-from tests.core.prover.test_vectorized_properties import (
-    Case,
-    assert_same,
-    cases,
-    check,
-    least_capacities,
-    make_policy,
-    use_least_capacities,
-    use_static_shapes,
-)
+from tests.helpers.buffers import least_capacities, use_least_capacities, use_static_shapes
+from tests.helpers.cases import Case, cases, check
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.outcomes import assert_same
+from tests.helpers.policies import make_policy
 
 SPOKES = 3000
 LAST = f"c{SPOKES - 1:04d}"

@@ -22,7 +22,7 @@ from proofrank.core.evaluator.replay import replay
 from proofrank.core.evaluator.tick import HalvedTick, TrimmedTick, WholeTick
 from proofrank.core.graph import load_dataset
 from proofrank.core.policy import load_policy
-from tests.conftest import SHARED
+from tests.helpers.datasets import SHARED
 
 FOLDERS = tuple(sorted(path.name for path in (SHARED / "truth").glob("*") if path.is_dir()))
 

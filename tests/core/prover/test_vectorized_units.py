@@ -18,7 +18,7 @@ from proofrank.core.prover.state_sets import same_set, set_hash
 from proofrank.core.prover.tables import build_tables
 from proofrank.core.prover.unification import resolve, unify
 from proofrank.core.prover.vectorized import UnificationEngineVectorized
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 from tests.helpers.strategies import NUM_CONSTANTS, goals, heads
 
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proofrank.core.errors import RankingError
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.ranking import Corruptor, Side, sides_of
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 
 RULE = "p(X,Y) -> q(X,Y)"
 

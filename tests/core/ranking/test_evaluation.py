@@ -10,7 +10,7 @@ import pytest
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import Candidate, Outcome
 from proofrank.core.ranking import SIDES, Corruptor, Query, corrupted_queries, rank_queries
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 
 
 class EvaluatorByTail:

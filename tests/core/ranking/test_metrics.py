@@ -12,7 +12,7 @@ from proofrank.core.errors import RankingError
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.prover import Outcome, Outcomes
 from proofrank.core.ranking import HITS_AT, RankedQuery, ReportTally, Side, aggregate, rank_positive, report
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 
 PROVED = Outcome(success=True, log_probability=0.0, steps=1, actions=(0,))
 FAILED = Outcome(success=False, log_probability=0.0, steps=1, actions=(0,))

@@ -21,8 +21,10 @@ from proofrank.core.provability import LeastModel, compute_least_model
 from proofrank.core.prover import Candidate, Outcomes, ProverSettings
 from proofrank.core.ranking import Pruning, PruningCounts, Query, RankedQuery, aggregate, rank_queries
 from proofrank.core.ranking.corruptions import SIDES
-from tests.conftest import DatasetMaker
-from tests.core.prover.test_vectorized_properties import Case, assert_same, cases, make_policy
+from tests.helpers.cases import Case, cases
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.outcomes import assert_same
+from tests.helpers.policies import make_policy
 
 SETTINGS = ProverSettings(padding_states=8, padding_atoms=4, max_depth=6)
 

@@ -10,7 +10,7 @@ import pytest
 from proofrank.core.graph import load_dataset
 from proofrank.core.policy import load_policy
 from proofrank.service.cli.main import main
-from tests.conftest import write_dataset
+from tests.helpers.datasets import write_dataset
 from tests.helpers.family import write_untrained_policy
 
 TRAIN = (

@@ -11,7 +11,7 @@ import torch
 
 from proofrank.core.graph import load_dataset
 from proofrank.service.cli.main import main
-from tests.conftest import SHARED
+from tests.helpers.datasets import SHARED
 from tests.helpers.public_checkpoints import state_dict_of
 
 TOLD = ["--atom-embedder", "transe", "--state-embedder", "mean", "--l2-norm", "--no-sqrt-scale"]

@@ -18,8 +18,8 @@ from proofrank.service.errors import BodiesFull, QueueFull
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.web.body_budget import BodyBudget
 from proofrank.service.web.problems import problem_of
+from tests.helpers.queues import LARGE, SMALL, send_large, wait_for_queue
 from tests.helpers.serving import RunningServer
-from tests.service.web.test_sharing import LARGE, SMALL, send_large, wait_for_queue
 
 MAX_BODY_BYTES = 300_000
 MAX_TOTAL_BODY_BYTES = 400_000

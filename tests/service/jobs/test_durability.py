@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.helpers.answers import without_time
 from tests.helpers.job_client import ended, get, many_queries, results, submit
 from tests.helpers.serving import RunningServer
-from tests.service.ranking.test_rank import without_time
 
 OPTIONS = {"corruptions": 4, "seed": 3, "ties": "random"}
 

@@ -17,10 +17,10 @@ import pyarrow.parquet
 import pytest
 
 from proofrank.service.policies.policy_files import PARTS
+from tests.helpers.answers import without_time
 from tests.helpers.family import TEST, write_untrained_policy
 from tests.helpers.job_client import ended, get, many_queries, results, submit
 from tests.helpers.serving import RunningServer
-from tests.service.ranking.test_rank import without_time
 
 MAX_JOBS = 3
 MAX_JOB_QUERIES = 500

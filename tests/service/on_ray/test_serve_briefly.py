@@ -17,10 +17,10 @@ from proofrank.core.default import DATASET, POLICY
 from proofrank.core.graph import load_dataset
 from proofrank.core.policy import load_policy, save_policy
 from proofrank.core.prover import ProverSettings
+from tests.helpers.answers import without_time
 from tests.helpers.ray_application import RayApplication, asking, wait_until
 from tests.helpers.serving import RunningServer
 from tests.helpers.uploads import files_of
-from tests.service.ranking.test_rank import without_time
 
 QUERIES = [
     {"head": "albania", "relation": "locatedInCR", "tail": "europe"},

@@ -24,12 +24,11 @@ from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import PolicyConfig, build_network, load_policy, save_policy
 from proofrank.core.prover import ProverSettings
 from proofrank.core.ranking import Corruptor, corrupted_queries, rank_queries
+from tests.helpers.answers import rankings_of, refusal, without_time
 from tests.helpers.family import write_family, write_untrained_policy
+from tests.helpers.scrapes import scrape
 from tests.helpers.serving import REPOSITORY, RunningServer, clean_environment, run_command
 from tests.helpers.uploads import Files, files_of, multipart, multipart_type
-from tests.service.ranking.test_rank import rankings_of, without_time
-from tests.service.telemetry.test_observability import scrape
-from tests.service.web.test_refusals import refusal
 
 QUERIES = [
     {"head": "anna", "relation": "ancestor", "tail": "Zoë"},

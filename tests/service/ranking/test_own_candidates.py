@@ -12,8 +12,8 @@ import torch
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.ranking import Side
 from proofrank.service.client import Client, Query
+from tests.helpers.answers import rank, rankings_of
 from tests.helpers.serving import RunningServer
-from tests.service.ranking.test_rank import rank, rankings_of
 
 ANCESTORS = {"head": "anna", "relation": "ancestor", "tail": "Zoë", "side": "tail"}
 """A test triple; ``ancestor(anna, cara)`` is a triple of train."""

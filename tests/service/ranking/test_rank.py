@@ -19,6 +19,7 @@ from proofrank.core.ranking import (
     report,
     sides_of,
 )
+from tests.helpers.answers import rank, rankings_of, without_time
 from tests.helpers.family import NUM_CONSTANTS
 
 QUERIES = [
@@ -26,13 +27,6 @@ QUERIES = [
     {"head": "george.1", "relation": "ancestor", "tail": "cara"},
     {"head": "eva", "relation": "parent", "tail": "Zoë"},
 ]
-
-
-def rank(client: httpx.Client, queries: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
-    """The answer to a request that is taken."""
-    answer = client.post("/rank", json={"queries": queries, **options})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 def ranked_here(
@@ -49,19 +43,6 @@ def ranked_here(
     triples = [family.triple(query["head"], query["relation"], query["tail"]) for query in queries]
     corruptor = Corruptor(family, number=number, is_filtered=is_filtered, seed=seed)
     return rank_queries(reference, corrupted_queries(triples, sides, corruptor), seed=seed)
-
-
-def rankings_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """All rankings of an answer, in order."""
-    return [ranking for query in answer["queries"] for ranking in query["rankings"]]
-
-
-def without_time(value: Any) -> Any:
-    """An answer without what may differ between two requests that are the same."""
-    if isinstance(value, dict):
-        left_out = ("seconds", "request_id", "timing")
-        return {name: without_time(item) for name, item in value.items() if name not in left_out}
-    return [without_time(item) for item in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("side", ["head", "tail", "both"])

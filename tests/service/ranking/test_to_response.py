@@ -25,8 +25,8 @@ from proofrank.service.ranking.to_response import (
     with_results,
 )
 from proofrank.service.wire import Identity, RankRequest, RankResponse, Timing
-from tests.conftest import DatasetMaker
-from tests.core.prover.test_vectorized_properties import make_policy
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.policies import make_policy
 from tests.helpers.stage import SETTINGS
 
 NAMES = ['"candidates":[]', '"rankings":[]', 'a\\"b', "Zoë", "plain", "],"]

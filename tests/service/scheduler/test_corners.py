@@ -13,7 +13,7 @@ from proofrank.core.evaluator import Work
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, Outcome
 from proofrank.service.scheduler import DeadlineError, FaultError, StoppedError
-from tests.core.prover.test_vectorized_properties import assert_same
+from tests.helpers.outcomes import assert_same
 from tests.helpers.stage import (  # noqa: F401 - fixtures
     PATIENCE,
     Stage,

@@ -11,7 +11,7 @@ from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, Outcome
 from proofrank.service.scheduler import Task
 from proofrank.service.scheduler.fair_shares import LANES_PER_TASK
-from tests.core.prover.test_vectorized_properties import assert_same
+from tests.helpers.outcomes import assert_same
 from tests.helpers.stage import (  # noqa: F401 - fixtures
     PATIENCE,
     Stage,

@@ -15,8 +15,8 @@ import pytest
 from structlog.contextvars import bound_contextvars
 
 from proofrank.service.telemetry.logs import REQUEST_FIELDS, make_handler
+from tests.helpers.keys import RANKER, STRANGER, keys
 from tests.helpers.serving import RunningServer, run_command
-from tests.service.web.test_auth import RANKER, STRANGER, keys
 
 QUERY = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
 

@@ -25,10 +25,10 @@ from proofrank.service.telemetry.metrics import Kind, Outcome, ServiceMetrics
 from proofrank.service.telemetry.quality_metrics import MAX_POLICIES, MAX_RELATIONS
 from proofrank.service.telemetry.rejections import Rejection
 from proofrank.service.web.problems import problem_of
-from tests.conftest import write_dataset
+from tests.helpers.datasets import write_dataset
 from tests.helpers.family import write_untrained_policy
-from tests.service.conftest import MAX_BODY_BYTES
-from tests.service.telemetry.test_observability import growth, scrape
+from tests.helpers.limits import MAX_BODY_BYTES
+from tests.helpers.scrapes import growth, scrape
 
 QUERY = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
 

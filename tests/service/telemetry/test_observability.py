@@ -7,35 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from proofrank._version import __version__
 from proofrank.core.graph import Dataset
 from proofrank.service.wire import RankRequest
-from tests.service.conftest import MAX_BODY_BYTES, MAX_CANDIDATES, MAX_PROOFS, MAX_QUERIES
+from tests.helpers.limits import MAX_BODY_BYTES, MAX_CANDIDATES, MAX_PROOFS, MAX_QUERIES
+from tests.helpers.scrapes import growth, scrape
 
 QUERY = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
-
-Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-"""(name, labels in order) -> value."""
-
-
-def scrape(client: httpx.Client) -> Samples:
-    """Returns the samples of ``/metrics``."""
-    answer = client.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain; version=")
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(answer.text)
-        for sample in family.samples
-    }
-
-
-def growth(before: Samples, after: Samples, name: str, **labels: str) -> float:
-    """Returns the growth of one sample."""
-    key = (name, tuple(sorted(labels.items())))
-    assert key in after, f"no {key} among {sorted(after)}"
-    return after[key] - before.get(key, 0.0)
 
 
 def test_health_is_told_as_long_as_the_process_lives(client: httpx.Client) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import io
 import json
 import re
 import signal
@@ -12,7 +10,6 @@ import socket
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,37 +24,12 @@ from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.web.json_bodies import MAX_FIELDS
 from proofrank.service.web.rate_limits import _MOST_CLIENTS, ClientRates, network_of
 from proofrank.service.web.stack import install_stack
+from tests.helpers.keys import KEEPER, RANKER, STRANGER, keys, made_key
+from tests.helpers.limits import MAX_BODY_BYTES
 from tests.helpers.serving import RunningServer, run_command
-from tests.service.conftest import MAX_BODY_BYTES
 
 QUERY = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
 ORIGIN = "https://notebook.example.org"
-
-
-@dataclass(frozen=True)
-class MadeKey:
-    """A key as ``proofrank key`` prints it."""
-
-    key: str
-    settings_lines: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Those of a client that has the key."""
-        return {"Authorization": f"Bearer {self.key}"}
-
-
-def made_key(name: str, *rights: str) -> MadeKey:
-    """Runs ``proofrank key``."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        assert main(["key", "--name", name, *(part for right in rights for part in ("--right", right))]) == 0
-    return MadeKey(err.getvalue().removeprefix("The key, shown this once: ").strip(), out.getvalue())
-
-
-RANKER = made_key("trainer")
-KEEPER = made_key("keeper", "policies")
-STRANGER = made_key("stranger")
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +73,6 @@ def ask(
             return await client.request(method, path, headers=headers, content=content)
 
     return asyncio.run(request())
-
-
-def keys(*made: MadeKey) -> str:
-    """The setting for these keys, as the environment has it."""
-    return json.dumps([entry for key in made for entry in tomllib.loads(key.settings_lines)["api_keys"]])
 
 
 def problem(answer: httpx.Response, status: int) -> dict[str, Any]:

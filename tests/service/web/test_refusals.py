@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.helpers.answers import refusal
+from tests.helpers.limits import MAX_BODY_BYTES, MAX_CANDIDATES, MAX_PROOFS, MAX_QUERIES
 from tests.helpers.serving import RunningServer
-from tests.service.conftest import MAX_BODY_BYTES, MAX_CANDIDATES, MAX_PROOFS, MAX_QUERIES
 
 QUERY = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
 
@@ -21,18 +22,6 @@ def still_answers(client: httpx.Client) -> Iterator[None]:
     """After each refusal the server ranks as before."""
     yield
     assert client.post("/rank", json={"queries": [QUERY]}).status_code == 200
-
-
-def refusal(answer: httpx.Response, status: int = 422) -> dict[str, Any]:
-    """The body of a refusal, checked for the form that all refusals have."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    body = answer.json()
-    assert body["status"] == status
-    assert body["title"]
-    assert body["detail"]
-    assert body["request_id"] == answer.headers["x-request-id"]
-    return body
 
 
 def first_error(client: httpx.Client, request: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from proofrank.service.web.slow_clients import SlowClients
-from tests.conftest import write_dataset
+from tests.helpers.datasets import write_dataset
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.serving import RunningServer
 

@@ -15,7 +15,7 @@ from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import load_policy
 from proofrank.core.policy.importing import Facts, ImportedPolicy, import_checkpoint, read_facts
-from tests.conftest import DatasetMaker
+from tests.helpers.datasets import DatasetMaker
 from tests.helpers.public_checkpoints import state_dict_of
 
 NETWORK: dict[str, Any] = {
