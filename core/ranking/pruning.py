@@ -29,7 +29,6 @@ from proofrank.core.choices import PRUNING_LEVELS, PruningLevel
 from proofrank.core.errors import RankingError
 from proofrank.core.evaluator import Evaluator
 from proofrank.core.graph import Dataset
-from proofrank.core.provability import stored_least_model
 from proofrank.core.prover import FAILURE_PENALTY, Candidates, Outcomes, OutcomeTable
 from proofrank.core.ranking.queries import Query
 
@@ -97,6 +96,9 @@ def pruning_of(level: str, dataset: Dataset, cache_folder: Path | None) -> Pruni
     Raises:
         RankingError: there is no such level.
     """
+    # Imported here: ranking without pruning, as on a machine that only runs benchmarks, does not need scipy.
+    from proofrank.core.provability import stored_least_model
+
     for known in PRUNING_LEVELS:
         if level == known:
             return None if known == "none" else Pruning(known, stored_least_model(dataset, cache_folder))
