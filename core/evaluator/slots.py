@@ -17,7 +17,6 @@ from torch import Tensor
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator.snapshots import PoolOutcomes, Snapshot, Snapshots
-from proofrank.core.graph import Triple
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, Candidates
 from proofrank.core.prover.lanes import NO_FACT, NOT_RECORDED, CandidatePool
@@ -60,10 +59,9 @@ class PoolSlots:
         self._free = list(range(pool.size))
         self._num_queued = 0
         self._submitted: dict[int, Policy] = {}
-        self._triples = np.zeros((pool.size, 3), dtype=np.int64)
-        self._is_positive = np.zeros(pool.size, dtype=bool)
-        self._threshold = np.zeros(pool.size, dtype=np.float64)
-        self._is_provable = np.zeros(pool.size, dtype=bool)
+        self._candidates = Candidates(
+            np.zeros((pool.size, 3), dtype=np.int64), np.zeros(pool.size, dtype=bool)
+        )
         self._recorded: dict[int, tuple[int, ...]] = {}
         self._num_of_policy: Counter[int] = Counter()
         self._held: Set[int] = frozenset()
@@ -127,10 +125,7 @@ class PoolSlots:
         pool.tail.fill_(self._num_queued)
         if self._snapshots is not None:
             self._first_snapshot[slots] = self._snapshots.num_taken
-        self._triples[slots] = candidates.triples
-        self._is_positive[slots] = candidates.is_positive
-        self._threshold[slots] = candidates.threshold
-        self._is_provable[slots] = candidates.is_provable
+        self._candidates.put(slots, candidates)
         self._submitted.update(dict.fromkeys(slots, policy))
         if recorded_actions is not None:
             self._recorded.update(zip(slots, map(tuple, recorded_actions), strict=True))
@@ -159,14 +154,7 @@ class PoolSlots:
 
     def submitted(self, slot: int) -> Submitted:
         """What is in a slot that has a candidate."""
-        triple = Triple._make(self._triples[slot].tolist())
-        candidate = Candidate(
-            triple,
-            bool(self._is_positive[slot]),
-            float(self._threshold[slot]),
-            bool(self._is_provable[slot]),
-        )
-        return Submitted(candidate, self._submitted[slot], self._recorded.get(slot))
+        return Submitted(self._candidates[slot], self._submitted[slot], self._recorded.get(slot))
 
     def take_out(self, slots: Sequence[int]) -> None:
         """Frees slots, each of which has a candidate."""

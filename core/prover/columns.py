@@ -87,6 +87,11 @@ class Candidates(Columns[Candidate]):
         """The same triples with other thresholds ``[C]`` float64, and knowledge of proofs ``[C]`` bool."""
         return Candidates(self.triples, self.is_positive, threshold, is_provable)
 
+    def put(self, indices: Indices, candidates: Candidates) -> None:
+        """Puts ``candidates`` in the place of those at ``indices``."""
+        for column, values in zip(self._columns(), candidates._columns(), strict=True):
+            column[indices] = values
+
     def taken(self, indices: Indices) -> Candidates:
         """Returns the candidates at ``indices``."""
         return Candidates(*(column[indices] for column in self._columns()))
@@ -207,16 +212,6 @@ class Outcomes(Columns[Outcome]):
         return cls(
             falsehoods, doubles, zeros, falsehoods, doubles, zeros, actions, np.ones(number, dtype=bool)
         )
-
-    @classmethod
-    def joined(cls, parts: Sequence[Outcomes]) -> Outcomes:
-        """The outcomes of all ``parts``, in order."""
-        table = OutcomeTable(sum(map(len, parts)))
-        begin = 0
-        for part in parts:
-            table.put(np.arange(begin, begin + len(part)), part)
-            begin += len(part)
-        return table.outcomes()
 
     @property
     def scores(self) -> np.ndarray:

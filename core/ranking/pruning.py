@@ -72,14 +72,13 @@ class Pruning:
             positive: the one outcome of its positive.
         """
         score = float(positive.scores[0])
-        corruptions = query.candidates[1:]
+        corruptions = query.corruptions
         is_provable = self.model.contains(corruptions.triples)
         is_left = is_provable | (score <= -FAILURE_PENALTY)
         has_threshold = ~is_provable if self.level == "exact" else np.ones(len(is_provable), dtype=bool)
         threshold = np.where(has_threshold, score, -np.inf)
-        return PrunedQuery(
-            is_left, corruptions.with_threshold(threshold, is_provable).taken(np.flatnonzero(is_left))
-        )
+        left = corruptions.with_threshold(threshold, is_provable).taken(np.flatnonzero(is_left))
+        return PrunedQuery(np.concatenate([[False], is_left]), left)
 
 
 def pruning_of(level: str, dataset: Dataset, cache_folder: Path | None) -> Pruning | None:
@@ -110,27 +109,12 @@ class PrunedQuery:
     """The corruptions of a query that need a trajectory.
 
     Attributes:
-        is_left: ``[C - 1]`` bool, which of its corruptions they are.
+        is_left: ``[C]`` bool, which of its candidates they are; never the first, the positive.
         candidates: they, with thresholds.
     """
 
     is_left: np.ndarray
     candidates: Candidates
-
-    def outcomes(self, positive: Outcomes, left: Outcomes) -> Outcomes:
-        """The outcomes of all ``[C]`` candidates of the query.
-
-        A corruption without a trajectory has the outcome of one that fails after no step, and is marked as pruned.
-
-        Args:
-            positive: the outcome of the positive.
-            left: ``[L]``, of :attr:`candidates`.
-        """
-        table = OutcomeTable(1 + len(self.is_left))
-        table.put([0], positive)
-        table.put(1 + np.flatnonzero(self.is_left), left)
-        table.put(1 + np.flatnonzero(~self.is_left), Outcomes.unprovable(int((~self.is_left).sum())))
-        return table.outcomes()
 
 
 def evaluate_pruned(
@@ -150,25 +134,24 @@ def evaluate_pruned(
     Raises:
         EvaluationError: a candidate cannot be evaluated exactly.
     """
-    positives = Outcomes.of(
-        evaluator.evaluate(Candidates.joined([query.candidates[:1] for query in queries]))
-    )
+    positives = Outcomes.of(evaluator.evaluate(Candidates.joined([query.positive for query in queries])))
     plans = [
         pruning.after_positive(query, positives[index : index + 1]) for index, query in enumerate(queries)
     ]
     left = Candidates.joined([plan.candidates for plan in plans])
-    num_settled = sum(query.num_candidates for query in queries) - len(left)
-    told = None if on_progress is None else lambda done: on_progress(num_settled + done)
+    is_left = np.concatenate([np.zeros(0, dtype=bool), *(plan.is_left for plan in plans)])
+    told = None if on_progress is None else lambda done: on_progress(len(is_left) - len(left) + done)
     if told is not None:
         told(0)
-    evaluated = Outcomes.of(evaluator.evaluate(left, on_progress=told)) if len(left) else Outcomes.of([])
-    parts: list[Outcomes] = []
-    begin = 0
-    for index, plan in enumerate(plans):
-        end = begin + len(plan.candidates)
-        parts.append(plan.outcomes(positives[index : index + 1], evaluated[begin:end]))
-        begin = end
-    return Outcomes.joined(parts)
+    table = OutcomeTable(len(is_left))
+    sizes = np.array([query.num_candidates for query in queries], dtype=np.int64)
+    table.put(np.cumsum(sizes) - sizes, positives)
+    if len(left):
+        table.put(np.flatnonzero(is_left), Outcomes.of(evaluator.evaluate(left, on_progress=told)))
+    # What is not there by now needs no trajectory.
+    unprovable = np.flatnonzero(~table.is_there)
+    table.put(unprovable, Outcomes.unprovable(len(unprovable)))
+    return table.outcomes()
 
 
 @dataclass(frozen=True)
@@ -197,9 +180,9 @@ class PruningCounts:
             len(outcomes) - num_pruned, num_unprovable, num_pruned - num_unprovable, int(outcomes.steps.sum())
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """The counts by name."""
-        return dataclasses.asdict(self)
+    def to_dict(self, level: str) -> dict[str, Any]:
+        """The level, and the counts by name where it leaves out anything."""
+        return {"level": level, **(dataclasses.asdict(self) if level != "none" else {})}
 
     def __add__(self, other: PruningCounts) -> PruningCounts:
         return PruningCounts(

@@ -34,6 +34,17 @@ class Query:
         return 1 + len(self.constants)
 
     @property
+    def positive(self) -> Candidates:
+        """``[1]``, the positive."""
+        return Candidates(np.array([self.triple], dtype=np.int64), np.ones(1, dtype=bool))
+
+    @property
+    def corruptions(self) -> Candidates:
+        """``[C - 1]``, the candidates without the positive."""
+        triples = triples_with(self.triple, self.side, self.constants)[1:]
+        return Candidates(triples, np.zeros(len(triples), dtype=bool))
+
+    @property
     def candidates(self) -> Candidates:
         """``[C]``, the positive first."""
         is_positive = np.zeros(self.num_candidates, dtype=bool)
