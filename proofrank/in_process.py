@@ -129,16 +129,13 @@ class EvaluationReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The metrics, and what they are of, as ``proofrank evaluate --json`` writes them."""
-        return {
-            **Report(self.metrics, self.by_side, self.by_relation).to_dict(),
-            "dataset": {"name": self.dataset, "sha256": self.dataset_sha256},
-            "policy": {"name": self.policy, "sha256": self.policy_sha256},
-            "warnings": [warning.to_dict() for warning in self.warnings],
-            "pruning": {
-                "level": self.pruning,
-                **(self.pruning_counts.to_dict() if self.pruning != "none" else {}),
-            },
-        }
+        return evaluation_to_dict(
+            Report(self.metrics, self.by_side, self.by_relation),
+            dataset=(self.dataset, self.dataset_sha256),
+            policy=(self.policy, self.policy_sha256),
+            warnings=self.warnings,
+            pruning=self.pruning_counts.to_dict(self.pruning),
+        )
 
     def to_frame(self) -> pandas.DataFrame:
         """The rankings as a DataFrame, one row each, with the columns of :class:`TripleRanking`.
@@ -293,6 +290,32 @@ def explain(
         log_probability=outcome.log_probability,
         steps=outcome.steps,
     )
+
+
+def evaluation_to_dict(
+    report: Report,
+    *,
+    dataset: tuple[str, str],
+    policy: tuple[str, str],
+    warnings: Iterable[DatasetWarning],
+    pruning: dict[str, Any],
+) -> dict[str, Any]:
+    """The form in which an evaluation is written as JSON, from Python and by the command alike.
+
+    Args:
+        report: the metrics.
+        dataset: name and content hash.
+        policy: name and content hash.
+        warnings: what is probably wrong in the dataset's files.
+        pruning: what was left out, as :meth:`PruningCounts.to_dict` gives it.
+    """
+    return {
+        **report.to_dict(),
+        "dataset": {"name": dataset[0], "sha256": dataset[1]},
+        "policy": {"name": policy[0], "sha256": policy[1]},
+        "warnings": [warning.to_dict() for warning in warnings],
+        "pruning": pruning,
+    }
 
 
 def _chosen_triples(dataset: Dataset, split: str, triples: Iterable[NamedTriple] | None) -> list[Triple]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from proofrank.core.evaluator.recordings import RecordedCandidate, RecordedQuery, Recording
+from proofrank.core.evaluator.replay import atom_text
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.provability import LeastModel
 
@@ -113,7 +114,7 @@ def _triples(candidates: Sequence[RecordedCandidate], dataset: Dataset) -> np.nd
 
 
 def _of_candidate(candidate: RecordedCandidate, may_be_proved: bool, max_depth: int) -> Iterator[Finding]:
-    where = _written(candidate.names)
+    where = atom_text(candidate.names)
     if candidate.success and not may_be_proved:
         yield Finding(IMPOSSIBLE_PROOF, where, "recorded as proved; facts and rules do not imply it")
     if candidate.steps > max_depth:
@@ -138,7 +139,7 @@ def _of_rank(query: RecordedQuery) -> Iterator[Finding]:
         possible = f"{best}" if best == worst else f"{best} to {worst}"
         yield Finding(
             IMPOSSIBLE_RANK,
-            f"{_written(query.names)}, {query.side}",
+            f"{atom_text(query.names)}, {query.side}",
             f"rank {query.recorded_rank}; the recorded outcomes give {possible}",
         )
 
@@ -154,8 +155,3 @@ def _of_metrics(recording: Recording) -> Iterator[Finding]:
             recorded = recording.metrics.get(key)
             if isinstance(recorded, int | float) and not abs(recorded - value) <= METRIC_TOLERANCE:
                 yield Finding(OTHER_METRIC, key, f"{recorded}; the recorded ranks give {value:.6f}")
-
-
-def _written(names: tuple[str, str, str]) -> str:
-    predicate, first, second = names
-    return f"{predicate}({first}, {second})"

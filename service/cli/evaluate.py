@@ -12,9 +12,8 @@ from rich.console import Console
 from proofrank.core.evaluator import Evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
-from proofrank.core.policy import Policy
 from proofrank.core.ranking import PruningCounts, Report, pruning_of, rank_queries, report
-from proofrank.in_process import explain
+from proofrank.in_process import evaluation_to_dict, explain
 from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import (
@@ -82,14 +81,20 @@ def run(parsed: argparse.Namespace) -> int:
 
         say_files(dataset)
         metrics, engine = evaluate_in_shards(parsed, dataset, policy, settings, errors)
-        pruning = {"level": "none"}
+        pruning = PruningCounts().to_dict("none")
     else:
         evaluator = make_evaluator(parsed, dataset, policy, settings)
         say_files(dataset)
         metrics, pruning = _evaluate(parsed, dataset, evaluator, errors)
         engine = evaluator.engine
     if parsed.json is not None:
-        written = {**metrics.to_dict(), **_origin(dataset, policy), "pruning": pruning}
+        written = evaluation_to_dict(
+            metrics,
+            dataset=(dataset.name, dataset.content_hash),
+            policy=(policy.name, policy.content_hash),
+            warnings=dataset.warnings,
+            pruning=pruning,
+        )
         if parsed.without_seconds:
             written = _without_seconds(written)
         write_output("--json", parsed.json, json.dumps(written, indent=1) + "\n")
@@ -107,11 +112,10 @@ def _evaluate(
     num_candidates = sum(query.num_candidates for query in queries)
     with progress_bar(errors, "candidates", num_candidates) as on_progress:
         ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress, pruning=pruning)
-    if pruning is None:
-        return report(ranked, dataset, parsed.ties), {"level": level}
     counts = sum((PruningCounts.of(query.outcomes) for query in ranked), PruningCounts())
-    errors.print(_pruning_line(counts, num_candidates), highlight=False, markup=False, soft_wrap=True)
-    return report(ranked, dataset, parsed.ties), {"level": level, **counts.to_dict()}
+    if pruning is not None:
+        errors.print(_pruning_line(counts, num_candidates), highlight=False, markup=False, soft_wrap=True)
+    return report(ranked, dataset, parsed.ties), counts.to_dict(level)
 
 
 def _pruning_line(counts: PruningCounts, num_candidates: int) -> str:
@@ -119,15 +123,6 @@ def _pruning_line(counts: PruningCounts, num_candidates: int) -> str:
         f"pruning: {counts.evaluated} of {num_candidates} candidates took their course, {counts.unprovable} have no "
         f"proof, {counts.fallen_behind} were ended early"
     )
-
-
-def _origin(dataset: Dataset, policy: Policy) -> dict[str, Any]:
-    """What was evaluated, and what is probably wrong with it."""
-    return {
-        "dataset": {"name": dataset.name, "sha256": dataset.content_hash},
-        "policy": {"name": policy.name, "sha256": policy.content_hash},
-        "warnings": [warning.to_dict() for warning in dataset.warnings],
-    }
 
 
 def _without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,7 @@ _BOOLEANS = {"l2_norm", "sqrt_scale", "memory_pruning", "end_proof_action", "ski
 _COUNTS = {"padding_atoms": 1, "padding_states": 2, "max_depth": 1, "number_of_variables": 0}
 _OTHERS = {"atom_embedder", "state_embedder", "temperature", "factory", "attention_heads"}
 _OTHERS |= {"activation", "layer_norm_eps"}
+_KNOWN = _BOOLEANS | set(_COUNTS) | _OTHERS
 _FIXED = {"activation": "relu", "layer_norm_eps": 1e-5}
 _IN_FILE = ("embedding_dim", "hidden_dim", "num_layers")
 _MAX_FACTS_BYTES = 1 << 20
@@ -126,20 +127,18 @@ def read_facts(path: Path | str) -> Facts:
     engine, in_file = values.pop("engine", None) or {}, values.pop("in_file", None) or {}
     if not isinstance(engine, dict) or not isinstance(in_file, dict):
         raise PolicyError(f"{path}: 'engine' and 'in_file' must be objects of facts by name")
-    known = _BOOLEANS | set(_COUNTS) | _OTHERS
-    told = {name: value for name, value in {**engine, **values}.items() if name in known}
-    unused = tuple(sorted((engine.keys() | values.keys()) - known))
+    told = {name: value for name, value in {**engine, **values}.items() if name in _KNOWN}
+    unused = tuple(sorted((engine.keys() | values.keys()) - _KNOWN))
     name = dataset if isinstance(dataset, str) else None
     return Facts(_checked(told, f"{path}:"), in_file, unused, name)
 
 
 def _checked(told: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Returns ``told`` with every value checked by type."""
-    known = [*sorted(_BOOLEANS | set(_COUNTS) | _OTHERS)]
     checked: dict[str, Any] = {}
     for name, value in told.items():
-        if name not in known:
-            raise PolicyError(f"unknown fact {name!r}{did_you_mean(nearest_names(name, known))}")
+        if name not in _KNOWN:
+            raise PolicyError(f"unknown fact {name!r}{did_you_mean(nearest_names(name, sorted(_KNOWN)))}")
         if name in _BOOLEANS:
             is_good, expected = type(value) is bool, "true or false"
         elif name in _COUNTS:

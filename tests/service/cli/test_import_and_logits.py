@@ -25,17 +25,15 @@ def checkpoint(family_folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "checkpoint.pt"
 
 
+def import_arguments(checkpoint: Path, dataset: Path, out: Path) -> list[str]:
+    """``proofrank import`` without what the file does not tell."""
+    return ["import", str(checkpoint), "--dataset", str(dataset), "--out", str(out)]
+
+
 @pytest.fixture
 def policy(checkpoint: Path, family_folder: Path, tmp_path: Path) -> Path:
     """The imported policy."""
-    arguments = [
-        "import",
-        str(checkpoint),
-        "--dataset",
-        str(family_folder),
-        "--out",
-        str(tmp_path / "policy"),
-    ]
+    arguments = import_arguments(checkpoint, family_folder, tmp_path / "policy")
     assert main([*arguments, *TOLD]) == 0
     return tmp_path / "policy"
 
@@ -90,14 +88,7 @@ def test_an_imported_policy_is_evaluated(policy: Path, family_folder: Path) -> N
 def test_a_file_that_does_not_tell_enough_is_asked_for_the_rest(
     checkpoint: Path, family_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [
-        "import",
-        str(checkpoint),
-        "--dataset",
-        str(family_folder),
-        "--out",
-        str(tmp_path / "policy"),
-    ]
+    arguments = import_arguments(checkpoint, family_folder, tmp_path / "policy")
 
     assert main([*arguments, "--temperature", "none"]) == 2
 
@@ -120,14 +111,7 @@ def test_options_come_before_the_facts_file(checkpoint: Path, family_folder: Pat
     facts = {"atom_embedder": "transe", "state_embedder": "mean", "l2_norm": True, "sqrt_scale": False}
     facts |= {"temperature": 0.1, "padding_atoms": 6}
     (tmp_path / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-    arguments = [
-        "import",
-        str(checkpoint),
-        "--dataset",
-        str(family_folder),
-        "--out",
-        str(tmp_path / "policy"),
-    ]
+    arguments = import_arguments(checkpoint, family_folder, tmp_path / "policy")
 
     assert main([*arguments, "--facts", str(tmp_path / "facts.json"), "--padding-atoms", "4"]) == 0
 
