@@ -70,17 +70,22 @@ KINDS = {
     "duplicate-triple": ("duplicate triple", "duplicate triples", "dropped"),
     "full-stop": ("line ends", "lines end", "with a full stop behind white space, which is no part of the name"),
     "header-line": ("header line", "header lines", "left out"),
+    "like-a-comment": ("line", "lines", "read as a triple because of its tabs, which begins like a comment"),
+    "missing-weight": ("rule", "rules", "without a weight in a file with weights: its last number is a relation"),
+    "odd-character": ("name has", "names have", "a control character, or one that stands for a lost letter"),
+    "open-quote": ("name begins", "names begin", "with a quote that is not closed, and is kept"),
     "overlap": ("triple is", "triples are", "in {about} too"),
     "predicate-without-triples": ("predicate", "predicates", "with rules but no triple"),
     "quoted-column": ("line has", "lines have", "a name between quotes, which are kept as a part of it"),
     "repeated-rule": ("rule repeats", "rules repeat", "an earlier one with another weight; both are kept"),
     "rule-without-body": ("rule without a body", "rules without a body", "dropped"),
-    "similar-names": ("group of {about}", "groups of {about}", "that differ in case, Unicode form or full stop alone"),
+    "similar-names": ("group of {about}", "groups of {about}", "that differ only in how they are written"),
     "singleton": ("name occurs", "names occur", "once in its rule, and so is a variable without a partner"),
     "trailing-tab": ("line ends", "lines end", "with a tab, which is left out"),
     "unknown-constant": ("rule", "rules", "dropped for a constant that no triple has"),
     "variable-like-constant": ("name", "names", "read as a variable, which Prolog would take for a constant"),
     "variable-named-like-constant": ("variable", "variables", "of rules with the name of a constant"),
+    "weighted-fact": ("fact", "facts", "whose probability is left out, so that it is certain"),
 }  # fmt: skip
 """Kind of warning -> its words for one and for several, and what is done about it or what is wrong."""
 
