@@ -80,7 +80,7 @@ KINDS = {
     "repeated-rule": ("rule repeats", "rules repeat", "an earlier one with another weight; both are kept"),
     "rule-without-body": ("rule without a body", "rules without a body", "dropped"),
     "similar-names": ("group of {about}", "groups of {about}", "that differ only in how they are written"),
-    "singleton": ("name occurs", "names occur", "once in its rule, and so is a variable without a partner"),
+    "singleton": ("name occurs", "names occur", "once in a rule, and so is a variable without a partner"),
     "trailing-tab": ("line ends", "lines end", "with a tab, which is left out"),
     "unknown-constant": ("rule", "rules", "dropped for a constant that no triple has"),
     "variable-like-constant": ("name", "names", "read as a variable, which Prolog would take for a constant"),

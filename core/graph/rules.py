@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from proofrank.core.errors import DatasetError, did_you_mean, nearest_names
+from proofrank.core.errors import DatasetError, counted, did_you_mean, nearest_names
 from proofrank.core.formats.atoms import NamedAtom
 from proofrank.core.formats.rules import NamedRule, RuleFile
 from proofrank.core.formats.warnings import DatasetWarning, WarningCollector
@@ -116,7 +116,8 @@ def settle_rules(file: RuleFile, predicates: Collection[str], constants: Collect
     notes = [*file.notes]
     if inverse:
         shown = ", ".join(f"{name} is the inverse of {known}" for name, known in list(inverse.items())[:3])
-        notes.append(f"{len(inverse)} inverse relations, whose arguments change places: {shown}")
+        relations = counted(len(inverse), "inverse relation")
+        notes.append(f"{relations}, whose arguments change places: {shown}")
     return SettledRules(tuple(kept), warnings.warnings, tuple(notes))
 
 

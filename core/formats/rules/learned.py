@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from proofrank.core.errors import counted
 from proofrank.core.formats.atoms import NamedAtom, parse_atom
 from proofrank.core.formats.quoting import mask, split_outer
 from proofrank.core.formats.rules.detection import RULE_FORMATS, format_of_line
@@ -114,8 +115,7 @@ def read_amie(lines: Iterable[Line], reading: RuleReading) -> Iterator[NamedRule
             )
         yield _learned(line, _amie_weight(columns, numbers, line), atoms, _AMIE_VARIABLE)
     if num_messages:
-        lines_of = "1 line" if num_messages == 1 else f"{num_messages} lines"
-        reading.notes.append(f"{lines_of} of AMIE's messages left out")
+        reading.notes.append(f"{counted(num_messages, 'line')} of AMIE's messages left out")
 
 
 def _amie_atoms(text: str, line: Line) -> list[NamedAtom]:
@@ -127,7 +127,9 @@ def _amie_atoms(text: str, line: Line) -> list[NamedAtom]:
     separator = r"\s{2,}" if "  " in text.strip() else r"\s+"
     names = [name for name in re.split(separator, text.strip()) if name]
     if len(names) % 3:
-        raise line.error(f"{len(names)} names at {text.strip()!r}", "three for each atom: '?a  relation  ?b'")
+        raise line.error(
+            f"{counted(len(names), 'name')} at {text.strip()!r}", "three for each atom: '?a  relation  ?b'"
+        )
     return [
         NamedAtom(relation, first, second)
         for first, relation, second in zip(names[::3], names[1::3], names[2::3], strict=True)

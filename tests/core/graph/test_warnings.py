@@ -39,7 +39,7 @@ def test_a_name_that_occurs_once_in_its_rule_is_told_with_the_nearest_constant(
 
     assert (warning.kind, warning.count, lines_of(warning)) == ("singleton", 1, [2])
     assert warning.places[0].text == "rule2: 'Germany', nearest constant 'germany'"
-    assert "rules.txt: 1 name occurs once in its rule" in str(warning)
+    assert "rules.txt: 1 name occurs once in a rule" in str(warning)
 
 
 def test_a_variable_that_occurs_once_is_told_with_the_nearest_variable(make_dataset: DatasetMaker) -> None:
@@ -393,7 +393,7 @@ def test_strict_makes_warnings_an_error(tmp_path: Path) -> None:
     write_dataset(tmp_path, [*TRAIN, TRAIN[0]], [RULE])
 
     with pytest.raises(
-        DatasetError, match=r"1 warnings, and none is allowed:\n.*train\.txt: 1 duplicate triple dropped"
+        DatasetError, match=r"1 warning, and none is allowed:\n.*train\.txt: 1 duplicate triple dropped"
     ):
         load_dataset(tmp_path, strict=True)
     write_dataset(tmp_path, TRAIN, [RULE])
