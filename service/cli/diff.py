@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from proofrank.core.errors import counted
 from proofrank.core.evaluator import ReferenceEvaluator, settings_for
 from proofrank.core.evaluator.diff import describe, differing
 from proofrank.core.evaluator.recordings import read_recording
@@ -58,7 +59,8 @@ def run(parsed: argparse.Namespace) -> int:
     found = differing(candidates, outcomes[0], outcomes[1])
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"{len(candidates)} candidates, engines {' and '.join(names)}: {len(found)} outcomes differ"
+        f"{counted(len(candidates), 'candidate')}, engines {' and '.join(names)}: "
+        f"{counted(len(found), 'outcome differs', 'outcomes differ')}"
     )
     if found:
         reference = ReferenceEvaluator(dataset, policy, settings)
