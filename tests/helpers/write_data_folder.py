@@ -2,8 +2,9 @@
 
     python -m tests.helpers.write_data_folder tests/service/storage/data_folder_0_2
 
-The folder gets ``database.sql``, a dump of the database, and ``policies`` as they are. The server of the family has a policy of
-the setting, two uploads (one is live), a finished job of a split, one of queries with a key, and one that a kill has interrupted.
+The folder gets ``database.sql``, a dump of the database, and ``policies`` as they are. The server of the family has a
+policy of the setting, two uploads (one is live), a finished job of a split, one of queries with a key, and one that a
+kill has interrupted.
 """
 
 from __future__ import annotations
@@ -58,9 +59,7 @@ def restore(folder: Path, data_folder: Path) -> Path:
 def write_small_policy(folder: Path, dataset_folder: Path, seed: int) -> Path:
     """Writes a policy of a few kilobytes with random weights."""
     dataset = load_dataset(dataset_folder)
-    save_policy(
-        folder, random_network(SMALL, dataset.vocabulary, seed), dataset.vocabulary, ProverSettings()
-    )
+    save_policy(folder, random_network(SMALL, dataset.vocabulary, seed), dataset.vocabulary, ProverSettings())
     return folder
 
 
@@ -89,6 +88,8 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     sys.exit(main(parser.parse_args().out))
