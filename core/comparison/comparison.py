@@ -21,8 +21,13 @@ FEW_CHANGES = 10
 """Number of changed triples below which an interval is too narrow to rely on (``docs/comparing.md``)."""
 
 DEFAULT_CONFIDENCE = 0.95
-DEFAULT_RESAMPLES = 2000
 MOST_RESAMPLES = 100_000
+
+_RESAMPLES = (2000, 20_000)
+"""Least and largest default number of resamples."""
+
+_DEFAULT_DRAWS = 10_000_000
+"""Number of triples that are drawn by default over all resamples: a fraction of a second."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +230,7 @@ def compare_rankings(
     *,
     depths: Mapping[Triple, str] | None = None,
     confidence: float = DEFAULT_CONFIDENCE,
-    resamples: int = DEFAULT_RESAMPLES,
+    resamples: int | None = None,
     seed: int = 0,
 ) -> Comparison:
     """Compares B with A.
@@ -235,7 +240,8 @@ def compare_rankings(
         b: rankings of the evaluation that is judged.
         depths: depth of each triple, by its names, for metrics by depth.
         confidence: share of intervals that should hold the true difference, from 0.5 to 0.999.
-        resamples: number of resamples of the bootstrap, from 100 to 100,000.
+        resamples: number of resamples of the bootstrap, from 100 to 100,000; by default 2,000 to 20,000, the more the
+            fewer triples there are.
         seed: seed of the bootstrap; the same one gives the same intervals.
 
     Raises:
@@ -243,11 +249,13 @@ def compare_rankings(
     """
     if not 0.5 <= confidence <= 0.999:
         raise ComparisonError(f"confidence is {confidence}; expected 0.5 to 0.999")
-    if not 100 <= resamples <= MOST_RESAMPLES:
+    if resamples is not None and not 100 <= resamples <= MOST_RESAMPLES:
         raise ComparisonError(f"resamples is {resamples}; expected 100 to {MOST_RESAMPLES}")
     if seed < 0:
         raise ComparisonError(f"seed is {seed}; expected 0 or more")
     pair = paired(a, b)
+    if resamples is None:
+        resamples = min(max(_DEFAULT_DRAWS // len(set(pair.triples)), _RESAMPLES[0]), _RESAMPLES[1])
     row_depths = None if depths is None else _depths_of(pair, depths)
     groups = _Groups(pair, confidence, resamples, seed)
     by_relation, macro = groups.by_relation()
@@ -287,10 +295,11 @@ class _Groups:
         numbers = {triple: number for number, triple in enumerate(dict.fromkeys(pair.triples))}
         # [N]
         self._triples = np.array([numbers[triple] for triple in pair.triples], dtype=np.int64)
+        self._everything = self._resampled_group(np.arange(len(self._triples)), "overall", 0)
 
     def overall(self) -> GroupDifference:
         """Over all rows."""
-        return self._group(np.arange(len(self._triples)), "overall", 0)[0]
+        return self._everything[0]
 
     def by_name(self, names: np.ndarray, order: Sequence[str], kind: str) -> dict[str, GroupDifference]:
         """Over the rows of each name; ``names`` is ``[N]``."""
@@ -324,6 +333,13 @@ class _Groups:
 
     def _group(self, rows: np.ndarray, kind: str, index: int) -> tuple[GroupDifference, np.ndarray | None]:
         """The differences over ``rows``, and the means of their resamples ``[R, M]``; None for a single triple."""
+        # One relation, or one side, is everything, and gets the same interval.
+        is_everything = len(rows) == len(self._triples)
+        return self._everything if is_everything else self._resampled_group(rows, kind, index)
+
+    def _resampled_group(
+        self, rows: np.ndarray, kind: str, index: int
+    ) -> tuple[GroupDifference, np.ndarray | None]:
         values = self._values[rows]
         ranks = self._pair.ranks[rows]
         sums, sizes = self._per_triple(rows)

@@ -26,6 +26,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "evaluate": Command("evaluate", SERVER, "rank the triples of a split and print MRR and Hits@k"),
+    "compare": Command(
+        "compare", CLIENT, "compare two evaluations: differences with intervals, and what changed"
+    ),
     "check": Command(
         "check", SERVER, "read a dataset and say what was understood and what is probably wrong"
     ),

@@ -18,10 +18,12 @@ from proofrank.service.client.requests import Call, QueryLike, json_call, make_r
 from proofrank.service.client.results import JobResult, RankResult
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 from proofrank.service.wire import (
+    Comparison,
     Identity,
     Info,
     Job,
     JobRequest,
+    JobResults,
     PolicyList,
     RankRequest,
     Readiness,
@@ -35,6 +37,9 @@ POLICY_FILES = {"weights": "policy.safetensors", "config": "policy.json", "vocab
 
 PolicyLike = str | StoredPolicy | Identity
 """A policy by its name, or by name and content."""
+
+JobLike = str | Job | JobResults
+"""A job by its id, as it was, or with its results."""
 
 _FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
 """Seconds between questions to the server while one waits for it."""
@@ -230,6 +235,42 @@ def delete_job(connection: Connection, job_id: str) -> Steps[None]:
     """Removes a job with its results; one that has not ended is cancelled by that."""
     # A second DELETE would not find what the first one removed.
     yield from exchange(connection, Call("DELETE", path_of("jobs", job_id), is_repeatable=False))
+
+
+def compare(
+    connection: Connection,
+    a: JobLike,
+    b: JobLike,
+    *,
+    confidence: float = 0.95,
+    resamples: int | None = None,
+    seed: int = 0,
+) -> Steps[Comparison]:
+    """Compares two finished jobs that rank the same queries: differences of B with intervals, and what changed.
+
+    Args:
+        a: the job to compare with: its id, or the job, or its result.
+        b: the job that is judged.
+        confidence: share of the intervals that should hold the true difference, from 0.5 to 0.999.
+        resamples: number of resamples of the bootstrap; by default as suits the number of triples.
+        seed: seed of the bootstrap; the same one gives the same intervals.
+
+    Raises:
+        ConflictError: a job is not done.
+        InvalidRequestError: they rank different queries, or otherwise.
+        ClientError: no answer, or another error; see :mod:`proofrank.service.client.errors`.
+    """
+    parameters = {"a": _id_of(a), "b": _id_of(b), "confidence": repr(confidence), "seed": str(seed)}
+    if resamples is not None:
+        parameters["resamples"] = str(resamples)
+    call = Call("GET", "/compare", parameters=parameters)
+    return parsed((yield from exchange(connection, call)), Comparison)
+
+
+def _id_of(job: JobLike) -> str:
+    if isinstance(job, str):
+        return job
+    return job.id if isinstance(job, Job) else job.job.id
 
 
 def policies(connection: Connection) -> Steps[tuple[StoredPolicy, ...]]:

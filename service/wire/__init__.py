@@ -5,6 +5,15 @@ Requests are models that refuse unknown fields. Answers are frozen dataclasses, 
 client reads the answers of a newer server. Nothing here needs torch, numpy or FastAPI.
 """
 
+from proofrank.service.wire.comparison import (
+    ChangedRanking,
+    ComparedEvaluation,
+    Comparison,
+    Difference,
+    GroupDifference,
+    MacroDifference,
+    RankingProtocol,
+)
 from proofrank.service.wire.encoding import answer_from_python, answer_to_json, read_answer
 from proofrank.service.wire.jobs import (
     EXAMPLE_JOB_ID,
@@ -60,7 +69,12 @@ __all__ = [
     "POLICY_NAME_PATTERN",
     "UNFINISHED_STATES",
     "CandidateScore",
+    "ChangedRanking",
+    "ComparedEvaluation",
+    "Comparison",
+    "Difference",
     "FieldError",
+    "GroupDifference",
     "Health",
     "Identity",
     "Info",
@@ -72,6 +86,7 @@ __all__ = [
     "JobRequest",
     "JobResults",
     "JobState",
+    "MacroDifference",
     "Metrics",
     "NamedTriple",
     "PolicyList",
@@ -84,6 +99,7 @@ __all__ = [
     "RankRequest",
     "RankResponse",
     "Ranking",
+    "RankingProtocol",
     "Ranks",
     "Readiness",
     "Report",

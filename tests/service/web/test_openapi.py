@@ -15,7 +15,7 @@ from tests.helpers.serving import RunningServer
 OPERATION_IDS = {
     "rank",
     *("submit_job", "list_jobs", "get_job", "follow_job", "cancel_job", "delete_job"),
-    *("get_job_results", "get_job_results_csv", "get_job_results_parquet"),
+    *("get_job_results", "get_job_results_csv", "get_job_results_parquet", "compare_jobs"),
     *("list_policies", "upload_policy", "activate_policy", "delete_policy"),
     *("get_health", "get_readiness", "get_info"),
 }
@@ -75,7 +75,7 @@ def test_a_422_is_described_only_where_it_is_sent(
 ) -> None:
     described = {name for name, operation in operations.items() if "422" in operation["responses"]}
     assert described == {
-        *("rank", "submit_job", "list_jobs"),
+        *("rank", "submit_job", "list_jobs", "compare_jobs"),
         *("upload_policy", "activate_policy", "delete_policy"),
     }
     assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
@@ -87,6 +87,7 @@ def test_a_422_is_described_only_where_it_is_sent(
         ("POST", "/rank", {"queries": []}, "rank"),
         ("POST", "/jobs", {}, "submit_job"),
         ("GET", "/jobs?limit=0", None, "list_jobs"),
+        ("GET", "/compare?a=1", None, "compare_jobs"),
         ("PUT", "/policies/-", None, "upload_policy"),
         ("POST", "/policies/-/activate", None, "activate_policy"),
         ("DELETE", "/policies/-", None, "delete_policy"),
