@@ -121,6 +121,10 @@ class NoSuchJob(ServiceError):
     """No job has this identifier."""
 
 
+class NoSuchRun(ServiceError):
+    """No policy and no job is of this run."""
+
+
 class JobNotDone(ServiceError):
     """A job has no whole results, because it has not ended, or failed, or was cancelled."""
 

@@ -58,14 +58,26 @@ from proofrank.service.wire.rank_request import (
     SideOption,
     Ties,
 )
+from proofrank.service.wire.run_steps import (
+    LABEL_NAME_PATTERN,
+    MAX_LABEL_LENGTH,
+    MAX_LABELS,
+    MAX_STEP,
+    RunStep,
+)
+from proofrank.service.wire.runs import Run, RunList, RunSummary, StepJob, StepOfRun
 from proofrank.service.wire.validation import field_error, first_error_of_answer, model_within
 
 __all__ = [
     "EXAMPLE_JOB_ID",
     "JOB_STATES",
+    "LABEL_NAME_PATTERN",
     "MAX_ERRORS",
+    "MAX_LABELS",
+    "MAX_LABEL_LENGTH",
     "MAX_POLICY_NAME_LENGTH",
     "MAX_SHOWN",
+    "MAX_STEP",
     "POLICY_NAME_PATTERN",
     "UNFINISHED_STATES",
     "CandidateScore",
@@ -104,7 +116,13 @@ __all__ = [
     "Readiness",
     "Report",
     "Rule",
+    "Run",
+    "RunList",
+    "RunStep",
+    "RunSummary",
     "SideOption",
+    "StepJob",
+    "StepOfRun",
     "StoredPolicy",
     "Ties",
     "Timing",
