@@ -11,6 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 
+_WIDEST = 10_000
+
+
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Prints a table; lines are as long as they must be, for other programs to read."""
     table = Table(box=box.SIMPLE_HEAD)
@@ -21,9 +24,8 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         # As texts: a name may hold what rich takes for markup.
         table.add_row(*map(Text, row))
         num_rows += 1
-    console = Console()
-    width = console.measure(table).maximum
-    Console(width=max(console.width, width)).print(table if num_rows else Text("none"))
+    width = Console(width=_WIDEST).measure(table).maximum
+    Console(width=max(Console().width, width)).print(table if num_rows else Text("none"))
 
 
 def time_text(time: datetime | None) -> str:

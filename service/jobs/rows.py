@@ -37,7 +37,7 @@ def read_job(row: tuple[Any, ...]) -> Job:
         *(number, job_id, state, created, started, finished),
         *(Identity(policy_name, policy_sha256), Identity(dataset_name, dataset_sha256)),
         *progress,
-        read_place(run, step, labels),
+        place=read_place(run, step, labels),
     )
 
 
