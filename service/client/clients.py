@@ -99,6 +99,7 @@ class Client:
     delete_job = _blocking(operations.delete_job)
     policies = _blocking(operations.policies)
     upload_policy = _blocking(operations.upload_policy)
+    upload_checkpoint = _blocking(operations.upload_checkpoint)
     activate = _blocking(operations.activate)
     delete_policy = _blocking(operations.delete_policy)
     info = _blocking(operations.info)
@@ -164,6 +165,7 @@ class AsyncClient:
     delete_job = _awaited(operations.delete_job)
     policies = _awaited(operations.policies)
     upload_policy = _awaited(operations.upload_policy)
+    upload_checkpoint = _awaited(operations.upload_checkpoint)
     activate = _awaited(operations.activate)
     delete_policy = _awaited(operations.delete_policy)
     info = _awaited(operations.info)
@@ -210,6 +212,9 @@ def _arguments(call: Call, opened: ExitStack) -> dict[str, Any]:
         arguments["content"] = call.body
     if call.files:
         arguments["files"] = {
-            part: (path.name, opened.enter_context(path.open("rb"))) for part, path in call.files.items()
+            part: (part, source)
+            if isinstance(source, bytes)
+            else (source.name, opened.enter_context(source.open("rb")))
+            for part, source in call.files.items()
         }
     return arguments

@@ -60,7 +60,7 @@ class Call:
         method: of HTTP.
         path: below the server's address, names in it quoted.
         body: its content; None for none.
-        files: sent as multipart/form-data, by field; opened anew with each attempt.
+        files: sent as multipart/form-data, by field; a file of a path is opened anew with each attempt.
         parameters: of the URL.
         headers: beside those that every request has.
         is_repeatable: whether sending it twice does what sending it once does, so that it may be sent again where it is
@@ -70,7 +70,7 @@ class Call:
     method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     body: bytes | None = None
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Mapping[str, Path | bytes] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     is_repeatable: bool = True

@@ -36,6 +36,8 @@ WEIGHTS = Part("weights", WEIGHTS_FILE)
 CONFIG = Part("config", CONFIG_FILE)
 VOCABULARY = Part("vocabulary", VOCABULARY_FILE)
 PARTS = (WEIGHTS, CONFIG, VOCABULARY)
+CHECKPOINT = Part("checkpoint", "checkpoint")
+FACTS = Part("facts", "facts.json")
 
 
 class PolicyFiles:

@@ -16,11 +16,13 @@ from proofrank.core.policy import Policy
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.errors import BadCheckpoint, NotReady, QueueFull, UnusablePolicy
 from proofrank.service.policies import multipart_upload as upload
+from proofrank.service.policies.imported import import_upload
 from proofrank.service.policies.policy_at_start import policy_at_start
 from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, load_named
 from proofrank.service.policies.records import LivePolicy, PolicyRecord
 from proofrank.service.policies.replicas import Replicas
 from proofrank.service.policies.store import PolicyStore, Put
+from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.storage.uncancelled import uncancelled
 from proofrank.service.telemetry.metrics import ServiceMetrics
 
@@ -57,6 +59,7 @@ class PolicyRegistry:
         self._dataset_sha256: str | None = None
         # The live policy of the store and that of the host change together.
         self._change = asyncio.Lock()
+        self._import = asyncio.Lock()
 
     def policy_at_start(self, configured: Path, dataset: Dataset) -> Policy:
         """Returns the policy to go live with; see :func:`policy_at_start`. Waits for the disk."""
@@ -124,10 +127,35 @@ class PolicyRegistry:
         finally:
             self._num_uploads -= 1
 
-    async def receive(self, body: AsyncIterator[bytes], content_type: str, folder: Path) -> None:
-        """Writes an uploaded body into ``folder``; raises as :func:`service.policies.multipart_upload.receive` does."""
-        limits = await asyncio.to_thread(upload.size_limits, self._host.loaded.dataset)
-        await upload.receive(body, content_type, folder, limits)
+    async def receive(
+        self, body: AsyncIterator[bytes], content_type: str, folder: Path, *, public_defaults: bool
+    ) -> Path:
+        """Writes an uploaded body into ``folder``; a checkpoint of the public code is imported there.
+
+        Args:
+            body: the body.
+            content_type: the header, with the boundary.
+            folder: empty.
+            public_defaults: whether an import takes the public code's defaults for facts that are not told.
+
+        Returns:
+            The policy folder, which is ``folder`` or in it.
+
+        Raises:
+            BadCheckpoint: a checkpoint cannot be imported; other errors as
+                :func:`proofrank.service.policies.multipart_upload.receive` raises them.
+        """
+        dataset = self._host.loaded.dataset
+        limits = await asyncio.to_thread(upload.size_limits, dataset)
+        checkpoint_name = await upload.receive(body, content_type, folder, limits)
+        if checkpoint_name is None:
+            return folder
+        # One at a time: it holds the checkpoint in memory about three times.
+        async with self._import:
+            with disk_full_as_error():
+                return await asyncio.to_thread(
+                    import_upload, folder, checkpoint_name, dataset, with_defaults=public_defaults
+                )
 
     async def put(self, name: str, folder: Path, *, activate: bool) -> Put:
         """Checks the policy in ``folder``, stores it under ``name``, and perhaps makes it the live one.

@@ -63,12 +63,26 @@ def make_router(services: Services) -> APIRouter:
         activate: Annotated[
             bool, Query(description="Whether the policy becomes the live one.", examples=[True])
         ] = False,
+        public_defaults: Annotated[
+            bool,
+            Query(
+                description="Whether facts that nothing tells take the defaults of the public code.",
+                examples=[True],
+            ),
+        ] = False,
     ) -> StoredPolicy:
-        """Uploads a policy under a name, new or not; it is checked before it is stored."""
+        """Uploads a policy under a name, new or not; it is checked before it is stored.
+
+        The body has the three files of a policy folder, or a checkpoint file of the public DeepProofLog code and what
+        that file does not tell.
+        """
         _ = host.loaded  # 503 before anything is received
         async with policies.incoming(name) as folder:
-            await policies.receive(request.stream(), request.headers.get("content-type", ""), folder)
-            put = await policies.put(name, folder, activate=activate)
+            content_type = request.headers.get("content-type", "")
+            received = await policies.receive(
+                request.stream(), content_type, folder, public_defaults=public_defaults
+            )
+            put = await policies.put(name, received, activate=activate)
         if not put.is_new:
             answer.status_code = HTTPStatus.OK
         return to_entry(put.record)
