@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from proofrank.service.errors import BadCheckpoint, NotReady, QueueFull, Unusabl
 from proofrank.service.policies import multipart_upload as upload
 from proofrank.service.policies.imported import import_upload
 from proofrank.service.policies.policy_at_start import policy_at_start
-from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, load_named
+from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, contents_of, load_named
 from proofrank.service.policies.records import LivePolicy, PolicyRecord
 from proofrank.service.policies.replicas import Replicas
 from proofrank.service.policies.store import PolicyStore, Put
@@ -92,7 +93,7 @@ class PolicyRegistry:
 
         Raises:
             PolicyError: it is not there, or is damaged, or does not fit the graph.
-            EvaluationError: this server cannot use it.
+            EvaluationError: no evaluator for it can be exact on this graph.
             NotReady: the service is not ready.
         """
         active = self._host.active_policy
@@ -170,12 +171,41 @@ class PolicyRegistry:
     async def _put(self, name: str, folder: Path, activate: bool) -> Put:
         async with self._change:
             policy = await asyncio.to_thread(self._checked, folder, name)
-            put = await asyncio.to_thread(self.store.put, folder, policy, live=activate)
-            self._metrics.policy_changes.labels("upload").inc()
-            if activate:
+            if not activate:
+                return await self._store(folder, policy, live=False)
+            async with self._prepared(policy, lambda: contents_of(folder)):
+                put = await self._store(folder, policy, live=True)
                 await self._go_live(policy)
-            await self._show_names()
-            return put
+                return put
+
+    async def _store(self, folder: Path, policy: Policy, *, live: bool) -> Put:
+        put = await asyncio.to_thread(self.store.put, folder, policy, live=live)
+        self._metrics.policy_changes.labels("upload").inc()
+        await self._show_names()
+        return put
+
+    @asynccontextmanager
+    async def _prepared(
+        self, policy: Policy, read_files: Callable[[], Mapping[str, bytes]]
+    ) -> AsyncIterator[None]:
+        """Has an evaluator for ``policy`` here and in all replicas, before anything changes.
+
+        Raises:
+            UnusablePolicy: there is none and none can be made, for lack of memory for instance.
+        """
+        has_shape_of_live = self._host.has_shape_of_live(policy)
+        async with AsyncExitStack() as held:
+            began = time.monotonic()
+            try:
+                await held.enter_async_context(self._host.prepared(policy))
+                if not has_shape_of_live:
+                    # They have the same settings, so they take about as long.
+                    patience_seconds = 4 * (time.monotonic() - began)
+                    live = LivePolicy(policy.name, policy.content_hash)
+                    await self._replicas.prepare(live, read_files, patience_seconds)
+            except (PolicyError, EvaluationError) as error:
+                raise UnusablePolicy(f"policy {policy.name!r} cannot go live: {error}") from error
+            yield
 
     async def activate(self, name: str) -> PolicyRecord:
         """Makes a stored policy the live one, also after a restart; requests that have begun keep theirs.
@@ -194,9 +224,10 @@ class PolicyRegistry:
                 policy = await self.load(name, record.sha256)
             except (PolicyError, EvaluationError) as error:
                 raise UnusablePolicy(str(error)) from error
-            record = await asyncio.to_thread(self.store.make_live, policy)
-            await self._go_live(policy)
-            return record
+            async with self._prepared(policy, lambda: self.store.files.read(policy.content_hash)):
+                record = await asyncio.to_thread(self.store.make_live, policy)
+                await self._go_live(policy)
+                return record
 
     async def delete(self, name: str) -> None:
         """Removes a policy.
@@ -228,7 +259,7 @@ class PolicyRegistry:
         return policy
 
     async def _go_live(self, policy: Policy) -> None:
-        self._host.activate(policy)
+        await self._host.activate(policy)
         self._metrics.policy_changes.labels("activate").inc()
         logger.info("policy %s (%s) is live: a client activated it", policy.name, policy.content_hash)
         await self._replicas.follow(LivePolicy(policy.name, policy.content_hash))
