@@ -8,12 +8,15 @@ from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import ReferenceEvaluator, settings_for
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, PolicyConfig
+from proofrank.core.policy.exported import ExportedConfig
 from proofrank.core.prover import ProverSettings
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 
 _MOST_REFERENCES = 4
+
+_Compared = PolicyConfig | ExportedConfig | ProverSettings
 
 
 class LivePolicy:
@@ -52,7 +55,7 @@ class LivePolicy:
         active = self.active
         policy.check_fits(loaded.dataset)
         differing = [
-            *_differences(policy.network.config, active.network.config),
+            *_differences(policy.shape, active.shape),
             *_differences(settings_for(policy, self._settings.prover_overrides), loaded.settings),
         ]
         if differing:
@@ -71,8 +74,12 @@ class LivePolicy:
         return self._references[policy.content_hash]
 
 
-def _differences(offered: PolicyConfig | ProverSettings, served: PolicyConfig | ProverSettings) -> list[str]:
+def _differences(offered: _Compared, served: _Compared) -> list[str]:
     """Returns a text for each field in which ``offered`` differs from ``served``."""
+    if type(offered) is not type(served):
+        own, built_in = "a network of somebody's own", "the built-in network"
+        texts = (own, built_in) if isinstance(offered, ExportedConfig) else (built_in, own)
+        return [f"it has {texts[0]}, here it is {texts[1]}"]
     theirs, ours = dataclasses.asdict(offered), dataclasses.asdict(served)
     return [
         f"its {name} is {theirs[name]!r}, here it is {ours[name]!r}"
