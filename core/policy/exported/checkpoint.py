@@ -67,7 +67,7 @@ def config_text(
         "training": dict(training),
     }
     checksums = {
-        "config": _hash_of_fields(fields),
+        "config": hash_of_fields(fields),
         "weights": hashlib.sha256(weights).hexdigest(),
         "vocabulary": hashlib.sha256(vocabulary).hexdigest(),
     }
@@ -87,7 +87,7 @@ def check_files(fields: Mapping[str, Any], weights: bytes, vocabulary: bytes) ->
     if not isinstance(stated, dict):
         raise PolicyError(f"'checksums' is {shown(stated)}; expected an object")
     found = {
-        "config": _hash_of_fields({name: value for name, value in fields.items() if name != "checksums"}),
+        "config": hash_of_fields({name: value for name, value in fields.items() if name != "checksums"}),
         "weights": hashlib.sha256(weights).hexdigest(),
         "vocabulary": hashlib.sha256(vocabulary).hexdigest(),
     }
@@ -135,7 +135,7 @@ def make_config(program: Program, logit_scale: float, max_variables: int) -> Exp
         logit_scale=logit_scale,
         max_variables=max_variables,
         num_nodes=len(program.nodes),
-        program_sha256=_hash_of_fields(form.to_json(program)),
+        program_sha256=hash_of_fields(form.to_json(program)),
     )
 
 
@@ -194,6 +194,6 @@ def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def _hash_of_fields(fields: Mapping[str, Any]) -> str:
+def hash_of_fields(fields: Mapping[str, Any]) -> str:
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
