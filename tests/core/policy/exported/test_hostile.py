@@ -216,7 +216,7 @@ HOSTILE: dict[str, tuple[Callable[[Json], object], str]] = {
     "a name that is long": (with_node(ADDMM, name="a" * 129), "has the name"),
     "a number as name": (with_node(ADDMM, name=3), "has the name 3"),
     "a node twice": (twice, "there are two of this name"),
-    "a node of another kind": (lambda fields: nodes(fields).append([]), r"is \[\]; expected an object"),
+    "a node of another kind": (lambda fields: fields["network"]["program"]["nodes"].append([]), r"is \[\]; expected an object"),
     "an unknown entry": (with_node(ADDMM, code="eval"), "has an entry 'code'"),
     # References
     "a cycle": (cycle, "which is no node before it"),
