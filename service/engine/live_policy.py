@@ -46,7 +46,7 @@ class LivePolicy:
         """
         settings = loaded.evaluators.shape_of(policy).settings
         policy.check_fits(loaded.dataset)
-        check_packable(loaded.dataset, policy.network.config.max_variables)
+        check_packable(loaded.dataset, policy.shape.max_variables)
         check_enough_variables(loaded.dataset, policy, settings, settings.max_resolutions_per_step)
 
     def reference(self, loaded: Loaded, policy: Policy) -> ReferenceEvaluator:
