@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 from proofrank._version import __version__
 
 if TYPE_CHECKING:
+    from proofrank.comparing import compare
+    from proofrank.core.comparison import Comparison, ComparisonError
     from proofrank.core.errors import (
         DatasetError,
         EvaluationError,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from proofrank.core.formats.warnings import DatasetWarning
     from proofrank.core.graph import Dataset, load_dataset
     from proofrank.core.policy import Policy, load_policy
+    from proofrank.core.policy.exporting import NetworkSizes, export_policy, network_sizes
     from proofrank.core.ranking import Metrics
     from proofrank.in_process import EvaluationReport, ProofReport, TripleRanking, evaluate, explain
     from proofrank.service.client import AsyncClient, Client, ClientError
@@ -44,12 +47,15 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ClientError",
+    "Comparison",
+    "ComparisonError",
     "Dataset",
     "DatasetError",
     "DatasetWarning",
     "EvaluationError",
     "EvaluationReport",
     "Metrics",
+    "NetworkSizes",
     "Policy",
     "PolicyError",
     "ProofReport",
@@ -58,13 +64,18 @@ __all__ = [
     "TripleRanking",
     "UnknownNameError",
     "__version__",
+    "compare",
     "evaluate",
     "explain",
+    "export_policy",
     "load_dataset",
     "load_policy",
+    "network_sizes",
 ]
 
 _MODULES = {
+    "proofrank.comparing": ("compare",),
+    "proofrank.core.comparison": ("Comparison", "ComparisonError"),
     "proofrank.core.errors": (
         "DatasetError",
         "EvaluationError",
@@ -76,6 +87,7 @@ _MODULES = {
     "proofrank.core.formats.warnings": ("DatasetWarning",),
     "proofrank.core.graph": ("Dataset", "load_dataset"),
     "proofrank.core.policy": ("Policy", "load_policy"),
+    "proofrank.core.policy.exporting": ("NetworkSizes", "export_policy", "network_sizes"),
     "proofrank.core.ranking": ("Metrics",),
     "proofrank.in_process": ("EvaluationReport", "ProofReport", "TripleRanking", "evaluate", "explain"),
     "proofrank.service.client": ("AsyncClient", "Client", "ClientError"),

@@ -7,6 +7,7 @@ lacks and loads them. A worker on another kind of machine (one that joined later
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ def name_of_artifacts(order: WorkOrder) -> str:
     return hash_of_key(
         {
             "dataset": order.work.corruptor.dataset.content_hash,
-            "network": order.policy.network.config,
+            "network": order.policy.shape,
             "settings": order.settings,
             "engine": order.engine,
             "buckets": order.buckets,
@@ -66,7 +67,8 @@ def kind_of_machine(order: WorkOrder) -> str:
 
 def make_artifacts(order: WorkOrder) -> ArtifactFiles:
     """Makes and warms the evaluator; returns all files that it left in the folder."""
-    evaluator = order.make_evaluator()
+    alone = dataclasses.replace(order.engine, processes=1)
+    evaluator = dataclasses.replace(order, engine=alone).make_evaluator()
     if not isinstance(evaluator, CompiledEvaluator):
         return {}
     evaluator.warm_up()
