@@ -11,10 +11,11 @@ import httpx
 import pytest
 from safetensors.torch import load, save
 
-from proofrank.core.default import DATASET
+from proofrank.core.default import DATASET, POLICY
 from proofrank.core.evaluator import ReferenceEvaluator, settings_for
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.ranking import Corruptor, corrupted_queries, rank_queries
+from tests.helpers.answers import without_time
 from tests.helpers.own_networks import default_dataset, exported
 from tests.helpers.serving import RunningServer, run_command
 from tests.helpers.uploads import files_of
@@ -87,8 +88,23 @@ def test_other_weights_are_uploaded_made_live_and_rank(kind: str, client: httpx.
     assert without_seconds(ranked(client)) == without_seconds(before)
 
 
+def test_another_network_and_the_built_in_one_go_live_in_turn(kind: str, client: httpx.Client) -> None:
+    before = ranked(client)
+    for name, folder in (("other", exported("transformer")), ("built-in", POLICY)):
+        policy = load_policy(folder, default_dataset())
+
+        answer = client.put(f"/policies/{name}", files=files_of(folder), params={"activate": True})
+
+        assert answer.status_code == 201, answer.text
+        after = ranked(client)
+        assert after["policy"]["sha256"] == policy.content_hash
+        assert ranks_of(after) == ranks_by_the_reference(policy)
+    assert client.post(f"/policies/{before['policy']['name']}/activate").status_code == 200
+    assert without_seconds(ranked(client)) == without_seconds(before)
+
+
 def without_seconds(answer: dict[str, Any]) -> list[Any]:
-    return [query["rankings"] for query in answer["queries"]]
+    return [without_time(query["rankings"]) for query in answer["queries"]]
 
 
 def test_info_says_what_the_network_maps(kind: str, client: httpx.Client) -> None:
