@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from proofrank.core.choices import SPLITS
 from proofrank.core.errors import ProofrankError, RankingError
@@ -36,10 +36,12 @@ from proofrank.core.ranking import (
     RankedQuery,
     Report,
     ReportTally,
+    check_tolerance,
     pruning_of,
     rank_queries,
     sides_of,
 )
+from proofrank.interval_evaluation import IntervalEvaluation, interval_evaluation
 
 if TYPE_CHECKING:
     import pandas
@@ -171,6 +173,44 @@ class ProofReport:
     steps: int
 
 
+@overload
+def evaluate(
+    dataset: Dataset,
+    policy: Policy,
+    *,
+    split: str = ...,
+    triples: Iterable[NamedTriple] | None = ...,
+    corruptions: int | Literal["all"] = ...,
+    side: str = ...,
+    filtered: bool = ...,
+    ties: str = ...,
+    seed: int = ...,
+    engine: str = ...,
+    device: str | None = ...,
+    prover: Mapping[str, int | bool] | None = ...,
+    pruning: str | None = ...,
+    mrr_tolerance: None = None,
+    progress: bool | Progress = ...,
+) -> EvaluationReport: ...
+@overload
+def evaluate(
+    dataset: Dataset,
+    policy: Policy,
+    *,
+    split: str = ...,
+    triples: Iterable[NamedTriple] | None = ...,
+    corruptions: int | Literal["all"] = ...,
+    side: str = ...,
+    filtered: bool = ...,
+    ties: str = ...,
+    seed: int = ...,
+    engine: str = ...,
+    device: str | None = ...,
+    prover: Mapping[str, int | bool] | None = ...,
+    pruning: str | None = ...,
+    mrr_tolerance: float,
+    progress: bool | Progress = ...,
+) -> IntervalEvaluation: ...
 def evaluate(
     dataset: Dataset,
     policy: Policy,
@@ -185,9 +225,10 @@ def evaluate(
     engine: str = "auto",
     device: str | None = None,
     prover: Mapping[str, int | bool] | None = None,
-    pruning: str = "exact",
+    pruning: str | None = None,
+    mrr_tolerance: float | None = None,
     progress: bool | Progress = False,
-) -> EvaluationReport:
+) -> EvaluationReport | IntervalEvaluation:
     """Ranks the triples of a split against corrupted copies of themselves.
 
     Args:
@@ -204,7 +245,10 @@ def evaluate(
         device: where to compute, as torch names it; CUDA where there is one by default.
         prover: prover settings that differ from those the policy was trained under, such as ``{"max_depth": 10}``.
         pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
-            ``ranks``, which leaves the share of proved corruptions open.
+            ``ranks``, which leaves the share of proved corruptions open. By default ``exact``, and ``ranks`` with
+            ``mrr_tolerance``.
+        mrr_tolerance: proves candidates only until the MRR is certain to this much, such as 0.001, up and down. The
+            answer holds an interval of each metric, and goes on with ``refine`` where a smaller one is wanted.
         progress: True for a progress bar on standard error, or a function that is told (done, total) candidates.
 
     Raises:
@@ -218,7 +262,15 @@ def evaluate(
     chosen = _chosen_triples(dataset, split, triples)
     corruptor = Corruptor(dataset, number=_number_of(corruptions), is_filtered=filtered, seed=seed)
     work = LazyQueries(chosen, [sides_of(side)] * len(chosen), corruptor)
+    if mrr_tolerance is not None:
+        check_tolerance(mrr_tolerance)
     evaluator = create_evaluator(engine, dataset, policy, settings_for(policy, prover), device=device)
+    if mrr_tolerance is not None:
+        evaluation = interval_evaluation(
+            evaluator, dataset, policy, work, pruning=pruning, ties=ties, seed=seed
+        )
+        return evaluation.refine(mrr_tolerance, progress=progress)
+    pruning = "exact" if pruning is None else pruning
     leaving_out = pruning_of(pruning, dataset, default_cache_folder())
     tally, counts = ReportTally(ties), PruningCounts()
     rankings: list[TripleRanking] = []

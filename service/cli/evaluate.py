@@ -12,8 +12,11 @@ from rich.console import Console
 from proofrank.core.evaluator import Evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
-from proofrank.core.ranking import PruningCounts, Report, pruning_of, rank_queries, report
+from proofrank.core.policy import Policy
+from proofrank.core.prover import ProverSettings
+from proofrank.core.ranking import PruningCounts, Report, check_level, pruning_of, rank_queries, report
 from proofrank.in_process import evaluation_to_dict, explain
+from proofrank.interval_evaluation import interval_evaluation
 from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import (
@@ -27,9 +30,9 @@ from proofrank.service.cli.options import (
     read_policy,
     say_files,
 )
-from proofrank.service.cli.queries import add_queries, drawn_queries
+from proofrank.service.cli.queries import add_queries, drawn_queries, drawn_work
 from proofrank.service.cli.ranking_options import add_pruning, add_ties
-from proofrank.service.cli.tables import print_metrics
+from proofrank.service.cli.tables import print_intervals, print_metrics
 from proofrank.service.terminal.progress import progress_bar
 
 
@@ -75,6 +78,9 @@ def run(parsed: argparse.Namespace) -> int:
         say_files(dataset)
         console.print(proof.text, markup=False, highlight=False, soft_wrap=True)
         return 0
+    if parsed.mrr_tolerance is not None and not is_bulk(parsed):
+        _evaluate_to_tolerance(parsed, dataset, policy, settings, errors)
+        return 0
     if is_bulk(parsed):
         # Imported here, for it needs what the server needs, and every command would start later.
         from proofrank.service.cli.bulk import evaluate_in_shards
@@ -95,11 +101,46 @@ def run(parsed: argparse.Namespace) -> int:
             warnings=dataset.warnings,
             pruning=pruning,
         )
-        if parsed.without_seconds:
-            written = _without_seconds(written)
-        write_output("--json", parsed.json, json.dumps(written, indent=1) + "\n")
+        _write(parsed, written)
     print_metrics(metrics, f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}")
     return 0
+
+
+def _evaluate_to_tolerance(
+    parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings, errors: Console
+) -> None:
+    """Ranks until the MRR is certain to the tolerance, and tells what is known."""
+    check_level(parsed.pruning or "ranks")
+    evaluator = make_evaluator(parsed, dataset, policy, settings)
+    say_files(dataset)
+    evaluation = interval_evaluation(
+        evaluator,
+        dataset,
+        policy,
+        drawn_work(parsed, dataset),
+        pruning=parsed.pruning,
+        ties=parsed.ties,
+        seed=parsed.seed,
+        cache_folder=parsed.cache_folder,
+    ).refine(parsed.mrr_tolerance, progress=True)
+    counts, metrics = evaluation.pruning_counts, evaluation.metrics
+    errors.print(
+        f"{_pruning_line(counts, metrics.candidates)}, {metrics.open} are open",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    if parsed.json is not None:
+        _write(parsed, evaluation.to_dict())
+    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}"
+    print_intervals(evaluation.report, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
+
+
+def _write(parsed: argparse.Namespace, written: dict[str, Any]) -> None:
+    """Writes the file of ``--json``."""
+    if parsed.without_seconds:
+        written = _without_seconds(written)
+    write_output("--json", parsed.json, json.dumps(written, indent=1) + "\n")
 
 
 def _evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 _TABLE_WIDTH = 110
+_INTERVAL_TABLE_WIDTH = 150
 
 
 class Metrics(Protocol):
@@ -46,16 +48,91 @@ class Report(Protocol):
     def by_relation(self) -> Mapping[str, Metrics]: ...
 
 
+class Interval(Protocol):
+    """A number that is at least ``low`` and at most ``high``."""
+
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+class Intervals(Protocol):
+    """What a row of intervals shows; ``core.ranking.intervals`` defines each."""
+
+    @property
+    def by_name(self) -> Mapping[str, Interval | None]: ...
+    @property
+    def queries(self) -> int: ...
+    @property
+    def candidates(self) -> int: ...
+    @property
+    def open(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+class IntervalReport(Protocol):
+    """Intervals overall, per side, per relation and per depth (by name)."""
+
+    @property
+    def overall(self) -> Intervals: ...
+    @property
+    def by_side(self) -> Mapping[str, Intervals]: ...
+    @property
+    def by_relation(self) -> Mapping[str, Intervals]: ...
+    @property
+    def by_depth(self) -> Mapping[str, Intervals]: ...
+
+
 def print_metrics(metrics: Report, title: str) -> None:
     """Prints the metrics overall, per side and per relation, a row each."""
     # A narrow terminal wraps whole lines, which reads better than cells cut short.
     Console(width=max(Console().width, _TABLE_WIDTH)).print(_metrics_table(metrics, title))
 
 
-def _metrics_table(metrics: Report, title: str) -> Table:
-    """The metrics overall, per side and per relation, a row each."""
-    overall = metrics.overall
-    caption = f"{overall.queries} queries, {overall.candidates} candidates, {overall.seconds:.2f} s"
+def print_intervals(intervals: IntervalReport, title: str) -> None:
+    """Prints the intervals of the metrics overall, per side, per relation and per depth, a row each; one number where
+    a metric is known.
+    """
+    overall = intervals.overall
+    caption = (
+        f"{overall.queries} queries, {overall.candidates} candidates, {overall.open} open, "
+        f"{overall.seconds:.2f} s"
+    )
+    table = _empty_table(title, caption)
+    for name, row in [("all", overall), *intervals.by_side.items()]:
+        table.add_row(name, *_interval_cells(row))
+    for groups in (intervals.by_relation, intervals.by_depth):
+        table.add_section()
+        for name, row in groups.items():
+            table.add_row(name, *_interval_cells(row))
+    Console(width=max(Console().width, _INTERVAL_TABLE_WIDTH)).print(table)
+
+
+def _interval_cells(row: Intervals) -> list[str]:
+    def cell(name: str, interval: Interval | None) -> str:
+        if interval is None:
+            return "-"
+        digits = {"mrr": 4, "mean_rank": 2}.get(name, 3)
+        low, high = _down(interval.low, digits), _up(interval.high, digits)
+        if interval.low == interval.high:
+            return f"{interval.low:.{digits}f}"
+        return f"{low:.{digits}f}-{high:.{digits}f}"
+
+    return [*(cell(name, interval) for name, interval in row.by_name.items()), str(row.queries)]
+
+
+def _down(value: float, digits: int) -> float:
+    return math.floor(value * 10**digits) / 10**digits
+
+
+def _up(value: float, digits: int) -> float:
+    return math.ceil(value * 10**digits) / 10**digits
+
+
+def _empty_table(title: str, caption: str) -> Table:
+    """A table with the columns of metrics, and no row."""
     table = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD
     )
@@ -64,6 +141,14 @@ def _metrics_table(metrics: Report, title: str) -> Table:
         "MRR", "Hits@1", "Hits@3", "Hits@10", "mean rank", "AMRI", "proved", "false proofs", "queries",
     ):  # fmt: skip
         table.add_column(column, justify="right")
+    return table
+
+
+def _metrics_table(metrics: Report, title: str) -> Table:
+    """The metrics overall, per side and per relation, a row each."""
+    overall = metrics.overall
+    caption = f"{overall.queries} queries, {overall.candidates} candidates, {overall.seconds:.2f} s"
+    table = _empty_table(title, caption)
     for name, row in [("all", overall), *metrics.by_side.items()]:
         table.add_row(name, *_cells(row))
     table.add_section()
