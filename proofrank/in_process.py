@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from proofrank.core.choices import SPLITS
@@ -41,7 +41,7 @@ from proofrank.core.ranking import (
     rank_queries,
     sides_of,
 )
-from proofrank.interval_evaluation import IntervalEvaluation, interval_evaluation
+from proofrank.interval_evaluation import IntervalEvaluation, depths_beside, interval_evaluation
 
 if TYPE_CHECKING:
     import pandas
@@ -105,6 +105,8 @@ class EvaluationReport:
         metrics: over all rankings.
         by_side: the metrics of each side.
         by_relation: the metrics of each relation, by its name.
+        by_depth: the metrics of the triples whose proofs need as many steps, by their number, and of those without a
+            proof; empty where the dataset's folder has no file of depths.
         rankings: one for each triple and side, in order.
         dataset: name of the dataset.
         policy: name of the policy.
@@ -128,11 +130,12 @@ class EvaluationReport:
     warnings: tuple[DatasetWarning, ...]
     pruning: str
     pruning_counts: PruningCounts
+    by_depth: dict[str, Metrics] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The metrics, and what they are of, as ``proofrank evaluate --json`` writes them."""
         return evaluation_to_dict(
-            Report(self.metrics, self.by_side, self.by_relation),
+            Report(self.metrics, self.by_side, self.by_relation, self.by_depth),
             dataset=(self.dataset, self.dataset_sha256),
             policy=(self.policy, self.policy_sha256),
             warnings=self.warnings,
@@ -261,17 +264,19 @@ def evaluate(
         raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
     chosen = _chosen_triples(dataset, split, triples)
     corruptor = Corruptor(dataset, number=_number_of(corruptions), is_filtered=filtered, seed=seed)
+    splits = (split,) if triples is None else SPLITS
     work = LazyQueries(chosen, [sides_of(side)] * len(chosen), corruptor)
     if mrr_tolerance is not None:
         check_tolerance(mrr_tolerance)
     evaluator = create_evaluator(engine, dataset, policy, settings_for(policy, prover), device=device)
     if mrr_tolerance is not None:
         evaluation = interval_evaluation(
-            evaluator, dataset, policy, work, pruning=pruning, ties=ties, seed=seed
+            evaluator, dataset, policy, work, pruning=pruning, ties=ties, seed=seed, splits=splits
         )
         return evaluation.refine(mrr_tolerance, progress=progress)
     pruning = "exact" if pruning is None else pruning
     leaving_out = pruning_of(pruning, dataset, default_cache_folder())
+    depths = depths_beside(dataset, chosen, splits)
     tally, counts = ReportTally(ties), PruningCounts()
     rankings: list[TripleRanking] = []
     with _progress(progress, work) as on_done:
@@ -287,7 +292,8 @@ def evaluate(
             ):
                 ranking = _ranking(ranked, dataset, ties)
                 rankings.append(ranking)
-                tally.add(ranking.relation, ranked.summary)
+                depth = None if depths is None else depths[ranked.query_index]
+                tally.add(ranking.relation, ranked.summary, depth)
                 counts += PruningCounts.of(ranked.outcomes)
             num_done += num_candidates
     report = tally.report(dataset.vocabulary.predicates)
@@ -304,6 +310,7 @@ def evaluate(
         warnings=dataset.warnings,
         pruning=pruning,
         pruning_counts=counts,
+        by_depth=report.by_depth,
     )
 
 

@@ -16,11 +16,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proofrank.core.choices import SPLITS
 from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import Evaluator
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.formats.warnings import DatasetWarning
-from proofrank.core.graph import Dataset
+from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import (
     IntervalReport,
@@ -30,7 +31,9 @@ from proofrank.core.ranking import (
     Refinement,
     RefinementProgress,
     check_level,
+    has_depths,
     interval_report,
+    known_depths,
     parts_of,
 )
 
@@ -236,7 +239,7 @@ def interval_evaluation(
     ties: str = "realistic",
     seed: int = 0,
     cache_folder: Path | None = None,
-    depths: Sequence[str] | None = None,
+    splits: Sequence[str] = SPLITS,
 ) -> IntervalEvaluation:
     """An evaluation that has proved nothing yet.
 
@@ -249,10 +252,11 @@ def interval_evaluation(
         ties: rank that counts, one of ``TIE_POLICIES``.
         seed: seed of the random order of ties and of candidates.
         cache_folder: where least models are kept; that of the user by default.
-        depths: name of the depth of each triple, if depths are known.
+        splits: whose files of depths are read, where there are any.
 
     Raises:
         RankingError: an option is wrong.
+        DatasetError: a file of depths cannot be read.
     """
     level = "ranks" if pruning is None else pruning
     check_level(level)
@@ -260,8 +264,25 @@ def interval_evaluation(
     from proofrank.core.provability import stored_least_model
 
     model = stored_least_model(dataset, default_cache_folder() if cache_folder is None else cache_folder)
+    depths = known_depths(dataset, work.triples, model, splits)
     refinement = Refinement(evaluator, work, model, level=level, ties=ties, seed=seed)
     return IntervalEvaluation(refinement, dataset, policy, evaluator.engine, level, depths)
+
+
+def depths_beside(
+    dataset: Dataset, triples: Sequence[Triple], splits: Sequence[str], cache_folder: Path | None = None
+) -> list[str] | None:
+    """The names of the depths of ``triples`` from the files in the dataset's folder; None if there is none.
+
+    Raises:
+        DatasetError: a file cannot be read.
+    """
+    if not has_depths(dataset, splits):
+        return None
+    from proofrank.core.provability import stored_least_model
+
+    model = stored_least_model(dataset, default_cache_folder() if cache_folder is None else cache_folder)
+    return known_depths(dataset, triples, model, splits)
 
 
 @contextmanager

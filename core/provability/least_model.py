@@ -215,7 +215,7 @@ def _fixpoint(
 
     A predicate that would need more than ``limits`` has none, nor has any predicate that depends on it.
     """
-    model = _Rounds(_facts_by_predicate(facts, num_constants), num_constants, limits)
+    model = _Rounds(facts_by_predicate(facts, num_constants), num_constants, limits)
     is_complete = True
     for group in groups_of_predicates(rules):
         own_rules = [rule for rule in rules if rule.head[0] in group]
@@ -231,7 +231,8 @@ def _fixpoint(
     return model.relations, is_complete
 
 
-def _facts_by_predicate(facts: Iterable[Triple], num_constants: int) -> dict[int, Relation]:
+def facts_by_predicate(facts: Iterable[Triple], num_constants: int) -> dict[int, Relation]:
+    """Predicate -> the relation of its facts."""
     rows = np.array(list(facts), dtype=np.int64).reshape(-1, 3)
     relations = {}
     for predicate in np.unique(rows[:, 0]).tolist():

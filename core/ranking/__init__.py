@@ -11,6 +11,7 @@ from proofrank.core.ranking.corruptions import (
     with_constant,
 )
 from proofrank.core.ranking.evaluation import rank_outcomes, rank_queries
+from proofrank.core.ranking.highest_mrr import HighestMrr, highest_mrr
 from proofrank.core.ranking.intervals import (
     Interval,
     IntervalReport,
@@ -19,6 +20,7 @@ from proofrank.core.ranking.intervals import (
     interval_report,
     metric_intervals,
 )
+from proofrank.core.ranking.known_depths import has_depths, known_depths
 from proofrank.core.ranking.metrics import HITS_AT, Metrics, RankedQuery, RankingSummary, Report
 from proofrank.core.ranking.parts import depth_order, parts_of
 from proofrank.core.ranking.pruning import Pruning, PruningCounts, pruning_of
@@ -33,6 +35,7 @@ __all__ = [
     "SIDE_OPTIONS",
     "TIE_POLICIES",
     "Corruptor",
+    "HighestMrr",
     "Interval",
     "IntervalReport",
     "LazyQueries",
@@ -56,7 +59,10 @@ __all__ = [
     "check_tolerance",
     "corrupted_queries",
     "depth_order",
+    "has_depths",
+    "highest_mrr",
     "interval_report",
+    "known_depths",
     "metric_intervals",
     "parts_of",
     "pruning_of",

@@ -16,7 +16,7 @@ from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
 from proofrank.core.ranking import PruningCounts, Report, check_level, pruning_of, rank_queries, report
 from proofrank.in_process import evaluation_to_dict, explain
-from proofrank.interval_evaluation import interval_evaluation
+from proofrank.interval_evaluation import depths_beside, interval_evaluation
 from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import (
@@ -102,7 +102,8 @@ def run(parsed: argparse.Namespace) -> int:
             pruning=pruning,
         )
         _write(parsed, written)
-    print_metrics(metrics, f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}")
+    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}"
+    print_metrics(metrics, title, metrics.by_depth)
     return 0
 
 
@@ -122,6 +123,7 @@ def _evaluate_to_tolerance(
         ties=parsed.ties,
         seed=parsed.seed,
         cache_folder=parsed.cache_folder,
+        splits=(parsed.split,),
     ).refine(parsed.mrr_tolerance, progress=True)
     counts, metrics = evaluation.pruning_counts, evaluation.metrics
     errors.print(
@@ -156,7 +158,9 @@ def _evaluate(
     counts = sum((PruningCounts.of(query.outcomes) for query in ranked), PruningCounts())
     if pruning is not None:
         errors.print(_pruning_line(counts, num_candidates), highlight=False, markup=False, soft_wrap=True)
-    return report(ranked, dataset, parsed.ties), counts.to_dict(level)
+    triples = {query.query_index: query.triple for query in queries}
+    depths = depths_beside(dataset, list(triples.values()), (parsed.split,), parsed.cache_folder)
+    return report(ranked, dataset, parsed.ties, depths), counts.to_dict(level)
 
 
 def _pruning_line(counts: PruningCounts, num_candidates: int) -> str:

@@ -85,10 +85,10 @@ class IntervalReport(Protocol):
     def by_depth(self) -> Mapping[str, Intervals]: ...
 
 
-def print_metrics(metrics: Report, title: str) -> None:
-    """Prints the metrics overall, per side and per relation, a row each."""
+def print_metrics(metrics: Report, title: str, by_depth: Mapping[str, Metrics] | None = None) -> None:
+    """Prints the metrics overall, per side, per relation and, if they are given, per depth, a row each."""
     # A narrow terminal wraps whole lines, which reads better than cells cut short.
-    Console(width=max(Console().width, _TABLE_WIDTH)).print(_metrics_table(metrics, title))
+    Console(width=max(Console().width, _TABLE_WIDTH)).print(_metrics_table(metrics, title, by_depth or {}))
 
 
 def print_intervals(intervals: IntervalReport, title: str) -> None:
@@ -106,7 +106,8 @@ def print_intervals(intervals: IntervalReport, title: str) -> None:
     for groups in (intervals.by_relation, intervals.by_depth):
         table.add_section()
         for name, row in groups.items():
-            table.add_row(name, *_interval_cells(row))
+            label = f"depth {name}" if groups is intervals.by_depth and name.isdecimal() else name
+            table.add_row(label, *_interval_cells(row))
     Console(width=max(Console().width, _INTERVAL_TABLE_WIDTH)).print(table)
 
 
@@ -144,8 +145,8 @@ def _empty_table(title: str, caption: str) -> Table:
     return table
 
 
-def _metrics_table(metrics: Report, title: str) -> Table:
-    """The metrics overall, per side and per relation, a row each."""
+def _metrics_table(metrics: Report, title: str, by_depth: Mapping[str, Metrics]) -> Table:
+    """The metrics overall, per side, per relation and per depth, a row each."""
     overall = metrics.overall
     caption = f"{overall.queries} queries, {overall.candidates} candidates, {overall.seconds:.2f} s"
     table = _empty_table(title, caption)
@@ -154,6 +155,9 @@ def _metrics_table(metrics: Report, title: str) -> Table:
     table.add_section()
     for name, row in metrics.by_relation.items():
         table.add_row(name, *_cells(row))
+    table.add_section()
+    for name, row in by_depth.items():
+        table.add_row(f"depth {name}" if name.isdecimal() else name, *_cells(row))
     return table
 
 
