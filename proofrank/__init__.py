@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 from proofrank._version import __version__
 
 if TYPE_CHECKING:
+    from proofrank.comparing import compare
+    from proofrank.core.comparison import Comparison, ComparisonError
     from proofrank.core.errors import (
         DatasetError,
         EvaluationError,
@@ -45,6 +47,8 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ClientError",
+    "Comparison",
+    "ComparisonError",
     "Dataset",
     "DatasetError",
     "DatasetWarning",
@@ -63,6 +67,7 @@ __all__ = [
     "TripleRanking",
     "UnknownNameError",
     "__version__",
+    "compare",
     "evaluate",
     "explain",
     "load_dataset",
@@ -70,6 +75,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "proofrank.comparing": ("compare",),
+    "proofrank.core.comparison": ("Comparison", "ComparisonError"),
     "proofrank.core.errors": (
         "DatasetError",
         "EvaluationError",

@@ -1,7 +1,7 @@
-"""Files of depths, such as ``test_depths.txt``: the fewest steps that prove each triple, as the public code reads them.
+"""Files of depths, such as ``test_depths.txt``: a triple on each line, and the fewest steps that prove it.
 
-A line is ``relation(head,tail) DEPTH``. The depth is -1 where no proof is known; the form cannot tell a triple that
-has none from one whose proofs need more steps than were searched.
+In the files of the public code the depth is -1 where no proof is known. They cannot tell a triple that has none from
+one whose proofs need more steps than were searched.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from proofrank.core.formats.atoms import PLAIN_ATOM, NamedAtom, parse_atom
-from proofrank.core.formats.text import Line, read_lines
+from proofrank.core.formats.text import read_lines
 
 NOT_FOUND = -1
 """Depth of a triple without a known proof."""
@@ -18,9 +18,35 @@ NOT_FOUND = -1
 UNPROVABLE = "unprovable"
 """Name of the depth of a triple that no policy can prove."""
 
-DEPTH_FORM = "'relation(head,tail) DEPTH', with a depth of 1 or more, or -1"
-
 _BLANK = " "
+_FORM = "'predicate(first,second) DEPTH' or 'head<TAB>relation<TAB>tail<TAB>DEPTH'"
+
+
+def read_depths(path: Path) -> dict[tuple[str, str, str], str]:
+    """The depth of each triple, by its names (head, relation, tail).
+
+    A depth is a word, usually a number. Such files group the triples of a split by the length of their proofs.
+
+    Raises:
+        DatasetError: a line has another form, or a triple has two depths; names path and line.
+    """
+    depths: dict[tuple[str, str, str], str] = {}
+    for line in read_lines(path):
+        columns = [column.strip() for column in line.text.split("\t")]
+        if len(columns) == 4:
+            head, relation, tail, depth = columns
+        else:
+            text, _, depth = line.text.rpartition(")")
+            depth = depth.strip(" \t.")
+            atom = parse_atom(f"{text})", line) if text else None
+            if atom is None:
+                raise line.error("no triple with a depth", _FORM)
+            relation, head, tail = atom
+        if not depth or any(map(str.isspace, depth)):
+            raise line.error("no depth", _FORM)
+        if depths.setdefault((head, relation, tail), depth) != depth:
+            raise line.error(f"another depth than {depths[head, relation, tail]!r}, in an earlier line")
+    return depths
 
 
 def depths_file(folder: Path, split: str) -> Path:
@@ -28,33 +54,15 @@ def depths_file(folder: Path, split: str) -> Path:
     return folder / f"{split}_depths.txt"
 
 
-def read_depths(path: Path) -> dict[NamedAtom, int]:
-    """Reads a file of depths: triple -> depth, or ``NOT_FOUND``.
-
-    Raises:
-        DatasetError: the file cannot be read, a line has another form, or a triple stands there with two depths.
-    """
-    depths: dict[NamedAtom, int] = {}
-    for line in read_lines(path):
-        text, _, number = line.text.rpartition(_BLANK)
-        depth = _depth(number, line)
-        atom = parse_atom(text, line)
-        if depths.setdefault(atom, depth) != depth:
-            raise line.error(
-                f"depth {depth} of a triple with depth {depths[atom]} before", "one depth of each triple"
-            )
-    return depths
-
-
 def write_depths(path: Path, depths: Iterable[tuple[NamedAtom, int]]) -> list[NamedAtom]:
-    """Writes a file of depths.
+    """Writes ``predicate(first,second) DEPTH`` for each triple, as the public code reads it.
 
     Args:
         path: the file; another one of that name is replaced.
         depths: triples and their depths, ``NOT_FOUND`` where no proof is known.
 
     Returns:
-        The triples that it lacks, because the code that reads it could not read their names.
+        The triples that it lacks, because the public code could not read their names.
     """
     left_out: list[NamedAtom] = []
     lines: list[str] = []
@@ -66,11 +74,3 @@ def write_depths(path: Path, depths: Iterable[tuple[NamedAtom, int]]) -> list[Na
             left_out.append(atom)
     path.write_text("".join(lines), encoding="utf-8")
     return left_out
-
-
-def _depth(text: str, line: Line) -> int:
-    if text.isascii() and text.isdecimal() and int(text[:9]) >= 1 and len(text) < 9:
-        return int(text)
-    if text == str(NOT_FOUND):
-        return NOT_FOUND
-    raise line.error(f"no depth at {text!r}", DEPTH_FORM)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from proofrank.core.choices import SPLITS
-from proofrank.core.formats.atoms import NamedAtom
 from proofrank.core.formats.depths import NOT_FOUND, UNPROVABLE, depths_file, read_depths
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.ranking.pruning import ProvableAtoms
@@ -48,20 +47,19 @@ def known_depths(
     files = _files(dataset, splits)
     if not files:
         return None
-    depths: dict[NamedAtom, int] = {}
+    depths: dict[tuple[str, str, str], str] = {}
     for path in files:
         depths |= read_depths(path)
     may_be_proved = model.contains(np.array(triples, dtype=np.int64).reshape(-1, 3))
     names: list[str] = []
     for triple, may_be in zip(triples, may_be_proved.tolist(), strict=True):
-        head, relation, tail = dataset.names(triple)
-        depth = depths.get(NamedAtom(relation, head, tail))
+        depth = depths.get(dataset.names(triple))
         if depth is None:
             names.append(NOT_LISTED)
-        elif depth == NOT_FOUND:
+        elif depth == str(NOT_FOUND):
             names.append(NO_PROOF_FOUND if may_be else UNPROVABLE)
         else:
-            names.append(str(depth))
+            names.append(depth)
     return names
 
 

@@ -10,6 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from proofrank.core.errors import counted
+
 _TABLE_WIDTH = 110
 _INTERVAL_TABLE_WIDTH = 150
 
@@ -97,7 +99,8 @@ def print_intervals(intervals: IntervalReport, title: str) -> None:
     """
     overall = intervals.overall
     caption = (
-        f"{overall.queries} queries, {overall.candidates} candidates, {overall.open} open, "
+        f"{counted(overall.queries, 'query', 'queries')}, {counted(overall.candidates, 'candidate')}, "
+        f"{overall.open} open, "
         f"{overall.seconds:.2f} s"
     )
     table = _empty_table(title, caption)
@@ -148,7 +151,10 @@ def _empty_table(title: str, caption: str) -> Table:
 def _metrics_table(metrics: Report, title: str, by_depth: Mapping[str, Metrics]) -> Table:
     """The metrics overall, per side, per relation and per depth, a row each."""
     overall = metrics.overall
-    caption = f"{overall.queries} queries, {overall.candidates} candidates, {overall.seconds:.2f} s"
+    caption = (
+        f"{counted(overall.queries, 'query', 'queries')}, {counted(overall.candidates, 'candidate')}, "
+        f"{overall.seconds:.2f} s"
+    )
     table = _empty_table(title, caption)
     for name, row in [("all", overall), *metrics.by_side.items()]:
         table.add_row(name, *_cells(row))

@@ -42,7 +42,7 @@ def test_the_table_the_depths_and_the_summary(
         ["n0", "v", "n8", "", "", "10", ""],
         ["n3", "v", "n0", "no", "", "", ""],
     ]
-    assert list(read_depths(depths).values()) == [5, -1, -1]
+    assert list(read_depths(depths).values()) == ["5", "-1", "-1"]
     written = json.loads(summary.read_text())
     assert written["by_depth"] == {"5": 1, "more than 9": 1, "unprovable": 1}
     assert written["share_that_may_be_proved"] == pytest.approx(2 / 3)
