@@ -37,6 +37,10 @@ from proofrank.core.ranking.ranks import TIE_POLICIES
 MOST_AT_ONCE = 2048
 """Maximum number of candidates between two looks at what to prove next."""
 
+_PARTS_OF_A_LONG_WAY, _MOST_PARTS = 8, 8
+"""Number of parts into which a long way to the tolerance is divided, and the most that a part may be, in multiples of
+the usual maximum: with longer parts, more processes can share the work."""
+
 LEAST_AT_ONCE = 128
 """Number of candidates between two looks at least, which share the network's calls."""
 
@@ -103,7 +107,8 @@ class Refinement:
                 have fallen behind.
             ties: rank that counts, one of ``TIE_POLICIES``.
             seed: seed of the random order of ties, and of the order of candidates.
-            most_at_once: maximum number of candidates between two looks at what to prove next.
+            most_at_once: usual maximum of candidates between two looks at what to prove next; up to eight times as many
+                where far more are needed.
 
         Raises:
             RankingError: there is nothing to rank, or an option is wrong.
@@ -181,8 +186,8 @@ class Refinement:
     ) -> Interval:
         """Goes on until the MRR is certain to ``tolerance``: its interval is at most twice as wide.
 
-        What has been proved is not proved again. An error or an interruption loses what was under way, at most
-        ``most_at_once`` candidates; another call goes on from there.
+        What has been proved is not proved again. An error or an interruption loses what was under way, at most some
+        thousand candidates; another call goes on from there.
 
         Args:
             tolerance: 0 or more; with 0 every rank is exact.
@@ -276,7 +281,12 @@ class Refinement:
         rows = np.flatnonzero(table.num_open)
         outlook = Outlook(low[rows], high[rows], table.num_open[rows], *self._expectations(rows))
         width = 2 * tolerance * len(table)
-        counts = next_candidates(outlook, width, min(LEAST_AT_ONCE, self._most_at_once), self._most_at_once)
+        least = min(LEAST_AT_ONCE, self._most_at_once)
+        counts = next_candidates(outlook, width, least, int(table.num_open.sum()))
+        num_expected = int(counts.sum())
+        if num_expected > self._most_at_once:
+            part = min(num_expected // _PARTS_OF_A_LONG_WAY, _MOST_PARTS * self._most_at_once)
+            counts = next_candidates(outlook, width, least, max(part, self._most_at_once))
         is_worked_on = counts > 0
         self._prove(rows[is_worked_on], counts[is_worked_on])
 
