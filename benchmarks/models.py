@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import SHARED, arguments_of, machine, print_table, write_output
+from proofrank.core.choices import SIDES
 from proofrank.core.graph import Dataset, Rule, Triple, load_dataset
 from proofrank.core.graph.vocabulary import Vocabulary
 from proofrank.core.provability import LeastModel, compute_least_model
@@ -99,9 +100,9 @@ def _share_left(dataset: Dataset, model: LeastModel) -> float:
     """Share of all corruptions of some triples, on both sides, that the model does not rule out."""
     triples = sample_triples(dataset.splits["test"] or dataset.splits["train"], SAMPLE, seed=0)
     num_left = sum(
-        len(model.completions(triple.predicate, side, other))
+        len(model.completions(triple.predicate, side, triple.tail if side == "head" else triple.head))
         for triple in triples
-        for side, other in (("head", triple.tail), ("tail", triple.head))
+        for side in SIDES
     )
     return num_left / (2 * len(triples) * dataset.vocabulary.num_constants)
 

@@ -30,7 +30,7 @@ def parts_of(
     """
     by_depth: dict[str, np.ndarray] = {}
     if depths is not None:
-        names = [depths[index] for index in query_index.tolist()]
+        names = [depths[int(index)] for index in query_index]
         by_depth = _rows(names, sorted(set(names), key=depth_order))
     relations = [dataset.vocabulary.predicate_name(triple.predicate) for triple, _ in rankings]
     return {

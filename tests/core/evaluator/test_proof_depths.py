@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -79,7 +80,7 @@ def chain(make_dataset: DatasetMaker) -> Dataset:
     return make_dataset(links, ["p(X,Y) -> v(X,Y)", "p(X,Z), v(Z,Y) -> v(X,Y)"], test=["v(n0,n1)."])
 
 
-def depth(dataset: Dataset, head: str, tail: str, **options: int) -> ProofDepth:
+def depth(dataset: Dataset, head: str, tail: str, **options: Any) -> ProofDepth:
     max_states = options.pop("max_states", 1000)
     search = DepthSearch(
         dataset, ProverSettings(**options), compute_least_model(dataset), max_states=max_states

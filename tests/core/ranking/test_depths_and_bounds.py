@@ -22,10 +22,9 @@ from proofrank.core.ranking import (
     rank_queries,
 )
 from proofrank.core.ranking.corruptions import SIDES
-from tests.core.ranking.test_pruning import without_choice
 from tests.helpers.cases import Case, cases
 from tests.helpers.datasets import DatasetMaker, write_dataset
-from tests.helpers.policies import make_policy
+from tests.helpers.policies import make_policy, without_choice
 
 
 def test_names_of_depths_come_from_the_file_and_the_model(tmp_path: Path) -> None:

@@ -36,10 +36,9 @@ from proofrank.core.ranking.corruptions import SIDES
 from proofrank.core.ranking.intervals import MetricIntervals
 from proofrank.core.ranking.next_candidates import Outlook, next_candidates
 from proofrank.core.ranking.rank_table import RankTable
-from tests.core.ranking.test_pruning import without_choice
 from tests.helpers.cases import Case, cases
 from tests.helpers.datasets import DatasetMaker
-from tests.helpers.policies import make_policy
+from tests.helpers.policies import make_policy, without_choice
 
 LEVELS = ("exact", "ranks")
 

@@ -94,7 +94,7 @@ def test_a_frame_has_a_row_for_each_ranking(dataset: proofrank.Dataset, policy: 
     frame = evaluation.to_frame()
 
     assert len(frame) == evaluation.metrics.rankings
-    assert (frame["rank_low"] <= frame["rank_high"]).all()
+    assert all(low <= high for low, high in zip(frame["rank_low"], frame["rank_high"], strict=True))
 
 
 @pytest.mark.parametrize(
