@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from proofrank.core.graph import Dataset, load_dataset
     from proofrank.core.policy import Policy, load_policy
     from proofrank.core.policy.exporting import NetworkSizes, export_policy, network_sizes
-    from proofrank.core.ranking import Metrics
+    from proofrank.core.ranking import Interval, MetricIntervals, Metrics
     from proofrank.in_process import EvaluationReport, ProofReport, TripleRanking, evaluate, explain
+    from proofrank.interval_evaluation import IntervalEvaluation, TripleRankInterval
     from proofrank.service.client import AsyncClient, Client, ClientError
 
 __all__ = [
@@ -54,6 +55,9 @@ __all__ = [
     "DatasetWarning",
     "EvaluationError",
     "EvaluationReport",
+    "Interval",
+    "IntervalEvaluation",
+    "MetricIntervals",
     "Metrics",
     "NetworkSizes",
     "Policy",
@@ -61,6 +65,7 @@ __all__ = [
     "ProofReport",
     "ProofrankError",
     "RankingError",
+    "TripleRankInterval",
     "TripleRanking",
     "UnknownNameError",
     "__version__",
@@ -88,8 +93,9 @@ _MODULES = {
     "proofrank.core.graph": ("Dataset", "load_dataset"),
     "proofrank.core.policy": ("Policy", "load_policy"),
     "proofrank.core.policy.exporting": ("NetworkSizes", "export_policy", "network_sizes"),
-    "proofrank.core.ranking": ("Metrics",),
+    "proofrank.core.ranking": ("Interval", "MetricIntervals", "Metrics"),
     "proofrank.in_process": ("EvaluationReport", "ProofReport", "TripleRanking", "evaluate", "explain"),
+    "proofrank.interval_evaluation": ("IntervalEvaluation", "TripleRankInterval"),
     "proofrank.service.client": ("AsyncClient", "Client", "ClientError"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
