@@ -1,5 +1,8 @@
 """Loads and saves policies: ``policy.safetensors``, ``policy.json`` and ``vocab.json`` in one folder.
 
+The names of the Hugging Face convention, ``model.safetensors`` and ``config.json``, are read too
+(:mod:`proofrank.core.policy.files`).
+
 Nothing is unpickled. Loading checks the names, shapes, dtypes and values of the tensors, the config, and that the
 vocabulary is the graph's; an error says exactly what does not fit.
 """
@@ -25,15 +28,21 @@ from proofrank.core.errors import EvaluationError, PolicyError, shown
 from proofrank.core.graph import PADDING, TERMINAL_PREDICATES, Dataset, Vocabulary
 from proofrank.core.policy import deepprooflog
 from proofrank.core.policy.config import PolicyConfig
+from proofrank.core.policy.files import (
+    CONFIG_FILE,
+    HUB_CONFIG_FILE,
+    HUB_WEIGHTS_FILE,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    policy_paths,
+)
 from proofrank.core.policy.network import PolicyNetwork
 from proofrank.core.policy.untrained import random_network
 from proofrank.core.prover import ProverSettings
 from proofrank.core.prover.growth import most_variables
 
 FORMAT = "proofrank-policy-1"
-WEIGHTS_FILE = "policy.safetensors"
-CONFIG_FILE = "policy.json"
-VOCABULARY_FILE = "vocab.json"
+_OUR_NAMES = {HUB_WEIGHTS_FILE: WEIGHTS_FILE, HUB_CONFIG_FILE: CONFIG_FILE}
 
 
 @dataclass(frozen=True)
@@ -71,8 +80,9 @@ def load_policy(
     (:mod:`proofrank.core.policy.importing`).
 
     Args:
-        folder: folder of ``policy.safetensors``, ``policy.json`` and ``vocab.json``; or ``untrained`` or
-            ``untrained:SEED`` for :func:`untrained_policy`. A folder of that name is ``./untrained``.
+        folder: folder of ``policy.safetensors``, ``policy.json`` and ``vocab.json``, the first two perhaps as
+            ``model.safetensors`` and ``config.json``; or ``untrained`` or ``untrained:SEED`` for
+            :func:`untrained_policy`. A folder of that name is ``./untrained``.
         dataset: graph that the policy must fit, if known.
         with_unused_predicates: whether to keep the predicates that ``vocab.json`` lists as ``unused_predicates``, which
             no graph has; without them the vocabulary is that of the graph.
@@ -90,25 +100,26 @@ def load_policy(
         raise PolicyError(
             f"{folder}: no such folder; expected a checkpoint folder with {WEIGHTS_FILE}, or 'untrained'"
         )
-    config_bytes = _read(folder / CONFIG_FILE)
-    vocabulary_bytes = _read(folder / VOCABULARY_FILE)
-    weights_bytes = _read(folder / WEIGHTS_FILE)
-    fields = _parse_json(config_bytes, folder / CONFIG_FILE)
-    vocabulary, num_variables, unused = _parse_vocabulary(vocabulary_bytes, folder / VOCABULARY_FILE)
+    paths = policy_paths(folder)
+    config_bytes = _read(paths.config)
+    vocabulary_bytes = _read(paths.vocabulary)
+    weights_bytes = _read(paths.weights)
+    fields = _parse_json(config_bytes, paths.config)
+    vocabulary, num_variables, unused = _parse_vocabulary(vocabulary_bytes, paths.vocabulary)
     try:
         tensors = load_tensors(weights_bytes)
     except SafetensorError as error:
-        raise _file_error(folder / WEIGHTS_FILE, f"not a safetensors file: {error}") from error
+        raise _file_error(paths.weights, f"not a safetensors file: {error}") from error
     if deepprooflog.is_deepprooflog(tensors):
         try:
             config = deepprooflog.read_config(fields, num_variables)
         except PolicyError as error:
-            raise _file_error(folder / CONFIG_FILE, f"{error}") from error
+            raise _file_error(paths.config, f"{error}") from error
         settings = None
         tensors = deepprooflog.rename(tensors)
     else:
-        config, settings = _read_config(fields, folder / CONFIG_FILE)
-    check_weights(config, vocabulary, tensors, folder / WEIGHTS_FILE)
+        config, settings = _read_config(fields, paths.config)
+    check_weights(config, vocabulary, tensors, paths.weights)
     if unused and not with_unused_predicates:
         vocabulary, tensors = _without(unused, vocabulary, tensors)
     network = build_network(config, vocabulary)
@@ -335,7 +346,7 @@ def check_weights(
 
 def _file_error(path: Path, message: str) -> PolicyError:
     """Makes an error that names the wrong file of a checkpoint."""
-    return PolicyError(f"{path}: {message}", file=path.name)
+    return PolicyError(f"{path}: {message}", file=_OUR_NAMES.get(path.name, path.name))
 
 
 def _check_names(where: str, kind: str, of_policy: tuple[str, ...], of_graph: tuple[str, ...]) -> None:

@@ -31,8 +31,12 @@ from proofrank.service.wire import (
     Ties,
 )
 
-POLICY_FILES = {"weights": "policy.safetensors", "config": "policy.json", "vocabulary": "vocab.json"}
-"""The files of a policy, by the field of the upload that has them."""
+POLICY_FILES = {
+    "weights": ("policy.safetensors", "model.safetensors"),
+    "config": ("policy.json", "config.json"),
+    "vocabulary": ("vocab.json",),
+}
+"""Field of an upload -> names of its file, of which the first comes first."""
 
 PolicyLike = str | StoredPolicy | Identity
 """A policy by its name, or by name and content."""
@@ -233,6 +237,20 @@ def delete_job(connection: Connection, job_id: str) -> Steps[None]:
     yield from exchange(connection, Call("DELETE", path_of("jobs", job_id), is_repeatable=False))
 
 
+def policy_files(folder: Path) -> dict[str, Path]:
+    """Returns field of an upload -> path of its file in ``folder``. Raises ClientError if a file is missing."""
+    files: dict[str, Path] = {}
+    for part, names in POLICY_FILES.items():
+        found = [folder / name for name in names if (folder / name).is_file()]
+        if not found:
+            ours = ", ".join(first for first, *_ in POLICY_FILES.values())
+            raise ClientError(f"{folder / names[0]}: no such file; a policy is {ours}")
+        if part == "weights" and len(found) > 1:
+            raise ClientError(f"{folder}: has {' and '.join(names)}; expected one of them")
+        files[part] = found[0]
+    return files
+
+
 def policies(connection: Connection) -> Steps[tuple[StoredPolicy, ...]]:
     """The policies that the server holds."""
     return parsed((yield from exchange(connection, Call("GET", "/policies"))), PolicyList).policies
@@ -245,16 +263,14 @@ def upload_policy(
 
     Args:
         name: of letters, digits, ``.``, ``_`` and ``-``, 64 at most.
-        folder: with ``policy.safetensors``, ``policy.json`` and ``vocab.json``.
+        folder: with ``policy.safetensors``, ``policy.json`` and ``vocab.json``, the first two perhaps under the names
+            of the Hugging Face convention: ``model.safetensors`` and ``config.json``.
         activate: rank with it from now on.
 
     Raises:
         ClientError: a file is missing, no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
-    files = {part: Path(folder) / file for part, file in POLICY_FILES.items()}
-    for path in files.values():
-        if not path.is_file():
-            raise ClientError(f"{path}: no such file; a policy is {', '.join(POLICY_FILES.values())}")
+    files = policy_files(Path(folder))
     parameters = {"activate": "true"} if activate else {}
     call = Call("PUT", path_of("policies", name), files=files, parameters=parameters)
     return parsed((yield from exchange(connection, call)), StoredPolicy)
