@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from proofrank.core.graph import Dataset
 from proofrank.core.ranking import RankedQuery, RankingSummary
-from proofrank.service.wire import UNFINISHED_STATES, Identity, JobState
+from proofrank.service.wire import UNFINISHED_STATES, Identity, JobState, RunStep
 
 
 class JobError(Exception):
@@ -34,6 +34,7 @@ class Job:
         candidates_done: candidates of the queries done.
         report_json: metrics over the queries done; None if there are none.
         error: why it failed, or why it waits.
+        place: run, step and labels that the policy had at submission.
     """
 
     number: int
@@ -51,6 +52,7 @@ class Job:
     candidates_done: int
     report_json: str | None
     error: str | None
+    place: RunStep
 
     @property
     def is_finished(self) -> bool:

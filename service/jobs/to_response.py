@@ -27,6 +27,9 @@ def job_answer(job: Job) -> wire.Job:
         ),
         metrics=None if job.report_json is None else wire.read_answer(wire.Report, job.report_json),
         error=job.error,
+        run=job.place.run,
+        step=job.place.step,
+        labels=job.place.labels,
     )
 
 

@@ -20,12 +20,13 @@ from proofrank.service.policies import multipart_upload as upload
 from proofrank.service.policies.imported import import_upload
 from proofrank.service.policies.policy_at_start import policy_at_start
 from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, contents_of, load_named
-from proofrank.service.policies.records import LivePolicy, PolicyRecord
+from proofrank.service.policies.records import NO_RUN, LivePolicy, PolicyRecord
 from proofrank.service.policies.replicas import Replicas
 from proofrank.service.policies.store import PolicyStore, Put
 from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.storage.uncancelled import uncancelled
 from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.wire import RunStep
 
 logger = logging.getLogger("proofrank")
 
@@ -158,7 +159,7 @@ class PolicyRegistry:
                     import_upload, folder, checkpoint_name, dataset, with_defaults=public_defaults
                 )
 
-    async def put(self, name: str, folder: Path, *, activate: bool) -> Put:
+    async def put(self, name: str, folder: Path, *, activate: bool, place: RunStep = NO_RUN) -> Put:
         """Checks the policy in ``folder``, stores it under ``name``, and perhaps makes it the live one.
 
         Raises:
@@ -166,20 +167,20 @@ class PolicyRegistry:
             TooManyPolicies: the maximum number of policies is reached.
             DataFolderFullError: there is no room for it.
         """
-        return await uncancelled(self._put(name, folder, activate))
+        return await uncancelled(self._put(name, folder, activate, place))
 
-    async def _put(self, name: str, folder: Path, activate: bool) -> Put:
+    async def _put(self, name: str, folder: Path, activate: bool, place: RunStep) -> Put:
         async with self._change:
             policy = await asyncio.to_thread(self._checked, folder, name)
             if not activate:
-                return await self._store(folder, policy, live=False)
+                return await self._store(folder, policy, place, live=False)
             async with self._prepared(policy, lambda: contents_of(folder)):
-                put = await self._store(folder, policy, live=True)
+                put = await self._store(folder, policy, place, live=True)
                 await self._go_live(policy)
                 return put
 
-    async def _store(self, folder: Path, policy: Policy, *, live: bool) -> Put:
-        put = await asyncio.to_thread(self.store.put, folder, policy, live=live)
+    async def _store(self, folder: Path, policy: Policy, place: RunStep, *, live: bool) -> Put:
+        put = await asyncio.to_thread(self.store.put, folder, policy, live=live, place=place)
         self._metrics.policy_changes.labels("upload").inc()
         await self._show_names()
         return put

@@ -88,6 +88,16 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (job, query_index, side)
     ) WITHOUT ROWID;
     """,
+    # 3: the run and step that a policy belongs to, with labels as a JSON object; a job has those of its policy.
+    """
+    ALTER TABLE policies ADD COLUMN run TEXT;
+    ALTER TABLE policies ADD COLUMN step INTEGER;
+    ALTER TABLE policies ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE jobs ADD COLUMN run TEXT;
+    ALTER TABLE jobs ADD COLUMN step INTEGER;
+    ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+    CREATE INDEX jobs_of_run ON jobs (run, step) WHERE run IS NOT NULL;
+    """,
 )
 """Scripts that update an older file, in order; the file's ``user_version`` counts those it has had. A released script
 never changes; each change of the schema is a new script at the end.

@@ -12,6 +12,7 @@ from proofrank.service.wire.described import described
 from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
 from proofrank.service.wire.rank_answer import Head, Identity, RankedPositive, Relation, Report, Tail
 from proofrank.service.wire.rank_request import NamedTriple, RankOptions
+from proofrank.service.wire.run_steps import RunStep
 from proofrank.service.wire.times import Time
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -89,8 +90,8 @@ class JobProgress:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A job."""
+class _JobFields:
+    """A job without its place in a run."""
 
     id: Annotated[str, described("Id of the job.", EXAMPLE_JOB_ID)]
     state: Annotated[JobState, described("State of the job; the last three are final.", "running")]
@@ -117,6 +118,11 @@ class Job:
     def has_ended(self) -> bool:
         """Whether nothing more will come of it."""
         return self.state not in UNFINISHED_STATES
+
+
+@dataclass(frozen=True, config=ConfigDict(json_schema_serialization_defaults_required=True))
+class Job(RunStep, _JobFields):
+    """A job; run, step and labels are those that its policy had when the job was submitted."""
 
 
 @dataclass(frozen=True)
