@@ -30,10 +30,15 @@ class Checkpoint:
 
     @staticmethod
     def read(folder: Path) -> Checkpoint:
-        """Reads the files of a checkpoint folder."""
+        """Reads the files of a checkpoint folder, by our names or those of the Hugging Face convention."""
+
+        def read(ours: str, hub: str) -> bytes:
+            path = folder / ours
+            return (path if path.is_file() else folder / hub).read_bytes()
+
         return Checkpoint(
-            (folder / "policy.safetensors").read_bytes(),
-            (folder / "policy.json").read_bytes(),
+            read("policy.safetensors", "model.safetensors"),
+            read("policy.json", "config.json"),
             (folder / "vocab.json").read_bytes(),
         )
 

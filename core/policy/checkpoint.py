@@ -1,5 +1,8 @@
 """Loads and saves policies: ``policy.safetensors``, ``policy.json`` and ``vocab.json`` in one folder.
 
+The names of the Hugging Face convention, ``model.safetensors`` and ``config.json``, are read too
+(:mod:`proofrank.core.policy.files`).
+
 Nothing is unpickled. Loading checks the names, shapes, dtypes and values of the tensors, the config, and that the
 vocabulary is the graph's; an error says exactly what does not fit. A network of somebody's own
 (:mod:`proofrank.core.policy.exporting`) is in the same files, with its operations in ``policy.json``.
@@ -28,15 +31,22 @@ from proofrank.core.policy import deepprooflog
 from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.exported import ExportedConfig, ExportedNetwork
 from proofrank.core.policy.exported import checkpoint as exported
+from proofrank.core.policy.files import (
+    CONFIG_FILE,
+    HUB_CONFIG_FILE,
+    HUB_WEIGHTS_FILE,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    PolicyPaths,
+    policy_paths,
+)
 from proofrank.core.policy.network import PolicyNetwork
 from proofrank.core.policy.untrained import random_network
 from proofrank.core.prover import ProverSettings
 from proofrank.core.prover.growth import most_variables
 
 FORMAT = "proofrank-policy-1"
-WEIGHTS_FILE = "policy.safetensors"
-CONFIG_FILE = "policy.json"
-VOCABULARY_FILE = "vocab.json"
+_OUR_NAMES = {HUB_WEIGHTS_FILE: WEIGHTS_FILE, HUB_CONFIG_FILE: CONFIG_FILE}
 
 
 @dataclass(frozen=True)
@@ -92,8 +102,9 @@ def load_policy(
     (:mod:`proofrank.core.policy.importing`).
 
     Args:
-        folder: folder of ``policy.safetensors``, ``policy.json`` and ``vocab.json``; or ``untrained`` or
-            ``untrained:SEED`` for :func:`untrained_policy`. A folder of that name is ``./untrained``.
+        folder: folder of ``policy.safetensors``, ``policy.json`` and ``vocab.json``, the first two perhaps as
+            ``model.safetensors`` and ``config.json``; or ``untrained`` or ``untrained:SEED`` for
+            :func:`untrained_policy`. A folder of that name is ``./untrained``.
         dataset: graph that the policy must fit, if known.
         with_unused_predicates: whether to keep the predicates that ``vocab.json`` lists as ``unused_predicates``, which
             no graph has; without them the vocabulary is that of the graph.
@@ -111,27 +122,28 @@ def load_policy(
         raise PolicyError(
             f"{folder}: no such folder; expected a checkpoint folder with {WEIGHTS_FILE}, or 'untrained'"
         )
-    config_bytes = _read(folder / CONFIG_FILE)
-    vocabulary_bytes = _read(folder / VOCABULARY_FILE)
-    fields = _parse_json(config_bytes, folder / CONFIG_FILE)
+    paths = policy_paths(folder)
+    config_bytes = _read(paths.config)
+    vocabulary_bytes = _read(paths.vocabulary)
+    fields = _parse_json(config_bytes, paths.config)
     if exported.is_exported(fields):
-        policy = _load_exported(folder, fields, config_bytes, vocabulary_bytes)
+        policy = _load_exported(folder, paths, fields, config_bytes, vocabulary_bytes)
         if dataset is not None:
             policy.check_fits(dataset)
         return policy
-    weights_bytes = _read(folder / WEIGHTS_FILE)
-    vocabulary, num_variables, unused = _parse_vocabulary(vocabulary_bytes, folder / VOCABULARY_FILE)
-    tensors = _parse_tensors(weights_bytes, folder / WEIGHTS_FILE)
+    weights_bytes = _read(paths.weights)
+    vocabulary, num_variables, unused = _parse_vocabulary(vocabulary_bytes, paths.vocabulary)
+    tensors = _parse_tensors(weights_bytes, paths.weights)
     if deepprooflog.is_deepprooflog(tensors):
         try:
             config = deepprooflog.read_config(fields, num_variables)
         except PolicyError as error:
-            raise _file_error(folder / CONFIG_FILE, f"{error}") from error
+            raise _file_error(paths.config, f"{error}") from error
         settings = None
         tensors = deepprooflog.rename(tensors)
     else:
-        config, settings = _read_config(fields, folder / CONFIG_FILE)
-    check_weights(config, vocabulary, tensors, folder / WEIGHTS_FILE)
+        config, settings = _read_config(fields, paths.config)
+    check_weights(config, vocabulary, tensors, paths.weights)
     if unused and not with_unused_predicates:
         vocabulary, tensors = _without(unused, vocabulary, tensors)
     network = build_network(config, vocabulary)
@@ -144,27 +156,26 @@ def load_policy(
 
 
 def _load_exported(
-    folder: Path, fields: dict[str, Any], config_bytes: bytes, vocabulary_bytes: bytes
+    folder: Path, paths: PolicyPaths, fields: dict[str, Any], config_bytes: bytes, vocabulary_bytes: bytes
 ) -> Policy:
     """Loads a policy whose network is somebody's own."""
-    config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
     if len(config_bytes) > exported.MOST_CONFIG_BYTES:
-        raise _file_error(config_path, f"larger than {exported.MOST_CONFIG_BYTES} bytes")
-    weights_bytes = _read(weights_path, exported.MOST_WEIGHT_BYTES)
+        raise _file_error(paths.config, f"larger than {exported.MOST_CONFIG_BYTES} bytes")
+    weights_bytes = _read(paths.weights, exported.MOST_WEIGHT_BYTES)
     try:
         exported.check_files(fields, weights_bytes, vocabulary_bytes)
-        vocabulary, num_variables, unused = _parse_vocabulary(vocabulary_bytes, folder / VOCABULARY_FILE)
+        vocabulary, num_variables, unused = _parse_vocabulary(vocabulary_bytes, paths.vocabulary)
         network, settings = exported.read_network(
-            fields, _parse_tensors(weights_bytes, weights_path), vocabulary
+            fields, _parse_tensors(weights_bytes, paths.weights), vocabulary
         )
     except (PolicyError, EvaluationError) as error:
         if isinstance(error, PolicyError) and error.file is not None:
             raise
-        raise _file_error(config_path, f"{error}") from error
+        raise _file_error(paths.config, f"{error}") from error
     if unused or num_variables != network.config.max_variables:
         raise _file_error(
-            folder / VOCABULARY_FILE,
-            f"has {num_variables} variables and {len(unused)} unused predicates; {CONFIG_FILE} has "
+            paths.vocabulary,
+            f"has {num_variables} variables and {len(unused)} unused predicates; {paths.config.name} has "
             f"{network.config.max_variables} variables, and no predicate of such a network is unused",
         )
     content_hash = _content_hash(weights_bytes, config_bytes, vocabulary_bytes)
@@ -409,7 +420,7 @@ def check_weights(
 
 def _file_error(path: Path, message: str) -> PolicyError:
     """Makes an error that names the wrong file of a checkpoint."""
-    return PolicyError(f"{path}: {message}", file=path.name)
+    return PolicyError(f"{path}: {message}", file=_OUR_NAMES.get(path.name, path.name))
 
 
 def _check_names(where: str, kind: str, of_policy: tuple[str, ...], of_graph: tuple[str, ...]) -> None:

@@ -11,10 +11,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from proofrank.core.errors import ProofrankError, counted
-from proofrank.core.evaluator import ReferenceEvaluator, settings_for
+from proofrank.core.errors import PolicyError, ProofrankError, counted
 from proofrank.core.graph import Dataset, load_dataset
-from proofrank.core.policy import Policy, load_policy
+from proofrank.service.cli.described_policy import DescribedPolicy, describe
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import add_dataset
 from proofrank.service.cli.understood import RelationCounts, Understood, understand
@@ -32,8 +31,9 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy",
         type=Path,
-        metavar="DIR",
-        help="checkpoint folder that must fit the dataset, or untrained or untrained:SEED",
+        metavar="PATH",
+        help="policy folder that must fit the dataset, or untrained or untrained:SEED; or a checkpoint file of the "
+        "public DeepProofLog code that was not imported",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was understood to FILE")
 
@@ -41,24 +41,25 @@ def set_up(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     check_writable("--json", parsed.json)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    described: DescribedPolicy | None = None
     try:
         dataset = load_dataset(parsed.dataset, rules_format=parsed.rules_format, strict=parsed.strict)
         understood = understand(dataset)
-        policy = _usable_policy(parsed.policy, dataset) if parsed.policy is not None else None
+        if parsed.policy is not None:
+            described = describe(parsed.policy, dataset)
+            if described.problem is not None:
+                for line in described.lines:
+                    console.print(line)
+                raise PolicyError(described.problem)
     except ProofrankError as error:
-        _write(parsed.json, {"status": EXIT_ERROR, "error": str(error)})
+        policy = None if described is None else described.fields
+        _write(parsed.json, {"status": EXIT_ERROR, "error": str(error), "policy": policy})
         raise
     status = EXIT_WARNINGS if dataset.warnings else 0
-    _write(parsed.json, {"status": status, "error": None, **_to_dict(dataset, understood, policy)})
-    _print(dataset, understood, policy)
+    _write(parsed.json, {"status": status, "error": None, **_to_dict(dataset, understood, described)})
+    _print(console, dataset, understood, described)
     return status
-
-
-def _usable_policy(source: Path, dataset: Dataset) -> Policy:
-    """The policy, which fits the dataset and has enough variables for its rules. Raises ProofrankError."""
-    policy = load_policy(source, dataset)
-    ReferenceEvaluator(dataset, policy, settings_for(policy))
-    return policy
 
 
 def _write(path: Path | None, content: dict[str, Any]) -> None:
@@ -66,7 +67,7 @@ def _write(path: Path | None, content: dict[str, Any]) -> None:
         write_output("--json", path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
-def _to_dict(dataset: Dataset, understood: Understood, policy: Policy | None) -> dict[str, Any]:
+def _to_dict(dataset: Dataset, understood: Understood, policy: DescribedPolicy | None) -> dict[str, Any]:
     return {
         "dataset": {"name": dataset.name, "sha256": dataset.content_hash},
         "files": [
@@ -87,13 +88,14 @@ def _to_dict(dataset: Dataset, understood: Understood, policy: Policy | None) ->
         "test_triples": len(dataset.splits["test"]),
         "test_triples_with_a_rule": understood.num_with_rule,
         "test_triples_with_a_constant_of_no_fact": understood.num_with_new_constant,
-        "policy": None if policy is None else {"name": policy.name, "sha256": policy.content_hash},
+        "policy": None if policy is None else policy.fields,
         "warnings": [warning.to_dict() for warning in dataset.warnings],
     }
 
 
-def _print(dataset: Dataset, understood: Understood, policy: Policy | None) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+def _print(
+    console: Console, dataset: Dataset, understood: Understood, policy: DescribedPolicy | None
+) -> None:
     console.print(f"dataset {dataset.name} ({dataset.content_hash[:12]})")
     for file in dataset.files:
         console.print(f"read {file}")
@@ -114,7 +116,8 @@ def _print(dataset: Dataset, understood: Understood, policy: Policy | None) -> N
             triples = counted(understood.num_with_new_constant, "test triple has", "test triples have")
             console.print(f"{triples} a constant that no fact has")
     if policy is not None:
-        console.print(f"policy {policy.name} ({policy.content_hash[:12]}) fits")
+        for line in policy.lines:
+            console.print(line)
     for warning in dataset.warnings:
         console.print(f"warning: {warning}")
     console.print(counted(len(dataset.warnings), "warning"))

@@ -13,6 +13,7 @@ from proofrank.core.policy import load_policy
 from proofrank.core.policy.importing import Facts, ImportedPolicy, import_checkpoint, read_facts
 from proofrank.core.policy.importing.facts import ATOM_CHOICES, FACTORIES, STATE_CHOICES
 from proofrank.service.cli.options import add_dataset, read_dataset
+from proofrank.service.cli.tables import listed
 
 _FACTS = (
     "factory",
@@ -124,9 +125,9 @@ def _report(policy: ImportedPolicy, dataset: Dataset) -> list[str]:
     vocabulary = policy.vocabulary
     lines = [
         f"{policy.source.name}: {form} ({generation}), {file.num_tensors} tensors in {file.num_storages} storages",
-        f"  from the file: {_listed(read)}",
-        f"  told: {_listed(facts.told)}",
-        f"  the public code's defaults, since nobody told: {_listed(facts.defaults)}",
+        f"  from the file: {listed(read)}",
+        f"  told: {listed(facts.told)}",
+        f"  the public code's defaults, since nobody told: {listed(facts.defaults)}",
         f"  left out: {file.num_left_out} tensors of the value network and copies, which no logit depends on; dropout",
         f"  predicates of {dataset.name}: {vocabulary.num_predicates}, sorted, then "
         f"{', '.join(TERMINAL_PREDICATES)}; constants: {vocabulary.num_constants}, sorted; variables: "
@@ -142,12 +143,3 @@ def _report(policy: ImportedPolicy, dataset: Dataset) -> list[str]:
     if policy.unused_facts:
         lines.append(f"  facts that an import does not use: {', '.join(policy.unused_facts)}")
     return lines
-
-
-def _listed(values: dict[str, Any]) -> str:
-    shown = {True: "true", False: "false", None: "none"}
-    listed = (
-        f"{name} {shown[value] if value is None or isinstance(value, bool) else value}"
-        for name, value in values.items()
-    )
-    return ", ".join(listed) or "nothing"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich import box
 from rich.console import Console
@@ -180,3 +180,13 @@ def _cells(row: Metrics) -> list[str]:
         share(row.corruptions_proved),
         str(row.queries),
     ]
+
+
+def listed(values: Mapping[str, Any]) -> str:
+    """Returns facts by name in one line, as in ``l2_norm true, temperature none``; ``nothing`` if there are none."""
+    shown = {True: "true", False: "false", None: "none"}
+    parts = (
+        f"{name} {shown[value] if value is None or isinstance(value, bool) else value}"
+        for name, value in values.items()
+    )
+    return ", ".join(parts) or "nothing"

@@ -38,8 +38,12 @@ from proofrank.service.wire import (
     Ties,
 )
 
-POLICY_FILES = {"weights": "policy.safetensors", "config": "policy.json", "vocabulary": "vocab.json"}
-"""The files of a policy, by the field of the upload that has them."""
+POLICY_FILES = {
+    "weights": ("policy.safetensors", "model.safetensors"),
+    "config": ("policy.json", "config.json"),
+    "vocabulary": ("vocab.json",),
+}
+"""Field of an upload -> names of its file, of which the first comes first."""
 
 RESULT_FILES = {".json": "results", ".csv": "results.csv", ".parquet": "results.parquet"}
 """The routes of a job's results, by the suffix of a file."""
@@ -285,6 +289,20 @@ def delete_job(connection: Connection, job_id: str) -> Steps[None]:
     yield from exchange(connection, Call("DELETE", path_of("jobs", job_id), is_repeatable=False))
 
 
+def policy_files(folder: Path) -> dict[str, Path]:
+    """Returns field of an upload -> path of its file in ``folder``. Raises ClientError if a file is missing."""
+    files: dict[str, Path] = {}
+    for part, names in POLICY_FILES.items():
+        found = [folder / name for name in names if (folder / name).is_file()]
+        if not found:
+            ours = ", ".join(first for first, *_ in POLICY_FILES.values())
+            raise ClientError(f"{folder / names[0]}: no such file; a policy is {ours}")
+        if part == "weights" and len(found) > 1:
+            raise ClientError(f"{folder}: has {' and '.join(names)}; expected one of them")
+        files[part] = found[0]
+    return files
+
+
 def compare(
     connection: Connection,
     a: JobLike,
@@ -340,7 +358,8 @@ def upload_policy(
 
     Args:
         name: of letters, digits, ``.``, ``_`` and ``-``, 64 at most.
-        folder: with ``policy.safetensors``, ``policy.json`` and ``vocab.json``.
+        folder: with ``policy.safetensors``, ``policy.json`` and ``vocab.json``, the first two perhaps under the names
+            of the Hugging Face convention: ``model.safetensors`` and ``config.json``.
         activate: rank with it from now on.
         run: training run that it belongs to; needs ``step``.
         step: its step.
@@ -349,10 +368,7 @@ def upload_policy(
     Raises:
         ClientError: a file is missing, no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
-    files = {part: Path(folder) / file for part, file in POLICY_FILES.items()}
-    for path in files.values():
-        if not path.is_file():
-            raise ClientError(f"{path}: no such file; a policy is {', '.join(POLICY_FILES.values())}")
+    files = policy_files(Path(folder))
     return (yield from _upload(connection, name, files, activate, run, step, labels))
 
 
@@ -398,8 +414,9 @@ def _upload(
     run: str | None,
     step: int | None,
     labels: Mapping[str, str] | None,
+    more: Mapping[str, str] | None = None,
 ) -> Steps[StoredPolicy]:
-    parameters: dict[str, str | list[str]] = {"activate": "true"} if activate else {}
+    parameters: dict[str, str | list[str]] = {**(more or {}), **({"activate": "true"} if activate else {})}
     if run is not None:
         parameters["run"] = run
     if step is not None:
@@ -437,6 +454,10 @@ def upload_checkpoint(
     facts: Mapping[str, Any] | str | Path | None = None,
     activate: bool = False,
     public_defaults: bool = False,
+    *,
+    run: str | None = None,
+    step: int | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Steps[StoredPolicy]:
     """Uploads a checkpoint file of the public DeepProofLog code, which the server imports.
 
@@ -446,6 +467,9 @@ def upload_checkpoint(
         facts: what the file does not tell, by name, such as ``{"l2_norm": True, "temperature": 0.1}``; or a JSON file.
         activate: rank with it from now on.
         public_defaults: take the public code's defaults for facts that nobody tells.
+        run: training run that it belongs to; needs ``step``.
+        step: its step.
+        labels: what to keep beside, name to text.
 
     Raises:
         InvalidRequestError: a fact is missing or wrong; ``errors`` has one entry for each.
@@ -459,10 +483,8 @@ def upload_checkpoint(
     for path in files.values():
         if isinstance(path, Path) and not path.is_file():
             raise ClientError(f"{path}: no such file")
-    wanted = {"activate": activate, "public_defaults": public_defaults}
-    parameters = {key: "true" for key, value in wanted.items() if value}
-    call = Call("PUT", path_of("policies", name), files=files, parameters=parameters)
-    return parsed((yield from exchange(connection, call)), StoredPolicy)
+    more = {"public_defaults": "true"} if public_defaults else {}
+    return (yield from _upload(connection, name, files, activate, run, step, labels, more))
 
 
 def activate(connection: Connection, name: str) -> Steps[StoredPolicy]:

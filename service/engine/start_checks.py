@@ -7,7 +7,7 @@ from pathlib import Path
 from proofrank.core.choices import untrained_seed
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator.engines import check_engine, usable_device
-from proofrank.core.policy.checkpoint import WEIGHTS_FILE
+from proofrank.core.policy.files import WEIGHTS_FILE
 from proofrank.core.policy.precision import check_precision
 from proofrank.service.settings.settings import Settings
 

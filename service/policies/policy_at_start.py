@@ -15,6 +15,7 @@ from proofrank.core.choices import untrained_name, untrained_seed
 from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, save_untrained
+from proofrank.core.policy.files import policy_paths
 from proofrank.service.policies.policy_files import PARTS, load_named
 from proofrank.service.policies.store import PolicyStore
 from proofrank.service.storage.data_folder import disk_full_as_error
@@ -99,10 +100,10 @@ def _copy_checkpoint(source: Path, target: Path) -> None:
     """Copies the files first, so that the checked files are stored even if a training job writes to ``source``."""
     if not source.is_dir():
         raise PolicyError(f"{source}: no such folder; expected a checkpoint folder with {PARTS[0].file}")
-    for part in PARTS:
+    for part, path in zip(PARTS, policy_paths(source), strict=True):
         try:
-            content = (source / part.file).read_bytes()
+            content = path.read_bytes()
         except OSError as error:
-            raise PolicyError(f"{source / part.file}: cannot be read: {error.strerror}") from error
+            raise PolicyError(f"{path}: cannot be read: {error.strerror}") from error
         with disk_full_as_error():
             (target / part.file).write_bytes(content)

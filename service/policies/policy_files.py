@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from proofrank.core.errors import PolicyError
 from proofrank.core.policy import Policy, load_policy
-from proofrank.core.policy.checkpoint import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE
+from proofrank.core.policy.files import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from proofrank.service.storage.data_folder import sync_folder
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.helpers.serving import REPOSITORY, RunningServer, clean_environment
+from tests.helpers.page_blocks import BLOCK, run_block
+from tests.helpers.serving import REPOSITORY, RunningServer
 
 PAGE = REPOSITORY / "docs" / "tutorial.md"
 ADDRESS = "http://127.0.0.1:8000"
@@ -17,33 +16,18 @@ SERVE = "proofrank serve "
 NUM_OUTPUTS = 7
 """Number of outputs that the page shows."""
 
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 _PROBABILITY = re.compile(r"-?\d+\.\d+")
 
 
 def blocks() -> list[tuple[str, str, str]]:
     """The language and text of each block to run, with the output that the page shows for it, or none."""
-    found = [(match[1], match[2]) for match in _BLOCK.finditer(PAGE.read_text(encoding="utf-8"))]
+    found = [(match[1], match[2]) for match in BLOCK.finditer(PAGE.read_text(encoding="utf-8"))]
     following = [*found[1:], ("", "")]
     return [
         (language, text, shown if kind == "text" else "")
         for (language, text), (kind, shown) in zip(found, following, strict=True)
         if language != "text"
     ]
-
-
-def run(language: str, text: str, folder: Path) -> str:
-    """What a block prints; it must succeed."""
-    python = shlex.quote(sys.executable)
-    functions = f'python() {{ {python} "$@"; }}\nproofrank() {{ {python} -m proofrank "$@"; }}\n'
-    command = ["sh", "-e", "-c", functions + text] if language == "sh" else [sys.executable, "-c", text]
-    # A table is as wide as the terminal allows.
-    environment = clean_environment({"COLUMNS": "120"})
-    ended = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert ended.returncode == 0, f"{text}\n{ended.stdout}\n{ended.stderr}"
-    return ended.stdout
 
 
 def serve_arguments(command: str, folder: Path) -> list[str]:
@@ -67,7 +51,7 @@ def test_the_tutorial_prints_what_it_shows(tmp_path: Path) -> None:
                 server = servers.enter_context(RunningServer(*serve_arguments(text, tmp_path)))
                 address = server.wait_until_ready().url
                 continue
-            printed = run(language, text.replace(ADDRESS, address), tmp_path)
+            printed = run_block(language, text.replace(ADDRESS, address), tmp_path)
             # Probabilities come from weights that were trained here, where sums may be rounded otherwise.
             without_numbers = "--explain" in text
             expected = lines_of(shown, without_numbers=without_numbers)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset, Vocabulary
-from proofrank.core.policy.checkpoint import WEIGHTS_FILE, build_network, check_weights, save_policy
+from proofrank.core.policy.checkpoint import build_network, check_weights, save_policy
+from proofrank.core.policy.files import policy_paths
 from proofrank.core.policy.importing.archive import read_state_dict
 from proofrank.core.policy.importing.facts import Facts, Resolved, resolve
 from proofrank.core.policy.importing.names import PublicNetwork, read_network
@@ -51,7 +52,7 @@ class ImportedPolicy:
             PolicyError: ``folder`` holds a policy, or cannot be written.
         """
         folder = Path(folder)
-        if not overwrite and (folder / WEIGHTS_FILE).exists():
+        if not overwrite and policy_paths(folder).weights.exists():
             raise PolicyError(f"{folder}: holds a policy; expected an empty or a new folder")
         try:
             self.write(folder)

@@ -234,7 +234,7 @@ def resolve(
         PolicyError: a fact is missing, contradicts the file or cannot be had; lists all that are missing.
     """
     notes: list[str] = []
-    from_file = _told_by_file(network, facts, notes)
+    from_file = facts_in(network, facts, notes)
     _check_agreement(network, facts, from_file, where)
     told = {name: value for name, value in facts.told.items() if name not in ("factory", *_FIXED)}
     missing = [name for name in NETWORK_DEFAULTS if name not in from_file and name not in told]
@@ -273,8 +273,9 @@ def resolve(
     return Resolved(config, settings, from_file, shown_told, defaults, tuple(notes))
 
 
-def _told_by_file(network: PublicNetwork, facts: Facts, notes: list[str]) -> dict[str, Any]:
-    """Returns the facts that the file tells."""
+def facts_in(network: PublicNetwork, facts: Facts, notes: list[str] | None = None) -> dict[str, Any]:
+    """Returns the facts that the file tells; adds sentences on what a reader should know to ``notes``."""
+    notes = notes if notes is not None else []
     from_file: dict[str, Any] = {}
     if network.atom_embedder is not None:
         from_file["atom_embedder"] = network.atom_embedder
