@@ -166,7 +166,7 @@ class EvaluationReport:
         try:
             import pandas
         except ImportError as error:
-            raise ProofrankError("to_frame() needs pandas: pip install pandas") from error
+            raise ProofrankError("to_frame() needs pandas: pip install 'proofrank[frames]'") from error
         columns = [field.name for field in dataclasses.fields(TripleRanking)]
         rows = [dataclasses.astuple(ranking) for ranking in self.rankings]
         return pandas.DataFrame.from_records(rows, columns=columns)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from proofrank.core.comparison import Protocol
-from proofrank.core.errors import ProofrankError
+from proofrank.core.errors import ProofrankError, counted
 from proofrank.core.evaluator import Evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
@@ -34,6 +35,7 @@ from proofrank.service.cli.queries import add_queries, drawn_queries
 from proofrank.service.cli.ranking_options import add_pruning, add_ties
 from proofrank.service.cli.tables import print_metrics
 from proofrank.service.terminal.progress import progress_bar
+from proofrank.service.terminal.trees import fit_tree
 
 
 def set_up(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +85,7 @@ def run(parsed: argparse.Namespace) -> int:
         head, relation, tail = parsed.explain
         proof = explain(dataset, policy, (head, relation, tail), prover=prover_overrides(parsed))
         say_files(dataset)
-        console.print(proof.text, markup=False, highlight=False, soft_wrap=True)
+        console.print(fit_tree(proof.text, sys.stdout), markup=False, highlight=False, soft_wrap=True)
         return 0
     rankings: list[TripleRanking] | None = None
     if is_bulk(parsed):
@@ -155,8 +157,8 @@ def _evaluate(
 
 def _pruning_line(counts: PruningCounts, num_candidates: int) -> str:
     return (
-        f"pruning: {counts.evaluated} of {num_candidates} candidates took their course, {counts.unprovable} have no "
-        f"proof, {counts.fallen_behind} were ended early"
+        f"pruning: {counts.evaluated} of {counted(num_candidates, 'candidate')} took their course, "
+        f"{counts.unprovable} without a proof, {counts.fallen_behind} ended early"
     )
 
 

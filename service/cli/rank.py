@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proofrank.core.choices import SPLITS, untrained_name, untrained_seed
-from proofrank.core.errors import ProofrankError, did_you_mean
+from proofrank.core.errors import ProofrankError, counted, did_you_mean
 from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
 from proofrank.service import client
@@ -22,6 +23,7 @@ from proofrank.service.cli.ranking_options import add_ranking, add_ties, positiv
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import print_metrics
 from proofrank.service.client import Client
+from proofrank.service.terminal.trees import fit_tree
 from proofrank.service.wire import answer_to_json
 
 _QUERY = re.compile(r"queries\[(?P<index>\d+)\]\.")
@@ -61,7 +63,7 @@ def _check(parsed: argparse.Namespace) -> None:
         raise ProofrankError("expected one of HEAD RELATION TAIL, --split and --file")
     if parsed.triple and len(parsed.triple) != 3:
         raise ProofrankError(
-            f"expected HEAD RELATION TAIL, got {len(parsed.triple)} names: {' '.join(parsed.triple)}"
+            f"expected HEAD RELATION TAIL, got {counted(len(parsed.triple), 'name')}: {' '.join(parsed.triple)}"
         )
     only_for = {
         "--policy": (
@@ -111,7 +113,7 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
     console.print(table)
     # Both sides have the same positive, and so the same proof.
     for text in dict.fromkeys(ranking.proof.text for ranking in rankings if ranking.proof is not None):
-        console.print(text)
+        console.print(fit_tree(text, sys.stdout))
     return result
 
 
@@ -132,6 +134,12 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             limit=parsed.queries,
         )
     except client.InvalidRequestError as error:
+        if untrained_seed(parsed.policy or "") is not None and "policy" in {
+            wrong.field for wrong in error.errors
+        }:
+            raise ProofrankError(
+                f"--policy {parsed.policy}: {error}; a server has it that was started with --policy {parsed.policy}"
+            ) from error
         raise _with_lines(error, parsed.file, lines) from error
     try:
         result = speaker.wait(job.id)

@@ -9,6 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from proofrank.core.errors import counted
+
 _TABLE_WIDTH = 110
 
 
@@ -55,7 +57,10 @@ def print_metrics(metrics: Report, title: str) -> None:
 def _metrics_table(metrics: Report, title: str) -> Table:
     """The metrics overall, per side and per relation, a row each."""
     overall = metrics.overall
-    caption = f"{overall.queries} queries, {overall.candidates} candidates, {overall.seconds:.2f} s"
+    caption = (
+        f"{counted(overall.queries, 'query', 'queries')}, {counted(overall.candidates, 'candidate')}, "
+        f"{overall.seconds:.2f} s"
+    )
     table = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD
     )
