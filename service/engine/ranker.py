@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import Query, RankedQuery, candidates_of, rank_outcomes
 from proofrank.service.engine.candidate_budget import CandidateBudget
-from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.throughput import Throughput
 from proofrank.service.errors import DeadlinePassed, Draining, EvaluationFailed
 from proofrank.service.scheduler import (
@@ -47,7 +47,8 @@ class Ranker:
         self,
         queries: Sequence[Query],
         seed: int,
-        loaded: Loaded,
+        dataset: Dataset,
+        scheduler: Scheduler,
         policy: Policy,
         *,
         is_job: bool = False,
@@ -60,7 +61,8 @@ class Ranker:
         Args:
             queries: queries to rank.
             seed: seed of the random order of ties.
-            loaded: dataset, settings and scheduler.
+            dataset: the graph.
+            scheduler: scheduler of the evaluator for ``policy``.
             policy: policy to rank by, also after another is activated.
             is_job: whether it yields to requests.
             deadline: latest end by ``time.monotonic()``.
@@ -76,7 +78,7 @@ class Ranker:
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
         candidates = await in_worker_unless_small(is_small, candidates_of, queries)
         finished = await self._outcome(
-            Task(candidates, policy, is_job=is_job, deadline=deadline), loaded.scheduler, kind
+            Task(candidates, policy, is_job=is_job, deadline=deadline), scheduler, kind
         )
         self._throughput.count(num_candidates)
         self._metrics.record_ended(
@@ -89,7 +91,7 @@ class Ranker:
 
         def rank() -> list[RankedQuery]:
             ranked = rank_outcomes(queries, finished.outcomes, seed=seed, seconds=finished.execution_seconds)
-            self._metrics.record_ranked(ranked, loaded.dataset, policy, kind)
+            self._metrics.record_ranked(ranked, dataset, policy, kind)
             return ranked
 
         ranked = await in_worker_unless_small(is_small, rank)
