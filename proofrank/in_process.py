@@ -206,6 +206,7 @@ def evaluate(
     device: str | None = None,
     prover: Mapping[str, int | bool] | None = None,
     pruning: str = "exact",
+    processes: int = 1,
     progress: bool | Progress = False,
 ) -> EvaluationReport:
     """Ranks the triples of a split against corrupted copies of themselves.
@@ -225,6 +226,7 @@ def evaluate(
         prover: prover settings that differ from those the policy was trained under, such as ``{"max_depth": 10}``.
         pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
             ``ranks``, which leaves the share of proved corruptions open.
+        processes: how many processes may take part in a long evaluation on a CPU, this one included.
         progress: True for a progress bar on standard error, or a function that is told (done, total) candidates.
 
     Raises:
@@ -238,7 +240,9 @@ def evaluate(
     chosen = _chosen_triples(dataset, split, triples)
     corruptor = Corruptor(dataset, number=_number_of(corruptions), is_filtered=filtered, seed=seed)
     work = LazyQueries(chosen, [sides_of(side)] * len(chosen), corruptor)
-    evaluator = create_evaluator(engine, dataset, policy, settings_for(policy, prover), device=device)
+    evaluator = create_evaluator(
+        engine, dataset, policy, settings_for(policy, prover), device=device, processes=processes
+    )
     leaving_out = pruning_of(pruning, dataset, default_cache_folder())
     tally, counts = ReportTally(ties), PruningCounts()
     rankings: list[TripleRanking] = []
