@@ -335,7 +335,11 @@ def test_a_difference_of_fewer_than_10_changed_triples_is_told_to_rest_on_few() 
 
 
 def test_degrees_of_the_macro_mean_are_those_of_the_relations_that_vary() -> None:
-    found = two_relations(0, 10)
+    common: list[Row] = [(f"h{place}", "common", "t", "tail", 1.0) for place in range(200)]
+    ranks = np.random.default_rng(3).integers(1, 50, size=20).tolist()
+    before: list[Row] = [(f"h{place}", "rare", "t", "tail", 1.0) for place in range(20)]
+    after: list[Row] = [(f"h{place}", "rare", "t", "tail", float(rank)) for place, rank in enumerate(ranks)]
+    found = compare_rankings(rankings([*common, *before]), rankings([*common, *after]))
     macro, rare = found.macro.metrics["mrr"], found.by_relation["rare"].metrics["mrr"]
     assert macro.low is not None and macro.high is not None
     assert rare.low is not None and rare.high is not None
