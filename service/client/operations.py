@@ -38,12 +38,8 @@ from proofrank.service.wire import (
     Ties,
 )
 
-POLICY_FILES = {
-    "weights": ("policy.safetensors", "model.safetensors"),
-    "config": ("policy.json", "config.json"),
-    "vocabulary": ("vocab.json",),
-}
-"""Field of an upload -> names of its file, of which the first comes first."""
+POLICY_FILES = {"weights": "policy.safetensors", "config": "policy.json", "vocabulary": "vocab.json"}
+"""The files of a policy, by the field of the upload that has them."""
 
 RESULT_FILES = {".json": "results", ".csv": "results.csv", ".parquet": "results.parquet"}
 """The routes of a job's results, by the suffix of a file."""
@@ -289,20 +285,6 @@ def delete_job(connection: Connection, job_id: str) -> Steps[None]:
     yield from exchange(connection, Call("DELETE", path_of("jobs", job_id), is_repeatable=False))
 
 
-def policy_files(folder: Path) -> dict[str, Path]:
-    """Returns field of an upload -> path of its file in ``folder``. Raises ClientError if a file is missing."""
-    files: dict[str, Path] = {}
-    for part, names in POLICY_FILES.items():
-        found = [folder / name for name in names if (folder / name).is_file()]
-        if not found:
-            ours = ", ".join(first for first, *_ in POLICY_FILES.values())
-            raise ClientError(f"{folder / names[0]}: no such file; a policy is {ours}")
-        if part == "weights" and len(found) > 1:
-            raise ClientError(f"{folder}: has {' and '.join(names)}; expected one of them")
-        files[part] = found[0]
-    return files
-
-
 def compare(
     connection: Connection,
     a: JobLike,
@@ -358,8 +340,7 @@ def upload_policy(
 
     Args:
         name: of letters, digits, ``.``, ``_`` and ``-``, 64 at most.
-        folder: with ``policy.safetensors``, ``policy.json`` and ``vocab.json``, the first two perhaps under the names
-            of the Hugging Face convention: ``model.safetensors`` and ``config.json``.
+        folder: with ``policy.safetensors``, ``policy.json`` and ``vocab.json``.
         activate: rank with it from now on.
         run: training run that it belongs to; needs ``step``.
         step: its step.
@@ -368,7 +349,10 @@ def upload_policy(
     Raises:
         ClientError: a file is missing, no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
-    files = policy_files(Path(folder))
+    files = {part: Path(folder) / file for part, file in POLICY_FILES.items()}
+    for path in files.values():
+        if not path.is_file():
+            raise ClientError(f"{path}: no such file; a policy is {', '.join(POLICY_FILES.values())}")
     return (yield from _upload(connection, name, files, activate, run, step, labels))
 
 
@@ -414,17 +398,22 @@ def _upload(
     run: str | None,
     step: int | None,
     labels: Mapping[str, str] | None,
-    more: Mapping[str, str] | None = None,
 ) -> Steps[StoredPolicy]:
-    parameters: dict[str, str | list[str]] = {**(more or {}), **({"activate": "true"} if activate else {})}
+    parameters = {**({"activate": "true"} if activate else {}), **_place(run, step, labels)}
+    call = Call("PUT", path_of("policies", name), files=files, parameters=parameters)
+    return parsed((yield from exchange(connection, call)), StoredPolicy)
+
+
+def _place(run: str | None, step: int | None, labels: Mapping[str, str] | None) -> dict[str, str | list[str]]:
+    """The parameters that say where an upload belongs."""
+    parameters: dict[str, str | list[str]] = {}
     if run is not None:
         parameters["run"] = run
     if step is not None:
         parameters["step"] = str(step)
     if labels:
         parameters["label"] = [f"{label}={text}" for label, text in labels.items()]
-    call = Call("PUT", path_of("policies", name), files=files, parameters=parameters)
-    return parsed((yield from exchange(connection, call)), StoredPolicy)
+    return parameters
 
 
 def runs(connection: Connection, limit: int = 100) -> Steps[tuple[RunSummary, ...]]:
@@ -483,8 +472,10 @@ def upload_checkpoint(
     for path in files.values():
         if isinstance(path, Path) and not path.is_file():
             raise ClientError(f"{path}: no such file")
-    more = {"public_defaults": "true"} if public_defaults else {}
-    return (yield from _upload(connection, name, files, activate, run, step, labels, more))
+    wanted = {"activate": activate, "public_defaults": public_defaults}
+    parameters = {key: "true" for key, value in wanted.items() if value} | _place(run, step, labels)
+    call = Call("PUT", path_of("policies", name), files=files, parameters=parameters)
+    return parsed((yield from exchange(connection, call)), StoredPolicy)
 
 
 def activate(connection: Connection, name: str) -> Steps[StoredPolicy]:

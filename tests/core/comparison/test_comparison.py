@@ -130,9 +130,12 @@ def test_rows_in_another_order_are_paired_by_their_triples_and_sides() -> None:
     expected = compare_rankings(rankings(BEFORE), rankings(AFTER))
     assert compare_rankings(rankings(BEFORE), rankings(AFTER[::-1])).overall == expected.overall
     # A triple that is ranked twice keeps its order.
-    twice_before, twice_after = [*BEFORE, BEFORE[0]], [*AFTER, ("a", "likes", "b", "head", 9.0)]
+    twice_before: list[Row] = [*BEFORE, ("a", "likes", "b", "head", 5.0)]
+    twice_after: list[Row] = [*AFTER, ("a", "likes", "b", "head", 9.0)]
     found = compare_rankings(rankings(twice_before), rankings(twice_after))
-    assert (found.overall.rankings, found.overall.triples, found.overall.worse) == (7, 3, 3)
+    assert (found.overall.rankings, found.overall.triples) == (7, 3)
+    of_a = [(change.rank_a, change.rank_b) for change in found.changed if change.head == "a"]
+    assert of_a == [(5, 9), (2, 1)]
 
 
 def test_metrics_by_depth_are_in_the_order_of_the_depths() -> None:
@@ -305,6 +308,43 @@ def test_a_relation_with_one_triple_has_a_part_in_the_spread_of_the_macro_mean()
     assert found.low is not None and found.high is not None
     error = (1 / ranks).std(ddof=1) / np.sqrt(20) * 20 / 21
     assert found.high - found.low == pytest.approx(2 * stats.t.ppf(0.975, 68) * error, rel=0.1)
+
+
+def two_relations(num_changed_common: int, num_changed_rare: int) -> Comparison:
+    """Compares 200 triples of a common relation and 20 of a rare one, of which some change."""
+    rows: dict[str, list[Row]] = {"before": [], "after": []}
+    for relation, number, num_changed in (
+        ("common", 200, num_changed_common),
+        ("rare", 20, num_changed_rare),
+    ):
+        for place in range(number):
+            rows["before"].append((f"h{place}", relation, "t", "tail", 1.0))
+            rows["after"].append((f"h{place}", relation, "t", "tail", 1.0 + (place < num_changed)))
+    return compare_rankings(rankings(rows["before"]), rankings(rows["after"]))
+
+
+def test_a_difference_of_fewer_than_10_changed_triples_is_told_to_rest_on_few() -> None:
+    def flags(found: Comparison) -> tuple[bool, bool]:
+        return found.overall.metrics["mrr"].rests_on_few, found.macro.metrics["mrr"].rests_on_few
+
+    assert flags(two_relations(9, 0)) == (True, True)
+    assert flags(two_relations(10, 0)) == (False, False)
+    # In the macro mean 2 changes of the rare relation weigh as much as 20 of the common one.
+    assert flags(two_relations(20, 2)) == (False, True)
+    assert flags(two_relations(20, 12)) == (False, False)
+
+
+def test_degrees_of_the_macro_mean_are_those_of_the_relations_that_vary() -> None:
+    common: list[Row] = [(f"h{place}", "common", "t", "tail", 1.0) for place in range(200)]
+    ranks = np.random.default_rng(3).integers(1, 50, size=20).tolist()
+    before: list[Row] = [(f"h{place}", "rare", "t", "tail", 1.0) for place in range(20)]
+    after: list[Row] = [(f"h{place}", "rare", "t", "tail", float(rank)) for place, rank in enumerate(ranks)]
+    found = compare_rankings(rankings([*common, *before]), rankings([*common, *after]))
+    macro, rare = found.macro.metrics["mrr"], found.by_relation["rare"].metrics["mrr"]
+    assert macro.low is not None and macro.high is not None
+    assert rare.low is not None and rare.high is not None
+    # All of the spread is that of the rare relation, which has half of the weight.
+    assert macro.high - macro.low == pytest.approx((rare.high - rare.low) / 2, rel=1e-9)
 
 
 @pytest.mark.parametrize(
