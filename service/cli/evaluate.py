@@ -14,7 +14,7 @@ from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
 from proofrank.core.ranking import PruningCounts, Report, pruning_of, rank_queries, report
 from proofrank.in_process import evaluation_to_dict, explain
-from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk
+from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk, pruning_level
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import (
     add_dataset_and_policy,
@@ -29,7 +29,7 @@ from proofrank.service.cli.options import (
 )
 from proofrank.service.cli.queries import add_queries, drawn_queries
 from proofrank.service.cli.ranking_options import add_pruning, add_ties
-from proofrank.service.cli.tables import print_metrics
+from proofrank.service.cli.tables import print_metrics, pruning_line
 from proofrank.service.terminal.progress import progress_bar
 
 
@@ -40,7 +40,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_engine(parser, default="auto")
     add_queries(parser, default_number=None)
     add_ties(parser)
-    add_pruning(parser)
+    add_pruning(parser, default="exact; none with --trace")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
     parser.add_argument(
         "--explain",
@@ -80,8 +80,7 @@ def run(parsed: argparse.Namespace) -> int:
         from proofrank.service.cli.bulk import evaluate_in_shards
 
         say_files(dataset)
-        metrics, engine = evaluate_in_shards(parsed, dataset, policy, settings, errors)
-        pruning = PruningCounts().to_dict("none")
+        metrics, engine, pruning = evaluate_in_shards(parsed, dataset, policy, settings, errors)
     else:
         evaluator = make_evaluator(parsed, dataset, policy, settings)
         say_files(dataset)
@@ -106,7 +105,7 @@ def _evaluate(
     parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator, errors: Console
 ) -> tuple[Report, dict[str, Any]]:
     """The metrics, and what was left out."""
-    level = parsed.pruning or "exact"
+    level = pruning_level(parsed)
     pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
     queries = drawn_queries(parsed, dataset)
     num_candidates = sum(query.num_candidates for query in queries)
@@ -114,15 +113,9 @@ def _evaluate(
         ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress, pruning=pruning)
     counts = sum((PruningCounts.of(query.outcomes) for query in ranked), PruningCounts())
     if pruning is not None:
-        errors.print(_pruning_line(counts, num_candidates), highlight=False, markup=False, soft_wrap=True)
+        line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)
+        errors.print(line, highlight=False, markup=False, soft_wrap=True)
     return report(ranked, dataset, parsed.ties), counts.to_dict(level)
-
-
-def _pruning_line(counts: PruningCounts, num_candidates: int) -> str:
-    return (
-        f"pruning: {counts.evaluated} of {num_candidates} candidates took their course, {counts.unprovable} have no "
-        f"proof, {counts.fallen_behind} were ended early"
-    )
 
 
 def _without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -41,13 +41,13 @@ def add_ties(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_pruning(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--pruning``."""
+def add_pruning(parser: argparse.ArgumentParser, default: str = "exact") -> None:
+    """Adds ``--pruning``, whose default is ``default`` in words."""
     parser.add_argument(
         "--pruning",
         choices=PRUNING_LEVELS,
         help="what may be left out, all ranks being the same: exact keeps every metric, ranks leaves the share of "
-        "proved corruptions open (default: exact; none with --results, --trace or --on ray)",
+        f"proved corruptions open (default: {default})",
     )
 
 

@@ -46,6 +46,14 @@ class Report(Protocol):
     def by_relation(self) -> Mapping[str, Metrics]: ...
 
 
+def pruning_line(evaluated: int | None, unprovable: int | None, fallen_behind: int | None) -> str:
+    """How many candidates took which way; None for a number that is not known."""
+    took, lack, ended = (
+        "?" if number is None else number for number in (evaluated, unprovable, fallen_behind)
+    )
+    return f"pruning: {took} candidates took their course, {lack} have no proof, {ended} were ended early"
+
+
 def print_metrics(metrics: Report, title: str) -> None:
     """Prints the metrics overall, per side and per relation, a row each."""
     # A narrow terminal wraps whole lines, which reads better than cells cut short.

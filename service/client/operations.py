@@ -11,6 +11,7 @@ from typing import Literal
 
 import httpx
 
+from proofrank.core.choices import PruningLevel
 from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
@@ -49,6 +50,7 @@ def rank(
     filtered: bool = True,
     seed: int = 0,
     ties: Ties = "realistic",
+    pruning: PruningLevel | None = None,
     return_candidates: bool = False,
     return_proof: bool = False,
     deadline_ms: int | None = None,
@@ -62,6 +64,9 @@ def rank(
         filtered: leave out corruptions that are known triples.
         seed: of the draw of corruptions and of random ties.
         ties: which rank counts where scores are equal.
+        pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
+            ``ranks``, which leaves open how many corruptions were proved. By default ``exact``, and ``none`` with
+            ``return_candidates``.
         return_candidates: with every candidate's score.
         return_proof: with the positives' proofs.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
@@ -77,6 +82,7 @@ def rank(
         filtered=filtered,
         seed=seed,
         ties=ties,
+        pruning=pruning,
         return_candidates=return_candidates,
         return_proof=return_proof,
         deadline_ms=deadline_ms,
@@ -93,6 +99,7 @@ def submit(
     filtered: bool = True,
     seed: int = 0,
     ties: Ties = "realistic",
+    pruning: PruningLevel | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
@@ -106,6 +113,7 @@ def submit(
         filtered: leave out corruptions that are known triples.
         seed: of every draw.
         ties: which rank counts where scores are equal.
+        pruning: what may be left out, as for ``rank``; ``exact`` by default.
         policy: which policy of the server ranks: what ``upload_policy`` returned, for exactly this content; or a name,
             for the content that it has when the job is submitted; the active one if None, whoever activated it.
         limit: rank only so many of the split's triples, drawn with ``seed``.
@@ -126,6 +134,7 @@ def submit(
         filtered=filtered,
         seed=seed,
         ties=ties,
+        pruning=pruning,
         policy=policy if policy is None or isinstance(policy, str) else policy.name,
         policy_sha256=policy.sha256 if isinstance(policy, (StoredPolicy, Identity)) else None,
         limit=limit,
@@ -182,6 +191,7 @@ def evaluate(
     filtered: bool = True,
     seed: int = 0,
     ties: Ties = "realistic",
+    pruning: PruningLevel | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
@@ -209,6 +219,7 @@ def evaluate(
         filtered=filtered,
         seed=seed,
         ties=ties,
+        pruning=pruning,
         policy=policy,
         limit=limit,
         idempotency_key=idempotency_key,

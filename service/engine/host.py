@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from proofrank.core.choices import PruningLevel
 from proofrank.core.errors import DatasetError, PolicyError, ProofrankError
 from proofrank.core.evaluator import CandidateStream, ReferenceEvaluator, settings_for
 from proofrank.core.graph import Dataset, load_dataset
@@ -19,6 +20,7 @@ from proofrank.service.engine.evaluators import make_evaluator
 from proofrank.service.engine.lifecycle import DRAINING, FAILED, READY, Stages
 from proofrank.service.engine.live_policy import LivePolicy
 from proofrank.service.engine.loaded import Loaded
+from proofrank.service.engine.provability import Provability
 from proofrank.service.engine.ranker import RankedBatch, Ranker
 from proofrank.service.errors import NotReady
 from proofrank.service.scheduler import Lanes, Scheduler
@@ -31,6 +33,8 @@ logger = logging.getLogger("proofrank")
 _LEAST_SECONDS_TO_END = 0.5
 """Minimum time for the threads to finish, in seconds; the evaluator's finishes its current tick."""
 _MOST_SECONDS_BETWEEN_ATTEMPTS = 60
+_MOST_SECONDS_FOR_MODEL = 5.0
+"""Maximum time for which a warm evaluator waits for the least model before the first request, in seconds."""
 
 PolicySource = Callable[[Dataset], Policy]
 """A function that returns the policy to begin with, which must fit the graph."""
@@ -49,6 +53,7 @@ class EvaluatorHost:
         self._engine = settings.engine
         self._stages = Stages(metrics)
         self._live = LivePolicy(settings, metrics)
+        self._provability = Provability(settings, metrics)
         self._ranker = Ranker(settings.max_queued_candidates, metrics)
         self.room = self._ranker.room
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -160,6 +165,7 @@ class EvaluatorHost:
             logger.info("read %s", file)
         for warning in dataset.warnings:
             logger.warning("%s", warning)
+        self._provability.begin(dataset)
         self._stages.enter("load policy")
         try:
             policy = self._policy_source(dataset)
@@ -170,6 +176,8 @@ class EvaluatorHost:
         scheduler.start()
         self._metrics.watch(lambda: scheduler.snapshot)
         self._live.begin_with(policy, dataset)
+        self._stages.enter("least model")
+        self._provability.wait(_MOST_SECONDS_FOR_MODEL)
         self._loaded = Loaded(dataset, settings, scheduler)
         self._stages.enter(READY)
 
@@ -209,6 +217,7 @@ class EvaluatorHost:
         seed: int,
         *,
         policy: Policy | None = None,
+        pruning: PruningLevel = "none",
         is_job: bool = False,
         deadline: float | None = None,
     ) -> RankedBatch:
@@ -218,7 +227,15 @@ class EvaluatorHost:
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
-        return await self._ranker.rank(queries, seed, loaded, with_policy, is_job=is_job, deadline=deadline)
+        return await self._ranker.rank(
+            queries,
+            seed,
+            loaded,
+            with_policy,
+            pruning=self._provability.pruning(pruning),
+            is_job=is_job,
+            deadline=deadline,
+        )
 
     def drain(self) -> None:
         """Becomes not ready and gives running requests ``grace_seconds``; for any thread and for signal handlers."""

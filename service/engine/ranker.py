@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proofrank.core.policy import Policy
-from proofrank.core.ranking import Query, RankedQuery, candidates_of, rank_outcomes
+from proofrank.core.ranking import Pruning, PruningCounts, Query, RankedQuery, queue_of, rank_outcomes
 from proofrank.service.engine.candidate_budget import CandidateBudget
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.throughput import Throughput
@@ -26,9 +26,10 @@ from proofrank.service.threads import FEW_CANDIDATES, in_worker_unless_small
 
 @dataclass(frozen=True)
 class RankedBatch:
-    """Ranked queries, the policy that ranked them, and their times in seconds."""
+    """Ranked queries, what was left out, the policy that ranked them, and their times in seconds."""
 
     ranked: list[RankedQuery]
+    counts: PruningCounts
     policy: Policy
     queue_seconds: float
     first_result_seconds: float
@@ -50,6 +51,7 @@ class Ranker:
         loaded: Loaded,
         policy: Policy,
         *,
+        pruning: Pruning | None = None,
         is_job: bool = False,
         deadline: float | None = None,
     ) -> RankedBatch:
@@ -62,6 +64,7 @@ class Ranker:
             seed: seed of the random order of ties.
             loaded: dataset, settings and scheduler.
             policy: policy to rank by, also after another is activated.
+            pruning: what may be left out; nothing by default.
             is_job: whether it yields to requests.
             deadline: latest end by ``time.monotonic()``.
 
@@ -74,9 +77,9 @@ class Ranker:
         num_candidates = count_candidates(queries)
         is_small = num_candidates <= FEW_CANDIDATES
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
-        candidates = await in_worker_unless_small(is_small, candidates_of, queries)
+        queue = await in_worker_unless_small(is_small, queue_of, queries, pruning)
         finished = await self._outcome(
-            Task(candidates, policy, is_job=is_job, deadline=deadline), loaded.scheduler, kind
+            Task(queue, policy, is_job=is_job, deadline=deadline), loaded.scheduler, kind
         )
         self._throughput.count(num_candidates)
         self._metrics.record_ended(
@@ -87,14 +90,21 @@ class Ranker:
             finished.execution_seconds,
         )
 
-        def rank() -> list[RankedQuery]:
-            ranked = rank_outcomes(queries, finished.outcomes, seed=seed, seconds=finished.execution_seconds)
+        def rank() -> tuple[list[RankedQuery], PruningCounts]:
+            ranked = rank_outcomes(
+                queries,
+                finished.outcomes,
+                seed=seed,
+                seconds=finished.execution_seconds,
+                knows_proved=pruning is None or pruning.knows_proved,
+            )
             self._metrics.record_ranked(ranked, loaded.dataset, policy, kind)
-            return ranked
+            return ranked, PruningCounts.of(finished.outcomes)
 
-        ranked = await in_worker_unless_small(is_small, rank)
+        ranked, counts = await in_worker_unless_small(is_small, rank)
         return RankedBatch(
             ranked,
+            counts,
             policy,
             finished.queue_seconds,
             finished.first_result_seconds,

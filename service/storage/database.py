@@ -88,6 +88,14 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (job, query_index, side)
     ) WITHOUT ROWID;
     """,
+    # 3: what pruning leaves out. Before, every candidate was proved; how many steps that took was not counted.
+    """
+    ALTER TABLE jobs ADD COLUMN candidates_unprovable INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN candidates_fallen_behind INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN steps INTEGER;
+    UPDATE jobs SET steps = 0 WHERE queries_done = 0;
+    ALTER TABLE rankings ADD COLUMN knows_proved INTEGER NOT NULL DEFAULT 1;
+    """,
 )
 """Scripts that update an older file, in order; the file's ``user_version`` counts those it has had. A released script
 never changes; each change of the schema is a new script at the end.

@@ -8,9 +8,10 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
+from proofrank.core.choices import PruningLevel
 from proofrank.service.wire.described import described
 from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
-from proofrank.service.wire.rank_answer import Head, Identity, RankedPositive, Relation, Report, Tail
+from proofrank.service.wire.rank_answer import Head, Identity, Pruning, RankedPositive, Relation, Report, Tail
 from proofrank.service.wire.rank_request import NamedTriple, RankOptions
 from proofrank.service.wire.times import Time
 
@@ -47,6 +48,11 @@ class JobOptions(RankOptions):
         description="Maximum number of triples of the split, drawn with the seed; by default all of them.",
         examples=[1000],
     )
+
+    @property
+    def pruning_level(self) -> PruningLevel:
+        """What may be left out."""
+        return self.pruning or "exact"
 
 
 class JobRequest(JobOptions):
@@ -107,6 +113,7 @@ class Job:
         JobOptions, described("Options of the job as submitted, without the client's own queries.")
     ]
     progress: Annotated[JobProgress, described("Progress of the job.")]
+    pruning: Annotated[Pruning, described("What was left out of the finished queries.")]
     metrics: Annotated[Report | None, described("Metrics over the finished queries; null if there are none.")]
     error: Annotated[
         str | None,
@@ -140,7 +147,9 @@ class _PlaceInJob:
 class JobRanking(RankedPositive, _PlaceInJob):
     """A query of a job, ranked on one side."""
 
-    corruptions_proved: Annotated[int, described("Number of corruptions that were proved.", 6)]
+    corruptions_proved: Annotated[
+        int | None, described("Number of corruptions that were proved; null if pruning left it open.", 6)
+    ]
 
 
 @dataclass(frozen=True)

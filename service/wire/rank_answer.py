@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from proofrank.core.choices import PruningLevel
 from proofrank.service.wire.described import described
 
 Head = Annotated[str, described("Name of the first constant.", "albania")]
@@ -172,7 +173,10 @@ class Metrics:
     positives_proved: Annotated[float, described("Share of positives that were proved.", 0.85)]
     corruptions_proved: Annotated[
         float | None,
-        described("Share of corruptions that were proved; null if there is no corruption.", 0.12),
+        described(
+            "Share of corruptions that were proved; null if there is no corruption, or if pruning left it open.",
+            0.12,
+        ),
     ]
     rankings: Annotated[int, described("Number of rankings; a query ranked on both sides has two.", 48)]
     queries: Annotated[int, described("Number of queries.", 24)]
@@ -198,6 +202,35 @@ class Report(Metrics):
     def overall(self) -> Metrics:
         """Those over all rankings, which the report itself has too."""
         return self
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """How many candidates took which way; the three together are all candidates."""
+
+    level: Annotated[
+        PruningLevel,
+        described("What might be left out: `none`; `exact`, which keeps every metric; or `ranks`.", "exact"),
+    ]
+    evaluated: Annotated[
+        int | None,
+        described("Number of candidates whose trajectories took their course; null if not known.", 280),
+    ]
+    unprovable: Annotated[
+        int | None,
+        described(
+            "Number of candidates without a trajectory, because they have no proof; null if not known.", 2100
+        ),
+    ]
+    fallen_behind: Annotated[
+        int | None,
+        described(
+            "Number of candidates whose trajectories were ended early, because they scored less than the positive; "
+            "null if not known.",
+            68,
+        ),
+    ]
+    steps: Annotated[int | None, described("Number of steps of all trajectories; null if not known.", 5500)]
 
 
 @dataclass(frozen=True)
@@ -228,6 +261,7 @@ class RankResponse:
     ]
     engine: Annotated[str, described("Engine that computed the ranks.", "eager")]
     metrics: Annotated[Report, described("Metrics over all rankings of this answer.")]
+    pruning: Annotated[Pruning, described("What was left out, all ranks being the same.")]
     timing: Annotated[Timing, described("Times of the request.")]
     queries: Annotated[
         tuple[QueryResult, ...], described("Queries and their rankings, in the order of the request.")
