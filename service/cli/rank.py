@@ -145,9 +145,9 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
     return result
 
 
-def _say_pruning(pruning: client.Pruning) -> None:
+def _say_pruning(pruning: client.Pruning | None) -> None:
     """Says on standard error how many candidates took which way, where anything might be left out."""
-    if pruning.level != "none":
+    if pruning is not None and pruning.level != "none":
         line = pruning_line(pruning.evaluated, pruning.unprovable, pruning.fallen_behind)
         Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(line)
 

@@ -11,7 +11,16 @@ from pydantic_core import PydanticCustomError
 from proofrank.core.choices import PruningLevel
 from proofrank.service.wire.described import described
 from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
-from proofrank.service.wire.rank_answer import Head, Identity, Pruning, RankedPositive, Relation, Report, Tail
+from proofrank.service.wire.rank_answer import (
+    SENT_IN_FULL,
+    Head,
+    Identity,
+    Pruning,
+    RankedPositive,
+    Relation,
+    Report,
+    Tail,
+)
 from proofrank.service.wire.rank_request import NamedTriple, RankOptions
 from proofrank.service.wire.times import Time
 
@@ -94,7 +103,7 @@ class JobProgress:
     candidates_done: Annotated[int, described("Number of candidates of the finished queries.", 1020)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class Job:
     """A job."""
 
@@ -113,12 +122,17 @@ class Job:
         JobOptions, described("Options of the job as submitted, without the client's own queries.")
     ]
     progress: Annotated[JobProgress, described("Progress of the job.")]
-    pruning: Annotated[Pruning, described("What was left out of the finished queries.")]
     metrics: Annotated[Report | None, described("Metrics over the finished queries; null if there are none.")]
     error: Annotated[
         str | None,
         described("Reason why the job failed, or why it waits; else null.", "the data folder is full"),
     ]
+    pruning: Annotated[
+        Pruning | None,
+        described(
+            "What was left out of the finished queries; missing from an older server, which left out nothing."
+        ),
+    ] = None
 
     @property
     def has_ended(self) -> bool:

@@ -15,7 +15,7 @@ Relation = Annotated[str, described("Name of the predicate.", "locatedInCR")]
 Tail = Annotated[str, described("Name of the second constant.", "europe")]
 
 _LOG_PROBABILITY = -1.4538
-_SENT_IN_FULL = ConfigDict(json_schema_serialization_defaults_required=True)
+SENT_IN_FULL = ConfigDict(json_schema_serialization_defaults_required=True)
 """Configuration of an answer whose fields with defaults are sent all the same."""
 
 
@@ -52,7 +52,7 @@ class Rule:
     ]
 
 
-@dataclass(frozen=True, config=_SENT_IN_FULL)
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class ProofStep:
     """A step of a proof: its goals, and the state that the policy chose."""
 
@@ -118,7 +118,7 @@ class RankedPositive:
     num_candidates: Annotated[int, described("Number of candidates ranked, including the positive.", 51)]
 
 
-@dataclass(frozen=True, config=_SENT_IN_FULL)
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class Ranking(RankedPositive):
     """A query ranked on one side."""
 
@@ -248,7 +248,7 @@ class Timing:
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class RankResponse:
     """The answer to ``POST /rank``."""
 
@@ -261,8 +261,13 @@ class RankResponse:
     ]
     engine: Annotated[str, described("Engine that computed the ranks.", "eager")]
     metrics: Annotated[Report, described("Metrics over all rankings of this answer.")]
-    pruning: Annotated[Pruning, described("What was left out, all ranks being the same.")]
     timing: Annotated[Timing, described("Times of the request.")]
     queries: Annotated[
         tuple[QueryResult, ...], described("Queries and their rankings, in the order of the request.")
     ]
+    pruning: Annotated[
+        Pruning | None,
+        described(
+            "What was left out, all ranks being the same; missing from an older server, which left out nothing."
+        ),
+    ] = None

@@ -147,6 +147,7 @@ def test_a_submitted_job_says_where_it_is_and_what_it_was_asked(client: httpx.Cl
         "filtered": True,
         "seed": 5,
         "ties": "realistic",
+        "pruning": None,
         "policy": None,
         "policy_sha256": None,
         "limit": None,

@@ -130,7 +130,8 @@ def test_metrics_count_requests_rankings_and_candidates(client: httpx.Client) ->
     for lever, number in (("provability", pruning["unprovable"]), ("bound", pruning["fallen_behind"])):
         assert growth(before, after, "proofrank_pruned_candidates_total", lever=lever) == number
     of_pruned, of_others = (
-        growth(before, after, "proofrank_trajectory_steps_total", pruned=pruned) for pruned in ("true", "false")
+        growth(before, after, "proofrank_trajectory_steps_total", pruned=pruned)
+        for pruned in ("true", "false")
     )
     assert of_others == sum(steps[2:]) > 0
     assert of_pruned + of_others == pruning["steps"]
