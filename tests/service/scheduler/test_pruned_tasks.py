@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from unittest.mock import patch
@@ -12,7 +11,6 @@ import pytest
 import torch
 
 from proofrank.core.choices import PruningLevel
-from proofrank.core.evaluator import CandidateStream, CompiledEvaluator, EvaluatorOptions, OriginalStream
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
 from proofrank.core.provability import LeastModel, compute_least_model
@@ -23,19 +21,16 @@ from proofrank.core.ranking import (
     Pruning,
     PruningCounts,
     Query,
-    RankedQuery,
-    aggregate,
     queue_of,
-    rank_outcomes,
 )
 from proofrank.core.ranking.corruptions import SIDES
-from proofrank.service.scheduler import DeadlineError, FaultError, Finished, Lanes, Scheduler, Task
+from proofrank.service.scheduler import DeadlineError, FaultError, Lanes, Task
 from tests.helpers.policies import make_policy
+from tests.helpers.pruned import LEVELS, assert_same, check_beside_each_other, ranked, run_on
 from tests.helpers.stage import PATIENCE, Stage
 
 SETTINGS = ProverSettings(padding_states=6, padding_atoms=4, max_depth=8)
 NUM_LANES = 32
-LEVELS: tuple[PruningLevel, ...] = ("exact", "ranks")
 
 
 @pytest.fixture(scope="module")
@@ -96,57 +91,6 @@ def make_stage(family: Dataset, policy: Policy) -> Iterator[Callable[..., Asking
     for stage in stages:
         stage.evaluator.may_tick.set()
         stage.scheduler.stop()
-
-
-def ranked(queries: Sequence[Query], finished: Finished, level: PruningLevel) -> list[RankedQuery]:
-    return rank_outcomes(queries, finished.outcomes, seed=3, seconds=1.0, knows_proved=level != "ranks")
-
-
-def assert_same(pruned: Sequence[RankedQuery], whole: Sequence[RankedQuery], level: PruningLevel) -> None:
-    """Every rank is the same, and with ``exact`` every metric."""
-    assert [one.ranks for one in pruned] == [one.ranks for one in whole]
-    if level == "ranks":
-        assert aggregate(pruned).corruptions_proved is None
-        return
-    for ties in ("optimistic", "realistic", "pessimistic", "random"):
-        figures = [aggregate(ranking, ties).to_dict() for ranking in (pruned, whole)]
-        assert figures[0] | {"seconds": 0} == figures[1] | {"seconds": 0}
-
-
-def check_beside_each_other(
-    scheduler: Scheduler, queries: Sequence[Query], policies: Sequence[Policy], model: LeastModel
-) -> list[PruningCounts]:
-    """All levels at the same time, by all policies; returns what the pruned tasks left out."""
-    tasks = {
-        (policy.name, level): Task(
-            queue_of(queries, None if level == "none" else Pruning(level, model)), policy
-        )
-        for level, policy in itertools.product(("none", *LEVELS), policies)
-    }
-    for task in tasks.values():
-        scheduler.submit(task)
-    done = {key: task.future.result(PATIENCE) for key, task in tasks.items()}
-    for policy in policies:
-        whole = ranked(queries, done[policy.name, "none"], "none")
-        for level in LEVELS:
-            assert_same(ranked(queries, done[policy.name, level], level), whole, level)
-    return [PruningCounts.of(done[policy.name, level].outcomes) for policy in policies for level in LEVELS]
-
-
-def run_on(
-    engine: str, lanes: Lanes, dataset: Dataset, policy: Policy, settings: ProverSettings, pool_size: int
-) -> Scheduler:
-    """A scheduler that has started."""
-
-    def make(_: Exception | None) -> tuple[CandidateStream, Lanes]:
-        if engine == "original":
-            return OriginalStream(dataset, policy, settings, num_slots=lanes.buckets[-1]), lanes
-        options = EvaluatorOptions(buckets=lanes.buckets, pool_size=pool_size)
-        return CompiledEvaluator(dataset, policy, settings, options, compile_mode=engine), lanes
-
-    scheduler = Scheduler(make)
-    scheduler.start()
-    return scheduler
 
 
 @pytest.mark.parametrize("engine", ["eager", "captured", "original"])
