@@ -60,6 +60,12 @@ def test_a_job_that_is_killed_at_random_moments_ends_with_the_numbers_of_an_undi
             metrics, undisturbed = run_undisturbed(client, **body)
             assert without_time(job["metrics"]) == metrics, waited
             assert results(client, job_id)["rankings"] == undisturbed["rankings"], waited
+            # What was left out before a kill is counted too, and nothing of it changes a rank.
+            assert job["pruning"] == undisturbed["job"]["pruning"], waited
+            assert job["pruning"]["unprovable"] > 0
+            metrics, whole = run_undisturbed(client, **body, pruning="none")
+            assert without_time(job["metrics"]) == metrics, waited
+            assert whole["rankings"] == undisturbed["rankings"]
             assert job["progress"]["candidates_done"] == job["progress"]["candidates"], waited
 
 
