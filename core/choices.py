@@ -15,6 +15,9 @@ SIDE_OPTIONS = ("head", "tail", "both")
 PruningLevel = Literal["none", "exact", "ranks"]
 PRUNING_LEVELS: tuple[PruningLevel, ...] = ("none", "exact", "ranks")
 
+HITS_AT = (1, 3, 10)
+"""The k of Hits@k."""
+
 TIE_POLICIES = ("optimistic", "realistic", "pessimistic", "random")
 
 UNTRAINED = "untrained"

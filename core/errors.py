@@ -68,6 +68,17 @@ class RankingError(ProofrankError):
     """Scores or options from which no rank can be made."""
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number with its noun: ``1 triple``, ``2 triples``.
+
+    Args:
+        number: how many.
+        one: the noun for one.
+        several: the noun for several, where that is not ``one`` with an ``s``.
+    """
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
 def shown(value: Any) -> str:
     """``value`` as a message repeats it: short, however long and deeply nested it is."""
     return _SHOWN.repr(value)

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 from proofrank._version import __version__
 
 if TYPE_CHECKING:
+    from proofrank.comparing import compare
+    from proofrank.core.comparison import Comparison, ComparisonError
     from proofrank.core.errors import (
         DatasetError,
         EvaluationError,
@@ -44,6 +46,8 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ClientError",
+    "Comparison",
+    "ComparisonError",
     "Dataset",
     "DatasetError",
     "DatasetWarning",
@@ -58,6 +62,7 @@ __all__ = [
     "TripleRanking",
     "UnknownNameError",
     "__version__",
+    "compare",
     "evaluate",
     "explain",
     "load_dataset",
@@ -65,6 +70,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "proofrank.comparing": ("compare",),
+    "proofrank.core.comparison": ("Comparison", "ComparisonError"),
     "proofrank.core.errors": (
         "DatasetError",
         "EvaluationError",

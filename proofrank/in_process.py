@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from proofrank.core.choices import SPLITS
+from proofrank.core.comparison import Identity, Protocol, Rankings
 from proofrank.core.errors import ProofrankError, RankingError
 from proofrank.core.evaluator import ReferenceEvaluator, create_evaluator, render_proof, settings_for
 from proofrank.core.evaluator import explain as explain_candidate
@@ -112,6 +113,7 @@ class EvaluationReport:
         warnings: what is probably wrong in the dataset's files.
         pruning: the level of pruning: ``none``, ``exact`` or ``ranks``.
         pruning_counts: how many candidates took their course, and how many were left out or ended early.
+        protocol: how it ranked: split, side, corruptions, filtered, ties and seed.
     """
 
     metrics: Metrics
@@ -126,15 +128,33 @@ class EvaluationReport:
     warnings: tuple[DatasetWarning, ...]
     pruning: str
     pruning_counts: PruningCounts
+    protocol: Protocol
 
-    def to_dict(self) -> dict[str, Any]:
-        """The metrics, and what they are of, as ``proofrank evaluate --json`` writes them."""
+    def to_dict(self, *, rankings: bool = False) -> dict[str, Any]:
+        """The metrics, and what they are of, as ``proofrank evaluate --json`` writes them.
+
+        Args:
+            rankings: whether to add the rankings, as ``--rankings`` does.
+        """
         return evaluation_to_dict(
             Report(self.metrics, self.by_side, self.by_relation),
             dataset=(self.dataset, self.dataset_sha256),
             policy=(self.policy, self.policy_sha256),
             warnings=self.warnings,
             pruning=self.pruning_counts.to_dict(self.pruning),
+            protocol=self.protocol,
+            rankings=self.rankings if rankings else None,
+        )
+
+    def to_rankings(self) -> Rankings:
+        """The rankings as columns, for a comparison."""
+        return Rankings.of_rows(
+            map(vars, self.rankings),
+            label=f"policy {self.policy}",
+            dataset=Identity(self.dataset, self.dataset_sha256),
+            policy=Identity(self.policy, self.policy_sha256),
+            protocol=self.protocol,
+            pruning=self.pruning,
         )
 
     def to_frame(self) -> pandas.DataFrame:
@@ -146,7 +166,7 @@ class EvaluationReport:
         try:
             import pandas
         except ImportError as error:
-            raise ProofrankError("to_frame() needs pandas: pip install pandas") from error
+            raise ProofrankError("to_frame() needs pandas: pip install 'proofrank[frames]'") from error
         columns = [field.name for field in dataclasses.fields(TripleRanking)]
         rows = [dataclasses.astuple(ranking) for ranking in self.rankings]
         return pandas.DataFrame.from_records(rows, columns=columns)
@@ -233,7 +253,7 @@ def evaluate(
                 on_progress=lambda done, before=before: on_done(before + done),
                 pruning=leaving_out,
             ):
-                ranking = _ranking(ranked, dataset, ties)
+                ranking = triple_ranking(ranked, dataset, ties)
                 rankings.append(ranking)
                 tally.add(ranking.relation, ranked.summary)
                 counts += PruningCounts.of(ranked.outcomes)
@@ -252,6 +272,15 @@ def evaluate(
         warnings=dataset.warnings,
         pruning=pruning,
         pruning_counts=counts,
+        protocol=Protocol(
+            split=split if triples is None else None,
+            limit=None,
+            side=side,
+            corruptions=corruptions,
+            filtered=filtered,
+            ties=ties,
+            seed=seed,
+        ),
     )
 
 
@@ -299,6 +328,8 @@ def evaluation_to_dict(
     policy: tuple[str, str],
     warnings: Iterable[DatasetWarning],
     pruning: dict[str, Any],
+    protocol: Protocol,
+    rankings: Iterable[TripleRanking] | None = None,
 ) -> dict[str, Any]:
     """The form in which an evaluation is written as JSON, from Python and by the command alike.
 
@@ -308,6 +339,8 @@ def evaluation_to_dict(
         policy: name and content hash.
         warnings: what is probably wrong in the dataset's files.
         pruning: what was left out, as :meth:`PruningCounts.to_dict` gives it.
+        protocol: how it ranked.
+        rankings: the rankings, where they are written too.
     """
     return {
         **report.to_dict(),
@@ -315,6 +348,8 @@ def evaluation_to_dict(
         "policy": {"name": policy[0], "sha256": policy[1]},
         "warnings": [warning.to_dict() for warning in warnings],
         "pruning": pruning,
+        "protocol": dataclasses.asdict(protocol),
+        **({} if rankings is None else {"results": list(map(vars, rankings))}),
     }
 
 
@@ -375,7 +410,8 @@ def _progress(progress: bool | Progress, work: LazyQueries) -> Iterator[Callable
         yield on_done
 
 
-def _ranking(ranked: RankedQuery, dataset: Dataset, ties: str) -> TripleRanking:
+def triple_ranking(ranked: RankedQuery, dataset: Dataset, ties: str) -> TripleRanking:
+    """A ranked query under its names, with the rank that counts under ``ties``."""
     head, relation, tail = dataset.names(ranked.query)
     positive = ranked.outcomes[0]
     rank = ranked.ranks.by(ties)

@@ -121,6 +121,14 @@ class NoSuchJob(ServiceError):
     """No job has this identifier."""
 
 
+class NoSuchRun(ServiceError):
+    """No policy and no job is of this run."""
+
+
+class JobNotDone(ServiceError):
+    """A job has no whole results, because it has not ended, or failed, or was cancelled."""
+
+
 class JobRemovedError(Exception):
     """A job was removed while something was being done with it: no fault."""
 

@@ -17,7 +17,9 @@ from proofrank.core.evaluator.capacities import DEFAULT_BUCKETS, FROM_THE_GRAPH,
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.modes import COMPILE_MODES, Mode
 from proofrank.core.evaluator.options import EvaluatorOptions
+from proofrank.core.evaluator.parallel import Blueprint, ParallelEvaluator
 from proofrank.core.evaluator.reference import ReferenceEvaluator
+from proofrank.core.evaluator.stream import CandidateStream, OriginalStream
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
@@ -40,6 +42,7 @@ def create_evaluator(
     precision: str = "float32",
     cache_folder: Path | None = None,
     calibrate: bool = True,
+    processes: int = 1,
 ) -> Evaluator:
     """An evaluator of the named engine.
 
@@ -57,16 +60,90 @@ def create_evaluator(
         cache_folder: where compiled artifacts and calibrations are kept.
         calibrate: whether buffers of fixed shape are fitted to what a short run at first start finds out
             (``proofrank.core.evaluator.calibration``).
+        processes: how many processes may take part in a long evaluation on a CPU, this one included
+            (``proofrank.core.evaluator.parallel``).
 
     Raises:
         EvaluationError: there is no such engine, or it cannot evaluate this graph exactly.
         PolicyError: the policy does not fit the graph.
     """
     check_engine(engine)
+    if processes < 1:
+        raise EvaluationError(f"processes is {processes}; expected at least 1")
     if engine == "original":
-        return ReferenceEvaluator(dataset, policy, settings)
+        evaluator = ReferenceEvaluator(dataset, policy, settings)
+    else:
+        evaluator = _vectorised(
+            engine,
+            dataset,
+            policy,
+            settings,
+            device=usable_device(device),
+            fullgraph=fullgraph,
+            buckets=buckets,
+            per_lane=per_lane,
+            precision=precision,
+            cache_folder=cache_folder,
+            calibrate=calibrate,
+        )
+    is_on_cpu = isinstance(evaluator, ReferenceEvaluator) or evaluator.device.type == "cpu"
+    if processes == 1 or not is_on_cpu:
+        return evaluator
+    arguments = {
+        "engine": engine,
+        "dataset": dataset,
+        "policy": policy,
+        "settings": settings,
+        "fullgraph": fullgraph,
+        "buckets": buckets,
+        "per_lane": per_lane,
+        "precision": precision,
+        "cache_folder": cache_folder,
+        "calibrate": calibrate,
+    }
+    return ParallelEvaluator(
+        evaluator,
+        _stream_of(evaluator, dataset, policy, settings),
+        Blueprint(_stream_on_a_cpu, arguments),
+        processes,
+        buckets=() if isinstance(evaluator, ReferenceEvaluator) else evaluator.buckets,
+    )
+
+
+def _stream_on_a_cpu(
+    engine: str, dataset: Dataset, policy: Policy, settings: ProverSettings, **options: Any
+) -> CandidateStream:
+    """A stream of the named engine in a further process, with ``options`` of :func:`create_evaluator`."""
+    evaluator = create_evaluator(engine, dataset, policy, settings, device="cpu", **options)
+    return _stream_of(evaluator, dataset, policy, settings)
+
+
+def _stream_of(
+    evaluator: Evaluator, dataset: Dataset, policy: Policy, settings: ProverSettings
+) -> CandidateStream:
+    """A stream of the engine of ``evaluator``: itself where it is one."""
+    if isinstance(evaluator, CompiledEvaluator):
+        return evaluator
+    return OriginalStream(dataset, policy, settings)
+
+
+def _vectorised(
+    engine: str,
+    dataset: Dataset,
+    policy: Policy,
+    settings: ProverSettings,
+    *,
+    device: torch.device,
+    fullgraph: bool,
+    buckets: Sequence[int] | None,
+    per_lane: PerLane,
+    precision: str,
+    cache_folder: Path | None,
+    calibrate: bool,
+) -> CompiledEvaluator:
+    """The vectorised evaluator of that name, calibrated where it is asked for and where buffers have a fixed shape."""
     options = EvaluatorOptions(
-        device=usable_device(device),
+        device=device,
         buckets=buckets or DEFAULT_BUCKETS,
         per_lane=per_lane,
         precision=precision,

@@ -19,6 +19,10 @@ PLAIN_ATOM = re.compile(r"([^\s'\"(),%]+)\(([^'\"(),]*),([^'\"(),]*)\)")
 """An atom without quotes, blanks in the predicate or further parentheses; nearly every line of real files is one."""
 
 
+_NEGATION = re.compile(r"(?:\\\+|[~¬!-]|not(?=[\s(].*\())(?=.*\()", re.DOTALL)
+"""How a negated atom begins."""
+
+
 class NamedAtom(NamedTuple):
     """An atom by its names, as it stands in a file."""
 
@@ -40,6 +44,16 @@ class ReadAtom(NamedTuple):
 def parse_atom(text: str, line: Line) -> NamedAtom:
     """The atom that ``text`` writes; raises as :func:`read_atom`."""
     return read_atom(text, line).atom
+
+
+def check_not_negated(text: str, line: Line) -> None:
+    """Raises DatasetError where ``text`` is a negated atom, for only what is true can be said."""
+    negation = _NEGATION.match(text.strip())
+    if negation is not None:
+        raise line.error(
+            f"a negated atom, {negation[0]!r}, at {text.strip()!r}",
+            f"{ATOM_FORM}, a predicate that begins so between quotes",
+        )
 
 
 def read_atom(text: str, line: Line) -> ReadAtom:

@@ -5,15 +5,16 @@ The form is told for the whole file, by the form that most of its lines have.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from proofrank.core.formats.atoms import PLAIN_ATOM, NamedAtom, parse_atom
+from proofrank.core.formats.atoms import PLAIN_ATOM, NamedAtom, check_not_negated, read_atom
 from proofrank.core.formats.prolog import Clause, read_clauses
 from proofrank.core.formats.quoting import is_quoted, mask, quoted_at
-from proofrank.core.formats.text import Line, content_lines
+from proofrank.core.formats.text import NUMBER, Line, content_lines, is_comment
 from proofrank.core.formats.warnings import DatasetWarning, WarningCollector
 
 COLUMNS, FACTS, NOTHING = "tab-separated", "Prolog facts", "empty"
@@ -22,16 +23,25 @@ TRIPLE_FORMS = "'predicate(first,second).' or 'head<TAB>relation<TAB>tail'"
 _FORM = {COLUMNS: "'head<TAB>relation<TAB>tail'", FACTS: "'predicate(first,second).'"}
 
 _HEADERS = (
-    {"head", "subject", "source", "from", "h", "s", "sub", "subj", "entity1"},
-    {"relation", "predicate", "rel", "r", "p", "edge", "property", "label", "pred"},
-    {"tail", "object", "target", "to", "t", "o", "obj", "entity2"},
-)
+    {"head", "subject", "source", "from", "h", "s", "sub", "subj", "src", "start", "lhs", "left"}
+    | {f"{word}1" for word in ("entity", "entity_", "ent", "e", "node", "node_", "arg", "concept", "id")},
+    {"relation", "predicate", "rel", "r", "p", "edge", "property", "label", "pred", "relationship", "link", "type"},
+    {"tail", "object", "target", "to", "t", "o", "obj", "destination", "dest", "dst", "end", "rhs", "right"}
+    | {f"{word}2" for word in ("entity", "entity_", "ent", "e", "node", "node_", "arg", "concept", "id")},
+)  # fmt: skip
 """Words of the three columns of a header line."""
 
-_HEADER_ENDS = ("_id", "_name", "_entity", "_label", "_type")
+_HEADER_ENDS = ("_id", "_name", "_entity", "_label", "_type", "_uri", "_node", "_relation")
 """What may stand behind them."""
 
-_FULL_STOP = re.compile(r"\s+\.$")
+_FULL_STOP = re.compile(r"\s+\.$|(?<=>)\.$")
+"""A full stop behind white space, or behind an address of N-Triples."""
+
+_WEIGHT = re.compile(rf"{NUMBER}\s*::\s*")
+"""The probability of a fact of ProbLog."""
+
+_ODD_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]")
+_LIKE_A_COMMENT = re.compile(r"(?:[#%;]|//)\s")
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,9 @@ def read_triples(path: Path) -> TripleFile:
             warnings.add("duplicate-triple", path, number, f"{triple}, as in line {distinct[triple]}")
         else:
             distinct[triple] = number
+            if _ODD_CHARACTER.search("".join(triple)):
+                odd = next(name for name in triple if _ODD_CHARACTER.search(name))
+                warnings.add("odd-character", path, number, ascii(odd))
     return TripleFile(
         path, form, tuple(distinct), tuple(distinct.values()), num_duplicates, warnings.warnings
     )
@@ -81,20 +94,15 @@ def read_triples(path: Path) -> TripleFile:
 def _read(lines: list[Line], form: str, warnings: WarningCollector) -> Iterator[tuple[int, NamedAtom]]:
     if form == FACTS:
         for clause in read_clauses(lines):
-            yield clause.line.number, _read_fact(clause)
+            yield clause.line.number, _read_fact(clause, warnings)
     else:
-        yield from _read_columns([line for line in lines if not _is_comment(line)], warnings)
-
-
-def _is_comment(line: Line) -> bool:
-    """A line with tabs is none, for names may begin with the sign."""
-    return line.text.startswith("%") and "\t" not in line.text
+        yield from _read_columns([line for line in lines if not is_comment(line)], warnings)
 
 
 def _form_of(lines: Iterable[Line]) -> str:
     votes = {COLUMNS: 0, FACTS: 0, NOTHING: 0}
     for line in lines:
-        if not _is_comment(line):
+        if not is_comment(line):
             votes[_form_of_line(line.text)] += 1
     if votes[COLUMNS] == votes[FACTS]:
         first = next((form for line in lines if (form := _form_of_line(line.text)) != NOTHING), NOTHING)
@@ -117,7 +125,12 @@ def _is_atom_with_tabs(text: str) -> bool:
     return closing >= 0 and text[closing + 1 :].strip(" \t.") == ""
 
 
-def _read_fact(clause: Clause) -> NamedAtom:
+def _read_fact(clause: Clause, warnings: WarningCollector) -> NamedAtom:
+    weight = _WEIGHT.match(clause.text)
+    if weight is not None:
+        warnings.add("weighted-fact", clause.line.path, clause.line.number, repr(clause.line.shown()))
+        clause = clause._replace(text=clause.text[weight.end() :])
+    check_not_negated(clause.text, clause.line)
     if PLAIN_ATOM.fullmatch(clause.text) is None:
         outer = mask(clause.text)
         if "(" not in outer:
@@ -134,16 +147,15 @@ def _read_fact(clause: Clause) -> NamedAtom:
                 f"no triple: a blank in {predicate!r}",
                 f"{TRIPLE_FORMS}, a predicate with blanks between quotes",
             )
-    return parse_atom(clause.text, clause.line)
+    atom, quoted = read_atom(clause.text, clause.line)
+    for name in atom[1:]:
+        if name[0] in "'\"" and name not in quoted:
+            warnings.add("open-quote", clause.line.path, clause.line.number, name)
+    return atom
 
 
 def _read_columns(lines: list[Line], warnings: WarningCollector) -> Iterator[tuple[int, NamedAtom]]:
-    triples = [(line, _parse_columns(line, warnings)) for line in lines]
-    if triples and _is_header(triples[0][1], [triple for _, triple in triples[1:]]):
-        line, header = triples.pop(0)
-        warnings.add(
-            "header-line", line.path, line.number, repr(f"{header.first} {header.predicate} {header.second}")
-        )
+    triples = _without_headers([(line, _parse_columns(line, warnings)) for line in lines], warnings)
     if len(triples) > 1 and all(triple.second.endswith(".") for _, triple in triples):
         for line, triple in triples:
             warnings.add("attached-full-stop", line.path, line.number, repr(triple.second))
@@ -151,24 +163,66 @@ def _read_columns(lines: list[Line], warnings: WarningCollector) -> Iterator[tup
         quoted = [name for name in triple if name[0] == '"' and is_quoted(name)]
         if quoted:
             warnings.add("quoted-column", line.path, line.number, quoted[0])
+        if _LIKE_A_COMMENT.match(triple.first):
+            warnings.add("like-a-comment", line.path, line.number, repr(line.shown()))
         yield line.number, triple
 
 
-def _is_header(first: NamedAtom, others: list[NamedAtom]) -> bool:
-    """Whether the first line names the columns: by words that no other line has."""
-    words = [_header_word(name) for name in (first.first, first.predicate, first.second)]
-    if not all(word in known for word, known in zip(words, _HEADERS, strict=True)):
-        return False
-    if not others and max(map(len, words)) == 1:
-        return False  # one triple of three letters
-    return not any(
-        first.first in triple[1:] or first.second in triple[1:] or first.predicate == triple.predicate
-        for triple in others
-    )
+def _without_headers(
+    triples: list[tuple[Line, NamedAtom]], warnings: WarningCollector
+) -> list[tuple[Line, NamedAtom]]:
+    """The triples without the lines that name the columns, which stand first, or in between where files were joined.
+
+    Raises:
+        DatasetError: they name the columns in another order.
+    """
+    # For speed: few names are relations.
+    possible = {name for name in {triple.predicate for _, triple in triples} if _is_header_word(name)}
+    orders = {
+        place: order
+        for place, (_, triple) in enumerate(triples)
+        if triple.predicate in possible and (order := _names_columns(triple, place == 0)) is not None
+    }
+    if not orders:
+        return triples
+    others = [triple for place, (_, triple) in enumerate(triples) if place not in orders]
+    constants = {name for triple in others for name in triple[1:]}
+    predicates = {triple.predicate for triple in others}
+    left_out: set[int] = set()
+    for place, order in orders.items():
+        line, header = triples[place]
+        if header.predicate in predicates or not constants.isdisjoint(header[1:]):
+            continue  # the names come again
+        if not others and len(line.text) == 5:
+            continue  # one triple of three letters
+        if order != (0, 1, 2):
+            raise line.error("a header with the columns in another order", _FORM[COLUMNS])
+        shown = repr(f"{header.first} {header.predicate} {header.second}")
+        warnings.add("header-line", line.path, line.number, shown)
+        left_out.add(place)
+    return [triple for place, triple in enumerate(triples) if place not in left_out]
+
+
+def _names_columns(triple: NamedAtom, is_first: bool) -> tuple[int, ...] | None:
+    """Which columns the names name, 0 for the head, 1 for the relation and 2 for the tail; None where they do not.
+
+    Letters do so in the first line and in the right order alone.
+    """
+    words = [_header_word(name) for name in (triple.first, triple.predicate, triple.second)]
+    are_letters = min(map(len, words)) == 1
+    for order in itertools.permutations(range(3)):
+        if all(word in _HEADERS[column] for word, column in zip(words, order, strict=True)):
+            return order if not are_letters or (is_first and order == (0, 1, 2)) else None
+    return None
+
+
+def _is_header_word(name: str) -> bool:
+    word = _header_word(name)
+    return any(word in words for words in _HEADERS)
 
 
 def _header_word(name: str) -> str:
-    word = name.lstrip("#").strip(" \"'").casefold().replace(" ", "_")
+    word = name.lstrip("#@:").strip(" \"'").casefold().replace(" ", "_")
     for end in _HEADER_ENDS:
         word = word.removesuffix(end)
     return word

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from proofrank.core.errors import counted
 from proofrank.core.formats.warnings import DatasetWarning
 from proofrank.core.graph.fact_index import FactIndex
 from proofrank.core.graph.rules import Rule
@@ -48,7 +49,8 @@ class FileReading:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "; ".join([f"{self.path}: {self.count} {self.holds}, {self.format}", *self.notes])
+        number = counted(self.count, self.holds.removesuffix("s"))
+        return "; ".join([f"{self.path}: {number}, {self.format}", *self.notes])
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proofrank.core.choices import SPLITS
-from proofrank.core.errors import DatasetError
+from proofrank.core.errors import DatasetError, counted
 from proofrank.core.formats.atoms import NamedAtom
 from proofrank.core.formats.rules import NamedRule, read_rule_file
 from proofrank.core.formats.rules.files import check_rule_format
@@ -61,7 +61,8 @@ def load_dataset(folder: Path | str, *, rules_format: str | None = None, strict:
     )
     if strict and dataset.warnings:
         warnings = "\n".join(f"  {warning}" for warning in dataset.warnings)
-        raise DatasetError(f"{folder}: {len(dataset.warnings)} warnings, and none is allowed:\n{warnings}")
+        number = counted(len(dataset.warnings), "warning")
+        raise DatasetError(f"{folder}: {number}, and none is allowed:\n{warnings}")
     return dataset
 
 
@@ -172,7 +173,8 @@ def _read_triple_files(files: _TripleFiles, num_beside_train: int) -> Iterator[F
     for file in files.splits.values():
         yield FileReading(file.path, "triples", file.format, len(file.triples))
     if files.facts is not None:
-        note = f"{num_beside_train} are not in {files.splits['train'].path.name} and are not ranked"
+        verb = "is" if num_beside_train == 1 else "are"
+        note = f"{num_beside_train} {verb} not in {files.splits['train'].path.name} and {verb} not ranked"
         yield FileReading(files.facts.path, "facts", files.facts.format, len(files.facts.triples), (note,))
 
 

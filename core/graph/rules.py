@@ -2,8 +2,8 @@
 
 A name between quotes is a constant. In formats that tell variables by their form (those of programs that learn rules),
 every other name is a constant too. In rules that people write, variables may be in either case: every argument that is
-no constant of the graph is a variable. ``_`` is a new variable each time. The order of the file is kept, for it is the
-order of the actions.
+no constant of the graph and has the form of a name is a variable. ``_`` is a new variable each time. The order of the
+file is kept, for it is the order of the actions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from proofrank.core.errors import DatasetError, did_you_mean, nearest_names
+from proofrank.core.errors import DatasetError, counted, did_you_mean, nearest_names
 from proofrank.core.formats.atoms import NamedAtom
 from proofrank.core.formats.rules import NamedRule, RuleFile
 from proofrank.core.formats.warnings import DatasetWarning, WarningCollector
@@ -28,8 +28,11 @@ _INVERSES = (
 )
 """How names of inverse relations are made."""
 
+_VARIABLE = re.compile(r"[?$]?[^\W\d]\w*'*")
+"""A name that can be a variable in rules that people write: numbers, terms, lists and names with blanks cannot."""
+
 _LIKE_A_VARIABLE = re.compile(r"[A-Z]\d{0,2}|[a-z]|_.*")
-_LIKE_PROLOGS_VARIABLE = re.compile(r"[A-Z_].*|[a-z]\d{0,2}", re.DOTALL)
+_LIKE_PROLOGS_VARIABLE = re.compile(r"[A-Z_?$].*|[^\W\d]\d{0,2}", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,8 @@ def settle_rules(file: RuleFile, predicates: Collection[str], constants: Collect
     notes = [*file.notes]
     if inverse:
         shown = ", ".join(f"{name} is the inverse of {known}" for name, known in list(inverse.items())[:3])
-        notes.append(f"{len(inverse)} inverse relations, whose arguments change places: {shown}")
+        relations = counted(len(inverse), "inverse relation")
+        notes.append(f"{relations}, whose arguments change places: {shown}")
     return SettledRules(tuple(kept), warnings.warnings, tuple(notes))
 
 
@@ -179,6 +183,7 @@ def _check_predicates(
         DatasetError: a body's predicate has neither a triple nor a rule, so that the rule can never succeed.
     """
     with_rules = {rule.head.predicate for rule in rules}
+    in_bodies = {atom.predicate for rule in rules for atom in rule.body}
     told: set[str] = set()
     for rule in rules:
         for predicate in (atom.predicate for atom in rule.atoms):
@@ -188,6 +193,12 @@ def _check_predicates(
                 near = did_you_mean(nearest_names(predicate, {*with_triples, *with_rules}))
                 raise rule.line.error(
                     f"unknown predicate {predicate!r}{near}", "a predicate of a triple, or the head of a rule"
+                )
+            prefix, colon, name = predicate.rpartition(":")
+            if colon and name in with_triples and predicate not in in_bodies:
+                raise rule.line.error(
+                    f"{prefix + colon!r} before a head",
+                    "a rule with a name in the form 'name:weight:body -> head'",
                 )
             told.add(predicate)
             near = did_you_mean(nearest_names(predicate, with_triples, most=1))
@@ -202,7 +213,10 @@ def _variables_of(rule: NamedRule, constants: Collection[str]) -> Callable[[str]
     variables = rule.variables
     if variables is not None:
         return lambda name: name in variables
-    return lambda name: name == "_" or (name not in constants and name not in rule.quoted)
+    return lambda name: (
+        name == "_"
+        or (name not in constants and name not in rule.quoted and _VARIABLE.fullmatch(name) is not None)
+    )
 
 
 def _meaning(rule: NamedRule, is_variable: Callable[[str], bool]) -> object:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 
 from proofrank.core.formats.triples import TripleFile
 from proofrank.core.formats.warnings import WarningCollector
+
+_BLANKS = re.compile(r"[ _]+")
 
 
 def warn_of_overlaps(
@@ -29,7 +33,11 @@ def warn_of_overlaps(
 
 
 def warn_of_similar_names(files: Sequence[TripleFile], warnings: WarningCollector) -> None:
-    """Warns of constants and of relations whose names differ only in case, Unicode form or a full stop at the end."""
+    """Warns of constants and of relations whose names differ only in how they are written.
+
+    That is in case, Unicode form, blanks and underscores, invisible characters, percent-encoding, or a full stop at the
+    end.
+    """
     triples = [triple for file in files for triple in file.triples]
     for about, names in (
         ("constants", {name for triple in triples for name in triple[1:]}),
@@ -39,7 +47,7 @@ def warn_of_similar_names(files: Sequence[TripleFile], warnings: WarningCollecto
             path, line = files[0].path.parent, None
             if warnings.is_shown("similar-names", path, about):
                 # Plain letters where two names would look the same.
-                is_same = len({unicodedata.normalize("NFC", name) for name in group}) < len(group)
+                is_same = len({_visible(name) for name in group}) < len(group)
                 shown = [ascii(name) if is_same else repr(name) for name in group]
                 text = " and ".join(
                     f"{name} ({_first_place(actual, files)})"
@@ -51,12 +59,25 @@ def warn_of_similar_names(files: Sequence[TripleFile], warnings: WarningCollecto
 
 
 def _similar(names: Iterable[str]) -> list[list[str]]:
-    """The groups of names that are equal when case, Unicode form and a full stop at the end do not count."""
+    """The groups of names that are equal when it does not count how they are written."""
     groups: dict[str, list[str]] = {}
     for name in names:
-        key = unicodedata.normalize("NFC", name).casefold()
-        groups.setdefault(key.rstrip(" .") or key, []).append(name)
+        key = _visible(urllib.parse.unquote(name) if "%" in name else name).casefold()
+        key = _BLANKS.sub("_", key)
+        groups.setdefault(key.rstrip("_.") or key or name, []).append(name)
     return sorted(sorted(group) for group in groups.values() if len(group) > 1)
+
+
+def _visible(name: str) -> str:
+    """The name without invisible characters, with one kind of blank, in one Unicode form."""
+    if name.isascii() and name.isprintable():
+        return name
+    characters = (
+        " " if character.isspace() else character
+        for character in unicodedata.normalize("NFKC", name)
+        if unicodedata.category(character) != "Cf"
+    )
+    return "".join(characters)
 
 
 def _first_place(name: str, files: Iterable[TripleFile]) -> str:

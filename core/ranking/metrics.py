@@ -20,12 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from proofrank.core.choices import HITS_AT as HITS_AT
 from proofrank.core.graph import Triple
 from proofrank.core.prover import Outcomes
 from proofrank.core.ranking.corruptions import Side, triples_with
 from proofrank.core.ranking.ranks import Ranks
-
-HITS_AT = (1, 3, 10)
 
 
 @dataclass(frozen=True)

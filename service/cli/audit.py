@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from proofrank.core.errors import counted
 from proofrank.core.evaluator.audit import Audit, audit
 from proofrank.core.evaluator.recordings import read_recording
 from proofrank.core.provability import compute_least_model
@@ -41,7 +42,8 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.json.write_text(_as_json(found), encoding="utf-8")
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"{parsed.folder.resolve().name}: {found.num_candidates} candidates, {found.num_proved} recorded as proved"
+        f"{parsed.folder.resolve().name}: {counted(found.num_candidates, 'candidate')}, "
+        f"{found.num_proved} recorded as proved"
     )
     if not found.is_model_exact:
         console.print(

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from proofrank.core.errors import counted
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
@@ -59,7 +60,8 @@ def evaluate_in_shards(
         done = _tally_stored(results, tally)
         if done:
             _print_line(
-                f"{parsed.results}: {len(done)} of {len(work.triples)} queries are done; going on", errors
+                f"{parsed.results}: {len(done)} of {counted(len(work.triples), 'query', 'queries')} are done; going on",
+                errors,
             )
         if parsed.on == RAY:
             proved, num_workers = _on_ray(parsed, work, policy, settings, pruning, done, until_done)

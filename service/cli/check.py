@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from proofrank.core.errors import ProofrankError
+from proofrank.core.errors import ProofrankError, counted
 from proofrank.core.evaluator import ReferenceEvaluator, settings_for
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
@@ -99,24 +99,25 @@ def _print(dataset: Dataset, understood: Understood, policy: Policy | None) -> N
         console.print(f"read {file}")
     num_relations = len(understood.relations)
     console.print(
-        f"{dataset.vocabulary.num_constants} constants, {num_relations} relations, "
+        f"{counted(dataset.vocabulary.num_constants, 'constant')}, {counted(num_relations, 'relation')}, "
         f"{num_relations - len(understood.without_rules)} of them with rules, "
-        f"{len(dataset.fact_triples)} facts, {len(dataset.rules)} rules"
+        f"{counted(len(dataset.fact_triples), 'fact')}, {counted(len(dataset.rules), 'rule')}"
     )
     console.print(_table(understood))
     num_test = len(dataset.splits["test"])
     if num_test:
         console.print(
-            f"the head of a rule matches {understood.num_with_rule} of {num_test} test triples "
+            f"the head of a rule matches {understood.num_with_rule} of {counted(num_test, 'test triple')} "
             f"({understood.num_with_rule / num_test:.1%}); the others can never be proved"
         )
         if understood.num_with_new_constant:
-            console.print(f"{understood.num_with_new_constant} test triples have a constant that no fact has")
+            triples = counted(understood.num_with_new_constant, "test triple has", "test triples have")
+            console.print(f"{triples} a constant that no fact has")
     if policy is not None:
         console.print(f"policy {policy.name} ({policy.content_hash[:12]}) fits")
     for warning in dataset.warnings:
         console.print(f"warning: {warning}")
-    console.print(f"{len(dataset.warnings)} warnings" if len(dataset.warnings) != 1 else "1 warning")
+    console.print(counted(len(dataset.warnings), "warning"))
 
 
 _MOST_RELATIONS = 50

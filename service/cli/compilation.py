@@ -26,7 +26,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     """Gives the parser of the command its options."""
     parser.description = __doc__
     add_dataset_and_policy(parser)
-    add_engine(parser, default="default")
+    add_engine(parser, default="default", is_for_a_server=True)
     parser.add_argument(
         "--buckets",
         type=_numbers,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from proofrank.core.errors import counted
 from proofrank.core.evaluator import ReferenceEvaluator, settings_for
 from proofrank.core.evaluator.diff import describe, differing
 from proofrank.core.evaluator.recordings import read_recording
@@ -26,7 +27,6 @@ from proofrank.service.cli.options import (
     recorded_dataset,
 )
 from proofrank.service.cli.queries import add_queries, drawn_queries
-from proofrank.service.threads import use_threads
 
 EXIT_DIFFERS = 1
 
@@ -55,15 +55,12 @@ def run(parsed: argparse.Namespace) -> int:
         for engine in (parsed.engine, parsed.against)
     ]
     names = (evaluators[0].engine, evaluators[1].engine)
-    outcomes = []
-    for evaluator in evaluators:
-        # Each with the threads that fit it: the last one made has set its own.
-        use_threads(parsed.threads)
-        outcomes.append(evaluator.evaluate(candidates))
+    outcomes = [evaluator.evaluate(candidates) for evaluator in evaluators]
     found = differing(candidates, outcomes[0], outcomes[1])
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"{len(candidates)} candidates, engines {' and '.join(names)}: {len(found)} outcomes differ"
+        f"{counted(len(candidates), 'candidate')}, engines {' and '.join(names)}: "
+        f"{counted(len(found), 'outcome differs', 'outcomes differ')}"
     )
     if found:
         reference = ReferenceEvaluator(dataset, policy, settings)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from proofrank.core.comparison import Protocol
+from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import Evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
-from proofrank.core.ranking import PruningCounts, Report, pruning_of, rank_queries, report
-from proofrank.in_process import evaluation_to_dict, explain
+from proofrank.core.ranking import PruningCounts, RankedQuery, pruning_of, rank_queries, report
+from proofrank.in_process import TripleRanking, evaluation_to_dict, explain, triple_ranking
 from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk, pruning_level
 from proofrank.service.cli.files import check_writable, write_output
+from proofrank.service.cli.floors import add_floors, check_floors
 from proofrank.service.cli.options import (
     add_dataset_and_policy,
     add_engine,
@@ -31,6 +35,7 @@ from proofrank.service.cli.queries import add_queries, drawn_queries
 from proofrank.service.cli.ranking_options import add_pruning, add_ties
 from proofrank.service.cli.tables import print_metrics, pruning_line
 from proofrank.service.terminal.progress import progress_bar
+from proofrank.service.terminal.trees import fit_tree
 
 
 def set_up(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +47,12 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_ties(parser)
     add_pruning(parser, default="exact; none with --trace")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
+    parser.add_argument(
+        "--rankings",
+        action="store_true",
+        help="write the rankings to the --json file too, for proofrank compare",
+    )
+    add_floors(parser)
     parser.add_argument(
         "--explain",
         nargs=3,
@@ -63,6 +74,7 @@ def run(parsed: argparse.Namespace) -> int:
     console, errors = Console(), Console(stderr=True)
     if parsed.explain is None:
         check_bulk(parsed)
+        _check_rankings(parsed)
         check_writable("--json", parsed.json)
     if parsed.on != RAY:  # whose workers have devices of their own
         engine_options(parsed).check()
@@ -73,8 +85,9 @@ def run(parsed: argparse.Namespace) -> int:
         head, relation, tail = parsed.explain
         proof = explain(dataset, policy, (head, relation, tail), prover=prover_overrides(parsed))
         say_files(dataset)
-        console.print(proof.text, markup=False, highlight=False, soft_wrap=True)
+        console.print(fit_tree(proof.text, sys.stdout), markup=False, highlight=False, soft_wrap=True)
         return 0
+    rankings: list[TripleRanking] | None = None
     if is_bulk(parsed):
         # Imported here, for it needs what the server needs, and every command would start later.
         from proofrank.service.cli.bulk import evaluate_in_shards
@@ -84,7 +97,10 @@ def run(parsed: argparse.Namespace) -> int:
     else:
         evaluator = make_evaluator(parsed, dataset, policy, settings)
         say_files(dataset)
-        metrics, pruning = _evaluate(parsed, dataset, evaluator, errors)
+        ranked, pruning = _evaluate(parsed, dataset, evaluator, errors)
+        metrics = report(ranked, dataset, parsed.ties)
+        if parsed.rankings:
+            rankings = [triple_ranking(query, dataset, parsed.ties) for query in ranked]
         engine = evaluator.engine
     if parsed.json is not None:
         written = evaluation_to_dict(
@@ -93,18 +109,39 @@ def run(parsed: argparse.Namespace) -> int:
             policy=(policy.name, policy.content_hash),
             warnings=dataset.warnings,
             pruning=pruning,
+            protocol=_protocol(parsed),
+            rankings=rankings,
         )
         if parsed.without_seconds:
             written = _without_seconds(written)
         write_output("--json", parsed.json, json.dumps(written, indent=1) + "\n")
     print_metrics(metrics, f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}")
-    return 0
+    return check_floors(parsed, metrics.overall.to_dict(), errors)
+
+
+def _check_rankings(parsed: argparse.Namespace) -> None:
+    if parsed.rankings and (parsed.json is None or is_bulk(parsed)):
+        raise ProofrankError(
+            "--rankings is for --json without shards; --results writes the rankings of shards"
+        )
+
+
+def _protocol(parsed: argparse.Namespace) -> Protocol:
+    return Protocol(
+        split=parsed.split,
+        limit=parsed.queries,
+        side=parsed.side,
+        corruptions="all" if parsed.corruptions is None else parsed.corruptions,
+        filtered=not parsed.unfiltered,
+        ties=parsed.ties,
+        seed=parsed.seed,
+    )
 
 
 def _evaluate(
     parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator, errors: Console
-) -> tuple[Report, dict[str, Any]]:
-    """The metrics, and what was left out."""
+) -> tuple[list[RankedQuery], dict[str, Any]]:
+    """The ranked queries, and what was left out."""
     level = pruning_level(parsed)
     pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
     queries = drawn_queries(parsed, dataset)
@@ -115,7 +152,7 @@ def _evaluate(
     if pruning is not None:
         line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)
         errors.print(line, highlight=False, markup=False, soft_wrap=True)
-    return report(ranked, dataset, parsed.ties), counts.to_dict(level)
+    return ranked, counts.to_dict(level)
 
 
 def _without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:

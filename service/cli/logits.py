@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from proofrank.core.choices import untrained_seed
-from proofrank.core.errors import ProofrankError
+from proofrank.core.errors import ProofrankError, counted
 from proofrank.core.policy import load_policy
 from proofrank.core.policy.probes import ProbeResult, ProbeScorer, read_probes
 from proofrank.service.cli.files import check_writable, write_output
@@ -71,7 +71,8 @@ def run(parsed: argparse.Namespace) -> int:
         write_output("--out", parsed.out, "".join(f"{line}\n" for line in lines))
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"{len(results)} states, {sum(len(result.logits) for result in results)} logits, computed in float64; in "
+        f"{counted(len(results), 'state')}, "
+        f"{counted(sum(len(result.logits) for result in results), 'logit')}, computed in float64; in "
         f"float32, as engines compute, they differ by at most {rounding:.1e}"
     )
     return _compare(console, results, parsed.tolerance)
@@ -87,7 +88,7 @@ def _compare(console: Console, results: list[ProbeResult], tolerance: float) -> 
     worst = max(compared, key=lambda result: differences[id(result)])
     wrong = [result for result in compared if differences[id(result)] > result.allowed(tolerance)]
     console.print(
-        f"{len(compared)} states compared with the file: largest difference {differences[id(worst)]:.1e} "
+        f"{counted(len(compared), 'state')} compared with the file: largest difference {differences[id(worst)]:.1e} "
         f"({worst.probe.place}), {len(wrong)} beyond the tolerance of {tolerance:g} * (1 + largest logit)"
     )
     for result in wrong[:3]:

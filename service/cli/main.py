@@ -26,6 +26,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "evaluate": Command("evaluate", SERVER, "rank the triples of a split and print MRR and Hits@k"),
+    "compare": Command(
+        "compare", CLIENT, "compare two evaluations: differences with intervals, and what changed"
+    ),
     "check": Command(
         "check", SERVER, "read a dataset and say what was understood and what is probably wrong"
     ),
@@ -37,6 +40,12 @@ COMMANDS = {
     "logits": Command("logits", SERVER, "compute logits of given states and compare them with a file"),
     "compile": Command("compilation", SERVER, "compile an engine for a dataset and a policy ahead of time"),
     "serve": Command("serve", SERVER, "serve ranks over HTTP"),
+    "upload": Command("upload", CLIENT, "store a policy in a server, perhaps as a step of a training run"),
+    "activate": Command("activate", CLIENT, "make a policy of a server the one that ranks from now on"),
+    "policies": Command("policies", CLIENT, "list the policies of a server"),
+    "jobs": Command("jobs", CLIENT, "list the jobs of a server"),
+    "runs": Command("runs", CLIENT, "list the training runs of a server, or the metrics of one by step"),
+    "export": Command("export", CLIENT, "write the results of a server's job to a file"),
     "key": Command("key", CLIENT, "make an API key"),
 }
 

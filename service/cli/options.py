@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from proofrank.core.choices import untrained_seed
 from proofrank.core.default import DATASET, POLICY
+from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import ENGINES, Evaluator
 from proofrank.core.evaluator.recordings import Recording
 from proofrank.core.formats.rules import RULE_FORMATS
@@ -107,8 +107,14 @@ def recorded_dataset(parsed: argparse.Namespace, recording: Recording) -> Datase
     return load_dataset(root / recording.dataset)
 
 
-def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
-    """Adds ``--engine`` and what goes with it."""
+def add_engine(parser: argparse.ArgumentParser, default: str, *, is_for_a_server: bool = False) -> None:
+    """Adds ``--engine`` and what goes with it.
+
+    Args:
+        parser: of the command.
+        default: name of the engine that is taken by default.
+        is_for_a_server: whether ``--threads`` are those of a server's evaluator, which is one process.
+    """
     group = parser.add_argument_group("engine")
     group.add_argument(
         "--engine", default=default, metavar="NAME", help=f"one of {', '.join(ENGINES)} (default: {default})"
@@ -132,8 +138,11 @@ def add_engine(parser: argparse.ArgumentParser, default: str) -> None:
         "--threads",
         type=int,
         metavar="N",
-        help=f"threads of torch on a CPU (default: {DEFAULT_THREADS}; more help little, and only on an idle machine)",
+        help=f"threads of torch on a CPU, as the server's setting (default: {DEFAULT_THREADS})"
+        if is_for_a_server
+        else "processor cores that a long evaluation on a CPU may use, one process each (default: all that there are)",
     )
+    parser.set_defaults(is_for_a_server=is_for_a_server)
 
 
 def make_evaluator(
@@ -148,9 +157,23 @@ def make_evaluator(
 
 
 def engine_options(parsed: argparse.Namespace) -> EngineOptions:
-    """The values of the options of :func:`add_engine`."""
+    """The values of the options of :func:`add_engine`.
+
+    Raises:
+        ProofrankError: ``--threads`` is below 1.
+    """
+    if parsed.threads is not None and parsed.threads < 1:
+        raise ProofrankError(f"threads is {parsed.threads}; expected at least 1")
+    threads, processes = (parsed.threads, 1) if parsed.is_for_a_server else (None, parsed.threads)
     return EngineOptions(
-        **{field.name: getattr(parsed, field.name) for field in dataclasses.fields(EngineOptions)}
+        engine=parsed.engine,
+        device=parsed.device,
+        fullgraph=parsed.fullgraph,
+        precision=parsed.precision,
+        calibrate=parsed.calibrate,
+        cache_folder=parsed.cache_folder,
+        threads=threads,
+        processes=processes,
     )
 
 

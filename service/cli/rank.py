@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,17 +14,17 @@ from rich.console import Console
 from rich.table import Table
 
 from proofrank.core.choices import SPLITS, untrained_name, untrained_seed
-from proofrank.core.errors import ProofrankError, did_you_mean
+from proofrank.core.errors import ProofrankError, counted, did_you_mean
 from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
 from proofrank.service import client
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.ranking_options import add_pruning, add_ranking, add_ties, positive
+from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import print_metrics, pruning_line
-from proofrank.service.client import DEFAULT_URL, Client, Retries
+from proofrank.service.client import Client
+from proofrank.service.terminal.trees import fit_tree
 from proofrank.service.wire import answer_to_json
-
-_PATIENCE_SECONDS = 30
 
 _QUERY = re.compile(r"queries\[(?P<index>\d+)\]\.")
 
@@ -34,22 +35,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("triple", nargs="*", metavar="HEAD RELATION TAIL", help="a triple to rank")
     parser.add_argument("--split", choices=SPLITS, help="rank the triples of a split of the server's dataset")
     parser.add_argument("--file", type=Path, metavar="FILE", help="rank the triples of FILE")
-    server = parser.add_argument_group("server")
-    server.add_argument("--url", default=DEFAULT_URL, help=f"of the server (default: {DEFAULT_URL})")
-    server.add_argument(
-        "--api-key-file",
-        type=Path,
-        metavar="FILE",
-        help="file with the API key (default: PROOFRANK_API_KEY in the environment)",
-    )
-    server.add_argument(
-        "--patience",
-        type=positive,
-        default=_PATIENCE_SECONDS,
-        metavar="SECONDS",
-        help="go on so long where the server cannot be reached or takes no requests (default: "
-        f"{_PATIENCE_SECONDS})",
-    )
+    add_server(parser)
     add_ranking(parser, default_number=None)
     add_ties(parser)
     add_pruning(parser)
@@ -65,7 +51,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     _check(parsed)
     check_writable("--json", parsed.json)
-    with _client(parsed) as speaker:
+    with make_client(parsed) as speaker:
         answer = _rank_triple(speaker, parsed) if parsed.triple else _run_job(speaker, parsed)
     if parsed.json is not None:
         write_output("--json", parsed.json, answer_to_json(answer, indent=1).decode() + "\n")
@@ -78,7 +64,7 @@ def _check(parsed: argparse.Namespace) -> None:
         raise ProofrankError("expected one of HEAD RELATION TAIL, --split and --file")
     if parsed.triple and len(parsed.triple) != 3:
         raise ProofrankError(
-            f"expected HEAD RELATION TAIL, got {len(parsed.triple)} names: {' '.join(parsed.triple)}"
+            f"expected HEAD RELATION TAIL, got {counted(len(parsed.triple), 'name')}: {' '.join(parsed.triple)}"
         )
     only_for = {
         "--policy": (
@@ -93,17 +79,6 @@ def _check(parsed: argparse.Namespace) -> None:
     for flag, (is_given, is_out_of_place, reason) in only_for.items():
         if is_given and is_out_of_place:
             raise ProofrankError(f"{flag} cannot be given here: {reason}")
-
-
-def _client(parsed: argparse.Namespace) -> Client:
-    key = None
-    if parsed.api_key_file is not None:
-        try:
-            key = parsed.api_key_file.read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it holds letters beyond ASCII"
-            raise ProofrankError(f"--api-key-file {parsed.api_key_file}: cannot be read: {reason}") from error
-    return Client(parsed.url, api_key=key, retries=Retries(total_seconds=parsed.patience))
 
 
 def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResult:
@@ -141,7 +116,7 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
     _say_pruning(result.pruning)
     # Both sides have the same positive, and so the same proof.
     for text in dict.fromkeys(ranking.proof.text for ranking in rankings if ranking.proof is not None):
-        console.print(text)
+        console.print(fit_tree(text, sys.stdout))
     return result
 
 
@@ -170,6 +145,12 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             limit=parsed.queries,
         )
     except client.InvalidRequestError as error:
+        if untrained_seed(parsed.policy or "") is not None and "policy" in {
+            wrong.field for wrong in error.errors
+        }:
+            raise ProofrankError(
+                f"--policy {parsed.policy}: {error}; a server has it that was started with --policy {parsed.policy}"
+            ) from error
         raise _with_lines(error, parsed.file, lines) from error
     try:
         result = speaker.wait(job.id)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from proofrank.core.errors import counted
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.evaluator.recordings import Recording, read_recording
 from proofrank.core.evaluator.replay import Comparison, replay
@@ -64,7 +65,7 @@ def run(parsed: argparse.Namespace) -> int:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     how = "along the recorded actions" if parsed.follow else "freely"
     console.print(
-        f"{parsed.folder.resolve().name}: {len(comparisons)} candidates, engine {evaluator.engine}, {how}, "
+        f"{parsed.folder.resolve().name}: {counted(len(comparisons), 'candidate')}, engine {evaluator.engine}, {how}, "
         f"{seconds:.1f} s"
     )
     console.print(

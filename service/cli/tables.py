@@ -9,6 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from proofrank.core.errors import counted
+
 _TABLE_WIDTH = 110
 
 
@@ -46,12 +48,12 @@ class Report(Protocol):
     def by_relation(self) -> Mapping[str, Metrics]: ...
 
 
-def pruning_line(evaluated: int | None, unprovable: int | None, fallen_behind: int | None) -> str:
-    """How many candidates took which way; None for a number that is not known."""
-    took, lack, ended = (
-        "?" if number is None else number for number in (evaluated, unprovable, fallen_behind)
+def pruning_line(evaluated: int, unprovable: int, fallen_behind: int) -> str:
+    """How many candidates took which way."""
+    return (
+        f"pruning: {evaluated} of {counted(evaluated + unprovable + fallen_behind, 'candidate')} took their course, "
+        f"{unprovable} without a proof, {fallen_behind} ended early"
     )
-    return f"pruning: {took} candidates took their course, {lack} have no proof, {ended} were ended early"
 
 
 def print_metrics(metrics: Report, title: str) -> None:
@@ -63,7 +65,10 @@ def print_metrics(metrics: Report, title: str) -> None:
 def _metrics_table(metrics: Report, title: str) -> Table:
     """The metrics overall, per side and per relation, a row each."""
     overall = metrics.overall
-    caption = f"{overall.queries} queries, {overall.candidates} candidates, {overall.seconds:.2f} s"
+    caption = (
+        f"{counted(overall.queries, 'query', 'queries')}, {counted(overall.candidates, 'candidate')}, "
+        f"{overall.seconds:.2f} s"
+    )
     table = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD
     )

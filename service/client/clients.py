@@ -97,8 +97,14 @@ class Client:
     job = _blocking(operations.job)
     cancel_job = _blocking(operations.cancel_job)
     delete_job = _blocking(operations.delete_job)
+    jobs = _blocking(operations.jobs)
+    compare = _blocking(operations.compare)
+    export = _blocking(operations.export)
+    runs = _blocking(operations.runs)
+    run = _blocking(operations.run)
     policies = _blocking(operations.policies)
     upload_policy = _blocking(operations.upload_policy)
+    push = _blocking(operations.push)
     activate = _blocking(operations.activate)
     delete_policy = _blocking(operations.delete_policy)
     info = _blocking(operations.info)
@@ -162,8 +168,14 @@ class AsyncClient:
     job = _awaited(operations.job)
     cancel_job = _awaited(operations.cancel_job)
     delete_job = _awaited(operations.delete_job)
+    jobs = _awaited(operations.jobs)
+    compare = _awaited(operations.compare)
+    export = _awaited(operations.export)
+    runs = _awaited(operations.runs)
+    run = _awaited(operations.run)
     policies = _awaited(operations.policies)
     upload_policy = _awaited(operations.upload_policy)
+    push = _awaited(operations.push)
     activate = _awaited(operations.activate)
     delete_policy = _awaited(operations.delete_policy)
     info = _awaited(operations.info)
@@ -210,6 +222,9 @@ def _arguments(call: Call, opened: ExitStack) -> dict[str, Any]:
         arguments["content"] = call.body
     if call.files:
         arguments["files"] = {
-            part: (path.name, opened.enter_context(path.open("rb"))) for part, path in call.files.items()
+            part: (part, file)
+            if isinstance(file, bytes)
+            else (file.name, opened.enter_context(file.open("rb")))
+            for part, file in call.files.items()
         }
     return arguments

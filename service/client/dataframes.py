@@ -84,5 +84,5 @@ def frame(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
     try:
         import pandas
     except ImportError as error:
-        raise MissingLibraryError("to_frame() needs pandas: pip install pandas") from error
+        raise MissingLibraryError("to_frame() needs pandas: pip install 'proofrank[frames]'") from error
     return pandas.DataFrame.from_records(list(rows))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 
@@ -19,13 +19,20 @@ from proofrank.service.client.requests import Call, QueryLike, json_call, make_r
 from proofrank.service.client.results import JobResult, RankResult
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 from proofrank.service.wire import (
+    Comparison,
     Identity,
     Info,
     Job,
+    JobList,
     JobRequest,
+    JobResults,
+    JobState,
     PolicyList,
     RankRequest,
     Readiness,
+    Run,
+    RunList,
+    RunSummary,
     SideOption,
     StoredPolicy,
     Ties,
@@ -34,8 +41,14 @@ from proofrank.service.wire import (
 POLICY_FILES = {"weights": "policy.safetensors", "config": "policy.json", "vocabulary": "vocab.json"}
 """The files of a policy, by the field of the upload that has them."""
 
+RESULT_FILES = {".json": "results", ".csv": "results.csv", ".parquet": "results.parquet"}
+"""The routes of a job's results, by the suffix of a file."""
+
 PolicyLike = str | StoredPolicy | Identity
 """A policy by its name, or by name and content."""
+
+JobLike = str | Job | JobResults
+"""A job by its id, as it was, or with its results."""
 
 _FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
 """Seconds between questions to the server while one waits for it."""
@@ -232,6 +245,45 @@ def job(connection: Connection, job_id: str) -> Steps[Job]:
     return parsed((yield from exchange(connection, Call("GET", path_of("jobs", job_id)))), Job)
 
 
+def jobs(
+    connection: Connection, *, limit: int = 20, state: JobState | None = None, run: str | None = None
+) -> Steps[tuple[Job, ...]]:
+    """The jobs of the server, the newest first.
+
+    Args:
+        limit: how many at most, up to 100.
+        state: only those in this state.
+        run: only those of this training run.
+    """
+    parameters = {"limit": str(limit), "state": state, "run": run}
+    given = {parameter: value for parameter, value in parameters.items() if value is not None}
+    return parsed((yield from exchange(connection, Call("GET", "/jobs", parameters=given))), JobList).jobs
+
+
+def export(connection: Connection, job_id: str, path: str | Path) -> Steps[Path]:
+    """Writes the results of a job to a file, and returns its path.
+
+    Args:
+        job_id: of the job.
+        path: file whose name ends in ``.json``, ``.csv`` or ``.parquet``.
+
+    Raises:
+        ClientError: the name ends otherwise, the file cannot be written, no answer, or an error; see
+            :mod:`proofrank.service.client.errors`.
+    """
+    path = Path(path)
+    route = RESULT_FILES.get(path.suffix)
+    if route is None:
+        raise ClientError(f"{path}: expected a name that ends in {', '.join(RESULT_FILES)}")
+    response = yield from exchange(connection, Call("GET", path_of("jobs", job_id, route)))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(response.content)
+    except OSError as error:
+        raise ClientError(f"{path}: cannot be written: {error.strerror}") from error
+    return path
+
+
 def cancel_job(connection: Connection, job_id: str) -> Steps[Job]:
     """Cancels a job that has not ended, leaves one that has with its results, and returns it as it then is."""
     return parsed((yield from exchange(connection, Call("POST", path_of("jobs", job_id, "cancel")))), Job)
@@ -243,13 +295,56 @@ def delete_job(connection: Connection, job_id: str) -> Steps[None]:
     yield from exchange(connection, Call("DELETE", path_of("jobs", job_id), is_repeatable=False))
 
 
+def compare(
+    connection: Connection,
+    a: JobLike,
+    b: JobLike,
+    *,
+    confidence: float = 0.95,
+    resamples: int | None = None,
+    seed: int = 0,
+) -> Steps[Comparison]:
+    """Compares two finished jobs that rank the same queries: differences of B with intervals, and what changed.
+
+    Args:
+        a: the job to compare with: its id, or the job, or its result.
+        b: the job that is judged.
+        confidence: share of the intervals that should hold the true difference, from 0.5 to 0.999.
+        resamples: number of resamples of the bootstrap; by default as suits the number of triples.
+        seed: seed of the bootstrap; the same one gives the same intervals.
+
+    Raises:
+        ConflictError: a job is not done.
+        InvalidRequestError: they rank different queries, or otherwise.
+        ClientError: no answer, or another error; see :mod:`proofrank.service.client.errors`.
+    """
+    parameters = {"a": _id_of(a), "b": _id_of(b), "confidence": repr(confidence), "seed": str(seed)}
+    if resamples is not None:
+        parameters["resamples"] = str(resamples)
+    call = Call("GET", "/compare", parameters=parameters)
+    return parsed((yield from exchange(connection, call)), Comparison)
+
+
+def _id_of(job: JobLike) -> str:
+    if isinstance(job, str):
+        return job
+    return job.id if isinstance(job, Job) else job.job.id
+
+
 def policies(connection: Connection) -> Steps[tuple[StoredPolicy, ...]]:
     """The policies that the server holds."""
     return parsed((yield from exchange(connection, Call("GET", "/policies"))), PolicyList).policies
 
 
 def upload_policy(
-    connection: Connection, name: str, folder: str | Path, activate: bool = False
+    connection: Connection,
+    name: str,
+    folder: str | Path,
+    activate: bool = False,
+    *,
+    run: str | None = None,
+    step: int | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Steps[StoredPolicy]:
     """Uploads a checkpoint folder under a name, in place of what had that name.
 
@@ -257,6 +352,9 @@ def upload_policy(
         name: of letters, digits, ``.``, ``_`` and ``-``, 64 at most.
         folder: with ``policy.safetensors``, ``policy.json`` and ``vocab.json``.
         activate: rank with it from now on.
+        run: training run that it belongs to; needs ``step``.
+        step: its step.
+        labels: what to keep beside, name to text.
 
     Raises:
         ClientError: a file is missing, no answer, or an error; see :mod:`proofrank.service.client.errors`.
@@ -265,9 +363,81 @@ def upload_policy(
     for path in files.values():
         if not path.is_file():
             raise ClientError(f"{path}: no such file; a policy is {', '.join(POLICY_FILES.values())}")
-    parameters = {"activate": "true"} if activate else {}
+    return (yield from _upload(connection, name, files, activate, run, step, labels))
+
+
+def push(
+    connection: Connection,
+    run: str,
+    module: Any,
+    *,
+    step: int,
+    like: Any = None,
+    name: str | None = None,
+    activate: bool = False,
+    labels: Mapping[str, str] | None = None,
+) -> Steps[StoredPolicy]:
+    """Uploads a policy from memory as a step of a training run; no files are written.
+
+    Args:
+        run: name of the run, of letters, digits, ``.``, ``_`` and ``-``, 64 at most.
+        module: the policy: a :class:`proofrank.Policy` with the network as it is now, or a ``PolicyNetwork``, also one
+            that ``torch.compile`` has wrapped.
+        step: step of the run, 0 or more.
+        like: for a network: a :class:`proofrank.Policy` whose vocabulary and prover settings it has.
+        name: name of the policy, in place of what had that name; that of the run by default. A name of its own for each
+            step keeps the policies of all steps.
+        activate: rank with it from now on.
+        labels: what to keep beside, name to text.
+
+    Raises:
+        ClientError: ``module`` is no policy, no answer, or an error; see :mod:`proofrank.service.client.errors`.
+    """
+    # Imported here: it needs torch, which whoever has a module has loaded.
+    from proofrank.service.client.modules import policy_parts
+
+    parts = policy_parts(module, like)
+    return (yield from _upload(connection, name or run, parts, activate, run, step, labels))
+
+
+def _upload(
+    connection: Connection,
+    name: str,
+    files: Mapping[str, Path | bytes],
+    activate: bool,
+    run: str | None,
+    step: int | None,
+    labels: Mapping[str, str] | None,
+) -> Steps[StoredPolicy]:
+    parameters: dict[str, str | list[str]] = {"activate": "true"} if activate else {}
+    if run is not None:
+        parameters["run"] = run
+    if step is not None:
+        parameters["step"] = str(step)
+    if labels:
+        parameters["label"] = [f"{label}={text}" for label, text in labels.items()]
     call = Call("PUT", path_of("policies", name), files=files, parameters=parameters)
     return parsed((yield from exchange(connection, call)), StoredPolicy)
+
+
+def runs(connection: Connection, limit: int = 100) -> Steps[tuple[RunSummary, ...]]:
+    """The training runs that a stored policy or a job is of, the one with the last upload or job first."""
+    call = Call("GET", "/runs", parameters={"limit": str(limit)})
+    return parsed((yield from exchange(connection, call)), RunList).runs
+
+
+def run(connection: Connection, name: str, limit: int = 1000) -> Steps[Run]:
+    """A training run: for each step its policy, and the metrics of the jobs that it has ranked.
+
+    Args:
+        name: of the run.
+        limit: entries at most, those of the largest steps.
+
+    Raises:
+        NotFoundError: no policy and no job is of it.
+    """
+    call = Call("GET", path_of("runs", name), parameters={"limit": str(limit)})
+    return parsed((yield from exchange(connection, call)), Run)
 
 
 def activate(connection: Connection, name: str) -> Steps[StoredPolicy]:

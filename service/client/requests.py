@@ -60,8 +60,8 @@ class Call:
         method: of HTTP.
         path: below the server's address, names in it quoted.
         body: its content; None for none.
-        files: sent as multipart/form-data, by field; opened anew with each attempt.
-        parameters: of the URL.
+        files: sent as multipart/form-data, by field: a path, opened anew with each attempt, or content.
+        parameters: of the URL; several values of one name as a list.
         headers: beside those that every request has.
         is_repeatable: whether sending it twice does what sending it once does, so that it may be sent again where it is
             not known whether the server acted on it.
@@ -70,8 +70,8 @@ class Call:
     method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     body: bytes | None = None
-    files: Mapping[str, Path] = field(default_factory=dict)
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Path | bytes] = field(default_factory=dict)
+    parameters: Mapping[str, str | list[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     is_repeatable: bool = True
 

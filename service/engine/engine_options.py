@@ -8,6 +8,7 @@ from pathlib import Path
 
 from proofrank.core.evaluator import Evaluator, create_evaluator
 from proofrank.core.evaluator.engines import check_engine, usable_device
+from proofrank.core.evaluator.parallel import usable_processors
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.policy.precision import check_precision
@@ -26,7 +27,8 @@ class EngineOptions:
         precision: precision of matrix products.
         calibrate: whether capacities are calibrated at the first start.
         cache_folder: folder of compiled artifacts; None for the default.
-        threads: number of threads of torch; None to choose by engine.
+        threads: number of threads of torch in each process; None for the usual number.
+        processes: how many processes may take part in a long evaluation on a CPU; None for one on each processor.
     """
 
     engine: str
@@ -35,7 +37,8 @@ class EngineOptions:
     precision: str
     calibrate: bool
     cache_folder: Path | None
-    threads: int | None
+    threads: int | None = None
+    processes: int | None = None
 
     def check(self) -> None:
         """Refuses at once what cannot be made here, before anything is loaded for it.
@@ -72,4 +75,5 @@ class EngineOptions:
             precision=self.precision,
             cache_folder=self.cache_folder,
             calibrate=self.calibrate,
+            processes=self.processes if self.processes is not None else usable_processors(),
         )

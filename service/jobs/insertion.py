@@ -15,7 +15,7 @@ from proofrank.service.errors import PolicyReplaced
 from proofrank.service.jobs.job import Job
 from proofrank.service.jobs.rows import IS_UNFINISHED, existing_job
 from proofrank.service.policies import records
-from proofrank.service.wire import Identity
+from proofrank.service.wire import Identity, RunStep
 
 
 class TooManyJobsError(Exception):
@@ -98,16 +98,24 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
     job_id = uuid.uuid4().hex
     cursor = connection.execute(
         "INSERT INTO jobs (id, idempotency_key, body_sha256, state, created, policy_name, policy_sha256, "
-        "dataset_name, dataset_sha256, options, num_queries, steps) VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, 0)",
+        "dataset_name, dataset_sha256, options, num_queries, run, step, labels, trajectory_steps) "
+        "VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
         (
             *(job_id, new.idempotency_key, new.body.sha256, write_time(datetime.now(UTC))),
             *(policy.name, policy.sha256, new.dataset.name, new.dataset.sha256),
             *(new.body.options_json, new.num_queries),
+            *records.place_columns(_place_of(connection, policy)),
         ),
     )
     if new.body.queries_json is not None:
         connection.execute("INSERT INTO job_queries VALUES (?, ?)", (cursor.lastrowid, new.body.queries_json))
     return existing_job(connection, job_id)
+
+
+def _place_of(connection: sqlite3.Connection, policy: Identity) -> RunStep:
+    """Returns the place of a policy in a run; none if its name has other content by now."""
+    record = records.find(connection, policy.name)
+    return record.place if record is not None and record.sha256 == policy.sha256 else records.NO_RUN
 
 
 def _pinned(connection: sqlite3.Connection, name: str | None, sha256: str | None) -> Identity:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from proofrank.core.graph import Dataset
 from proofrank.core.ranking import RankedQuery, RankingSummary
-from proofrank.service.wire import UNFINISHED_STATES, Identity, JobState
+from proofrank.service.wire import UNFINISHED_STATES, Identity, JobState, RunStep
 
 
 class JobError(Exception):
@@ -34,9 +34,10 @@ class Job:
         candidates_done: candidates of the queries done.
         candidates_unprovable: those of them without a trajectory, because they have no proof.
         candidates_fallen_behind: those of them whose trajectories were ended early.
-        steps: steps of their trajectories; None if an older version, which did not count them, has begun the job.
+        trajectory_steps: steps of their trajectories; None if a version that did not count them has begun the job.
         report_json: metrics over the queries done; None if there are none.
         error: why it failed, or why it waits.
+        place: run, step and labels that the policy had at submission.
     """
 
     number: int
@@ -54,9 +55,10 @@ class Job:
     candidates_done: int
     candidates_unprovable: int
     candidates_fallen_behind: int
-    steps: int | None
+    trajectory_steps: int | None
     report_json: str | None
     error: str | None
+    place: RunStep
 
     @property
     def is_finished(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from proofrank.core.ranking import RankingSummary, Ranks
 from proofrank.service.jobs.job import Job, StoredRanking
+from proofrank.service.policies.records import read_place
 from proofrank.service.wire import UNFINISHED_STATES, Identity
 
 IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED_STATES)})"
@@ -15,7 +16,7 @@ IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED_STATE
 JOB_COLUMNS = (
     "number, id, state, created, started, finished, policy_name, policy_sha256, dataset_name, dataset_sha256, "
     "options, num_queries, queries_done, num_candidates, candidates_done, candidates_unprovable, "
-    "candidates_fallen_behind, steps, report, error"
+    "candidates_fallen_behind, trajectory_steps, report, error, run, step, labels"
 )
 
 RANKING_COLUMNS = (
@@ -31,11 +32,12 @@ INSERT_RANKING = (
 def read_job(row: tuple[Any, ...]) -> Job:
     """Reads a job from a row of ``JOB_COLUMNS``."""
     number, job_id, state, created, started, finished, *rest = row
-    policy_name, policy_sha256, dataset_name, dataset_sha256, *progress = rest
+    policy_name, policy_sha256, dataset_name, dataset_sha256, *progress, run, step, labels = rest
     return Job(
         *(number, job_id, state, created, started, finished),
         *(Identity(policy_name, policy_sha256), Identity(dataset_name, dataset_sha256)),
         *progress,
+        place=read_place(run, step, labels),
     )
 
 

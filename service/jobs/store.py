@@ -95,13 +95,14 @@ class JobStore:
         """Returns the job with this id; None if there is none."""
         return await self._database.run(lambda connection: find_job(connection, job_id))
 
-    async def newest(self, limit: int, state: JobState | None) -> list[Job]:
-        """Returns at most ``limit`` jobs of one state, or of all, the newest first."""
+    async def newest(self, limit: int, state: JobState | None, run: str | None = None) -> list[Job]:
+        """Returns at most ``limit`` jobs of one state and one run, or of all, the newest first."""
 
         def work(connection: sqlite3.Connection) -> list[Job]:
             rows = connection.execute(
-                f"SELECT {JOB_COLUMNS} FROM jobs WHERE ?1 IS NULL OR state = ?1 ORDER BY number DESC LIMIT ?2",
-                (state, limit),
+                f"SELECT {JOB_COLUMNS} FROM jobs WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR run = ?2) "
+                "ORDER BY number DESC LIMIT ?3",
+                (state, run, limit),
             )
             return [read_job(row) for row in rows]
 
@@ -177,7 +178,7 @@ class JobStore:
             cursor = connection.execute(
                 "UPDATE jobs SET queries_done = ?, candidates_done = candidates_done + ?, report = ?, error = NULL, "
                 "candidates_unprovable = candidates_unprovable + ?, "
-                "candidates_fallen_behind = candidates_fallen_behind + ?, steps = steps + ? "
+                "candidates_fallen_behind = candidates_fallen_behind + ?, trajectory_steps = trajectory_steps + ? "
                 "WHERE number = ? AND state = 'running'",
                 (
                     *(queries_done, num_candidates, report_json),

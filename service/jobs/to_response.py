@@ -31,10 +31,13 @@ def job_answer(job: Job) -> wire.Job:
             evaluated=job.candidates_done - job.candidates_unprovable - job.candidates_fallen_behind,
             unprovable=job.candidates_unprovable,
             fallen_behind=job.candidates_fallen_behind,
-            steps=job.steps,
+            steps=job.trajectory_steps,
         ),
         metrics=None if job.report_json is None else wire.read_answer(wire.Report, job.report_json),
         error=job.error,
+        run=job.place.run,
+        step=job.place.step,
+        labels=job.place.labels,
     )
 
 

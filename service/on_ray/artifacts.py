@@ -7,6 +7,7 @@ lacks and loads them. A worker on another kind of machine (one that joined later
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -66,7 +67,8 @@ def kind_of_machine(order: WorkOrder) -> str:
 
 def make_artifacts(order: WorkOrder) -> ArtifactFiles:
     """Makes and warms the evaluator; returns all files that it left in the folder."""
-    evaluator = order.make_evaluator()
+    alone = dataclasses.replace(order.engine, processes=1)
+    evaluator = dataclasses.replace(order, engine=alone).make_evaluator()
     if not isinstance(evaluator, CompiledEvaluator):
         return {}
     evaluator.warm_up()

@@ -84,7 +84,7 @@ def proved_on_ray(
         work: the evaluation.
         policy: policy that fits the dataset of ``work``.
         settings: settings of the prover.
-        engine: evaluator that each worker makes; threads and device default to those of a worker.
+        engine: evaluator that each worker makes; processes and device default to those of a worker.
         pool: the workers.
         pruning: what may be left out; nothing by default.
 
@@ -150,7 +150,7 @@ def _work_order(
     """Returns the order for workers of ``size``."""
     engine = dataclasses.replace(
         engine,
-        threads=engine.threads if engine.threads is not None else max(1, math.floor(size.cpus)),
+        processes=engine.processes if engine.processes is not None else max(1, math.floor(size.cpus)),
         device=engine.device if engine.device is not None or size.gpus else "cpu",
     )
     order = WorkOrder(work, policy, settings, engine, tuple(DEFAULT_BUCKETS), tuple(shards))

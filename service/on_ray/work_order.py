@@ -23,7 +23,7 @@ class WorkOrder:
         work: the queries, with their dataset.
         policy: policy that fits the dataset.
         settings: settings of the prover.
-        engine: evaluator to make, with the threads and the device of a worker.
+        engine: evaluator to make, with the processes and the device of a worker.
         buckets: buckets of that evaluator.
         shards: shards of the queries, by number.
         pruning: what may be left out; None for nothing.

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from proofrank.core.errors import did_you_mean, nearest_names
 from proofrank.core.formats.times import write_time
 from proofrank.service.errors import NoSuchPolicy
+from proofrank.service.wire import RunStep
+
+NO_RUN = RunStep()
+"""Place of a policy that belongs to no run."""
 
 _COLUMNS = """
-    SELECT policies.name, policies.sha256, policies.bytes, policies.created, live_policy.name IS NOT NULL
+    SELECT policies.name, policies.sha256, policies.bytes, policies.created, live_policy.name IS NOT NULL, run, step,
+        labels
     FROM policies LEFT JOIN live_policy USING (name, sha256)
 """
 
@@ -26,6 +33,7 @@ class PolicyRecord:
         bytes: size of the files.
         created: time at which this content got the name.
         is_live: whether it ranks requests that begin now.
+        place: run, step and labels.
     """
 
     name: str
@@ -33,6 +41,7 @@ class PolicyRecord:
     bytes: int
     created: datetime
     is_live: bool
+    place: RunStep
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,10 @@ def required(connection: sqlite3.Connection, name: str) -> PolicyRecord:
     return record
 
 
-def write(connection: sqlite3.Connection, name: str, sha256: str, num_bytes: int) -> None:
-    """Gives ``name`` this content; changes nothing if it already has it."""
+def write(
+    connection: sqlite3.Connection, name: str, sha256: str, num_bytes: int, place: RunStep = NO_RUN
+) -> None:
+    """Gives ``name`` this content and this place in a run; its time stays if it already has the content."""
     connection.execute(
         """
         INSERT INTO policies (name, sha256, bytes, created) VALUES (?, ?, ?, ?)
@@ -73,6 +84,19 @@ def write(connection: sqlite3.Connection, name: str, sha256: str, num_bytes: int
         """,
         (name, sha256, num_bytes, write_time(datetime.now(UTC))),
     )
+    connection.execute(
+        "UPDATE policies SET run = ?, step = ?, labels = ? WHERE name = ?", (*place_columns(place), name)
+    )
+
+
+def place_columns(place: RunStep) -> tuple[str | None, int | None, str]:
+    """Returns the values of the columns ``run``, ``step`` and ``labels``."""
+    return place.run, place.step, json.dumps(place.labels, ensure_ascii=False)
+
+
+def read_place(run: str | None, step: int | None, labels: str) -> RunStep:
+    """Reads the columns ``run``, ``step`` and ``labels``."""
+    return RunStep(run, step, json.loads(labels))
 
 
 def remove(connection: sqlite3.Connection, name: str) -> None:
@@ -102,6 +126,7 @@ def write_configured_hash(connection: sqlite3.Connection, sha256: str) -> None:
     connection.execute("INSERT OR REPLACE INTO configured_policy VALUES (1, ?)", (sha256,))
 
 
-def _record(row: tuple[str, str, int, str, int]) -> PolicyRecord:
-    name, sha256, size, created, is_live = row
-    return PolicyRecord(name, sha256, size, datetime.fromisoformat(created), bool(is_live))
+def _record(row: tuple[Any, ...]) -> PolicyRecord:
+    name, sha256, size, created, is_live, *place = row
+    created = datetime.fromisoformat(created)
+    return PolicyRecord(name, sha256, size, created, bool(is_live), read_place(*place))

@@ -18,11 +18,12 @@ from proofrank.service.errors import BadCheckpoint, NotReady, QueueFull, Unusabl
 from proofrank.service.policies import multipart_upload as upload
 from proofrank.service.policies.policy_at_start import policy_at_start
 from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, load_named
-from proofrank.service.policies.records import LivePolicy, PolicyRecord
+from proofrank.service.policies.records import NO_RUN, LivePolicy, PolicyRecord
 from proofrank.service.policies.replicas import Replicas
 from proofrank.service.policies.store import PolicyStore, Put
 from proofrank.service.storage.uncancelled import uncancelled
 from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.wire import RunStep
 
 logger = logging.getLogger("proofrank")
 
@@ -129,7 +130,7 @@ class PolicyRegistry:
         limits = await asyncio.to_thread(upload.size_limits, self._host.loaded.dataset)
         await upload.receive(body, content_type, folder, limits)
 
-    async def put(self, name: str, folder: Path, *, activate: bool) -> Put:
+    async def put(self, name: str, folder: Path, *, activate: bool, place: RunStep = NO_RUN) -> Put:
         """Checks the policy in ``folder``, stores it under ``name``, and perhaps makes it the live one.
 
         Raises:
@@ -137,12 +138,12 @@ class PolicyRegistry:
             TooManyPolicies: the maximum number of policies is reached.
             DataFolderFullError: there is no room for it.
         """
-        return await uncancelled(self._put(name, folder, activate))
+        return await uncancelled(self._put(name, folder, activate, place))
 
-    async def _put(self, name: str, folder: Path, activate: bool) -> Put:
+    async def _put(self, name: str, folder: Path, activate: bool, place: RunStep) -> Put:
         async with self._change:
             policy = await asyncio.to_thread(self._checked, folder, name)
-            put = await asyncio.to_thread(self.store.put, folder, policy, live=activate)
+            put = await asyncio.to_thread(self.store.put, folder, policy, live=activate, place=place)
             self._metrics.policy_changes.labels("upload").inc()
             if activate:
                 await self._go_live(policy)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
+from proofrank.service.errors import InvalidInput
 from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, WEIGHTS
 from proofrank.service.policies.records import PolicyRecord
-from proofrank.service.wire import StoredPolicy
+from proofrank.service.wire import (
+    LABEL_NAME_PATTERN,
+    MAX_LABEL_LENGTH,
+    FieldError,
+    RunStep,
+    StoredPolicy,
+    shortened,
+)
 
 
 def to_entry(record: PolicyRecord) -> StoredPolicy:
@@ -17,7 +27,43 @@ def to_entry(record: PolicyRecord) -> StoredPolicy:
         active=record.is_live,
         bytes=record.bytes,
         created=record.created,
+        run=record.place.run,
+        step=record.place.step,
+        labels=record.place.labels,
     )
+
+
+def to_run_step(run: str | None, step: int | None, labels: Sequence[str]) -> RunStep:
+    """Makes the place of an upload from what the client gave.
+
+    Args:
+        run: name of the run.
+        step: step of the run.
+        labels: ``NAME=TEXT`` each.
+
+    Raises:
+        InvalidInput: only one of run and step is given, or a label has another form.
+    """
+    errors = []
+    if (run is None) != (step is None):
+        field, value = ("run", run) if step is None else ("step", step)
+        errors.append(
+            FieldError(field=field, value=value, message="expected both a run and a step, or neither")
+        )
+    read: dict[str, str] = {}
+    for label in labels:
+        name, sign, text = label.partition("=")
+        if not re.fullmatch(LABEL_NAME_PATTERN, name) or not sign or len(text) > MAX_LABEL_LENGTH:
+            expected = (
+                f"expected NAME=TEXT, a name of letters, digits, '.', '_' and '-' and at most {MAX_LABEL_LENGTH} "
+                "characters of text"
+            )
+            errors.append(FieldError(field="label", value=shortened(label), message=expected))
+        elif read.setdefault(name, text) != text:
+            errors.append(FieldError(field="label", value=shortened(label), message="the name stands twice"))
+    if errors:
+        raise InvalidInput(errors)
+    return RunStep(run, step, read)
 
 
 _DESCRIPTIONS = {

@@ -13,9 +13,10 @@ from proofrank.core.policy import Policy
 from proofrank.service.errors import PolicyInUse, PolicyReplaced, TooManyPolicies
 from proofrank.service.policies import records
 from proofrank.service.policies.policy_files import PolicyFiles, num_bytes
-from proofrank.service.policies.records import LivePolicy, PolicyRecord
+from proofrank.service.policies.records import NO_RUN, LivePolicy, PolicyRecord
 from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.storage.database import Database
+from proofrank.service.wire import RunStep
 
 ContentUser = Callable[[sqlite3.Connection], Collection[str]]
 """A function that returns the content hashes of the policies that unfinished work needs."""
@@ -88,7 +89,15 @@ class PolicyStore:
         """Raises TooManyPolicies if ``name`` would exceed the maximum number."""
         self._database.transact(lambda connection: self._check_room(connection, name))
 
-    def put(self, folder: Path, policy: Policy, *, live: bool = False, configured: bool = False) -> Put:
+    def put(
+        self,
+        folder: Path,
+        policy: Policy,
+        *,
+        live: bool = False,
+        configured: bool = False,
+        place: RunStep = NO_RUN,
+    ) -> Put:
         """Moves a checked policy into the store, under its name.
 
         Args:
@@ -96,6 +105,7 @@ class PolicyStore:
             policy: the policy, loaded from ``folder``.
             live: make it the live policy.
             configured: note that it is the content of the setting ``policy``; the maximum number does not apply to it.
+            place: run, step and labels.
 
         Raises:
             TooManyPolicies: the maximum number of policies is reached.
@@ -107,7 +117,7 @@ class PolicyStore:
             before = records.find(connection, policy.name)
             if not configured:
                 self._check_room(connection, policy.name)
-            records.write(connection, policy.name, policy.content_hash, size)
+            records.write(connection, policy.name, policy.content_hash, size, place)
             if live:
                 records.write_live(connection, policy.name, policy.content_hash)
             if configured:

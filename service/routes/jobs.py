@@ -132,9 +132,12 @@ def make_router(services: Services) -> APIRouter:
             wire.JobState | None,
             Query(description="State of the jobs; by default any.", examples=["running"]),
         ] = None,
+        run: Annotated[
+            str | None, Query(description="Run of the jobs; by default any or none.", examples=["run-7"])
+        ] = None,
     ) -> wire.JobList:
         """The jobs, the newest first."""
-        newest = await jobs.store.newest(limit, state)
+        newest = await jobs.store.newest(limit, state, run)
         return wire.JobList(tuple(job_answer(jobs.patience.with_obstacle(job)) for job in newest))
 
     @router.get("/{job_id}", responses=_MISSING)

@@ -7,10 +7,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from proofrank.service.policies.schemas import UPLOAD_BODY, to_entry
+from proofrank.service.policies.schemas import UPLOAD_BODY, to_entry, to_run_step
 from proofrank.service.services import Services
 from proofrank.service.web.problems import problem_responses
-from proofrank.service.wire import POLICY_NAME_PATTERN, PolicyList, StoredPolicy
+from proofrank.service.wire import (
+    MAX_LABELS,
+    MAX_STEP,
+    POLICY_NAME_PATTERN,
+    PolicyList,
+    StoredPolicy,
+)
 
 PolicyName = Annotated[
     str, Path(pattern=POLICY_NAME_PATTERN, description="Name of the policy.", examples=["run-7"])
@@ -63,12 +69,32 @@ def make_router(services: Services) -> APIRouter:
         activate: Annotated[
             bool, Query(description="Whether the policy becomes the live one.", examples=[True])
         ] = False,
+        run: Annotated[
+            str | None,
+            Query(
+                pattern=POLICY_NAME_PATTERN,
+                description="Training run that the policy belongs to; needs a `step`.",
+                examples=["run-7"],
+            ),
+        ] = None,
+        step: Annotated[
+            int | None, Query(ge=0, le=MAX_STEP, description="Step of the `run`.", examples=[3])
+        ] = None,
+        label: Annotated[
+            list[str] | None,
+            Query(
+                max_length=MAX_LABELS,
+                description="Label to keep beside, as `NAME=TEXT`; may be repeated.",
+                examples=[["lr=0.001"]],
+            ),
+        ] = None,
     ) -> StoredPolicy:
         """Uploads a policy under a name, new or not; it is checked before it is stored."""
         _ = host.loaded  # 503 before anything is received
+        place = to_run_step(run, step, label or ())
         async with policies.incoming(name) as folder:
             await policies.receive(request.stream(), request.headers.get("content-type", ""), folder)
-            put = await policies.put(name, folder, activate=activate)
+            put = await policies.put(name, folder, activate=activate, place=place)
         if not put.is_new:
             answer.status_code = HTTPStatus.OK
         return to_entry(put.record)

@@ -88,12 +88,22 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (job, query_index, side)
     ) WITHOUT ROWID;
     """,
-    # 3: what pruning leaves out. Before, every candidate was proved; how many steps that took was not counted.
+    # 3: the run and step that a policy belongs to, with labels as a JSON object; a job has those of its policy.
+    """
+    ALTER TABLE policies ADD COLUMN run TEXT;
+    ALTER TABLE policies ADD COLUMN step INTEGER;
+    ALTER TABLE policies ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE jobs ADD COLUMN run TEXT;
+    ALTER TABLE jobs ADD COLUMN step INTEGER;
+    ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+    CREATE INDEX jobs_of_run ON jobs (run, step) WHERE run IS NOT NULL;
+    """,
+    # 4: what pruning leaves out. Before, every candidate was proved, and the steps that this took were not counted.
     """
     ALTER TABLE jobs ADD COLUMN candidates_unprovable INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE jobs ADD COLUMN candidates_fallen_behind INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE jobs ADD COLUMN steps INTEGER;
-    UPDATE jobs SET steps = 0 WHERE queries_done = 0;
+    ALTER TABLE jobs ADD COLUMN trajectory_steps INTEGER;
+    UPDATE jobs SET trajectory_steps = 0 WHERE queries_done = 0;
     ALTER TABLE rankings ADD COLUMN knows_proved INTEGER NOT NULL DEFAULT 1;
     """,
 )

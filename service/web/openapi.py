@@ -19,6 +19,7 @@ _TAGS = {
     "ranking": "Ranks of triples, answered at once.",
     "jobs": "Evaluations of whole splits, or of many triples, in the background.",
     "policies": "Policies that the server stores, and the live one.",
+    "runs": "Training runs, with the metrics of each step.",
     "server": "Health of the server, and what it serves.",
 }
 

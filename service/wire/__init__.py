@@ -5,6 +5,15 @@ Requests are models that refuse unknown fields. Answers are frozen dataclasses, 
 client reads the answers of a newer server. Nothing here needs torch, numpy or FastAPI.
 """
 
+from proofrank.service.wire.comparison import (
+    ChangedRanking,
+    ComparedEvaluation,
+    Comparison,
+    Difference,
+    GroupDifference,
+    MacroDifference,
+    RankingProtocol,
+)
 from proofrank.service.wire.encoding import answer_from_python, answer_to_json, read_answer
 from proofrank.service.wire.jobs import (
     EXAMPLE_JOB_ID,
@@ -50,18 +59,35 @@ from proofrank.service.wire.rank_request import (
     SideOption,
     Ties,
 )
+from proofrank.service.wire.run_steps import (
+    LABEL_NAME_PATTERN,
+    MAX_LABEL_LENGTH,
+    MAX_LABELS,
+    MAX_STEP,
+    RunStep,
+)
+from proofrank.service.wire.runs import Run, RunList, RunSummary, StepJob, StepOfRun
 from proofrank.service.wire.validation import field_error, first_error_of_answer, model_within
 
 __all__ = [
     "EXAMPLE_JOB_ID",
     "JOB_STATES",
+    "LABEL_NAME_PATTERN",
     "MAX_ERRORS",
+    "MAX_LABELS",
+    "MAX_LABEL_LENGTH",
     "MAX_POLICY_NAME_LENGTH",
     "MAX_SHOWN",
+    "MAX_STEP",
     "POLICY_NAME_PATTERN",
     "UNFINISHED_STATES",
     "CandidateScore",
+    "ChangedRanking",
+    "ComparedEvaluation",
+    "Comparison",
+    "Difference",
     "FieldError",
+    "GroupDifference",
     "Health",
     "Identity",
     "Info",
@@ -73,6 +99,7 @@ __all__ = [
     "JobRequest",
     "JobResults",
     "JobState",
+    "MacroDifference",
     "Metrics",
     "NamedTriple",
     "PolicyList",
@@ -86,11 +113,18 @@ __all__ = [
     "RankRequest",
     "RankResponse",
     "Ranking",
+    "RankingProtocol",
     "Ranks",
     "Readiness",
     "Report",
     "Rule",
+    "Run",
+    "RunList",
+    "RunStep",
+    "RunSummary",
     "SideOption",
+    "StepJob",
+    "StepOfRun",
     "StoredPolicy",
     "Ties",
     "Timing",

@@ -22,6 +22,7 @@ from proofrank.service.wire.rank_answer import (
     Tail,
 )
 from proofrank.service.wire.rank_request import NamedTriple, RankOptions
+from proofrank.service.wire.run_steps import RunStep
 from proofrank.service.wire.times import Time
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -103,9 +104,9 @@ class JobProgress:
     candidates_done: Annotated[int, described("Number of candidates of the finished queries.", 1020)]
 
 
-@dataclass(frozen=True, config=SENT_IN_FULL)
-class Job:
-    """A job."""
+@dataclass(frozen=True)
+class _JobFields:
+    """A job without its place in a run."""
 
     id: Annotated[str, described("Id of the job.", EXAMPLE_JOB_ID)]
     state: Annotated[JobState, described("State of the job; the last three are final.", "running")]
@@ -127,17 +128,23 @@ class Job:
         str | None,
         described("Reason why the job failed, or why it waits; else null.", "the data folder is full"),
     ]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.state not in UNFINISHED_STATES
+
+
+@dataclass(frozen=True, config=SENT_IN_FULL)
+class Job(RunStep, _JobFields):
+    """A job; run, step and labels are those that its policy had when the job was submitted."""
+
     pruning: Annotated[
         Pruning | None,
         described(
             "What was left out of the finished queries; missing from an older server, which left out nothing."
         ),
     ] = None
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing more will come of it."""
-        return self.state not in UNFINISHED_STATES
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from proofrank.service.wire.described import described
+from proofrank.service.wire.run_steps import RunStep
 from proofrank.service.wire.times import Time
 
 MAX_POLICY_NAME_LENGTH = 64
@@ -15,8 +17,8 @@ POLICY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 @dataclass(frozen=True)
-class StoredPolicy:
-    """A stored policy."""
+class _PolicyContent:
+    """Name and content of a stored policy."""
 
     name: Annotated[str, described("Name of the policy, for requests and metrics.", "run-7")]
     sha256: Annotated[str, described("SHA-256 of the content, 64 hexadecimal digits.", "0a958d27" * 8)]
@@ -25,6 +27,11 @@ class StoredPolicy:
     created: Annotated[
         Time, described("Time at which the name got this content, UTC.", "2026-01-31T12:00:00.000Z")
     ]
+
+
+@dataclass(frozen=True, config=ConfigDict(json_schema_serialization_defaults_required=True))
+class StoredPolicy(RunStep, _PolicyContent):
+    """A stored policy."""
 
 
 @dataclass(frozen=True)

@@ -212,25 +212,20 @@ class Pruning:
         PruningLevel,
         described("What might be left out: `none`; `exact`, which keeps every metric; or `ranks`.", "exact"),
     ]
-    evaluated: Annotated[
-        int | None,
-        described("Number of candidates whose trajectories took their course; null if not known.", 280),
-    ]
+    evaluated: Annotated[int, described("Number of candidates whose trajectories took their course.", 280)]
     unprovable: Annotated[
-        int | None,
-        described(
-            "Number of candidates without a trajectory, because they have no proof; null if not known.", 2100
-        ),
+        int, described("Number of candidates without a trajectory, because they have no proof.", 2100)
     ]
     fallen_behind: Annotated[
-        int | None,
+        int,
         described(
-            "Number of candidates whose trajectories were ended early, because they scored less than the positive; "
-            "null if not known.",
+            "Number of candidates whose trajectories were ended early, because they scored less than the positive.",
             68,
         ),
     ]
-    steps: Annotated[int | None, described("Number of steps of all trajectories; null if not known.", 5500)]
+    steps: Annotated[
+        int | None, described("Number of steps of all trajectories; null if not all were counted.", 5500)
+    ]
 
 
 @dataclass(frozen=True)

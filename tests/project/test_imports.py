@@ -92,3 +92,11 @@ def test_no_file_of_core_imports_the_service_or_the_web(path: Path) -> None:
 
     forbidden = (*WEB, "proofrank.service", "proofrank.training", "load", "tests")
     assert not [name for name in imported if name.startswith(forbidden)]
+
+
+def test_no_test_module_imports_another() -> None:
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        own = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+        assert not [name for name in imported if ".test_" in name and name != own], path

@@ -17,7 +17,7 @@ FOLDERS = ("core", "service", "training")
 
 CORE_LAYERS = (
     ("errors", "choices", "default"),
-    ("formats",),
+    ("comparison", "formats"),
     ("graph",),
     ("provability", "prover"),
     ("policy",),

@@ -65,6 +65,18 @@ def test_a_frame_has_a_row_for_each_ranking_from_which_the_mrr_follows(
     assert (first["head"], first["relation"], first["tail"]) == dataset.names(dataset.splits["test"][0])
 
 
+def test_a_frame_without_pandas_is_an_error_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = proofrank.load_dataset(DATASET)
+    policy = proofrank.load_policy(POLICY, dataset)
+    report = proofrank.evaluate(
+        dataset, policy, triples=[("albania", "locatedInCR", "europe")], corruptions=1
+    )
+    monkeypatch.setitem(sys.modules, "pandas", None)
+
+    with pytest.raises(proofrank.ProofrankError, match=r"pip install 'proofrank\[frames\]'"):
+        report.to_frame()
+
+
 def test_parts_of_a_large_evaluation_give_the_rankings_of_the_whole(
     report: proofrank.EvaluationReport,
     dataset: proofrank.Dataset,

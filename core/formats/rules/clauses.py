@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from proofrank.core.formats.atoms import ReadAtom, read_atom
+from proofrank.core.formats.atoms import ReadAtom, check_not_negated, read_atom
 from proofrank.core.formats.prolog import Clause, read_clauses
 from proofrank.core.formats.quoting import mask, split_outer
-from proofrank.core.formats.rules.named import NUMBER, NamedRule, RuleReading, is_number, read_number
-from proofrank.core.formats.text import Line
+from proofrank.core.formats.rules.named import NamedRule, RuleReading, is_number, read_number
+from proofrank.core.formats.text import NUMBER, Line
 
 ARROW_FORM = "'name:weight:body -> head'"
 CLAUSE_FORM = "'head :- body.' or 'weight::head :- body.'"
@@ -30,8 +30,6 @@ def read_arrows(lines: Iterable[Line], reading: RuleReading) -> Iterator[NamedRu
         DatasetError: a line is no such rule.
     """
     for line in lines:
-        if line.text.startswith("%"):
-            continue
         name, weight, text = _name_and_weight(line, reading.known_predicates)
         arrow = mask(text).rfind("->")
         if arrow < 0:
@@ -39,7 +37,7 @@ def read_arrows(lines: Iterable[Line], reading: RuleReading) -> Iterator[NamedRu
         body, head = text[:arrow], _COMMENT_BEHIND.sub("", text[arrow + 2 :])
         if not body.strip():
             raise line.error("a rule without a body", f"{ARROW_FORM}; facts belong into the train file")
-        yield _rule(name, weight, head, body, line)
+        yield _rule(name, weight, head, body, line, reading)
 
 
 def _name_and_weight(line: Line, known_predicates: frozenset[str]) -> tuple[str, float, str]:
@@ -85,7 +83,7 @@ def read_prolog(lines: Iterable[Line], reading: RuleReading) -> Iterator[NamedRu
                 f"{stray[0]!r} before a head",
                 f"{CLAUSE_FORM}; a rule with a name is written {ARROW_FORM}",
             )
-        yield _rule(f"rule{clause.line.number}", weight, head, body, clause.line)
+        yield _rule(f"rule{clause.line.number}", weight, head, body, clause.line, reading)
 
 
 def _weight(clause: Clause, known_predicates: frozenset[str]) -> tuple[float, str]:
@@ -104,7 +102,11 @@ def _predicate(text: str) -> str:
     return text.partition("(")[0].strip()
 
 
-def _rule(name: str, weight: float, head: str, body: str, line: Line) -> NamedRule:
-    read: list[ReadAtom] = [read_atom(atom, line) for atom in (head, *split_outer(body))]
+def _rule(name: str, weight: float, head: str, body: str, line: Line, reading: RuleReading) -> NamedRule:
+    atoms = [head, *split_outer(body)]
+    for atom in atoms:
+        if _predicate(atom) not in reading.known_predicates:
+            check_not_negated(atom, line)
+    read: list[ReadAtom] = [read_atom(atom, line) for atom in atoms]
     quoted = frozenset().union(*(atom.quoted for atom in read))
     return NamedRule(name, weight, read[0].atom, tuple(atom.atom for atom in read[1:]), line, quoted=quoted)

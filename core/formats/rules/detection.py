@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable
 
 from proofrank.core.formats.quoting import mask
-from proofrank.core.formats.rules.named import NUMBER
-from proofrank.core.formats.text import Line
+from proofrank.core.formats.text import NUMBER, Line
 
 RULE_FORMATS = {
     "proofrank": "name:weight:body -> head",
@@ -52,15 +51,13 @@ def detect_rule_format(lines: Iterable[Line]) -> str | None:
 
 
 def format_of_line(text: str) -> str | None:
-    """The format whose form a line has; None where it has none, as a comment or a part of a clause."""
-    if text.startswith("%"):
-        return None
+    """The format whose form a line has, which is no comment; None where it has none, as a part of a clause."""
     outer = mask(text)
     if "<--" in outer:
         return "neural-lp" if "(" in text.partition("<--")[2] else "ncrl"
     if "<=" in outer:
         return "anyburl"
-    if "=>" in outer:
+    if "=>" in outer and "?" in text:
         return "amie"
     if "->" in outer and (_NAME_AND_WEIGHT.match(text) or ":-" not in outer):
         return "proofrank"

@@ -26,6 +26,8 @@ from proofrank.core.formats.rules.named import NamedRule, RuleReading
 from proofrank.core.formats.text import Line, content_lines, read_lines
 from proofrank.core.formats.warnings import DatasetWarning
 
+_CLAUSES = frozenset({"prolog", "problog"})
+
 WRITTEN_FORMATS = frozenset({"proofrank", "prolog", "problog"})
 """Formats that people write; the others are those of programs that learn rules."""
 
@@ -84,16 +86,17 @@ def read_rule_file(path: Path, known_predicates: frozenset[str], rules_format: s
             there is no rule.
     """
     check_rule_format(rules_format)
-    lines = list(content_lines(path))
+    all_lines = list(content_lines(path))
+    lines = _without_comments(all_lines, known_predicates)
     form = rules_format or detect_rule_format(lines)
     if form is None:
         for line in lines:
-            if not line.text.startswith("%"):
-                raise line.error("no rule", RULE_FORMS)
+            raise line.error("no rule", RULE_FORMS)
         raise DatasetError(f"{path}: no rule in this file; expected at least one, {RULE_FORMS}")
     reading = RuleReading(known_predicates)
     try:
-        rules = tuple(_read(form, lines, path, reading))
+        # Only clauses may have comments elsewhere than at the beginning of a line.
+        rules = tuple(_read(form, all_lines if form in _CLAUSES else lines, path, reading))
     except DatasetError as error:
         raise _with_format(error, form, lines, is_given=rules_format is not None) from error
     if not rules:
@@ -101,18 +104,21 @@ def read_rule_file(path: Path, known_predicates: frozenset[str], rules_format: s
     return RuleFile(path, form, rules, reading.warnings.warnings, tuple(reading.notes))
 
 
+def _without_comments(lines: list[Line], known_predicates: frozenset[str]) -> list[Line]:
+    """The lines that do not begin with ``%``, and those that begin with the name of a relation that does."""
+    names = tuple(name for name in known_predicates if name.startswith("%"))
+    return [line for line in lines if not line.text.startswith("%") or line.text.startswith(names)]
+
+
 def _read(form: str, lines: list[Line], path: Path, reading: RuleReading) -> Iterator[NamedRule]:
     if form == "rnnlogic":
-        return read_rnnlogic(lines, _relation_ids(path, lines[0]))
-    # Only clauses may have comments elsewhere than at the beginning of a line.
-    if form not in WRITTEN_FORMATS:
-        lines = [line for line in lines if not line.text.startswith("%")]
+        return read_rnnlogic(lines, _relation_ids(path, lines[0]), reading) if lines else iter(())
     return _READERS[form](lines, reading)
 
 
 def _relation_ids(rules: Path, first: Line) -> RelationIds:
-    for name in RelationIds.FILES:
-        path = rules.with_name(name)
+    paths = (rules.with_name(name + end) for name in RelationIds.FILES for end in ("", ".gz"))
+    for path in paths:
         if path.is_file():
             return RelationIds.of(read_lines(path), path)
     raise first.error(

@@ -10,19 +10,27 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from proofrank.core.errors import counted
 from proofrank.core.formats.atoms import NamedAtom, parse_atom
 from proofrank.core.formats.quoting import mask, split_outer
-from proofrank.core.formats.rules.detection import RULE_FORMATS
+from proofrank.core.formats.rules.detection import RULE_FORMATS, format_of_line
 from proofrank.core.formats.rules.named import NamedRule, RuleReading, is_number, read_number
-from proofrank.core.formats.text import Line
+from proofrank.core.formats.text import NUMBER, Line
 
 _ANYBURL_VARIABLE = re.compile(r"[A-Z]")
 _ANYBURL_ITSELF = "me_myself_i"
 """Stands in AnyBURL's rules for the other argument of the same atom."""
 
-_AMIE_CONFIDENCE = "PCA Confidence"
-_AMIE_COLUMNS = ("Rule", "Head Coverage", "Std Confidence", _AMIE_CONFIDENCE)
-_WEIGHTS = re.compile(r"\s*(?P<weight>[-+.\deE]+)\s*(?:\([^()]*\))?\s+(?P<rule>\S.*)", re.DOTALL)
+_AMIE_CONFIDENCES = ("PCA Confidence", "Std Confidence")
+"""Columns of which the first that is there is the weight."""
+
+_AMIE_VARIABLE = re.compile(r"\?\w+")
+_AMIE_DATALOG = re.compile(r"(?:\S+\([^\s,()]+,[^\s,]+\)\s*)+")
+"""Atoms as AMIE writes them with its option ``-datalog``."""
+
+_AMIE_COLUMNS = ("Rule", "Head Coverage", "Std Confidence", "PCA Confidence")
+_WEIGHTS = re.compile(r"\s*(?P<weight>[-+.\deE]+)\s*(?:\([^()]*\))?\s+(?P<rule>(?!<--)\S.*)", re.DOTALL)
+_COLUMNS_WITH_BLANKS = re.compile(rf"{NUMBER}\s+\S")
 
 
 def read_anyburl(lines: Iterable[Line], reading: RuleReading) -> Iterator[NamedRule]:
@@ -41,16 +49,23 @@ def read_anyburl(lines: Iterable[Line], reading: RuleReading) -> Iterator[NamedR
         arrow = mask(text).find("<=")
         if arrow < 0:
             raise line.error("no rule", f"{form}, the form of this file")
-        head = _anyburl_atom(text[:arrow], line)
+        if _COLUMNS_WITH_BLANKS.match(text) and text.partition("(")[0] not in reading.known_predicates:
+            raise line.error("columns without tabs", form)
         body = text[arrow + 2 :].strip()
-        atoms = [head, *(_anyburl_atom(atom, line) for atom in split_outer(body) if body)]
+        head, *others = [text[:arrow], *(split_outer(body) if body else ())]
+        atoms = [_anyburl_atom(atom, line, reading.known_predicates) for atom in (head, *others)]
         yield _learned(line, weight, atoms, _ANYBURL_VARIABLE)
 
 
-def _anyburl_atom(text: str, line: Line) -> NamedAtom:
-    """An atom whose constants stand as they are: quotes are letters, and a comma may belong to the constant."""
+def _anyburl_atom(text: str, line: Line, known_predicates: frozenset[str]) -> NamedAtom:
+    """An atom whose names stand as they are: quotes are letters, a comma may belong to a constant, and a parenthesis to
+    a constant or to a relation of the graph."""
     text = text.strip()
     opening = text.find("(")
+    for place in (match.start() for match in re.finditer(r"\(", text)):
+        if text[:place] in known_predicates:
+            opening = place
+            break
     if opening <= 0 or not text.endswith(")"):
         raise line.error(f"no atom at {text!r}", "relation(first,second)")
     first, comma, second = text[opening + 1 : -1].partition(",")
@@ -79,23 +94,42 @@ def read_amie(lines: Iterable[Line], reading: RuleReading) -> Iterator[NamedRule
         if "=>" not in text:
             if text.strip() == "Rule":
                 columns = [text.strip(), *(cell.strip() for cell in numbers)]
-            elif "?" in text:
+                if not set(_AMIE_CONFIDENCES) & set(columns):
+                    reading.notes.append(f"no column {' or '.join(_AMIE_CONFIDENCES)}, so every weight is 1")
+            elif "?" in text or format_of_line(text) is not None:
                 raise line.error("no rule", f"{RULE_FORMATS['amie']!r}, the form of this file")
             else:
                 num_messages += 1
             continue
         body, _, head = text.rpartition("=>")
         atoms = [*_amie_atoms(head, line), *_amie_atoms(body, line)]
-        yield _learned(line, _amie_weight(columns, numbers, line), atoms, re.compile(r"\?.+"))
+        odd = [
+            name
+            for atom in atoms
+            for name in atom[1:]
+            if name[0] == "?" and not _AMIE_VARIABLE.fullmatch(name)
+        ]
+        if odd:
+            raise line.error(
+                f"no variable at {odd[0]!r}", f"{RULE_FORMATS['amie']!r}, with tabs before numbers"
+            )
+        yield _learned(line, _amie_weight(columns, numbers, line), atoms, _AMIE_VARIABLE)
     if num_messages:
-        reading.notes.append(f"{num_messages} lines of AMIE's messages left out")
+        reading.notes.append(f"{counted(num_messages, 'line')} of AMIE's messages left out")
 
 
 def _amie_atoms(text: str, line: Line) -> list[NamedAtom]:
+    if "!=" in text:
+        raise line.error(f"a constraint, '!=', at {text.strip()!r}", "atoms alone: '?a  relation  ?b'")
+    if _AMIE_DATALOG.fullmatch(text.strip()):
+        atoms = re.split(r"(?<=\))\s+", text.strip())
+        return [_anyburl_atom(atom, line, frozenset()) for atom in atoms]
     separator = r"\s{2,}" if "  " in text.strip() else r"\s+"
     names = [name for name in re.split(separator, text.strip()) if name]
     if len(names) % 3:
-        raise line.error(f"{len(names)} names at {text.strip()!r}", "three for each atom: '?a  relation  ?b'")
+        raise line.error(
+            f"{counted(len(names), 'name')} at {text.strip()!r}", "three for each atom: '?a  relation  ?b'"
+        )
     return [
         NamedAtom(relation, first, second)
         for first, relation, second in zip(names[::3], names[1::3], names[2::3], strict=True)
@@ -103,7 +137,7 @@ def _amie_atoms(text: str, line: Line) -> list[NamedAtom]:
 
 
 def _amie_weight(columns: Sequence[str], cells: Sequence[str], line: Line) -> float:
-    for name in (_AMIE_CONFIDENCE, "Std Confidence"):
+    for name in _AMIE_CONFIDENCES:
         place = columns.index(name) - 1 if name in columns else len(cells)
         if place < len(cells):
             return read_number(cells[place].replace(",", "."), line, name, RULE_FORMATS["amie"])
@@ -153,20 +187,27 @@ def _parted(line: Line, form: str) -> tuple[float, str, str]:
     return weight, head.strip(), body.strip()
 
 
-def read_rnnlogic(lines: Iterable[Line], relations: RelationIds) -> Iterator[NamedRule]:
+def read_rnnlogic(lines: Iterable[Line], relations: RelationIds, reading: RuleReading) -> Iterator[NamedRule]:
     """Rules of ids, the head's first; a last number with a decimal point is the weight.
 
     Raises:
         DatasetError: a line is no such rule, or has an id that no relation has.
     """
+    with_weight, without = 0, list[Line]()
     for line in lines:
         ids, weight = line.text.split(), 1.0
-        if ids and not ids[-1].isdigit():
+        if ids[-1].isdecimal():
+            without.append(line)
+        else:
             weight = read_number(ids.pop(), line, "weight", RULE_FORMATS["rnnlogic"])
+            with_weight += 1
         names = [relations.name(text, line) for text in ids]
         if not names:
             raise line.error("no rule", RULE_FORMATS["rnnlogic"])
         yield chain(line, weight, names[0], names[1:])
+    if with_weight:
+        for line in without:
+            reading.warnings.add("missing-weight", line.path, line.number, repr(line.shown()))
 
 
 INVERSE = "inv_"
@@ -193,11 +234,13 @@ class RelationIds:
             if not tab:
                 first, tab, second = line.text.strip().rpartition(" ")
             first, second = first.strip(), second.strip()
-            if not first and second.isdigit() and not names:
+            if not first and _is_id(second) and not names:
                 continue  # the number of relations, at the top of relation2id.txt
-            if not first or (second.isdigit() and (path.name != cls.FILES[0] or not first.isdigit())):
+            if not first or (
+                _is_id(second) and (not path.name.startswith(cls.FILES[0]) or not _is_id(first))
+            ):
                 first, second = second, first
-            if not first.isdigit() or not second or int(first) in names:
+            if not _is_id(first) or not second or int(first) in names:
                 raise line.error("no id and relation", f"{expected}, each id once")
             names[int(first)] = second
         if not names:
@@ -206,7 +249,7 @@ class RelationIds:
 
     def name(self, text: str, line: Line) -> str:
         """The relation of an id, with ``INVERSE`` before it where it is an inverse one. Raises DatasetError."""
-        number = int(text) if text.isdigit() and len(text) < 10 else -1
+        number = int(text) if _is_id(text) else -1
         if number in self._names:
             return self._names[number]
         if number - self._number in self._names:
@@ -215,6 +258,10 @@ class RelationIds:
             f"no relation has the id {text!r}",
             f"ids of {self._path}: 0 to {self._number - 1}, and {self._number} to {2 * self._number - 1} for inverses",
         )
+
+
+def _is_id(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10
 
 
 def chain(line: Line, weight: float, head: str, relations: Sequence[str]) -> NamedRule:

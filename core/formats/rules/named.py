@@ -7,10 +7,9 @@ import re
 from dataclasses import dataclass, field
 
 from proofrank.core.formats.atoms import NamedAtom
-from proofrank.core.formats.text import Line
+from proofrank.core.formats.text import NUMBER, Line
 from proofrank.core.formats.warnings import WarningCollector
 
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _NUMBER = re.compile(NUMBER)
 
 

@@ -24,9 +24,9 @@ from proofrank.core.evaluator.tick import HalvedTick
 from proofrank.core.policy import PolicyConfig, PolicyNetwork
 from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
 from proofrank.core.prover import Outcome
-from tests.core.evaluator.test_compiled_invariance import Example, family, made
 from tests.helpers.buffers import use_static_shapes
 from tests.helpers.datasets import DatasetMaker
+from tests.helpers.examples import Example, family_example, made_example
 
 NUM_CANDIDATES = 30
 FEW_LANES, MANY_LANES = 4, 64
@@ -103,9 +103,9 @@ def static(example: Example) -> CompiledEvaluator:
 def subject(request: pytest.FixtureRequest, make_dataset: DatasetMaker) -> Subject:
     """Without the compiler."""
     if request.param == "made":
-        return subject_of(made(make_dataset), static)
+        return subject_of(made_example(make_dataset), static)
     data, truth = (request.getfixturevalue(name) for name in ("shared_data", "shared_truth"))
-    return subject_of(family(data, truth), static)
+    return subject_of(family_example(data, truth), static)
 
 
 @pytest.fixture(scope="module", params=["default", "separate"])
@@ -136,7 +136,7 @@ def compiled_subject(
         assert is_counting or len(set(num_states)) == 2, "both buckets multiply the same number of rows"
         return evaluator
 
-    return subject_of(family(shared_data, shared_truth), compiled)
+    return subject_of(family_example(shared_data, shared_truth), compiled)
 
 
 def outcomes_under(load: list[Submission], num_lanes: int, subject: Subject) -> list[tuple[int, Outcome]]:

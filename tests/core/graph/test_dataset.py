@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -145,6 +147,23 @@ def test_comments_blank_lines_line_ends_and_byte_order_marks_do_not_matter(tmp_p
     assert load_dataset(tmp_path).content_hash == expected.content_hash
 
 
+def test_the_byte_order_mark_of_a_file_that_was_appended_does_not_matter(
+    make_dataset: DatasetMaker,
+) -> None:
+    lines = ["a\tp\tb", "\ufeffb\tp\tc"]
+
+    assert make_dataset(lines, [RULE]).vocabulary.constants == ("a", "b", "c")
+
+
+def test_lines_may_end_with_a_carriage_return_alone(make_dataset: DatasetMaker, tmp_path: Path) -> None:
+    expected = make_dataset(["a\tp\tb", "b\tq\tc"], ["p(X,Y) -> q(X,Y)", "q(X,Y) -> p(X,Y)"])
+    write_dataset(tmp_path, ["a\tp\tb\rb\tq\tc"], ["p(X,Y) -> q(X,Y)\rq(X,Y) -> p(X,Y)"])
+    for name in ("train.txt", "rules.txt"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes().replace(b"\n", b"\r"))
+
+    assert load_dataset(tmp_path).content_hash == expected.content_hash
+
+
 def test_a_tab_after_a_fact_does_not_matter(make_dataset: DatasetMaker) -> None:
     dataset = make_dataset(["p(a,b).\t", "q(b,c)\t."], [RULE])
 
@@ -217,6 +236,12 @@ def test_a_domain_line_with_tabs_may_hold_names_with_blanks(make_dataset: Datase
     dataset = make_dataset(["p(new york,b).", "q(b,b)."], [RULE], domains=["towns\tnew york\tb"])
 
     assert dataset.domains == {"towns": (1, 2)}
+
+
+def test_a_domain_may_begin_with_a_percent_sign_where_tabs_separate(make_dataset: DatasetMaker) -> None:
+    dataset = make_dataset(["a\tp\tb"], [RULE], domains=["% a comment", "%22all%22\ta\tb"])
+
+    assert dataset.domains == {"%22all%22": (1, 2)}
 
 
 def test_constants_of_a_domain_that_no_triple_has_are_left_out_and_told(make_dataset: DatasetMaker) -> None:
@@ -329,6 +354,27 @@ def test_a_line_that_is_not_utf_8_is_refused_by_its_number(tmp_path: Path) -> No
     (tmp_path / "train.txt").write_bytes(b"p(a,b).\nq(\xe9,c).\n")
 
     with pytest.raises(DatasetError, match=r"train\.txt:2: byte 0xe9 is not UTF-8"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("encode", "problem"),
+    [
+        (lambda text: text.encode("utf-16"), r"train\.txt: UTF-16; expected a UTF-8 text file"),
+        (lambda text: text.encode("utf-16-le"), r"train\.txt:1: a zero byte, as UTF-16 has them"),
+        (lambda text: text.encode("utf-16-be"), r"train\.txt:1: a zero byte, as UTF-16 has them"),
+        (lambda text: text.encode("utf-32-be"), r"train\.txt:1: a zero byte, as UTF-16 has them"),
+        (lambda text: f"{text}é\tp\tb\n".encode("cp1252"), r"train\.txt:2: byte 0xe9 is not UTF-8"),
+        (lambda text: gzip.compress(text.encode()), r"train\.txt: compressed by gzip; .* or \.gz behind the name"),
+    ],
+)  # fmt: skip
+def test_a_file_in_another_encoding_is_refused_with_what_it_is(
+    encode: Callable[[str], bytes], problem: str, tmp_path: Path
+) -> None:
+    write_dataset(tmp_path, ["a\tp\tb"], [RULE])
+    (tmp_path / "train.txt").write_bytes(encode("a\tp\tb\n"))
+
+    with pytest.raises(DatasetError, match=problem):
         load_dataset(tmp_path)
 
 

@@ -39,7 +39,7 @@ def test_a_name_that_occurs_once_in_its_rule_is_told_with_the_nearest_constant(
 
     assert (warning.kind, warning.count, lines_of(warning)) == ("singleton", 1, [2])
     assert warning.places[0].text == "rule2: 'Germany', nearest constant 'germany'"
-    assert "rules.txt: 1 name occurs once in its rule" in str(warning)
+    assert "rules.txt: 1 name occurs once in a rule" in str(warning)
 
 
 def test_a_variable_that_occurs_once_is_told_with_the_nearest_variable(make_dataset: DatasetMaker) -> None:
@@ -108,6 +108,24 @@ def test_a_line_with_tabs_is_a_triple_also_behind_a_percent_sign(make_dataset: D
     assert len(dataset.splits["train"]) == 5
 
 
+@pytest.mark.parametrize("name", ["# anna", "% anna", "// anna"])
+def test_a_triple_that_looks_commented_out_is_told(name: str, make_dataset: DatasetMaker) -> None:
+    dataset = make_dataset([*TRAIN, f"{name}\tbornIn\tmunich"], [RULE])
+
+    assert dataset.vocabulary.has_constant(name)
+    assert (only_warning(dataset).kind, lines_of(only_warning(dataset))) == ("like-a-comment", [5])
+
+
+def test_the_full_stop_behind_an_address_of_n_triples_belongs_to_the_format(
+    make_dataset: DatasetMaker,
+) -> None:
+    lines = ["<kg/anna>\t<kg/bornIn>\t<kg/munich>.", "<kg/bob>\t<kg/bornIn>\t<kg/lyon> ."]
+    dataset = make_dataset(lines, ["<kg/bornIn>(X,Y) -> <kg/bornIn>(Y,X)"])
+
+    assert dataset.vocabulary.constants == ("<kg/anna>", "<kg/bob>", "<kg/lyon>", "<kg/munich>")
+    assert (only_warning(dataset).kind, only_warning(dataset).count) == ("full-stop", 2)
+
+
 @pytest.mark.parametrize("end", [" .", "\t.", " . "])
 def test_a_full_stop_behind_white_space_belongs_to_the_format(end: str, make_dataset: DatasetMaker) -> None:
     dataset = make_dataset([f"{line}{end}" for line in TRAIN], [RULE])
@@ -138,6 +156,13 @@ def test_a_tab_at_the_end_of_a_line_is_left_out_and_told(make_dataset: DatasetMa
         "# Head\tRelation\tTail",
         "h\tr\tt",
         "head_id\trelation id\ttail_id",
+        "e1\trel\te2",
+        "src\trel\tdst",
+        "Entity 1\tRelation\tEntity 2",
+        "arg1\trelation\targ2",
+        "@head\t@relation\t@tail",
+        '"head"\t"relation"\t"tail"',
+        "HEAD_URI\tRELATION_URI\tTAIL_URI",
     ],
 )
 def test_a_header_line_is_left_out_and_told(header: str, make_dataset: DatasetMaker) -> None:
@@ -145,6 +170,30 @@ def test_a_header_line_is_left_out_and_told(header: str, make_dataset: DatasetMa
 
     assert dataset.splits == make_dataset(TRAIN, [RULE]).splits
     assert (only_warning(dataset).kind, lines_of(only_warning(dataset))) == ("header-line", [1])
+
+
+def test_header_lines_between_files_that_were_joined_are_left_out_and_told(
+    make_dataset: DatasetMaker,
+) -> None:
+    header = "head\trelation\ttail"
+    dataset = make_dataset([header, *TRAIN[:2], header, *TRAIN[2:]], [RULE])
+
+    assert dataset.splits == make_dataset(TRAIN, [RULE]).splits
+    assert (only_warning(dataset).kind, lines_of(only_warning(dataset))) == ("header-line", [1, 4])
+
+
+@pytest.mark.parametrize("header", ["head\ttail\trelation", "subject\tobject\tpredicate", "rel\tsrc\tdst"])
+def test_columns_in_another_order_are_refused(header: str, make_dataset: DatasetMaker) -> None:
+    with pytest.raises(DatasetError, match=r"train\.txt:1: a header with the columns in another order in"):
+        make_dataset([header, *TRAIN], [RULE])
+
+
+@pytest.mark.parametrize("line", ["head\tmentions\ttail", "t\tr\th", "left\tedge\thead"])
+def test_a_triple_with_a_word_of_a_header_is_none(line: str, make_dataset: DatasetMaker) -> None:
+    dataset = make_dataset([*TRAIN, line], [RULE])
+
+    assert len(dataset.splits["train"]) == 5
+    assert not dataset.warnings
 
 
 def test_a_first_line_whose_names_come_again_is_no_header(make_dataset: DatasetMaker) -> None:
@@ -176,6 +225,35 @@ def test_quotes_between_tabs_are_kept_and_told(make_dataset: DatasetMaker) -> No
 
     assert dataset.vocabulary.has_constant('"bob"')
     assert only_warning(dataset).kind == "quoted-column"
+
+
+@pytest.mark.parametrize("fact", ["0.5::bornIn(bob,munich).", "1e-3 :: bornIn(bob,munich)."])
+def test_the_probability_of_a_fact_is_left_out_and_told(fact: str, make_dataset: DatasetMaker) -> None:
+    dataset = make_dataset(["bornIn(anna,munich).", fact], ["bornIn(X,Y) -> bornIn(Y,X)"])
+
+    assert dataset.vocabulary.predicates == ("bornIn",)
+    assert (only_warning(dataset).kind, lines_of(only_warning(dataset))) == ("weighted-fact", [2])
+
+
+@pytest.mark.parametrize("sign", ["\\+", "\\+ ", "-", "~", "¬", "!", "not "])
+def test_a_negated_fact_is_refused(sign: str, make_dataset: DatasetMaker) -> None:
+    with pytest.raises(DatasetError, match=r"train\.txt:2: a negated atom"):
+        make_dataset(["bornIn(anna,munich).", f"{sign}bornIn(bob,munich)."], [RULE])
+
+
+def test_a_relation_that_begins_with_such_a_sign_stands_between_quotes(make_dataset: DatasetMaker) -> None:
+    dataset = make_dataset(["'~near'(anna,munich)."], ["'~near'(X,Y) -> '~near'(Y,X)"])
+    assert dataset.vocabulary.predicates == ("~near",)
+
+    dataset = make_dataset(["anna\t~near\tmunich"], ["~near(X,Y) -> ~near(Y,X)"])
+    assert dataset.vocabulary.predicates == ("~near",)
+
+
+def test_a_quote_that_is_not_closed_is_kept_and_told(make_dataset: DatasetMaker) -> None:
+    dataset = make_dataset(["bornIn('anna,munich).", "bornIn(bob,d'Orsay)."], ["bornIn(X,Y) -> bornIn(Y,X)"])
+
+    assert dataset.vocabulary.has_constant("'anna")
+    assert (only_warning(dataset).kind, lines_of(only_warning(dataset))) == ("open-quote", [1])
 
 
 @pytest.mark.parametrize(
@@ -230,6 +308,40 @@ def test_names_that_differ_in_case_or_unicode_form_are_told(make_dataset: Datase
     assert "'BornIn' (train.txt:11) and 'bornIn' (train.txt:1)" in relations.message
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("New York", "New_York"),
+        ("New York", "New\u00a0York"),
+        ("New York", "New  York"),
+        ("New York", "New\u200b York"),
+        ("New York", "\u200eNew York"),
+        ("New York", "Ｎew York"),
+        ("New York", "New%20York"),
+        ("São_Paulo", "S%C3%A3o_Paulo"),
+        ("caf\u00ade", "cafe"),
+    ],
+)
+def test_names_that_are_the_same_to_the_eye_or_written_otherwise_are_told(
+    one: str, other: str, make_dataset: DatasetMaker
+) -> None:
+    dataset = make_dataset([*TRAIN, f"ana\tbornIn\t{one}", f"eva\tbornIn\t{other}"], [RULE])
+
+    assert (only_warning(dataset).kind, only_warning(dataset).count) == ("similar-names", 1)
+    if "\u200b" in other:
+        assert "'New\\u200b York' (train.txt:6)" in only_warning(dataset).message
+
+
+@pytest.mark.parametrize("name", ["S\ufffdo_Paulo", "a\x0bb", "a\x1fb"])
+def test_a_name_with_a_lost_letter_or_a_control_character_is_told(
+    name: str, make_dataset: DatasetMaker
+) -> None:
+    dataset = make_dataset([*TRAIN, f"ana\tbornIn\t{name}"], [RULE])
+
+    assert (only_warning(dataset).kind, lines_of(only_warning(dataset))) == ("odd-character", [5])
+    assert ascii(name) in only_warning(dataset).message
+
+
 def test_the_nearest_name_comes_first(make_dataset: DatasetMaker) -> None:
     assert nearest_names("lyonn", ["Lyon", "lyon"])[0] == "lyon"
     assert nearest_names("LYON", ["lyon", "Lyon"])[0] == "Lyon"
@@ -281,7 +393,7 @@ def test_strict_makes_warnings_an_error(tmp_path: Path) -> None:
     write_dataset(tmp_path, [*TRAIN, TRAIN[0]], [RULE])
 
     with pytest.raises(
-        DatasetError, match=r"1 warnings, and none is allowed:\n.*train\.txt: 1 duplicate triple dropped"
+        DatasetError, match=r"1 warning, and none is allowed:\n.*train\.txt: 1 duplicate triple dropped"
     ):
         load_dataset(tmp_path, strict=True)
     write_dataset(tmp_path, TRAIN, [RULE])

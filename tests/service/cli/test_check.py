@@ -110,7 +110,7 @@ def test_evaluate_ranks_by_an_untrained_policy_and_says_so(
     printed = capsys.readouterr()
     assert "policy untrained-3, engine original" in printed.out
     assert "random weights, nothing is trained" in printed.err
-    assert "rules.txt: 1 rules, proofrank" in printed.err
+    assert "rules.txt: 1 rule, proofrank" in printed.err
     assert "warning: " in printed.err
 
     assert main([*arguments, "--explain", "anna", "citizenOf", "germany"]) == 0

@@ -97,4 +97,4 @@ def test_the_data_set_of_a_recording_may_lie_elsewhere(
     assert main(["diff", "--recording", str(folder)]) == 2
     assert str(tmp_path.parent / "data" / "family") in capsys.readouterr().err
     assert main(["diff", "--recording", str(folder), "--data", str(tmp_path / "elsewhere")]) == 0
-    assert "1 candidates, engines eager and original: 0 outcomes differ" in capsys.readouterr().out
+    assert "1 candidate, engines eager and original: 0 outcomes differ" in capsys.readouterr().out

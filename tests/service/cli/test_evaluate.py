@@ -67,9 +67,17 @@ def test_the_written_metrics_are_those_of_the_reference_in_this_process(
     written = json.loads(path.read_text())
     assert written.pop("dataset") == {"name": "family", "sha256": family.content_hash}
     assert written.pop("policy")["name"] == "untrained"
-    (warning,) = written.pop("warnings")  # the family has one test triple in train
-    assert (warning["kind"], warning["count"], warning["places"][0]["line"]) == ("overlap", 1, 3)
+    assert written.pop("warnings") == []
     assert written.pop("pruning")["level"] == "exact"
+    assert written.pop("protocol") == {
+        "split": "test",
+        "limit": None,
+        "side": side,
+        "corruptions": 3,
+        "filtered": True,
+        "ties": "pessimistic",
+        "seed": 5,
+    }
     assert without_seconds(written) == without_seconds(expected)
 
 
@@ -79,7 +87,8 @@ def test_the_written_metrics_have_the_same_form_overall_by_side_and_by_relation(
     path = tmp_path / "metrics.json"
     assert main([*arguments, "--corruptions", "all", "--json", str(path)]) == 0
     metrics = json.loads(path.read_text())
-    assert set(metrics) == METRICS | {"by_side", "by_relation", "dataset", "policy", "warnings", "pruning"}
+    beside = {"by_side", "by_relation", "dataset", "policy", "warnings", "pruning", "protocol"}
+    assert set(metrics) == METRICS | beside
     assert set(metrics["by_side"]) == {"head", "tail"}
     assert set(metrics["by_relation"]) == {"ancestor", "parent"}
     for part in (*metrics["by_side"].values(), *metrics["by_relation"].values()):
@@ -114,6 +123,49 @@ def test_pruning_leaves_ranks_as_they_are_and_says_what_it_left_out(
         for part in (expected, *expected["by_side"].values(), *expected["by_relation"].values()):
             part.pop("corruptions_proved")
     assert without_seconds(written) == without_seconds(expected)
+
+
+@pytest.mark.parametrize(
+    ("floors", "status", "told"),
+    [
+        (["mrr=0.01"], 0, []),
+        (["mrr=1.0"], 1, ["mrr is 0.", "--fail-below asks for 1 or more"]),
+        (["hits@10=0.1", "hits@1=1", "positives_proved=1"], 1, ["hits@1 is ", "positives_proved is "]),
+    ],
+)
+def test_metrics_below_their_floors_fail_the_command_after_the_table(
+    arguments: list[str],
+    capsys: pytest.CaptureFixture[str],
+    floors: list[str],
+    status: int,
+    told: list[str],
+) -> None:
+    assert main([*arguments, *(part for floor in floors for part in ("--fail-below", floor))]) == status
+    printed = capsys.readouterr()
+    assert "MRR" in printed.out
+    assert all(part in printed.err for part in told)
+    assert ("hits@10 is" in printed.err) is False
+    assert ("--fail-below" in printed.err) == bool(status)
+
+
+def test_a_metric_that_is_not_defined_is_below_every_floor(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    floor = ["--corruptions", "0", "--fail-below", "adjusted_mean_rank_index=-1"]
+    assert main([*arguments, *floor]) == 1
+    assert "adjusted_mean_rank_index is not defined here" in capsys.readouterr().err
+
+
+def test_an_evaluation_in_shards_is_held_to_its_floors_too(arguments: list[str], tmp_path: Path) -> None:
+    assert main([*arguments, "--results", str(tmp_path / "rows.jsonl"), "--fail-below", "mrr=1.0"]) == 1
+
+
+def test_rankings_are_for_a_json_file_without_shards(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options in ([], ["--json", str(tmp_path / "m.json"), "--results", str(tmp_path / "rows.jsonl")]):
+        assert main([*arguments, "--rankings", *options]) == 2
+        assert "--rankings is for --json without shards" in capsys.readouterr().err
 
 
 def without(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
@@ -259,6 +311,9 @@ def test_what_cannot_be_evaluated_is_told_in_one_line(
         ["--split", "dev"],
         ["--ties", "best"],
         ["--nonsense"],
+        ["--fail-below", "mrr"],
+        ["--fail-below", "mean_rank=3"],
+        ["--fail-below", "mrr=nan"],
     ],
 )
 def test_a_bad_option_is_refused_with_its_name(

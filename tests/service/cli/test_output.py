@@ -28,7 +28,11 @@ def test_a_proof_is_printed_whatever_the_terminal_can_show(
         assert "Traceback" not in done.stderr
         name = "Zo\\xeb" if encoding == "ascii" else "Zoë"
         assert f"ancestor(anna, {name})" in done.stdout
-        assert ("\\u251c\\u2500" in done.stdout) == (encoding != "utf-8")
+        tree = [line for line in done.stdout.splitlines() if "[known fact]" in line]
+        assert tree
+        branches = ("├─ ", "└─ ") if encoding == "utf-8" else ("|- ", "`- ")
+        assert all(line.lstrip(" │|").startswith(branches) for line in tree)
+        assert "\\u2" not in done.stdout
 
 
 @pytest.mark.parametrize(

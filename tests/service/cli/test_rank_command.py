@@ -227,6 +227,10 @@ def test_the_key_of_a_file_is_sent(tmp_path: Path) -> None:
         ),
         ([*TRIPLE, "--queries", "3"], "--queries cannot be given here: it is for --split"),
         (["--split", "test", "--proof"], "--proof cannot be given here: it is for a single triple"),
+        (
+            ["--split", "test", "--policy", "untrained:7"],
+            "--policy untrained:7: policy is 'untrained-7': no policy is",
+        ),
         (["--file", "/no/such/file"], "/no/such/file: cannot be read: No such file or directory"),
         ([*TRIPLE, "--api-key-file", "/no/such"], "--api-key-file /no/such: cannot be read: No such file"),
         ([*TRIPLE, "--json", "/proc/no/answer"], "--json /proc/no/answer: cannot be written: No such file"),
@@ -238,6 +242,8 @@ def test_what_cannot_be_done_ends_with_status_2_and_a_reason(
     assert run_rank(server.url, *arguments) == 2
     ended = capsys.readouterr()
     assert ended.err.startswith(f"proofrank: {message}")
+    if "untrained:7" in arguments:
+        assert "a server has it that was started with --policy untrained:7" in ended.err
     assert ended.out == ""
 
 

@@ -282,7 +282,7 @@ def test_the_client_needs_httpx_and_pydantic_and_nothing_else(server: RunningSer
 
 def test_a_frame_without_pandas_is_an_error_that_says_what_to_install(server: RunningServer) -> None:
     ended = run_without_libraries("result.to_frame()", server.url)
-    assert "MissingLibraryError: to_frame() needs pandas: pip install pandas" in ended.stderr
+    assert "MissingLibraryError: to_frame() needs pandas: pip install 'proofrank[frames]'" in ended.stderr
 
 
 def test_a_policy_that_lacks_a_file_is_not_uploaded(speaker: Client, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +15,7 @@ from proofrank.core.graph import Dataset
 from proofrank.service.wire import RankRequest
 from tests.helpers.limits import MAX_BODY_BYTES, MAX_CANDIDATES, MAX_PROOFS, MAX_QUERIES
 from tests.helpers.scrapes import growth, scrape
+from tests.helpers.serving import RunningServer
 
 QUERY = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
 
@@ -26,13 +29,7 @@ def test_info_tells_dataset_policy_prover_and_limits(client: httpx.Client, famil
     assert info["version"] == __version__
     assert info["engine"] == "original"
     assert info["device"] == "cpu"
-    (overlap,) = info["dataset"].pop("warnings")
-    assert (overlap["kind"], overlap["count"]) == ("overlap", 1)
-    # Of paths on the server's disk, clients see the name of the file alone.
-    assert overlap["places"] == [
-        {"path": "test.txt", "line": 3, "text": "parent(eva,Zoë), as in line 5 of train.txt"}
-    ]
-    assert overlap["message"].startswith("test.txt: 1 triple is in train.txt too: ")
+    assert info["dataset"].pop("warnings") == []
     assert info["dataset"].pop("files")[3] == {
         "name": "rules.txt",
         "holds": "rules",
@@ -62,6 +59,26 @@ def test_info_tells_dataset_policy_prover_and_limits(client: httpx.Client, famil
     assert info["limits"]["max_body_bytes"] == MAX_BODY_BYTES
     stages = {"load dataset", "load policy", "build evaluator", "warm up", "least model"}
     assert stages <= set(info["startup_seconds"])
+
+
+def test_what_is_probably_wrong_in_the_dataset_is_in_info_and_in_the_log(
+    family_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(family_folder, tmp_path / "leak"))
+    with (folder / "test.txt").open("a", encoding="utf-8") as file:
+        file.write("parent(eva,Zoë).\n")
+    with RunningServer("--dataset", str(folder), "--policy", "untrained", "--engine", "original") as server:
+        server.wait_until_ready()
+        (warning,) = httpx.get(f"{server.url}/info").json()["dataset"]["warnings"]
+        log = server.log
+
+    assert (warning["kind"], warning["count"]) == ("overlap", 1)
+    # Of paths on the server's disk, clients see the name of the file alone.
+    assert warning["places"] == [
+        {"path": "test.txt", "line": 4, "text": "parent(eva,Zoë), as in line 5 of train.txt"}
+    ]
+    assert warning["message"].startswith("test.txt: 1 triple is in train.txt too: ")
+    assert "test.txt: 1 triple is in train.txt too: " in log
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/rank", "/nothing"])

@@ -15,8 +15,9 @@ from tests.helpers.serving import RunningServer
 OPERATION_IDS = {
     "rank",
     *("submit_job", "list_jobs", "get_job", "follow_job", "cancel_job", "delete_job"),
-    *("get_job_results", "get_job_results_csv", "get_job_results_parquet"),
+    *("get_job_results", "get_job_results_csv", "get_job_results_parquet", "compare_jobs"),
     *("list_policies", "upload_policy", "activate_policy", "delete_policy"),
+    *("list_runs", "get_run"),
     *("get_health", "get_readiness", "get_info"),
 }
 PROBLEM = {"$ref": "#/components/schemas/ProblemBody"}
@@ -75,7 +76,7 @@ def test_a_422_is_described_only_where_it_is_sent(
 ) -> None:
     described = {name for name, operation in operations.items() if "422" in operation["responses"]}
     assert described == {
-        *("rank", "submit_job", "list_jobs"),
+        *("rank", "submit_job", "list_jobs", "compare_jobs", "list_runs", "get_run"),
         *("upload_policy", "activate_policy", "delete_policy"),
     }
     assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
@@ -87,6 +88,9 @@ def test_a_422_is_described_only_where_it_is_sent(
         ("POST", "/rank", {"queries": []}, "rank"),
         ("POST", "/jobs", {}, "submit_job"),
         ("GET", "/jobs?limit=0", None, "list_jobs"),
+        ("GET", "/compare?a=1", None, "compare_jobs"),
+        ("GET", "/runs?limit=0", None, "list_runs"),
+        ("GET", "/runs/run-7?limit=0", None, "get_run"),
         ("PUT", "/policies/-", None, "upload_policy"),
         ("POST", "/policies/-/activate", None, "activate_policy"),
         ("DELETE", "/policies/-", None, "delete_policy"),

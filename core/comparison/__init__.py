@@ -1,0 +1,29 @@
+"""Comparison of two evaluations of the same queries: differences of metrics, with intervals, and what changed.
+
+``rankings`` holds the rankings of one evaluation as columns, ``pairing`` puts those of two side by side or says why
+that would mean nothing, ``bootstrap`` resamples triples, ``comparison`` puts it together. Needs numpy, and no torch.
+"""
+
+from proofrank.core.comparison.comparison import (
+    Change,
+    Comparison,
+    Difference,
+    GroupDifference,
+    Macro,
+    compare_rankings,
+)
+from proofrank.core.comparison.pairing import ComparisonError
+from proofrank.core.comparison.rankings import Identity, Protocol, Rankings
+
+__all__ = [
+    "Change",
+    "Comparison",
+    "ComparisonError",
+    "Difference",
+    "GroupDifference",
+    "Identity",
+    "Macro",
+    "Protocol",
+    "Rankings",
+    "compare_rankings",
+]

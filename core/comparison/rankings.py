@@ -1,0 +1,127 @@
+"""The rankings of one evaluation as columns, and what they depend on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+Triple = tuple[str, str, str]
+"""The names of a triple: (head, relation, tail)."""
+
+
+class Identity(NamedTuple):
+    """Name and content of a dataset or a policy.
+
+    Attributes:
+        name: its name.
+        sha256: hash of its content, in hexadecimal.
+    """
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How an evaluation ranks: two evaluations can be compared if they rank alike.
+
+    Attributes:
+        split: the split whose triples are ranked; None for triples of the user's own.
+        limit: maximum number of triples, drawn with the seed; None for all.
+        side: the constant that is replaced: ``head``, ``tail`` or ``both``.
+        corruptions: number of corruptions for each triple and side, or ``"all"``.
+        filtered: whether corruptions that are known triples are left out.
+        ties: the rank that counts among equal scores.
+        seed: seed of every draw.
+    """
+
+    split: str | None
+    limit: int | None
+    side: str
+    corruptions: int | Literal["all"]
+    filtered: bool
+    ties: str
+    seed: int
+
+    def differences(self, other: Protocol) -> list[str]:
+        """What differs from ``other`` and can change a rank: a text for each name, this value first."""
+        return [
+            f"{name} is {mine!r} in A and {theirs!r} in B"
+            for name, mine in dataclasses.asdict(self).items()
+            if mine != (theirs := getattr(other, name)) and not (name == "seed" and self._ignores_seed(other))
+        ]
+
+    def _ignores_seed(self, other: Protocol) -> bool:
+        """Whether nothing is drawn."""
+        return all(
+            protocol.corruptions == "all" and protocol.limit is None and protocol.ties != "random"
+            for protocol in (self, other)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Rankings:
+    """The rankings of one evaluation, a row for each triple and side.
+
+    Attributes:
+        label: what messages and tables call it, such as a file or a job.
+        dataset: the dataset.
+        policy: the policy.
+        protocol: how it ranks.
+        pruning: what its evaluation left out: ``none``, ``exact`` or ``ranks``. The ranks do not depend on it.
+        triples: ``[N]``, names of the triple.
+        sides: ``[N]``, the side whose constant is replaced: ``head`` or ``tail``.
+        ranks: ``[N]`` float64, under the ties of the protocol.
+        num_candidates: ``[N]`` int64, the positive included.
+        is_proved: ``[N]`` bool, whether the positive is proved.
+    """
+
+    label: str
+    dataset: Identity
+    policy: Identity
+    protocol: Protocol
+    pruning: str
+    triples: tuple[Triple, ...]
+    sides: tuple[str, ...]
+    ranks: np.ndarray
+    num_candidates: np.ndarray
+    is_proved: np.ndarray
+
+    @classmethod
+    def of_rows(
+        cls,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        label: str,
+        dataset: Identity,
+        policy: Identity,
+        protocol: Protocol,
+        pruning: str,
+    ) -> Rankings:
+        """Makes the columns of rows with the keys ``head``, ``relation``, ``tail``, ``side``, ``rank``,
+        ``num_candidates`` and ``proved``.
+
+        Raises:
+            KeyError: a row lacks a key.
+            ValueError, TypeError: a rank is no number.
+        """
+        listed = list(rows)
+        return cls(
+            label=label,
+            dataset=dataset,
+            policy=policy,
+            protocol=protocol,
+            pruning=pruning,
+            triples=tuple((row["head"], row["relation"], row["tail"]) for row in listed),
+            sides=tuple(row["side"] for row in listed),
+            ranks=np.array([row["rank"] for row in listed], dtype=np.float64),
+            num_candidates=np.array([row["num_candidates"] for row in listed], dtype=np.int64),
+            is_proved=np.array([row["proved"] for row in listed], dtype=bool),
+        )
+
+    def __len__(self) -> int:
+        return len(self.triples)

@@ -1,0 +1,164 @@
+"""Helpers of an evaluation: processes of this machine that prove some of its candidates."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from proofrank.core.evaluator.parallel.messages import Dropped, Given, Proved, Ready, Started, Unable
+from proofrank.core.evaluator.stream import CandidateStream
+from proofrank.core.evaluator.work import Work
+from proofrank.core.prover import Candidates
+
+logger = logging.getLogger("proofrank")
+
+_PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from proofrank.core.evaluator.parallel.helper_process import run; run(int(sys.argv[2]))"
+)
+"""Program of a helper. It imports nothing of the caller's own, so a script of a user needs no guard around its code."""
+
+_SECONDS_TO_END = 5.0
+"""Time that a helper has for its end once nobody needs it, before it is killed."""
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What a helper makes its stream of.
+
+    Attributes:
+        make: makes the stream; a function of a module, since it is sent by its name.
+        arguments: its arguments by name.
+    """
+
+    make: Callable[..., CandidateStream]
+    arguments: Mapping[str, Any]
+
+    def make_stream(self) -> CandidateStream:
+        """Makes the stream. Raises what ``make`` raises."""
+        return self.make(**self.arguments)
+
+
+class Helper:
+    """A process that proves candidates.
+
+    Attributes:
+        is_ready: whether it has its evaluator.
+        given: places of the candidates that it was given and that are not done.
+        work: what it has done so far.
+    """
+
+    def __init__(self, blueprint: bytes, engine: str) -> None:
+        """Starts a helper, which will tell when it is ready.
+
+        Args:
+            blueprint: a pickled :class:`Blueprint`.
+            engine: name of the engine that it must come to.
+
+        Raises:
+            OSError: no process can be started.
+        """
+        self.is_ready = False
+        self.given: set[int] = set()
+        self.work = Work()
+        self._blueprint = blueprint
+        self._engine = engine
+        self._evaluation = -1
+        mine, its = socket.socketpair()
+        with its:
+            command = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), str(its.fileno())]
+            try:
+                process = subprocess.Popen(  # noqa: S603 - this program, by this interpreter
+                    command, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL
+                )
+            except OSError:
+                mine.close()
+                raise
+        self.connection = Connection(mine.detach())
+        self._process = process
+        # Also where nobody closes it, and at the end of the interpreter.
+        self._end = weakref.finalize(self, _end, process, self.connection)
+
+    @property
+    def process_id(self) -> int:
+        """The id of its process."""
+        return self._process.pid
+
+    def give(
+        self, evaluation: int, indices: np.ndarray, candidates: Candidates, num_lanes: int | None
+    ) -> None:
+        """Gives it ``candidates`` ``[n]`` with their places ``indices`` ``[n]``."""
+        self._evaluation = evaluation
+        self.given.update(indices.tolist())
+        with suppress(OSError):  # it has ended, as receive() will tell
+            self.connection.send(Given(evaluation, indices, candidates, num_lanes))
+
+    def drop(self) -> None:
+        """Tells it that nobody needs the rest."""
+        self.given.clear()
+        with suppress(OSError):
+            self.connection.send(Dropped())
+
+    def receive(self) -> Proved | None:
+        """What it says: candidates of its last evaluation that are done, or nothing that concerns them.
+
+        Raises:
+            EOFError: it has ended, or cannot be used; its candidates need another.
+        """
+        try:
+            message = self.connection.recv()
+        except OSError as error:
+            raise EOFError from error
+        if isinstance(message, Proved):
+            self.work = message.work
+            if message.evaluation != self._evaluation or not self.given:
+                return None  # of an evaluation that was dropped
+            self.given.difference_update(message.ended.indices.tolist())
+            return message
+        if isinstance(message, Started):
+            # Only now, because sending much to a process that does not read yet would wait for it.
+            self._send_blueprint()
+            return None
+        if isinstance(message, Unable):
+            logger.warning("no further process can take part in the evaluation: %s", message.reason)
+            raise EOFError
+        assert isinstance(message, Ready)
+        if message.engine != self._engine:
+            # One engine for one evaluation: others may round differently.
+            logger.warning(
+                "a further process came to engine %s in place of %s, and takes no part in the evaluation",
+                message.engine,
+                self._engine,
+            )
+            raise EOFError
+        self.is_ready = True
+        return None
+
+    def close(self) -> int:
+        """Ends it; gives its exit status."""
+        self._end()
+        return self._process.returncode
+
+    def _send_blueprint(self) -> None:
+        with suppress(OSError):
+            self.connection.send_bytes(self._blueprint)
+
+
+def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
+    connection.close()
+    try:
+        process.wait(_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,67 @@
+"""Comparison of two finished jobs by their stored rankings."""
+
+from __future__ import annotations
+
+import asyncio
+
+from proofrank.core.comparison import Comparison, ComparisonError, Rankings, compare_rankings
+from proofrank.service.errors import InvalidInput, JobNotDone, JobRemovedError, NoSuchJob
+from proofrank.service.jobs.job import Job
+from proofrank.service.jobs.results import pages, result_row
+from proofrank.service.jobs.store import JobStore
+from proofrank.service.jobs.to_response import job_answer
+from proofrank.service.ranking.to_rankings import rankings_of_job
+from proofrank.service.wire import FieldError
+
+MOST_QUERIES = 200_000
+"""Largest number of queries of a job that is compared here: rankings of both jobs are in memory at once."""
+
+
+class JobComparer:
+    """Compares jobs, one pair at a time, so that the memory of one pair is the most that it takes."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._turn = asyncio.Lock()
+
+    async def compare(
+        self, a: Job, b: Job, *, confidence: float, resamples: int | None, seed: int
+    ) -> Comparison:
+        """Compares job ``b`` with job ``a``.
+
+        Raises:
+            JobNotDone: one of them is not done.
+            InvalidInput: one is too large, or they rank different queries, or otherwise.
+            NoSuchJob: one was removed meanwhile.
+        """
+        for name, job in (("a", a), ("b", b)):
+            _check(name, job)
+        async with self._turn:
+            rankings = [await self._rankings(job) for job in (a, b)]
+            try:
+                return await asyncio.to_thread(
+                    compare_rankings, *rankings, confidence=confidence, resamples=resamples, seed=seed
+                )
+            except ComparisonError as error:
+                raise InvalidInput([FieldError(field="b", value=b.id, message=str(error))]) from error
+
+    async def _rankings(self, job: Job) -> Rankings:
+        answer = job_answer(job)
+        rows = []
+        try:
+            async for page in pages(job, self._store):
+                rows += [result_row(ranking, answer.request.ties)._asdict() for ranking in page]
+        except JobRemovedError as error:
+            raise NoSuchJob(str(error)) from error
+        return await asyncio.to_thread(rankings_of_job, answer, rows)
+
+
+def _check(name: str, job: Job) -> None:
+    if job.state != "done":
+        raise JobNotDone(f"{name}: job {job.id} is {job.state}; only jobs that are done are compared")
+    if job.num_queries > MOST_QUERIES:
+        message = (
+            f"has {job.num_queries} queries; up to {MOST_QUERIES} are compared here, more by 'proofrank compare' of "
+            "downloaded results"
+        )
+        raise InvalidInput([FieldError(field=name, value=job.id, message=message)])

@@ -1,0 +1,75 @@
+"""``GET /compare``: how much the metrics of one job differ from those of another."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from proofrank.core.comparison.comparison import MOST_RESAMPLES
+from proofrank.service import wire
+from proofrank.service.errors import NoSuchJob
+from proofrank.service.jobs.comparison import JobComparer
+from proofrank.service.jobs.job import Job
+from proofrank.service.ranking.to_rankings import to_comparison
+from proofrank.service.services import Services
+from proofrank.service.web.problems import problem_responses
+
+
+def make_router(services: Services) -> APIRouter:
+    """The route on these services."""
+    router = APIRouter(tags=["jobs"])
+    jobs = services.jobs
+    comparer = JobComparer(jobs.store)
+
+    async def required(job_id: str) -> Job:
+        job = await jobs.store.get(job_id)
+        if job is None:
+            raise NoSuchJob(f"there is no job {job_id[:64]!r}; it may have been removed")
+        return job
+
+    @router.get(
+        "/compare",
+        response_model=wire.Comparison,
+        responses=problem_responses(
+            HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY
+        ),
+    )
+    async def compare_jobs(
+        a: Annotated[
+            str, Query(description="Id of the job to compare with.", examples=[wire.EXAMPLE_JOB_ID])
+        ],
+        b: Annotated[str, Query(description="Id of the job that is judged.", examples=[wire.EXAMPLE_JOB_ID])],
+        confidence: Annotated[
+            float,
+            Query(
+                ge=0.5,
+                le=0.999,
+                description="Share of intervals that should hold the true difference.",
+                examples=[0.95],
+            ),
+        ] = 0.95,
+        resamples: Annotated[
+            int | None,
+            Query(
+                ge=100,
+                le=MOST_RESAMPLES,
+                description="Number of resamples of the bootstrap; by default as suits the number of triples.",
+                examples=[2000],
+            ),
+        ] = None,
+        seed: Annotated[
+            int, Query(ge=0, le=2**63 - 1, description="Seed of the bootstrap.", examples=[0])
+        ] = 0,
+    ) -> Response:
+        """Compares two finished jobs that rank the same queries: differences with intervals, and what changed."""
+        found = await comparer.compare(
+            await required(a), await required(b), confidence=confidence, resamples=resamples, seed=seed
+        )
+        body = await asyncio.to_thread(lambda: wire.answer_to_json(to_comparison(found)))
+        return Response(body, media_type="application/json")
+
+    return router
