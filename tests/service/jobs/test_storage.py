@@ -401,7 +401,9 @@ def test_what_is_asked_of_a_job_is_done_whole_where_its_client_goes(
     async def go() -> None:
         async with app_with_services(tmp_path / "data", family_folder, policy_folder) as (client, services):
             jobs, database = services.jobs, services.database
-            job_id = (await client.post("/jobs", json={"queries": many_queries(500)})).json()["id"]
+            job_id = (
+                await client.post("/jobs", json={"queries": many_queries(500), "pruning": "none"})
+            ).json()["id"]
             while jobs.runner._current is None:
                 await asyncio.sleep(0.01)
             running = jobs.runner._current[1]
@@ -478,7 +480,9 @@ def test_a_job_that_is_removed_before_its_watcher_looks_ends_for_it_as_cancelled
     async def watch() -> str:
         async with app_with_services(tmp_path / "data", family_folder, policy_folder) as (client, services):
             services_of.append(services)
-            job_id = (await client.post("/jobs", json={"queries": many_queries(500)})).json()["id"]
+            job_id = (
+                await client.post("/jobs", json={"queries": many_queries(500), "pruning": "none"})
+            ).json()["id"]
             return (await client.get(f"/jobs/{job_id}/events")).text
 
     events = [event.split("\r\n") for event in asyncio.run(watch()).strip().split("\r\n\r\n")]
