@@ -32,7 +32,6 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
 from proofrank.core.ranking import Query, report
-from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.ranker import RankedBatch, Ranker, count_candidates
 from proofrank.service.ranking.json_names import JsonNames
 from proofrank.service.ranking.to_queries import Limits, to_queries
@@ -144,9 +143,7 @@ def measure(dataset: Dataset, policy: Policy, num_queries: int) -> dict[str, Any
             queries: list[Query] = to_queries(body, dataset, Limits(10**6, 10**9, 0))
             num_candidates = count_candidates(queries)
         with _timed(parts, "candidates, outcomes, ranks"):
-            batch: RankedBatch = asyncio.run(
-                ranker.rank(queries, body.seed, Loaded(dataset, settings, scheduler), policy)
-            )
+            batch: RankedBatch = asyncio.run(ranker.rank(queries, body.seed, dataset, scheduler, policy))
         with _timed(parts, "metrics"):
             metrics_view = to_report(report(batch.ranked, dataset, body.ties))
         with _timed(parts, "JSON"):

@@ -64,6 +64,10 @@ class EvaluationError(ProofrankError):
     """A candidate cannot be evaluated exactly."""
 
 
+class MemoryShortError(EvaluationError):
+    """The device has no memory for an evaluator."""
+
+
 class RankingError(ProofrankError):
     """Scores or options from which no rank can be made."""
 

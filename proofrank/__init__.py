@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from proofrank.core.formats.warnings import DatasetWarning
     from proofrank.core.graph import Dataset, load_dataset
     from proofrank.core.policy import Policy, load_policy
+    from proofrank.core.policy.exporting import NetworkSizes, export_policy, network_sizes
     from proofrank.core.ranking import Metrics
     from proofrank.in_process import EvaluationReport, ProofReport, TripleRanking, evaluate, explain
     from proofrank.service.client import AsyncClient, Client, ClientError
@@ -54,6 +55,7 @@ __all__ = [
     "EvaluationError",
     "EvaluationReport",
     "Metrics",
+    "NetworkSizes",
     "Policy",
     "PolicyError",
     "ProofReport",
@@ -65,8 +67,10 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "export_policy",
     "load_dataset",
     "load_policy",
+    "network_sizes",
 ]
 
 _MODULES = {
@@ -83,6 +87,7 @@ _MODULES = {
     "proofrank.core.formats.warnings": ("DatasetWarning",),
     "proofrank.core.graph": ("Dataset", "load_dataset"),
     "proofrank.core.policy": ("Policy", "load_policy"),
+    "proofrank.core.policy.exporting": ("NetworkSizes", "export_policy", "network_sizes"),
     "proofrank.core.ranking": ("Metrics",),
     "proofrank.in_process": ("EvaluationReport", "ProofReport", "TripleRanking", "evaluate", "explain"),
     "proofrank.service.client": ("AsyncClient", "Client", "ClientError"),

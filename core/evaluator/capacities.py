@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 import torch
 
-from proofrank.core.errors import EvaluationError
+from proofrank.core.errors import EvaluationError, MemoryShortError
 from proofrank.core.policy.features import CHUNK_ROWS
 from proofrank.core.prover.lanes import LaneShape
 from proofrank.core.prover.observation import Capacities
@@ -215,7 +215,7 @@ def check_memory(num_bytes: int, what: str, device: torch.device) -> None:
     """Refuses what does not fit.
 
     Raises:
-        EvaluationError: ``num_bytes`` are more than the device has free.
+        MemoryShortError: ``num_bytes`` are more than the device has free.
     """
     if device.type == "cuda":
         # Given back first: what torch still holds after that is in use, or belongs to a captured graph, whose memory
@@ -225,7 +225,7 @@ def check_memory(num_bytes: int, what: str, device: torch.device) -> None:
     else:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if num_bytes > free:
-        raise EvaluationError(
+        raise MemoryShortError(
             f"{what} needs about {num_bytes / 2**30:.1f} GiB on {device}, of which {free / 2**30:.1f} GiB are free; "
             "use fewer lanes"
         )

@@ -15,7 +15,7 @@ STATE_POOLINGS = ("sum", "mean", "rnn", "transformer")
 ACTIVATIONS = ("relu",)
 
 _MAX_SIZE = 1 << 16
-_MAX_VARIABLES = 1 << 20
+MAX_VARIABLES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class PolicyConfig:
         self._check_count("embedding_dim", 1, _MAX_SIZE)
         self._check_count("hidden_dim", 1, _MAX_SIZE)
         self._check_count("num_layers", 0, 1024)
-        self._check_count("max_variables", 0, _MAX_VARIABLES)
+        self._check_count("max_variables", 0, MAX_VARIABLES)
         self._check_count("padding_atoms", 1, _MAX_SIZE)
         self._check_count("attention_heads", 1, _MAX_SIZE)
         self._check_choice("atom_embedder", ATOM_EMBEDDERS)

@@ -6,6 +6,7 @@ keeps 7. Sums, norms, embeddings and logits are float32 with each.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,15 +42,39 @@ def check_precision(precision: str, device: torch.device) -> None:
 def matrix_products_in(precision: str) -> Iterator[None]:
     """Rounds float32 matrix products to TF32 while the context lasts if ``precision`` is ``tf32``, and not otherwise.
 
-    The flag applies to the whole process; its previous value is restored.
+    The flag applies to the whole process; its previous value is restored once no context of this precision is left in
+    any thread. Contexts of different precisions must not overlap.
     """
-    before = torch.get_float32_matmul_precision()
     wanted = "high" if precision == "tf32" else "highest"
-    if before == wanted:
-        yield
-        return
-    torch.set_float32_matmul_precision(wanted)
+    _USERS.enter(wanted)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        _USERS.leave()
+
+
+class _Users:
+    """Number of contexts of all threads that want the flag as it is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._number = 0
+        self._before = ""
+
+    def enter(self, wanted: str) -> None:
+        with self._lock:
+            now = torch.get_float32_matmul_precision()
+            if self._number == 0:
+                self._before = now
+            self._number += 1
+            if now != wanted:
+                torch.set_float32_matmul_precision(wanted)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._number -= 1
+            if self._number == 0 and torch.get_float32_matmul_precision() != self._before:
+                torch.set_float32_matmul_precision(self._before)
+
+
+_USERS = _Users()

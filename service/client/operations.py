@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -438,6 +439,41 @@ def run(connection: Connection, name: str, limit: int = 1000) -> Steps[Run]:
     """
     call = Call("GET", path_of("runs", name), parameters={"limit": str(limit)})
     return parsed((yield from exchange(connection, call)), Run)
+
+
+def upload_checkpoint(
+    connection: Connection,
+    name: str,
+    file: str | Path,
+    facts: Mapping[str, Any] | str | Path | None = None,
+    activate: bool = False,
+    public_defaults: bool = False,
+) -> Steps[StoredPolicy]:
+    """Uploads a checkpoint file of the public DeepProofLog code, which the server imports.
+
+    Args:
+        name: of letters, digits, ``.``, ``_`` and ``-``, 64 at most.
+        file: a ``.pt`` state dict or a ``.zip`` of Stable-Baselines3.
+        facts: what the file does not tell, by name, such as ``{"l2_norm": True, "temperature": 0.1}``; or a JSON file.
+        activate: rank with it from now on.
+        public_defaults: take the public code's defaults for facts that nobody tells.
+
+    Raises:
+        InvalidRequestError: a fact is missing or wrong; ``errors`` has one entry for each.
+        ClientError: a file is missing, no answer, or an error; see :mod:`proofrank.service.client.errors`.
+    """
+    files: dict[str, Path | bytes] = {"checkpoint": Path(file)}
+    if isinstance(facts, str | Path):
+        files["facts"] = Path(facts)
+    elif facts is not None:
+        files["facts"] = json.dumps(dict(facts)).encode()
+    for path in files.values():
+        if isinstance(path, Path) and not path.is_file():
+            raise ClientError(f"{path}: no such file")
+    wanted = {"activate": activate, "public_defaults": public_defaults}
+    parameters = {key: "true" for key, value in wanted.items() if value}
+    call = Call("PUT", path_of("policies", name), files=files, parameters=parameters)
+    return parsed((yield from exchange(connection, call)), StoredPolicy)
 
 
 def activate(connection: Connection, name: str) -> Steps[StoredPolicy]:

@@ -7,23 +7,22 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from proofrank.core.choices import PruningLevel
 from proofrank.core.errors import DatasetError, PolicyError, ProofrankError
-from proofrank.core.evaluator import CandidateStream, ReferenceEvaluator, settings_for
+from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
-from proofrank.core.prover import ProverSettings
 from proofrank.core.ranking import Query
-from proofrank.service.engine.evaluators import make_evaluator
+from proofrank.service.engine.by_shape import EvaluatorsByShape
 from proofrank.service.engine.lifecycle import DRAINING, FAILED, READY, Stages
 from proofrank.service.engine.live_policy import LivePolicy
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.provability import Provability
 from proofrank.service.engine.ranker import RankedBatch, Ranker
 from proofrank.service.errors import NotReady
-from proofrank.service.scheduler import Lanes, Scheduler
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.threads import start_daemon
@@ -32,7 +31,6 @@ logger = logging.getLogger("proofrank")
 
 _LEAST_SECONDS_TO_END = 0.5
 """Minimum time for the threads to finish, in seconds; the evaluator's finishes its current tick."""
-_MOST_SECONDS_BETWEEN_ATTEMPTS = 60
 _MOST_SECONDS_FOR_MODEL = 5.0
 """Maximum time for which a warm evaluator waits for the least model before the first request, in seconds."""
 
@@ -41,7 +39,7 @@ PolicySource = Callable[[Dataset], Policy]
 
 
 class EvaluatorHost:
-    """Loads the evaluator, and shares it among requests through a :class:`Scheduler`."""
+    """Loads the evaluator, and shares it among requests; makes others for policies of other shapes."""
 
     def __init__(
         self, settings: Settings, metrics: ServiceMetrics, policy_source: PolicySource | None = None
@@ -50,9 +48,8 @@ class EvaluatorHost:
         self._policy_source = policy_source or (lambda dataset: load_policy(settings.policy, dataset))
         self._metrics = metrics
         self._loaded: Loaded | None = None
-        self._engine = settings.engine
         self._stages = Stages(metrics)
-        self._live = LivePolicy(settings, metrics)
+        self._live = LivePolicy(metrics)
         self._provability = Provability(settings, metrics)
         self._ranker = Ranker(settings.max_queued_candidates, metrics)
         self.room = self._ranker.room
@@ -99,7 +96,7 @@ class EvaluatorHost:
 
     @property
     def loaded(self) -> Loaded:
-        """The dataset, settings and scheduler in use. Raises NotReady if they are not ready."""
+        """The dataset and the evaluators in use. Raises NotReady if they are not ready."""
         # Requests that began before draining still come here.
         stage = self._stages.stage
         if self._loaded is None or stage not in (READY, DRAINING):
@@ -115,19 +112,36 @@ class EvaluatorHost:
     @property
     def engine(self) -> str:
         """Name of the running engine."""
-        return self._engine
+        return self._settings.engine if self._loaded is None else self._loaded.evaluators.live.engine
 
-    def activate(self, policy: Policy) -> None:
-        """Makes ``policy`` the live one.
+    async def activate(self, policy: Policy) -> None:
+        """Makes ``policy`` the live one, after its evaluator is made if there is none of its shape.
 
         Raises:
-            EvaluationError: its shape, or a prover setting that it was trained with, differs from what is served.
             PolicyError: it does not fit the graph.
+            MemoryShortError: there is no memory for its evaluator.
+            EvaluationError: no evaluator can be made for it.
+            NotReady: the service is not ready.
         """
-        self._live.activate(policy, self.loaded)
+        async with self.prepared(policy):
+            self._live.activate(policy, self.loaded)
+            self.loaded.evaluators.set_live(policy)
+
+    @asynccontextmanager
+    async def prepared(self, policy: Policy) -> AsyncIterator[None]:
+        """Makes the evaluator of ``policy`` beside the live one if there is none of its shape, and keeps it while the
+        context lasts; raises as :meth:`activate` does.
+        """
+        self.check_policy(policy)
+        async with self.loaded.evaluators.using(policy):
+            yield
+
+    def has_shape_of_live(self, policy: Policy) -> bool:
+        """Whether the evaluator of the live policy can rank by ``policy``. Raises NotReady, or EvaluationError."""
+        return self.loaded.evaluators.shape_of(policy) == self.loaded.evaluators.live.shape
 
     def check_policy(self, policy: Policy) -> None:
-        """Checks that ``policy`` can go live without a new evaluator; raises as :meth:`activate` does."""
+        """Checks that ``policy`` can rank on this graph; raises as :meth:`LivePolicy.check` does."""
         self._live.check(policy, self.loaded)
 
     def reference(self, loaded: Loaded, policy: Policy) -> ReferenceEvaluator:
@@ -171,45 +185,14 @@ class EvaluatorHost:
             policy = self._policy_source(dataset)
         except PolicyError as error:
             raise self._settings.refusal("policy", str(error)) from error
-        settings = settings_for(policy, self._settings.prover_overrides)
-        scheduler = Scheduler(lambda fault: self._make(dataset, policy, settings, fault))
-        scheduler.start()
-        self._metrics.watch(lambda: scheduler.snapshot)
+        evaluators = EvaluatorsByShape(self._settings, dataset, self._metrics, self._stages)
+        evaluators.begin(policy)
+        self._metrics.watch(evaluators.snapshot)
         self._live.begin_with(policy, dataset)
         self._stages.enter("least model")
         self._provability.wait(_MOST_SECONDS_FOR_MODEL)
-        self._loaded = Loaded(dataset, settings, scheduler)
+        self._loaded = Loaded(dataset, evaluators)
         self._stages.enter(READY)
-
-    def _make(
-        self, dataset: Dataset, policy: Policy, settings: ProverSettings, fault: Exception | None
-    ) -> tuple[CandidateStream, Lanes]:
-        """Makes an evaluator; to replace a failed one, tries until it succeeds or the server stops."""
-        if fault is None:
-            return self._make_once(dataset, policy, settings)
-        self._metrics.evaluator_rebuilds.inc()
-        logger.error("making the evaluator again after %s", type(fault).__name__)
-        seconds = 1.0
-        while True:
-            try:
-                made = self._make_once(dataset, policy, settings)
-            except Exception:
-                logger.exception("the evaluator cannot be made; trying again in %.0f s", seconds)
-                if self._stages.wait_until_stopping(seconds):
-                    raise
-                seconds = min(2 * seconds, _MOST_SECONDS_BETWEEN_ATTEMPTS)
-            else:
-                self._stages.enter(READY)
-                return made
-
-    def _make_once(
-        self, dataset: Dataset, policy: Policy, settings: ProverSettings
-    ) -> tuple[CandidateStream, Lanes]:
-        stream, lanes = make_evaluator(
-            self._settings, dataset, policy, settings, self._metrics, self._stages.enter
-        )
-        self._engine = stream.engine
-        return stream, lanes
 
     async def rank(
         self,
@@ -227,15 +210,17 @@ class EvaluatorHost:
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
-        return await self._ranker.rank(
-            queries,
-            seed,
-            loaded,
-            with_policy,
-            pruning=self._provability.pruning(pruning),
-            is_job=is_job,
-            deadline=deadline,
-        )
+        async with loaded.evaluators.using(with_policy) as evaluator:
+            return await self._ranker.rank(
+                queries,
+                seed,
+                loaded.dataset,
+                evaluator.scheduler,
+                with_policy,
+                pruning=self._provability.pruning(pruning),
+                is_job=is_job,
+                deadline=deadline,
+            )
 
     def drain(self) -> None:
         """Becomes not ready and gives running requests ``grace_seconds``; for any thread and for signal handlers."""
@@ -251,7 +236,7 @@ class EvaluatorHost:
 
     def _end_drain(self) -> None:
         if self._loaded is not None:
-            self._loaded.scheduler.stop(patience_seconds=0)
+            self._loaded.evaluators.end()
 
     async def stop(self) -> None:
         """Ends the evaluator; requests that still run are answered by 503.
@@ -271,8 +256,8 @@ class EvaluatorHost:
             self._loading.join(max(0.0, ends - time.monotonic()))
             if self._loading.is_alive():
                 return False
-        return self._loaded is None or self._loaded.scheduler.stop(max(0.0, ends - time.monotonic()))
+        return self._loaded is None or self._loaded.evaluators.end(ends)
 
     def describe_prover(self) -> dict[str, int | bool]:
-        """Returns the prover settings in force."""
+        """Returns the prover settings of the live policy."""
         return dataclasses.asdict(self.loaded.settings)

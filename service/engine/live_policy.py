@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator import ReferenceEvaluator, settings_for
+from proofrank.core.evaluator import ReferenceEvaluator
+from proofrank.core.evaluator.base import check_enough_variables
 from proofrank.core.graph import Dataset
-from proofrank.core.policy import Policy, PolicyConfig
-from proofrank.core.prover import ProverSettings
+from proofrank.core.policy import Policy
+from proofrank.core.prover.packing import check_packable
 from proofrank.service.engine.loaded import Loaded
-from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 
 _MOST_REFERENCES = 4
@@ -19,8 +16,7 @@ _MOST_REFERENCES = 4
 class LivePolicy:
     """Holds the live policy, and a reference evaluator for each policy that was recently asked for."""
 
-    def __init__(self, settings: Settings, metrics: ServiceMetrics) -> None:
-        self._settings = settings
+    def __init__(self, metrics: ServiceMetrics) -> None:
         self._metrics = metrics
         self._active: Policy | None = None
         self._references: dict[str, ReferenceEvaluator] = {}
@@ -37,45 +33,27 @@ class LivePolicy:
         self._active = policy
 
     def activate(self, policy: Policy, loaded: Loaded) -> None:
-        """Makes ``policy`` the live one.
-
-        Raises:
-            EvaluationError: its shape, or a prover setting that it was trained with, differs from what is served.
-            PolicyError: it does not fit the graph.
-        """
-        self.check(policy, loaded)
+        """Makes ``policy`` the live one; :meth:`check` must have passed."""
         self._metrics.show_live_policy(loaded.dataset, policy, self._active)
         self._active = policy
 
     def check(self, policy: Policy, loaded: Loaded) -> None:
-        """Checks that ``policy`` can go live without a new evaluator; raises as :meth:`activate` does."""
-        active = self.active
+        """Checks that an evaluator for ``policy`` can be exact on this graph; needs no memory.
+
+        Raises:
+            PolicyError: it does not fit the graph.
+            EvaluationError: it has too few variables for the graph's rules, or a prover setting is bad.
+        """
+        settings = loaded.evaluators.shape_of(policy).settings
         policy.check_fits(loaded.dataset)
-        differing = [
-            *_differences(policy.network.config, active.network.config),
-            *_differences(settings_for(policy, self._settings.prover_overrides), loaded.settings),
-        ]
-        if differing:
-            raise EvaluationError(
-                f"policy {policy.name!r} cannot replace {active.name!r} in this server: {'; '.join(differing)}"
-            )
+        check_packable(loaded.dataset, policy.shape.max_variables)
+        check_enough_variables(loaded.dataset, policy, settings, settings.max_resolutions_per_step)
 
     def reference(self, loaded: Loaded, policy: Policy) -> ReferenceEvaluator:
         """Returns a reference evaluator with ``policy``, which shares no state with the serving one."""
         if policy.content_hash not in self._references:
             if len(self._references) >= _MOST_REFERENCES:
                 del self._references[next(iter(self._references))]
-            self._references[policy.content_hash] = ReferenceEvaluator(
-                loaded.dataset, policy, loaded.settings
-            )
+            settings = loaded.evaluators.shape_of(policy).settings
+            self._references[policy.content_hash] = ReferenceEvaluator(loaded.dataset, policy, settings)
         return self._references[policy.content_hash]
-
-
-def _differences(offered: PolicyConfig | ProverSettings, served: PolicyConfig | ProverSettings) -> list[str]:
-    """Returns a text for each field in which ``offered`` differs from ``served``."""
-    theirs, ours = dataclasses.asdict(offered), dataclasses.asdict(served)
-    return [
-        f"its {name} is {theirs[name]!r}, here it is {ours[name]!r}"
-        for name in ours
-        if theirs[name] != ours[name]
-    ]

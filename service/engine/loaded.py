@@ -6,13 +6,23 @@ from dataclasses import dataclass
 
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import ProverSettings
+from proofrank.service.engine.by_shape import EvaluatorsByShape
 from proofrank.service.scheduler import Scheduler
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Everything that is served, except for the policy."""
+    """Everything that is served, except for the policies."""
 
     dataset: Dataset
-    settings: ProverSettings
-    scheduler: Scheduler
+    evaluators: EvaluatorsByShape
+
+    @property
+    def settings(self) -> ProverSettings:
+        """Prover settings of the live policy."""
+        return self.evaluators.live.shape.settings
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Scheduler of the evaluator that ranks by the live policy."""
+        return self.evaluators.live.scheduler

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import Pruning, PruningCounts, Query, RankedQuery, queue_of, rank_outcomes
 from proofrank.service.engine.candidate_budget import CandidateBudget
-from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.throughput import Throughput
 from proofrank.service.errors import DeadlinePassed, Draining, EvaluationFailed
 from proofrank.service.scheduler import (
@@ -48,7 +48,8 @@ class Ranker:
         self,
         queries: Sequence[Query],
         seed: int,
-        loaded: Loaded,
+        dataset: Dataset,
+        scheduler: Scheduler,
         policy: Policy,
         *,
         pruning: Pruning | None = None,
@@ -62,7 +63,8 @@ class Ranker:
         Args:
             queries: queries to rank.
             seed: seed of the random order of ties.
-            loaded: dataset, settings and scheduler.
+            dataset: the graph.
+            scheduler: scheduler of the evaluator for ``policy``.
             policy: policy to rank by, also after another is activated.
             pruning: what may be left out; nothing by default.
             is_job: whether it yields to requests.
@@ -78,9 +80,7 @@ class Ranker:
         is_small = num_candidates <= FEW_CANDIDATES
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
         queue = await in_worker_unless_small(is_small, queue_of, queries, pruning)
-        finished = await self._outcome(
-            Task(queue, policy, is_job=is_job, deadline=deadline), loaded.scheduler, kind
-        )
+        finished = await self._outcome(Task(queue, policy, is_job=is_job, deadline=deadline), scheduler, kind)
         self._throughput.count(num_candidates)
         self._metrics.record_ended(
             kind,
@@ -98,7 +98,7 @@ class Ranker:
                 seconds=finished.execution_seconds,
                 knows_proved=pruning is None or pruning.knows_proved,
             )
-            self._metrics.record_ranked(ranked, loaded.dataset, policy, kind)
+            self._metrics.record_ranked(ranked, dataset, policy, kind)
             return ranked, PruningCounts.of(finished.outcomes)
 
         ranked, counts = await in_worker_unless_small(is_small, rank)

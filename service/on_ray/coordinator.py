@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable, Mapping
 
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from proofrank.core.errors import EvaluationError, PolicyError
 from proofrank.service.app import create_app
 from proofrank.service.on_ray.health import EvaluatorHealth
 from proofrank.service.on_ray.leases import Lease, LeaseBook
@@ -33,6 +35,33 @@ class Rankers:
     def __init__(self, rankers: DeploymentHandle, book: LeaseBook) -> None:
         self._rankers = rankers
         self._book = book
+
+    async def prepare(
+        self,
+        policy: LivePolicy,
+        read_files: Callable[[], Mapping[str, bytes]],
+        patience_seconds: float,
+    ) -> None:
+        """Returns once each replica that can be reached has an evaluator for ``policy``.
+
+        Raises:
+            EvaluationError: one of them can make none.
+        """
+        files = await asyncio.to_thread(read_files)
+        try:
+            answers = await self._rankers.broadcast("prepare", policy, files).results_async(
+                timeout_s=self._book.seconds + patience_seconds, return_exceptions=True
+            )
+        except Exception:
+            # Those that are ready are soon; the others make their evaluators when they learn that it is live.
+            logger.exception("not all replicas have prepared for policy %s in time", policy.name)
+            return
+        for error in answers:
+            if isinstance(error, Exception):
+                logger.warning("a replica does not prepare for policy %s: %s", policy.name, error)
+            cause = getattr(error, "cause", error)
+            if isinstance(cause, (PolicyError, EvaluationError)):
+                raise EvaluationError(f"a replica cannot use it: {cause}")
 
     async def follow(self, live: LivePolicy) -> None:
         """Returns once no replica ranks by another policy than ``live``."""

@@ -31,7 +31,7 @@ AskForLease = Callable[[LivePolicy | None], Awaitable[Lease]]
 class PolicyFollower:
     """Ranks by the live policy or not at all. All methods are called on one event loop."""
 
-    def __init__(self, ask: AskForLease, activate: Callable[[Policy], None]) -> None:
+    def __init__(self, ask: AskForLease, activate: Callable[[Policy], Awaitable[None]]) -> None:
         """Args:
         ask: asks for a lease.
         activate: makes a policy the live one of this replica.
@@ -69,7 +69,7 @@ class PolicyFollower:
                 logger.info("no coordinator yet: %s", _first_line(error))
                 await asyncio.sleep(1.0)
                 continue
-            policy = await asyncio.to_thread(_load, lease)
+            policy = await asyncio.to_thread(load_leased, lease)
             self._ranks_by, self._dataset_sha256 = lease.live, lease.dataset_sha256
             return policy
 
@@ -97,8 +97,8 @@ class PolicyFollower:
                         self._lease_ends, self._refusal = asked + lease.seconds, None
                         self._pause = min(_LONGEST_PAUSE, lease.seconds / _RENEWALS_A_LEASE)
                         return
-                    policy = await asyncio.to_thread(_load, lease)
-                    self._activate(policy)
+                    policy = await asyncio.to_thread(load_leased, lease)
+                    await self._activate(policy)
                 except (DatasetError, PolicyError, EvaluationError, OSError) as error:
                     self._refusal = str(error)
                     raise
@@ -137,16 +137,21 @@ def _check_same_graph(here: str | None, there: str | None) -> None:
         )
 
 
-def _load(lease: Lease) -> Policy:
-    files: Mapping[str, bytes] | None = lease.files
-    if files is None:
+def load_leased(lease: Lease) -> Policy:
+    """Loads the policy that came with a lease. Raises PolicyError or OSError."""
+    if lease.files is None:
         raise PolicyError(f"policy {lease.live.name!r} came without its files")
+    return load_sent(lease.live, lease.files)
+
+
+def load_sent(sent: LivePolicy, files: Mapping[str, bytes]) -> Policy:
+    """Loads a policy of these files, as name -> content. Raises PolicyError or OSError."""
     with tempfile.TemporaryDirectory(prefix="proofrank-") as folder:
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
-        policy = load_named(Path(folder), lease.live.name)
-    if policy.content_hash != lease.live.sha256:
-        raise PolicyError(f"policy {lease.live.name!r} came with SHA-256 {policy.content_hash}")
+        policy = load_named(Path(folder), sent.name)
+    if policy.content_hash != sent.sha256:
+        raise PolicyError(f"policy {sent.name!r} came with SHA-256 {policy.content_hash}")
     return policy
 
 

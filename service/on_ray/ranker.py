@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -17,7 +18,7 @@ from proofrank.core.policy import Policy
 from proofrank.service.app import create_ranking_app
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.on_ray.coordinator import release_lease
-from proofrank.service.on_ray.follower import PolicyFollower
+from proofrank.service.on_ray.follower import PolicyFollower, load_sent
 from proofrank.service.on_ray.health import EvaluatorHealth, NotUsableError
 from proofrank.service.on_ray.leases import Lease
 from proofrank.service.on_ray.process import replica_name, settle_process
@@ -26,6 +27,8 @@ from proofrank.service.services import RankingServices
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.threads import make_workers
+
+logger = logging.getLogger("proofrank")
 
 ROUTE_PREFIX = "/rank"
 
@@ -47,7 +50,7 @@ class Ranker:
             coordinator_deployment, coordinator_app
         )
         self._metrics = ServiceMetrics()
-        self._follower = PolicyFollower(self._ask_for_lease, lambda policy: self._host.activate(policy))
+        self._follower = PolicyFollower(self._ask_for_lease, self._activate)
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:  # the name that Ray Serve expects
         asyncio.get_running_loop().set_default_executor(make_workers())
@@ -77,6 +80,23 @@ class Ranker:
         renewing.cancel()
         await self._host.stop()
         await release_lease(self._coordinator, self._name)
+
+    async def _activate(self, policy: Policy) -> None:
+        await self._host.activate(policy)
+
+    async def prepare(self, policy: LivePolicy, files: Mapping[str, bytes]) -> None:
+        """Returns once this replica has an evaluator for ``policy``; it ranks by the live one meanwhile.
+
+        Args:
+            policy: name and content.
+            files: its files, as name -> content.
+
+        Raises:
+            PolicyError, EvaluationError: this replica cannot use the policy.
+        """
+        loaded = await asyncio.to_thread(load_sent, policy, files)
+        async with self._host.prepared(loaded):
+            logger.info("ready for policy %s (%s)", loaded.name, loaded.content_hash)
 
     async def follow(self) -> None:
         """Returns once this replica ranks by the live policy."""

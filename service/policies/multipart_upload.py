@@ -6,6 +6,7 @@ python-multipart parses the body; here are its callbacks, which write each part 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -15,13 +16,21 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from proofrank.core.graph import Dataset
+from proofrank.core.policy.importing.facts import MAX_FACTS_BYTES
 from proofrank.service.errors import InvalidInput, UploadAborted, UploadStalled, UploadTooLarge
-from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, Part
+from proofrank.service.policies.policy_files import CHECKPOINT, CONFIG, FACTS, PARTS, VOCABULARY, Part
 from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.wire import FieldError, shortened
 
-_EXPECTED = f"expected multipart/form-data with the files {', '.join(part.field for part in PARTS)}"
+_EXPECTED = (
+    f"expected multipart/form-data with the files {', '.join(part.field for part in PARTS)}, or with the file "
+    f"{CHECKPOINT.field} and perhaps {FACTS.field}"
+)
+_PARTS = (*PARTS, CHECKPOINT, FACTS)
 _MOST_CONFIG_BYTES = 2**20
+_MAX_FILE_NAME = 200
+"""Number of letters that are kept of the name of a checkpoint's file."""
+
 _PATIENCE_SECONDS = 60.0
 """How long a client may send nothing in the middle of an upload."""
 
@@ -35,7 +44,7 @@ _MAX_HEADER_BYTES = 4224
 
 
 def size_limits(dataset: Dataset) -> Mapping[Part, int]:
-    """The parts that are smaller than the whole may be, with the most bytes of each.
+    """Returns the parts that are smaller than the whole may be, with the maximum bytes of each.
 
     A vocabulary must be that of ``dataset``, so there is a size that no right one has; parsing JSON takes many times
     its size in memory.
@@ -45,19 +54,22 @@ def size_limits(dataset: Dataset) -> Mapping[Part, int]:
     names = sum(
         12 * len(name) + 64 for group in (vocabulary.predicates, vocabulary.constants) for name in group
     )
-    return {CONFIG: _MOST_CONFIG_BYTES, VOCABULARY: names + 2**20}
+    return {CONFIG: _MOST_CONFIG_BYTES, VOCABULARY: names + 2**20, FACTS: MAX_FACTS_BYTES}
 
 
 async def receive(
     stream: AsyncIterator[bytes], content_type: str, folder: Path, limits: Mapping[Part, int]
-) -> None:
-    """Writes the three parts of an upload into ``folder``.
+) -> str | None:
+    """Writes the parts of an upload into ``folder``.
 
     Args:
         stream: the body; its size as a whole is limited elsewhere.
         content_type: the header, with the boundary.
         folder: empty.
         limits: of single parts.
+
+    Returns:
+        The name of the checkpoint's file, as the client calls it; None for the three files of a policy folder.
 
     Raises:
         InvalidInput: the body is not what was expected.
@@ -76,6 +88,7 @@ async def receive(
         async for piece in _pieces(stream):
             await asyncio.to_thread(writer.write, piece)
         writer.check_whole()
+        return writer.checkpoint_name
     finally:
         writer.close()
 
@@ -114,6 +127,7 @@ class _PartWriter:
         self._header_value = b""
         self._disposition = b""
         self._has_ended = False
+        self.checkpoint_name: str | None = None
         self._parser = MultipartParser(
             boundary,
             {
@@ -139,8 +153,19 @@ class _PartWriter:
             raise _not_multipart(error) from error
 
     def check_whole(self) -> None:
-        """Raises InvalidInput unless all three parts have come, and the end of the body."""
-        missing = [part for part in PARTS if part not in self._sizes]
+        """Raises InvalidInput unless the parts of one form have come, and the end of the body."""
+        is_import = CHECKPOINT in self._sizes or FACTS in self._sizes
+        surplus = [part for part in PARTS if part in self._sizes] if is_import else []
+        if surplus:
+            raise InvalidInput(
+                [
+                    FieldError(
+                        field=part.field, value=None, message=f"stands beside another form; {_EXPECTED}"
+                    )
+                    for part in surplus
+                ]
+            )
+        missing = [part for part in ((CHECKPOINT,) if is_import else PARTS) if part not in self._sizes]
         if missing:
             raise InvalidInput(
                 [
@@ -177,13 +202,15 @@ class _PartWriter:
     def _open_part(self) -> None:
         _, options = parse_options_header(self._disposition.decode("latin-1"))
         field = options.get(b"name", b"").decode("utf-8", "replace")
-        part = next((part for part in PARTS if part.field == field), None)
+        part = next((part for part in _PARTS if part.field == field), None)
         if part is None:
             raise InvalidInput(
                 [FieldError(field="body", value=shortened(field), message=f"no such part; {_EXPECTED}")]
             )
         if part in self._sizes:
             raise InvalidInput([FieldError(field=part.field, value=None, message="comes twice")])
+        if part is CHECKPOINT:
+            self.checkpoint_name = _file_name(options.get(b"filename", b""))
         self._part = part
         self._sizes[part] = 0
         self._file = (self._folder / part.file).open("wb", buffering=0)
@@ -200,6 +227,13 @@ class _PartWriter:
 
     def _end(self) -> None:
         self._has_ended = True
+
+
+def _file_name(sent: bytes) -> str:
+    """Returns the last part of a file's name without what no message can show; ``checkpoint`` if nothing is left."""
+    last = re.split(r"[/\\]", sent.decode("utf-8", "replace"))[-1]
+    shown = "".join(letter for letter in last if letter.isprintable())
+    return shown[:_MAX_FILE_NAME] or CHECKPOINT.field
 
 
 def _not_multipart(error: FormParserError) -> InvalidInput:

@@ -36,6 +36,8 @@ WEIGHTS = Part("weights", WEIGHTS_FILE)
 CONFIG = Part("config", CONFIG_FILE)
 VOCABULARY = Part("vocabulary", VOCABULARY_FILE)
 PARTS = (WEIGHTS, CONFIG, VOCABULARY)
+CHECKPOINT = Part("checkpoint", "checkpoint")
+FACTS = Part("facts", "facts.json")
 
 
 class PolicyFiles:
@@ -82,10 +84,8 @@ class PolicyFiles:
 
         Raises:
             OSError: the files are not there.
-            OSError: they are not there.
         """
-        folder = self._policies / content_hash
-        return {part.file: (folder / part.file).read_bytes() for part in PARTS}
+        return contents_of(self._policies / content_hash)
 
     def keep(self, content_hashes: Collection[str]) -> None:
         """Removes all policies with other content than these."""
@@ -115,6 +115,11 @@ def load_named(folder: Path, name: str, shown_as: str | None = None) -> Policy:
         text = text.replace(f"{folder}/", "" if shown_as is None else f"{shown_as}/")
         raise PolicyError(text.replace(str(folder), shown_as or "the stored policy"), error.file) from error
     return dataclasses.replace(policy, name=name)
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    """Returns the files of the policy in ``folder``, as name -> content. Raises OSError."""
+    return {part.file: (folder / part.file).read_bytes() for part in PARTS}
 
 
 def num_bytes(folder: Path) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,11 +17,13 @@ from proofrank.core.policy import Policy
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.errors import BadCheckpoint, NotReady, QueueFull, UnusablePolicy
 from proofrank.service.policies import multipart_upload as upload
+from proofrank.service.policies.imported import import_upload
 from proofrank.service.policies.policy_at_start import policy_at_start
-from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, load_named
+from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, contents_of, load_named
 from proofrank.service.policies.records import NO_RUN, LivePolicy, PolicyRecord
 from proofrank.service.policies.replicas import Replicas
 from proofrank.service.policies.store import PolicyStore, Put
+from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.storage.uncancelled import uncancelled
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.wire import RunStep
@@ -58,6 +61,7 @@ class PolicyRegistry:
         self._dataset_sha256: str | None = None
         # The live policy of the store and that of the host change together.
         self._change = asyncio.Lock()
+        self._import = asyncio.Lock()
 
     def policy_at_start(self, configured: Path, dataset: Dataset) -> Policy:
         """Returns the policy to go live with; see :func:`policy_at_start`. Waits for the disk."""
@@ -90,7 +94,7 @@ class PolicyRegistry:
 
         Raises:
             PolicyError: it is not there, or is damaged, or does not fit the graph.
-            EvaluationError: this server cannot use it.
+            EvaluationError: no evaluator for it can be exact on this graph.
             NotReady: the service is not ready.
         """
         active = self._host.active_policy
@@ -125,10 +129,35 @@ class PolicyRegistry:
         finally:
             self._num_uploads -= 1
 
-    async def receive(self, body: AsyncIterator[bytes], content_type: str, folder: Path) -> None:
-        """Writes an uploaded body into ``folder``; raises as :func:`service.policies.multipart_upload.receive` does."""
-        limits = await asyncio.to_thread(upload.size_limits, self._host.loaded.dataset)
-        await upload.receive(body, content_type, folder, limits)
+    async def receive(
+        self, body: AsyncIterator[bytes], content_type: str, folder: Path, *, public_defaults: bool
+    ) -> Path:
+        """Writes an uploaded body into ``folder``; a checkpoint of the public code is imported there.
+
+        Args:
+            body: the body.
+            content_type: the header, with the boundary.
+            folder: empty.
+            public_defaults: whether an import takes the public code's defaults for facts that are not told.
+
+        Returns:
+            The policy folder, which is ``folder`` or in it.
+
+        Raises:
+            BadCheckpoint: a checkpoint cannot be imported; other errors as
+                :func:`proofrank.service.policies.multipart_upload.receive` raises them.
+        """
+        dataset = self._host.loaded.dataset
+        limits = await asyncio.to_thread(upload.size_limits, dataset)
+        checkpoint_name = await upload.receive(body, content_type, folder, limits)
+        if checkpoint_name is None:
+            return folder
+        # One at a time: it holds the checkpoint in memory about three times.
+        async with self._import:
+            with disk_full_as_error():
+                return await asyncio.to_thread(
+                    import_upload, folder, checkpoint_name, dataset, with_defaults=public_defaults
+                )
 
     async def put(self, name: str, folder: Path, *, activate: bool, place: RunStep = NO_RUN) -> Put:
         """Checks the policy in ``folder``, stores it under ``name``, and perhaps makes it the live one.
@@ -143,12 +172,41 @@ class PolicyRegistry:
     async def _put(self, name: str, folder: Path, activate: bool, place: RunStep) -> Put:
         async with self._change:
             policy = await asyncio.to_thread(self._checked, folder, name)
-            put = await asyncio.to_thread(self.store.put, folder, policy, live=activate, place=place)
-            self._metrics.policy_changes.labels("upload").inc()
-            if activate:
+            if not activate:
+                return await self._store(folder, policy, place, live=False)
+            async with self._prepared(policy, lambda: contents_of(folder)):
+                put = await self._store(folder, policy, place, live=True)
                 await self._go_live(policy)
-            await self._show_names()
-            return put
+                return put
+
+    async def _store(self, folder: Path, policy: Policy, place: RunStep, *, live: bool) -> Put:
+        put = await asyncio.to_thread(self.store.put, folder, policy, live=live, place=place)
+        self._metrics.policy_changes.labels("upload").inc()
+        await self._show_names()
+        return put
+
+    @asynccontextmanager
+    async def _prepared(
+        self, policy: Policy, read_files: Callable[[], Mapping[str, bytes]]
+    ) -> AsyncIterator[None]:
+        """Has an evaluator for ``policy`` here and in all replicas, before anything changes.
+
+        Raises:
+            UnusablePolicy: there is none and none can be made, for lack of memory for instance.
+        """
+        has_shape_of_live = self._host.has_shape_of_live(policy)
+        async with AsyncExitStack() as held:
+            began = time.monotonic()
+            try:
+                await held.enter_async_context(self._host.prepared(policy))
+                if not has_shape_of_live:
+                    # They have the same settings, so they take about as long.
+                    patience_seconds = 4 * (time.monotonic() - began)
+                    live = LivePolicy(policy.name, policy.content_hash)
+                    await self._replicas.prepare(live, read_files, patience_seconds)
+            except (PolicyError, EvaluationError) as error:
+                raise UnusablePolicy(f"policy {policy.name!r} cannot go live: {error}") from error
+            yield
 
     async def activate(self, name: str) -> PolicyRecord:
         """Makes a stored policy the live one, also after a restart; requests that have begun keep theirs.
@@ -167,9 +225,10 @@ class PolicyRegistry:
                 policy = await self.load(name, record.sha256)
             except (PolicyError, EvaluationError) as error:
                 raise UnusablePolicy(str(error)) from error
-            record = await asyncio.to_thread(self.store.make_live, policy)
-            await self._go_live(policy)
-            return record
+            async with self._prepared(policy, lambda: self.store.files.read(policy.content_hash)):
+                record = await asyncio.to_thread(self.store.make_live, policy)
+                await self._go_live(policy)
+                return record
 
     async def delete(self, name: str) -> None:
         """Removes a policy.
@@ -201,7 +260,7 @@ class PolicyRegistry:
         return policy
 
     async def _go_live(self, policy: Policy) -> None:
-        self._host.activate(policy)
+        await self._host.activate(policy)
         self._metrics.policy_changes.labels("activate").inc()
         logger.info("policy %s (%s) is live: a client activated it", policy.name, policy.content_hash)
         await self._replicas.follow(LivePolicy(policy.name, policy.content_hash))

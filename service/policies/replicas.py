@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -10,6 +11,24 @@ if TYPE_CHECKING:
 
 class Replicas(Protocol):
     """Other processes that rank by the live policy of this one."""
+
+    async def prepare(
+        self,
+        policy: LivePolicy,
+        read_files: Callable[[], Mapping[str, bytes]],
+        patience_seconds: float,
+    ) -> None:
+        """Returns once each that can be reached has an evaluator for ``policy``, which is not live yet.
+
+        Args:
+            policy: name and content.
+            read_files: reads the policy's files, as name -> content; called in a worker.
+            patience_seconds: time to wait for one that says nothing, beyond the usual.
+
+        Raises:
+            EvaluationError: one of them can make none.
+        """
+        ...
 
     async def follow(self, live: LivePolicy) -> None:
         """Returns once none of them begins requests with another policy than ``live``."""
@@ -22,6 +41,14 @@ class Replicas(Protocol):
 
 class NoReplicas:
     """No other processes."""
+
+    async def prepare(
+        self,
+        policy: LivePolicy,
+        read_files: Callable[[], Mapping[str, bytes]],
+        patience_seconds: float,
+    ) -> None:
+        """Returns at once."""
 
     async def follow(self, live: LivePolicy) -> None:
         """Returns at once."""

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from proofrank.service.errors import InvalidInput
-from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, WEIGHTS
+from proofrank.service.policies.policy_files import (
+    CHECKPOINT,
+    CONFIG,
+    FACTS,
+    PARTS,
+    VOCABULARY,
+    WEIGHTS,
+    Part,
+)
 from proofrank.service.policies.records import PolicyRecord
 from proofrank.service.wire import (
     LABEL_NAME_PATTERN,
@@ -70,7 +78,24 @@ _DESCRIPTIONS = {
     WEIGHTS: "Weights: the file `policy.safetensors`.",
     CONFIG: "Shape and settings of the prover: the file `policy.json`.",
     VOCABULARY: "Names of predicates and constants: the file `vocab.json`.",
+    CHECKPOINT: "Checkpoint file of the public DeepProofLog code: a `.pt` state dict or a Stable-Baselines3 `.zip`.",
+    FACTS: "JSON object of the facts that the checkpoint does not tell, by name, such as `l2_norm` and `temperature`.",
 }
+
+
+def _form(title: str, parts: Sequence[Part], required: Sequence[Part]) -> dict[str, Any]:
+    """Returns the schema of a form of files."""
+    return {
+        "title": title,
+        "type": "object",
+        "required": [part.field for part in required],
+        "additionalProperties": False,
+        "properties": {
+            part.field: {"type": "string", "format": "binary", "description": _DESCRIPTIONS[part]}
+            for part in parts
+        },
+    }
+
 
 UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
@@ -78,13 +103,10 @@ UPLOAD_BODY: dict[str, Any] = {
         "content": {
             "multipart/form-data": {
                 "schema": {
-                    "type": "object",
-                    "required": [part.field for part in PARTS],
-                    "additionalProperties": False,
-                    "properties": {
-                        part.field: {"type": "string", "format": "binary", "description": _DESCRIPTIONS[part]}
-                        for part in PARTS
-                    },
+                    "oneOf": [
+                        _form("PolicyFolder", PARTS, PARTS),
+                        _form("PublicCheckpoint", (CHECKPOINT, FACTS), (CHECKPOINT,)),
+                    ]
                 }
             }
         },

@@ -88,13 +88,27 @@ def make_router(services: Services) -> APIRouter:
                 examples=[["lr=0.001"]],
             ),
         ] = None,
+        public_defaults: Annotated[
+            bool,
+            Query(
+                description="Whether facts that nothing tells take the defaults of the public code.",
+                examples=[True],
+            ),
+        ] = False,
     ) -> StoredPolicy:
-        """Uploads a policy under a name, new or not; it is checked before it is stored."""
+        """Uploads a policy under a name, new or not; it is checked before it is stored.
+
+        The body has the three files of a policy folder, or a checkpoint file of the public DeepProofLog code and what
+        that file does not tell.
+        """
         _ = host.loaded  # 503 before anything is received
         place = to_run_step(run, step, label or ())
         async with policies.incoming(name) as folder:
-            await policies.receive(request.stream(), request.headers.get("content-type", ""), folder)
-            put = await policies.put(name, folder, activate=activate, place=place)
+            content_type = request.headers.get("content-type", "")
+            received = await policies.receive(
+                request.stream(), content_type, folder, public_defaults=public_defaults
+            )
+            put = await policies.put(name, received, activate=activate, place=place)
         if not put.is_new:
             answer.status_code = HTTPStatus.OK
         return to_entry(put.record)

@@ -2,6 +2,7 @@
 
 from proofrank.service.scheduler.scheduler import Lanes, Scheduler, Snapshot
 from proofrank.service.scheduler.tasks import DeadlineError, FaultError, Finished, StoppedError, Task
+from proofrank.service.scheduler.turns import Turns
 
 __all__ = [
     "DeadlineError",
@@ -12,4 +13,5 @@ __all__ = [
     "Snapshot",
     "StoppedError",
     "Task",
+    "Turns",
 ]

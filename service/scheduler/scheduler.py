@@ -23,6 +23,7 @@ from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidates
 from proofrank.service.scheduler.fair_shares import LANES_PER_TASK, Demand, moving_lanes
 from proofrank.service.scheduler.tasks import DeadlineError, FaultError, StoppedError, Task
+from proofrank.service.scheduler.turns import Turns
 
 logger = logging.getLogger("proofrank")
 
@@ -76,15 +77,21 @@ class Snapshot:
 class Scheduler:
     """Runs tasks on one evaluator; :meth:`submit` may be called from any thread."""
 
-    def __init__(self, make: Callable[[Exception | None], tuple[CandidateStream, Lanes]]) -> None:
+    def __init__(
+        self,
+        make: Callable[[Exception | None], tuple[CandidateStream, Lanes]],
+        turns: Turns | None = None,
+    ) -> None:
         """Makes a scheduler that is not started.
 
         Args:
             make: makes the evaluator and describes its lanes. It is called with None at the start, and with the fault
                 after a failure. It runs in the thread that will use the evaluator, because recorded CUDA graphs belong
                 to a thread.
+            turns: turns among the schedulers that share the device; None for the only one.
         """
         self._make = make
+        self._turns = turns if turns is not None else Turns()
         self._stream: CandidateStream
         self._lanes: Lanes
         self._started: Future[None] = Future()
@@ -129,6 +136,7 @@ class Scheduler:
             self._is_stopping = True
             undone = (*self._tasks, *self._inbox)
             self._has_news.notify()
+        self._turns.leave(self)
         _fail_as_stopped(undone)
         if self._thread.is_alive():
             self._thread.join(patience_seconds)
@@ -146,6 +154,7 @@ class Scheduler:
                 try:
                     self._drop_ended()
                     if self._tasks:
+                        self._turns.take(self, self._turn_seconds(self._tasks))
                         self._tick()
                     self._look()
                 except Exception as fault:
@@ -156,6 +165,7 @@ class Scheduler:
             # However the thread ends, no task may wait for ever.
             with self._has_news:
                 self._is_stopping = True
+            self._turns.leave(self)
             _fail_as_stopped((*self._tasks, *self._inbox))
 
     def _begin(self, fault: Exception | None) -> None:
@@ -170,6 +180,7 @@ class Scheduler:
         """Takes in new tasks, and waits for one if there are none; returns False when the scheduler stops."""
         with self._has_news:
             if not self._tasks and not self._inbox:
+                self._turns.leave(self)
                 self._has_news.wait_for(lambda: self._inbox or self._is_stopping)
                 ends = time.monotonic() + self._lanes.gather_seconds
                 while not self._is_stopping and (left := ends - time.monotonic()) > 0:
@@ -238,10 +249,14 @@ class Scheduler:
         # A policy that no task has any more counts as the one before the first.
         current = policies.index(self._policy) if self._policy in policies else -1
         policy = policies[(current + 1) % len(policies)]
-        is_urgent = any(not task.is_job for task in self._queue() if task.policy is policy)
         self._policy = policy
-        self._turn_ends = now + (TURN_SECONDS if is_urgent else JOB_TURN_SECONDS)
+        self._turn_ends = now + self._turn_seconds(task for task in self._queue() if task.policy is policy)
         return policy
+
+    @staticmethod
+    def _turn_seconds(tasks: Iterable[Task]) -> float:
+        """Returns the length of a turn of these tasks, in seconds."""
+        return TURN_SECONDS if any(not task.is_job for task in tasks) else JOB_TURN_SECONDS
 
     def _queue(self) -> list[Task]:
         """Returns the tasks that may run: all, or one alone while there are suspects."""
@@ -385,6 +400,8 @@ class Scheduler:
             task.is_suspect = True
         self._policy = None
         self._with_turn = []
+        # Others need not wait for the new evaluator.
+        self._turns.leave(self)
         # Drops every reference to the failed evaluator, because the memory may not hold two.
         traceback.clear_frames(fault.__traceback__)
         del self._stream

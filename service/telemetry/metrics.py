@@ -64,6 +64,18 @@ class Outcome(StrEnum):
     DEADLINE = "deadline"
 
 
+class Made(StrEnum):
+    """The end of an attempt to make an evaluator."""
+
+    MADE = "made"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+_MAX_SHAPES = 32
+"""Number of shapes of policies with series of their own; those of the shape that was made first are dropped."""
+
+
 class ServiceMetrics:
     """All metrics, in a registry of their own."""
 
@@ -73,6 +85,8 @@ class ServiceMetrics:
         self._job_mrr_by_policy = JobMrrCollector()
         self._work, self._compiler = WorkCollector(), CompilerCollector()
         self._previous_policy: str | None = None
+        # Names of shapes, the one made longest ago first.
+        self._shapes: dict[str, None] = {}
         self._add_requests()
         self._add_evaluations()
         self._add_policies_and_jobs()
@@ -214,6 +228,21 @@ class ServiceMetrics:
         self.evaluator_rebuilds = self._counter(
             "proofrank_evaluator_rebuilds", "Times that the evaluator was made again after a failure."
         )
+        self.evaluator_makes = self._counter(
+            "proofrank_evaluator_makes",
+            "Attempts to make an evaluator for policies of a shape, those after failures left out.",
+            ["shape", "result"],
+        )
+        self.evaluator_make_seconds = self._gauge(
+            "proofrank_evaluator_make_seconds",
+            "Time of the last attempt to make an evaluator for policies of a shape.",
+            ["shape"],
+        )
+        self.evaluator_shapes = self._gauge(
+            "proofrank_evaluator_shapes",
+            "1 for each shape that there is an evaluator for, by whether the live policy has this shape.",
+            ["shape", "live"],
+        )
         self.evaluator_info = self._gauge(
             "proofrank_evaluator_info",
             "1, labelled with the evaluator.",
@@ -270,6 +299,27 @@ class ServiceMetrics:
         self.least_model_atoms.set(num_atoms)
         self.least_model_seconds.set(seconds)
         self.least_model_is_superset.set(not is_exact)
+
+    def record_made(self, shape: str, result: Made, seconds: float) -> None:
+        """Counts an attempt to make an evaluator for policies of ``shape``."""
+        self._shapes.pop(shape, None)
+        self._shapes[shape] = None
+        for known in Made:
+            self.evaluator_makes.labels(shape, known)
+        self.evaluator_makes.labels(shape, result).inc()
+        self.evaluator_make_seconds.labels(shape).set(seconds)
+        if len(self._shapes) > _MAX_SHAPES:
+            dropped = next(iter(self._shapes))
+            del self._shapes[dropped]
+            for known in Made:
+                self.evaluator_makes.remove(dropped, known)
+            self.evaluator_make_seconds.remove(dropped)
+
+    def show_shapes(self, shapes: Collection[str], live: str) -> None:
+        """Shows the shapes that there are evaluators for, and which of them the live policy has."""
+        self.evaluator_shapes.clear()
+        for shape in shapes:
+            self.evaluator_shapes.labels(shape, str(shape == live).lower()).set(1)
 
     def show_live_policy(self, dataset: Dataset, policy: Policy, previous: Policy | None) -> None:
         """Shows the live policy, and the one that was live before."""

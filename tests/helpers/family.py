@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -40,17 +41,25 @@ def write_family(folder: Path) -> Path:
     return folder
 
 
-def write_untrained_policy(folder: Path, dataset_folder: Path, seed: int = 0) -> Path:
-    """Writes a policy with random weights for the dataset into ``folder``."""
+def write_untrained_policy(
+    folder: Path,
+    dataset_folder: Path,
+    seed: int = 0,
+    *,
+    settings: ProverSettings | None = None,
+    **shape: Any,
+) -> Path:
+    """Writes a policy with random weights for the dataset into ``folder``; ``shape`` has fields of its config."""
     dataset = load_dataset(dataset_folder)
-    config = PolicyConfig(embedding_dim=16, hidden_dim=32, num_layers=2, max_variables=200)
+    sizes = {"embedding_dim": 16, "hidden_dim": 32, "num_layers": 2, "max_variables": 200}
+    config = PolicyConfig.from_dict({**sizes, **shape})
     network = build_network(config, dataset.vocabulary)
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in network.named_parameters():
         # Layer norms keep their initial values; the padding rows of the embeddings must stay zero.
         if "norm" not in name:
             parameter.normal_(std=0.4, generator=generator)
-        if name.startswith("embedding."):
+        if name in ("embedding.predicates", "embedding.arguments"):
             parameter[0] = 0.0
-    save_policy(folder, network, dataset.vocabulary, ProverSettings())
+    save_policy(folder, network, dataset.vocabulary, settings or ProverSettings())
     return folder

@@ -77,40 +77,40 @@ class StateDict:
         return len(set(self.storages.values()))
 
 
-def read_state_dict(path: Path | str) -> StateDict:
-    """Reads the state dict in ``path``.
+def read_state_dict(path: Path | str, shown_as: str | None = None) -> StateDict:
+    """Reads the state dict in ``path``, which errors call ``shown_as``, or by its path.
 
     Raises:
         PolicyError: the file cannot be read, is too large, is no such archive, or holds anything but tensors by name.
     """
-    path = Path(path)
-    content = _read(path)
-    with _opened(content, f"{path}") as archive:
-        names = _checked_names(archive, len(content), f"{path}")
+    source = shown_as if shown_as is not None else f"{path}"
+    content = _read(Path(path), source)
+    with _opened(content, source) as archive:
+        names = _checked_names(archive, len(content), source)
         is_sb3 = _NETWORK_MEMBER in names
         if not is_sb3:
-            return _load(archive, content, f"{path}", is_sb3=False)
+            return _load(archive, content, source, is_sb3=False)
         for name in names:
             if not _SB3_MEMBER.fullmatch(name):
                 raise PolicyError(
-                    f"{path}: unexpected member {shown(name)}; expected a Stable-Baselines3 archive with "
+                    f"{source}: unexpected member {shown(name)}; expected a Stable-Baselines3 archive with "
                     "data, policy.pth, policy.optimizer.pth, pytorch_variables.pth and two text files"
                 )
-        inner = _member(archive, _NETWORK_MEMBER, f"{path}")
-    where = f"{path}: {_NETWORK_MEMBER}"
+        inner = _member(archive, _NETWORK_MEMBER, source)
+    where = f"{source}: {_NETWORK_MEMBER}"
     with _opened(inner, where) as archive:
         _checked_names(archive, len(inner), where)
         return _load(archive, inner, where, is_sb3=True)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, where: str) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_ARCHIVE_BYTES + 1)
     except OSError as error:
-        raise PolicyError(f"{path}: cannot be read: {error.strerror}") from error
+        raise PolicyError(f"{where}: cannot be read: {error.strerror}") from error
     if len(content) > MAX_ARCHIVE_BYTES:
-        raise PolicyError(f"{path}: larger than {MAX_ARCHIVE_BYTES >> 30} GiB; expected a checkpoint")
+        raise PolicyError(f"{where}: larger than {MAX_ARCHIVE_BYTES >> 30} GiB; expected a checkpoint")
     return content
 
 

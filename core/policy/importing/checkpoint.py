@@ -53,6 +53,13 @@ class ImportedPolicy:
         folder = Path(folder)
         if not overwrite and (folder / WEIGHTS_FILE).exists():
             raise PolicyError(f"{folder}: holds a policy; expected an empty or a new folder")
+        try:
+            self.write(folder)
+        except OSError as error:
+            raise PolicyError(f"{folder}: cannot be written: {error.strerror}") from error
+
+    def write(self, folder: Path) -> None:
+        """Writes the policy folder, whatever is in it. Raises OSError."""
         notes = {
             "imported": {
                 "file": self.source.name,
@@ -63,21 +70,23 @@ class ImportedPolicy:
                 "defaults": self.facts.defaults,
             }
         }
-        try:
-            save_policy(
-                folder,
-                self.network,
-                self.vocabulary,
-                self.facts.settings,
-                notes,
-                unused_predicates=self.names.unused_predicates,
-            )
-        except OSError as error:
-            raise PolicyError(f"{folder}: cannot be written: {error.strerror}") from error
+        save_policy(
+            folder,
+            self.network,
+            self.vocabulary,
+            self.facts.settings,
+            notes,
+            unused_predicates=self.names.unused_predicates,
+        )
 
 
 def import_checkpoint(
-    path: Path | str, dataset: Dataset, facts: Facts, *, with_defaults: bool = False
+    path: Path | str,
+    dataset: Dataset,
+    facts: Facts,
+    *,
+    with_defaults: bool = False,
+    shown_as: str | None = None,
 ) -> ImportedPolicy:
     """Reads a ``.pt`` state dict or a Stable-Baselines3 ``.zip`` of the public code.
 
@@ -86,27 +95,31 @@ def import_checkpoint(
         dataset: graph that it was trained on; the vocabulary is rebuilt from it.
         facts: what the file does not tell.
         with_defaults: whether facts of the network that nobody told take the public code's defaults.
+        shown_as: what errors and the notes in the policy folder call the file; its path by default.
 
     Raises:
-        PolicyError: the file is bad, does not fit the graph, or a fact is missing or wrong.
+        PolicyError: the file is bad, or does not fit the graph.
+        MissingFactsError: a fact is missing.
+        FactError: a fact is wrong.
     """
     path = Path(path)
-    state = read_state_dict(path)
-    file = read_network(state, f"{path}")
+    where = shown_as if shown_as is not None else f"{path}"
+    state = read_state_dict(path, where)
+    file = read_network(state, where)
     names = rebuild_vocabulary(
         dataset,
         file.num_predicate_rows,
         file.num_argument_rows,
         facts.told.get("number_of_variables"),
-        f"{path}",
+        where,
     )
-    resolved = resolve(file, facts, names.num_variables, with_defaults=with_defaults, where=f"{path}")
+    resolved = resolve(file, facts, names.num_variables, with_defaults=with_defaults, where=where)
     if facts.dataset not in (None, dataset.name):
         note = f"the facts are of dataset {facts.dataset!r}; the vocabulary is that of {dataset.name!r}"
         resolved = dataclasses.replace(resolved, notes=(*resolved.notes, note))
-    check_weights(resolved.config, names.vocabulary, file.tensors, path)
+    check_weights(resolved.config, names.vocabulary, file.tensors, Path(where))
     network = build_network(resolved.config, names.vocabulary)
     network.load_state_dict(file.tensors)
     with path.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return ImportedPolicy(path, digest, file, resolved, names, network, facts.unused)
+    return ImportedPolicy(Path(where), digest, file, resolved, names, network, facts.unused)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ PROVER_DEFAULTS: dict[str, Any] = {
 }
 """Prover settings that no file tells, with the defaults of the public code's configuration."""
 
+
 WITHOUT_OPTIONS = {"l2_norm": False, "sqrt_scale": True, "temperature": None}
 """Formulas of a network whose factory passes none of the three on: ``builder.create_policy`` and the old generation."""
 
@@ -51,7 +52,47 @@ _OTHERS |= {"activation", "layer_norm_eps"}
 _KNOWN = _BOOLEANS | set(_COUNTS) | _OTHERS
 _FIXED = {"activation": "relu", "layer_norm_eps": 1e-5}
 _IN_FILE = ("embedding_dim", "hidden_dim", "num_layers")
-_MAX_FACTS_BYTES = 1 << 20
+MAX_FACTS_BYTES = 1 << 20
+_LARGEST_COUNT = 1 << 20
+"""Maximum of a fact that is a number of things, such as variables; buffers grow with some of them."""
+
+
+class FactError(PolicyError):
+    """A told fact cannot be used.
+
+    Attributes:
+        fact: its name.
+        value: what was told.
+    """
+
+    def __init__(self, message: str, fact: str, value: Any) -> None:
+        super().__init__(message)
+        self.fact = fact
+        self.value = value
+
+
+class MissingFactsError(PolicyError):
+    """A file does not tell facts that a logit depends on, and nobody else did.
+
+    Attributes:
+        facts: name of each -> what it may be, and the default of the public code, in words.
+    """
+
+    def __init__(self, where: str, names: Sequence[str]) -> None:
+        """Args:
+        where: path of the file.
+        names: missing facts, of ``NETWORK_DEFAULTS``.
+        """
+        self.facts = {
+            name: f"{_expected(name)}; the public code's default is {_spoken(NETWORK_DEFAULTS[name])}"
+            for name in names
+        }
+        super().__init__(
+            f"{where}: the file does not tell {', '.join(names)}; tell them by "
+            f"{', '.join(_as_option(name) for name in names)} or in --facts FILE. The public code's defaults are "
+            f"{', '.join(f'{name} {_spoken(NETWORK_DEFAULTS[name])}' for name in names)}; "
+            "--public-defaults takes them"
+        )
 
 
 @dataclass(frozen=True)
@@ -100,8 +141,8 @@ class Resolved:
     notes: tuple[str, ...]
 
 
-def read_facts(path: Path | str) -> Facts:
-    """Reads a JSON file of facts by name.
+def read_facts(path: Path | str, shown_as: str | None = None) -> Facts:
+    """Reads a JSON file of facts by name; errors call it ``shown_as``, or by its path.
 
     Settings of the prover may also stand in an object ``engine``. An object ``in_file`` is compared with the
     checkpoint. Other names are listed as unused.
@@ -109,28 +150,28 @@ def read_facts(path: Path | str) -> Facts:
     Raises:
         PolicyError: the file cannot be read, is no JSON object, or a value is bad.
     """
-    path = Path(path)
+    where = shown_as if shown_as is not None else f"{path}"
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_FACTS_BYTES + 1)
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_FACTS_BYTES + 1)
     except OSError as error:
-        raise PolicyError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(content) > _MAX_FACTS_BYTES:
-        raise PolicyError(f"{path}: larger than {_MAX_FACTS_BYTES >> 20} MiB; expected facts by name")
+        raise PolicyError(f"{where}: cannot be read: {error.strerror}") from error
+    if len(content) > MAX_FACTS_BYTES:
+        raise PolicyError(f"{where}: larger than {MAX_FACTS_BYTES >> 20} MiB; expected facts by name")
     try:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise PolicyError(f"{path}: not JSON: {error}") from error
+        raise PolicyError(f"{where}: not JSON: {error}") from error
     if not isinstance(values, dict):
-        raise PolicyError(f"{path}: a JSON {type(values).__name__}; expected an object of facts by name")
+        raise PolicyError(f"{where}: a JSON {type(values).__name__}; expected an object of facts by name")
     dataset = values.pop("dataset", None)
     engine, in_file = values.pop("engine", None) or {}, values.pop("in_file", None) or {}
     if not isinstance(engine, dict) or not isinstance(in_file, dict):
-        raise PolicyError(f"{path}: 'engine' and 'in_file' must be objects of facts by name")
+        raise PolicyError(f"{where}: 'engine' and 'in_file' must be objects of facts by name")
     told = {name: value for name, value in {**engine, **values}.items() if name in _KNOWN}
     unused = tuple(sorted((engine.keys() | values.keys()) - _KNOWN))
     name = dataset if isinstance(dataset, str) else None
-    return Facts(_checked(told, f"{path}:"), in_file, unused, name)
+    return Facts(_checked(told, f"{where}:"), in_file, unused, name)
 
 
 def _checked(told: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -138,30 +179,43 @@ def _checked(told: Mapping[str, Any], where: str) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for name, value in told.items():
         if name not in _KNOWN:
-            raise PolicyError(f"unknown fact {name!r}{did_you_mean(nearest_names(name, sorted(_KNOWN)))}")
+            near = did_you_mean(nearest_names(name, sorted(_KNOWN)))
+            raise FactError(f"unknown fact {name!r}{near}", name, value)
         if name in _BOOLEANS:
-            is_good, expected = type(value) is bool, "true or false"
+            is_good = type(value) is bool
         elif name in _COUNTS:
-            is_good = type(value) is int and value >= _COUNTS[name]
-            expected = f"a whole number from {_COUNTS[name]}"
+            is_good = type(value) is int and _COUNTS[name] <= value <= _LARGEST_COUNT
         elif name == "temperature":
-            is_number = type(value) in (int, float) and math.isfinite(value)
-            is_good, expected = (
-                value is None or (is_number and value > 0),
-                "a number above 0, or null for none",
-            )
+            is_good = value is None or (type(value) in (int, float) and math.isfinite(value) and value > 0)
         elif name == "attention_heads":
-            is_good, expected = value is None or (type(value) is int and value > 0), "a whole number, or null"
-            if value is None:
-                continue
+            is_good = value is None or (type(value) is int and value > 0)
         elif name in _FIXED:
-            is_good, expected = value == _FIXED[name], f"{_FIXED[name]}, which the public code always has"
+            is_good = value == _FIXED[name]
         else:
-            is_good, expected = isinstance(value, str), "a name"
+            is_good = isinstance(value, str)
         if not is_good:
-            raise PolicyError(f"{where} {name} is {shown(value)}; expected {expected}")
-        checked[name] = value
+            raise FactError(
+                f"{where} {name} is {shown(value)}; expected {_expected(name)}".lstrip(), name, value
+            )
+        if name != "attention_heads" or value is not None:
+            checked[name] = value
     return checked
+
+
+def _expected(name: str) -> str:
+    """Returns in words what a fact may be."""
+    if name in _BOOLEANS:
+        return "true or false"
+    if name in _COUNTS:
+        return f"a whole number from {_COUNTS[name]} to {_LARGEST_COUNT}"
+    if name == "temperature":
+        return "a number above 0, or null for none"
+    if name == "attention_heads":
+        return "a whole number, or null"
+    if name in _FIXED:
+        return f"{_FIXED[name]}, which the public code always has"
+    choices = {"atom_embedder": ATOM_CHOICES, "state_embedder": STATE_CHOICES, "factory": FACTORIES}
+    return f"a name: {', '.join(choices[name])}"
 
 
 def resolve(
@@ -187,12 +241,7 @@ def resolve(
     defaults: dict[str, Any] = {}
     if missing:
         if not with_defaults:
-            raise PolicyError(
-                f"{where}: the file does not tell {', '.join(missing)}; tell them by "
-                f"{', '.join(_as_option(name) for name in missing)} or in --facts FILE. The public code's defaults are "
-                f"{', '.join(f'{name} {_spoken(NETWORK_DEFAULTS[name])}' for name in missing)}; "
-                "--public-defaults takes them"
-            )
+            raise MissingFactsError(where, missing)
         defaults = {name: NETWORK_DEFAULTS[name] for name in missing}
     defaults |= {name: value for name, value in PROVER_DEFAULTS.items() if name not in told}
     values = {**defaults, **told, **from_file}
@@ -252,21 +301,29 @@ def _told_by_file(network: PublicNetwork, facts: Facts, notes: list[str]) -> dic
 def _check_agreement(network: PublicNetwork, facts: Facts, from_file: Mapping[str, Any], where: str) -> None:
     told_generation = _factory(facts.told.get("factory"))
     if told_generation is not None and (told_generation == SB3) != (network.generation == "old"):
-        raise PolicyError(
+        raise FactError(
             f"{where}: told is factory {facts.told['factory']!r}; the names of its tensors are of the "
-            f"{network.generation} generation"
+            f"{network.generation} generation",
+            "factory",
+            facts.told["factory"],
         )
     for name, value in from_file.items():
         if name == "padding_states" or name not in facts.told or facts.told[name] == value:
             continue
-        hint = f"; --factory {TRAIN} if your copy of the code passes it on" if name in WITHOUT_OPTIONS else ""
-        raise PolicyError(
-            f"{where}: told is {name} {_spoken(facts.told[name])}; the file says {_spoken(value)}{hint}"
+        hint = (
+            f"; tell factory {TRAIN} if your copy of the code passes it on" if name in WITHOUT_OPTIONS else ""
+        )
+        raise FactError(
+            f"{where}: told is {name} {_spoken(facts.told[name])}; the file says {_spoken(value)}{hint}",
+            name,
+            facts.told[name],
         )
     for name in _IN_FILE:
         if name in facts.in_file and facts.in_file[name] != getattr(network, name):
-            raise PolicyError(
-                f"{where}: told is {name} {shown(facts.in_file[name])}; the file says {getattr(network, name)}"
+            raise FactError(
+                f"{where}: told is {name} {shown(facts.in_file[name])}; the file says {getattr(network, name)}",
+                f"in_file.{name}",
+                facts.in_file[name],
             )
 
 
@@ -277,7 +334,7 @@ def _factory(told: str | None) -> str | None:
     for factory in FACTORIES:
         if told.startswith(factory.split(".")[0]):
             return factory
-    raise PolicyError(f"factory is {told!r}; expected one of {', '.join(FACTORIES)}")
+    raise FactError(f"factory is {told!r}; expected one of {', '.join(FACTORIES)}", "factory", told)
 
 
 def _check_embedders(network: PublicNetwork, values: Mapping[str, Any], where: str) -> None:
@@ -286,9 +343,11 @@ def _check_embedders(network: PublicNetwork, values: Mapping[str, Any], where: s
         ("state_embedder", network.state_pooling, STATE_CHOICES),
     ):
         if in_file is None and values[fact] not in choices:
-            raise PolicyError(
+            raise FactError(
                 f"{where}: {fact} is {values[fact]!r}, which cannot be imported; the file has no tensors of one, so "
-                f"expected one of {', '.join(choices)}"
+                f"expected one of {', '.join(choices)}",
+                fact,
+                values[fact],
             )
 
 
@@ -297,8 +356,10 @@ def _heads(values: Mapping[str, Any], where: str) -> int:
     if values["atom_embedder"] == "attention":
         return told if told is not None else PolicyConfig.attention_heads
     if told not in (None, 1):
-        raise PolicyError(
-            f"{where}: attention_heads is {told}; expected 1, for only the atom embedder attention has more"
+        raise FactError(
+            f"{where}: attention_heads is {told}; expected 1, for only the atom embedder attention has more",
+            "attention_heads",
+            told,
         )
     return PolicyConfig.attention_heads
 

@@ -80,7 +80,7 @@ def rebuild_vocabulary(
             f"{where}: its table has {num_argument_rows - 1} constants and variables; dataset {dataset.name!r} has "
             f"{ours.num_constants} constants, with {wanted} variables ({told}) {ours.num_constants + wanted} rows; "
             "expected the dataset that the policy was trained on"
-            + (f", or --number-of-variables {found}" if found >= 0 else "")
+            + (f", or tell number_of_variables {found}" if found >= 0 else "")
         )
     return PublicVocabulary(vocabulary, cut_names, found)
 

@@ -235,7 +235,7 @@ def test_a_job_submitted_while_a_policy_takes_the_place_of_the_live_one_pins_the
             store.put(newer, policy, live=True)
             assert host.active_policy is before
             answer = await client.post("/jobs", json={"split": "test"})
-            host.activate(policy)
+            await host.activate(policy)
             assert answer.json()["policy"] == {"name": before.name, "sha256": policy.content_hash}
             job_id = answer.json()["id"]
             while (job := (await client.get(f"/jobs/{job_id}")).json())["state"] in ("queued", "running"):

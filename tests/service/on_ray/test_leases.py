@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,19 @@ from tests.helpers.uploads import files_of
 OLD, NEW = LivePolicy("old", "0" * 64), LivePolicy("new", "1" * 64)
 PAGE = b"proofrank_ready 1.0\n"
 GRAPH, OTHER_GRAPH = "2" * 64, "3" * 64
+
+
+async def ignore(policy: Policy) -> None:
+    """Activates nothing."""
+
+
+def appending_to(activated: list[Policy]) -> Callable[[Policy], Awaitable[None]]:
+    """Makes an activation that notes the policy."""
+
+    async def activate(policy: Policy) -> None:
+        activated.append(policy)
+
+    return activate
 
 
 class Clock:
@@ -165,7 +179,7 @@ def coordinator(policy_folder: Path, other_folder: Path) -> Coordinator:
 
 def test_a_follower_ranks_by_the_live_policy_and_then_says_so(coordinator: Coordinator) -> None:
     activated: list[Policy] = []
-    follower = PolicyFollower(coordinator.ask, activated.append)
+    follower = PolicyFollower(coordinator.ask, appending_to(activated))
 
     async def follow() -> None:
         first = await follower.first_policy()
@@ -184,7 +198,7 @@ def test_a_follower_ranks_by_the_live_policy_and_then_says_so(coordinator: Coord
 def test_a_follower_that_cannot_reach_the_coordinator_ranks_until_its_lease_ends_and_then_refuses(
     coordinator: Coordinator,
 ) -> None:
-    follower = PolicyFollower(coordinator.ask, lambda policy: None)
+    follower = PolicyFollower(coordinator.ask, ignore)
 
     async def lose_the_coordinator() -> NotReady:
         await follower.first_policy()
@@ -213,7 +227,7 @@ def test_a_policy_that_comes_damaged_is_refused(coordinator: Coordinator, other_
             return lease
         return lease._replace(files={**lease.files, "policy.safetensors": b"damaged"})
 
-    follower = PolicyFollower(ask, activated.append)
+    follower = PolicyFollower(ask, appending_to(activated))
 
     async def follow() -> None:
         await follower.first_policy()
@@ -231,7 +245,7 @@ def test_a_policy_that_comes_damaged_is_refused(coordinator: Coordinator, other_
 def test_a_follower_on_another_graph_refuses_and_says_which(
     coordinator: Coordinator, family: Dataset
 ) -> None:
-    follower = PolicyFollower(coordinator.ask, lambda policy: None)
+    follower = PolicyFollower(coordinator.ask, ignore)
 
     async def follow() -> None:
         await follower.first_policy()
@@ -253,7 +267,7 @@ def test_a_follower_on_another_graph_refuses_and_says_which(
 
 def test_a_follower_on_the_same_graph_begins(coordinator: Coordinator, family: Dataset) -> None:
     coordinator.dataset_sha256 = family.content_hash
-    follower = PolicyFollower(coordinator.ask, lambda policy: None)
+    follower = PolicyFollower(coordinator.ask, ignore)
 
     asyncio.run(follower.first_policy())
 
@@ -263,7 +277,7 @@ def test_a_follower_on_the_same_graph_begins(coordinator: Coordinator, family: D
 def test_a_request_waits_about_a_second_for_a_lease_and_is_told_to_come_again(
     coordinator: Coordinator,
 ) -> None:
-    follower = PolicyFollower(coordinator.ask, lambda policy: None)
+    follower = PolicyFollower(coordinator.ask, ignore)
 
     async def ask_while_the_coordinator_hangs() -> tuple[NotReady, float]:
         await follower.first_policy()
@@ -283,7 +297,7 @@ def test_a_request_waits_about_a_second_for_a_lease_and_is_told_to_come_again(
 def test_a_follower_that_has_no_room_for_a_policy_is_not_healthy_until_it_has(
     coordinator: Coordinator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    follower = PolicyFollower(coordinator.ask, lambda policy: None)
+    follower = PolicyFollower(coordinator.ask, ignore)
 
     async def follow() -> None:
         await follower.first_policy()
@@ -304,7 +318,7 @@ def test_a_follower_that_has_no_room_for_a_policy_is_not_healthy_until_it_has(
 def test_a_follower_that_refused_a_policy_is_healthy_once_the_one_before_is_live_again(
     coordinator: Coordinator,
 ) -> None:
-    def refuse(policy: Policy) -> None:
+    async def refuse(policy: Policy) -> None:
         raise EvaluationError(f"policy {policy.name!r} has another shape")
 
     follower = PolicyFollower(coordinator.ask, refuse)

@@ -21,7 +21,7 @@ import pytest
 
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset, load_dataset
-from proofrank.core.policy import PolicyConfig, build_network, load_policy, save_policy
+from proofrank.core.policy import load_policy
 from proofrank.core.prover import ProverSettings
 from proofrank.core.ranking import Corruptor, corrupted_queries, rank_queries
 from tests.helpers.answers import rankings_of, refusal, without_time
@@ -280,15 +280,6 @@ def changed_config(folder: Path, part: str, **values: Any) -> bytes:
     return json.dumps(config).encode()
 
 
-def another_shape(folder: Path, dataset: Dataset) -> Files:
-    """Returns a valid policy whose network is smaller."""
-    network = build_network(
-        PolicyConfig(embedding_dim=8, hidden_dim=32, num_layers=2, max_variables=200), dataset.vocabulary
-    )
-    save_policy(folder, network, dataset.vocabulary, ProverSettings())
-    return files_of(folder)
-
-
 def another_graph(folder: Path) -> Files:
     """Returns a valid policy of a graph with one more constant."""
     write_family(folder / "graph")
@@ -313,21 +304,16 @@ def another_graph(folder: Path) -> Files:
         ("no vocabulary", "vocabulary", "vocab.json: 'predicates' is no list of names"),
         ("another graph", "vocabulary", "the graph lacks 1 constant ('newborn') of the policy"),
         (
-            "another shape",
+            "too few variables",
             "config",
-            "'model' cannot replace 'untrained' in this server: its embedding_dim is 8, here it is 16",
-        ),
-        (
-            "other prover settings",
-            "config",
-            "cannot replace 'untrained' in this server: its max_depth is 5, here it is 20",
+            "may need 40 variables (max_depth 40 x 1 new variables of a rule); policy 'model' embeds only 39",
         ),
     ],
 )
 def test_an_upload_that_cannot_be_used_is_refused_with_what_differs(
     client: httpx.Client,
     policy_folder: Path,
-    family: Dataset,
+    family_folder: Path,
     tmp_path: Path,
     change: str,
     field: str,
@@ -357,10 +343,11 @@ def test_an_upload_that_cannot_be_used_is_refused_with_what_differs(
             files["vocabulary"] = b"{}"
         case "another graph":
             files = another_graph(tmp_path)
-        case "another shape":
-            files = another_shape(tmp_path, family)
-        case "other prover settings":
-            files["config"] = changed_config(policy_folder, "prover", max_depth=5)
+        case "too few variables":
+            settings = ProverSettings(max_depth=40)
+            files = files_of(
+                write_untrained_policy(tmp_path / "few", family_folder, settings=settings, max_variables=39)
+            )
     body = refusal(client.put("/policies/model", files=files, params={"activate": True}))
     assert body["errors"][0]["field"] == field
     assert message in body["errors"][0]["message"]

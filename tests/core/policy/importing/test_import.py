@@ -110,7 +110,7 @@ def test_a_value_body_of_its_own_tells_the_factory_and_its_formulas(dataset: Dat
 
     assert (config.l2_norm, config.sqrt_scale, config.temperature) == (False, True, None)
     message = refusal(load, state)
-    assert "told is l2_norm true; the file says false; --factory train.create_components" in message
+    assert "told is l2_norm true; the file says false; tell factory train.create_components" in message
     patched = load(state, **NETWORK, factory="train.create_components")
     assert patched.network.config.l2_norm
     assert any("its value body is its own" in note for note in patched.facts.notes)
@@ -288,7 +288,7 @@ def test_another_number_of_variables_must_be_told(dataset: Dataset, load: Load) 
 
     assert "its table has 53 constants and variables" in message
     assert "has 3 constants, with 1000 variables (as the public code always makes) 1003 rows" in message
-    assert message.endswith("or --number-of-variables 50")
+    assert message.endswith("or tell number_of_variables 50")
     assert load(state, **NETWORK, number_of_variables=50).network.config.max_variables == 50
     assert "(as told)" in refusal(load, state, number_of_variables=40)
 

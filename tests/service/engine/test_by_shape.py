@@ -1,0 +1,209 @@
+"""Evaluators of several shapes in one process: unused ones are ended, and a fault of one leaves the others alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proofrank.core.errors import MemoryShortError
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy, load_policy
+from proofrank.core.prover import ProverSettings
+from proofrank.core.ranking import Corruptor, Query, corrupted_queries
+from proofrank.service.engine import by_shape, evaluators
+from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.engine.lifecycle import READY
+from proofrank.service.errors import Draining
+from proofrank.service.settings.settings import load_settings
+from proofrank.service.telemetry.metrics import ServiceMetrics
+from tests.helpers.family import write_untrained_policy
+from tests.helpers.rebuilding import PATIENCE, FailingStream, HeldRebuild
+
+
+@asynccontextmanager
+async def hosting(dataset: Path, policy: Path, **options: Any) -> AsyncIterator[EvaluatorHost]:
+    """Yields a host that is ready, and stops it."""
+    values = {"dataset": dataset, "policy": policy, "engine": "original", "grace_seconds": 1.0, **options}
+    host = EvaluatorHost(load_settings(values, environment={}), ServiceMetrics())
+    await host.start()
+    assert host.stage == READY, host.failure
+    try:
+        yield host
+    finally:
+        await host.stop()
+
+
+@pytest.fixture
+def others(family_folder: Path, tmp_path: Path) -> list[Policy]:
+    """Policies of five other shapes."""
+    return [
+        load_policy(
+            write_untrained_policy(tmp_path / f"layers-{number}", family_folder, num_layers=number + 3)
+        )
+        for number in range(5)
+    ]
+
+
+def queries_of(dataset: Dataset) -> list[Query]:
+    """Some queries."""
+    return list(corrupted_queries(dataset.splits["test"], ("tail",), Corruptor(dataset)))
+
+
+def num_evaluators(host: EvaluatorHost) -> int:
+    """Number of evaluators that there are."""
+    return len(host.loaded.evaluators._evaluators)
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs a test on an event loop."""
+
+    async def within_patience() -> None:
+        async with asyncio.timeout(PATIENCE):
+            await test()
+
+    asyncio.run(within_patience())
+
+
+def test_an_unused_evaluator_is_ended_after_a_while_and_its_work_stays_counted(
+    family_folder: Path, policy_folder: Path, others: list[Policy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_shape, "IDLE_SECONDS", 0.05)
+
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder, engine="eager") as host:
+            queries = queries_of(host.loaded.dataset)
+            before = await host.rank(queries, 0)
+            await host.activate(others[0])
+            await host.rank(queries, 0)
+            works: list[int] = []
+            while num_evaluators(host) > 1:
+                work = host.loaded.evaluators.snapshot().work
+                works.append(0 if work is None else work.ticks)
+                await asyncio.sleep(0.01)
+            work = host.loaded.evaluators.snapshot().work
+            assert work is not None
+            assert sorted([*works, work.ticks]) == [*works, work.ticks]
+            assert host.loaded.evaluators.live.shape.network == others[0].network.config
+            # It can be had again, and gives the same.
+            again = await host.rank(queries, 0, policy=before.policy)
+            assert [ranked.ranks for ranked in again.ranked] == [ranked.ranks for ranked in before.ranked]
+
+    run(test)
+
+
+def test_of_many_shapes_in_turn_only_a_few_evaluators_stay(
+    family_folder: Path, policy_folder: Path, others: list[Policy]
+) -> None:
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder) as host:
+            for policy in others:
+                await host.activate(policy)
+                assert num_evaluators(host) <= by_shape.MAX_EVALUATORS
+            await host.rank(queries_of(host.loaded.dataset), 0)
+
+    run(test)
+
+
+def test_unused_evaluators_give_their_memory_to_a_new_one_and_those_in_use_do_not(
+    family_folder: Path, policy_folder: Path, others: list[Policy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = evaluators.make_evaluator
+
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder) as host:
+
+            def with_memory_for_two(*arguments: Any) -> Any:
+                if num_evaluators(host) >= 2:
+                    raise MemoryShortError("buckets need about 2.0 GiB on cpu, of which 1.0 GiB are free")
+                return make(*arguments)
+
+            monkeypatch.setattr(by_shape, "make_evaluator", with_memory_for_two)
+            async with host.prepared(others[0]):
+                with pytest.raises(MemoryShortError, match=r"2\.0 GiB on cpu, of which 1\.0 GiB"):
+                    await host.activate(others[1])
+                assert num_evaluators(host) == 2
+            await host.activate(others[1])
+            assert host.active_policy is others[1]
+            assert num_evaluators(host) == 2
+
+    run(test)
+
+
+def test_two_that_need_a_shape_at_once_share_its_evaluator_though_one_of_them_gives_up(
+    family_folder: Path, policy_folder: Path, others: list[Policy]
+) -> None:
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder) as host:
+            queries = queries_of(host.loaded.dataset)
+            ranking = [asyncio.create_task(host.rank(queries, 0, policy=others[0])) for _ in range(3)]
+            await asyncio.sleep(0)
+            ranking[0].cancel()
+            ended = await asyncio.gather(*ranking, return_exceptions=True)
+            assert isinstance(ended[0], asyncio.CancelledError)
+            assert not any(isinstance(end, BaseException) for end in ended[1:])
+            assert num_evaluators(host) == 2
+
+    run(test)
+
+
+def test_a_fault_of_an_evaluator_that_is_not_live_leaves_the_server_ready(
+    family_folder: Path, policy_folder: Path, others: list[Policy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = HeldRebuild()
+    held.may_rebuild.set()
+    monkeypatch.setattr(by_shape, "make_evaluator", held.make)
+
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder) as host:
+            queries = queries_of(host.loaded.dataset)
+            await host.rank(queries, 0, policy=others[0])
+            stream: FailingStream = held.streams[1]
+            held.may_rebuild.clear()
+            held.is_rebuilding.clear()
+            stream.fails_to_move = True
+            failing = asyncio.create_task(host.rank(queries, 0, policy=others[0]))
+            assert await asyncio.to_thread(held.is_rebuilding.wait, PATIENCE)
+            assert host.stage == READY
+            await host.rank(queries, 0)  # the live one ranks on meanwhile
+            held.may_rebuild.set()
+            await asyncio.gather(failing, return_exceptions=True)
+
+    run(test)
+
+
+def test_a_server_that_stops_while_an_evaluator_is_made_ends_and_says_so_to_those_that_wait(
+    family_folder: Path, policy_folder: Path, others: list[Policy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = HeldRebuild()
+    monkeypatch.setattr(by_shape, "make_evaluator", held.make)
+
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder) as host:
+            waiting = asyncio.create_task(host.activate(others[0]))
+            assert await asyncio.to_thread(held.is_rebuilding.wait, PATIENCE)
+            host.drain()
+            held.may_rebuild.set()
+            with pytest.raises(Draining):
+                await waiting
+
+    run(test)
+
+
+def test_prover_settings_that_the_service_overrides_hold_for_each_policy(
+    family_folder: Path, policy_folder: Path, tmp_path: Path
+) -> None:
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder, max_depth=5) as host:
+            assert host.describe_prover()["max_depth"] == 5
+            folder = write_untrained_policy(
+                tmp_path / "deep", family_folder, settings=ProverSettings(max_depth=9, padding_states=30)
+            )
+            await host.activate(load_policy(folder))
+            assert (host.describe_prover()["max_depth"], host.describe_prover()["padding_states"]) == (5, 30)
+
+    run(test)
