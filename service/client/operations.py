@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import httpx
 
-from proofrank.core.choices import PruningLevel
 from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
@@ -29,6 +28,7 @@ from proofrank.service.wire import (
     JobResults,
     JobState,
     PolicyList,
+    PruningLevel,
     RankRequest,
     Readiness,
     Run,

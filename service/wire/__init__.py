@@ -53,6 +53,7 @@ from proofrank.service.wire.rank_answer import (
 )
 from proofrank.service.wire.rank_request import (
     NamedTriple,
+    PruningLevel,
     RankOptions,
     RankQuery,
     RankRequest,
@@ -107,6 +108,7 @@ __all__ = [
     "Proof",
     "ProofStep",
     "Pruning",
+    "PruningLevel",
     "QueryResult",
     "RankOptions",
     "RankQuery",

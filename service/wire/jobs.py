@@ -8,7 +8,6 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from proofrank.core.choices import PruningLevel
 from proofrank.service.wire.described import described
 from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
 from proofrank.service.wire.rank_answer import (
@@ -21,7 +20,7 @@ from proofrank.service.wire.rank_answer import (
     Report,
     Tail,
 )
-from proofrank.service.wire.rank_request import NamedTriple, RankOptions
+from proofrank.service.wire.rank_request import NamedTriple, PruningLevel, RankOptions
 from proofrank.service.wire.run_steps import RunStep
 from proofrank.service.wire.times import Time
 

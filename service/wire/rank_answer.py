@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from proofrank.core.choices import PruningLevel
 from proofrank.service.wire.described import described
+from proofrank.service.wire.rank_request import PruningLevel
 
 Head = Annotated[str, described("Name of the first constant.", "albania")]
 Relation = Annotated[str, described("Name of the predicate.", "locatedInCR")]

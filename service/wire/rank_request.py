@@ -15,8 +15,6 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from proofrank.core.choices import PruningLevel
-
 MAX_NAME_LENGTH = 1024
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH)]
@@ -24,6 +22,7 @@ SideOption = Literal["head", "tail", "both"]
 # As an enum of one: openapi-python-client makes no client that reads a number beside a const.
 AllCorruptions = Annotated[Literal["all"], WithJsonSchema({"type": "string", "enum": ["all"]})]
 Ties = Literal["realistic", "optimistic", "pessimistic", "random"]
+PruningLevel = Literal["none", "exact", "ranks"]
 
 
 class RequestPart(BaseModel):
