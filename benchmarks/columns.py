@@ -35,7 +35,7 @@ from proofrank.core.ranking import Query, report
 from proofrank.service.engine.ranker import RankedBatch, Ranker, count_candidates
 from proofrank.service.ranking.json_names import JsonNames
 from proofrank.service.ranking.to_queries import Limits, to_queries
-from proofrank.service.ranking.to_response import ResponseBuilder, json_pieces, to_report
+from proofrank.service.ranking.to_response import ResponseBuilder, json_pieces, to_pruning, to_report
 from proofrank.service.scheduler import Lanes, Scheduler
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.threads import share_the_interpreter
@@ -153,6 +153,7 @@ def measure(dataset: Dataset, policy: Policy, num_queries: int) -> dict[str, Any
                 policy=Identity(name=policy.name, sha256=policy.content_hash),
                 engine="instant",
                 metrics=metrics_view,
+                pruning=to_pruning("none", batch.counts),
                 timing=Timing(queue_seconds=0, first_result_seconds=0, execution_seconds=0),
                 queries=(),
             )

@@ -1,5 +1,6 @@
 """Corruptions, ranks and metrics: from proved candidates to MRR."""
 
+from proofrank.core.ranking.candidate_queue import CandidateQueue, queue_of
 from proofrank.core.ranking.corruptions import (
     SIDE_OPTIONS,
     SIDES,
@@ -23,7 +24,7 @@ from proofrank.core.ranking.intervals import (
 from proofrank.core.ranking.known_depths import has_depths, known_depths
 from proofrank.core.ranking.metrics import HITS_AT, Metrics, RankedQuery, RankingSummary, Report
 from proofrank.core.ranking.parts import depth_order, parts_of
-from proofrank.core.ranking.pruning import Pruning, PruningCounts, pruning_of
+from proofrank.core.ranking.pruning import AllAtoms, ProvableAtoms, Pruning, PruningCounts, pruning_of
 from proofrank.core.ranking.queries import LazyQueries, Query, candidates_of, corrupted_queries
 from proofrank.core.ranking.ranks import TIE_POLICIES, Ranks, rank_as_deepprooflog, rank_positive
 from proofrank.core.ranking.refinement import Refinement, RefinementProgress, check_level, check_tolerance
@@ -34,6 +35,8 @@ __all__ = [
     "SIDES",
     "SIDE_OPTIONS",
     "TIE_POLICIES",
+    "AllAtoms",
+    "CandidateQueue",
     "Corruptor",
     "HighestMrr",
     "Interval",
@@ -41,6 +44,7 @@ __all__ = [
     "LazyQueries",
     "MetricIntervals",
     "Metrics",
+    "ProvableAtoms",
     "Pruning",
     "PruningCounts",
     "Query",
@@ -66,6 +70,7 @@ __all__ = [
     "metric_intervals",
     "parts_of",
     "pruning_of",
+    "queue_of",
     "rank_as_deepprooflog",
     "rank_outcomes",
     "rank_positive",

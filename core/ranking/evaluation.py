@@ -1,7 +1,7 @@
 """Ranks queries: gathers their candidates, has an evaluator prove them, and ranks the positives.
 
-In: queries with their candidates. Out: a :class:`RankedQuery` for each, in order. All candidates go to the evaluator in
-one call, so that it may batch them freely; its answer for one must not depend on the others.
+In: queries with their candidates. Out: a :class:`RankedQuery` for each, in order. All candidates that may be proved go
+to the evaluator in one call, so that it may batch them freely; its answer for one must not depend on the others.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 
 from proofrank.core.evaluator import Evaluator
 from proofrank.core.prover import Outcome, Outcomes
+from proofrank.core.ranking.candidate_queue import queue_of
 from proofrank.core.ranking.corruptions import query_seed
 from proofrank.core.ranking.metrics import RankedQuery
-from proofrank.core.ranking.pruning import Pruning, evaluate_pruned
-from proofrank.core.ranking.queries import Query, candidates_of
+from proofrank.core.ranking.pruning import Pruning
+from proofrank.core.ranking.queries import Query
 from proofrank.core.ranking.ranks import rank_positive
 
 
@@ -39,14 +40,23 @@ def rank_queries(
         EvaluationError: a candidate cannot be evaluated exactly.
     """
     start = time.perf_counter()
-    if pruning is None:
-        outcomes = evaluator.evaluate(candidates_of(queries), on_progress=on_progress)
-    else:
-        outcomes = evaluate_pruned(evaluator, queries, pruning, on_progress)
+    queue = queue_of(queries, pruning)
+    while queue.num_ready:
+        indices = queue.take(queue.num_ready)
+        tell = _counting_from(len(queue) - queue.num_left, on_progress)
+        queue.put(indices, Outcomes.of(evaluator.evaluate(queue.candidates(indices), on_progress=tell)))
+        if on_progress is not None:
+            on_progress(len(queue) - queue.num_left)
+    outcomes = queue.outcomes()
     seconds = time.perf_counter() - start
     return rank_outcomes(
         queries, outcomes, seed=seed, seconds=seconds, knows_proved=pruning is None or pruning.knows_proved
     )
+
+
+def _counting_from(num_done: int, on_progress: Callable[[int], None] | None) -> Callable[[int], None] | None:
+    """``on_progress`` for candidates beside ``num_done`` that were done before."""
+    return None if on_progress is None else lambda number: on_progress(num_done + number)
 
 
 def rank_outcomes(

@@ -49,6 +49,11 @@ class RankingSummary:
     seconds: float
     knows_proved: bool = True
 
+    @property
+    def corruptions_proved_if_known(self) -> int | None:
+        """Number of corruptions that were proved; None if pruning has left it open."""
+        return self.corruptions_proved if self.knows_proved else None
+
 
 @dataclass(frozen=True, eq=False)
 class RankedQuery:

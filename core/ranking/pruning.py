@@ -18,7 +18,6 @@ it is. ``ranks`` uses it for all: ranks stay what they are, and the share of pro
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,10 +26,8 @@ import numpy as np
 
 from proofrank.core.choices import PRUNING_LEVELS, PruningLevel
 from proofrank.core.errors import RankingError
-from proofrank.core.evaluator import Evaluator
 from proofrank.core.graph import Dataset
-from proofrank.core.prover import FAILURE_PENALTY, Candidates, Outcomes, OutcomeTable
-from proofrank.core.ranking.queries import Query
+from proofrank.core.prover import FAILURE_PENALTY, Outcomes
 
 
 class ProvableAtoms(Protocol):
@@ -39,6 +36,14 @@ class ProvableAtoms(Protocol):
     def contains(self, triples: np.ndarray) -> np.ndarray:
         """``[N]`` bool for ``[N, 3]`` int64; False means that no proof exists."""
         ...
+
+
+class AllAtoms:
+    """In place of a least model that is not known: every atom may have a proof."""
+
+    def contains(self, triples: np.ndarray) -> np.ndarray:
+        """See :class:`ProvableAtoms`."""
+        return np.ones(len(triples), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -64,21 +69,19 @@ class Pruning:
         """Whether it is still known of each corruption whether it is proved."""
         return self.level != "ranks"
 
-    def after_positive(self, query: Query, positive: Outcomes) -> PrunedQuery:
-        """What is left to do of ``query``.
+    def after_positive(self, score: float, is_provable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What a positive's score says of its corruptions.
 
         Args:
-            query: to rank.
-            positive: the one outcome of its positive.
+            score: of the positive.
+            is_provable: ``[n]`` bool, which corruptions may have a proof.
+
+        Returns:
+            ``[n]`` bool, which of them need a trajectory; and ``[n]`` float64, the threshold of each.
         """
-        score = float(positive.scores[0])
-        corruptions = query.corruptions
-        is_provable = self.model.contains(corruptions.triples)
         is_left = is_provable | (score <= -FAILURE_PENALTY)
         has_threshold = ~is_provable if self.level == "exact" else np.ones(len(is_provable), dtype=bool)
-        threshold = np.where(has_threshold, score, -np.inf)
-        left = corruptions.with_threshold(threshold, is_provable).taken(np.flatnonzero(is_left))
-        return PrunedQuery(np.concatenate([[False], is_left]), left)
+        return is_left, np.where(has_threshold, score, -np.inf)
 
 
 def pruning_of(level: str, dataset: Dataset, cache_folder: Path | None) -> Pruning | None:
@@ -102,56 +105,6 @@ def pruning_of(level: str, dataset: Dataset, cache_folder: Path | None) -> Pruni
         if level == known:
             return None if known == "none" else Pruning(known, stored_least_model(dataset, cache_folder))
     raise RankingError(f"pruning is {level!r}; expected one of {', '.join(PRUNING_LEVELS)}")
-
-
-@dataclass(frozen=True)
-class PrunedQuery:
-    """The corruptions of a query that need a trajectory.
-
-    Attributes:
-        is_left: ``[C]`` bool, which of its candidates they are; never the first, the positive.
-        candidates: they, with thresholds.
-    """
-
-    is_left: np.ndarray
-    candidates: Candidates
-
-
-def evaluate_pruned(
-    evaluator: Evaluator,
-    queries: Sequence[Query],
-    pruning: Pruning,
-    on_progress: Callable[[int], None] | None = None,
-) -> Outcomes:
-    """The outcomes of the candidates of all ``queries``, in order, as far as ranks need them.
-
-    Args:
-        evaluator: proves candidates.
-        queries: their candidates.
-        pruning: what may be left out.
-        on_progress: told the number of candidates done, those without a trajectory included.
-
-    Raises:
-        EvaluationError: a candidate cannot be evaluated exactly.
-    """
-    positives = Outcomes.of(evaluator.evaluate(Candidates.joined([query.positive for query in queries])))
-    plans = [
-        pruning.after_positive(query, positives[index : index + 1]) for index, query in enumerate(queries)
-    ]
-    left = Candidates.joined([plan.candidates for plan in plans])
-    is_left = np.concatenate([np.zeros(0, dtype=bool), *(plan.is_left for plan in plans)])
-    told = None if on_progress is None else lambda done: on_progress(len(is_left) - len(left) + done)
-    if told is not None:
-        told(0)
-    table = OutcomeTable(len(is_left))
-    sizes = np.array([query.num_candidates for query in queries], dtype=np.int64)
-    table.put(np.cumsum(sizes) - sizes, positives)
-    if len(left):
-        table.put(np.flatnonzero(is_left), Outcomes.of(evaluator.evaluate(left, on_progress=told)))
-    # What is not there by now needs no trajectory.
-    unprovable = np.flatnonzero(~table.is_there)
-    table.put(unprovable, Outcomes.unprovable(len(unprovable)))
-    return table.outcomes()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 from proofrank._version import __version__
+from proofrank.core.choices import PruningLevel
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
@@ -16,12 +17,17 @@ Identity = dict[str, Any]
 
 
 def identity_of(
-    parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings
+    parsed: argparse.Namespace,
+    dataset: Dataset,
+    policy: Policy,
+    settings: ProverSettings,
+    level: PruningLevel,
 ) -> Identity:
     """Returns the identity of the evaluation that a command line asks for.
 
     Shards and workers are left out, because no rank depends on them. So are engine and device, which differ only in
-    rounding (docs/semantics.md). The precision is included, because it changes the rounding on purpose.
+    rounding (docs/semantics.md). The precision is included, because it changes the rounding on purpose. The pruning
+    is included where it leaves numbers of proved corruptions open; else the rows are the same.
     """
     return {
         "proofrank": __version__,
@@ -35,6 +41,7 @@ def identity_of(
         "seed": parsed.seed,
         "ties": parsed.ties,
         "precision": parsed.precision,
+        **({"pruning": level} if level == "ranks" else {}),
         **dataclasses.asdict(settings),
     }
 

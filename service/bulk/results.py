@@ -215,8 +215,10 @@ def _ranking(row: Mapping[str, Any]) -> StoredRanking:
         row["rank_random"],
         row["num_candidates"],
     )
+    corruptions_proved = row["corruptions_proved"]
     summary = RankingSummary(
-        row["query_index"], row["side"], ranks, row["proved"], row["corruptions_proved"], row[SECONDS]
+        *(row["query_index"], row["side"], ranks, row["proved"]),
+        *(corruptions_proved or 0, row[SECONDS], corruptions_proved is not None),
     )
     return StoredRanking(
         *(row["head"], row["relation"], row["tail"]),

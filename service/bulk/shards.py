@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from proofrank.core.evaluator import Evaluator
 from proofrank.core.evaluator.artifacts import compile_counts
-from proofrank.core.ranking import LazyQueries, rank_queries
+from proofrank.core.ranking import LazyQueries, Pruning, PruningCounts, rank_queries
 from proofrank.service.jobs.job import StoredRanking
 
 SHARDS_PER_WORKER = 16
@@ -50,7 +50,7 @@ class ShardResult:
     Attributes:
         shard: the shard.
         rankings: one ranking for each query and side, in order.
-        candidates: number of candidates proved.
+        candidates: number of candidates ranked.
         steps: steps of all trajectories together.
         began: start in the worker, seconds since 1970 by its clock.
         seconds: duration in the worker.
@@ -58,6 +58,7 @@ class ShardResult:
         process: id of the worker's process there.
         graphs_compiled: graphs compiled meanwhile, without those taken from the cache.
         engine: name of the engine.
+        counts: how many candidates took which way.
     """
 
     shard: Shard
@@ -70,6 +71,7 @@ class ShardResult:
     process: int
     graphs_compiled: int
     engine: str
+    counts: PruningCounts
 
 
 def cut_shards(
@@ -109,8 +111,10 @@ def _cut_by_candidates(
         yield in_shard
 
 
-def prove_shard(evaluator: Evaluator, work: LazyQueries, shard: Shard) -> ShardResult:
-    """Ranks the queries of ``shard``.
+def prove_shard(
+    evaluator: Evaluator, work: LazyQueries, shard: Shard, pruning: Pruning | None = None
+) -> ShardResult:
+    """Ranks the queries of ``shard``, without what ``pruning`` leaves out; None for nothing.
 
     Raises:
         EvaluationError: a candidate cannot be evaluated exactly.
@@ -118,16 +122,18 @@ def prove_shard(evaluator: Evaluator, work: LazyQueries, shard: Shard) -> ShardR
     began, start = time.time(), time.perf_counter()
     num_compiled = compile_counts().cache_misses
     queries = [query for index in shard.query_indices for query in work.queries(index)]
-    ranked = rank_queries(evaluator, queries, seed=work.corruptor.seed)
+    ranked = rank_queries(evaluator, queries, seed=work.corruptor.seed, pruning=pruning)
+    counts = sum((PruningCounts.of(query.outcomes) for query in ranked), PruningCounts())
     return ShardResult(
         shard=shard,
         rankings=tuple(StoredRanking.of(query, work.corruptor.dataset) for query in ranked),
         candidates=sum(len(query.outcomes) for query in ranked),
-        steps=sum(int(query.outcomes.steps.sum()) for query in ranked),
+        steps=counts.steps,
         began=began,
         seconds=time.perf_counter() - start,
         node=socket.gethostname(),
         process=os.getpid(),
         graphs_compiled=compile_counts().cache_misses - num_compiled,
         engine=evaluator.engine,
+        counts=counts,
     )

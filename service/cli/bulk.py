@@ -5,39 +5,52 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from typing import Any
 
 from rich.console import Console
 
 from proofrank.core.errors import counted
+from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
-from proofrank.core.ranking import LazyQueries, Report, ReportTally, sides_of
+from proofrank.core.ranking import (
+    LazyQueries,
+    Pruning,
+    PruningCounts,
+    Report,
+    ReportTally,
+    pruning_of,
+    sides_of,
+)
 from proofrank.service.bulk.identity import Identity, identity_of
 from proofrank.service.bulk.results import ResultsFile, open_results
 from proofrank.service.bulk.shards import ShardResult, cut_shards, prove_shard
 from proofrank.service.bulk.trace import Trace
-from proofrank.service.cli.bulk_options import RAY
+from proofrank.service.cli.bulk_options import RAY, pruning_level
 from proofrank.service.cli.files import write_output
 from proofrank.service.cli.options import engine_options, make_evaluator
 from proofrank.service.cli.queries import drawn_work
+from proofrank.service.cli.tables import pruning_line
 from proofrank.service.jobs.job import StoredRanking
 from proofrank.service.terminal.progress import progress_bar
 
 
 def evaluate_in_shards(
     parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings, errors: Console
-) -> tuple[Report, str]:
-    """The metrics of the evaluation that the options ask for, and the name of what evaluated.
+) -> tuple[Report, str, dict[str, Any]]:
+    """The metrics of the evaluation that the options ask for, the name of what evaluated, and what was left out.
 
-    They are those of one evaluation at once, whatever the shards, their order and interruptions.
+    The metrics are those of one evaluation at once, whatever the shards, their order and interruptions.
 
     Raises:
         ProofrankError: the options, the cluster or the files do not allow it.
     """
     work = drawn_work(parsed, dataset)
-    identity = identity_of(parsed, dataset, policy, settings)
-    tally, trace = ReportTally(parsed.ties), Trace()
+    level = pruning_level(parsed)
+    identity = identity_of(parsed, dataset, policy, settings, level)
+    pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
+    tally, trace, counts = ReportTally(parsed.ties), Trace(), PruningCounts()
     with ExitStack() as until_done:
         results = None
         if parsed.results is not None:
@@ -51,9 +64,9 @@ def evaluate_in_shards(
                 errors,
             )
         if parsed.on == RAY:
-            proved, num_workers = _on_ray(parsed, work, policy, settings, done, until_done)
+            proved, num_workers = _on_ray(parsed, work, policy, settings, pruning, done, until_done)
         else:
-            proved, num_workers = _in_this_process(parsed, work, policy, settings, done), 1
+            proved, num_workers = _in_this_process(parsed, work, policy, settings, pruning, done), 1
         if parsed.trace is not None:
             # Also of an evaluation that is interrupted.
             until_done.callback(_write_trace, trace, parsed, identity, num_workers)
@@ -70,13 +83,20 @@ def evaluate_in_shards(
             if results is not None:
                 results.add(result.rankings)
             _tally(result.rankings, tally)
+            counts += result.counts
             num_done += result.candidates
             show(num_done)
     if parsed.on == RAY:
         engine = f"{engine} on {num_workers} Ray workers"
         if not trace.is_empty:
             _print_balance(trace, num_workers, errors)
-    return tally.report(dataset.vocabulary.predicates), engine
+    if pruning is not None:
+        _print_line(pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind), errors)
+    left_out = counts.to_dict(level)
+    if done:
+        # What the runs before have left out is not in the file.
+        left_out = {name: value if name == "level" else None for name, value in left_out.items()}
+    return tally.report(dataset.vocabulary.predicates), engine, left_out
 
 
 def _tally_stored(results: ResultsFile | None, tally: ReportTally) -> set[int]:
@@ -92,11 +112,16 @@ def _tally(rankings: Sequence[StoredRanking], tally: ReportTally) -> None:
 
 
 def _in_this_process(
-    parsed: argparse.Namespace, work: LazyQueries, policy: Policy, settings: ProverSettings, done: set[int]
+    parsed: argparse.Namespace,
+    work: LazyQueries,
+    policy: Policy,
+    settings: ProverSettings,
+    pruning: Pruning | None,
+    done: set[int],
 ) -> Iterator[ShardResult]:
     shards = cut_shards(work, 1, parsed.queries_per_shard, done)
     evaluator = make_evaluator(parsed, work.corruptor.dataset, policy, settings)
-    return (prove_shard(evaluator, work, shard) for shard in shards)
+    return (prove_shard(evaluator, work, shard, pruning) for shard in shards)
 
 
 def _on_ray(
@@ -104,6 +129,7 @@ def _on_ray(
     work: LazyQueries,
     policy: Policy,
     settings: ProverSettings,
+    pruning: Pruning | None,
     done: set[int],
     until_done: ExitStack,
 ) -> tuple[Iterator[ShardResult], int]:
@@ -117,7 +143,7 @@ def _on_ray(
     shards = cut_shards(work, pool.number, parsed.queries_per_shard, done)
     if not shards:
         return iter(()), pool.number
-    proved = proved_on_ray(shards, work, policy, settings, engine_options(parsed), pool)
+    proved = proved_on_ray(shards, work, policy, settings, engine_options(parsed), pool, pruning)
     # However the evaluation ends, it ends before Ray: whatever called Ray afterwards would start another.
     until_done.enter_context(closing(proved))
     return proved, pool.number

@@ -6,6 +6,7 @@ import argparse
 import math
 from pathlib import Path
 
+from proofrank.core.choices import PruningLevel
 from proofrank.core.errors import ProofrankError
 from proofrank.service.cli.files import check_writable
 from proofrank.service.cli.ranking_options import positive
@@ -69,17 +70,17 @@ def check_bulk(parsed: argparse.Namespace) -> None:
         raise ProofrankError("--queries-per-shard is for --on ray, --results or --trace")
     if is_bulk(parsed) and parsed.mrr_tolerance is not None:
         raise ProofrankError("--mrr-tolerance cannot be combined with --on ray, --results or --trace")
-    if is_bulk(parsed) and parsed.pruning not in (None, "none"):
-        raise ProofrankError(
-            f"--pruning is {parsed.pruning!r}; expected none with --results, --trace or --on ray, where every "
-            "candidate is proved to its end"
-        )
     check_writable("--trace", parsed.trace)
 
 
 def is_bulk(parsed: argparse.Namespace) -> bool:
     """Whether the evaluation is done in shards."""
     return parsed.on == RAY or parsed.results is not None or parsed.trace is not None
+
+
+def pruning_level(parsed: argparse.Namespace) -> PruningLevel:
+    """What may be left out; by default nothing where a trace is to show what all candidates take."""
+    return parsed.pruning or ("none" if parsed.trace is not None else "exact")
 
 
 def _amount(text: str) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from proofrank.core.comparison import Protocol
-from proofrank.core.errors import ProofrankError, counted
+from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import Evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
@@ -21,7 +21,7 @@ from proofrank.core.prover import ProverSettings
 from proofrank.core.ranking import PruningCounts, RankedQuery, check_level, pruning_of, rank_queries, report
 from proofrank.in_process import TripleRanking, evaluation_to_dict, explain, triple_ranking
 from proofrank.interval_evaluation import depths_beside, interval_evaluation
-from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk
+from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk, pruning_level
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.floors import add_floors, check_floors
 from proofrank.service.cli.options import (
@@ -36,8 +36,8 @@ from proofrank.service.cli.options import (
     say_files,
 )
 from proofrank.service.cli.queries import add_queries, drawn_queries, drawn_work
-from proofrank.service.cli.ranking_options import add_pruning, add_ties
-from proofrank.service.cli.tables import print_intervals, print_metrics
+from proofrank.service.cli.ranking_options import add_pruning, add_ties, add_tolerance
+from proofrank.service.cli.tables import print_intervals, print_metrics, pruning_line
 from proofrank.service.terminal.progress import progress_bar
 from proofrank.service.terminal.trees import fit_tree
 
@@ -49,7 +49,8 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_engine(parser, default="auto")
     add_queries(parser, default_number=None)
     add_ties(parser)
-    add_pruning(parser)
+    add_pruning(parser, default="exact; ranks with --mrr-tolerance; none with --trace")
+    add_tolerance(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
     parser.add_argument(
         "--rankings",
@@ -99,8 +100,7 @@ def run(parsed: argparse.Namespace) -> int:
         from proofrank.service.cli.bulk import evaluate_in_shards
 
         say_files(dataset)
-        metrics, engine = evaluate_in_shards(parsed, dataset, policy, settings, errors)
-        pruning = PruningCounts().to_dict("none")
+        metrics, engine, pruning = evaluate_in_shards(parsed, dataset, policy, settings, errors)
     else:
         evaluator = make_evaluator(parsed, dataset, policy, settings)
         say_files(dataset)
@@ -169,12 +169,8 @@ def _evaluate_to_tolerance(
         splits=(parsed.split,),
     ).refine(parsed.mrr_tolerance, progress=True)
     counts, metrics = evaluation.pruning_counts, evaluation.metrics
-    errors.print(
-        f"{_pruning_line(counts, metrics.candidates)}, {metrics.open} are open",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)
+    errors.print(f"{line}; {metrics.open} are open", highlight=False, markup=False, soft_wrap=True)
     if parsed.json is not None:
         _write(parsed, evaluation.to_dict() | {"protocol": dataclasses.asdict(_protocol(parsed))})
     title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}"
@@ -195,7 +191,7 @@ def _evaluate(
     parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator, errors: Console
 ) -> tuple[list[RankedQuery], dict[str, Any]]:
     """The ranked queries, and what was left out."""
-    level = parsed.pruning or "exact"
+    level = pruning_level(parsed)
     pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
     queries = drawn_queries(parsed, dataset)
     num_candidates = sum(query.num_candidates for query in queries)
@@ -203,15 +199,9 @@ def _evaluate(
         ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress, pruning=pruning)
     counts = sum((PruningCounts.of(query.outcomes) for query in ranked), PruningCounts())
     if pruning is not None:
-        errors.print(_pruning_line(counts, num_candidates), highlight=False, markup=False, soft_wrap=True)
+        line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)
+        errors.print(line, highlight=False, markup=False, soft_wrap=True)
     return ranked, counts.to_dict(level)
-
-
-def _pruning_line(counts: PruningCounts, num_candidates: int) -> str:
-    return (
-        f"pruning: {counts.evaluated} of {counted(num_candidates, 'candidate')} took their course, "
-        f"{counts.unprovable} without a proof, {counts.fallen_behind} ended early"
-    )
 
 
 def _without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:

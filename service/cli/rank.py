@@ -19,9 +19,9 @@ from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
 from proofrank.service import client
 from proofrank.service.cli.files import check_writable, write_output
-from proofrank.service.cli.ranking_options import add_ranking, add_ties, positive
+from proofrank.service.cli.ranking_options import add_pruning, add_ranking, add_ties, positive
 from proofrank.service.cli.server_options import add_server, make_client
-from proofrank.service.cli.tables import print_metrics
+from proofrank.service.cli.tables import print_metrics, pruning_line
 from proofrank.service.client import Client
 from proofrank.service.terminal.trees import fit_tree
 from proofrank.service.wire import answer_to_json
@@ -38,6 +38,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_server(parser)
     add_ranking(parser, default_number=None)
     add_ties(parser)
+    add_pruning(parser)
     parser.add_argument("--policy", metavar="NAME", help="for files and splits: a policy of the server")
     parser.add_argument("--proof", action="store_true", help="for a triple: print its proof")
     parser.add_argument(
@@ -89,6 +90,7 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
         filtered=not parsed.unfiltered,
         seed=parsed.seed,
         ties=parsed.ties,
+        pruning=parsed.pruning,
         return_proof=parsed.proof,
         deadline_ms=parsed.deadline_ms,
     )
@@ -111,10 +113,18 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
         )
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(table)
+    _say_pruning(result.pruning)
     # Both sides have the same positive, and so the same proof.
     for text in dict.fromkeys(ranking.proof.text for ranking in rankings if ranking.proof is not None):
         console.print(fit_tree(text, sys.stdout))
     return result
+
+
+def _say_pruning(pruning: client.Pruning | None) -> None:
+    """Says on standard error how many candidates took which way, where anything might be left out."""
+    if pruning is not None and pruning.level != "none":
+        line = pruning_line(pruning.evaluated, pruning.unprovable, pruning.fallen_behind)
+        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(line)
 
 
 def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
@@ -130,6 +140,7 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             filtered=not parsed.unfiltered,
             seed=parsed.seed,
             ties=parsed.ties,
+            pruning=parsed.pruning,
             policy=_name_of(parsed.policy),
             limit=parsed.queries,
         )
@@ -148,6 +159,7 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
         with contextlib.suppress(client.NotFoundError):
             speaker.cancel_job(job.id)
         raise
+    _say_pruning(result.job.pruning)
     what = parsed.split if parsed.file is None else parsed.file.name
     print_metrics(result.metrics, f"{what}: {_names(job.dataset, job.policy)}, job {job.id}")
     return result

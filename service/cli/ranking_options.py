@@ -42,15 +42,18 @@ def add_ties(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_pruning(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--pruning``."""
+def add_pruning(parser: argparse.ArgumentParser, default: str = "exact") -> None:
+    """Adds ``--pruning``, whose default is ``default`` in words."""
     parser.add_argument(
         "--pruning",
         choices=PRUNING_LEVELS,
         help="what may be left out, all ranks being the same: exact keeps every metric, ranks leaves the share of "
-        "proved corruptions open (default: exact; ranks with --mrr-tolerance; none with --results, --trace or "
-        "--on ray)",
+        f"proved corruptions open (default: {default})",
     )
+
+
+def add_tolerance(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--mrr-tolerance``."""
     parser.add_argument(
         "--mrr-tolerance",
         type=_tolerance,

@@ -50,6 +50,14 @@ class Report(Protocol):
     def by_relation(self) -> Mapping[str, Metrics]: ...
 
 
+def pruning_line(evaluated: int, unprovable: int, fallen_behind: int) -> str:
+    """How many candidates took which way."""
+    return (
+        f"pruning: {evaluated} of {counted(evaluated + unprovable + fallen_behind, 'candidate')} took their course, "
+        f"{unprovable} without a proof, {fallen_behind} ended early"
+    )
+
+
 class Interval(Protocol):
     """A number that is at least ``low`` and at most ``high``."""
 

@@ -28,6 +28,7 @@ from proofrank.service.wire import (
     JobResults,
     JobState,
     PolicyList,
+    PruningLevel,
     RankRequest,
     Readiness,
     Run,
@@ -38,8 +39,12 @@ from proofrank.service.wire import (
     Ties,
 )
 
-POLICY_FILES = {"weights": "policy.safetensors", "config": "policy.json", "vocabulary": "vocab.json"}
-"""The files of a policy, by the field of the upload that has them."""
+POLICY_FILES = {
+    "weights": ("policy.safetensors", "model.safetensors"),
+    "config": ("policy.json", "config.json"),
+    "vocabulary": ("vocab.json",),
+}
+"""Field of an upload -> names of its file, of which the first comes first."""
 
 RESULT_FILES = {".json": "results", ".csv": "results.csv", ".parquet": "results.parquet"}
 """The routes of a job's results, by the suffix of a file."""
@@ -63,6 +68,7 @@ def rank(
     filtered: bool = True,
     seed: int = 0,
     ties: Ties = "realistic",
+    pruning: PruningLevel | None = None,
     return_candidates: bool = False,
     return_proof: bool = False,
     deadline_ms: int | None = None,
@@ -76,6 +82,9 @@ def rank(
         filtered: leave out corruptions that are known triples.
         seed: of the draw of corruptions and of random ties.
         ties: which rank counts where scores are equal.
+        pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
+            ``ranks``, which leaves open how many corruptions were proved. By default ``exact``, and ``none`` with
+            ``return_candidates``.
         return_candidates: with every candidate's score.
         return_proof: with the positives' proofs.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
@@ -91,6 +100,7 @@ def rank(
         filtered=filtered,
         seed=seed,
         ties=ties,
+        pruning=pruning,
         return_candidates=return_candidates,
         return_proof=return_proof,
         deadline_ms=deadline_ms,
@@ -107,6 +117,7 @@ def submit(
     filtered: bool = True,
     seed: int = 0,
     ties: Ties = "realistic",
+    pruning: PruningLevel | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
@@ -120,6 +131,7 @@ def submit(
         filtered: leave out corruptions that are known triples.
         seed: of every draw.
         ties: which rank counts where scores are equal.
+        pruning: what may be left out, as for ``rank``; ``exact`` by default.
         policy: which policy of the server ranks: what ``upload_policy`` returned, for exactly this content; or a name,
             for the content that it has when the job is submitted; the active one if None, whoever activated it.
         limit: rank only so many of the split's triples, drawn with ``seed``.
@@ -140,6 +152,7 @@ def submit(
         filtered=filtered,
         seed=seed,
         ties=ties,
+        pruning=pruning,
         policy=policy if policy is None or isinstance(policy, str) else policy.name,
         policy_sha256=policy.sha256 if isinstance(policy, (StoredPolicy, Identity)) else None,
         limit=limit,
@@ -196,6 +209,7 @@ def evaluate(
     filtered: bool = True,
     seed: int = 0,
     ties: Ties = "realistic",
+    pruning: PruningLevel | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
@@ -223,6 +237,7 @@ def evaluate(
         filtered=filtered,
         seed=seed,
         ties=ties,
+        pruning=pruning,
         policy=policy,
         limit=limit,
         idempotency_key=idempotency_key,
@@ -326,6 +341,20 @@ def policies(connection: Connection) -> Steps[tuple[StoredPolicy, ...]]:
     return parsed((yield from exchange(connection, Call("GET", "/policies"))), PolicyList).policies
 
 
+def policy_files(folder: Path) -> dict[str, Path]:
+    """Returns field of an upload -> path of its file in ``folder``. Raises ClientError if a file is missing."""
+    files: dict[str, Path] = {}
+    for part, names in POLICY_FILES.items():
+        found = [folder / name for name in names if (folder / name).is_file()]
+        if not found:
+            ours = ", ".join(first for first, *_ in POLICY_FILES.values())
+            raise ClientError(f"{folder / names[0]}: no such file; a policy is {ours}")
+        if part == "weights" and len(found) > 1:
+            raise ClientError(f"{folder}: has {' and '.join(names)}; expected one of them")
+        files[part] = found[0]
+    return files
+
+
 def upload_policy(
     connection: Connection,
     name: str,
@@ -340,7 +369,8 @@ def upload_policy(
 
     Args:
         name: of letters, digits, ``.``, ``_`` and ``-``, 64 at most.
-        folder: with ``policy.safetensors``, ``policy.json`` and ``vocab.json``.
+        folder: with ``policy.safetensors``, ``policy.json`` and ``vocab.json``, the first two perhaps under the names
+            of the Hugging Face convention: ``model.safetensors`` and ``config.json``.
         activate: rank with it from now on.
         run: training run that it belongs to; needs ``step``.
         step: its step.
@@ -349,10 +379,7 @@ def upload_policy(
     Raises:
         ClientError: a file is missing, no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
-    files = {part: Path(folder) / file for part, file in POLICY_FILES.items()}
-    for path in files.values():
-        if not path.is_file():
-            raise ClientError(f"{path}: no such file; a policy is {', '.join(POLICY_FILES.values())}")
+    files = policy_files(Path(folder))
     return (yield from _upload(connection, name, files, activate, run, step, labels))
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from proofrank.core.choices import PruningLevel
 from proofrank.core.errors import DatasetError, PolicyError, ProofrankError
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset, load_dataset
@@ -19,6 +20,7 @@ from proofrank.service.engine.by_shape import EvaluatorsByShape
 from proofrank.service.engine.lifecycle import DRAINING, FAILED, READY, Stages
 from proofrank.service.engine.live_policy import LivePolicy
 from proofrank.service.engine.loaded import Loaded
+from proofrank.service.engine.provability import Provability
 from proofrank.service.engine.ranker import RankedBatch, Ranker
 from proofrank.service.errors import NotReady
 from proofrank.service.settings.settings import Settings
@@ -29,6 +31,8 @@ logger = logging.getLogger("proofrank")
 
 _LEAST_SECONDS_TO_END = 0.5
 """Minimum time for the threads to finish, in seconds; the evaluator's finishes its current tick."""
+_MOST_SECONDS_FOR_MODEL = 5.0
+"""Maximum time for which a warm evaluator waits for the least model before the first request, in seconds."""
 
 PolicySource = Callable[[Dataset], Policy]
 """A function that returns the policy to begin with, which must fit the graph."""
@@ -46,6 +50,7 @@ class EvaluatorHost:
         self._loaded: Loaded | None = None
         self._stages = Stages(metrics)
         self._live = LivePolicy(metrics)
+        self._provability = Provability(settings, metrics)
         self._ranker = Ranker(settings.max_queued_candidates, metrics)
         self.room = self._ranker.room
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -174,6 +179,7 @@ class EvaluatorHost:
             logger.info("read %s", file)
         for warning in dataset.warnings:
             logger.warning("%s", warning)
+        self._provability.begin(dataset)
         self._stages.enter("load policy")
         try:
             policy = self._policy_source(dataset)
@@ -183,6 +189,8 @@ class EvaluatorHost:
         evaluators.begin(policy)
         self._metrics.watch(evaluators.snapshot)
         self._live.begin_with(policy, dataset)
+        self._stages.enter("least model")
+        self._provability.wait(_MOST_SECONDS_FOR_MODEL)
         self._loaded = Loaded(dataset, evaluators)
         self._stages.enter(READY)
 
@@ -192,6 +200,7 @@ class EvaluatorHost:
         seed: int,
         *,
         policy: Policy | None = None,
+        pruning: PruningLevel = "none",
         is_job: bool = False,
         deadline: float | None = None,
     ) -> RankedBatch:
@@ -208,6 +217,7 @@ class EvaluatorHost:
                 loaded.dataset,
                 evaluator.scheduler,
                 with_policy,
+                pruning=self._provability.pruning(pruning),
                 is_job=is_job,
                 deadline=deadline,
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.ranking import Query, RankedQuery, candidates_of, rank_outcomes
+from proofrank.core.ranking import Pruning, PruningCounts, Query, RankedQuery, queue_of, rank_outcomes
 from proofrank.service.engine.candidate_budget import CandidateBudget
 from proofrank.service.engine.throughput import Throughput
 from proofrank.service.errors import DeadlinePassed, Draining, EvaluationFailed
@@ -26,9 +26,10 @@ from proofrank.service.threads import FEW_CANDIDATES, in_worker_unless_small
 
 @dataclass(frozen=True)
 class RankedBatch:
-    """Ranked queries, the policy that ranked them, and their times in seconds."""
+    """Ranked queries, what was left out, the policy that ranked them, and their times in seconds."""
 
     ranked: list[RankedQuery]
+    counts: PruningCounts
     policy: Policy
     queue_seconds: float
     first_result_seconds: float
@@ -51,6 +52,7 @@ class Ranker:
         scheduler: Scheduler,
         policy: Policy,
         *,
+        pruning: Pruning | None = None,
         is_job: bool = False,
         deadline: float | None = None,
     ) -> RankedBatch:
@@ -64,6 +66,7 @@ class Ranker:
             dataset: the graph.
             scheduler: scheduler of the evaluator for ``policy``.
             policy: policy to rank by, also after another is activated.
+            pruning: what may be left out; nothing by default.
             is_job: whether it yields to requests.
             deadline: latest end by ``time.monotonic()``.
 
@@ -76,10 +79,8 @@ class Ranker:
         num_candidates = count_candidates(queries)
         is_small = num_candidates <= FEW_CANDIDATES
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
-        candidates = await in_worker_unless_small(is_small, candidates_of, queries)
-        finished = await self._outcome(
-            Task(candidates, policy, is_job=is_job, deadline=deadline), scheduler, kind
-        )
+        queue = await in_worker_unless_small(is_small, queue_of, queries, pruning)
+        finished = await self._outcome(Task(queue, policy, is_job=is_job, deadline=deadline), scheduler, kind)
         self._throughput.count(num_candidates)
         self._metrics.record_ended(
             kind,
@@ -89,14 +90,21 @@ class Ranker:
             finished.execution_seconds,
         )
 
-        def rank() -> list[RankedQuery]:
-            ranked = rank_outcomes(queries, finished.outcomes, seed=seed, seconds=finished.execution_seconds)
+        def rank() -> tuple[list[RankedQuery], PruningCounts]:
+            ranked = rank_outcomes(
+                queries,
+                finished.outcomes,
+                seed=seed,
+                seconds=finished.execution_seconds,
+                knows_proved=pruning is None or pruning.knows_proved,
+            )
             self._metrics.record_ranked(ranked, dataset, policy, kind)
-            return ranked
+            return ranked, PruningCounts.of(finished.outcomes)
 
-        ranked = await in_worker_unless_small(is_small, rank)
+        ranked, counts = await in_worker_unless_small(is_small, rank)
         return RankedBatch(
             ranked,
+            counts,
             policy,
             finished.queue_seconds,
             finished.first_result_seconds,

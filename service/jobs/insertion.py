@@ -98,8 +98,8 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
     job_id = uuid.uuid4().hex
     cursor = connection.execute(
         "INSERT INTO jobs (id, idempotency_key, body_sha256, state, created, policy_name, policy_sha256, "
-        "dataset_name, dataset_sha256, options, num_queries, run, step, labels) "
-        "VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "dataset_name, dataset_sha256, options, num_queries, run, step, labels, trajectory_steps) "
+        "VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
         (
             *(job_id, new.idempotency_key, new.body.sha256, write_time(datetime.now(UTC))),
             *(policy.name, policy.sha256, new.dataset.name, new.dataset.sha256),

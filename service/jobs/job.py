@@ -32,6 +32,9 @@ class Job:
         queries_done: number of triples whose rankings are stored.
         num_candidates: candidates of all queries; None until its turn, because counting them takes a while.
         candidates_done: candidates of the queries done.
+        candidates_unprovable: those of them without a trajectory, because they have no proof.
+        candidates_fallen_behind: those of them whose trajectories were ended early.
+        trajectory_steps: steps of their trajectories; None if a version that did not count them has begun the job.
         report_json: metrics over the queries done; None if there are none.
         error: why it failed, or why it waits.
         place: run, step and labels that the policy had at submission.
@@ -50,6 +53,9 @@ class Job:
     queries_done: int
     num_candidates: int | None
     candidates_done: int
+    candidates_unprovable: int
+    candidates_fallen_behind: int
+    trajectory_steps: int | None
     report_json: str | None
     error: str | None
     place: RunStep

@@ -6,7 +6,7 @@ import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from proofrank.service.errors import JobRemovedError
 from proofrank.service.jobs.job import Job, StoredRanking
@@ -36,11 +36,13 @@ class ResultRow(NamedTuple):
     proved: bool
     steps: int
     num_candidates: int
-    corruptions_proved: int
+    corruptions_proved: int | None
 
 
-RESULT_COLUMNS: Mapping[str, type] = get_type_hints(ResultRow)
-"""The type of each column."""
+RESULT_COLUMNS: Mapping[str, type] = {
+    name: next(iter(get_args(kind)), kind) for name, kind in get_type_hints(ResultRow).items()
+}
+"""The type of each column, in which None may stand too where the row says so."""
 
 
 def result_row(ranking: StoredRanking, ties: str) -> ResultRow:
@@ -50,7 +52,7 @@ def result_row(ranking: StoredRanking, ties: str) -> ResultRow:
         *(summary.query_index, ranking.head, ranking.relation, ranking.tail, summary.side, ranks.by(ties)),
         *(ranks.optimistic, ranks.realistic, ranks.pessimistic, ranks.random),
         *(ranking.score, ranking.log_probability, summary.is_proved, ranking.steps),
-        *(ranks.num_candidates, summary.corruptions_proved),
+        *(ranks.num_candidates, summary.corruptions_proved_if_known),
     )
 
 

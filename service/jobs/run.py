@@ -13,7 +13,7 @@ from functools import partial
 from proofrank.core.errors import EvaluationError, PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.ranking import HITS_AT, Query, RankedQuery, ReportTally
+from proofrank.core.ranking import HITS_AT, Query, ReportTally
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.ranker import RankedBatch
 from proofrank.service.errors import ServiceError
@@ -102,7 +102,7 @@ class JobRun:
                 continue
             num_failures = 0
             pace.took(execution.execution_seconds)
-            running = await self._store_chunk(job, execution.ranked, tally, dataset)
+            running = await self._store_chunk(job, execution, tally, dataset)
             if running is None:
                 return
             job = running
@@ -136,20 +136,27 @@ class JobRun:
 
     async def _execution(self, queries: Sequence[Query], policy: Policy) -> RankedBatch:
         try:
-            return await self._context.host.rank(queries, self._options.seed, policy=policy, is_job=True)
+            return await self._context.host.rank(
+                queries,
+                self._options.seed,
+                policy=policy,
+                pruning=self._options.pruning_level,
+                is_job=True,
+            )
         except EvaluationError as error:
             raise JobError(f"evaluation failed: {error}") from error
 
     async def _store_chunk(
-        self, job: Job, ranked: Sequence[RankedQuery], tally: ReportTally, dataset: Dataset
+        self, job: Job, execution: RankedBatch, tally: ReportTally, dataset: Dataset
     ) -> Job | None:
-        rankings = [StoredRanking.of(query, dataset) for query in ranked]
+        rankings = [StoredRanking.of(query, dataset) for query in execution.ranked]
         for ranking in rankings:
             tally.add(ranking.relation, ranking.summary)
         queries_done = rankings[-1].summary.query_index + 1
         report_json = json.dumps(tally.report(dataset.vocabulary.predicates).to_dict())
         running = await self._context.patience.until_written(
-            lambda: self._context.store.add_chunk(job, rankings, queries_done, report_json), job
+            lambda: self._context.store.add_chunk(job, rankings, queries_done, report_json, execution.counts),
+            job,
         )
         if running is not None:
             self._context.metrics.job_chunks.inc()

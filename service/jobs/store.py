@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from proofrank.core.formats.times import write_time
+from proofrank.core.ranking import PruningCounts
 from proofrank.service.errors import JobRemovedError
 from proofrank.service.jobs.insertion import NewJob, find_submitted, insert
 from proofrank.service.jobs.job import Change, Job, StoredRanking
@@ -155,16 +156,34 @@ class JobStore:
         return await self._update_running(job, "num_candidates = ?", (num_candidates,))
 
     async def add_chunk(
-        self, job: Job, rankings: Sequence[StoredRanking], queries_done: int, report_json: str
+        self,
+        job: Job,
+        rankings: Sequence[StoredRanking],
+        queries_done: int,
+        report_json: str,
+        counts: PruningCounts,
     ) -> Job | None:
-        """Stores rankings of a running job together with its progress; returns None if the job is no longer running."""
+        """Stores rankings of a running job together with its progress; returns None if the job is no longer running.
+
+        Args:
+            job: that is running.
+            rankings: of whole queries.
+            queries_done: number of queries done with these.
+            report_json: metrics of all of them.
+            counts: what was left out of ``rankings``.
+        """
         num_candidates = sum(ranking.summary.ranks.num_candidates for ranking in rankings)
 
         def work(connection: sqlite3.Connection) -> Job | None:
             cursor = connection.execute(
-                "UPDATE jobs SET queries_done = ?, candidates_done = candidates_done + ?, report = ?, error = NULL "
+                "UPDATE jobs SET queries_done = ?, candidates_done = candidates_done + ?, report = ?, error = NULL, "
+                "candidates_unprovable = candidates_unprovable + ?, "
+                "candidates_fallen_behind = candidates_fallen_behind + ?, trajectory_steps = trajectory_steps + ? "
                 "WHERE number = ? AND state = 'running'",
-                (queries_done, num_candidates, report_json, job.number),
+                (
+                    *(queries_done, num_candidates, report_json),
+                    *(counts.unprovable, counts.fallen_behind, counts.steps, job.number),
+                ),
             )
             if not cursor.rowcount:
                 return None

@@ -58,9 +58,10 @@ def write_body(request: JobRequest) -> SubmittedBody:
     """Makes the stored form of a request; takes a while with many queries."""
     options = JobOptions.model_validate(request.model_dump(exclude={"queries"}))
     shown = options.model_dump(mode="json")
-    if shown["policy_sha256"] is None:
-        # Keys that were used before this field existed must find the same body again.
-        del shown["policy_sha256"]
+    for name in ("policy_sha256", "pruning"):
+        if shown[name] is None:
+            # Keys that were used before this field existed must find the same body again.
+            del shown[name]
     queries_json = QUERIES.dump_json(request.queries).decode() if request.queries is not None else None
     meaning = json.dumps([shown, queries_json], sort_keys=True)
     return SubmittedBody(

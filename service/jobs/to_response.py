@@ -10,6 +10,7 @@ from proofrank.service.jobs.job import Job, StoredRanking
 
 def job_answer(job: Job) -> wire.Job:
     """A stored job as clients get it."""
+    request = wire.JobOptions.model_validate_json(job.options_json)
     return wire.Job(
         id=job.id,
         state=job.state,
@@ -18,12 +19,19 @@ def job_answer(job: Job) -> wire.Job:
         finished=_time(job.finished),
         policy=job.policy,
         dataset=job.dataset,
-        request=wire.JobOptions.model_validate_json(job.options_json),
+        request=request,
         progress=wire.JobProgress(
             queries=job.num_queries,
             queries_done=job.queries_done,
             candidates=job.num_candidates,
             candidates_done=job.candidates_done,
+        ),
+        pruning=wire.Pruning(
+            level=request.pruning_level,
+            evaluated=job.candidates_done - job.candidates_unprovable - job.candidates_fallen_behind,
+            unprovable=job.candidates_unprovable,
+            fallen_behind=job.candidates_fallen_behind,
+            steps=job.trajectory_steps,
         ),
         metrics=None if job.report_json is None else wire.read_answer(wire.Report, job.report_json),
         error=job.error,
@@ -56,7 +64,7 @@ def ranking_answer(ranking: StoredRanking, ties: wire.Ties) -> wire.JobRanking:
         proved=summary.is_proved,
         steps=ranking.steps,
         num_candidates=ranks.num_candidates,
-        corruptions_proved=summary.corruptions_proved,
+        corruptions_proved=summary.corruptions_proved_if_known,
     )
 
 

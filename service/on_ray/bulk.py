@@ -22,7 +22,7 @@ from proofrank.core.errors import EvaluationError, ProofrankError
 from proofrank.core.evaluator.capacities import DEFAULT_BUCKETS
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
-from proofrank.core.ranking import LazyQueries
+from proofrank.core.ranking import LazyQueries, Pruning
 from proofrank.service.bulk.shards import Shard, ShardResult
 from proofrank.service.engine.engine_options import EngineOptions
 from proofrank.service.on_ray.artifacts import is_compiling, made_artifacts, name_of_artifacts
@@ -75,6 +75,7 @@ def proved_on_ray(
     settings: ProverSettings,
     engine: EngineOptions,
     pool: WorkerPool,
+    pruning: Pruning | None = None,
 ) -> Generator[ShardResult]:
     """Yields the result of each of ``shards`` once, as they are done; close it before Ray is shut down.
 
@@ -85,6 +86,7 @@ def proved_on_ray(
         settings: settings of the prover.
         engine: evaluator that each worker makes; processes and device default to those of a worker.
         pool: the workers.
+        pruning: what may be left out; nothing by default.
 
     Raises:
         EvaluationError: a candidate cannot be evaluated exactly.
@@ -92,6 +94,7 @@ def proved_on_ray(
     """
     try:
         order = _work_order(shards, work, policy, settings, engine, pool.size)
+        order = dataclasses.replace(order, pruning=pruning)
         with closing(_streamed(order, pool)) as results:
             for result in results:
                 if not isinstance(result, ShardResult):

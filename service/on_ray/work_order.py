@@ -10,7 +10,7 @@ from proofrank.core.evaluator import Evaluator
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
-from proofrank.core.ranking import LazyQueries
+from proofrank.core.ranking import LazyQueries, Pruning
 from proofrank.service.bulk.shards import Shard
 from proofrank.service.engine.engine_options import EngineOptions
 
@@ -26,6 +26,7 @@ class WorkOrder:
         engine: evaluator to make, with the processes and the device of a worker.
         buckets: buckets of that evaluator.
         shards: shards of the queries, by number.
+        pruning: what may be left out; None for nothing.
         artifacts: name of the folder of everything that is compiled for this order; None if nothing is compiled.
     """
 
@@ -35,6 +36,7 @@ class WorkOrder:
     engine: EngineOptions
     buckets: tuple[int, ...]
     shards: tuple[Shard, ...]
+    pruning: Pruning | None = None
     artifacts: str | None = None
 
     @property

@@ -50,6 +50,6 @@ class ShardWorker:
             if self._evaluator is None:
                 write_artifacts(ray.get(self._artifacts), self._order.artifact_folder)
                 self._evaluator = self._order.make_evaluator()
-            return prove_shard(self._evaluator, self._order.work, shard)
+            return prove_shard(self._evaluator, self._order.work, shard, self._order.pruning)
         except ProofrankError as error:
             return str(error)

@@ -43,7 +43,8 @@ def rankings_of_job(job: wire.Job, rows: Iterable[Mapping[str, Any]]) -> Ranking
         dataset=Identity(job.dataset.name, job.dataset.sha256),
         policy=Identity(job.policy.name, job.policy.sha256),
         protocol=protocol_of(job.request),
-        pruning="none",
+        # A server of before says nothing, and proves every candidate.
+        pruning="none" if job.pruning is None else job.pruning.level,
     )
 
 
@@ -102,7 +103,8 @@ def _of_run(path: Path) -> Rankings:
             ties=run["ties"],
             seed=run["seed"],
         ),
-        pruning="none",
+        # The other levels, which give the same rows, are not told apart.
+        pruning=run.get("pruning", "exact"),
     )
 
 

@@ -7,6 +7,7 @@ text.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +17,13 @@ import numpy as np
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
+from proofrank.core.choices import PruningLevel
 from proofrank.core.evaluator import ReferenceEvaluator, explain, render_proof
 from proofrank.core.evaluator.replay import atom_text, state_names
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, State
-from proofrank.core.ranking import RankedQuery, Report, replaced_constant
+from proofrank.core.ranking import PruningCounts, RankedQuery, Report, replaced_constant
 from proofrank.service import wire
 from proofrank.service.ranking.json_names import JsonNames
 from proofrank.service.wire import RankQuery, RankRequest, RankResponse, answer_from_python, answer_to_json
@@ -80,6 +82,11 @@ def _atom_texts(state: State, dataset: Dataset) -> tuple[str, ...]:
 def identity_of(named: Dataset | Policy) -> wire.Identity:
     """Which dataset or policy it is."""
     return wire.Identity(named.name, named.content_hash)
+
+
+def to_pruning(level: PruningLevel, counts: PruningCounts) -> wire.Pruning:
+    """What was left out, as the answer has it."""
+    return wire.Pruning(level=level, **dataclasses.asdict(counts))
 
 
 def to_report(report: Report) -> wire.Report:

@@ -25,6 +25,7 @@ from proofrank.service.ranking.to_response import (
     identity_of,
     json_pieces,
     proof_maker,
+    to_pruning,
     to_report,
     to_send,
     with_results,
@@ -75,7 +76,9 @@ def make_router(services: RankingServices) -> APIRouter:
             queries = await in_worker_unless_small(is_small, to_queries, body, dataset, limits)
             # An answer may hold more than the evaluation did.
             request.state.until_sent.enter_context(host.room.taken(count_candidates(queries)))
-            execution = await host.rank(queries, body.seed, policy=policy, deadline=deadline)
+            execution = await host.rank(
+                queries, body.seed, policy=policy, pruning=body.pruning_level, deadline=deadline
+            )
             make_proof = proof_maker(host.reference(loaded, policy), dataset) if body.return_proof else None
 
             def word() -> RankResponse | Response:
@@ -87,6 +90,7 @@ def make_router(services: RankingServices) -> APIRouter:
                     policy=identity_of(policy),
                     engine=host.engine,
                     metrics=to_report(report(execution.ranked, dataset, body.ties)),
+                    pruning=to_pruning(body.pruning_level, execution.counts),
                     timing=Timing(
                         queue_seconds=execution.queue_seconds,
                         first_result_seconds=execution.first_result_seconds,

@@ -24,7 +24,7 @@ class Demand:
     """A task's need for lanes.
 
     Attributes:
-        num_candidates: candidates that are not done.
+        num_candidates: candidates that have a lane or may have one.
         is_job: whether it yields to requests.
     """
 

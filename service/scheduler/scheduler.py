@@ -218,7 +218,7 @@ class Scheduler:
         self._stream.load_policy(policy)
         # Each policy has its own part of the lanes; otherwise none would keep lanes until its trajectories end.
         shares = moving_lanes(
-            [Demand(task.num_remaining, task.is_job) for task in self._with_turn],
+            [Demand(task.num_open, task.is_job) for task in self._with_turn],
             max(1, num_lanes // len(policies)),
             is_cost_by_lane=self._lanes.is_cost_by_lane,
         )
@@ -276,7 +276,7 @@ class Scheduler:
         # Requests come before jobs; only one job keeps its turn, so that it advances.
         chosen = {id(task) for task in [task for task in queue if task.is_job][:1]}
         oldest = sorted(queue, key=lambda task: task.is_job)
-        shortest = sorted(queue, key=lambda task: (task.is_job, task.num_remaining))
+        shortest = sorted(queue, key=lambda task: (task.is_job, task.num_open))
         for pair in zip(oldest, shortest, strict=True):
             for task in pair:
                 if len(chosen) < most:
@@ -286,7 +286,7 @@ class Scheduler:
     def _choose_bucket(self) -> int:
         """Returns the smallest bucket that fits; the bucket changes only when no lane is in use."""
         if not any(task.slots for task in self._tasks):
-            wanted = sum(task.num_remaining for task in self._tasks)
+            wanted = sum(task.num_open for task in self._tasks)
             buckets = self._lanes.buckets
             self._num_lanes = next((size for size in buckets if size >= wanted), buckets[-1])
         return self._num_lanes
@@ -296,7 +296,7 @@ class Scheduler:
         return (
             num_lanes < self._lanes.buckets[-1]
             and any(task.slots for task in self._tasks)
-            and sum(task.num_remaining for task in self._tasks) > num_lanes
+            and sum(task.num_open for task in self._tasks) > num_lanes
         )
 
     def _fill(self, shares: list[int], num_lanes: int, num_policies: int) -> None:

@@ -8,11 +8,10 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from proofrank.core.errors import ProofrankError
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Candidate, Candidates, Outcomes, OutcomeTable
+from proofrank.core.prover import Candidate, Candidates, Outcomes
+from proofrank.core.ranking import CandidateQueue
 
 
 class DeadlineError(ProofrankError):
@@ -73,12 +72,13 @@ class Task:
 
     def __init__(
         self,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[Candidate] | CandidateQueue,
         policy: Policy,
         *,
         is_job: bool = False,
         deadline: float | None = None,
     ) -> None:
+        """A task that proves ``candidates``, each as soon as their queue has it ready."""
         self.policy = policy
         self.is_job = is_job
         self.deadline = deadline
@@ -86,11 +86,7 @@ class Task:
         self.is_suspect = False
         self.slots: dict[int, int] = {}
         self.ticks_waited = 0
-        self._candidates = Candidates.of(candidates)
-        self._outcomes = OutcomeTable(len(candidates))
-        self._num_done = 0
-        self._next_index = 0
-        self._returned: list[int] = []
+        self._queue = candidates if isinstance(candidates, CandidateQueue) else CandidateQueue(candidates)
         self._submitted = time.monotonic()
         self._began: float | None = None
         self._first_result: float | None = None
@@ -98,12 +94,17 @@ class Task:
     @property
     def num_remaining(self) -> int:
         """Number of candidates that are not done."""
-        return len(self._candidates) - self._num_done
+        return self._queue.num_left
 
     @property
     def num_waiting(self) -> int:
-        """Number of candidates that have not been submitted."""
-        return self.num_remaining - len(self.slots)
+        """Number of candidates that may be submitted."""
+        return self._queue.num_ready
+
+    @property
+    def num_open(self) -> int:
+        """Number of candidates that have a lane or may have one; what waits for its positive may not."""
+        return self._queue.num_ready + len(self.slots)
 
     @property
     def times_so_far(self) -> TimesSoFar:
@@ -119,33 +120,27 @@ class Task:
         """Takes the next candidates, at most ``number``, and returns their indices."""
         if self._began is None:
             self._began = time.monotonic()
-        taken = self._returned[:number]
-        del self._returned[: len(taken)]
-        end = min(self._next_index + number - len(taken), len(self._candidates))
-        taken.extend(range(self._next_index, end))
-        self._next_index = end
-        return taken
+        return self._queue.take(number)
 
     def candidates(self, indices: Sequence[int]) -> Candidates:
         """Returns the candidates of these indices."""
-        return self._candidates.taken(indices)
+        return self._queue.candidates(indices)
 
     def give_back(self, slots: Sequence[int]) -> None:
         """Returns the candidates in ``slots``, which are no longer in progress, to those that wait."""
-        self._returned.extend(self.slots.pop(slot) for slot in slots)
+        self._queue.give_back([self.slots.pop(slot) for slot in slots])
 
     def begin_again(self) -> None:
         """Returns every unfinished candidate that was taken to those that wait, submitted or not."""
         self.slots.clear()
-        self._returned = np.flatnonzero(~self._outcomes.is_there[: self._next_index]).tolist()
+        self._queue.begin_again()
 
     def record(self, slots: Sequence[int], outcomes: Outcomes) -> None:
         """Stores the outcomes of the candidates in ``slots``; the last one ends the task."""
         if self._first_result is None:
             self._first_result = time.monotonic()
-        self._outcomes.put([self.slots.pop(slot) for slot in slots], outcomes)
-        self._num_done += len(slots)
-        if self._num_done == len(self._candidates):
+        self._queue.put([self.slots.pop(slot) for slot in slots], outcomes)
+        if not self._queue.num_left:
             self.finish()
 
     def finish(self) -> None:
@@ -154,7 +149,7 @@ class Task:
         began = self._began if self._began is not None else now
         first = self._first_result if self._first_result is not None else now
         finished = Finished(
-            self._outcomes.outcomes(),
+            self._queue.outcomes(),
             queue_seconds=began - self._submitted,
             first_result_seconds=first - self._submitted,
             execution_seconds=now - began,

@@ -92,6 +92,13 @@ class Settings(BaseModel):
         None,
         description="folder of stored policies and jobs, used by one server; the user's data folder if unset",
     )
+    least_model_seconds: float = Field(
+        20,
+        ge=0,
+        le=86_400,
+        description="maximum time to find out which triples can be proved at all, beside the start, seconds; 0 leaves "
+        "it out",
+    )
     threads: int | None = Field(
         None, ge=1, le=_MOST_THREADS, description="threads of torch on a CPU; 1 if unset"
     )

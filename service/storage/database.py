@@ -98,6 +98,14 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
     CREATE INDEX jobs_of_run ON jobs (run, step) WHERE run IS NOT NULL;
     """,
+    # 4: what pruning leaves out. Before, every candidate was proved, and the steps that this took were not counted.
+    """
+    ALTER TABLE jobs ADD COLUMN candidates_unprovable INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN candidates_fallen_behind INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN trajectory_steps INTEGER;
+    UPDATE jobs SET trajectory_steps = 0 WHERE queries_done = 0;
+    ALTER TABLE rankings ADD COLUMN knows_proved INTEGER NOT NULL DEFAULT 1;
+    """,
 )
 """Scripts that update an older file, in order; the file's ``user_version`` counts those it has had. A released script
 never changes; each change of the schema is a new script at the end.

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,6 +40,11 @@ _LATENCY_BUCKETS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
+_UNKNOWN = "unknown"
+"""In place of whether a corruption was proved, for all of a ranking whose pruning leaves that open for some: the share
+of proved corruptions among the others stays what it is.
+"""
+
 _JOB_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 72 * 3600)
 
 
@@ -134,10 +139,25 @@ class ServiceMetrics:
             "proofrank_max_queued_candidates", "Number of candidates above which requests are refused."
         )
         self.queries = self._counter("proofrank_queries", "Queries ranked, on one side or both.")
-        self.candidates = self._counter("proofrank_candidates", "Candidates evaluated.", ["kind", "proved"])
+        self.candidates = self._counter("proofrank_candidates", "Candidates ranked.", ["kind", "proved"])
         for kind in ("positive", "corruption"):
             for proved in ("true", "false"):
                 self.candidates.labels(kind, proved)
+        self.candidates.labels("corruption", _UNKNOWN)
+        self.pruned_candidates = self._counter(
+            "proofrank_pruned_candidates",
+            "Candidates without a trajectory (provability), or whose trajectory was ended early (bound).",
+            ["lever"],
+        )
+        self.trajectory_steps = self._counter(
+            "proofrank_trajectory_steps",
+            "Steps of all trajectories, by whether the trajectory was ended early.",
+            ["pruned"],
+        )
+        for lever in ("provability", "bound"):
+            self.pruned_candidates.labels(lever)
+        for pruned in ("true", "false"):
+            self.trajectory_steps.labels(pruned)
         self.last_mrr = self._gauge("proofrank_last_request_mrr", "MRR of the last request for ranks.")
         self.last_mrr.set(math.nan)  # 0 would be a bad one
         self.last_hits = self._gauge(
@@ -184,6 +204,18 @@ class ServiceMetrics:
         )
 
     def _add_start(self) -> None:
+        self.least_model_atoms = self._gauge(
+            "proofrank_least_model_atoms", "Atoms that can be proved, of relations where they are known."
+        )
+        self.least_model_seconds = self._gauge(
+            "proofrank_least_model_seconds", "Time in which the least model was computed, by whoever did."
+        )
+        self.least_model_is_superset = self._gauge(
+            "proofrank_least_model_is_superset",
+            "1 where the model of some relation also holds atoms that cannot be proved, else 0.",
+        )
+        for gauge in (self.least_model_atoms, self.least_model_seconds, self.least_model_is_superset):
+            gauge.set(math.nan)  # until it is there
         self.ready = self._gauge("proofrank_ready", "1 when requests are taken, else 0.")
         self.startup_seconds = self._gauge(
             "proofrank_startup_stage_seconds", "Time of each stage of the start.", ["stage"]
@@ -261,6 +293,12 @@ class ServiceMetrics:
         """Shows the evaluator's labels, in place of those before."""
         self.evaluator_info.clear()
         self.evaluator_info.labels(dataset.name, dataset.content_hash, engine, device).set(1)
+
+    def show_least_model(self, num_atoms: int, seconds: float, *, is_exact: bool) -> None:
+        """Shows the least model of the graph, and the time that its computation took."""
+        self.least_model_atoms.set(num_atoms)
+        self.least_model_seconds.set(seconds)
+        self.least_model_is_superset.set(not is_exact)
 
     def record_made(self, shape: str, result: Made, seconds: float) -> None:
         """Counts an attempt to make an evaluator for policies of ``shape``."""
@@ -343,20 +381,32 @@ class ServiceMetrics:
             self.job_hits.labels(str(k)).set(share)
         self.job_seconds.observe(seconds)
 
+    def _record_trajectories(self, parts: Iterable[_Trajectories]) -> None:
+        """Counts steps, and what pruning has left out."""
+        success, steps, is_pruned = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        for proved in (False, True):
+            # Lengths of trajectories that took their course: others would seem short.
+            self._steps.observe(_number_by_steps(steps[~is_pruned & (success == proved)]), proved=proved)
+        num_unprovable = int(np.count_nonzero(is_pruned & (steps == 0)))
+        self.pruned_candidates.labels("provability").inc(num_unprovable)
+        self.pruned_candidates.labels("bound").inc(int(np.count_nonzero(is_pruned)) - num_unprovable)
+        for pruned in (False, True):
+            self.trajectory_steps.labels(str(pruned).lower()).inc(int(steps[is_pruned == pruned].sum()))
+
     def record_ranked(
         self, ranked: Sequence[RankedQuery], dataset: Dataset, policy: Policy, kind: Kind = Kind.INTERACTIVE
     ) -> None:
         """Counts the ranked queries of one request or one chunk of a job; may be called in any thread."""
         # Counted first and added to the series once, because a request may have a million candidates.
-        positives = [query.outcomes[:1] for query in ranked]
-        corruptions = [query.outcomes[1:] for query in ranked]
-        for proved in (False, True):
-            num_by_steps: Counter[int] = Counter()
-            for label, outcomes in (("positive", positives), ("corruption", corruptions)):
-                by_steps = _number_by_steps(outcomes, proved=proved)
-                self.candidates.labels(label, str(proved).lower()).inc(sum(by_steps.values()))
-                num_by_steps.update(by_steps)
-            self._steps.observe(num_by_steps, proved=proved)
+        positives = _joined(query.outcomes[:1] for query in ranked)
+        corruptions = _joined(query.outcomes[1:] for query in ranked if query.knows_proved)
+        others = _joined(query.outcomes[1:] for query in ranked if not query.knows_proved)
+        for label, outcomes in (("positive", positives), ("corruption", corruptions)):
+            num_proved = int(np.count_nonzero(outcomes.success))
+            self.candidates.labels(label, "true").inc(num_proved)
+            self.candidates.labels(label, "false").inc(len(outcomes.success) - num_proved)
+        self.candidates.labels("corruption", _UNKNOWN).inc(len(others.success))
+        self._record_trajectories((positives, corruptions, others))
         self.queries.inc(len({query.query_index for query in ranked}))
         self._quality.record(ranked, dataset, policy)
         if kind is Kind.INTERACTIVE and ranked:
@@ -366,10 +416,32 @@ class ServiceMetrics:
                 self.last_hits.labels(str(k)).set(sum(rank <= k for rank in ranks) / len(ranks))
 
 
-def _number_by_steps(outcomes: Sequence[Outcomes], *, proved: bool) -> dict[int, int]:
-    """Returns steps -> number of outcomes with so many steps, among the proved ones or among the others."""
-    if not outcomes:
-        return {}
-    steps = np.concatenate([part.steps[part.success == proved] for part in outcomes])
+class _Trajectories(NamedTuple):
+    """What is counted of outcomes.
+
+    Attributes:
+        success: ``[n]`` bool.
+        steps: ``[n]`` int64.
+        is_pruned: ``[n]`` bool.
+    """
+
+    success: np.ndarray
+    steps: np.ndarray
+    is_pruned: np.ndarray
+
+
+def _joined(parts: Iterable[Outcomes]) -> _Trajectories:
+    """The trajectories of all ``parts``."""
+    outcomes = [Outcomes.unprovable(0), *parts]
+    return _Trajectories(
+        *(
+            np.concatenate([getattr(part, name) for part in outcomes])
+            for name in ("success", "steps", "is_pruned")
+        )
+    )
+
+
+def _number_by_steps(steps: np.ndarray) -> dict[int, int]:
+    """Returns steps -> number of trajectories with so many steps."""
     numbers = np.bincount(steps)
     return {number: int(numbers[number]) for number in np.flatnonzero(numbers).tolist()}

@@ -42,6 +42,7 @@ from proofrank.service.wire.rank_answer import (
     Metrics,
     Proof,
     ProofStep,
+    Pruning,
     QueryResult,
     Ranking,
     RankResponse,
@@ -52,6 +53,7 @@ from proofrank.service.wire.rank_answer import (
 )
 from proofrank.service.wire.rank_request import (
     NamedTriple,
+    PruningLevel,
     RankOptions,
     RankQuery,
     RankRequest,
@@ -105,6 +107,8 @@ __all__ = [
     "ProblemBody",
     "Proof",
     "ProofStep",
+    "Pruning",
+    "PruningLevel",
     "QueryResult",
     "RankOptions",
     "RankQuery",

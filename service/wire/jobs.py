@@ -10,8 +10,17 @@ from pydantic_core import PydanticCustomError
 
 from proofrank.service.wire.described import described
 from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
-from proofrank.service.wire.rank_answer import Head, Identity, RankedPositive, Relation, Report, Tail
-from proofrank.service.wire.rank_request import NamedTriple, RankOptions
+from proofrank.service.wire.rank_answer import (
+    SENT_IN_FULL,
+    Head,
+    Identity,
+    Pruning,
+    RankedPositive,
+    Relation,
+    Report,
+    Tail,
+)
+from proofrank.service.wire.rank_request import NamedTriple, PruningLevel, RankOptions
 from proofrank.service.wire.run_steps import RunStep
 from proofrank.service.wire.times import Time
 
@@ -48,6 +57,11 @@ class JobOptions(RankOptions):
         description="Maximum number of triples of the split, drawn with the seed; by default all of them.",
         examples=[1000],
     )
+
+    @property
+    def pruning_level(self) -> PruningLevel:
+        """What may be left out."""
+        return self.pruning or "exact"
 
 
 class JobRequest(JobOptions):
@@ -120,9 +134,16 @@ class _JobFields:
         return self.state not in UNFINISHED_STATES
 
 
-@dataclass(frozen=True, config=ConfigDict(json_schema_serialization_defaults_required=True))
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class Job(RunStep, _JobFields):
     """A job; run, step and labels are those that its policy had when the job was submitted."""
+
+    pruning: Annotated[
+        Pruning | None,
+        described(
+            "What was left out of the finished queries; missing from an older server, which left out nothing."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +167,9 @@ class _PlaceInJob:
 class JobRanking(RankedPositive, _PlaceInJob):
     """A query of a job, ranked on one side."""
 
-    corruptions_proved: Annotated[int, described("Number of corruptions that were proved.", 6)]
+    corruptions_proved: Annotated[
+        int | None, described("Number of corruptions that were proved; null if pruning left it open.", 6)
+    ]
 
 
 @dataclass(frozen=True)

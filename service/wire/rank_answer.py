@@ -8,13 +8,14 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from proofrank.service.wire.described import described
+from proofrank.service.wire.rank_request import PruningLevel
 
 Head = Annotated[str, described("Name of the first constant.", "albania")]
 Relation = Annotated[str, described("Name of the predicate.", "locatedInCR")]
 Tail = Annotated[str, described("Name of the second constant.", "europe")]
 
 _LOG_PROBABILITY = -1.4538
-_SENT_IN_FULL = ConfigDict(json_schema_serialization_defaults_required=True)
+SENT_IN_FULL = ConfigDict(json_schema_serialization_defaults_required=True)
 """Configuration of an answer whose fields with defaults are sent all the same."""
 
 
@@ -51,7 +52,7 @@ class Rule:
     ]
 
 
-@dataclass(frozen=True, config=_SENT_IN_FULL)
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class ProofStep:
     """A step of a proof: its goals, and the state that the policy chose."""
 
@@ -117,7 +118,7 @@ class RankedPositive:
     num_candidates: Annotated[int, described("Number of candidates ranked, including the positive.", 51)]
 
 
-@dataclass(frozen=True, config=_SENT_IN_FULL)
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class Ranking(RankedPositive):
     """A query ranked on one side."""
 
@@ -172,7 +173,10 @@ class Metrics:
     positives_proved: Annotated[float, described("Share of positives that were proved.", 0.85)]
     corruptions_proved: Annotated[
         float | None,
-        described("Share of corruptions that were proved; null if there is no corruption.", 0.12),
+        described(
+            "Share of corruptions that were proved; null if there is no corruption, or if pruning left it open.",
+            0.12,
+        ),
     ]
     rankings: Annotated[int, described("Number of rankings; a query ranked on both sides has two.", 48)]
     queries: Annotated[int, described("Number of queries.", 24)]
@@ -201,6 +205,30 @@ class Report(Metrics):
 
 
 @dataclass(frozen=True)
+class Pruning:
+    """How many candidates took which way; the three together are all candidates."""
+
+    level: Annotated[
+        PruningLevel,
+        described("What might be left out: `none`; `exact`, which keeps every metric; or `ranks`.", "exact"),
+    ]
+    evaluated: Annotated[int, described("Number of candidates whose trajectories took their course.", 280)]
+    unprovable: Annotated[
+        int, described("Number of candidates without a trajectory, because they have no proof.", 2100)
+    ]
+    fallen_behind: Annotated[
+        int,
+        described(
+            "Number of candidates whose trajectories were ended early, because they scored less than the positive.",
+            68,
+        ),
+    ]
+    steps: Annotated[
+        int | None, described("Number of steps of all trajectories; null if not all were counted.", 5500)
+    ]
+
+
+@dataclass(frozen=True)
 class Timing:
     """Times of a request, in seconds."""
 
@@ -215,7 +243,7 @@ class Timing:
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class RankResponse:
     """The answer to ``POST /rank``."""
 
@@ -232,3 +260,9 @@ class RankResponse:
     queries: Annotated[
         tuple[QueryResult, ...], described("Queries and their rankings, in the order of the request.")
     ]
+    pruning: Annotated[
+        Pruning | None,
+        described(
+            "What was left out, all ranks being the same; missing from an older server, which left out nothing."
+        ),
+    ] = None

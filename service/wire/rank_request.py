@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 MAX_NAME_LENGTH = 1024
@@ -14,6 +22,7 @@ SideOption = Literal["head", "tail", "both"]
 # As an enum of one: openapi-python-client makes no client that reads a number beside a const.
 AllCorruptions = Annotated[Literal["all"], WithJsonSchema({"type": "string", "enum": ["all"]})]
 Ties = Literal["realistic", "optimistic", "pessimistic", "random"]
+PruningLevel = Literal["none", "exact", "ranks"]
 
 
 class RequestPart(BaseModel):
@@ -71,6 +80,13 @@ class RankOptions(RequestPart):
     ties: Ties = Field(
         "realistic", description="Rank that counts where scores are equal.", examples=["realistic"]
     )
+    pruning: PruningLevel | None = Field(
+        None,
+        description="What may be left out, all ranks being the same: `none`; `exact`, which keeps every metric; or "
+        "`ranks`, which leaves `corruptions_proved` open. By default `exact`, and `none` where every candidate's score "
+        "is asked for.",
+        examples=["exact"],
+    )
 
     @field_validator("corruptions", mode="before")
     @classmethod
@@ -112,3 +128,17 @@ class RankRequest(RankOptions):
     return_proof: bool = Field(
         False, description="Whether the answer has the proof of each positive.", examples=[True]
     )
+
+    @property
+    def pruning_level(self) -> PruningLevel:
+        """What may be left out; nothing where every candidate's score is asked for."""
+        return self.pruning or ("none" if self.return_candidates else "exact")
+
+    @model_validator(mode="after")
+    def _has_every_score(self) -> RankRequest:
+        if self.return_candidates and self.pruning_level != "none":
+            raise PydanticCustomError(
+                "pruning_of_candidates",
+                "'pruning' leaves scores of candidates open; expected 'none' with 'return_candidates'",
+            )
+        return self

@@ -77,5 +77,5 @@ def bulk_arguments(evaluate_arguments: list[str]) -> list[str]:
     return [
         *evaluate_arguments,
         *("--split", "train", "--corruptions", "4", "--seed", "3", "--ties", "random", "--without-seconds"),
-        *("--pruning", "none"),  # as in shards
+        *("--pruning", "none"),  # a run that is gone on with does not know what was left out before
     ]

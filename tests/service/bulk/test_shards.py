@@ -8,7 +8,7 @@ import pytest
 
 from proofrank.core.default import DATASET
 from proofrank.core.graph import load_dataset
-from proofrank.core.ranking import Corruptor, LazyQueries, sides_of
+from proofrank.core.ranking import Corruptor, LazyQueries, PruningCounts, sides_of
 from proofrank.service.bulk.shards import LEAST_CANDIDATES, MOST_CANDIDATES, Shard, ShardResult, cut_shards
 from proofrank.service.bulk.trace import Trace
 
@@ -60,7 +60,8 @@ def test_what_is_done_is_in_no_shard(uneven_work: LazyQueries) -> None:
 def result(number: int, process: int, began: float, seconds: float) -> ShardResult:
     """Makes the result of a shard that ``process`` began ``began`` seconds from now."""
     began += time.time()
-    return ShardResult(Shard(number, (number,)), (), 10, 20, began, seconds, "host", process, 0, "eager")
+    shard, counts = Shard(number, (number,)), PruningCounts()
+    return ShardResult(shard, (), 10, 20, began, seconds, "host", process, 0, "eager", counts)
 
 
 def test_a_lost_worker_is_not_the_first_to_end() -> None:

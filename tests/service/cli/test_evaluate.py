@@ -15,6 +15,7 @@ from proofrank.core.graph import Dataset
 from proofrank.core.ranking import Corruptor, corrupted_queries, rank_queries, report, sides_of
 from proofrank.service.cli.main import main
 from tests.helpers.family import NUM_CONSTANTS
+from tests.helpers.result_rows import read_rows
 from tests.helpers.serving import REPOSITORY
 from tests.helpers.told import without_reading
 
@@ -167,13 +168,57 @@ def test_rankings_are_for_a_json_file_without_shards(
         assert "--rankings is for --json without shards" in capsys.readouterr().err
 
 
-def test_an_evaluation_in_shards_refuses_to_prune(
+def without(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in names} for row in rows]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_pruned_shards_write_the_rows_of_whole_ones(
+    arguments: list[str], tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def written(level: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        rows, path = tmp_path / f"{level}{suffix}", tmp_path / f"{level}.json"
+        options = ["--results", str(rows), "--queries-per-shard", "1", "--json", str(path)]
+        assert main([*arguments, "--without-seconds", *options, "--pruning", level]) == 0
+        return read_rows(rows), json.loads(path.read_text())
+
+    whole, whole_report = written("none")
+    exact, exact_report = written("exact")
+    by_ranks, ranks_report = written("ranks")
+
+    assert without(exact, "seconds") == without(whole, "seconds")
+    assert without(by_ranks, "seconds", "corruptions_proved") == without(
+        whole, "seconds", "corruptions_proved"
+    )
+    assert {row["corruptions_proved"] for row in by_ranks} == {None}
+    assert exact_report.pop("pruning")["unprovable"] > 0
+    assert whole_report.pop("pruning") == {"level": "none"}
+    assert exact_report == whole_report
+    assert ranks_report["corruptions_proved"] is None
+    assert ranks_report["mrr"] == whole_report["mrr"]
+    assert "pruning: " in capsys.readouterr().err
+
+
+def test_a_pruned_file_of_results_is_gone_on_with_and_says_what_is_not_known(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status = main([*arguments, "--results", str(tmp_path / "rows.jsonl"), "--pruning", "ranks"])
+    rows, path = tmp_path / "rows.jsonl", tmp_path / "report.json"
+    command = [*arguments, "--results", str(rows), "--json", str(path), "--without-seconds"]
+    assert main([*command, "--pruning", "none"]) == 0
+    whole = json.loads(path.read_text())
+    lines = rows.read_bytes().splitlines(keepends=True)
+    rows.write_bytes(b"".join(lines[:2]))
 
-    assert status == 2
-    assert "--pruning is 'ranks'; expected none with --results" in capsys.readouterr().err
+    assert main(command) == 0
+
+    resumed = json.loads(path.read_text())
+    counts = resumed.pop("pruning")
+    assert counts.pop("level") == "exact"
+    assert set(counts.values()) == {None}
+    assert resumed == {name: value for name, value in whole.items() if name != "pruning"}
+
+    assert main([*command, "--pruning", "ranks"]) == 2
+    assert "pruning is None there and 'ranks' here" in capsys.readouterr().err
 
 
 def test_a_table_shows_the_metrics_overall_per_side_and_per_relation(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -70,6 +71,35 @@ def test_the_answer_is_written_as_the_server_gave_it(server: RunningServer, tmp_
     assert answer["queries"][0]["tail"] == "Zoë"
     assert [ranking["side"] for ranking in answer["queries"][0]["rankings"]] == ["tail"]
     assert answer["metrics"]["hits@10"] == 1.0
+
+
+@pytest.mark.parametrize("what", [TRIPLE, ("--split", "test")])
+def test_every_level_of_pruning_gives_the_same_metrics_and_says_what_was_left_out(
+    server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: tuple[str, ...]
+) -> None:
+    found: dict[str, Any] = {}
+    told: dict[str, str] = {}
+    for level in ("none", "exact", "ranks"):
+        path = tmp_path / f"{level}.json"
+        options = ["--corruptions", "all", "--pruning", level, "--json", str(path)]
+        assert run_rank(server.url, *what, *options) == 0
+        answer = json.loads(path.read_text(encoding="utf-8"))
+        found[level], told[level] = answer.get("job", answer), capsys.readouterr().err
+
+    assert {level: answer["pruning"]["level"] for level, answer in found.items()} == {
+        level: level for level in found
+    }
+    assert len({answer["metrics"]["mrr"] for answer in found.values()}) == 1
+    corruptions_proved = [answer["metrics"]["corruptions_proved"] for answer in found.values()]
+    assert corruptions_proved[0] == corruptions_proved[1] is not None
+    assert corruptions_proved[2] is None
+    assert "pruning:" not in told["none"]
+    counts = found["exact"]["pruning"]
+    assert counts["unprovable"] > 0
+    assert (
+        f"pruning: {counts['evaluated']} of {found['exact']['metrics']['candidates']} candidates"
+        in told["exact"]
+    )
 
 
 def test_a_split_is_ranked_as_a_job(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -24,11 +24,13 @@ RANKING = {
     "proved": True, "steps": 2, "num_candidates": 1, "num_filtered": None, "candidates": [SCORE], "proof": None,
 }  # fmt: skip
 IDENTITY = {"name": "d", "sha256": "0"}
+PRUNING = {"level": "exact", "evaluated": 1, "unprovable": 1, "fallen_behind": 0, "steps": 2}
 ANSWER: dict[str, Any] = {
     "request_id": "r", "dataset": IDENTITY, "policy": IDENTITY, "engine": "eager",
     "metrics": {**METRICS, "by_side": {"tail": METRICS}, "by_relation": {}},
     "timing": {"queue_seconds": 0.0, "first_result_seconds": 0.1, "execution_seconds": 0.2},
     "queries": [{"head": "a", "relation": "p", "tail": "Zoë", "rankings": [RANKING]}],
+    "pruning": PRUNING,
 }  # fmt: skip
 JOB = {
     "id": "j", "state": "done", "created": "2026-01-31T12:00:00.120+00:00", "started": None, "finished": None,
@@ -45,6 +47,14 @@ def read(kind: Any, value: Any) -> Any:
 
 def test_an_answer_is_written_as_it_was_read() -> None:
     assert json.loads(wire.answer_to_json(read(RankResult, ANSWER))) == ANSWER
+
+
+def test_answers_of_a_server_that_does_not_prune_are_read() -> None:
+    older = {name: value for name, value in ANSWER.items() if name != "pruning"}
+
+    assert read(RankResult, ANSWER).pruning == client.Pruning("exact", 1, 1, 0, 2)
+    assert read(RankResult, older).pruning is None
+    assert read(client.Job, JOB).pruning is None
 
 
 def test_times_have_one_form() -> None:

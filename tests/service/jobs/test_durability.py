@@ -31,7 +31,7 @@ def run_undisturbed(client: httpx.Client, **body: Any) -> tuple[dict[str, Any], 
 def test_a_job_that_is_killed_at_random_moments_ends_with_the_numbers_of_an_undisturbed_run(
     serve_arguments: list[str], tmp_path: Path, kills: int
 ) -> None:
-    body = {"queries": many_queries(300 + 200 * kills), **OPTIONS}
+    body = {"queries": many_queries(500 + 250 * kills), **OPTIONS}
     headers = {"Idempotency-Key": "the-one"}
     moments = random.Random()  # a failure shows the moments in its message
     waited: list[float] = []
@@ -60,6 +60,12 @@ def test_a_job_that_is_killed_at_random_moments_ends_with_the_numbers_of_an_undi
             metrics, undisturbed = run_undisturbed(client, **body)
             assert without_time(job["metrics"]) == metrics, waited
             assert results(client, job_id)["rankings"] == undisturbed["rankings"], waited
+            # What was left out before a kill is counted too, and nothing of it changes a rank.
+            assert job["pruning"] == undisturbed["job"]["pruning"], waited
+            assert job["pruning"]["unprovable"] > 0
+            metrics, whole = run_undisturbed(client, **body, pruning="none")
+            assert without_time(job["metrics"]) == metrics, waited
+            assert whole["rankings"] == undisturbed["rankings"]
             assert job["progress"]["candidates_done"] == job["progress"]["candidates"], waited
 
 
@@ -68,7 +74,7 @@ def test_a_server_that_is_stopped_leaves_its_jobs_to_the_next(
 ) -> None:
     with RunningServer(*serve_arguments, "--data-folder", str(tmp_path)) as server:
         client = server.wait_until_ready().client
-        running = submit(client, queries=many_queries(350), **OPTIONS)["id"]
+        running = submit(client, queries=many_queries(350), pruning="none", **OPTIONS)["id"]
         waiting = submit(client, split="test", **OPTIONS)["id"]
         told: list[str] = []
 
@@ -110,7 +116,7 @@ def allow_file_size(server: RunningServer, size: int) -> None:
 
 def test_without_room_jobs_wait_and_say_why_and_go_on_once_there_is_some(full_disk: RunningServer) -> None:
     client = full_disk.client
-    body = {"queries": many_queries(100), **OPTIONS}
+    body = {"queries": many_queries(100), "pruning": "none", **OPTIONS}
     job_id = submit(client, **body)["id"]
     while get(client, job_id)["progress"]["queries_done"] == 0:
         time.sleep(0.02)

@@ -147,6 +147,7 @@ def test_a_submitted_job_says_where_it_is_and_what_it_was_asked(client: httpx.Cl
         "filtered": True,
         "seed": 5,
         "ties": "realistic",
+        "pruning": None,
         "policy": None,
         "policy_sha256": None,
         "limit": None,
@@ -169,7 +170,7 @@ def events_of(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_events_tell_the_progress_until_the_end(client: httpx.Client) -> None:
-    job_id = submit(client, queries=many_queries(100))["id"]
+    job_id = submit(client, queries=many_queries(100), pruning="none")["id"]
     with client.stream("GET", f"/jobs/{job_id}/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         events = list(events_of(stream.iter_lines()))
@@ -187,7 +188,7 @@ def test_events_tell_the_progress_until_the_end(client: httpx.Client) -> None:
 
 
 def test_many_may_watch_and_each_is_told_of_the_end(client: httpx.Client, server: RunningServer) -> None:
-    job_id = submit(client, queries=LONG)["id"]
+    job_id = submit(client, queries=LONG, pruning="none")["id"]
 
     async def watch(watcher: httpx.AsyncClient, all_watch: asyncio.Barrier) -> tuple[str, dict[str, Any]]:
         async with watcher.stream("GET", f"/jobs/{job_id}/events") as stream:
@@ -274,7 +275,7 @@ def test_a_key_with_another_body_is_refused(client: httpx.Client) -> None:
 
 
 def test_a_running_job_is_cancelled_and_keeps_what_it_had_done(client: httpx.Client) -> None:
-    job_id = submit(client, queries=LONG)["id"]
+    job_id = submit(client, queries=LONG, pruning="none")["id"]
     while get(client, job_id)["progress"]["queries_done"] == 0:
         pass
     cancelled = client.post(f"/jobs/{job_id}/cancel")
@@ -296,7 +297,7 @@ def test_a_job_is_removed_whether_it_waits_or_runs_or_has_ended(
     client: httpx.Client, server: RunningServer
 ) -> None:
     done = ended(client, submit(client, split="valid")["id"])["id"]
-    running, waiting = (submit(client, queries=LONG)["id"] for _ in range(2))
+    running, waiting = (submit(client, queries=LONG, pruning="none")["id"] for _ in range(2))
     while get(client, running)["progress"]["queries_done"] == 0:
         pass
     for job_id in (done, waiting, running):
@@ -318,7 +319,7 @@ def test_a_job_is_removed_whether_it_waits_or_runs_or_has_ended(
 
 def test_a_key_is_free_again_when_its_job_has_been_removed_while_it_ran(client: httpx.Client) -> None:
     headers = {"Idempotency-Key": "removed"}
-    first = client.post("/jobs", json={"queries": LONG}, headers=headers).json()["id"]
+    first = client.post("/jobs", json={"queries": LONG, "pruning": "none"}, headers=headers).json()["id"]
     assert client.delete(f"/jobs/{first}").status_code == 204
     second = client.post("/jobs", json={"split": "test"}, headers=headers)
     assert second.status_code == 202
@@ -326,7 +327,7 @@ def test_a_key_is_free_again_when_its_job_has_been_removed_while_it_ran(client: 
 
 
 def test_cancelling_never_removes_a_job_however_often_it_is_asked_for(client: httpx.Client) -> None:
-    running, waiting = (submit(client, queries=LONG)["id"] for _ in range(2))
+    running, waiting = (submit(client, queries=LONG, pruning="none")["id"] for _ in range(2))
     for job_id in (running, waiting):
         cancelled = client.post(f"/jobs/{job_id}/cancel")
         assert cancelled.status_code == 200
@@ -341,7 +342,9 @@ def test_cancelling_never_removes_a_job_however_often_it_is_asked_for(client: ht
 
 
 def test_jobs_run_in_the_order_of_submission_and_a_waiting_one_can_be_cancelled(client: httpx.Client) -> None:
-    first, second, third = (submit(client, queries=many_queries(30), seed=seed)["id"] for seed in range(3))
+    first, second, third = (
+        submit(client, queries=many_queries(30), seed=seed, pruning="none")["id"] for seed in range(3)
+    )
     cancelled = client.post(f"/jobs/{second}/cancel").json()
     assert (cancelled["state"], cancelled["started"]) == ("cancelled", None)
     assert results(client, second)["rankings"] == []
@@ -351,7 +354,7 @@ def test_jobs_run_in_the_order_of_submission_and_a_waiting_one_can_be_cancelled(
 
 
 def test_too_many_unfinished_jobs_are_refused_until_one_ends(client: httpx.Client) -> None:
-    ids = [submit(client, queries=LONG)["id"] for _ in range(MAX_JOBS)]
+    ids = [submit(client, queries=LONG, pruning="none")["id"] for _ in range(MAX_JOBS)]
     refused = client.post("/jobs", json={"split": "test"})
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) > 0
@@ -362,7 +365,7 @@ def test_too_many_unfinished_jobs_are_refused_until_one_ends(client: httpx.Clien
 
 def test_jobs_are_listed_newest_first_and_by_state(client: httpx.Client) -> None:
     ids = [ended(client, submit(client, split="valid")["id"])["id"] for _ in range(2)]
-    waiting = submit(client, queries=LONG)["id"]
+    waiting = submit(client, queries=LONG, pruning="none")["id"]
 
     def listed(**parameters: Any) -> list[str]:
         return [job["id"] for job in client.get("/jobs", params=parameters).json()["jobs"]]
@@ -438,10 +441,10 @@ def test_a_job_keeps_the_policy_that_was_live_when_it_was_submitted(
     client: httpx.Client, family_folder: Path, tmp_path: Path
 ) -> None:
     files = upload_of(write_untrained_policy(tmp_path / "other", family_folder, seed=1))
-    running = submit(client, queries=many_queries(60))
+    running = submit(client, queries=many_queries(60), pruning="none")
     before = ended(client, submit(client, queries=many_queries(4))["id"])
     assert client.put("/policies/other", files=files, params={"activate": True}).status_code == 201
-    first = submit(client, queries=many_queries(80), policy="untrained")
+    first = submit(client, queries=many_queries(80), policy="untrained", pruning="none")
     second = submit(client, queries=many_queries(4))
     refused = client.delete("/policies/other")
     assert refused.status_code == 409

@@ -20,7 +20,7 @@ import pytest
 
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.ranking import Corruptor, Query, corrupted_queries, sides_of
+from proofrank.core.ranking import Corruptor, PruningCounts, Query, corrupted_queries, sides_of
 from proofrank.service.app import create_app
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
@@ -289,7 +289,7 @@ def test_a_chunk_that_comes_after_its_job_was_cancelled_is_not_stored(
             await place.submit(split="test")
             job, rankings = await place.begun_with_one_query_ranked()
             cancelled = await store.end(job, "cancelled")
-            assert await store.add_chunk(job, rankings, 1, "{}") is None
+            assert await store.add_chunk(job, rankings, 1, "{}", PruningCounts()) is None
             assert await place.get(job) == cancelled
             assert await store.rankings(job, 0, 3) == []
 
@@ -343,7 +343,7 @@ def test_a_run_whose_job_is_removed_while_it_counts_what_was_done_is_no_failure(
             store = place.jobs.store
             await place.submit(split="test")
             job, rankings = await place.begun_with_one_query_ranked()
-            begun = await store.add_chunk(job, rankings, 1, "{}")
+            begun = await store.add_chunk(job, rankings, 1, "{}", PruningCounts())
             assert begun is not None
             await place.jobs.runner._run(begun)
 
@@ -401,7 +401,9 @@ def test_what_is_asked_of_a_job_is_done_whole_where_its_client_goes(
     async def go() -> None:
         async with app_with_services(tmp_path / "data", family_folder, policy_folder) as (client, services):
             jobs, database = services.jobs, services.database
-            job_id = (await client.post("/jobs", json={"queries": many_queries(500)})).json()["id"]
+            job_id = (
+                await client.post("/jobs", json={"queries": many_queries(500), "pruning": "none"})
+            ).json()["id"]
             while jobs.runner._current is None:
                 await asyncio.sleep(0.01)
             running = jobs.runner._current[1]
@@ -478,7 +480,9 @@ def test_a_job_that_is_removed_before_its_watcher_looks_ends_for_it_as_cancelled
     async def watch() -> str:
         async with app_with_services(tmp_path / "data", family_folder, policy_folder) as (client, services):
             services_of.append(services)
-            job_id = (await client.post("/jobs", json={"queries": many_queries(500)})).json()["id"]
+            job_id = (
+                await client.post("/jobs", json={"queries": many_queries(500), "pruning": "none"})
+            ).json()["id"]
             return (await client.get(f"/jobs/{job_id}/events")).text
 
     events = [event.split("\r\n") for event in asyncio.run(watch()).strip().split("\r\n\r\n")]

@@ -186,7 +186,7 @@ def test_ranking_goes_on_while_the_coordinator_is_replaced_and_policies_and_jobs
     application: RayApplication,
 ) -> None:
     activate(application, "second")
-    body = {"queries": many_queries(240), "corruptions": 4, "seed": 3, "ties": "random"}
+    body = {"queries": many_queries(240), "corruptions": 4, "seed": 3, "ties": "random", "pruning": "none"}
     (coordinator,) = application.coordinator_processes()
     job_id = submit(application.client, **body)["id"]
     wait_until(lambda: done_of(application, job_id) > 0, "the first chunk of the job")

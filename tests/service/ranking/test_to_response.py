@@ -13,13 +13,21 @@ from pydantic import TypeAdapter
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import Outcome, Outcomes
-from proofrank.core.ranking import Corruptor, RankedQuery, corrupted_queries, rank_queries, report
+from proofrank.core.ranking import (
+    Corruptor,
+    PruningCounts,
+    RankedQuery,
+    corrupted_queries,
+    rank_queries,
+    report,
+)
 from proofrank.service.ranking import to_response as answers
 from proofrank.service.ranking.json_names import JsonNames
 from proofrank.service.ranking.to_response import (
     ResponseBuilder,
     json_pieces,
     proof_maker,
+    to_pruning,
     to_report,
     to_send,
     with_results,
@@ -62,6 +70,7 @@ def empty_answer(ranked: list[RankedQuery], dataset: Dataset) -> RankResponse:
         policy=Identity(name='"queries":[]', sha256="0"),
         engine="original",
         metrics=to_report(report(ranked, dataset, "realistic")),
+        pruning=to_pruning("none", PruningCounts()),
         timing=Timing(queue_seconds=0.0, first_result_seconds=0.0, execution_seconds=1.5),
         queries=(),
     )

@@ -57,7 +57,7 @@ def test_info_tells_dataset_policy_prover_and_limits(client: httpx.Client, famil
     assert info["limits"]["max_candidates"] == MAX_CANDIDATES
     assert info["limits"]["max_proofs"] == MAX_PROOFS
     assert info["limits"]["max_body_bytes"] == MAX_BODY_BYTES
-    stages = {"load dataset", "load policy", "build evaluator", "warm up"}
+    stages = {"load dataset", "load policy", "build evaluator", "warm up", "least model"}
     assert stages <= set(info["startup_seconds"])
 
 
@@ -139,8 +139,21 @@ def test_metrics_count_requests_rankings_and_candidates(client: httpx.Client) ->
         for part in ("count", "sum")
         for proved in ("true", "false")
     ]
-    assert sum(steps[:2]) == 8
-    assert sum(steps[2:]) >= 8
+    pruning = answer["pruning"]
+    assert pruning["level"] == "exact"
+    assert pruning["unprovable"] > 0
+    assert pruning["evaluated"] + pruning["unprovable"] + pruning["fallen_behind"] == 8
+    assert sum(steps[:2]) == pruning["evaluated"]
+    for lever, number in (("provability", pruning["unprovable"]), ("bound", pruning["fallen_behind"])):
+        assert growth(before, after, "proofrank_pruned_candidates_total", lever=lever) == number
+    of_pruned, of_others = (
+        growth(before, after, "proofrank_trajectory_steps_total", pruned=pruned)
+        for pruned in ("true", "false")
+    )
+    assert of_others == sum(steps[2:]) > 0
+    assert of_pruned + of_others == pruning["steps"]
+    assert after["proofrank_least_model_atoms", ()] > 8
+    assert after["proofrank_least_model_is_superset", ()] == 0
     assert after["proofrank_last_request_mrr", ()] == pytest.approx(answer["metrics"]["mrr"])
     assert after["proofrank_last_request_hits_ratio", (("k", "10"),)] == answer["metrics"]["hits@10"]
     assert after["proofrank_queued_candidates", ()] == 0

@@ -1,0 +1,128 @@
+"""The candidates of an evaluation: which may be proved next, and what is known of each so far.
+
+Whoever has room in an evaluator takes the next candidates, and puts the outcomes back as they come, in any order.
+Without pruning all candidates may be proved from the start. With pruning the positives of all queries come first; the
+outcome of a positive says which of its corruptions need a trajectory, and up to which score. So no query waits for
+another one's positive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from proofrank.core.prover import Candidate, Candidates, Outcomes, OutcomeTable
+from proofrank.core.ranking.pruning import Pruning
+from proofrank.core.ranking.queries import Query, candidates_of
+
+
+class CandidateQueue:
+    """Candidates that may all be proved, in order. A candidate is known by its index.
+
+    Attributes:
+        num_left: number of candidates that are not done.
+        num_ready: number of candidates that may be taken.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._candidates = Candidates.of(candidates)
+        self._outcomes = OutcomeTable(len(candidates))
+        self.num_left = len(candidates)
+        # What becomes ready goes behind what is; the first `_num_taken` have been taken.
+        self._order = np.arange(len(candidates))
+        self._num_ordered = len(candidates)
+        self._num_taken = 0
+        self._returned: list[int] = []
+
+    def __len__(self) -> int:
+        """Number of all candidates."""
+        return len(self._candidates)
+
+    @property
+    def num_ready(self) -> int:
+        """See the class."""
+        return self._num_ordered - self._num_taken + len(self._returned)
+
+    def take(self, number: int) -> list[int]:
+        """Takes the next candidates, at most ``number``, first those given back, and returns their indices."""
+        taken = self._returned[:number]
+        del self._returned[: len(taken)]
+        end = min(self._num_taken + number - len(taken), self._num_ordered)
+        taken.extend(self._order[self._num_taken : end].tolist())
+        self._num_taken = end
+        return taken
+
+    def candidates(self, indices: Sequence[int]) -> Candidates:
+        """Returns the candidates at ``indices``, which have been taken."""
+        return self._candidates.taken(indices)
+
+    def give_back(self, indices: Sequence[int]) -> None:
+        """Makes candidates ready again that have been taken."""
+        self._returned.extend(indices)
+
+    def begin_again(self) -> None:
+        """Makes every candidate ready again that has been taken and is not done."""
+        taken = self._order[: self._num_taken]
+        self._returned = taken[~self._outcomes.is_there[taken]].tolist()
+
+    def put(self, indices: Sequence[int], outcomes: Outcomes) -> None:
+        """Stores the outcomes of the candidates at ``indices``, which have been taken and are not done."""
+        self._outcomes.put(indices, outcomes)
+        self.num_left -= len(indices)
+
+    def outcomes(self) -> Outcomes:
+        """Returns the outcomes of all candidates, once none is left."""
+        return self._outcomes.outcomes()
+
+
+class PrunedQueue(CandidateQueue):
+    """The candidates of queries, of which those are taken that may change a rank."""
+
+    def __init__(self, queries: Sequence[Query], pruning: Pruning) -> None:
+        """Looks up which candidates have no proof; at first the positives may be proved.
+
+        Args:
+            queries: their candidates, in order.
+            pruning: what may be left out.
+        """
+        super().__init__(candidates_of(queries))
+        self._pruning = pruning
+        sizes = np.array([query.num_candidates for query in queries], dtype=np.int64)
+        positives = np.cumsum(sizes) - sizes
+        is_provable = pruning.model.contains(self._candidates.triples)
+        # A positive takes its course: its score is the threshold of the others.
+        is_provable[positives] = True
+        self._candidates = self._candidates.with_threshold(self._candidates.threshold, is_provable)
+        self._order[: len(queries)] = positives
+        self._num_ordered = len(queries)
+        self._corruptions_of = {
+            positive: slice(positive + 1, positive + size)
+            for positive, size in zip(positives.tolist(), sizes.tolist(), strict=True)
+        }
+
+    def put(self, indices: Sequence[int], outcomes: Outcomes) -> None:
+        """See :meth:`CandidateQueue.put`; the outcome of a positive makes corruptions ready, or ends them."""
+        super().put(indices, outcomes)
+        if not self._corruptions_of:
+            return
+        for row, index in enumerate(indices):
+            corruptions = self._corruptions_of.pop(index, None)
+            if corruptions is not None:
+                self._begin_corruptions(corruptions, float(outcomes.scores[row]))
+
+    def _begin_corruptions(self, corruptions: slice, score: float) -> None:
+        """Makes those corruptions ready that may change the rank of their positive, which scores ``score``."""
+        is_left, threshold = self._pruning.after_positive(score, self._candidates.is_provable[corruptions])
+        self._candidates.threshold[corruptions] = threshold
+        left = corruptions.start + np.flatnonzero(is_left)
+        self._order[self._num_ordered : self._num_ordered + len(left)] = left
+        self._num_ordered += len(left)
+        unprovable = corruptions.start + np.flatnonzero(~is_left)
+        self._outcomes.put(unprovable, Outcomes.unprovable(len(unprovable)))
+        self.num_left -= len(unprovable)
+
+
+def queue_of(queries: Sequence[Query], pruning: Pruning | None) -> CandidateQueue:
+    """The candidates of all ``queries``, in order, of which ``pruning`` leaves out what it may; None for nothing."""
+    return CandidateQueue(candidates_of(queries)) if pruning is None else PrunedQueue(queries, pruning)

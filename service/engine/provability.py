@@ -1,0 +1,73 @@
+"""The least model of the served graph, built beside the start."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+
+from proofrank.core.choices import PruningLevel
+from proofrank.core.evaluator.artifacts import default_cache_folder
+from proofrank.core.graph import Dataset
+from proofrank.core.ranking import AllAtoms, ProvableAtoms, Pruning
+from proofrank.service.settings.settings import Settings
+from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.threads import start_daemon
+
+logger = logging.getLogger("proofrank")
+
+
+@dataclass
+class Provability:
+    """What is known of the atoms that can be proved.
+
+    Until the least model is there, and without one, every atom may have a proof. Then fewer trajectories can be left
+    out, and no rank is another one.
+    """
+
+    settings: Settings
+    metrics: ServiceMetrics
+    _model: ProvableAtoms = field(default_factory=AllAtoms)
+    _has_ended: threading.Event = field(default_factory=threading.Event)
+
+    def begin(self, dataset: Dataset) -> None:
+        """Begins to build the least model of ``dataset``, or to read it from the cache folder, in a thread."""
+        if self.settings.least_model_seconds:
+            start_daemon(lambda: self._build(dataset), "least model")
+        else:
+            self._has_ended.set()
+
+    def wait(self, seconds: float) -> None:
+        """Waits for the model, at most ``seconds``."""
+        self._has_ended.wait(seconds)
+
+    def pruning(self, level: PruningLevel) -> Pruning | None:
+        """The pruning of ``level`` by what is known now; None for ``none``."""
+        return None if level == "none" else Pruning(level, self._model)
+
+    def _build(self, dataset: Dataset) -> None:
+        # Imported here: scipy takes a while, and the start does not wait for it.
+        from proofrank.core.provability import stored_least_model
+
+        began = time.monotonic()
+        try:
+            model = stored_least_model(
+                dataset,
+                self.settings.cache_folder or default_cache_folder(),
+                seconds=self.settings.least_model_seconds,
+            )
+        except Exception:
+            logger.exception("there is no least model; no candidate is known to have no proof")
+        else:
+            self._model = model
+            self.metrics.show_least_model(model.num_atoms, model.seconds, is_exact=model.is_exact)
+            logger.info(
+                "least model after %.2f s: %s%d atoms, computed in %.2f s",
+                time.monotonic() - began,
+                "" if model.is_exact else "a superset for some relations, and for the others ",
+                model.num_atoms,
+                model.seconds,
+            )
+        finally:
+            self._has_ended.set()
