@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from proofrank.core.formats.warnings import DatasetWarning
     from proofrank.core.graph import Dataset, load_dataset
     from proofrank.core.policy import Policy, load_policy
-    from proofrank.core.ranking import Metrics
+    from proofrank.core.policy.exporting import NetworkSizes, export_policy, network_sizes
+    from proofrank.core.ranking import Interval, MetricIntervals, Metrics
     from proofrank.in_process import EvaluationReport, ProofReport, TripleRanking, evaluate, explain
+    from proofrank.interval_evaluation import IntervalEvaluation, TripleRankInterval
     from proofrank.service.client import AsyncClient, Client, ClientError
 
 __all__ = [
@@ -53,20 +55,27 @@ __all__ = [
     "DatasetWarning",
     "EvaluationError",
     "EvaluationReport",
+    "Interval",
+    "IntervalEvaluation",
+    "MetricIntervals",
     "Metrics",
+    "NetworkSizes",
     "Policy",
     "PolicyError",
     "ProofReport",
     "ProofrankError",
     "RankingError",
+    "TripleRankInterval",
     "TripleRanking",
     "UnknownNameError",
     "__version__",
     "compare",
     "evaluate",
     "explain",
+    "export_policy",
     "load_dataset",
     "load_policy",
+    "network_sizes",
 ]
 
 _MODULES = {
@@ -83,8 +92,10 @@ _MODULES = {
     "proofrank.core.formats.warnings": ("DatasetWarning",),
     "proofrank.core.graph": ("Dataset", "load_dataset"),
     "proofrank.core.policy": ("Policy", "load_policy"),
-    "proofrank.core.ranking": ("Metrics",),
+    "proofrank.core.policy.exporting": ("NetworkSizes", "export_policy", "network_sizes"),
+    "proofrank.core.ranking": ("Interval", "MetricIntervals", "Metrics"),
     "proofrank.in_process": ("EvaluationReport", "ProofReport", "TripleRanking", "evaluate", "explain"),
+    "proofrank.interval_evaluation": ("IntervalEvaluation", "TripleRankInterval"),
     "proofrank.service.client": ("AsyncClient", "Client", "ClientError"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -14,8 +14,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from proofrank.core.choices import SPLITS
 from proofrank.core.comparison import Identity, Protocol, Rankings
@@ -37,10 +37,12 @@ from proofrank.core.ranking import (
     RankedQuery,
     Report,
     ReportTally,
+    check_tolerance,
     pruning_of,
     rank_queries,
     sides_of,
 )
+from proofrank.interval_evaluation import IntervalEvaluation, depths_beside, interval_evaluation
 
 if TYPE_CHECKING:
     import pandas
@@ -104,6 +106,8 @@ class EvaluationReport:
         metrics: over all rankings.
         by_side: the metrics of each side.
         by_relation: the metrics of each relation, by its name.
+        by_depth: the metrics of the triples whose proofs need as many steps, by their number, and of those without a
+            proof; empty where the dataset's folder has no file of depths.
         rankings: one for each triple and side, in order.
         dataset: name of the dataset.
         policy: name of the policy.
@@ -129,6 +133,7 @@ class EvaluationReport:
     pruning: str
     pruning_counts: PruningCounts
     protocol: Protocol
+    by_depth: dict[str, Metrics] = field(default_factory=dict)
 
     def to_dict(self, *, rankings: bool = False) -> dict[str, Any]:
         """The metrics, and what they are of, as ``proofrank evaluate --json`` writes them.
@@ -137,7 +142,7 @@ class EvaluationReport:
             rankings: whether to add the rankings, as ``--rankings`` does.
         """
         return evaluation_to_dict(
-            Report(self.metrics, self.by_side, self.by_relation),
+            Report(self.metrics, self.by_side, self.by_relation, self.by_depth),
             dataset=(self.dataset, self.dataset_sha256),
             policy=(self.policy, self.policy_sha256),
             warnings=self.warnings,
@@ -191,6 +196,46 @@ class ProofReport:
     steps: int
 
 
+@overload
+def evaluate(
+    dataset: Dataset,
+    policy: Policy,
+    *,
+    split: str = ...,
+    triples: Iterable[NamedTriple] | None = ...,
+    corruptions: int | Literal["all"] = ...,
+    side: str = ...,
+    filtered: bool = ...,
+    ties: str = ...,
+    seed: int = ...,
+    engine: str = ...,
+    device: str | None = ...,
+    prover: Mapping[str, int | bool] | None = ...,
+    pruning: str | None = ...,
+    mrr_tolerance: None = None,
+    processes: int = ...,
+    progress: bool | Progress = ...,
+) -> EvaluationReport: ...
+@overload
+def evaluate(
+    dataset: Dataset,
+    policy: Policy,
+    *,
+    split: str = ...,
+    triples: Iterable[NamedTriple] | None = ...,
+    corruptions: int | Literal["all"] = ...,
+    side: str = ...,
+    filtered: bool = ...,
+    ties: str = ...,
+    seed: int = ...,
+    engine: str = ...,
+    device: str | None = ...,
+    prover: Mapping[str, int | bool] | None = ...,
+    pruning: str | None = ...,
+    mrr_tolerance: float,
+    processes: int = ...,
+    progress: bool | Progress = ...,
+) -> IntervalEvaluation: ...
 def evaluate(
     dataset: Dataset,
     policy: Policy,
@@ -205,9 +250,11 @@ def evaluate(
     engine: str = "auto",
     device: str | None = None,
     prover: Mapping[str, int | bool] | None = None,
-    pruning: str = "exact",
+    pruning: str | None = None,
+    mrr_tolerance: float | None = None,
+    processes: int = 1,
     progress: bool | Progress = False,
-) -> EvaluationReport:
+) -> EvaluationReport | IntervalEvaluation:
     """Ranks the triples of a split against corrupted copies of themselves.
 
     Args:
@@ -224,7 +271,11 @@ def evaluate(
         device: where to compute, as torch names it; CUDA where there is one by default.
         prover: prover settings that differ from those the policy was trained under, such as ``{"max_depth": 10}``.
         pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
-            ``ranks``, which leaves the share of proved corruptions open.
+            ``ranks``, which leaves the share of proved corruptions open. By default ``exact``, and ``ranks`` with
+            ``mrr_tolerance``.
+        mrr_tolerance: proves candidates only until the MRR is certain to this much, such as 0.001, up and down. The
+            answer holds an interval of each metric, and goes on with ``refine`` where a smaller one is wanted.
+        processes: how many processes may take part in a long evaluation on a CPU, this one included.
         progress: True for a progress bar on standard error, or a function that is told (done, total) candidates.
 
     Raises:
@@ -237,9 +288,21 @@ def evaluate(
         raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
     chosen = _chosen_triples(dataset, split, triples)
     corruptor = Corruptor(dataset, number=_number_of(corruptions), is_filtered=filtered, seed=seed)
+    splits = (split,) if triples is None else SPLITS
     work = LazyQueries(chosen, [sides_of(side)] * len(chosen), corruptor)
-    evaluator = create_evaluator(engine, dataset, policy, settings_for(policy, prover), device=device)
+    if mrr_tolerance is not None:
+        check_tolerance(mrr_tolerance)
+    evaluator = create_evaluator(
+        engine, dataset, policy, settings_for(policy, prover), device=device, processes=processes
+    )
+    if mrr_tolerance is not None:
+        evaluation = interval_evaluation(
+            evaluator, dataset, policy, work, pruning=pruning, ties=ties, seed=seed, splits=splits
+        )
+        return evaluation.refine(mrr_tolerance, progress=progress)
+    pruning = "exact" if pruning is None else pruning
     leaving_out = pruning_of(pruning, dataset, default_cache_folder())
+    depths = depths_beside(dataset, chosen, splits)
     tally, counts = ReportTally(ties), PruningCounts()
     rankings: list[TripleRanking] = []
     with _progress(progress, work) as on_done:
@@ -255,7 +318,8 @@ def evaluate(
             ):
                 ranking = triple_ranking(ranked, dataset, ties)
                 rankings.append(ranking)
-                tally.add(ranking.relation, ranked.summary)
+                depth = None if depths is None else depths[ranked.query_index]
+                tally.add(ranking.relation, ranked.summary, depth)
                 counts += PruningCounts.of(ranked.outcomes)
             num_done += num_candidates
     report = tally.report(dataset.vocabulary.predicates)
@@ -281,6 +345,7 @@ def evaluate(
             ties=ties,
             seed=seed,
         ),
+        by_depth=report.by_depth,
     )
 
 

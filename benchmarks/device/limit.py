@@ -18,6 +18,7 @@ from benchmarks.common import Workload, median
 from benchmarks.device.bench import Bench, ReadyEvaluator
 from benchmarks.device.counted import bookkeeping_bytes, network_bytes, network_flops
 from benchmarks.device.record import LeftOut, Record, Row
+from proofrank.core.policy.features import RowFeatures
 from proofrank.core.policy.precision import matrix_products_in, precisions_of
 
 _CALLS = 10
@@ -89,7 +90,7 @@ def _tick_and_network(
         done = evaluator.work - before
         num_scored, num_padded = done.states_scored / done.ticks, done.states_padded / done.ticks
         measured = median([timing.device_seconds for timing in timings]) / done.ticks * len(timings)
-        features, tick = ready.tick.network, ready.tick
+        features, tick = _features(ready), ready.tick
         working_atoms = tick.environment.engine.working_atoms
         of_states = rates.least_seconds(
             precision,
@@ -110,10 +111,17 @@ def _tick_and_network(
     }
 
 
+def _features(ready: ReadyEvaluator) -> RowFeatures:
+    """Returns the network, which is the built-in one in these benchmarks."""
+    features = ready.tick.network
+    assert isinstance(features, RowFeatures)
+    return features
+
+
 def _add_network(
     bench: Bench, ready: ReadyEvaluator, precision: str, num_states: int, rates: Rates, record: Record
 ) -> None:
-    features = ready.tick.network
+    features = _features(ready)
     width = ready.tick.environment.engine.working_atoms
     states = _states(ready, num_states, width)
     flops, num_bytes = network_flops(features, num_states), network_bytes(features, num_states, width)

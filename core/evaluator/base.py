@@ -8,6 +8,7 @@ from typing import Protocol
 from proofrank.core.errors import EvaluationError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.policy.exported import ExportedConfig
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
 from proofrank.core.prover.growth import most_variables, new_variables
 
@@ -55,7 +56,7 @@ def check_enough_variables(
         EvaluationError: the variables may not suffice.
     """
     needed = most_variables(dataset, settings, steps_per_depth)
-    if needed > policy.network.config.max_variables:
+    if needed > policy.shape.max_variables:
         per_step, per_skip = new_variables(dataset, settings)
         growth = f"{per_step} new variables of a rule"
         if steps_per_depth > 1:
@@ -63,5 +64,23 @@ def check_enough_variables(
         raise EvaluationError(
             f"a trajectory of dataset {dataset.name!r} may need {needed} variables "
             f"(max_depth {settings.max_depth} x {growth}); "
-            f"policy {policy.name!r} embeds only {policy.network.config.max_variables}"
+            f"policy {policy.name!r} embeds only {policy.shape.max_variables}"
+        )
+
+
+def check_enough_atoms(policy: Policy, num_atoms: int) -> None:
+    """Refuses states that have more places than an exported network takes.
+
+    Args:
+        policy: says how many it takes; the built-in network takes any number.
+        num_atoms: places of a state.
+
+    Raises:
+        EvaluationError: they are too many.
+    """
+    config = policy.shape
+    if isinstance(config, ExportedConfig) and num_atoms > config.num_atoms:
+        raise EvaluationError(
+            f"states have up to {num_atoms} atoms; policy {policy.name!r} takes {config.num_atoms}: export it with "
+            "these prover settings, or lower padding_atoms"
         )

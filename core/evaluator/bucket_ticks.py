@@ -23,7 +23,7 @@ from proofrank.core.evaluator.modes import Compilation, Mode, compile_tick
 from proofrank.core.evaluator.packages import PackageCache, PackageError
 from proofrank.core.evaluator.tick import Tick
 from proofrank.core.evaluator.tick_program import tensors_of
-from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
+from proofrank.core.policy.features import CHUNK_ROWS, StateFeatures
 
 logger = logging.getLogger("proofrank")
 
@@ -39,7 +39,7 @@ class BucketTicks:
         self,
         make_tick: Callable[[int, Mode], Tick],
         mode: Mode,
-        features: RowFeatures,
+        features: StateFeatures,
         device: torch.device,
         *,
         ticks_per_replay: int,
@@ -139,7 +139,7 @@ class BucketTicks:
                 first_of_error(error),
             )
             self.mode = self.mode.uncompiled(self._device)
-            self._features.is_chunked = True
+            self._features.compute_in_chunks()
             # One mode for all buckets: those compiled before are made again when they are next used.
             self._ticks.clear()
             self._recorded.clear()

@@ -51,7 +51,7 @@ class CalibrationStore:
             "kind": "calibration",
             "dataset": dataset.content_hash,
             "settings": settings,
-            "network": policy.network.config,
+            "network": policy.shape,
             "device": device,
             "precision": precision,
             "buckets": None if buckets is None else tuple(buckets),

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator.base import check_enough_variables
+from proofrank.core.evaluator.base import check_enough_atoms, check_enough_variables
 from proofrank.core.evaluator.bits import warn_if_buckets_differ
 from proofrank.core.evaluator.bucket_ticks import BucketTicks
 from proofrank.core.evaluator.capacities import (
@@ -39,7 +39,8 @@ from proofrank.core.evaluator.tick import HalvedTick, Tick, new_buffers
 from proofrank.core.evaluator.work import Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.policy.features import CHUNK_ROWS, RowFeatures
+from proofrank.core.policy.exported.features import features_of
+from proofrank.core.policy.features import CHUNK_ROWS
 from proofrank.core.policy.precision import matrix_products_in
 from proofrank.core.prover import (
     Candidate,
@@ -89,7 +90,7 @@ class CompiledEvaluator:
         """
         options = options if options is not None else EvaluatorOptions()
         policy.check_fits(dataset)
-        check_packable(dataset, policy.network.config.max_variables)
+        check_packable(dataset, policy.shape.max_variables)
         check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
         mode = Mode.of(compile_mode, fullgraph=fullgraph, device=options.device)
         self.compile_mode = compile_mode
@@ -100,9 +101,10 @@ class CompiledEvaluator:
         self._dataset = dataset
         self._policy = policy
         with matrix_products_in(options.precision):
-            self._features = RowFeatures(policy.network, options.precision).to(self.device)
+            self._features = features_of(policy.model, options.precision).to(self.device)
         self._tables = build_tables(dataset, self.device)
-        self._shape = LaneShape.of(settings, self._tables.longest_body, policy.network.config.embedding_dim)
+        self._shape = LaneShape.of(settings, self._tables.longest_body, policy.shape.embedding_dim)
+        check_enough_atoms(policy, self._shape.working_atoms)
         self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
         self._capacities = {
             num_lanes: choose_capacities(
@@ -117,7 +119,7 @@ class CompiledEvaluator:
         }
         # A network that is compiled with the tick embeds all states of a tick at once, others a chunk at a time.
         self._embedding_floats = (
-            policy.network.embedding.num_floats(self._shape.working_atoms)
+            self._features.num_floats(self._shape.working_atoms)
             if mode.is_compiled and mode.tick is not HalvedTick
             else 0
         )
@@ -145,7 +147,7 @@ class CompiledEvaluator:
             key={
                 "shape": self._shape,
                 "settings": settings,
-                "network": policy.network.config,
+                "network": policy.shape,
                 "rules": list(self._tables.rule_body.shape),
                 "device": self.device,
                 "precision": options.precision,
@@ -176,7 +178,7 @@ class CompiledEvaluator:
     @property
     def required_bytes(self) -> int:
         """Memory of all buckets, estimated from above."""
-        body, hidden = self._tables.longest_body, self._policy.network.config.hidden_dim
+        body, hidden = self._tables.longest_body, self._policy.shape.hidden_dim
         return sum(
             required_bytes(capacities, self._shape, body, hidden, self._embedding_floats)
             for capacities in self._capacities.values()
@@ -214,18 +216,20 @@ class CompiledEvaluator:
         if policy is self._policy:
             return
         policy.check_fits(self._dataset)
-        if policy.network.config != self._policy.network.config:
+        if policy.shape != self._policy.shape:
             raise EvaluationError(
                 f"policy {policy.name!r} has another shape than {self._policy.name!r}; make a new evaluator for it"
             )
         self._policy = policy
-        self._features.load(policy.network)
+        self._features.load(policy.model)
         self._policy_changed()
         self._slots.hold_others(policy)
 
     @torch.inference_mode()
     def _policy_changed(self) -> None:
         """Computes anew what depends on the policy alone."""
+        if self._features.is_pairwise:
+            return  # No vector of Endf alone; its logit depends on the state.
         with matrix_products_in(self._features.precision):
             self._endf_feature.copy_(self._features(self._endf_states)[0])
 
@@ -419,6 +423,9 @@ class CompiledEvaluator:
             self._capacities[num_lanes],
             self._dataset.vocabulary.first_variable_index,
             is_trimming=mode.is_trimming,
+            endf_of_pairs=pack_atom(self._dataset.vocabulary.endf_index, 0, 0)
+            if self._features.is_pairwise
+            else None,
         )
         lanes = idle_lanes(self._capacities[num_lanes].num_lanes, self._shape, self.device)
         buffers = new_buffers(lanes, self._input_buffer, self._endf_feature)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from proofrank.core.evaluator.base import check_enough_variables
+from proofrank.core.evaluator.base import check_enough_atoms, check_enough_variables
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, StateScorer
 from proofrank.core.prover import (
@@ -17,6 +17,7 @@ from proofrank.core.prover import (
     first_of_the_best,
     recorded,
 )
+from proofrank.core.prover.growth import most_places
 
 
 class ReferenceEvaluator:
@@ -33,9 +34,10 @@ class ReferenceEvaluator:
         """
         policy.check_fits(dataset)
         check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
+        check_enough_atoms(policy, most_places(dataset, settings))
         self.policy = policy
         self.prover = ReferenceProver(dataset, settings)
-        self.scorer = StateScorer(policy.network)
+        self.scorer = StateScorer(policy.model)
 
     def evaluate(
         self,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from proofrank.core.policy.features import RowFeatures, padded_rows
+from proofrank.core.policy.features import StateFeatures
 from proofrank.core.prover.environment import EvalOnlyEnvCompiled
 from proofrank.core.prover.lanes import IDLE, CandidatePool, LaneState
 from proofrank.core.prover.observation import EvalObs
@@ -188,7 +188,9 @@ def store_finished(buffers: TickBuffers, finished: Finished) -> None:
 class Tick(ABC):
     """The lanes of one bucket and what moves them."""
 
-    def __init__(self, environment: EvalOnlyEnvCompiled, network: RowFeatures, buffers: TickBuffers) -> None:
+    def __init__(
+        self, environment: EvalOnlyEnvCompiled, network: StateFeatures, buffers: TickBuffers
+    ) -> None:
         """A tick that is not compiled.
 
         Args:
@@ -226,7 +228,7 @@ class Tick(ABC):
 
     def _num_padded(self, number: int) -> int:
         """The number of rows with which the network gives each of ``number`` states the bits that it always has."""
-        return padded_rows(number, is_row_invariant=self.network.is_row_invariant)
+        return self.network.padded_rows(number)
 
 
 class WholeTick(Tick):
@@ -238,7 +240,9 @@ class WholeTick(Tick):
         finish: its last part; :attr:`score` is between them.
     """
 
-    def __init__(self, environment: EvalOnlyEnvCompiled, network: RowFeatures, buffers: TickBuffers) -> None:
+    def __init__(
+        self, environment: EvalOnlyEnvCompiled, network: StateFeatures, buffers: TickBuffers
+    ) -> None:
         """See :class:`Tick`."""
         super().__init__(environment, network, buffers)
         self.begin: Callable[[TickBuffers], Begun] = self.parts.begin
@@ -265,7 +269,7 @@ class WholeTick(Tick):
     def compile(self, compiler: Compiler) -> None:
         """See :class:`Tick`."""
         # One product for all rows: the compiler then has one copy of the network to deal with, not one a chunk.
-        self.network.is_chunked = False
+        self.network.compute_whole(self.environment.capacities.num_states)
         self.whole = compiler(self.move)
 
 
@@ -286,7 +290,7 @@ class SeparateTick(WholeTick):
 
     def compile(self, compiler: Compiler) -> None:
         """See :class:`Tick`."""
-        self.network.is_chunked = False
+        self.network.compute_whole(self.environment.capacities.num_states)
         self.begin = compiler(self.begin)
         self.score = compiler(self.score)
         self.finish = compiler(self.finish)
@@ -303,7 +307,9 @@ class HalvedTick(Tick):
         num_padded: ``[]`` int64, so many.
     """
 
-    def __init__(self, environment: EvalOnlyEnvCompiled, network: RowFeatures, buffers: TickBuffers) -> None:
+    def __init__(
+        self, environment: EvalOnlyEnvCompiled, network: StateFeatures, buffers: TickBuffers
+    ) -> None:
         """See :class:`Tick`."""
         super().__init__(environment, network, buffers)
         self.first: Callable[[TickBuffers], EvalObs] = self.parts.first_half

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from proofrank.core.evaluator.tick import Tick, TickBuffers, TickParts, WholeTick
-from proofrank.core.policy.features import RowFeatures
+from proofrank.core.policy.features import StateFeatures
 from proofrank.core.prover.observation import EvalObs
 
 _PLAIN = (bool, int, float, str, torch.device)
@@ -128,7 +128,7 @@ def observation_like(tick: Tick) -> list[Tensor]:
         return [torch.empty_like(tensor, device=device) for tensor in FirstHalf(tick.parts)(shapes)]
 
 
-def _state_of(network: RowFeatures) -> dict[str, Tensor]:
+def _state_of(network: StateFeatures) -> dict[str, Tensor]:
     """The network's parameters and buffers by name."""
     return {**dict(network.named_parameters()), **dict(network.named_buffers())}
 

@@ -1,12 +1,24 @@
-"""Reads files of depths: a triple and its depth on each line."""
+"""Files of depths, such as ``test_depths.txt``: a triple on each line, and the fewest steps that prove it.
+
+In the files of the public code the depth is -1 where no proof is known. They cannot tell a triple that has none from
+one whose proofs need more steps than were searched.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from proofrank.core.formats.atoms import parse_atom
+from proofrank.core.formats.atoms import PLAIN_ATOM, NamedAtom, parse_atom
 from proofrank.core.formats.text import read_lines
 
+NOT_FOUND = -1
+"""Depth of a triple without a known proof."""
+
+UNPROVABLE = "unprovable"
+"""Name of the depth of a triple that no policy can prove."""
+
+_BLANK = " "
 _FORM = "'predicate(first,second) DEPTH' or 'head<TAB>relation<TAB>tail<TAB>DEPTH'"
 
 
@@ -35,3 +47,30 @@ def read_depths(path: Path) -> dict[tuple[str, str, str], str]:
         if depths.setdefault((head, relation, tail), depth) != depth:
             raise line.error(f"another depth than {depths[head, relation, tail]!r}, in an earlier line")
     return depths
+
+
+def depths_file(folder: Path, split: str) -> Path:
+    """The file of the depths of a split in a dataset's folder; it may be missing."""
+    return folder / f"{split}_depths.txt"
+
+
+def write_depths(path: Path, depths: Iterable[tuple[NamedAtom, int]]) -> list[NamedAtom]:
+    """Writes ``predicate(first,second) DEPTH`` for each triple, as the public code reads it.
+
+    Args:
+        path: the file; another one of that name is replaced.
+        depths: triples and their depths, ``NOT_FOUND`` where no proof is known.
+
+    Returns:
+        The triples that it lacks, because the public code could not read their names.
+    """
+    left_out: list[NamedAtom] = []
+    lines: list[str] = []
+    for atom, depth in depths:
+        is_plain = PLAIN_ATOM.fullmatch(str(atom)) is not None and _BLANK not in str(atom)
+        if is_plain:
+            lines.append(f"{atom}{_BLANK}{depth}\n")
+        else:
+            left_out.append(atom)
+    path.write_text("".join(lines), encoding="utf-8")
+    return left_out

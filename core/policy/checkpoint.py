@@ -4,7 +4,8 @@ The names of the Hugging Face convention, ``model.safetensors`` and ``config.jso
 (:mod:`proofrank.core.policy.files`).
 
 Nothing is unpickled. Loading checks the names, shapes, dtypes and values of the tensors, the config, and that the
-vocabulary is the graph's; an error says exactly what does not fit.
+vocabulary is the graph's; an error says exactly what does not fit. A network of somebody's own
+(:mod:`proofrank.core.policy.exporting`) is in the same files, with its operations in ``policy.json``.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ from proofrank.core.errors import EvaluationError, PolicyError, shown
 from proofrank.core.graph import PADDING, TERMINAL_PREDICATES, Dataset, Vocabulary
 from proofrank.core.policy import deepprooflog
 from proofrank.core.policy.config import PolicyConfig
+from proofrank.core.policy.exported import ExportedConfig, ExportedNetwork
+from proofrank.core.policy.exported import checkpoint as exported
 from proofrank.core.policy.files import (
     CONFIG_FILE,
     HUB_CONFIG_FILE,
     HUB_WEIGHTS_FILE,
     VOCABULARY_FILE,
     WEIGHTS_FILE,
+    PolicyPaths,
     policy_paths,
 )
 from proofrank.core.policy.network import PolicyNetwork
@@ -51,17 +55,35 @@ class Policy:
 
     Attributes:
         name: name of the checkpoint folder.
-        network: the network, in evaluation mode and without gradients.
+        model: the network, in evaluation mode and without gradients.
         vocabulary: names of the indices of its embeddings.
         settings: prover settings that it was trained with; defaults for those that the checkpoint does not give.
         content_hash: SHA-256 of weights, config and vocabulary, in hexadecimal.
     """
 
     name: str
-    network: PolicyNetwork
+    model: PolicyNetwork | ExportedNetwork
     vocabulary: Vocabulary
     settings: ProverSettings | None
     content_hash: str
+
+    @property
+    def shape(self) -> PolicyConfig | ExportedConfig:
+        """What policies have in common that differ in their weights alone: one can be loaded into an evaluator of the
+        other, which goes on with all that was compiled.
+        """
+        return self.model.config
+
+    @property
+    def network(self) -> PolicyNetwork:
+        """The built-in network.
+
+        Raises:
+            PolicyError: the network is somebody's own.
+        """
+        if not isinstance(self.model, PolicyNetwork):
+            raise PolicyError(f"policy {self.name!r} has a network of its own, and not the built-in one")
+        return self.model
 
     def check_fits(self, dataset: Dataset) -> None:
         """Raises PolicyError, with the differences, if the vocabulary is not that of ``dataset``."""
@@ -103,13 +125,15 @@ def load_policy(
     paths = policy_paths(folder)
     config_bytes = _read(paths.config)
     vocabulary_bytes = _read(paths.vocabulary)
-    weights_bytes = _read(paths.weights)
     fields = _parse_json(config_bytes, paths.config)
+    if exported.is_exported(fields):
+        policy = _load_exported(folder, paths, fields, config_bytes, vocabulary_bytes)
+        if dataset is not None:
+            policy.check_fits(dataset)
+        return policy
+    weights_bytes = _read(paths.weights)
     vocabulary, num_variables, unused = _parse_vocabulary(vocabulary_bytes, paths.vocabulary)
-    try:
-        tensors = load_tensors(weights_bytes)
-    except SafetensorError as error:
-        raise _file_error(paths.weights, f"not a safetensors file: {error}") from error
+    tensors = _parse_tensors(weights_bytes, paths.weights)
     if deepprooflog.is_deepprooflog(tensors):
         try:
             config = deepprooflog.read_config(fields, num_variables)
@@ -129,6 +153,34 @@ def load_policy(
     if dataset is not None:
         policy.check_fits(dataset)
     return policy
+
+
+def _load_exported(
+    folder: Path, paths: PolicyPaths, fields: dict[str, Any], config_bytes: bytes, vocabulary_bytes: bytes
+) -> Policy:
+    """Loads a policy whose network is somebody's own."""
+    config_path, weights_path = paths.config, paths.weights
+    if len(config_bytes) > exported.MOST_CONFIG_BYTES:
+        raise _file_error(config_path, f"larger than {exported.MOST_CONFIG_BYTES} bytes")
+    weights_bytes = _read(weights_path, exported.MOST_WEIGHT_BYTES)
+    try:
+        exported.check_files(fields, weights_bytes, vocabulary_bytes)
+        vocabulary, num_variables, unused = _parse_vocabulary(vocabulary_bytes, paths.vocabulary)
+        network, settings = exported.read_network(
+            fields, _parse_tensors(weights_bytes, weights_path), vocabulary
+        )
+    except (PolicyError, EvaluationError) as error:
+        if isinstance(error, PolicyError) and error.file is not None:
+            raise
+        raise _file_error(config_path, f"{error}") from error
+    if unused or num_variables != network.config.max_variables:
+        raise _file_error(
+            paths.vocabulary,
+            f"has {num_variables} variables and {len(unused)} unused predicates; {config_path.name} has "
+            f"{network.config.max_variables} variables, and no predicate of such a network is unused",
+        )
+    content_hash = _content_hash(weights_bytes, config_bytes, vocabulary_bytes)
+    return Policy(folder.resolve().name, network, vocabulary, settings, content_hash)
 
 
 def untrained_policy(dataset: Dataset, seed: int) -> Policy:
@@ -206,21 +258,35 @@ def checkpoint_files(
         "prover": dataclasses.asdict(settings),
         "training": dict(training or {}),
     }
-    names = {
-        "predicates": [*vocabulary.predicates, *TERMINAL_PREDICATES],
-        "constants": list(vocabulary.constants),
-        "first_predicate_index": 1,
-        "first_constant_index": 1,
-        "first_variable_index": vocabulary.first_variable_index,
-        "max_variables": network.config.max_variables,
-        "padding_index": PADDING,
-        **({"unused_predicates": list(unused_predicates)} if unused_predicates else {}),
-    }
     return {
         WEIGHTS_FILE: save_tensors(weights),
         CONFIG_FILE: _json(fields),
-        VOCABULARY_FILE: _json(names),
+        VOCABULARY_FILE: vocabulary_file(vocabulary, network.config.max_variables, unused_predicates),
     }
+
+
+def vocabulary_file(
+    vocabulary: Vocabulary, max_variables: int, unused_predicates: Sequence[str] = ()
+) -> bytes:
+    """The content of ``vocab.json``.
+
+    Args:
+        vocabulary: names of the indices.
+        max_variables: number of run-time variables that the network knows.
+        unused_predicates: predicates of ``vocabulary`` that are in no graph.
+    """
+    return _json(
+        {
+            "predicates": [*vocabulary.predicates, *TERMINAL_PREDICATES],
+            "constants": list(vocabulary.constants),
+            "first_predicate_index": 1,
+            "first_constant_index": 1,
+            "first_variable_index": vocabulary.first_variable_index,
+            "max_variables": max_variables,
+            "padding_index": PADDING,
+            **({"unused_predicates": list(unused_predicates)} if unused_predicates else {}),
+        }
+    )
 
 
 def build_network(config: PolicyConfig, vocabulary: Vocabulary) -> PolicyNetwork:
@@ -229,11 +295,20 @@ def build_network(config: PolicyConfig, vocabulary: Vocabulary) -> PolicyNetwork
     return network.eval().requires_grad_(False)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most_bytes: int | None = None) -> bytes:
     try:
+        if most_bytes is not None and path.stat().st_size > most_bytes:
+            raise _file_error(path, f"larger than {most_bytes} bytes")
         return path.read_bytes()
     except OSError as error:
         raise _file_error(path, f"cannot be read: {error.strerror}") from error
+
+
+def _parse_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        return load_tensors(content)
+    except SafetensorError as error:
+        raise _file_error(path, f"not a safetensors file: {error}") from error
 
 
 def _json(value: Any) -> bytes:

@@ -15,7 +15,7 @@ STATE_POOLINGS = ("sum", "mean", "rnn", "transformer")
 ACTIVATIONS = ("relu",)
 
 _MAX_SIZE = 1 << 16
-_MAX_VARIABLES = 1 << 20
+MAX_VARIABLES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class PolicyConfig:
         self._check_count("embedding_dim", 1, _MAX_SIZE)
         self._check_count("hidden_dim", 1, _MAX_SIZE)
         self._check_count("num_layers", 0, 1024)
-        self._check_count("max_variables", 0, _MAX_VARIABLES)
+        self._check_count("max_variables", 0, MAX_VARIABLES)
         self._check_count("padding_atoms", 1, _MAX_SIZE)
         self._check_count("attention_heads", 1, _MAX_SIZE)
         self._check_choice("atom_embedder", ATOM_EMBEDDERS)
@@ -99,6 +99,12 @@ class PolicyConfig:
         value = getattr(self, name)
         if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
             raise PolicyError(f"policy config {name} is {shown(value)}; expected a number above 0")
+
+    @property
+    def summary(self) -> str:
+        """A few words on it: embedders and sizes."""
+        sizes = f"{self.embedding_dim}x{self.hidden_dim}x{self.num_layers}"
+        return f"{self.atom_embedder}-{self.state_pooling}-{sizes}"
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PolicyConfig:

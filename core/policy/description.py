@@ -13,6 +13,7 @@ from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy.checkpoint import Policy
 from proofrank.core.policy.files import policy_paths
+from proofrank.core.policy.network import PolicyNetwork
 from proofrank.core.prover import ProverSettings
 from proofrank.core.prover.growth import most_variables
 
@@ -22,10 +23,12 @@ class PolicyDescription:
     """What a policy is.
 
     Attributes:
-        network: sizes and formulas, by the names of :class:`proofrank.core.policy.PolicyConfig`.
+        network: sizes and formulas, by the names of :class:`proofrank.core.policy.PolicyConfig`, or of the config of
+            an exported network.
         prover: settings that it was trained with, by name.
         num_parameters: number of weights.
-        num_embedding_parameters: those among them that are embeddings of predicates, constants and variables.
+        num_embedding_parameters: those among them that are embeddings of predicates, constants and variables; 0 for an
+            exported network, which does not say.
         num_predicates: predicates with an embedding, without ``True``, ``False`` and ``Endf``.
         num_constants: constants with an embedding.
         num_variables: run-time variables with an embedding.
@@ -51,9 +54,12 @@ class PolicyDescription:
 def describe_policy(policy: Policy, source: Path, dataset: Dataset) -> PolicyDescription:
     """Describes ``policy``, which was loaded from ``source``, beside the dataset that it is meant for."""
     settings = policy.settings if policy.settings is not None else ProverSettings()
-    embedding = policy.network.embedding
-    tables = {id(embedding.predicates), id(embedding.arguments)}
-    parameters = list(policy.network.parameters())
+    network = policy.network
+    # A network of somebody's own has no tables that are known as such.
+    tables: set[int] = set()
+    if isinstance(network, PolicyNetwork):
+        tables = {id(network.embedding.predicates), id(network.embedding.arguments)}
+    parameters = [*network.parameters(), *network.buffers()]
     notes, unused = _notes(source)
     try:
         policy.check_fits(dataset)

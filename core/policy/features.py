@@ -11,7 +11,9 @@ sigmoids of an embedding need smaller chunks (``SERIAL_ELEMENTS``).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +36,64 @@ SERIAL_ELEMENTS = 32768
 threads; elements beside a cut may be computed by other code, with other bits in sigmoid and tanh."""
 
 
-class RowFeatures(nn.Module):
-    """The network, applied to rows of packed states."""
+class StateFeatures(nn.Module, ABC):
+    """A network as the engines use it, applied to rows of packed states.
+
+    Attributes:
+        precision: precision of the matrix products.
+        is_row_invariant: whether a row has the same bits in every chunk.
+    """
+
+    precision: str
+    is_row_invariant: bool
+
+    @abstractmethod
+    def load(self, network: Any) -> None:
+        """Copies the parameters of another network of the same shape into the buffers, whose addresses stay."""
+
+    @property
+    @abstractmethod
+    def logit_scale(self) -> float:
+        """The factor by which a dot product of two vectors becomes a logit."""
+
+    @property
+    def is_pairwise(self) -> bool:
+        """Whether a row is a pair of states with one number, its logit, and not a state with its vector."""
+        return False
+
+    @abstractmethod
+    def forward(self, states: Tensor) -> Tensor:
+        """Returns the vectors ``[N, E]`` of packed states ``[N, W]`` int64; N is what :meth:`padded_rows` gives."""
+
+    @abstractmethod
+    def padded_rows(self, number: int) -> int:
+        """Returns the number of rows to compute for ``number`` states."""
+
+    @abstractmethod
+    def compute_whole(self, num_rows: int) -> None:
+        """Computes ``num_rows`` rows as one from now on, for a compiler, which has one copy of the network then."""
+
+    @abstractmethod
+    def compute_in_chunks(self) -> None:
+        """Computes rows in chunks from now on, as at first."""
+
+    @abstractmethod
+    def has_same_bits_whole(self, num_rows: int) -> bool:
+        """Returns whether rows have the same bits computed as one as in chunks."""
+
+    @abstractmethod
+    def flops_per_state(self) -> int:
+        """Returns the number of multiplications and additions in the matrix products of one state."""
+
+    @abstractmethod
+    def num_floats(self, num_atoms: int) -> int:
+        """Returns the numbers that one state of ``num_atoms`` places needs at once where rows are computed as one,
+        beyond the layers of the body, estimated from above.
+        """
+
+
+class RowFeatures(StateFeatures):
+    """The built-in network, applied to rows of packed states."""
 
     def __init__(self, network: PolicyNetwork, precision: str = "float32") -> None:
         """Copies the parameters of ``network``; later changes go through :meth:`load`.
@@ -82,6 +140,22 @@ class RowFeatures(nn.Module):
         # Tested before the policy's weights are loaded, because they may make any two rows equal.
         self.is_row_invariant = self._is_row_invariant()
         self.load(network)
+
+    def padded_rows(self, number: int) -> int:
+        """See :class:`StateFeatures`."""
+        return padded_rows(number, is_row_invariant=self.is_row_invariant)
+
+    def compute_whole(self, num_rows: int) -> None:
+        """See :class:`StateFeatures`."""
+        self.is_chunked = False
+
+    def compute_in_chunks(self) -> None:
+        """See :class:`StateFeatures`."""
+        self.is_chunked = True
+
+    def num_floats(self, num_atoms: int) -> int:
+        """See :class:`StateFeatures`."""
+        return self.network.embedding.num_floats(num_atoms)
 
     @torch.no_grad()
     def load(self, network: PolicyNetwork) -> None:

@@ -6,6 +6,7 @@ vectors (``docs/semantics.md``, "Policy").
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -51,6 +52,20 @@ class PolicyNetwork(nn.Module):
         )
         self.head_hidden = nn.Linear(hidden, hidden)
         self.head_output = nn.Linear(hidden, config.embedding_dim)
+
+    @property
+    def num_arguments(self) -> int:
+        """Indices of arguments that have an embedding: padding, constants and variables."""
+        return self.embedding.arguments.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.embedding.arguments.device
+
+    def in_dtype(self, dtype: torch.dtype) -> PolicyNetwork:
+        """Returns a copy that computes in ``dtype``."""
+        return copy.deepcopy(self).to(dtype)
 
     def features(self, states: Tensor) -> Tensor:
         """Returns the vectors of states.

@@ -7,7 +7,6 @@ for each action. An atom is ``[predicate, first, second]``, or ``["True"]``, ``[
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -99,7 +98,7 @@ class ProbeScorer:
             policy: policy whose logits are computed.
             dtype: ``torch.float64``, whose rounding shows in no float32 logit; or ``torch.float32``, as engines use.
         """
-        self._scorer = StateScorer(copy.deepcopy(policy.network).to(dtype))
+        self._scorer = StateScorer(policy.model.in_dtype(dtype))
 
     def __call__(self, probe: Probe) -> ProbeResult:
         """Returns the logits of one probe, computed alone. Raises EvaluationError if one is not finite."""
@@ -132,7 +131,7 @@ def _variables(value: Any, place: str, policy: Policy) -> dict[str, int]:
     """Returns the indices of the variables by name."""
     if not isinstance(value, dict):
         raise PolicyError(f"{place}: 'variables' is {shown(value)}; expected an object of offsets by name")
-    most = policy.network.config.max_variables
+    most = policy.shape.max_variables
     indices: dict[str, int] = {}
     for name, offset in value.items():
         if type(offset) is not int or not 0 <= offset < most:

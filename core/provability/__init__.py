@@ -1,7 +1,8 @@
 """What facts and rules can prove at all, whatever the policy."""
 
+from proofrank.core.provability.immediate import immediate_model
 from proofrank.core.provability.least_model import LeastModel, compute_least_model
 from proofrank.core.provability.naive import naive_least_model
 from proofrank.core.provability.store import stored_least_model
 
-__all__ = ["LeastModel", "compute_least_model", "naive_least_model", "stored_least_model"]
+__all__ = ["LeastModel", "compute_least_model", "immediate_model", "naive_least_model", "stored_least_model"]

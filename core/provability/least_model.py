@@ -15,9 +15,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
+from proofrank.core.choices import Side
 from proofrank.core.graph import Dataset, Rule, Triple
 from proofrank.core.provability.groups import groups_of_predicates
 from proofrank.core.provability.joins import (
@@ -28,6 +31,7 @@ from proofrank.core.provability.joins import (
     difference,
     empty_relation,
     relation_of,
+    size_of,
     union,
 )
 from proofrank.core.provability.quotient import MAX_BLOCKS, Quotient, quotient_of
@@ -88,6 +92,37 @@ class LeastModel:
                 found[places] = self.coarse.contains(predicate, heads, tails)
         return found
 
+    def completions(self, predicate: int, side: Side, other: int) -> np.ndarray:
+        """The constants that make an atom of the model together with ``other``.
+
+        Args:
+            predicate: of the atoms.
+            side: where the constants stand; ``other`` stands on the other side.
+            other: a constant.
+
+        Returns:
+            ``[n]`` int64, ascending.
+        """
+        if predicate in self.relations:
+            return _neighbours(self._by(predicate, side), other - 1) + 1
+        return (
+            np.zeros(0, dtype=np.int64)
+            if self.coarse is None
+            else self.coarse.completions(predicate, side, other)
+        )
+
+    def _by(self, predicate: int, side: Side) -> Relation | sparse.csc_array:
+        """The relation of ``predicate``, stored so that what stands on ``side`` is found at once."""
+        if side == "tail":
+            return self.relations[predicate]
+        if predicate not in self._by_tail:
+            self._by_tail[predicate] = self.relations[predicate].tocsc()
+        return self._by_tail[predicate]
+
+    @cached_property
+    def _by_tail(self) -> dict[int, sparse.csc_array]:
+        return {}
+
 
 @dataclass(frozen=True)
 class CoarseModel:
@@ -107,6 +142,23 @@ class CoarseModel:
         if relation is None:
             return np.zeros(len(heads), dtype=bool)
         return _contains(relation, self.block_of[heads], self.block_of[tails])
+
+    def completions(self, predicate: int, side: Side, other: int) -> np.ndarray:
+        """See :meth:`LeastModel.completions`."""
+        relation = self.relations.get(predicate)
+        if relation is None:
+            return np.zeros(0, dtype=np.int64)
+        stored = relation if side == "tail" else relation.tocsc()
+        is_related = np.zeros(size_of(relation), dtype=bool)
+        is_related[_neighbours(stored, int(self.block_of[other - 1]))] = True
+        return np.flatnonzero(is_related[self.block_of]) + 1
+
+
+def _neighbours(stored: Relation | sparse.csc_array, index: int) -> np.ndarray:
+    """The constants, from 0, that stand in the row or column ``index``, whichever is stored together; ``[n]``
+    int64, ascending.
+    """
+    return np.sort(stored.indices[stored.indptr[index] : stored.indptr[index + 1]]).astype(np.int64)
 
 
 def _contains(relation: Relation, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -163,7 +215,7 @@ def _fixpoint(
 
     A predicate that would need more than ``limits`` has none, nor has any predicate that depends on it.
     """
-    model = _Rounds(_facts_by_predicate(facts, num_constants), num_constants, limits)
+    model = _Rounds(facts_by_predicate(facts, num_constants), num_constants, limits)
     is_complete = True
     for group in groups_of_predicates(rules):
         own_rules = [rule for rule in rules if rule.head[0] in group]
@@ -179,7 +231,8 @@ def _fixpoint(
     return model.relations, is_complete
 
 
-def _facts_by_predicate(facts: Iterable[Triple], num_constants: int) -> dict[int, Relation]:
+def facts_by_predicate(facts: Iterable[Triple], num_constants: int) -> dict[int, Relation]:
+    """Predicate -> the relation of its facts."""
     rows = np.array(list(facts), dtype=np.int64).reshape(-1, 3)
     relations = {}
     for predicate in np.unique(rows[:, 0]).tolist():

@@ -48,6 +48,7 @@ class EvalOnlyEnvCompiled:
         first_variable: int,
         *,
         is_trimming: bool,
+        endf_of_pairs: int | None = None,
     ) -> None:
         """Makes an environment.
 
@@ -57,12 +58,15 @@ class EvalOnlyEnvCompiled:
             capacities: sizes of the buffers.
             first_variable: index of the first run-time variable.
             is_trimming: whether buffers follow the true counts.
+            endf_of_pairs: the packed atom ``Endf`` for a policy that maps pairs of a state and an action to logits;
+                None for one that maps states to vectors.
         """
         self.engine = engine
         self.settings = settings
         self.capacities = capacities
         self.is_trimming = is_trimming
         self._first_variable = first_variable
+        self._endf_of_pairs = endf_of_pairs
         # One more than can be actions, because the excluded fact may be among them.
         self._num_fact_rows = settings.padding_states + 1
 
@@ -72,7 +76,12 @@ class EvalOnlyEnvCompiled:
         """
         engine = UnificationEngineVectorized(self.engine.tables.on(given), self.engine.working_atoms)
         return EvalOnlyEnvCompiled(
-            engine, self.settings, self.capacities, self._first_variable, is_trimming=self.is_trimming
+            engine,
+            self.settings,
+            self.capacities,
+            self._first_variable,
+            is_trimming=self.is_trimming,
+            endf_of_pairs=self._endf_of_pairs,
         )
 
     def refill(self, lanes: LaneState, pool: CandidatePool) -> tuple[LaneState, Tensor]:
@@ -135,6 +144,8 @@ class EvalOnlyEnvCompiled:
         verdict = self._judge(expansion, filtered, single)
         scoring = self._admit_to_scoring(lanes, expansion, filtered, verdict, first_lane)
         states, state_lane = self._pack_states(lanes, expansion, scoring)
+        if self._endf_of_pairs is not None:
+            states = self._pairs(lanes, states, state_lane, scoring.num_self, self._endf_of_pairs)
         admission, resolvents = expansion.admission, expansion.resolvents
         num_fresh = self._most_fresh(resolvents.num_fresh, resolvents.is_valid, expansion.rows, lanes.depth)
         return EvalObs(
@@ -366,6 +377,18 @@ class EvalOnlyEnvCompiled:
         states = states.scatter(0, target.unsqueeze(1).expand_as(source), source)
         return states[:num_states], state_lane[:num_states]
 
+    @staticmethod
+    def _pairs(
+        lanes: LaneState, states: Tensor, state_lane: Tensor, num_self: Tensor, endf_atom: int
+    ) -> Tensor:
+        """Returns pairs ``[N, 2 W]`` of a lane's state and an action; the action of the first ``num_self`` is
+        ``Endf``.
+        """
+        endf = torch.zeros_like(states)
+        endf[:, 0] = endf_atom
+        is_self = torch.arange(states.shape[0], device=states.device) < num_self
+        return torch.cat([lanes.observed[state_lane], torch.where(is_self.unsqueeze(1), endf, states)], dim=1)
+
     def step_functional(
         self,
         lanes: LaneState,
@@ -380,7 +403,8 @@ class EvalOnlyEnvCompiled:
         Args:
             lanes: the trajectories.
             observation: result of :meth:`observe` for them.
-            features: ``[N, E]`` float, the network's vectors of ``observation.states``.
+            features: ``[N, E]`` float, the network's vectors of ``observation.states``; of pairs ``[N, 1]``, their
+                logits before the scale.
             endf_feature: ``[E]`` float, the vector of ``[Endf]``.
             logit_scale: factor by which a dot product becomes a logit.
             recorded: ``[P + 1, T]`` int64, actions to take instead of the policy's, or ``NOT_RECORDED``.
@@ -456,8 +480,8 @@ class EvalOnlyEnvCompiled:
             actions=torch.where(is_this_step, taken.chosen.unsqueeze(1), lanes.actions),
         )
 
-    @staticmethod
     def _place(
+        self,
         lanes: LaneState,
         observation: EvalObs,
         taken: TakenAction,
@@ -477,6 +501,9 @@ class EvalOnlyEnvCompiled:
         """
         is_moved, is_placed = move.is_moved, move.is_placed
         has_next_feature = is_moved & observation.is_scored
+        if self._endf_of_pairs is not None:
+            # What was computed of the next state is its logit as an action.
+            has_next_feature = torch.zeros_like(has_next_feature)
         place = torch.where(has_next_feature, observation.score_begin + taken.chosen, 0)
         atoms = torch.where(is_placed.unsqueeze(1), observation.row_atoms[move.row], lanes.atoms)
         has_feature = lanes.has_feature | observation.needs_feature
@@ -501,14 +528,17 @@ class EvalOnlyEnvCompiled:
         logit_scale: float,
     ) -> Tensor:
         """Returns each lane's logits ``[B, S]`` float64, minus infinity where there is no action."""
-        per_state = (features * feature[observation.state_lane]).sum(dim=1) * logit_scale
+        if self._endf_of_pairs is None:
+            per_state = (features * feature[observation.state_lane]).sum(dim=1) * logit_scale
+            of_endf = (feature * endf_feature).sum(dim=1) * logit_scale
+        else:
+            per_state, of_endf = features[:, 0] * logit_scale, feature[:, 0] * logit_scale
         column = torch.arange(self.settings.padding_states, device=features.device)
         is_action = column < observation.num_actions.unsqueeze(1)
         place = torch.where(is_action, observation.score_begin.unsqueeze(1) + column, 0)
         place = place.clamp(max=per_state.shape[0] - 1)
         logits = torch.where(is_action, per_state[place].double(), -torch.inf)
         if self.settings.end_proof_action:
-            of_endf = (feature * endf_feature).sum(dim=1) * logit_scale
             is_endf = column == observation.num_actions.unsqueeze(1)
             logits = torch.where(is_endf, of_endf.double().unsqueeze(1), logits)
         return torch.where(observation.is_scored.unsqueeze(1), logits, 0.0)

@@ -74,3 +74,12 @@ def most_atoms(rules: Iterable[Rule], limit: int) -> int:
                 size[rule.head[0]] = grown
                 is_growing = True
     return max(size.values(), default=1)
+
+
+def most_places(dataset: Dataset, settings: ProverSettings) -> int:
+    """Returns the maximum number of atoms of a state that a policy may be given.
+
+    With ``skip_unary_actions``, a state that was skipped may be larger than ``padding_atoms``.
+    """
+    longest_body = max((len(rule.body) for rule in dataset.rules), default=1)
+    return settings.padding_atoms + (longest_body - 1 if settings.skip_unary_actions else 0)

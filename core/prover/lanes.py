@@ -62,7 +62,7 @@ class LaneState(NamedTuple):
         atoms: ``[B, W]`` int64, the state whose first goal is resolved next.
         observed: ``[B, W]`` int64, the state that the policy sees; it differs from ``atoms`` only while single actions
             are being skipped.
-        feature: ``[B, E]`` float, the network's vector of ``observed``.
+        feature: ``[B, E]`` float, the network's vector of ``observed``; of pairs ``[B, 1]``, the logit of ``Endf``.
         has_feature: ``[B]`` bool, whether ``feature`` has been computed.
         next_variable: ``[B]`` int64, the next free run-time variable.
         depth: ``[B]`` int64, steps taken.

@@ -29,7 +29,8 @@ class EvalObs(NamedTuple):
     """The choices of the lanes in one tick, and the states that the policy must score for them.
 
     Attributes:
-        states: ``[N, W]`` int64: first the observed states that lack a feature, then the actions' states.
+        states: ``[N, W]`` int64: first the observed states that lack a feature, then the actions' states. Where the
+            policy maps pairs, ``[N, 2 W]``: the state of a lane, then ``Endf`` or an action.
         state_lane: ``[N]`` int64, lane of each.
         num_scored: ``[]`` int64, number of states in use.
         score_begin: ``[B]`` int64, place in ``states`` of each lane's first action.

@@ -11,10 +11,22 @@ from proofrank.core.ranking.corruptions import (
     with_constant,
 )
 from proofrank.core.ranking.evaluation import rank_outcomes, rank_queries
+from proofrank.core.ranking.highest_mrr import HighestMrr, highest_mrr
+from proofrank.core.ranking.intervals import (
+    Interval,
+    IntervalReport,
+    MetricIntervals,
+    RankedSoFar,
+    interval_report,
+    metric_intervals,
+)
+from proofrank.core.ranking.known_depths import has_depths, known_depths
 from proofrank.core.ranking.metrics import HITS_AT, Metrics, RankedQuery, RankingSummary, Report
+from proofrank.core.ranking.parts import depth_order, parts_of
 from proofrank.core.ranking.pruning import Pruning, PruningCounts, pruning_of
 from proofrank.core.ranking.queries import LazyQueries, Query, candidates_of, corrupted_queries
 from proofrank.core.ranking.ranks import TIE_POLICIES, Ranks, rank_as_deepprooflog, rank_positive
+from proofrank.core.ranking.refinement import Refinement, RefinementProgress, check_level, check_tolerance
 from proofrank.core.ranking.tally import ReportTally, aggregate, report
 
 __all__ = [
@@ -23,20 +35,36 @@ __all__ = [
     "SIDE_OPTIONS",
     "TIE_POLICIES",
     "Corruptor",
+    "HighestMrr",
+    "Interval",
+    "IntervalReport",
     "LazyQueries",
+    "MetricIntervals",
     "Metrics",
     "Pruning",
     "PruningCounts",
     "Query",
     "RankedQuery",
+    "RankedSoFar",
     "RankingSummary",
     "Ranks",
+    "Refinement",
+    "RefinementProgress",
     "Report",
     "ReportTally",
     "Side",
     "aggregate",
     "candidates_of",
+    "check_level",
+    "check_tolerance",
     "corrupted_queries",
+    "depth_order",
+    "has_depths",
+    "highest_mrr",
+    "interval_report",
+    "known_depths",
+    "metric_intervals",
+    "parts_of",
     "pruning_of",
     "rank_as_deepprooflog",
     "rank_outcomes",

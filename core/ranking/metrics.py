@@ -15,7 +15,7 @@ corruptions_proved  share of corruptions whose proof succeeded              [0, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -135,16 +135,24 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Report:
-    """Metrics overall, per side and per relation (by name)."""
+    """Metrics overall, per side, per relation (by name) and per depth of the proof, where depths are known."""
 
     overall: Metrics
     by_side: dict[str, Metrics]
     by_relation: dict[str, Metrics]
+    by_depth: dict[str, Metrics] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the overall metrics, with ``by_side`` and ``by_relation`` of the same form."""
+        """Returns the overall metrics, with ``by_side``, ``by_relation`` and, if known, ``by_depth`` of the same
+        form.
+        """
+        parts = {"by_side": self.by_side, "by_relation": self.by_relation}
+        if self.by_depth:
+            parts["by_depth"] = self.by_depth
         return {
             **self.overall.to_dict(),
-            "by_side": {name: metrics.to_dict() for name, metrics in self.by_side.items()},
-            "by_relation": {name: metrics.to_dict() for name, metrics in self.by_relation.items()},
+            **{
+                part: {name: metrics.to_dict() for name, metrics in groups.items()}
+                for part, groups in parts.items()
+            },
         }

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from proofrank.core.graph import Dataset
 from proofrank.core.ranking.corruptions import SIDES
 from proofrank.core.ranking.metrics import HITS_AT, Metrics, RankedQuery, RankingSummary, Report
+from proofrank.core.ranking.parts import depth_order
 
 
 class Tally:
@@ -68,18 +69,28 @@ class Tally:
 
 
 class ReportTally:
-    """Counts rankings overall, per side and per relation."""
+    """Counts rankings overall, per side, per relation and per depth."""
 
     def __init__(self, ties: str = "realistic") -> None:
         self._ties = ties
         self._overall = Tally(ties)
         self._by_side: dict[str, Tally] = {}
         self._by_relation: dict[str, Tally] = {}
+        self._by_depth: dict[str, Tally] = {}
 
-    def add(self, relation: str, ranking: RankingSummary) -> None:
-        """Counts one ranking of a query of ``relation``; the rankings of one query are added one after the other."""
+    def add(self, relation: str, ranking: RankingSummary, depth: str | None = None) -> None:
+        """Counts one ranking of a query of ``relation``; the rankings of one query are added one after the other.
+
+        Args:
+            relation: its name.
+            ranking: what counts.
+            depth: name of the depth of the positive's proof, if depths are known.
+        """
         self._overall.add(ranking)
-        for tallies, name in ((self._by_side, ranking.side), (self._by_relation, relation)):
+        parts = ((self._by_side, ranking.side), (self._by_relation, relation), (self._by_depth, depth))
+        for tallies, name in parts:
+            if name is None:
+                continue
             if name not in tallies:
                 tallies[name] = Tally(self._ties)
             tallies[name].add(ranking)
@@ -93,6 +104,9 @@ class ReportTally:
                 relation: self._by_relation[relation].metrics()
                 for relation in relations
                 if relation in self._by_relation
+            },
+            by_depth={
+                depth: self._by_depth[depth].metrics() for depth in sorted(self._by_depth, key=depth_order)
             },
         )
 
@@ -110,11 +124,24 @@ def aggregate(ranked: Sequence[RankedQuery], ties: str = "realistic") -> Metrics
     return tally.metrics()
 
 
-def report(ranked: Sequence[RankedQuery], dataset: Dataset, ties: str = "realistic") -> Report:
-    """Returns the metrics of at least one ranked query: overall, per side, and per relation in order of their names."""
+def report(
+    ranked: Sequence[RankedQuery],
+    dataset: Dataset,
+    ties: str = "realistic",
+    depths: Sequence[str] | None = None,
+) -> Report:
+    """Returns the metrics of at least one ranked query: overall, per side, and per relation in order of their names.
+
+    Args:
+        ranked: ranked queries.
+        dataset: gives the names of relations.
+        ties: rank that counts, one of ``TIE_POLICIES``.
+        depths: name of the depth of each query's positive, by its index, if depths are known.
+    """
     tally = ReportTally(ties)
     for query in _query_by_query(ranked):
-        tally.add(dataset.vocabulary.predicate_name(query.query.predicate), query.summary)
+        depth = None if depths is None else depths[query.query_index]
+        tally.add(dataset.vocabulary.predicate_name(query.query.predicate), query.summary, depth)
     return tally.report(dataset.vocabulary.predicates)
 
 

@@ -67,6 +67,8 @@ def check_bulk(parsed: argparse.Namespace) -> None:
             raise ProofrankError(f"--{name.replace('_', '-')} cannot be given here: it is for --on ray")
     if parsed.queries_per_shard is not None and not is_bulk(parsed):
         raise ProofrankError("--queries-per-shard is for --on ray, --results or --trace")
+    if is_bulk(parsed) and parsed.mrr_tolerance is not None:
+        raise ProofrankError("--mrr-tolerance cannot be combined with --on ray, --results or --trace")
     if is_bulk(parsed) and parsed.pruning not in (None, "none"):
         raise ProofrankError(
             f"--pruning is {parsed.pruning!r}; expected none with --results, --trace or --on ray, where every "

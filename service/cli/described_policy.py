@@ -52,14 +52,13 @@ def _describe_folder(policy: Policy, what: PolicyDescription, dataset: Dataset) 
         )
     network = what.network
     fits = "fits" if problem is None else "does not fit"
-    heads = f" with {network['attention_heads']} heads" if network["atom_embedder"] == "attention" else ""
+    if "atom_embedder" not in network:
+        shape = [f"  network of its own: {listed(network)}", f"  parameters: {what.num_parameters:,}"]
+    else:
+        shape = _built_in_lines(network, what)
     lines = [
         f"policy {policy.name} ({policy.content_hash[:12]}) {fits}",
-        f"  network: atom embedder {network['atom_embedder']}{heads}, state pooling {network['state_pooling']} over "
-        f"{network['padding_atoms']} places or more; embeddings of {network['embedding_dim']} numbers, a body of "
-        f"{network['num_layers']} blocks of {network['hidden_dim']}",
-        f"  logits: {listed({name: network[name] for name in ('l2_norm', 'sqrt_scale', 'temperature')})}",
-        f"  parameters: {what.num_parameters:,}, {what.num_embedding_parameters:,} of them in embeddings",
+        *shape,
         f"  vocabulary: {what.num_predicates} predicates, {what.num_constants} constants, {what.num_variables} "
         f"variables, of which {what.num_variables_needed} may be needed here",
         f"  prover: {listed(what.prover)}",
@@ -76,6 +75,18 @@ def _describe_folder(policy: Policy, what: PolicyDescription, dataset: Dataset) 
         lines.append(f"  {problem}")
     fields = {"name": policy.name, "sha256": policy.content_hash, **dataclasses.asdict(what)}
     return DescribedPolicy(lines, fields, problem)
+
+
+def _built_in_lines(network: dict[str, Any], what: PolicyDescription) -> list[str]:
+    """Returns lines on a network of the built-in architecture."""
+    heads = f" with {network['attention_heads']} heads" if network["atom_embedder"] == "attention" else ""
+    return [
+        f"  network: atom embedder {network['atom_embedder']}{heads}, state pooling {network['state_pooling']} over "
+        f"{network['padding_atoms']} places or more; embeddings of {network['embedding_dim']} numbers, a body of "
+        f"{network['num_layers']} blocks of {network['hidden_dim']}",
+        f"  logits: {listed({name: network[name] for name in ('l2_norm', 'sqrt_scale', 'temperature')})}",
+        f"  parameters: {what.num_parameters:,}, {what.num_embedding_parameters:,} of them in embeddings",
+    ]
 
 
 def _describe_file(source: Path, what: Inspection, dataset: Dataset) -> DescribedPolicy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -15,8 +16,11 @@ from proofrank.core.errors import ProofrankError, counted
 from proofrank.core.evaluator import Evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
-from proofrank.core.ranking import PruningCounts, RankedQuery, pruning_of, rank_queries, report
+from proofrank.core.policy import Policy
+from proofrank.core.prover import ProverSettings
+from proofrank.core.ranking import PruningCounts, RankedQuery, check_level, pruning_of, rank_queries, report
 from proofrank.in_process import TripleRanking, evaluation_to_dict, explain, triple_ranking
+from proofrank.interval_evaluation import depths_beside, interval_evaluation
 from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.floors import add_floors, check_floors
@@ -31,9 +35,9 @@ from proofrank.service.cli.options import (
     read_policy,
     say_files,
 )
-from proofrank.service.cli.queries import add_queries, drawn_queries
+from proofrank.service.cli.queries import add_queries, drawn_queries, drawn_work
 from proofrank.service.cli.ranking_options import add_pruning, add_ties
-from proofrank.service.cli.tables import print_metrics
+from proofrank.service.cli.tables import print_intervals, print_metrics
 from proofrank.service.terminal.progress import progress_bar
 from proofrank.service.terminal.trees import fit_tree
 
@@ -87,6 +91,8 @@ def run(parsed: argparse.Namespace) -> int:
         say_files(dataset)
         console.print(fit_tree(proof.text, sys.stdout), markup=False, highlight=False, soft_wrap=True)
         return 0
+    if parsed.mrr_tolerance is not None:
+        return _evaluate_to_tolerance(parsed, dataset, policy, settings, errors)
     rankings: list[TripleRanking] | None = None
     if is_bulk(parsed):
         # Imported here, for it needs what the server needs, and every command would start later.
@@ -99,7 +105,9 @@ def run(parsed: argparse.Namespace) -> int:
         evaluator = make_evaluator(parsed, dataset, policy, settings)
         say_files(dataset)
         ranked, pruning = _evaluate(parsed, dataset, evaluator, errors)
-        metrics = report(ranked, dataset, parsed.ties)
+        triples = {query.query_index: query.query for query in ranked}
+        depths = depths_beside(dataset, list(triples.values()), (parsed.split,), parsed.cache_folder)
+        metrics = report(ranked, dataset, parsed.ties, depths)
         if parsed.rankings:
             rankings = [triple_ranking(query, dataset, parsed.ties) for query in ranked]
         engine = evaluator.engine
@@ -113,14 +121,17 @@ def run(parsed: argparse.Namespace) -> int:
             protocol=_protocol(parsed),
             rankings=rankings,
         )
-        if parsed.without_seconds:
-            written = _without_seconds(written)
-        write_output("--json", parsed.json, json.dumps(written, indent=1) + "\n")
-    print_metrics(metrics, f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}")
+        _write(parsed, written)
+    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}"
+    print_metrics(metrics, title, metrics.by_depth)
     return check_floors(parsed, metrics.overall.to_dict(), errors)
 
 
 def _check_rankings(parsed: argparse.Namespace) -> None:
+    if parsed.rankings and parsed.mrr_tolerance is not None:
+        raise ProofrankError(
+            "--rankings is for exact ranks; with --mrr-tolerance the --json file has rank_intervals"
+        )
     if parsed.rankings and (parsed.json is None or is_bulk(parsed)):
         raise ProofrankError(
             "--rankings is for --json without shards; --results writes the rankings of shards"
@@ -137,6 +148,47 @@ def _protocol(parsed: argparse.Namespace) -> Protocol:
         ties=parsed.ties,
         seed=parsed.seed,
     )
+
+
+def _evaluate_to_tolerance(
+    parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings, errors: Console
+) -> int:
+    """Ranks until the MRR is certain to the tolerance, and tells what is known; returns the exit status."""
+    check_level(parsed.pruning or "ranks")
+    evaluator = make_evaluator(parsed, dataset, policy, settings)
+    say_files(dataset)
+    evaluation = interval_evaluation(
+        evaluator,
+        dataset,
+        policy,
+        drawn_work(parsed, dataset),
+        pruning=parsed.pruning,
+        ties=parsed.ties,
+        seed=parsed.seed,
+        cache_folder=parsed.cache_folder,
+        splits=(parsed.split,),
+    ).refine(parsed.mrr_tolerance, progress=True)
+    counts, metrics = evaluation.pruning_counts, evaluation.metrics
+    errors.print(
+        f"{_pruning_line(counts, metrics.candidates)}, {metrics.open} are open",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    if parsed.json is not None:
+        _write(parsed, evaluation.to_dict() | {"protocol": dataclasses.asdict(_protocol(parsed))})
+    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}"
+    print_intervals(evaluation.report, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
+    # A metric is high enough if it is so for certain.
+    certain = {name: None if found is None else found.low for name, found in metrics.by_name.items()}
+    return check_floors(parsed, certain, errors)
+
+
+def _write(parsed: argparse.Namespace, written: dict[str, Any]) -> None:
+    """Writes the file of ``--json``."""
+    if parsed.without_seconds:
+        written = _without_seconds(written)
+    write_output("--json", parsed.json, json.dumps(written, indent=1) + "\n")
 
 
 def _evaluate(

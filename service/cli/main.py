@@ -35,6 +35,9 @@ COMMANDS = {
     "rank": Command("rank", CLIENT, "have a running server rank a triple, a file of triples or a split"),
     "replay": Command("replay", SERVER, "run the candidates of a recorded evaluation and compare"),
     "audit": Command("audit", SERVER, "find what cannot be in the recorded outcomes of an evaluator"),
+    "provable": Command(
+        "provable", SERVER, "say which triples have a proof, the fewest steps, and the highest MRR"
+    ),
     "diff": Command("diff", SERVER, "prove the same candidates with two engines and show where they part"),
     "import": Command("import_checkpoint", SERVER, "make a policy folder of a checkpoint of the public code"),
     "logits": Command("logits", SERVER, "compute logits of given states and compare them with a file"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from proofrank.core.choices import PRUNING_LEVELS, SIDE_OPTIONS, TIE_POLICIES
 
@@ -47,8 +48,25 @@ def add_pruning(parser: argparse.ArgumentParser) -> None:
         "--pruning",
         choices=PRUNING_LEVELS,
         help="what may be left out, all ranks being the same: exact keeps every metric, ranks leaves the share of "
-        "proved corruptions open (default: exact; none with --results, --trace or --on ray)",
+        "proved corruptions open (default: exact; ranks with --mrr-tolerance; none with --results, --trace or "
+        "--on ray)",
     )
+    parser.add_argument(
+        "--mrr-tolerance",
+        type=_tolerance,
+        metavar="T",
+        help="prove candidates only until the MRR is certain to T, such as 0.001, up and down; metrics are intervals",
+    )
+
+
+def _tolerance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number of 0 or more, such as 0.001")
+    return value
 
 
 def _number_or_all(text: str) -> int | None:

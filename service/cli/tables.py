@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from proofrank.core.errors import counted
 
 _TABLE_WIDTH = 110
+_INTERVAL_TABLE_WIDTH = 150
 
 
 class Metrics(Protocol):
@@ -48,19 +50,93 @@ class Report(Protocol):
     def by_relation(self) -> Mapping[str, Metrics]: ...
 
 
-def print_metrics(metrics: Report, title: str) -> None:
-    """Prints the metrics overall, per side and per relation, a row each."""
+class Interval(Protocol):
+    """A number that is at least ``low`` and at most ``high``."""
+
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+class Intervals(Protocol):
+    """What a row of intervals shows; ``core.ranking.intervals`` defines each."""
+
+    @property
+    def by_name(self) -> Mapping[str, Interval | None]: ...
+    @property
+    def queries(self) -> int: ...
+    @property
+    def candidates(self) -> int: ...
+    @property
+    def open(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+class IntervalReport(Protocol):
+    """Intervals overall, per side, per relation and per depth (by name)."""
+
+    @property
+    def overall(self) -> Intervals: ...
+    @property
+    def by_side(self) -> Mapping[str, Intervals]: ...
+    @property
+    def by_relation(self) -> Mapping[str, Intervals]: ...
+    @property
+    def by_depth(self) -> Mapping[str, Intervals]: ...
+
+
+def print_metrics(metrics: Report, title: str, by_depth: Mapping[str, Metrics] | None = None) -> None:
+    """Prints the metrics overall, per side, per relation and, if they are given, per depth, a row each."""
     # A narrow terminal wraps whole lines, which reads better than cells cut short.
-    Console(width=max(Console().width, _TABLE_WIDTH)).print(_metrics_table(metrics, title))
+    Console(width=max(Console().width, _TABLE_WIDTH)).print(_metrics_table(metrics, title, by_depth or {}))
 
 
-def _metrics_table(metrics: Report, title: str) -> Table:
-    """The metrics overall, per side and per relation, a row each."""
-    overall = metrics.overall
+def print_intervals(intervals: IntervalReport, title: str) -> None:
+    """Prints the intervals of the metrics overall, per side, per relation and per depth, a row each; one number where
+    a metric is known.
+    """
+    overall = intervals.overall
     caption = (
         f"{counted(overall.queries, 'query', 'queries')}, {counted(overall.candidates, 'candidate')}, "
+        f"{overall.open} open, "
         f"{overall.seconds:.2f} s"
     )
+    table = _empty_table(title, caption)
+    for name, row in [("all", overall), *intervals.by_side.items()]:
+        table.add_row(name, *_interval_cells(row))
+    for groups in (intervals.by_relation, intervals.by_depth):
+        table.add_section()
+        for name, row in groups.items():
+            label = f"depth {name}" if groups is intervals.by_depth and name.isdecimal() else name
+            table.add_row(label, *_interval_cells(row))
+    Console(width=max(Console().width, _INTERVAL_TABLE_WIDTH)).print(table)
+
+
+def _interval_cells(row: Intervals) -> list[str]:
+    def cell(name: str, interval: Interval | None) -> str:
+        if interval is None:
+            return "-"
+        digits = {"mrr": 4, "mean_rank": 2}.get(name, 3)
+        low, high = _down(interval.low, digits), _up(interval.high, digits)
+        if interval.low == interval.high:
+            return f"{interval.low:.{digits}f}"
+        return f"{low:.{digits}f}-{high:.{digits}f}"
+
+    return [*(cell(name, interval) for name, interval in row.by_name.items()), str(row.queries)]
+
+
+def _down(value: float, digits: int) -> float:
+    return math.floor(value * 10**digits) / 10**digits
+
+
+def _up(value: float, digits: int) -> float:
+    return math.ceil(value * 10**digits) / 10**digits
+
+
+def _empty_table(title: str, caption: str) -> Table:
+    """A table with the columns of metrics, and no row."""
     table = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD
     )
@@ -69,11 +145,25 @@ def _metrics_table(metrics: Report, title: str) -> Table:
         "MRR", "Hits@1", "Hits@3", "Hits@10", "mean rank", "AMRI", "proved", "false proofs", "queries",
     ):  # fmt: skip
         table.add_column(column, justify="right")
+    return table
+
+
+def _metrics_table(metrics: Report, title: str, by_depth: Mapping[str, Metrics]) -> Table:
+    """The metrics overall, per side, per relation and per depth, a row each."""
+    overall = metrics.overall
+    caption = (
+        f"{counted(overall.queries, 'query', 'queries')}, {counted(overall.candidates, 'candidate')}, "
+        f"{overall.seconds:.2f} s"
+    )
+    table = _empty_table(title, caption)
     for name, row in [("all", overall), *metrics.by_side.items()]:
         table.add_row(name, *_cells(row))
     table.add_section()
     for name, row in metrics.by_relation.items():
         table.add_row(name, *_cells(row))
+    table.add_section()
+    for name, row in by_depth.items():
+        table.add_row(f"depth {name}" if name.isdecimal() else name, *_cells(row))
     return table
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from proofrank.core.evaluator import settings_for
 from proofrank.core.policy import Policy, PolicyConfig
+from proofrank.core.policy.exported import ExportedConfig
 from proofrank.core.prover import ProverSettings
 
 
@@ -23,7 +24,7 @@ class Shape:
         settings: prover settings in force.
     """
 
-    network: PolicyConfig
+    network: PolicyConfig | ExportedConfig
     settings: ProverSettings
 
     @classmethod
@@ -33,19 +34,21 @@ class Shape:
         Raises:
             EvaluationError: a setting is bad.
         """
-        return cls(policy.network.config, settings_for(policy, overrides))
+        return cls(policy.shape, settings_for(policy, overrides))
 
     @property
     def name(self) -> str:
-        """A short name for logs and metrics: embedders, sizes, and six digits that tell apart what these do not."""
+        """A short name for logs and metrics: a summary of the network, and six digits that tell apart what it does
+        not."""
         network = self.network
         content = json.dumps([dataclasses.asdict(network), dataclasses.asdict(self.settings)], sort_keys=True)
         digits = hashlib.sha256(content.encode()).hexdigest()[:6]
-        sizes = f"{network.embedding_dim}x{network.hidden_dim}x{network.num_layers}"
-        return f"{network.atom_embedder}-{network.state_pooling}-{sizes}-{digits}"
+        return f"{network.summary}-{digits}"
 
     def differences(self, other: Shape) -> list[str]:
         """Returns a text for each field in which ``other`` differs, such as ``hidden_dim 64 (before 32)``."""
+        if type(self.network) is not type(other.network):
+            return [f"network {other.network.summary} (before {self.network.summary})"]
         theirs, ours = (
             {**dataclasses.asdict(shape.network), **dataclasses.asdict(shape.settings)}
             for shape in (other, self)

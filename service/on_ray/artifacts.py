@@ -34,7 +34,7 @@ def name_of_artifacts(order: WorkOrder) -> str:
     return hash_of_key(
         {
             "dataset": order.work.corruptor.dataset.content_hash,
-            "network": order.policy.network.config,
+            "network": order.policy.shape,
             "settings": order.settings,
             "engine": order.engine,
             "buckets": order.buckets,

@@ -86,12 +86,12 @@ def _add_info(router: APIRouter, services: Services) -> None:
             policy={
                 "name": policy.name,
                 "sha256": policy.content_hash,
-                "parameters": sum(parameter.numel() for parameter in policy.network.parameters()),
-                **dataclasses.asdict(policy.network.config),
+                "parameters": sum(parameter.numel() for parameter in policy.model.parameters()),
+                **dataclasses.asdict(policy.shape),
             },
             prover=host.describe_prover(),
             engine=host.engine,
-            device=str(policy.network.embedding.arguments.device),
+            device=str(policy.model.device),
             torch=torch.__version__,
             limits={
                 "max_body_bytes": settings.max_body_bytes,

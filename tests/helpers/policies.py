@@ -33,3 +33,11 @@ def with_nan(policy: Policy, dataset: Dataset, predicate: str) -> Policy:
     with torch.no_grad():
         broken.network.embedding.predicates[dataset.vocabulary.predicate_index(predicate)] = torch.nan
     return dataclasses.replace(broken, name="broken")
+
+
+def without_choice(policy: Policy) -> Policy:
+    """The policy with an embedding of zeros: all actions tie, and so do many candidates."""
+    with torch.no_grad():
+        for table in (policy.network.embedding.predicates, policy.network.embedding.arguments):
+            table.zero_()
+    return policy

@@ -7,7 +7,6 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +15,6 @@ from proofrank.core.evaluator import Evaluator, ReferenceEvaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset, Triple
-from proofrank.core.policy import Policy
 from proofrank.core.provability import LeastModel, compute_least_model
 from proofrank.core.prover import Candidate, Outcomes, ProverSettings
 from proofrank.core.ranking import Pruning, PruningCounts, Query, RankedQuery, aggregate, rank_queries
@@ -24,7 +22,7 @@ from proofrank.core.ranking.corruptions import SIDES
 from tests.helpers.cases import Case, cases
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.outcomes import assert_same
-from tests.helpers.policies import make_policy
+from tests.helpers.policies import make_policy, without_choice
 
 SETTINGS = ProverSettings(padding_states=8, padding_atoms=4, max_depth=6)
 
@@ -44,14 +42,6 @@ def queries_of(case: Case, dataset: Dataset) -> list[Query]:
         for index, triple in enumerate(triples)
         for side in SIDES
     ]
-
-
-def without_choice(policy: Policy) -> Policy:
-    """The policy with an embedding of zeros: all actions tie, and so do many candidates."""
-    with torch.no_grad():
-        for table in (policy.network.embedding.predicates, policy.network.embedding.arguments):
-            table.zero_()
-    return policy
 
 
 def assert_same_ranks(pruned: Sequence[RankedQuery], whole: Sequence[RankedQuery]) -> None:

@@ -1,0 +1,391 @@
+"""An evaluation that goes on until the MRR is certain to a tolerance, and further if a smaller one is asked for.
+
+A ranking under way knows how many corruptions score more than its positive, and which are open; so its rank lies in an
+interval, and so does every metric (:mod:`proofrank.core.ranking.intervals`). Positives go first, each once for both
+sides. Candidates that have no proof score less than a positive that is proved, and need no trajectory
+(:mod:`proofrank.core.ranking.pruning`). The others are proved in the order that narrows the interval of the MRR
+fastest (:mod:`proofrank.core.ranking.next_candidates`).
+
+Nothing is kept for each candidate: the corruptions of a ranking are drawn again, in the same order, when they are
+needed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from proofrank.core.choices import PRUNING_LEVELS
+from proofrank.core.errors import RankingError
+from proofrank.core.evaluator import Evaluator
+from proofrank.core.graph import Triple
+from proofrank.core.prover import FAILURE_PENALTY, Candidates, Outcomes
+from proofrank.core.ranking.corruptions import Side, query_seed, triples_with
+from proofrank.core.ranking.intervals import Interval, RankedSoFar, mrr_interval
+from proofrank.core.ranking.next_candidates import Outlook, next_candidates
+from proofrank.core.ranking.pruning import PruningCounts
+from proofrank.core.ranking.queries import LazyQueries
+from proofrank.core.ranking.rank_table import RankTable
+from proofrank.core.ranking.ranks import TIE_POLICIES
+
+MOST_AT_ONCE = 2048
+"""Maximum number of candidates between two looks at what to prove next."""
+
+_PARTS_OF_A_LONG_WAY, _MOST_PARTS = 8, 8
+"""Number of parts into which a long way to the tolerance is divided, and the most that a part may be, in multiples of
+the usual maximum: with longer parts, more processes can share the work."""
+
+LEAST_AT_ONCE = 128
+"""Number of candidates between two looks at least, which share the network's calls."""
+
+_REMEMBERED_CONSTANTS = 16_000_000
+"""Number of constants whose order is kept, so that it need not be drawn again; each takes four bytes."""
+
+_PRIOR_GROWTH, _PRIOR_STEPS, _PRIOR_WEIGHT = 0.5, 6.0, 8.0
+"""Estimates before anything is known, and the number of candidates that they count for."""
+
+_NUM_KINDS = 3
+"""Number of kinds of corruptions: those that may be proved beside a positive that is, those that may be proved beside
+one that is not, and those that cannot be."""
+
+_WEIGHT_OF_TIES = {"optimistic": 0.0, "realistic": 0.5, "pessimistic": 1.0, "random": 0.5}
+"""What a corruption that scores as much as the positive adds to its rank, on average."""
+
+
+class ProvableCompletions(Protocol):
+    """Tells which atoms may have a proof; :class:`proofrank.core.provability.LeastModel` does."""
+
+    def completions(self, predicate: int, side: Side, other: int) -> np.ndarray:
+        """The constants, ascending ``[n]`` int64, that on ``side`` and beside ``other`` make an atom that may have
+        a proof.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class RefinementProgress:
+    """How far an evaluation has come.
+
+    Attributes:
+        mrr: its interval.
+        num_decided: candidates whose order is known.
+        num_candidates: all candidates.
+    """
+
+    mrr: Interval
+    num_decided: int
+    num_candidates: int
+
+
+class Refinement:
+    """An evaluation whose rankings are narrowed down step by step; see the module."""
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        work: LazyQueries,
+        model: ProvableCompletions,
+        *,
+        level: str = "ranks",
+        ties: str = "realistic",
+        seed: int = 0,
+        most_at_once: int = MOST_AT_ONCE,
+    ) -> None:
+        """Proves nothing yet.
+
+        Args:
+            evaluator: proves the candidates.
+            work: what to rank, at least one triple.
+            model: says what has no proof.
+            level: ``exact`` or ``ranks``: whether provable candidates take their course to the end, or end once they
+                have fallen behind.
+            ties: rank that counts, one of ``TIE_POLICIES``.
+            seed: seed of the random order of ties, and of the order of candidates.
+            most_at_once: usual maximum of candidates between two looks at what to prove next; up to eight times as many
+                where far more are needed.
+
+        Raises:
+            RankingError: there is nothing to rank, or an option is wrong.
+        """
+        if ties not in TIE_POLICIES:
+            raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
+        check_level(level)
+        self._triples = list(work.triples)
+        if not self._triples:
+            raise RankingError("there are no triples to rank")
+        self._evaluator = evaluator
+        self._corruptor = work.corruptor
+        self._model = model
+        self._level = level
+        self._ties = ties
+        self._seed = seed
+        self._most_at_once = most_at_once
+        self._rankings: list[tuple[int, Side]] = [
+            (index, side) for index, sides in enumerate(work.sides) for side in sides
+        ]
+        self._rows_of: list[list[int]] = [[] for _ in self._triples]
+        for row, (index, _) in enumerate(self._rankings):
+            self._rows_of[index].append(row)
+        self._table = RankTable(
+            np.array(
+                [self._corruptor.count(self._triples[index], side) for index, side in self._rankings],
+                dtype=np.int64,
+            ),
+            np.array([index for index, _ in self._rankings], dtype=np.int64),
+            ties,
+            lambda row: query_seed(seed, *self._at(row)),
+        )
+        number = len(self._rankings)
+        self._num_positives = 0  # how many of the triples have been proved
+        self._score = np.zeros(number, dtype=np.float64)  # of the positive
+        self._num_taken = np.zeros(number, dtype=np.int64)  # from the start of a ranking's order
+        self._num_provable = np.zeros(number, dtype=np.int64)  # corruptions that may have a proof
+        # Of each kind of corruptions: those proved, what they have added to the lowest ranks, and their steps.
+        self._tried, self._growth, self._steps = np.zeros((3, _NUM_KINDS, number))
+        self._counts = PruningCounts()
+        remembered = max(16, _REMEMBERED_CONSTANTS // work.corruptor.dataset.vocabulary.num_constants)
+        self._order = lru_cache(maxsize=remembered)(self._drawn_order)
+        self.seconds = 0.0
+
+    @property
+    def counts(self) -> PruningCounts:
+        """How many candidates took which way so far; ``steps`` are those of all trajectories."""
+        return self._counts
+
+    @property
+    def num_candidates(self) -> int:
+        """Number of candidates, positives included."""
+        return len(self._table) + int(self._table.num_corruptions.sum())
+
+    @property
+    def rankings(self) -> Sequence[tuple[Triple, Side]]:
+        """The positive and the side of each ranking, in order."""
+        return [self._at(row) for row in range(len(self._table))]
+
+    @property
+    def mrr(self) -> Interval:
+        """The interval of the MRR."""
+        return mrr_interval(self._table.so_far())
+
+    def so_far(self) -> RankedSoFar:
+        """What is known of the rankings, in order."""
+        return self._table.so_far()
+
+    def refine(
+        self,
+        tolerance: float,
+        *,
+        max_seconds: float = math.inf,
+        on_progress: Callable[[RefinementProgress], None] | None = None,
+    ) -> Interval:
+        """Goes on until the MRR is certain to ``tolerance``: its interval is at most twice as wide.
+
+        What has been proved is not proved again. An error or an interruption loses what was under way, at most some
+        thousand candidates; another call goes on from there.
+
+        Args:
+            tolerance: 0 or more; with 0 every rank is exact.
+            max_seconds: when to stop before, with the interval reached by then; what is under way is ended first.
+            on_progress: told after every part of the work.
+
+        Returns:
+            The interval of the MRR.
+
+        Raises:
+            RankingError: ``tolerance`` is no number of 0 or more.
+            EvaluationError: a candidate cannot be evaluated exactly.
+        """
+        check_tolerance(tolerance)
+        began, seconds_before = time.perf_counter(), self.seconds
+        while (mrr := self.mrr).half_width > tolerance and self.seconds - seconds_before < max_seconds:
+            if self._num_positives < len(self._triples):
+                self._prove_positives()
+            else:
+                self._prove_corruptions(tolerance)
+            self.seconds = seconds_before + time.perf_counter() - began
+            if on_progress is not None:
+                num_open = int(self._table.num_open.sum())
+                on_progress(RefinementProgress(self.mrr, self.num_candidates - num_open, self.num_candidates))
+        return mrr
+
+    def _at(self, row: int) -> tuple[Triple, Side]:
+        index, side = self._rankings[row]
+        return self._triples[index], side
+
+    def _prove_positives(self) -> None:
+        """Proves the next positives, and takes what has no proof from the open candidates of those that succeed."""
+        part = range(self._num_positives, min(self._num_positives + self._most_at_once, len(self._triples)))
+        triples = np.array([self._triples[index] for index in part], dtype=np.int64)
+        outcomes = Outcomes.of(self._evaluator.evaluate(Candidates(triples, np.ones(len(part), dtype=bool))))
+        scores, steps = outcomes.scores, outcomes.steps
+        num_rankings = num_unprovable = 0
+        for place, index in enumerate(part):
+            for row in self._rows_of[index]:
+                num_unprovable += self._begin(row, float(scores[place]), bool(outcomes.success[place]))
+                self._table.steps[row] += steps[place] / len(self._rows_of[index])
+                num_rankings += 1
+        self._num_positives = part.stop
+        self._counts += PruningCounts(num_rankings, num_unprovable, 0, int(steps.sum()))
+
+    def _begin(self, row: int, score: float, is_proved: bool) -> int:
+        """Puts down the outcome of a ranking's positive; returns how many candidates need no trajectory."""
+        table = self._table
+        num_provable = int(np.count_nonzero(self._drawn(row)[1]))
+        self._num_provable[row] = num_provable
+        table.is_positive_known[row] = True
+        table.is_proved[row] = is_proved
+        table.num_unsure[row] = num_provable
+        self._score[row] = score
+        if score <= -FAILURE_PENALTY:
+            return 0
+        num_unprovable = int(table.num_corruptions[row]) - num_provable
+        table.num_open[row] = num_provable
+        return num_unprovable
+
+    def _drawn(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """The constants of the corruptions of a ranking, ``[n]`` int64, and which of them may have a proof, ``[n]``
+        bool.
+        """
+        triple, side = self._at(row)
+        constants = self._corruptor.constants(triple, side)
+        other = triple.head if side == "tail" else triple.tail
+        completions = self._model.completions(triple.predicate, side, other)
+        is_provable = np.zeros(len(constants), dtype=bool)
+        if len(constants):
+            places = np.minimum(np.searchsorted(constants, completions), len(constants) - 1)
+            is_provable[places[constants[places] == completions]] = True
+        return constants, is_provable
+
+    def _drawn_order(self, row: int) -> tuple[np.ndarray, int]:
+        """The constants of the corruptions that may need a trajectory, in the order in which they get it, ``[n]``
+        int32, and how many may have a proof: these come first, for they score most.
+        """
+        constants, is_provable = self._drawn(row)
+        generator = np.random.default_rng([*query_seed(self._seed, *self._at(row)), 1])
+        provable = generator.permutation(constants[is_provable])
+        others = constants[:0]
+        if self._score[row] <= -FAILURE_PENALTY:
+            others = generator.permutation(constants[~is_provable])
+        return np.concatenate([provable, others]).astype(np.int32), len(provable)
+
+    def _prove_corruptions(self, tolerance: float) -> None:
+        """Proves the corruptions that narrow the interval most."""
+        table = self._table
+        low, high = table.bounds()
+        rows = np.flatnonzero(table.num_open)
+        outlook = Outlook(low[rows], high[rows], table.num_open[rows], *self._expectations(rows))
+        width = 2 * tolerance * len(table)
+        least = min(LEAST_AT_ONCE, self._most_at_once)
+        counts = next_candidates(outlook, width, least, int(table.num_open.sum()))
+        num_expected = int(counts.sum())
+        if num_expected > self._most_at_once:
+            part = min(num_expected // _PARTS_OF_A_LONG_WAY, _MOST_PARTS * self._most_at_once)
+            counts = next_candidates(outlook, width, least, max(part, self._most_at_once))
+        is_worked_on = counts > 0
+        self._prove(rows[is_worked_on], counts[is_worked_on])
+
+    def _expectations(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the next candidate of each of ``rows`` is expected to add to its lowest rank, and its steps; ``[n]``
+        each.
+        """
+        is_provable = self._num_taken[rows] < self._num_provable[rows]
+        kind_of = _kinds(is_provable, self._score[rows])
+        growth, steps = np.empty(len(rows)), np.empty(len(rows))
+        for kind in range(_NUM_KINDS):
+            places = np.flatnonzero(kind_of == kind)
+            own_tried = self._tried[kind, rows[places]] + _PRIOR_WEIGHT
+            all_tried = self._tried[kind].sum() + _PRIOR_WEIGHT
+            for expected, sums, prior in (
+                (growth, self._growth[kind], _PRIOR_GROWTH),
+                (steps, self._steps[kind], _PRIOR_STEPS),
+            ):
+                usual = (sums.sum() + prior * _PRIOR_WEIGHT) / all_tried
+                expected[places] = (sums[rows[places]] + usual * _PRIOR_WEIGHT) / own_tried
+        return growth.clip(1e-6, 1 - 1e-6), steps.clip(1.0)
+
+    def _prove(self, rows: np.ndarray, counts: np.ndarray) -> None:
+        """Proves the next ``counts`` candidates of each of ``rows``, ``[n]`` int64 each."""
+        row_of = np.repeat(rows, counts)
+        triples, is_provable = self._next(rows, counts)
+        score = self._score[row_of]
+        has_threshold = np.ones(len(row_of), dtype=bool) if self._level == "ranks" else ~is_provable
+        candidates = Candidates(
+            triples,
+            np.zeros(len(row_of), dtype=bool),
+            np.where(has_threshold, score, -np.inf),
+            is_provable,
+        )
+        outcomes = Outcomes.of(self._evaluator.evaluate(candidates))
+        self._take_in(row_of, score, is_provable, outcomes)
+        self._num_taken[rows] += counts
+
+    def _next(self, rows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The next candidates, ``[N, 3]`` int64, and whether each may have a proof, ``[N]`` bool."""
+        triples, is_provable = [], []
+        for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
+            order, num_provable = self._order(row)
+            first = int(self._num_taken[row])
+            triple, side = self._at(row)
+            triples.append(triples_with(triple, side, order[first : first + count].astype(np.int64))[1:])
+            is_provable.append(np.arange(first, first + count) < num_provable)
+        return np.concatenate(triples), np.concatenate(is_provable)
+
+    def _take_in(
+        self, row_of: np.ndarray, score: np.ndarray, is_provable: np.ndarray, outcomes: Outcomes
+    ) -> None:
+        """Counts the outcomes of corruptions whose rankings are ``row_of``, ``[N]`` int64."""
+        table = self._table
+
+        def per_row(values: np.ndarray) -> np.ndarray:
+            return np.bincount(row_of, values, minlength=len(table))
+
+        def num_per_row(is_counted: np.ndarray) -> np.ndarray:
+            return per_row(is_counted).astype(np.int64)
+
+        scores = outcomes.scores
+        is_larger, is_equal = scores > score, scores == score
+        table.larger += num_per_row(is_larger)
+        table.equal += num_per_row(is_equal)
+        table.num_open -= num_per_row(np.ones(len(row_of)))
+        table.num_proved += num_per_row(outcomes.success)
+        table.num_unsure -= num_per_row(is_provable & ~outcomes.is_pruned)
+        table.steps += per_row(outcomes.steps)
+        kind_of = _kinds(is_provable, score)
+        for kind in range(_NUM_KINDS):
+            is_kind = kind_of == kind
+            self._tried[kind] += per_row(is_kind)
+            self._growth[kind] += per_row(is_kind * (is_larger + _WEIGHT_OF_TIES[self._ties] * is_equal))
+            self._steps[kind] += per_row(is_kind * outcomes.steps)
+        num_behind = int(np.count_nonzero(outcomes.is_pruned))
+        self._counts += PruningCounts(len(row_of) - num_behind, 0, num_behind, int(outcomes.steps.sum()))
+
+
+def _kinds(is_provable: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """The kind of each corruption, ``[N]`` int64.
+
+    Args:
+        is_provable: whether it may have a proof, ``[N]`` bool.
+        score: of its positive, ``[N]`` float64.
+    """
+    return np.where(is_provable, np.where(score > -FAILURE_PENALTY, 0, 1), 2)
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Refuses what is no tolerance. Raises RankingError."""
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
+        raise RankingError(f"mrr_tolerance is {tolerance!r}; expected a number of 0 or more, such as 0.001")
+
+
+def check_level(level: str) -> None:
+    """Refuses a level of pruning with which no MRR is made certain to a tolerance. Raises RankingError."""
+    expected = [known for known in PRUNING_LEVELS if known != "none"]
+    if level not in expected:
+        raise RankingError(
+            f"pruning is {level!r}; expected {' or '.join(expected)} with a tolerance of the MRR"
+        )

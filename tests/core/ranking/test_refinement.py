@@ -1,0 +1,388 @@
+"""The interval of an MRR to a tolerance always holds the exact value, and a smaller tolerance goes on from there."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from proofrank.core.errors import EvaluationError, RankingError
+from proofrank.core.evaluator import Evaluator, ReferenceEvaluator
+from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
+from proofrank.core.graph import Dataset
+from proofrank.core.provability import LeastModel, compute_least_model
+from proofrank.core.prover import Candidate, Outcome, Outcomes, ProverSettings
+from proofrank.core.ranking import (
+    TIE_POLICIES,
+    Corruptor,
+    LazyQueries,
+    Metrics,
+    RankedQuery,
+    Refinement,
+    aggregate,
+    metric_intervals,
+    rank_queries,
+)
+from proofrank.core.ranking.corruptions import SIDES
+from proofrank.core.ranking.intervals import MetricIntervals
+from proofrank.core.ranking.next_candidates import Outlook, next_candidates
+from proofrank.core.ranking.rank_table import RankTable
+from tests.helpers.cases import Case, cases
+from tests.helpers.datasets import DatasetMaker
+from tests.helpers.policies import make_policy, without_choice
+
+LEVELS = ("exact", "ranks")
+
+
+class CountingEvaluator:
+    """Passes candidates on, and keeps how often it was asked to prove each and how many steps that took."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.engine = evaluator.engine
+        self.asked: Counter[Candidate] = Counter()
+        self.steps = 0
+        self._evaluator = evaluator
+
+    def evaluate(self, candidates: Sequence[Candidate], **options: object) -> Outcomes:
+        self.asked.update(candidates)
+        outcomes = Outcomes.of(self._evaluator.evaluate(candidates, **options))  # pyright: ignore[reportArgumentType]
+        self.steps += int(outcomes.steps.sum())
+        return outcomes
+
+
+def work_of(
+    case: Case, dataset: Dataset, *, is_filtered: bool = False, number: int | None = None
+) -> LazyQueries:
+    """The queries of ``case`` on both sides, against ``number`` constants, or all."""
+    triples = [candidate.triple for candidate in case.candidates(dataset)]
+    corruptor = Corruptor(dataset, number=number, is_filtered=is_filtered, seed=3)
+    return LazyQueries(triples, [SIDES] * len(triples), corruptor)
+
+
+def assert_holds(found: MetricIntervals, exact: Metrics) -> None:
+    """Every metric of ``exact`` lies in its interval."""
+    expected = exact.to_dict()
+    for name, interval in found.by_name.items():
+        if expected[name] is None:
+            assert interval is None, name
+        else:
+            assert interval is not None
+            assert expected[name] in interval, (name, interval, expected[name])
+    assert (found.rankings, found.queries) == (exact.rankings, exact.queries)
+    assert found.candidates == exact.candidates
+
+
+def assert_ranks_hold(refinement: Refinement, whole: Sequence[RankedQuery], ties: str) -> None:
+    so_far = refinement.so_far()
+    for low, high, ranked in zip(so_far.low, so_far.high, whole, strict=True):
+        assert low <= ranked.ranks.by(ties) <= high
+
+
+def check_intervals(
+    evaluator: Evaluator, work: LazyQueries, ties: str, level: str, most_at_once: int
+) -> None:
+    """After every part of the work, every exact value is inside, and at the end it is what is left."""
+    whole = rank_queries(evaluator, work.all_queries(), seed=3)
+    exact = aggregate(whole, ties)
+    counting = CountingEvaluator(evaluator)
+    model = compute_least_model(work.corruptor.dataset)
+    refinement = Refinement(
+        counting,
+        work,
+        model,
+        level=level,
+        ties=ties,
+        seed=3,
+        most_at_once=most_at_once,  # pyright: ignore[reportArgumentType]
+    )
+    widths = [refinement.mrr.half_width]
+
+    def look(_: object) -> None:
+        assert_holds(metric_intervals(refinement.so_far(), 1.0), exact)
+        assert_ranks_hold(refinement, whole, ties)
+        widths.append(refinement.mrr.half_width)
+
+    look(None)
+    for tolerance in (0.2, 0.03, 0.0):
+        refinement.refine(tolerance, on_progress=look)
+        assert refinement.mrr.half_width <= tolerance
+    assert widths == sorted(widths, reverse=True)
+    assert refinement.mrr.value == exact.mrr
+    so_far = refinement.so_far()
+    assert so_far.low.tolist() == [ranked.ranks.by(ties) for ranked in whole] == so_far.high.tolist()
+    found = metric_intervals(so_far, 1.0)
+    assert [found.hits_at[k].value for k in (1, 3, 10)] == [exact.hits_at[k] for k in (1, 3, 10)]
+    assert found.mean_rank.value == exact.mean_rank
+    assert found.open == found.open_rankings == 0
+    assert refinement.counts.steps == counting.steps
+
+
+class RememberingEvaluator:
+    """The reference, which proves each candidate once, and ends its trajectory at the threshold of each later question.
+
+    Many evaluations on one graph are then quick.
+    """
+
+    engine = "original"
+
+    def __init__(self, evaluator: ReferenceEvaluator) -> None:
+        self._evaluator = evaluator
+        self._known: dict[Candidate, Outcome] = {}
+
+    def evaluate(self, candidates: Sequence[Candidate], **options: object) -> Outcomes:
+        return Outcomes.of([self._outcome(candidate) for candidate in candidates])
+
+    def _outcome(self, candidate: Candidate) -> Outcome:
+        whole = Candidate(candidate.triple, candidate.is_positive)
+        if whole not in self._known:
+            self._known[whole] = self._evaluator.prove(whole, with_trace=True)
+        outcome = self._known[whole]
+        total = 0.0
+        assert outcome.trace is not None
+        for steps, step in enumerate(outcome.trace[:-1], 1):
+            total += step.log_probability
+            if candidate.has_fallen_behind(total):
+                actions = outcome.actions[:steps]
+                return replace(
+                    outcome,
+                    success=False,
+                    log_probability=total,
+                    steps=steps,
+                    actions=actions,
+                    is_pruned=True,
+                )
+        return outcome
+
+
+def check_random_cases(num_graphs: int, make_dataset: DatasetMaker) -> int:
+    """Checks ten evaluations on each of ``num_graphs`` graphs; returns how many they were."""
+    num_checked = 0
+
+    @settings(
+        max_examples=num_graphs,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=(Phase.generate,),
+        report_multiple_bugs=False,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(case=cases, has_choice=st.booleans())
+    def check(case: Case, has_choice: bool) -> None:
+        nonlocal num_checked
+        dataset = case.dataset(make_dataset)
+        policy = make_policy(dataset, case.seed, spread=2.0)
+        reference = ReferenceEvaluator(
+            dataset, policy if has_choice else without_choice(policy), case.settings
+        )
+        evaluator = RememberingEvaluator(reference)
+        random = np.random.default_rng(case.seed)
+        for number in range(10):
+            work = work_of(case, dataset, is_filtered=bool(random.integers(2)), number=[None, 3][number % 2])
+            ties, level = TIE_POLICIES[number % 4], LEVELS[int(random.integers(2))]
+            check_intervals(evaluator, work, ties, level, int(random.integers(1, 40)))
+            num_checked += 1
+
+    check()
+    return num_checked
+
+
+def test_the_exact_value_of_every_metric_lies_inside(make_dataset: DatasetMaker) -> None:
+    assert check_random_cases(20, make_dataset) == 200
+
+
+@pytest.mark.slow
+def test_the_exact_value_of_every_metric_lies_inside_in_a_thousand_cases(make_dataset: DatasetMaker) -> None:
+    assert check_random_cases(100, make_dataset) == 1_000
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(case=cases, ties=st.sampled_from(TIE_POLICIES), level=st.sampled_from(LEVELS))
+def test_the_vectorised_engine_gives_such_intervals(
+    case: Case, ties: str, level: str, make_dataset: DatasetMaker
+) -> None:
+    dataset = case.dataset(make_dataset)
+    policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
+    options = EvaluatorOptions(buckets=(3,), pool_size=case.pool_size)
+
+    check_intervals(
+        CompiledEvaluator(dataset, policy, case.settings, options), work_of(case, dataset), ties, level, 16
+    )
+
+
+@pytest.fixture(scope="module")
+def chain(make_dataset: DatasetMaker) -> Dataset:
+    """A chain of facts, each link of which follows by a rule as well; nothing leads back."""
+    links = [f"p(n{index:02},n{index + 1:02})." for index in range(40)]
+    rules = ["p(X,Z), p(Z,Y) -> v(X,Y)", "v(X,Z), p(Z,Y) -> v(X,Y)"]
+    return make_dataset(links, rules, test=[f"v(n{index:02},n{index + 2:02})." for index in range(9)])
+
+
+def refinement_on(chain: Dataset, evaluator: Evaluator, **options: Any) -> Refinement:
+    """Of all test triples of ``chain``, in small parts."""
+    triples = chain.splits["test"]
+    work = LazyQueries(triples, [SIDES] * len(triples), Corruptor(chain))
+    return Refinement(evaluator, work, compute_least_model(chain), **{"most_at_once": 8, **options})
+
+
+@pytest.fixture(scope="module")
+def evaluator(chain: Dataset) -> ReferenceEvaluator:
+    return ReferenceEvaluator(chain, make_policy(chain, 1, spread=3.0), ProverSettings(max_depth=4))
+
+
+def test_a_smaller_tolerance_goes_on_and_proves_nothing_twice(
+    chain: Dataset, evaluator: ReferenceEvaluator
+) -> None:
+    counting = CountingEvaluator(evaluator)
+    refinement = refinement_on(chain, counting)
+    refinement.refine(0.05)
+    first, steps = Counter(counting.asked), counting.steps
+    assert refinement.mrr.value is None
+
+    refinement.refine(0.01)
+
+    assert refinement.mrr.half_width <= 0.01
+    later = counting.asked - first
+    # The tail's and the head's ranking of different triples may share a corruption; one ranking proves none twice.
+    assert sum(later.values()) > 0
+    assert all(number == 1 for candidate, number in counting.asked.items() if candidate.is_positive)
+    assert not any(candidate.is_positive for candidate in later)
+    assert refinement.counts.steps == counting.steps > steps
+    whole = CountingEvaluator(evaluator)
+    at_once = refinement_on(chain, whole)
+    at_once.refine(0.01)
+    assert refinement.refine(0.01) == refinement.mrr
+    assert counting.steps == refinement.counts.steps
+    at_once.refine(0)
+    refinement.refine(0)
+    assert counting.asked == whole.asked
+    assert counting.steps == whole.steps
+
+
+def test_a_tolerance_that_has_been_reached_asks_for_nothing(
+    chain: Dataset, evaluator: ReferenceEvaluator
+) -> None:
+    counting = CountingEvaluator(evaluator)
+    refinement = refinement_on(chain, counting)
+    refinement.refine(0.02)
+    asked = Counter(counting.asked)
+
+    refinement.refine(0.3)
+
+    assert counting.asked == asked
+
+
+def test_it_stops_when_its_time_is_over_and_goes_on_later(
+    chain: Dataset, evaluator: ReferenceEvaluator
+) -> None:
+    refinement = refinement_on(chain, evaluator)
+
+    interval = refinement.refine(0, max_seconds=1e-9)
+
+    assert interval.low < interval.high
+    assert refinement.refine(0).value is not None
+
+
+def test_an_error_leaves_what_is_known_as_it_was(chain: Dataset, evaluator: ReferenceEvaluator) -> None:
+    class Failing(CountingEvaluator):
+        num_left = 3
+
+        def evaluate(self, candidates: Sequence[Candidate], **options: object) -> Outcomes:
+            self.num_left -= 1
+            if self.num_left == 0:
+                raise EvaluationError("a logit is not finite")
+            return super().evaluate(candidates, **options)
+
+    failing = Failing(evaluator)
+    refinement = refinement_on(chain, failing)
+    with pytest.raises(EvaluationError, match="not finite"):
+        refinement.refine(0)
+    before = refinement.mrr
+
+    refinement.refine(0)
+
+    expected = refinement_on(chain, evaluator)
+    expected.refine(0)
+    assert before.low < before.high
+    assert refinement.mrr == expected.mrr
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, math.nan, math.inf, "0.1", True, None])
+def test_what_is_no_tolerance_is_refused(
+    tolerance: Any, chain: Dataset, evaluator: ReferenceEvaluator
+) -> None:
+    with pytest.raises(RankingError, match=r"mrr_tolerance is .*; expected a number of 0 or more"):
+        refinement_on(chain, evaluator).refine(tolerance)
+
+
+def test_a_level_without_pruning_is_refused(chain: Dataset, evaluator: ReferenceEvaluator) -> None:
+    with pytest.raises(RankingError, match="pruning is 'none'; expected exact or ranks with a tolerance"):
+        refinement_on(chain, evaluator, level="none")
+
+
+def test_work_goes_first_to_what_narrows_the_interval_most() -> None:
+    outlook = Outlook(
+        low=np.array([1.0, 1.0, 60.0, 1.0]),
+        high=np.array([3001.0, 3.0, 3001.0, 4001.0]),
+        num_open=np.array([3000, 2, 2941, 4000]),
+        growth=np.array([0.5, 0.1, 0.5, 1e-6]),
+        steps=np.full(4, 6.0),
+    )
+
+    counts = next_candidates(outlook, width=1.1, least=1, most=2048)
+
+    # The first is raised, the second closed; the third is narrow, and the fourth is hopeless.
+    assert 10 < counts[0] < 60
+    assert counts.tolist()[1:] == [2, 0, 0]
+    assert outlook.expected_width(counts) <= 1.1
+
+
+@pytest.mark.parametrize(("least", "most"), [(1, 1), (1, 7), (50, 64), (128, 2048)])
+def test_the_numbers_of_candidates_keep_their_limits(least: int, most: int) -> None:
+    number = 500
+    outlook = Outlook(
+        np.ones(number),
+        np.full(number, 31.0),
+        np.full(number, 30),
+        np.full(number, 0.5),
+        np.full(number, 6.0),
+    )
+
+    counts = next_candidates(outlook, width=0.0, least=least, most=most)
+
+    assert (counts <= 30).all()
+    assert 1 <= counts.sum() <= most
+    assert counts.sum() >= least
+
+
+# Each way to be wrong: the comparison with whole evaluations must see it.
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "replacement"),
+    [
+        (LeastModel, "completions", lambda self, predicate, side, other: np.zeros(0, dtype=np.int64)),
+        (RankTable, "bounds", lambda self: (self.larger + 1.0, self.larger + 1.0 + self.num_open)),
+        (Candidate, "has_fallen_behind", lambda self, total: total - 1.0 < self.threshold),
+        (Candidate, "has_fallen_behind", lambda self, total: total <= self.threshold),
+    ],
+    ids=["a model without atoms", "ties that do not count", "an end too early", "ties that fall behind"],
+)
+def test_a_defect_is_seen(
+    target: type, name: str, replacement: Callable[..., Any], make_dataset: DatasetMaker
+) -> None:
+    with patch.object(target, name, replacement), pytest.raises(AssertionError):
+        check_random_cases(20, make_dataset)
