@@ -115,7 +115,7 @@ def _contestant(
     workload: Workload, engine: str, embedders: tuple[str, str], sizes: dict[str, int]
 ) -> Contestant:
     atom_embedder, state_pooling = embedders
-    config = PolicyConfig(**sizes, atom_embedder=atom_embedder, state_pooling=state_pooling)
+    config = PolicyConfig.from_dict({**sizes, "atom_embedder": atom_embedder, "state_pooling": state_pooling})
     policy = _random_policy(workload.dataset, config, workload.policy)
     evaluator = create_evaluator(engine, workload.dataset, policy, workload.settings, device="cpu")
     assert isinstance(evaluator, CompiledEvaluator)
