@@ -28,16 +28,6 @@ NAMES = (
 )
 """Folders of the shared checkpoints."""
 
-EMBEDDERS = (
-    "attention-mean-countries_s3",
-    "rnn-mean-countries_s3",
-    "sum-sum-countries_s3",
-    "train-countries_s3",
-    "transe-rnn-countries_s3",
-    "transe-transformer-countries_s3",
-    "transformer-mean-countries_s3",
-)
-"""Those of countries_s3 that differ in their embedders."""
 
 BODY, HEAD = "mlp_extractor.shared_body.", "mlp_extractor.policy_head_"
 
