@@ -45,7 +45,7 @@ def main() -> int:
     )
     parser.add_argument("--datasets", nargs="+", default=list(RECORDINGS), metavar="NAME")
     parser.add_argument("--engine", default="eager", metavar="NAME")
-    parser.add_argument("--queries", type=int, default=10, help="triples of each recording (default: 10)")
+    parser.add_argument("--queries", type=int, default=16, help="triples of each recording (default: 16)")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--busy", type=int, default=0, metavar="N", help="busy loops beside (default: none)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures to FILE")

@@ -213,6 +213,7 @@ def evaluate(
     prover: Mapping[str, int | bool] | None = ...,
     pruning: str | None = ...,
     mrr_tolerance: None = None,
+    processes: int = ...,
     progress: bool | Progress = ...,
 ) -> EvaluationReport: ...
 @overload
@@ -232,6 +233,7 @@ def evaluate(
     prover: Mapping[str, int | bool] | None = ...,
     pruning: str | None = ...,
     mrr_tolerance: float,
+    processes: int = ...,
     progress: bool | Progress = ...,
 ) -> IntervalEvaluation: ...
 def evaluate(
@@ -250,6 +252,7 @@ def evaluate(
     prover: Mapping[str, int | bool] | None = None,
     pruning: str | None = None,
     mrr_tolerance: float | None = None,
+    processes: int = 1,
     progress: bool | Progress = False,
 ) -> EvaluationReport | IntervalEvaluation:
     """Ranks the triples of a split against corrupted copies of themselves.
@@ -272,6 +275,7 @@ def evaluate(
             ``mrr_tolerance``.
         mrr_tolerance: proves candidates only until the MRR is certain to this much, such as 0.001, up and down. The
             answer holds an interval of each metric, and goes on with ``refine`` where a smaller one is wanted.
+        processes: how many processes may take part in a long evaluation on a CPU, this one included.
         progress: True for a progress bar on standard error, or a function that is told (done, total) candidates.
 
     Raises:
@@ -288,7 +292,9 @@ def evaluate(
     work = LazyQueries(chosen, [sides_of(side)] * len(chosen), corruptor)
     if mrr_tolerance is not None:
         check_tolerance(mrr_tolerance)
-    evaluator = create_evaluator(engine, dataset, policy, settings_for(policy, prover), device=device)
+    evaluator = create_evaluator(
+        engine, dataset, policy, settings_for(policy, prover), device=device, processes=processes
+    )
     if mrr_tolerance is not None:
         evaluation = interval_evaluation(
             evaluator, dataset, policy, work, pruning=pruning, ties=ties, seed=seed, splits=splits

@@ -91,7 +91,7 @@ def _create_app(
         lifespan=lifespan,
         generate_unique_id_function=operation_id,
         # The document names it as the server, for clients that are made from it.
-        root_path=settings.root_path or "",
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
         # The pages that FastAPI has for its document load scripts from elsewhere; routes.pages has one that does not.
         docs_url=None,
         redoc_url=None,

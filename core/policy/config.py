@@ -100,6 +100,12 @@ class PolicyConfig:
         if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
             raise PolicyError(f"policy config {name} is {shown(value)}; expected a number above 0")
 
+    @property
+    def summary(self) -> str:
+        """A few words on it: embedders and sizes."""
+        sizes = f"{self.embedding_dim}x{self.hidden_dim}x{self.num_layers}"
+        return f"{self.atom_embedder}-{self.state_pooling}-{sizes}"
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PolicyConfig:
         """Makes the config of ``values``; missing ones keep their defaults.

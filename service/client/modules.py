@@ -34,7 +34,11 @@ def policy_parts(module: Any, like: Any = None) -> dict[str, bytes]:
             raise ClientError(
                 "like is for a network; a proofrank.Policy has vocabulary and settings of its own"
             )
-        network, like = module.network, module
+        if not isinstance(module.model, PolicyNetwork):
+            raise ClientError(
+                "the policy has a network of its own; upload the folder that export_policy has written by upload_policy"
+            )
+        network, like = module.model, module
     else:
         # torch.compile keeps the module that it wraps under this name.
         network = getattr(module, "_orig_mod", module)

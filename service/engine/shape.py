@@ -38,24 +38,19 @@ class Shape:
 
     @property
     def name(self) -> str:
-        """A short name for logs and metrics: what kind of network it is, sizes, and six digits that tell apart what
-        these do not.
-        """
+        """A short name for logs and metrics: a summary of the network, and six digits that tell apart what it does
+        not."""
         network = self.network
         content = json.dumps([dataclasses.asdict(network), dataclasses.asdict(self.settings)], sort_keys=True)
         digits = hashlib.sha256(content.encode()).hexdigest()[:6]
-        if isinstance(network, ExportedConfig):
-            return f"own-{network.maps}-{network.embedding_dim}-{digits}"
-        sizes = f"{network.embedding_dim}x{network.hidden_dim}x{network.num_layers}"
-        return f"{network.atom_embedder}-{network.state_pooling}-{sizes}-{digits}"
+        return f"{network.summary}-{digits}"
 
     def differences(self, other: Shape) -> list[str]:
         """Returns a text for each field in which ``other`` differs, such as ``hidden_dim 64 (before 32)``."""
-        theirs, ours = (shape._fields() for shape in (other, self))
-        differing = [name for name in (*ours, *theirs) if theirs.get(name) != ours.get(name)]
-        return [f"{name} {theirs.get(name)} (before {ours.get(name)})" for name in dict.fromkeys(differing)]
-
-    def _fields(self) -> dict[str, Any]:
-        """The fields of both, and which kind of network it is."""
-        kind = "own" if isinstance(self.network, ExportedConfig) else "built-in"
-        return {"kind": kind, **dataclasses.asdict(self.network), **dataclasses.asdict(self.settings)}
+        if type(self.network) is not type(other.network):
+            return [f"network {other.network.summary} (before {self.network.summary})"]
+        theirs, ours = (
+            {**dataclasses.asdict(shape.network), **dataclasses.asdict(shape.settings)}
+            for shape in (other, self)
+        )
+        return [f"{name} {theirs[name]} (before {ours[name]})" for name in ours if theirs[name] != ours[name]]

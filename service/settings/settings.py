@@ -42,10 +42,16 @@ _MOST_FILE_BYTES = 2**18
 """Maximum size of a settings file; the parser's time grows with the square of the size for some files."""
 
 
+_MOST_THREADS = 1024
+"""Maximum number of threads; torch fails where there are far more."""
+
+_MOST_LANES = 2**20
+"""Maximum number of lanes of a bucket."""
+
 UNIX_SOCKET_PEER = "unix"
 """Stands for whoever connects to the unix socket, among the addresses of proxies and of clients."""
 
-_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_ROOT_PATH = re.compile(r"(/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 
 _LIMIT_OF_ONE = {"max_queued_candidates": "max_candidates", "max_total_body_bytes": "max_body_bytes"}
 """Limits over all requests -> the limit of one request."""
@@ -58,7 +64,7 @@ class SettingsError(ProofrankError):
 class Settings(BaseModel):
     """All settings of the service. A field's environment variable is ``PROOFRANK_`` and its name in capitals."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     dataset: Path = Field(DATASET, description="dataset folder")
     rules_format: str | None = Field(
@@ -86,7 +92,9 @@ class Settings(BaseModel):
         None,
         description="folder of stored policies and jobs, used by one server; the user's data folder if unset",
     )
-    threads: int | None = Field(None, ge=1, description="threads of torch on a CPU; 1 if unset")
+    threads: int | None = Field(
+        None, ge=1, le=_MOST_THREADS, description="threads of torch on a CPU; 1 if unset"
+    )
     buckets: tuple[int, ...] | None = Field(
         None, description="lanes of each bucket, as in 64,512; by device if unset"
     )
@@ -180,7 +188,7 @@ class Settings(BaseModel):
 
     padding_atoms: int | None = Field(None, ge=1, description="maximum atoms of a state; as trained if unset")
     padding_states: int | None = Field(
-        None, ge=2, description="maximum actions of a state; as trained if unset"
+        None, ge=2, le=2**20, description="maximum actions of a state; as trained if unset"
     )
     max_depth: int | None = Field(None, ge=1, description="maximum steps of a proof; as trained if unset")
     memory_pruning: bool | None = Field(None, description="visited states are no action; as trained if unset")
@@ -214,8 +222,8 @@ class Settings(BaseModel):
     @field_validator("buckets")
     @classmethod
     def _in_order(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if value is not None and (not value or min(value) < 1):
-            raise ValueError("expected one number of lanes or more, each at least 1")
+        if value is not None and (not value or min(value) < 1 or max(value) > _MOST_LANES):
+            raise ValueError(f"expected one number of lanes or more, each from 1 to {_MOST_LANES}")
         return None if value is None else tuple(sorted(set(value)))
 
     @field_validator("api_keys", mode="before")

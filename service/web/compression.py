@@ -42,7 +42,8 @@ class CompressionMiddleware:
         """Handles one ASGI connection."""
         if scope["type"] == "http":
             # Starlette looks for the word alone, and `gzip;q=0` refuses it.
-            offered = "gzip" if takes_gzip(Headers(scope=scope).get("accept-encoding", "")) else "identity"
+            accepted = ",".join(Headers(scope=scope).getlist("accept-encoding"))
+            offered = "gzip" if takes_gzip(accepted) else "identity"
             scope = {**scope, "headers": list(scope["headers"])}
             MutableHeaders(scope=scope)["accept-encoding"] = offered
         await self._gzip(scope, receive, send)

@@ -23,6 +23,9 @@ _UNIX_SOCKET_MODE = 0o666
 """Permissions of a unix socket: who may connect is decided by those of its folder."""
 
 
+_EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nothing is bound here
+
+
 class Listener(NamedTuple):
     """A bound socket.
 
@@ -55,6 +58,7 @@ class Listeners:
         self.main: list[Listener] = []
         self.metrics: list[Listener] = []
         self._unix_file: tuple[Path, int] | None = None
+        self._bound: set[tuple[socket.AddressFamily, str | int, int]] = set()
         try:
             if settings.unix_socket is not None:
                 self.main = [self._bind_unix(settings.unix_socket)]
@@ -91,11 +95,17 @@ class Listeners:
 
     def _bind_hosts(self, setting: str, port: int) -> Iterator[Listener]:
         """A socket for each address of each host; all have one port, also where that is a free one."""
+        seen: set[tuple[socket.AddressFamily, str | int]] = set()
         for host in self._settings.host:
             last_error: OSError | None = None
             is_bound = False
             for family, (address, _, *rest) in self._addresses(host, port):
                 shown = f"[{address}]" if family == socket.AF_INET6 else str(address)
+                if (family, address) in seen:  # localhost beside 127.0.0.1
+                    is_bound = True
+                    continue
+                seen.add((family, address))
+                self._check_apart(setting, family, address, port, shown)
                 try:
                     bound = _bound(family, (address, port, *rest))
                 except OSError as error:
@@ -105,10 +115,24 @@ class Listeners:
                     last_error = error
                     continue
                 is_bound, port = True, bound.getsockname()[1]
+                self._bound.add((family, address, port))
                 yield Listener(bound, f"http://{shown}:{port}", setting)
             if not is_bound:
                 assert last_error is not None
                 raise self._refusal("host", host, last_error) from last_error
+
+    def _check_apart(
+        self, setting: str, family: socket.AddressFamily, address: str | int, port: int, shown: str
+    ) -> None:
+        """Refuses what this server has bound already: the system would do so only when both are to listen."""
+        for other_family, other, other_port in self._bound:
+            is_held = address == other or not _EVERY_ADDRESS.isdisjoint((address, other))
+            if (family, port) == (other_family, other_port) and is_held:
+                raise self._settings.refusal(
+                    setting,
+                    f"already in use on {shown}, by this server; expected ports that differ, and hosts that do not "
+                    "hold one another, as 0.0.0.0 holds all",
+                )
 
     def _addresses(self, host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[str | int, ...]]]:
         """Family and address, as sockets have it, of everything that ``host`` means."""
@@ -116,7 +140,10 @@ class Listeners:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         except (OSError, UnicodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not the name of a host"
-            raise self._settings.refusal("host", f"unknown host {host!r}: {reason}") from error
+            raise self._settings.refusal(
+                "host",
+                f"unknown host {host!r}: {reason}; expected a name or an address alone, without port or brackets",
+            ) from error
         pairs = [(family, cast(tuple[str | int, ...], address)) for family, _, _, _, address in found]
         return list(dict.fromkeys(pairs))
 

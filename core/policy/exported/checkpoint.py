@@ -121,7 +121,11 @@ def read_network(
         raise PolicyError(f"'logit_scale' is {shown(scale)}; expected a number above 0")
     config = make_config(program, float(scale), max_variables)
     _check_weights(program, tensors)
-    made = ExportedNetwork(config, program, tensors, 1 + vocabulary.num_constants + max_variables).eval()
+    try:
+        made = ExportedNetwork(config, program, tensors, 1 + vocabulary.num_constants + max_variables).eval()
+    # What depends on no weight and no input is computed here; some operations take no such dtype on a CPU.
+    except Exception as error:
+        raise PolicyError(f"a constant of the network cannot be computed: {first_line(error)}") from error
     check_rows(made, vocabulary)
     return made, ProverSettings.from_dict(prover)
 

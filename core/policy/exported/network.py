@@ -36,6 +36,11 @@ class ExportedConfig:
     program_sha256: str
 
     @property
+    def summary(self) -> str:
+        """A few words on it: what it maps, and sizes."""
+        return f"exported-{self.maps}-{self.embedding_dim}x{self.num_nodes}"
+
+    @property
     def hidden_dim(self) -> int:
         """0: the memory of a tile is small, and counted with the embedding where all rows are computed at once."""
         return 0

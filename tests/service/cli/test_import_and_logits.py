@@ -131,7 +131,7 @@ def test_logits_are_written_in_the_form_in_which_they_are_read(
     assert {name: value for name, value in line.items() if name != "logits"} == probe(family_folder)
     assert len(line["logits"]) == 3
     assert logits(policy, family_folder, [line]) == 0
-    assert "1 states compared with the file" in capsys.readouterr().out
+    assert "1 state compared with the file" in capsys.readouterr().out
 
 
 def test_a_logit_that_differs_is_shown_and_fails(

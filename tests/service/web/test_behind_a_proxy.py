@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from proofrank.service.web.compression import takes_gzip
 from tests.helpers.serving import RunningServer
 
 QUERY = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
@@ -57,9 +58,20 @@ def test_a_trusted_proxy_says_who_the_client_is_and_where_it_sees_the_service(
     job = prefixed.client.post("/jobs", json={"split": "test"}, headers=headers)
     assert job.headers["location"].startswith("/elsewhere/jobs/")
     assert logged(prefixed, "forwarded-1")["client"] == "203.0.113.7"
-    bad = {"X-Forwarded-Prefix": "//evil.example/%0d%0a"}
-    job = prefixed.client.post("/jobs", json={"split": "test"}, headers=bad)
-    assert job.headers["location"].startswith("/graphs/proofrank/jobs/")
+    for bad in ("//evil.example/%0d%0a", "/a/../b", "/.", "elsewhere", "/else?where"):
+        job = prefixed.client.post("/jobs", json={"split": "test"}, headers={"X-Forwarded-Prefix": bad})
+        assert job.headers["location"].startswith("/graphs/proofrank/jobs/")
+
+
+@pytest.mark.parametrize("client", ["garbage", "", "1.2.3.4, 5.6.7.8", "[::1]:80", "x" * 5000])
+@pytest.mark.parametrize("scheme", ["javascript", "https, http", ""])
+def test_odd_headers_of_a_trusted_proxy_do_no_harm(prefixed: RunningServer, client: str, scheme: str) -> None:
+    headers = {"X-Forwarded-For": client, "X-Forwarded-Proto": scheme}
+    assert prefixed.client.get("/healthz", headers=headers).status_code == 200
+
+
+def test_a_prefix_starts_without_a_warning(prefixed: RunningServer) -> None:
+    assert "deprecated" not in prefixed.log
 
 
 def test_nobody_else_is_believed(server: RunningServer) -> None:
@@ -129,6 +141,38 @@ def test_large_answers_are_sent_in_gzip_to_clients_that_take_it(client: httpx.Cl
     unpacked, other = json.loads(gzip.decompress(packed.content)), plain.json()
     assert unpacked["queries"] == other["queries"]
     assert raw(client, "GET", "/metrics", headers=takes).headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_taken"),
+    [
+        ("gzip", True),
+        ("GZIP", True),
+        ("x-gzip", True),
+        ("*", True),
+        ("br;q=1.0, gzip;q=0.8, *;q=0.1", True),
+        ("gzip ; q=0.001", True),
+        ("*;q=0, gzip", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("*, gzip;q=0", False),
+        ("*;q=0", False),
+        ("gzip;q=much", False),
+        ("gzip;q=nan", False),
+        ("br, deflate", False),
+        ("gzippy", False),
+        ("identity", False),
+        (", ,", False),
+        ("", False),
+    ],
+)
+def test_gzip_is_sent_where_its_weight_is_above_0(accepted: str, is_taken: bool) -> None:
+    assert takes_gzip(accepted) == is_taken
+
+
+def test_a_client_may_say_in_two_headers_what_it_takes(client: httpx.Client) -> None:
+    headers = [("Accept-Encoding", "br"), ("Accept-Encoding", "gzip")]
+    assert raw(client, "POST", "/rank", json=MANY, headers=headers).headers["content-encoding"] == "gzip"
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/jobs/nothing"])

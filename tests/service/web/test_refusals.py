@@ -165,7 +165,37 @@ def test_half_a_surrogate_pair_is_refused_and_shown_as_it_was_sent(client: httpx
     assert "\ud800" in json.dumps(error, ensure_ascii=False)
 
 
-@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "text/xml", None])
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "APPLICATION/JSON",
+        "application/json; charset",
+        'application/json; charset="UTF-8"',
+        "application/json;;;",
+        "application/vnd.api+json",
+    ],
+)
+def test_json_may_be_declared_in_any_way_that_means_it(client: httpx.Client, media_type: str) -> None:
+    content = json.dumps({"queries": [QUERY]})
+    assert client.post("/rank", content=content, headers={"content-type": media_type}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "text/xml",
+        "text/json",
+        "application/jsonx",
+        "application/json, text/plain",
+        "json",
+        "/",
+        "*/*",
+        "",
+        None,
+    ],
+)
 def test_a_body_that_is_not_declared_as_json_is_refused(client: httpx.Client, media_type: str | None) -> None:
     headers = {} if media_type is None else {"content-type": media_type}
     body = refusal(client.post("/rank", content=json.dumps({"queries": [QUERY]}), headers=headers))

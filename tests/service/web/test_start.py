@@ -82,6 +82,22 @@ def test_a_port_that_another_process_takes_between_binding_and_serving_is_told_t
         (["--host", "192.0.2.1"], "--host is '192.0.2.1': 192.0.2.1 is no address of this machine"),
         (["--host", "127.0.0.1,192.0.2.1"], "--host is '127.0.0.1,192.0.2.1': 192.0.2.1 is no address"),
         (["--host", ""], "--host is '': expected an address such as 127.0.0.1"),
+        (["--host", "127.0.0.1:8000"], "--host is '127.0.0.1:8000': unknown host '127.0.0.1:8000': "),
+        (["--host", "[::1]"], "--host is '[::1]': unknown host '[::1]': "),
+        (["--host", "a..b"], "--host is 'a..b': unknown host 'a..b': not the name of a host; expected a name or an"),
+        (["--host", "0.0.0.0,127.0.0.1"], "--port is '0': already in use on 127.0.0.1, by this server; expected"),
+        (["--root-path", "/a/../b"], "--root-path is '/a/../b': expected a path such as /proofrank"),
+        (["--threads", "99999999999"], "--threads is '99999999999': "),
+        (["--buckets", "64,99999999999"], "--buckets is "),
+        (["--buckets", "64,"], "--buckets is ''"),
+        (["--grace-seconds", "inf"], "--grace-seconds is 'inf': "),
+        (["--padding-states", "99999999999"], "--padding-states is '99999999999': "),
+        (["--trusted-proxies", "10.0.0.1/8"], "--trusted-proxies is '10.0.0.1/8': expected addresses"),
+        (["--rate-limit", "0/minute"], "--rate-limit is '0/minute': expected one rate"),
+        (["--log-level", "loud"], "--log-level is 'loud': "),
+        (["--rules-format", "amye"], "--rules-format is 'amye': expected one of"),
+        (["--policy", "untrained:x"], "--policy is 'untrained:x': no such folder; expected a checkpoint folder"),
+        (["--config", "/nowhere.toml"], "settings file /nowhere.toml cannot be read: No such file"),
         (["--unix-socket", "/nowhere/s"], "--unix-socket is '/nowhere/s': cannot be made: No such file"),
         (["--unix-socket", "/" + 200 * "x"], f"--unix-socket is '/{200 * 'x'}': cannot be made: "),
         (["--root-path", "proofrank"], "--root-path is 'proofrank': expected a path such as /proofrank"),
@@ -103,6 +119,36 @@ def test_what_cannot_work_ends_with_2_and_a_line_that_names_setting_value_and_or
     serve_arguments: list[str], arguments: list[str], message: str
 ) -> None:
     assert refused(serve_arguments, "--port", "0", *arguments).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("PROOFRANK_PORT", "", "PROOFRANK_PORT in the environment is '': "),
+        ("PROOFRANK_STRICT", "maybe", "PROOFRANK_STRICT in the environment is 'maybe': "),
+        ("PROOFRANK_HOSTS", "::1", "unknown setting: PROOFRANK_HOSTS in the environment; did you mean 'host'?"),
+        ("PROOFRANK_HOST", "no-such-host.invalid", "PROOFRANK_HOST in the environment is 'no-such-host.invalid': "),
+        ("PROOFRANK_CONFIG", "/nowhere.toml", "settings file /nowhere.toml cannot be read: "),
+    ],
+)  # fmt: skip
+def test_a_variable_that_cannot_work_ends_the_server_too(variable: str, value: str, message: str) -> None:
+    assert refused([], environment={variable: value}).startswith(message)
+
+
+def test_a_port_for_two_purposes_is_told_as_such(serve_arguments: list[str]) -> None:
+    port = str(free_port())
+    line = refused(serve_arguments, "--port", port, "--metrics-port", port)
+    assert line.startswith(
+        f"--metrics-port is '{port}': already in use on 127.0.0.1, by this server; expected"
+    )
+
+
+def test_an_address_that_two_hosts_have_is_bound_once() -> None:
+    with closing(Listeners(load_settings({"port": 0, "host": "127.0.0.1,127.0.0.1,localhost"}, {}))) as bound:
+        addresses = [listener.socket.getsockname()[:2] for listener in bound.main]
+
+    assert [address for address, _ in addresses].count("127.0.0.1") == 1
+    assert len({port for _, port in addresses}) == 1
 
 
 def test_a_value_that_nobody_gave_is_told_as_the_default(serve_arguments: list[str]) -> None:

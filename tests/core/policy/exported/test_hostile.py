@@ -216,8 +216,7 @@ HOSTILE: dict[str, tuple[Callable[[Json], object], str]] = {
     "a name that is long": (with_node(ADDMM, name="a" * 129), "has the name"),
     "a number as name": (with_node(ADDMM, name=3), "has the name 3"),
     "a node twice": (twice, "there are two of this name"),
-    "a node of another kind": (
-        lambda fields: fields["network"]["program"]["nodes"].append([]), r"is \[\]; expected an object"),
+    "a node of another kind": (setting(*PROGRAM, "nodes", value=[[]]), r"is \[\]; expected an object"),
     "an unknown entry": (with_node(ADDMM, code="eval"), "has an entry 'code'"),
     # References
     "a cycle": (cycle, "which is no node before it"),
@@ -309,6 +308,14 @@ HOSTILE: dict[str, tuple[Callable[[Json], object], str]] = {
     "many operations": (long_chain(8200), "larger than 1048576 bytes|expected a list of at most 8192"),
     "many weights of one name": (
         lambda fields: nodes(fields).append({**node(fields, "parameter"), "name": "again"}), "is read twice",
+    ),
+    "a constant that no CPU computes": (
+        with_output(
+            op("odd", "full.default", [ROWS, 16], 0.5, shape=VECTORS),
+            op("not", "bitwise_not.default", {"node": "odd"}, shape=VECTORS),
+            op("sum", "add.Tensor", OUT, {"node": "not"}, shape=VECTORS),
+        ),
+        "a constant of the network cannot be computed",
     ),
     # What it maps
     "an output of whole numbers": (
