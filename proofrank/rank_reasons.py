@@ -287,9 +287,9 @@ def explain_rank(
     )
     return RankExplanation(
         ranking=triple_ranking(reasons.ranked, dataset, ties),
-        positive=_named(reasons.positive, dataset),
-        ahead=tuple(_named(candidate, dataset) for candidate in reasons.ahead),
-        also=tuple(_named(candidate, dataset) for candidate in reasons.also),
+        positive=named_candidate(reasons.positive, dataset),
+        ahead=tuple(named_candidate(candidate, dataset) for candidate in reasons.ahead),
+        also=tuple(named_candidate(candidate, dataset) for candidate in reasons.also),
         num_higher=reasons.num_higher,
         num_tied=reasons.num_tied,
         dataset=dataset.name,
@@ -298,7 +298,7 @@ def explain_rank(
     )
 
 
-def _named(explained: ExplainedOutcome, dataset: Dataset) -> ExplainedCandidate:
+def named_candidate(explained: ExplainedOutcome, dataset: Dataset) -> ExplainedCandidate:
     """A candidate under its names."""
     head, relation, tail = dataset.names(explained.triple)
     return ExplainedCandidate(

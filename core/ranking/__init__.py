@@ -27,7 +27,14 @@ from proofrank.core.ranking.parts import depth_order, parts_of
 from proofrank.core.ranking.pruning import AllAtoms, ProvableAtoms, Pruning, PruningCounts, pruning_of
 from proofrank.core.ranking.queries import LazyQueries, Query, candidates_of, corrupted_queries
 from proofrank.core.ranking.ranks import TIE_POLICIES, Ranks, rank_as_deepprooflog, rank_positive
-from proofrank.core.ranking.reasons import ExplainedOutcome, RankReasons, Standing, rank_reasons
+from proofrank.core.ranking.reasons import (
+    ExplainedOutcome,
+    RankReasons,
+    Standing,
+    no_corruption,
+    rank_reasons,
+    reasons_of,
+)
 from proofrank.core.ranking.refinement import Refinement, RefinementProgress, check_level, check_tolerance
 from proofrank.core.ranking.tally import ReportTally, aggregate, report
 
@@ -72,6 +79,7 @@ __all__ = [
     "interval_report",
     "known_depths",
     "metric_intervals",
+    "no_corruption",
     "parts_of",
     "pruning_of",
     "queue_of",
@@ -80,6 +88,7 @@ __all__ = [
     "rank_positive",
     "rank_queries",
     "rank_reasons",
+    "reasons_of",
     "replaced_constant",
     "report",
     "sample_triples",

@@ -103,16 +103,45 @@ def rank_reasons(
     if first is not None and first < 0:
         raise RankingError(f"first is {first}; expected 0 or more")
     check_most(alternatives)
-    _check_among(also, query, dataset)
+    for constant in also:
+        if constant not in query.constants:
+            raise RankingError(
+                f"also has {dataset.vocabulary.argument_name(constant)!r}, {no_corruption(query)}"
+            )
     (ranked,) = rank_queries(evaluator, [query], seed=seed, pruning=pruning)
+    return reasons_of(ranked, evaluator, reference, first=first, alternatives=alternatives, also=also)
+
+
+def reasons_of(
+    ranked: RankedQuery,
+    evaluator: Evaluator,
+    reference: ReferenceEvaluator,
+    *,
+    first: int | None,
+    alternatives: int | None,
+    also: Sequence[int] = (),
+) -> RankReasons:
+    """Explains a query that has been ranked, with pruning or without.
+
+    Args:
+        ranked: the query with its outcomes.
+        evaluator: proves to their end those of ``also`` that were pruned.
+        reference: as for :func:`rank_reasons`.
+        first: as for :func:`rank_reasons`.
+        alternatives: as for :func:`rank_reasons`.
+        also: constants of ``ranked``.
+
+    Raises:
+        EvaluationError: a candidate cannot be evaluated exactly, or ``alternatives`` is below 1.
+    """
     scores = ranked.outcomes.scores
 
     def explained(index: int) -> ExplainedOutcome:
         is_positive = index == 0
         triple = (
-            query.triple
+            ranked.query
             if is_positive
-            else with_constant(query.triple, query.side, int(query.constants[index - 1]))
+            else with_constant(ranked.query, ranked.side, int(ranked.constants[index - 1]))
         )
         candidate = Candidate(triple, is_positive)
         outcome = ranked.outcomes[index]
@@ -125,7 +154,7 @@ def rank_reasons(
     not_below = 1 + np.flatnonzero(scores[1:] >= scores[0])
     # A stable sort: equal scores stay in ascending order of the constant, as everywhere.
     in_order = not_below[np.argsort(-scores[not_below], kind="stable")]
-    places = {int(constant): 1 + place for place, constant in enumerate(query.constants)} if also else {}
+    places = {int(constant): 1 + place for place, constant in enumerate(ranked.constants)} if also else {}
     num_higher = ranked.ranks.optimistic - 1
     return RankReasons(
         ranked=ranked,
@@ -137,16 +166,12 @@ def rank_reasons(
     )
 
 
-def _check_among(also: Sequence[int], query: Query, dataset: Dataset) -> None:
-    """Refuses constants that make no corruption, before any work is done."""
-    for constant in also:
-        if constant not in query.constants:
-            name = dataset.vocabulary.argument_name(constant)
-            raise RankingError(
-                f"also has {name!r}, which makes no corruption of this query; expected one of the "
-                f"{len(query.constants)} that are ranked: of the same domain, no known triple unless unfiltered, "
-                "and drawn"
-            )
+def no_corruption(query: Query) -> str:
+    """What to say of a constant that makes no corruption of ``query``."""
+    return (
+        f"which makes no corruption of this query; expected one of the {len(query.constants)} that are ranked: of the "
+        "same domain, no known triple unless unfiltered, and drawn"
+    )
 
 
 def _standing(index: int, scores: np.ndarray) -> Standing:
