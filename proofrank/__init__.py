@@ -42,6 +42,13 @@ if TYPE_CHECKING:
     from proofrank.core.ranking import Interval, MetricIntervals, Metrics
     from proofrank.in_process import EvaluationReport, ProofReport, TripleRanking, evaluate, explain
     from proofrank.interval_evaluation import IntervalEvaluation, TripleRankInterval
+    from proofrank.rank_reasons import (
+        ExplainedCandidate,
+        ExplainedStep,
+        RankExplanation,
+        StepAlternative,
+        why,
+    )
     from proofrank.service.client import AsyncClient, Client, ClientError
 
 __all__ = [
@@ -55,6 +62,8 @@ __all__ = [
     "DatasetWarning",
     "EvaluationError",
     "EvaluationReport",
+    "ExplainedCandidate",
+    "ExplainedStep",
     "Interval",
     "IntervalEvaluation",
     "MetricIntervals",
@@ -64,7 +73,9 @@ __all__ = [
     "PolicyError",
     "ProofReport",
     "ProofrankError",
+    "RankExplanation",
     "RankingError",
+    "StepAlternative",
     "TripleRankInterval",
     "TripleRanking",
     "UnknownNameError",
@@ -76,6 +87,7 @@ __all__ = [
     "load_dataset",
     "load_policy",
     "network_sizes",
+    "why",
 ]
 
 _MODULES = {
@@ -96,6 +108,13 @@ _MODULES = {
     "proofrank.core.ranking": ("Interval", "MetricIntervals", "Metrics"),
     "proofrank.in_process": ("EvaluationReport", "ProofReport", "TripleRanking", "evaluate", "explain"),
     "proofrank.interval_evaluation": ("IntervalEvaluation", "TripleRankInterval"),
+    "proofrank.rank_reasons": (
+        "ExplainedCandidate",
+        "ExplainedStep",
+        "RankExplanation",
+        "StepAlternative",
+        "why",
+    ),
     "proofrank.service.client": ("AsyncClient", "Client", "ClientError"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

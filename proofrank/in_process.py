@@ -287,7 +287,7 @@ def evaluate(
     if ties not in TIE_POLICIES:
         raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
     chosen = _chosen_triples(dataset, split, triples)
-    corruptor = Corruptor(dataset, number=_number_of(corruptions), is_filtered=filtered, seed=seed)
+    corruptor = Corruptor(dataset, number=number_of(corruptions), is_filtered=filtered, seed=seed)
     splits = (split,) if triples is None else SPLITS
     work = LazyQueries(chosen, [sides_of(side)] * len(chosen), corruptor)
     if mrr_tolerance is not None:
@@ -431,8 +431,8 @@ def _chosen_triples(dataset: Dataset, split: str, triples: Iterable[NamedTriple]
     return list(dataset.splits[split])
 
 
-def _number_of(corruptions: int | str) -> int | None:
-    """The number to draw; None for all."""
+def number_of(corruptions: int | str) -> int | None:
+    """The number of corruptions to draw; None for all. Raises RankingError for what is neither a number nor ``all``."""
     if corruptions == "all":
         return None
     if type(corruptions) is not int or corruptions < 0:

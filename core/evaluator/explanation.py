@@ -44,6 +44,7 @@ class Explanation:
         trace: the steps.
         outcome: of the trajectory.
         rules: for each step the rule that its action resolved a goal with; None for a fact or an end.
+        is_positive: whether the candidate is the positive of its query, and so no fact in its own proof.
     """
 
     root: ProofNode
@@ -51,6 +52,7 @@ class Explanation:
     trace: tuple[ProofStep, ...]
     outcome: Outcome
     rules: tuple[Rule | None, ...]
+    is_positive: bool
 
 
 def explain(
@@ -82,7 +84,7 @@ def explain(
             probability = None  # a skipped single action is no step of the policy
             rule = resolvent.source if isinstance(resolvent.source, Rule) else None
         rules.append(rule)
-    return Explanation(root, bindings, trace, outcome, tuple(rules))
+    return Explanation(root, bindings, trace, outcome, tuple(rules), candidate.is_positive)
 
 
 def _path(prover: ReferenceProver, step: ProofStep, excluded: Atom | None) -> list[Resolvent]:

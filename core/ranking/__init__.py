@@ -27,6 +27,14 @@ from proofrank.core.ranking.parts import depth_order, parts_of
 from proofrank.core.ranking.pruning import AllAtoms, ProvableAtoms, Pruning, PruningCounts, pruning_of
 from proofrank.core.ranking.queries import LazyQueries, Query, candidates_of, corrupted_queries
 from proofrank.core.ranking.ranks import TIE_POLICIES, Ranks, rank_as_deepprooflog, rank_positive
+from proofrank.core.ranking.reasons import (
+    ExplainedOutcome,
+    RankReasons,
+    Standing,
+    no_corruption,
+    rank_reasons,
+    reasons_of,
+)
 from proofrank.core.ranking.refinement import Refinement, RefinementProgress, check_level, check_tolerance
 from proofrank.core.ranking.tally import ReportTally, aggregate, report
 
@@ -38,6 +46,7 @@ __all__ = [
     "AllAtoms",
     "CandidateQueue",
     "Corruptor",
+    "ExplainedOutcome",
     "HighestMrr",
     "Interval",
     "IntervalReport",
@@ -48,6 +57,7 @@ __all__ = [
     "Pruning",
     "PruningCounts",
     "Query",
+    "RankReasons",
     "RankedQuery",
     "RankedSoFar",
     "RankingSummary",
@@ -57,6 +67,7 @@ __all__ = [
     "Report",
     "ReportTally",
     "Side",
+    "Standing",
     "aggregate",
     "candidates_of",
     "check_level",
@@ -68,6 +79,7 @@ __all__ = [
     "interval_report",
     "known_depths",
     "metric_intervals",
+    "no_corruption",
     "parts_of",
     "pruning_of",
     "queue_of",
@@ -75,6 +87,8 @@ __all__ = [
     "rank_outcomes",
     "rank_positive",
     "rank_queries",
+    "rank_reasons",
+    "reasons_of",
     "replaced_constant",
     "report",
     "sample_triples",

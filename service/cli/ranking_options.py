@@ -16,13 +16,7 @@ def add_ranking(parser: argparse.ArgumentParser, default_number: int | None) -> 
         default_number: triples to take where ``--queries`` is not given; None for all.
     """
     group = parser.add_argument_group("queries")
-    group.add_argument(
-        "--corruptions",
-        type=_number_or_all,
-        default=50,
-        metavar="N|all",
-        help="per query and side (default: 50)",
-    )
+    add_draw(group)
     group.add_argument("--side", default="both", choices=SIDE_OPTIONS, help="which constant is replaced")
     group.add_argument(
         "--queries",
@@ -31,7 +25,18 @@ def add_ranking(parser: argparse.ArgumentParser, default_number: int | None) -> 
         metavar="N",
         help=f"a seeded sample of N triples (default: {'all' if default_number is None else default_number})",
     )
-    group.add_argument("--seed", type=_not_negative, default=0, help="of every draw (default: 0)")
+
+
+def add_draw(group: argparse._ArgumentGroup) -> None:
+    """Adds the options that say which corruptions a query has."""
+    group.add_argument(
+        "--corruptions",
+        type=_number_or_all,
+        default=50,
+        metavar="N|all",
+        help="per query and side (default: 50)",
+    )
+    group.add_argument("--seed", type=not_negative, default=0, help="of every draw (default: 0)")
     group.add_argument("--unfiltered", action="store_true", help="corruptions may be known triples")
 
 
@@ -74,10 +79,11 @@ def _tolerance(text: str) -> float:
 
 def _number_or_all(text: str) -> int | None:
     """The number of corruptions; None for all."""
-    return None if text == "all" else _not_negative(text)
+    return None if text == "all" else not_negative(text)
 
 
-def _not_negative(text: str) -> int:
+def not_negative(text: str) -> int:
+    """A whole number of 0 or more, as a type of an option."""
     return _at_least(text, 0)
 
 

@@ -91,6 +91,7 @@ class Client:
         )
 
     rank = _blocking(operations.rank)
+    why = _blocking(operations.why)
     evaluate = _blocking(operations.evaluate)
     submit = _blocking(operations.submit)
     wait = _blocking(operations.wait)
@@ -163,6 +164,7 @@ class AsyncClient:
         )
 
     rank = _awaited(operations.rank)
+    why = _awaited(operations.why)
     evaluate = _awaited(operations.evaluate)
     submit = _awaited(operations.submit)
     wait = _awaited(operations.wait)

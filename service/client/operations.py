@@ -29,6 +29,7 @@ from proofrank.service.wire import (
     JobState,
     PolicyList,
     PruningLevel,
+    RankExplanation,
     RankRequest,
     Readiness,
     Run,
@@ -37,6 +38,7 @@ from proofrank.service.wire import (
     SideOption,
     StoredPolicy,
     Ties,
+    WhyRequest,
 )
 
 POLICY_FILES = {
@@ -106,6 +108,60 @@ def rank(
         deadline_ms=deadline_ms,
     )
     return parsed((yield from exchange(connection, json_call("/rank", request))), RankResult)
+
+
+def why(
+    connection: Connection,
+    triple: tuple[str, str, str],
+    *,
+    side: Literal["head", "tail"] = "tail",
+    corruptions: int | Literal["all"] = 50,
+    filtered: bool = True,
+    seed: int = 0,
+    ties: Ties = "realistic",
+    pruning: PruningLevel | None = None,
+    first: int = 5,
+    alternatives: int = 5,
+    also: Sequence[str] = (),
+    deadline_ms: int | None = None,
+) -> Steps[RankExplanation]:
+    """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much.
+
+    Args:
+        triple: its names (head, relation, tail).
+        side: which constant is replaced.
+        corruptions: how many, or ``"all"``.
+        filtered: leave out corruptions that are known triples.
+        seed: of the draw of corruptions and of random ties.
+        ties: which rank counts where scores are equal.
+        pruning: what may be left out, as for ``rank``; the answer is the same with each.
+        first: how many of those that score higher or as much are explained, at most 50.
+        alternatives: how many actions of each step are shown at most, up to 50.
+        also: constants whose corruptions are explained besides, wherever they rank, at most 50.
+        deadline_ms: milliseconds after which the server gives up; with each attempt anew.
+
+    Raises:
+        ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
+    """
+    head, relation, tail = triple
+    request = make_request(
+        WhyRequest,
+        None,
+        head=head,
+        relation=relation,
+        tail=tail,
+        side=side,
+        corruptions=corruptions,
+        filtered=filtered,
+        seed=seed,
+        ties=ties,
+        pruning=pruning,
+        first=first,
+        alternatives=alternatives,
+        also=list(also),
+        deadline_ms=deadline_ms,
+    )
+    return parsed((yield from exchange(connection, json_call("/why", request))), RankExplanation)
 
 
 def submit(

@@ -71,7 +71,7 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
         raise InvalidInput([_too_many_queries(len(request.queries), limits)])
     if request.return_proof and len(request.queries) > limits.max_proofs:
         raise InvalidInput(
-            [_too_many("queries", len(request.queries), limits.max_proofs, "queries that ask for proofs")]
+            [too_many("queries", len(request.queries), limits.max_proofs, "queries that ask for proofs")]
         )
     _check_own_candidates(request, limits)
     names = NameReader(dataset)
@@ -93,7 +93,7 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
             if num_candidates > limits.max_candidates:
                 message = "candidates in one request; ask for fewer queries or corruptions"
                 raise InvalidInput(
-                    [_too_many("corruptions", request.corruptions, limits.max_candidates, message)]
+                    [too_many("corruptions", request.corruptions, limits.max_candidates, message)]
                 )
             queries.append(Query(index, triple, side, constants))
     return queries
@@ -114,7 +114,7 @@ def _check_own_candidates(request: RankRequest, limits: Limits) -> None:
             field = f"queries[{index}].candidates"
             raise InvalidInput(
                 [
-                    _too_many(
+                    too_many(
                         field, len(query.candidates or ()), limits.max_candidates, "candidates in one request"
                     )
                 ]
@@ -122,10 +122,11 @@ def _check_own_candidates(request: RankRequest, limits: Limits) -> None:
 
 
 def _too_many_queries(number: int, limits: Limits) -> FieldError:
-    return _too_many("queries", number, limits.max_queries, "queries in one request")
+    return too_many("queries", number, limits.max_queries, "queries in one request")
 
 
-def _too_many(field: str, value: int | str, most: int, what: str) -> FieldError:
+def too_many(field: str, value: int | str, most: int, what: str) -> FieldError:
+    """What is wrong with a field that asks for too much of ``what``."""
     return FieldError(field=field, value=value, message=f"too many: at most {most} {what}")
 
 
@@ -170,7 +171,7 @@ class NameReader:
     def triple(self, query: NamedTriple, field: str) -> Triple:
         """The triple of a query."""
         return Triple(
-            self._read(query.relation, f"{field}.relation", "predicate"),
+            self.predicate(query.relation, f"{field}.relation"),
             self.constant(query.head, f"{field}.head"),
             self.constant(query.tail, f"{field}.tail"),
         )
@@ -178,6 +179,10 @@ class NameReader:
     def constant(self, name: str, field: str) -> int:
         """The index of a constant."""
         return self._read(name, field, "constant")
+
+    def predicate(self, name: str, field: str) -> int:
+        """The index of a predicate."""
+        return self._read(name, field, "predicate")
 
     def check(self) -> None:
         """Raises InvalidInput where something is wrong, with the number of all that is."""

@@ -181,7 +181,9 @@ class Settings(BaseModel):
     drain_seconds: float = Field(
         1, ge=0, description="time after SIGTERM for which the port stays open to refuse new work, seconds"
     )
-    max_proofs: int = Field(1_000, ge=0, description="maximum queries in a request that asks for proofs")
+    max_proofs: int = Field(
+        1_000, ge=0, description="maximum proofs in an answer, of queries or of candidates"
+    )
     max_policy_bytes: int = Field(
         512 * 2**20, ge=1024, description="maximum size of an upload of a policy, bytes"
     )

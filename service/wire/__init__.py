@@ -44,6 +44,7 @@ from proofrank.service.wire.rank_answer import (
     ProofStep,
     Pruning,
     QueryResult,
+    RankedPositive,
     Ranking,
     RankResponse,
     Ranks,
@@ -69,6 +70,13 @@ from proofrank.service.wire.run_steps import (
 )
 from proofrank.service.wire.runs import Run, RunList, RunSummary, StepJob, StepOfRun
 from proofrank.service.wire.validation import field_error, first_error_of_answer, model_within
+from proofrank.service.wire.why import (
+    ExplainedCandidate,
+    ExplainedStep,
+    RankExplanation,
+    StepAlternative,
+    WhyRequest,
+)
 
 __all__ = [
     "EXAMPLE_JOB_ID",
@@ -87,6 +95,8 @@ __all__ = [
     "ComparedEvaluation",
     "Comparison",
     "Difference",
+    "ExplainedCandidate",
+    "ExplainedStep",
     "FieldError",
     "GroupDifference",
     "Health",
@@ -110,10 +120,12 @@ __all__ = [
     "Pruning",
     "PruningLevel",
     "QueryResult",
+    "RankExplanation",
     "RankOptions",
     "RankQuery",
     "RankRequest",
     "RankResponse",
+    "RankedPositive",
     "Ranking",
     "RankingProtocol",
     "Ranks",
@@ -125,11 +137,13 @@ __all__ = [
     "RunStep",
     "RunSummary",
     "SideOption",
+    "StepAlternative",
     "StepJob",
     "StepOfRun",
     "StoredPolicy",
     "Ties",
     "Timing",
+    "WhyRequest",
     "answer_from_python",
     "answer_to_json",
     "field_error",

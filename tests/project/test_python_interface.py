@@ -156,8 +156,10 @@ def test_every_public_name_is_there_and_described_on_the_page() -> None:
 
 def test_the_page_has_the_first_line_of_each_docstring_and_each_argument() -> None:
     page = " ".join(PAGE.read_text(encoding="utf-8").split())
-    for name in ("evaluate", "explain", "EvaluationReport", "TripleRanking", "ProofReport"):
-        documented = getattr(in_process, name).__doc__
+    names = ("evaluate", "explain", "EvaluationReport", "TripleRanking", "ProofReport")
+    names += ("why", "RankExplanation", "ExplainedCandidate", "ExplainedStep", "StepAlternative")
+    for name in names:
+        documented = getattr(proofrank, name).__doc__
         assert documented.strip().splitlines()[0] in page, name
         for argument in re.findall(r"^ {4,8}(\w+): ", documented, re.MULTILINE):
             assert f"`{argument}`" in page, (name, argument)

@@ -13,7 +13,7 @@ import pytest
 from tests.helpers.serving import RunningServer
 
 OPERATION_IDS = {
-    "rank",
+    *("rank", "why"),
     *("submit_job", "list_jobs", "get_job", "follow_job", "cancel_job", "delete_job"),
     *("get_job_results", "get_job_results_csv", "get_job_results_parquet", "compare_jobs"),
     *("list_policies", "upload_policy", "activate_policy", "delete_policy"),
@@ -76,7 +76,7 @@ def test_a_422_is_described_only_where_it_is_sent(
 ) -> None:
     described = {name for name, operation in operations.items() if "422" in operation["responses"]}
     assert described == {
-        *("rank", "submit_job", "list_jobs", "compare_jobs", "list_runs", "get_run"),
+        *("rank", "why", "submit_job", "list_jobs", "compare_jobs", "list_runs", "get_run"),
         *("upload_policy", "activate_policy", "delete_policy"),
     }
     assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
@@ -86,6 +86,7 @@ def test_a_422_is_described_only_where_it_is_sent(
     ("method", "path", "body", "name"),
     [
         ("POST", "/rank", {"queries": []}, "rank"),
+        ("POST", "/why", {"head": "anna"}, "why"),
         ("POST", "/jobs", {}, "submit_job"),
         ("GET", "/jobs?limit=0", None, "list_jobs"),
         ("GET", "/compare?a=1", None, "compare_jobs"),

@@ -1,0 +1,182 @@
+"""Why a positive has its rank: its own proof, and that of each corruption that scores higher or as much.
+
+The query is ranked with pruning. That loses nothing here: a corruption is left out or ended early only once its score
+is certain to lie strictly below the positive's (:mod:`proofrank.core.ranking.pruning`), so every corruption that
+scores higher or ties has taken its course to the end, and its actions are known. Corruptions that score less and that
+a caller asks for by name may have been pruned; they are proved once more, without a threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from proofrank.core.errors import RankingError
+from proofrank.core.evaluator import Evaluator, ReferenceEvaluator, explain
+from proofrank.core.evaluator.alternatives import StepChoices, check_most, choices_of
+from proofrank.core.evaluator.explanation import Explanation
+from proofrank.core.graph import Dataset, Triple
+from proofrank.core.prover import Candidate, Outcome
+from proofrank.core.ranking.corruptions import with_constant
+from proofrank.core.ranking.evaluation import rank_queries
+from proofrank.core.ranking.metrics import RankedQuery
+from proofrank.core.ranking.pruning import Pruning
+from proofrank.core.ranking.queries import Query
+
+Standing = Literal["positive", "higher", "tied", "lower"]
+"""How a candidate's score compares with the positive's."""
+
+
+@dataclass(frozen=True)
+class ExplainedOutcome:
+    """A candidate, its outcome and its trajectory.
+
+    Attributes:
+        triple: the candidate.
+        standing: how its score compares with the positive's.
+        outcome: by which it was ranked, from the evaluator; never pruned.
+        explanation: the same actions, walked by the reference prover. Its log-probability may differ from the
+            outcome's in the last digits, as that of any two engines may.
+        steps: what the policy could choose from at each step.
+    """
+
+    triple: Triple
+    standing: Standing
+    outcome: Outcome
+    explanation: Explanation
+    steps: tuple[StepChoices, ...]
+
+
+@dataclass(frozen=True)
+class RankReasons:
+    """A ranked query, and what decides its rank.
+
+    Attributes:
+        ranked: the query with its ranks.
+        positive: the query's own triple.
+        ahead: the first of those that score higher, the highest score first, and after all of these, of those that tie.
+        also: the candidates that were asked for besides, in the order asked.
+        num_higher: how many corruptions score higher, shown or not.
+        num_tied: how many score as much.
+    """
+
+    ranked: RankedQuery
+    positive: ExplainedOutcome
+    ahead: tuple[ExplainedOutcome, ...]
+    also: tuple[ExplainedOutcome, ...]
+    num_higher: int
+    num_tied: int
+
+
+def rank_reasons(
+    evaluator: Evaluator,
+    reference: ReferenceEvaluator,
+    dataset: Dataset,
+    query: Query,
+    *,
+    first: int | None = 5,
+    alternatives: int | None = 5,
+    also: Sequence[int] = (),
+    seed: int = 0,
+    pruning: Pruning | None = None,
+) -> RankReasons:
+    """Ranks ``query`` and explains its positive and what is not below it.
+
+    Args:
+        evaluator: proves the candidates, as in the evaluation whose rank is to be explained.
+        reference: walks their trajectories again; of the same graph, policy and settings.
+        dataset: that graph, for the names in errors.
+        query: what to rank.
+        first: how many of those that score higher or tie are explained; None for all.
+        alternatives: how many actions of each step are shown at most, at least 1; None for all.
+        also: constants of corruptions to explain besides, wherever they rank.
+        seed: seed of the random order of ties.
+        pruning: what may be left out; nothing by default.
+
+    Raises:
+        RankingError: ``first`` is negative, or one of ``also`` makes no corruption of this query.
+        EvaluationError: a candidate cannot be evaluated exactly, or ``alternatives`` is below 1.
+    """
+    if first is not None and first < 0:
+        raise RankingError(f"first is {first}; expected 0 or more")
+    check_most(alternatives)
+    for constant in also:
+        if constant not in query.constants:
+            raise RankingError(
+                f"also has {dataset.vocabulary.argument_name(constant)!r}, {no_corruption(query)}"
+            )
+    (ranked,) = rank_queries(evaluator, [query], seed=seed, pruning=pruning)
+    return reasons_of(ranked, evaluator, reference, first=first, alternatives=alternatives, also=also)
+
+
+def reasons_of(
+    ranked: RankedQuery,
+    evaluator: Evaluator,
+    reference: ReferenceEvaluator,
+    *,
+    first: int | None,
+    alternatives: int | None,
+    also: Sequence[int] = (),
+) -> RankReasons:
+    """Explains a query that has been ranked, with pruning or without.
+
+    Args:
+        ranked: the query with its outcomes.
+        evaluator: proves to their end those of ``also`` that were pruned.
+        reference: as for :func:`rank_reasons`.
+        first: as for :func:`rank_reasons`.
+        alternatives: as for :func:`rank_reasons`.
+        also: constants of ``ranked``.
+
+    Raises:
+        EvaluationError: a candidate cannot be evaluated exactly, or ``alternatives`` is below 1.
+    """
+    scores = ranked.outcomes.scores
+
+    def explained(index: int) -> ExplainedOutcome:
+        is_positive = index == 0
+        triple = (
+            ranked.query
+            if is_positive
+            else with_constant(ranked.query, ranked.side, int(ranked.constants[index - 1]))
+        )
+        candidate = Candidate(triple, is_positive)
+        outcome = ranked.outcomes[index]
+        if outcome.is_pruned:
+            outcome = evaluator.evaluate([candidate])[0]
+        explanation = explain(reference.prover, reference.scorer, candidate, outcome.actions)
+        steps = choices_of(reference.prover, explanation, alternatives)
+        return ExplainedOutcome(triple, _standing(index, scores), outcome, explanation, steps)
+
+    not_below = 1 + np.flatnonzero(scores[1:] >= scores[0])
+    # A stable sort: equal scores stay in ascending order of the constant, as everywhere.
+    in_order = not_below[np.argsort(-scores[not_below], kind="stable")]
+    places = {int(constant): 1 + place for place, constant in enumerate(ranked.constants)} if also else {}
+    num_higher = ranked.ranks.optimistic - 1
+    return RankReasons(
+        ranked=ranked,
+        positive=explained(0),
+        ahead=tuple(explained(index) for index in in_order[:first].tolist()),
+        also=tuple(explained(places[constant]) for constant in also),
+        num_higher=num_higher,
+        num_tied=ranked.ranks.pessimistic - 1 - num_higher,
+    )
+
+
+def no_corruption(query: Query) -> str:
+    """What to say of a constant that makes no corruption of ``query``."""
+    return (
+        f"which makes no corruption of this query; expected one of the {len(query.constants)} that are ranked: of the "
+        "same domain, no known triple unless unfiltered, and drawn"
+    )
+
+
+def _standing(index: int, scores: np.ndarray) -> Standing:
+    if index == 0:
+        return "positive"
+    if scores[index] == scores[0]:
+        return "tied"
+    return "higher" if scores[index] > scores[0] else "lower"

@@ -1,0 +1,102 @@
+"""From a request for the reasons of a rank to its query, and from the reasons to the answer."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from proofrank.core.evaluator import ReferenceEvaluator
+from proofrank.core.graph import Dataset, Triple
+from proofrank.core.policy import Policy
+from proofrank.core.ranking import Corruptor, Query, RankedQuery, no_corruption, reasons_of
+from proofrank.rank_reasons import named_candidate
+from proofrank.service import wire
+from proofrank.service.errors import InvalidInput
+from proofrank.service.ranking.to_queries import Limits, NameReader, too_many
+from proofrank.service.ranking.to_response import identity_of
+from proofrank.service.wire import FieldError, WhyRequest, answer_from_python, shortened
+
+
+def to_query(request: WhyRequest, dataset: Dataset, limits: Limits) -> tuple[Query, list[int]]:
+    """The query of a request, and the constants to explain besides.
+
+    Raises:
+        InvalidInput: with the field, the value and the nearest known names.
+    """
+    num_proofs = 1 + request.first + len(request.also)
+    if num_proofs > limits.max_proofs:
+        what = "proofs in one answer, the triple's own and those of also included"
+        raise InvalidInput([too_many("first", request.first, limits.max_proofs, what)])
+    names = NameReader(dataset)
+    triple = Triple(
+        names.predicate(request.relation, "relation"),
+        names.constant(request.head, "head"),
+        names.constant(request.tail, "tail"),
+    )
+    also = [names.constant(name, f"also[{index}]") for index, name in enumerate(request.also)]
+    names.check()
+    number = None if request.corruptions == "all" else request.corruptions
+    corruptor = Corruptor(dataset, number=number, is_filtered=request.filtered, seed=request.seed)
+    if 1 + corruptor.count(triple, request.side) > limits.max_candidates:
+        what = "candidates in one request; ask for fewer corruptions"
+        raise InvalidInput([too_many("corruptions", request.corruptions, limits.max_candidates, what)])
+    query = Query(0, triple, request.side, corruptor.constants(triple, request.side))
+    wrong = [
+        FieldError(field=f"also[{index}]", value=shortened(name), message=no_corruption(query))
+        for index, (name, constant) in enumerate(zip(request.also, also, strict=True))
+        if constant not in query.constants
+    ]
+    if wrong:
+        raise InvalidInput(wrong)
+    return query, also
+
+
+def to_explanation(
+    request: WhyRequest,
+    ranked: RankedQuery,
+    also: list[int],
+    reference: ReferenceEvaluator,
+    dataset: Dataset,
+    policy: Policy,
+    *,
+    engine: str,
+    request_id: str,
+) -> wire.RankExplanation:
+    """The answer; walks the trajectories that are explained with ``reference``, which shares no state.
+
+    Raises:
+        EvaluationError: a candidate cannot be evaluated exactly.
+    """
+    reasons = reasons_of(
+        ranked, reference, reference, first=request.first, alternatives=request.alternatives, also=also
+    )
+    positive, rank = ranked.outcomes[0], ranked.ranks.by(request.ties)
+    return answer_from_python(
+        wire.RankExplanation,
+        {
+            "request_id": request_id,
+            "dataset": identity_of(dataset),
+            "policy": identity_of(policy),
+            "engine": engine,
+            "ranking": wire.RankedPositive(
+                side=ranked.side,
+                rank=rank,
+                reciprocal_rank=1 / rank,
+                ranks=wire.Ranks(
+                    optimistic=ranked.ranks.optimistic,
+                    realistic=ranked.ranks.realistic,
+                    pessimistic=ranked.ranks.pessimistic,
+                    random=ranked.ranks.random,
+                ),
+                score=positive.score,
+                log_probability=positive.log_probability,
+                proved=positive.success,
+                steps=positive.steps,
+                num_candidates=ranked.ranks.num_candidates,
+            ),
+            "num_higher": reasons.num_higher,
+            "num_tied": reasons.num_tied,
+            "positive": dataclasses.asdict(named_candidate(reasons.positive, dataset)),
+            "ahead": [dataclasses.asdict(named_candidate(one, dataset)) for one in reasons.ahead],
+            "also": [dataclasses.asdict(named_candidate(one, dataset)) for one in reasons.also],
+        },
+    )

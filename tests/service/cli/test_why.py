@@ -1,0 +1,136 @@
+"""``proofrank why`` and ``proofrank.why``: the rank of an evaluation, and what is ahead, on real graphs."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+import proofrank
+from proofrank.core.default import DATASET, POLICY
+from proofrank.core.evaluator import ReferenceEvaluator, settings_for
+from proofrank.core.prover import Candidate
+from proofrank.core.ranking import Corruptor
+from proofrank.service.cli.main import main
+
+TRIPLE = ("albania", "locatedInCR", "europe")
+
+
+@pytest.fixture(scope="module")
+def dataset() -> proofrank.Dataset:
+    return proofrank.load_dataset(DATASET)
+
+
+@pytest.fixture(scope="module")
+def policy(dataset: proofrank.Dataset) -> proofrank.Policy:
+    return proofrank.load_policy(POLICY, dataset)
+
+
+def without_index(ranking: proofrank.TripleRanking) -> dict:
+    return {name: value for name, value in vars(ranking).items() if name != "query_index"}
+
+
+def test_the_ranks_on_family_are_those_of_evaluate_and_what_is_ahead_is_ahead(shared_data: Path) -> None:
+    family = proofrank.load_dataset(shared_data / "family")
+    trained = proofrank.load_policy(shared_data.parent / "policies" / "family-trained", family)
+    reference = ReferenceEvaluator(family, trained, settings_for(trained))
+    triples = [family.names(triple) for triple in family.splits["test"][:16]]
+    report = proofrank.evaluate(family, trained, triples=triples, corruptions=20, seed=2)
+    by_rank = sorted(report.rankings, key=lambda ranking: ranking.rank)
+    assert by_rank[-1].rank > 5
+
+    for ranking in (*by_rank[:1], *by_rank[-2:]):
+        names = (ranking.head, ranking.relation, ranking.tail)
+        why = proofrank.why(family, trained, names, side=ranking.side, corruptions=20, seed=2, first=None)
+
+        assert without_index(why.ranking) == without_index(ranking)
+        assert why.num_higher == ranking.rank_optimistic - 1
+        assert why.num_higher + why.num_tied == ranking.rank_pessimistic - 1 == len(why.ahead)
+        positive = family.triple(*names)
+        corruptions = Corruptor(family, 20, seed=2).corruptions(
+            positive, "head" if ranking.side == "head" else "tail"
+        )
+        scores = {
+            family.names(triple): reference.prove(Candidate(triple, is_positive=False)).score
+            for triple in corruptions
+        }
+        own = reference.prove(Candidate(positive, is_positive=True)).score
+        ahead = {(one.head, one.relation, one.tail): one for one in why.ahead}
+        assert set(ahead) == {triple for triple, score in scores.items() if score >= own}
+        for triple, one in ahead.items():
+            assert one.score == pytest.approx(scores[triple], abs=1e-3)
+            assert one.standing == ("higher" if scores[triple] > own else "tied")
+        for one in (why.positive, *why.ahead):
+            total = math.fsum(step.log_probability for step in one.steps)
+            assert total == pytest.approx(one.log_probability, abs=1e-3)
+            for step in one.steps:
+                shares = [action.probability for action in step.alternatives]
+                assert shares == sorted(shares, reverse=True)
+                assert len(shares) <= 5
+                assert math.fsum(shares) + step.probability_left_out == pytest.approx(1, abs=1e-9)
+                (chosen,) = (action for action in step.alternatives if action.is_chosen)
+                assert math.log(chosen.probability) == pytest.approx(step.log_probability, abs=1e-9)
+
+
+def test_pruning_changes_nothing_of_the_answer(dataset: proofrank.Dataset, policy: proofrank.Policy) -> None:
+    whole, *pruned = (
+        proofrank.why(dataset, policy, TRIPLE, corruptions="all", also=["asia", "oceania"], pruning=level)
+        for level in ("none", "exact", "ranks")
+    )
+
+    assert [one.tail for one in whole.also] == ["asia", "oceania"]
+    assert pruned == [whole, whole]
+
+
+def test_the_command_prints_the_trees_and_writes_what_python_gives(
+    dataset: proofrank.Dataset, policy: proofrank.Policy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "out" / "why.json"
+    expected = proofrank.why(
+        dataset, policy, TRIPLE, side="head", corruptions="all", first=1, alternatives=2, also=["belgium"]
+    )
+    options = [
+        "--side",
+        "head",
+        "--corruptions",
+        "all",
+        "--first",
+        "1",
+        "--alternatives",
+        "2",
+        "--also",
+        "belgium",
+    ]
+
+    assert main(["why", *TRIPLE, *options, "--json", str(path)]) == 0
+
+    told = capsys.readouterr().out
+    assert told.rstrip("\n") == expected.text
+    assert json.loads(path.read_text()) == json.loads(json.dumps(expected.to_dict()))
+    assert expected.positive.proof == proofrank.explain(dataset, policy, TRIPLE).text
+    assert expected.positive.proof in told
+    assert expected.also[0].choices in told
+    assert f"rank {expected.ranking.rank:g} of {expected.ranking.num_candidates}; " in told
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"side": "both"}, "side is 'both'; expected head or tail: one ranking is explained at a time"),
+        ({"first": -1}, "first is -1; expected 0 or more"),
+        ({"alternatives": 0}, "alternatives is 0; expected at least 1"),
+        ({"corruptions": "some"}, "corruptions is 'some'; expected a whole number"),
+        ({"also": ["azia"]}, "unknown constant 'azia'; did you mean 'asia'"),
+        ({"also": ["europe"]}, "also has 'europe', which makes no corruption of this query"),
+        ({"ties": "best"}, "ties is 'best'; expected one of optimistic"),
+        ({"pruning": "all"}, "pruning is 'all'; expected one of none, exact, ranks"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_what_would_be_right(
+    dataset: proofrank.Dataset, policy: proofrank.Policy, options: dict, message: str
+) -> None:
+    with pytest.raises(proofrank.ProofrankError, match=re.escape(message)):
+        proofrank.why(dataset, policy, TRIPLE, **options)
