@@ -91,6 +91,27 @@ def test_a_server_that_goes_away_does_not_end_the_loop(
         assert record.getMessage().startswith(f"step {step}: UnreachableError: ")
 
 
+def test_the_loop_goes_on_while_the_server_does_not_answer(
+    server_arguments: list[str], policy: Policy, train: Train
+) -> None:
+    with RunningServer(*server_arguments) as server:
+        server.wait_until_ready()
+        with (
+            Client(server.url) as client,
+            Validation(OnServer(client, "run", corruptions=1), like=policy) as validation,
+        ):
+            server.send(signal.SIGSTOP)
+            try:
+                for step in range(3):
+                    train(policy.network, step)
+                    assert validation(step, policy.network) == ()
+                assert validation.num_pending == 3
+            finally:
+                server.send(signal.SIGCONT)
+        assert [result.step for result in validation.results] == [0, 1, 2]
+        assert validation.failures == 0
+
+
 def test_a_refused_upload_is_a_failure_or_raised_if_strict(server: RunningServer, policy: Policy) -> None:
     for strict in (False, True):
         with Client(server.url) as client:
