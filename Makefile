@@ -1,6 +1,7 @@
 # make evaluate   sets everything up in .venv and ranks the test triples of the graph in the package
 # make test       sets everything up in .venv and runs linter, type checker and tests
 # make coverage   runs the tests and says which lines none of them runs
+# make test-integrations   runs the tests of callbacks in other libraries, which it installs
 # make serve      serves ranks at http://127.0.0.1:8000
 
 TORCH ?= torch==2.13.0
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH :=
 
-.PHONY: evaluate serve test coverage lint clean
+.PHONY: evaluate serve test test-integrations coverage lint clean
 
 evaluate: .venv/installed
 	$(BIN)/proofrank evaluate --side tail --corruptions all
@@ -19,6 +20,9 @@ serve: .venv/installed
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
+
+test-integrations: .venv/installed-integrations
+	$(BIN)/pytest -m integration tests/callbacks/integrations
 
 coverage: .venv/installed-test
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report term
@@ -40,6 +44,10 @@ clean:
 	$(BIN)/pip install --quiet "$(TORCH)"
 	$(BIN)/pip install --quiet --editable ".[test]"
 	touch $@ .venv/installed
+
+.venv/installed-integrations: pyproject.toml .venv/installed-test
+	$(BIN)/pip install --quiet --editable ".[integrations]"
+	touch $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv

@@ -198,6 +198,33 @@ def untrained_policy(dataset: Dataset, seed: int) -> Policy:
     return Policy(untrained_name(seed), network, dataset.vocabulary, settings, content_hash)
 
 
+def policy_of(
+    network: PolicyNetwork, vocabulary: Vocabulary, settings: ProverSettings, *, name: str
+) -> Policy:
+    """A policy with a copy of a network, which may be in training; torch's random numbers are left as they are.
+
+    Args:
+        network: the network, on any device; the copy is on the CPU.
+        vocabulary: names of the indices of its embeddings.
+        settings: prover settings that it is trained with.
+        name: name of the policy.
+
+    Raises:
+        PolicyError: the network is not of the size of the vocabulary, or a weight is not finite.
+    """
+    weights = {
+        key: tensor.detach().to("cpu", copy=True).contiguous() for key, tensor in network.state_dict().items()
+    }
+    check_weights(network.config, vocabulary, weights, Path(name))
+    with torch.device("meta"):  # no weights are drawn
+        copy = build_network(network.config, vocabulary)
+    copy.load_state_dict(weights, assign=True)
+    copy.requires_grad_(False)
+    files = checkpoint_files(copy, vocabulary, settings)
+    content_hash = _content_hash(files[WEIGHTS_FILE], files[CONFIG_FILE], files[VOCABULARY_FILE])
+    return Policy(name, copy, vocabulary, settings, content_hash)
+
+
 def save_untrained(folder: Path, dataset: Dataset, seed: int) -> None:
     """Writes the checkpoint of :func:`untrained_policy` into ``folder``."""
     settings = ProverSettings()

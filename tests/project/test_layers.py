@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -48,8 +49,10 @@ def modules() -> dict[str, Path]:
         for path in (ROOT / folder).rglob("*.py"):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(("proofrank", *parts)).removesuffix(".__init__")] = path
-    for path in (ROOT / "proofrank").glob("*.py"):
-        found[f"proofrank.{path.stem}".removesuffix(".__init__")] = path
+    own = (ROOT / "proofrank").glob("*.py"), (ROOT / "proofrank" / "callbacks").rglob("*.py")
+    for path in itertools.chain(*own):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts).removesuffix(".__init__")] = path
     return found
 
 
@@ -103,6 +106,18 @@ def test_core_imports_neither_service_nor_training_and_service_imports_no_traini
         elif module.startswith("proofrank.service"):
             in_process = {"in_process", "interval_evaluation", "rank_reasons"}
             assert parts <= {"core", "service", "_version", *in_process}, module
+
+
+def test_callbacks_import_no_training_and_only_adapters_import_their_library() -> None:
+    libraries = {"lightning", "pykeen", "stable_baselines3"}
+    for path in (ROOT / "proofrank" / "callbacks").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        imported |= {
+            alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+        }
+        assert not [name for name in imported if name.startswith("proofrank.training")], path
+        assert {name.split(".")[0] for name in imported} & libraries <= {path.stem}, path
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

@@ -180,7 +180,7 @@ def test_the_wheel_holds_one_package_with_its_types_and_data(wheel: Path) -> Non
     information = f"proofrank-{proofrank.__version__}.dist-info"
     assert {PurePosixPath(name).parts[0] for name in files} == {"proofrank", information}
     assert files >= DATA
-    assert {f"proofrank/{part}/__init__.py" for part in PARTS} <= files
+    assert {f"proofrank/{part}/__init__.py" for part in (*PARTS, "callbacks")} <= files
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read(f"{information}/top_level.txt").decode().split() == ["proofrank"]
 

@@ -1,0 +1,1 @@
+"""Tests of the callbacks against the libraries that they are for."""
