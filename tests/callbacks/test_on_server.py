@@ -97,7 +97,7 @@ def test_the_loop_goes_on_while_the_server_does_not_answer(
     with RunningServer(*server_arguments) as server:
         server.wait_until_ready()
         with (
-            Client(server.url) as client,
+            Client(server.url, timeout=60, retries=Retries(total_seconds=1)) as client,
             Validation(OnServer(client, "run", corruptions=1), like=policy) as validation,
         ):
             server.send(signal.SIGSTOP)
