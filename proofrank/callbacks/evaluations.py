@@ -196,9 +196,8 @@ class InProcess:
             return self._thread.submit(self._evaluate, step, policy)
         future: Future[StepResult] = Future()
         try:
-            with torch.random.fork_rng(
-                devices=[]
-            ):  # an evaluator draws; training goes on with the same numbers
+            # An evaluator draws random numbers; training goes on with those that it would have had.
+            with torch.random.fork_rng(devices=[]):
                 future.set_result(self._evaluate(step, policy))
         except Exception as error:  # the caller decides, as for one of a thread
             future.set_exception(error)

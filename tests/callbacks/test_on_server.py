@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -97,7 +98,7 @@ def test_the_loop_goes_on_while_the_server_does_not_answer(
     with RunningServer(*server_arguments) as server:
         server.wait_until_ready()
         with (
-            Client(server.url) as client,
+            Client(server.url, timeout=60, retries=Retries(total_seconds=1)) as client,
             Validation(OnServer(client, "run", corruptions=1), like=policy) as validation,
         ):
             server.send(signal.SIGSTOP)
@@ -136,6 +137,11 @@ def test_an_error_of_the_training_does_not_wait_for_the_server(server: RunningSe
             raise ZeroDivisionError
         with pytest.raises(proofrank.ProofrankError, match="was closed"):
             validation(1, policy.network)
+        # Its threads end what they are at; the client is closed after that.
+        for thread in threading.enumerate():
+            if thread.name.startswith(("proofrank-send", "proofrank-wait")):
+                thread.join(300)
+                assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(
