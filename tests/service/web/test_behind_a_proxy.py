@@ -100,7 +100,7 @@ def test_head_is_wherever_get_is(client: httpx.Client) -> None:
     paths = [path for path, operations in document["paths"].items() if "get" in operations]
     assert {"/healthz", "/readyz", "/info", "/policies", "/jobs", "/jobs/{job_id}/events"} <= set(paths)
     for path in ("/metrics", "/openapi.json", *paths):
-        address = path.format(job_id=job_id)
+        address = path.format(job_id=job_id, run="run-7")
         got, head = client.get(address), client.head(address)
         assert head.status_code == got.status_code, path
         assert head.content == b"", path
