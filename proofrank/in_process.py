@@ -42,6 +42,7 @@ from proofrank.core.ranking import (
     rank_queries,
     sides_of,
 )
+from proofrank.frames import frame_of
 from proofrank.interval_evaluation import IntervalEvaluation, depths_beside, interval_evaluation
 
 if TYPE_CHECKING:
@@ -168,13 +169,7 @@ class EvaluationReport:
         Raises:
             ProofrankError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ProofrankError("to_frame() needs pandas: pip install 'proofrank[frames]'") from error
-        columns = [field.name for field in dataclasses.fields(TripleRanking)]
-        rows = [dataclasses.astuple(ranking) for ranking in self.rankings]
-        return pandas.DataFrame.from_records(rows, columns=columns)
+        return frame_of(TripleRanking, self.rankings)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from proofrank.core.ranking import (
     known_depths,
     parts_of,
 )
+from proofrank.frames import frame_of
 
 if TYPE_CHECKING:
     import pandas
@@ -220,13 +221,7 @@ class IntervalEvaluation:
         Raises:
             ProofrankError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ProofrankError("to_frame() needs pandas: pip install pandas") from error
-        columns = [field.name for field in dataclasses.fields(TripleRankInterval)]
-        rows = [dataclasses.astuple(ranking) for ranking in self.rankings]
-        return pandas.DataFrame.from_records(rows, columns=columns)
+        return frame_of(TripleRankInterval, self.rankings)
 
 
 def interval_evaluation(

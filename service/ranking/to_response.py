@@ -220,27 +220,34 @@ def _ranking(
     builder: ResponseBuilder,
     scores: tuple[wire.CandidateScore, ...] | None,
 ) -> wire.Ranking:
-    rank = ranked.ranks.by(builder.request.ties)
-    positive = ranked.outcomes[0]
     return wire.Ranking(
-        side=ranked.side,
-        rank=rank,
-        reciprocal_rank=1 / rank,
-        ranks=wire.Ranks(
-            optimistic=ranked.ranks.optimistic,
-            realistic=ranked.ranks.realistic,
-            pessimistic=ranked.ranks.pessimistic,
-            random=ranked.ranks.random,
-        ),
-        score=positive.score,
-        log_probability=positive.log_probability,
-        proved=positive.success,
-        steps=positive.steps,
-        num_candidates=ranked.ranks.num_candidates,
+        **positive_fields(ranked, builder.request.ties),
         num_filtered=_num_filtered(query, ranked),
         candidates=scores,
         proof=builder.make_proof(ranked) if builder.make_proof is not None else None,
     )
+
+
+def positive_fields(ranked: RankedQuery, ties: wire.Ties) -> dict[str, Any]:
+    """What an answer says of the positive of a ranking, by field; ``ties`` says which rank counts."""
+    ranks, positive = ranked.ranks, ranked.outcomes[0]
+    rank = ranks.by(ties)
+    return {
+        "side": ranked.side,
+        "rank": rank,
+        "reciprocal_rank": 1 / rank,
+        "ranks": wire.Ranks(
+            optimistic=ranks.optimistic,
+            realistic=ranks.realistic,
+            pessimistic=ranks.pessimistic,
+            random=ranks.random,
+        ),
+        "score": positive.score,
+        "log_probability": positive.log_probability,
+        "proved": positive.success,
+        "steps": positive.steps,
+        "num_candidates": ranks.num_candidates,
+    }
 
 
 def _num_filtered(query: RankQuery, ranked: RankedQuery) -> int | None:

@@ -12,7 +12,7 @@ from proofrank.rank_reasons import named_candidate
 from proofrank.service import wire
 from proofrank.service.errors import InvalidInput
 from proofrank.service.ranking.to_queries import Limits, NameReader, too_many
-from proofrank.service.ranking.to_response import identity_of
+from proofrank.service.ranking.to_response import identity_of, positive_fields
 from proofrank.service.wire import FieldError, WhyRequest, answer_from_python, shortened
 
 
@@ -69,7 +69,6 @@ def to_explanation(
     reasons = reasons_of(
         ranked, reference, reference, first=request.first, alternatives=request.alternatives, also=also
     )
-    positive, rank = ranked.outcomes[0], ranked.ranks.by(request.ties)
     return answer_from_python(
         wire.RankExplanation,
         {
@@ -77,22 +76,7 @@ def to_explanation(
             "dataset": identity_of(dataset),
             "policy": identity_of(policy),
             "engine": engine,
-            "ranking": wire.RankedPositive(
-                side=ranked.side,
-                rank=rank,
-                reciprocal_rank=1 / rank,
-                ranks=wire.Ranks(
-                    optimistic=ranked.ranks.optimistic,
-                    realistic=ranked.ranks.realistic,
-                    pessimistic=ranked.ranks.pessimistic,
-                    random=ranked.ranks.random,
-                ),
-                score=positive.score,
-                log_probability=positive.log_probability,
-                proved=positive.success,
-                steps=positive.steps,
-                num_candidates=ranked.ranks.num_candidates,
-            ),
+            "ranking": wire.RankedPositive(**positive_fields(ranked, request.ties)),
             "num_higher": reasons.num_higher,
             "num_tied": reasons.num_tied,
             "positive": dataclasses.asdict(named_candidate(reasons.positive, dataset)),
