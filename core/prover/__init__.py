@@ -1,5 +1,6 @@
 """The proof step: the readable prover that defines it, and its vectorised form."""
 
+from proofrank.core.prover.candidate_queue import CandidateQueue
 from proofrank.core.prover.choice import Choice, first_of_the_best, recorded, sampled
 from proofrank.core.prover.columns import Candidates, Outcomes, OutcomeTable
 from proofrank.core.prover.outcome import Atom, Candidate, Outcome, ProofStep, State
@@ -12,6 +13,7 @@ __all__ = [
     "Actions",
     "Atom",
     "Candidate",
+    "CandidateQueue",
     "Candidates",
     "Choice",
     "Outcome",

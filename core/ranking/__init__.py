@@ -1,6 +1,6 @@
 """Corruptions, ranks and metrics: from proved candidates to MRR."""
 
-from proofrank.core.ranking.candidate_queue import CandidateQueue, queue_of
+from proofrank.core.ranking.candidate_queue import queue_of
 from proofrank.core.ranking.corruptions import (
     SIDE_OPTIONS,
     SIDES,
@@ -44,7 +44,6 @@ __all__ = [
     "SIDE_OPTIONS",
     "TIE_POLICIES",
     "AllAtoms",
-    "CandidateQueue",
     "Corruptor",
     "ExplainedOutcome",
     "HighestMrr",

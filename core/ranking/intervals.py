@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from proofrank.core.metric_names import by_name
 from proofrank.core.ranking.metrics import HITS_AT
 
 _ROUNDING = 8 * 2.0**-53
@@ -107,14 +108,7 @@ class MetricIntervals:
     @property
     def by_name(self) -> dict[str, Interval | None]:
         """The intervals by the names of ``evaluate --json``."""
-        return {
-            "mrr": self.mrr,
-            **{f"hits@{k}": share for k, share in self.hits_at.items()},
-            "mean_rank": self.mean_rank,
-            "adjusted_mean_rank_index": self.adjusted_mean_rank_index,
-            "positives_proved": self.positives_proved,
-            "corruptions_proved": self.corruptions_proved,
-        }
+        return by_name(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The keys of :meth:`proofrank.core.ranking.Metrics.to_dict`, None for what is not known, and the intervals."""

@@ -22,6 +22,7 @@ import numpy as np
 
 from proofrank.core.choices import HITS_AT as HITS_AT
 from proofrank.core.graph import Triple
+from proofrank.core.metric_names import by_name
 from proofrank.core.prover import Outcomes
 from proofrank.core.ranking.corruptions import Side, triples_with
 from proofrank.core.ranking.ranks import Ranks
@@ -125,12 +126,7 @@ class Metrics:
     def to_dict(self) -> dict[str, Any]:
         """Returns the metrics with the keys of ``evaluate --json`` and ``/rank``."""
         return {
-            "mrr": self.mrr,
-            **{f"hits@{k}": share for k, share in self.hits_at.items()},
-            "mean_rank": self.mean_rank,
-            "adjusted_mean_rank_index": self.adjusted_mean_rank_index,
-            "positives_proved": self.positives_proved,
-            "corruptions_proved": self.corruptions_proved,
+            **by_name(self),
             "rankings": self.rankings,
             "queries": self.queries,
             "candidates": self.candidates,

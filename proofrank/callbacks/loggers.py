@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from proofrank.callbacks.metrics import METRICS
 from proofrank.core.errors import ProofrankError
+from proofrank.core.metric_names import METRICS
 
 
 class Logger(Protocol):

@@ -2,53 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
-
-from proofrank.core.choices import HITS_AT
 from proofrank.core.errors import ProofrankError
-
-METRICS = (
-    "mrr",
-    *(f"hits@{k}" for k in HITS_AT),
-    "mean_rank",
-    "adjusted_mean_rank_index",
-    "positives_proved",
-    "corruptions_proved",
-)
-"""Names of the metrics, in the order in which they are written."""
-
-_SMALLER_IS_BETTER = ("mean_rank", "corruptions_proved")
+from proofrank.core.metric_names import METRICS, SMALLER_IS_BETTER, MetricValues, by_name
 
 
-class OverallMetrics(Protocol):
-    """Metrics over all rankings, of an evaluation in this process or of a job alike."""
-
-    @property
-    def mrr(self) -> float: ...
-    @property
-    def hits_at(self) -> Mapping[int, float]: ...
-    @property
-    def mean_rank(self) -> float: ...
-    @property
-    def adjusted_mean_rank_index(self) -> float | None: ...
-    @property
-    def positives_proved(self) -> float: ...
-    @property
-    def corruptions_proved(self) -> float | None: ...
-
-
-def metrics_by_name(metrics: OverallMetrics) -> dict[str, float]:
-    """The metrics by the names in ``METRICS``, without those that are undefined or were left open."""
-    values = {
-        "mrr": metrics.mrr,
-        **{f"hits@{k}": metrics.hits_at[k] for k in HITS_AT},
-        "mean_rank": metrics.mean_rank,
-        "adjusted_mean_rank_index": metrics.adjusted_mean_rank_index,
-        "positives_proved": metrics.positives_proved,
-        "corruptions_proved": metrics.corruptions_proved,
-    }
-    return {name: float(value) for name, value in values.items() if value is not None}
+def metrics_by_name(metrics: MetricValues[float]) -> dict[str, float]:
+    """The metrics over all rankings by the names in ``METRICS``, without those that are undefined or were left open."""
+    return {name: float(value) for name, value in by_name(metrics).items() if value is not None}
 
 
 class Improvement:
@@ -76,7 +36,7 @@ class Improvement:
         if not 0 <= min_delta < float("inf"):
             raise ProofrankError(f"min_delta is {min_delta!r}; expected a number, 0 or more")
         self.is_exhausted = False
-        self._sign = -1.0 if metric in _SMALLER_IS_BETTER else 1.0
+        self._sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
         self._patience = patience
         self._min_delta = min_delta
         self._best: float | None = None

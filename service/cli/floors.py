@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from proofrank.core.choices import HITS_AT
+from proofrank.core.metric_names import METRICS, SMALLER_IS_BETTER
 
 EXIT_BELOW = 1
 
-_METRICS = ("mrr", *(f"hits@{k}" for k in HITS_AT), "adjusted_mean_rank_index", "positives_proved")
+_METRICS = tuple(name for name in METRICS if name not in SMALLER_IS_BETTER)
 """Metrics of which a larger value is better."""
 
 

@@ -11,26 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from proofrank.core.errors import counted
+from proofrank.core.metric_names import MetricValues
 
 _TABLE_WIDTH = 110
 _INTERVAL_TABLE_WIDTH = 150
 
 
-class Metrics(Protocol):
+class Metrics(MetricValues[float], Protocol):
     """What the metrics of the package and of its torchless client have in common; ``core.ranking`` defines each."""
 
-    @property
-    def mrr(self) -> float: ...
-    @property
-    def hits_at(self) -> Mapping[int, float]: ...
-    @property
-    def mean_rank(self) -> float: ...
-    @property
-    def adjusted_mean_rank_index(self) -> float | None: ...
-    @property
-    def positives_proved(self) -> float: ...
-    @property
-    def corruptions_proved(self) -> float | None: ...
     @property
     def queries(self) -> int: ...
     @property

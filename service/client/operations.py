@@ -481,8 +481,10 @@ def _upload(
     run: str | None,
     step: int | None,
     labels: Mapping[str, str] | None,
+    public_defaults: bool = False,
 ) -> Steps[StoredPolicy]:
-    parameters = {**({"activate": "true"} if activate else {}), **_place(run, step, labels)}
+    wanted = {"activate": activate, "public_defaults": public_defaults}
+    parameters = {key: "true" for key, value in wanted.items() if value} | _place(run, step, labels)
     call = Call("PUT", path_of("policies", name), files=files, parameters=parameters)
     return parsed((yield from exchange(connection, call)), StoredPolicy)
 
@@ -555,10 +557,7 @@ def upload_checkpoint(
     for path in files.values():
         if isinstance(path, Path) and not path.is_file():
             raise ClientError(f"{path}: no such file")
-    wanted = {"activate": activate, "public_defaults": public_defaults}
-    parameters = {key: "true" for key, value in wanted.items() if value} | _place(run, step, labels)
-    call = Call("PUT", path_of("policies", name), files=files, parameters=parameters)
-    return parsed((yield from exchange(connection, call)), StoredPolicy)
+    return (yield from _upload(connection, name, files, activate, run, step, labels, public_defaults))
 
 
 def activate(connection: Connection, name: str) -> Steps[StoredPolicy]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
-from proofrank.core.errors import EvaluationError
 from proofrank.core.ranking import report
 from proofrank.service.engine.ranker import count_candidates
-from proofrank.service.errors import DeadlinePassed, EvaluationFailed
 from proofrank.service.ranking.json_names import JsonNamesOfServed
 from proofrank.service.ranking.to_queries import (
     Limits,
@@ -30,15 +26,12 @@ from proofrank.service.ranking.to_response import (
     to_send,
     with_results,
 )
+from proofrank.service.routes.deadlines import by_deadline, deadline_of
 from proofrank.service.services import RankingServices
 from proofrank.service.threads import in_worker_unless_small
-from proofrank.service.web.client_disconnect import unless_client_goes
 from proofrank.service.web.json_bodies import bounded_route
 from proofrank.service.web.problems import problem_responses
 from proofrank.service.wire import RankRequest, RankResponse, Timing
-
-_MOST_SECONDS_LATE = 0.5
-"""By which the answer that a deadline has passed comes after it."""
 
 
 def make_router(services: RankingServices) -> APIRouter:
@@ -64,8 +57,7 @@ def make_router(services: RankingServices) -> APIRouter:
     )
     async def rank(body: RankRequest, request: Request) -> RankResponse | Response:
         """Ranks triples against corrupted copies of themselves."""
-        milliseconds = min(body.deadline_ms or settings.max_deadline_ms, settings.max_deadline_ms)
-        deadline = time.monotonic() + milliseconds / 1000
+        deadline = deadline_of(body.deadline_ms, settings.max_deadline_ms)
         # What the request begins with is what it ends with: the service may be less than ready by then.
         loaded, policy = host.loaded, host.active_policy
         dataset = loaded.dataset
@@ -104,14 +96,6 @@ def make_router(services: RankingServices) -> APIRouter:
 
             return await in_worker_unless_small(is_small, word)
 
-        try:
-            # All of it: what waits for a thread for a client that has gone keeps the threads from those that are there.
-            # The scheduler sees to the deadline as well, and knows more; but it may be busy, or not be asked yet.
-            async with asyncio.timeout(deadline - time.monotonic() + _MOST_SECONDS_LATE):
-                return await unless_client_goes(request, evaluate())
-        except TimeoutError as error:
-            raise DeadlinePassed("the deadline has passed") from error
-        except EvaluationError as error:
-            raise EvaluationFailed(f"evaluation failed: {error}") from error
+        return await by_deadline(request, deadline, evaluate())
 
     return router

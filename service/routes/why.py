@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
-from proofrank.core.errors import EvaluationError
 from proofrank.service import wire
 from proofrank.service.engine.ranker import count_candidates
-from proofrank.service.errors import DeadlinePassed, EvaluationFailed
 from proofrank.service.ranking.to_queries import Limits
 from proofrank.service.ranking.to_why import to_explanation, to_query
+from proofrank.service.routes.deadlines import by_deadline, deadline_of
 from proofrank.service.services import RankingServices
-from proofrank.service.web.client_disconnect import unless_client_goes
 from proofrank.service.web.json_bodies import bounded_route
 from proofrank.service.web.problems import problem_responses
 from proofrank.service.wire import WhyRequest
-
-_MOST_SECONDS_LATE = 0.5
-"""By which the answer that a deadline has passed comes after it."""
 
 
 def make_router(services: RankingServices) -> APIRouter:
@@ -44,8 +38,7 @@ def make_router(services: RankingServices) -> APIRouter:
     )
     async def why(body: WhyRequest, request: Request) -> Response:
         """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much."""
-        milliseconds = min(body.deadline_ms or settings.max_deadline_ms, settings.max_deadline_ms)
-        deadline = time.monotonic() + milliseconds / 1000
+        deadline = deadline_of(body.deadline_ms, settings.max_deadline_ms)
         # What the request begins with is what it ends with, whatever is activated meanwhile.
         loaded, policy = host.loaded, host.active_policy
         dataset = loaded.dataset
@@ -73,12 +66,6 @@ def make_router(services: RankingServices) -> APIRouter:
 
             return Response(await asyncio.to_thread(word), media_type="application/json")
 
-        try:
-            async with asyncio.timeout(deadline - time.monotonic() + _MOST_SECONDS_LATE):
-                return await unless_client_goes(request, evaluate())
-        except TimeoutError as error:
-            raise DeadlinePassed("the deadline has passed") from error
-        except EvaluationError as error:
-            raise EvaluationFailed(f"evaluation failed: {error}") from error
+        return await by_deadline(request, deadline, evaluate())
 
     return router

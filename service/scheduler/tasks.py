@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from proofrank.core.errors import ProofrankError
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Candidate, Candidates, Outcomes
-from proofrank.core.ranking import CandidateQueue
+from proofrank.core.prover import Candidate, CandidateQueue, Candidates, Outcomes
 
 
 class DeadlineError(ProofrankError):

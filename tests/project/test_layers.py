@@ -18,6 +18,7 @@ FOLDERS = ("core", "service", "training")
 
 CORE_LAYERS = (
     ("errors", "choices", "default"),
+    ("metric_names",),
     ("comparison", "formats"),
     ("graph",),
     ("provability", "prover"),

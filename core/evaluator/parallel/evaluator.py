@@ -21,7 +21,7 @@ from proofrank.core.evaluator.parallel.helpers import Blueprint, Helper
 from proofrank.core.evaluator.parallel.indexed import Ended, IndexedStream
 from proofrank.core.evaluator.stream import CandidateStream
 from proofrank.core.evaluator.work import Work
-from proofrank.core.prover import Candidate, Candidates, Outcomes, OutcomeTable
+from proofrank.core.prover import Candidate, CandidateQueue, Outcomes
 
 logger = logging.getLogger("proofrank")
 
@@ -102,7 +102,7 @@ class ParallelEvaluator:
                 try:
                     helper.receive()
                 except EOFError:
-                    self._lose(helper, _SharedEvaluation(Candidates.of([]), None))
+                    self._lose(helper, _SharedEvaluation([], None))
 
     def close(self) -> None:
         """Ends the further processes; they also end with this object, and with this process."""
@@ -125,7 +125,7 @@ class ParallelEvaluator:
                 )
             )
         self._evaluation += 1
-        shared = _SharedEvaluation(Candidates.of(candidates), on_progress)
+        shared = _SharedEvaluation(candidates, on_progress)
         mine = IndexedStream(self._stream)
         try:
             self._run(shared, mine)
@@ -134,21 +134,21 @@ class ParallelEvaluator:
             for helper in self._helpers:
                 helper.drop()
             raise
-        return shared.outcomes()
+        return shared.queue.outcomes()
 
     def _run(self, shared: _SharedEvaluation, mine: IndexedStream) -> None:
-        lanes = self._bucket(len(shared.candidates))
-        while not shared.is_done:
+        lanes = self._bucket(len(shared.queue))
+        while shared.queue.num_left:
             ready = [helper for helper in self._helpers if helper.is_ready]
             # Each keeps its lanes full, and helpers, which wait for an answer, twice as many candidates.
             depth = min(lanes or 1, self._most_at_once)
             for helper in ready:
-                indices = shared.next_indices(2 * depth - len(helper.given), 1 + len(ready))
+                indices = shared.take(2 * depth - len(helper.given), 1 + len(ready))
                 if len(indices):
-                    helper.give(self._evaluation, indices, shared.candidates.taken(indices), lanes)
-            indices = shared.next_indices(depth + depth // 4 - mine.num_held, 1 + len(ready))
+                    helper.give(self._evaluation, indices, shared.queue.candidates(indices.tolist()), lanes)
+            indices = shared.take(depth + depth // 4 - mine.num_held, 1 + len(ready))
             if len(indices):
-                mine.put(indices, shared.candidates.taken(indices))
+                mine.put(indices, shared.queue.candidates(indices.tolist()))
             if mine.num_held:
                 shared.put(mine.move(lanes))
             self._hear(shared, 0.0 if mine.num_held else None)
@@ -186,7 +186,7 @@ class ParallelEvaluator:
                 status,
                 len(helper.given),
             )
-        shared.give_back(sorted(helper.given))
+        shared.queue.give_back(sorted(helper.given))
         # What has ended one may end the next.
         self._may_start = False
 
@@ -209,61 +209,37 @@ class ParallelEvaluator:
 
 
 class _SharedEvaluation:
-    """The candidates of an evaluation: who is waiting, and what is done."""
+    """The candidates of an evaluation, its progress, and how long the rest takes."""
 
-    def __init__(self, candidates: Candidates, on_progress: Callable[[int], None] | None) -> None:
-        self.candidates = candidates
+    def __init__(self, candidates: Sequence[Candidate], on_progress: Callable[[int], None] | None) -> None:
+        self.queue = CandidateQueue(candidates)
         self._on_progress = on_progress
-        self._table = OutcomeTable(len(candidates))
-        self._num_done = 0
-        self._next = 0
-        self._given_back: list[int] = []
         self._began = time.monotonic()
 
     @property
-    def is_done(self) -> bool:
-        """Whether all candidates are done."""
-        return self._num_done == len(self.candidates)
-
-    @property
-    def num_undone(self) -> int:
-        """How many candidates are not done."""
-        return len(self.candidates) - self._num_done
+    def _num_done(self) -> int:
+        return len(self.queue) - self.queue.num_left
 
     def seconds_left(self, num_processes: int) -> float:
         """How long one process would take for the rest, if ``num_processes`` have done what is done."""
         if not self._num_done:
             return 0.0
-        return (time.monotonic() - self._began) * num_processes * self.num_undone / self._num_done
+        return (time.monotonic() - self._began) * num_processes * self.queue.num_left / self._num_done
 
-    def next_indices(self, room: int, num_processes: int) -> np.ndarray:
-        """Takes waiting candidates for a process with ``room``, such that the last ones are shared by all.
+    def take(self, room: int, num_processes: int) -> np.ndarray:
+        """Takes candidates for a process with ``room``, such that the last ones are shared by all.
 
         Returns:
             ``[n]`` int64, their places.
         """
-        num_waiting = len(self._given_back) + len(self.candidates) - self._next
-        number = min(room, num_waiting, max(_LEAST_GIVEN, -(-num_waiting // num_processes)))
-        if number <= 0:
-            return np.zeros(0, dtype=np.int64)
-        back, self._given_back = self._given_back[:number], self._given_back[number:]
-        begin = self._next
-        self._next += number - len(back)
-        return np.concatenate([np.array(back, dtype=np.int64), np.arange(begin, self._next)])
-
-    def give_back(self, indices: list[int]) -> None:
-        """Lets the candidates at ``indices`` wait again."""
-        self._given_back.extend(indices)
+        num_ready = self.queue.num_ready
+        number = min(room, max(_LEAST_GIVEN, -(-num_ready // num_processes)))
+        return np.array(self.queue.take(max(0, number)), dtype=np.int64)
 
     def put(self, ended: Ended) -> None:
         """Stores what is done. Raises EvaluationError if a candidate cannot be evaluated exactly."""
         for error in ended.errors:
             raise error
-        self._table.put(ended.indices, ended.outcomes)
-        self._num_done += len(ended.indices)
+        self.queue.put(ended.indices.tolist(), ended.outcomes)
         if self._on_progress is not None:
             self._on_progress(self._num_done)
-
-    def outcomes(self) -> Outcomes:
-        """All outcomes, once all are there."""
-        return self._table.outcomes()

@@ -7,11 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from proofrank.core.errors import EvaluationError
+from proofrank.core.evaluator.options import TICKS_PER_LOOK
 from proofrank.core.evaluator.stream import CandidateStream
 from proofrank.core.prover import Candidates, Outcomes
-
-TICKS_PER_LOOK = 4
-"""Ticks between two looks at what is done."""
 
 
 class Ended(NamedTuple):

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Triple
 from proofrank.core.provability import compute_least_model
-from proofrank.core.prover import Candidate, Outcome, Outcomes
-from proofrank.core.ranking import AllAtoms, CandidateQueue, Pruning, PruningCounts, Query, queue_of
+from proofrank.core.prover import Candidate, CandidateQueue, Outcome, Outcomes
+from proofrank.core.ranking import AllAtoms, Pruning, PruningCounts, Query, queue_of
 from proofrank.core.ranking.ranks import Ranks, rank_positive
 from tests.helpers.cases import Case, cases
 from tests.helpers.datasets import DatasetMaker

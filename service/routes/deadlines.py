@@ -1,0 +1,42 @@
+"""Deadlines of requests that rank."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from proofrank.core.errors import EvaluationError
+from proofrank.service.errors import DeadlinePassed, EvaluationFailed
+from proofrank.service.web.client_disconnect import unless_client_goes
+
+_MOST_SECONDS_LATE = 0.5
+"""By which the answer that a deadline has passed comes after it."""
+
+T = TypeVar("T")
+
+
+def deadline_of(deadline_ms: int | None, max_deadline_ms: int) -> float:
+    """The latest end by ``time.monotonic()`` of a request that begins now and asks for ``deadline_ms``, if anything."""
+    return time.monotonic() + min(deadline_ms or max_deadline_ms, max_deadline_ms) / 1000
+
+
+async def by_deadline(request: Request, deadline: float, evaluation: Coroutine[Any, Any, T]) -> T:
+    """What ``evaluation`` gives, which ends with the deadline, or once the client is gone.
+
+    Raises:
+        DeadlinePassed: the deadline has passed.
+        EvaluationFailed: a candidate cannot be evaluated.
+    """
+    try:
+        # All of it: what waits for a thread for a client that has gone keeps the threads from those that are there.
+        # The scheduler sees to the deadline as well, and knows more; but it may be busy, or not be asked yet.
+        async with asyncio.timeout(deadline - time.monotonic() + _MOST_SECONDS_LATE):
+            return await unless_client_goes(request, evaluation)
+    except TimeoutError as error:
+        raise DeadlinePassed("the deadline has passed") from error
+    except EvaluationError as error:
+        raise EvaluationFailed(f"evaluation failed: {error}") from error
