@@ -73,7 +73,7 @@ class BeamOutcome:
         trajectories: all that ended, in the order in which they did; what was open when the candidate was pruned comes
             last, as a failure.
         log_probability: of the candidate, without the penalty: of its proofs together under the beam's score, or of
-            its most probable trajectory if there is no proof.
+            its most probable trajectory if there is no proof or the candidate was pruned.
         num_resolved: states whose actions were found, over all trajectories; those that share a prefix share its
             states. A greedy trajectory resolves one for each step.
         largest_logit: largest absolute logit met.
@@ -94,9 +94,9 @@ class BeamOutcome:
     @property
     def outcome(self) -> Outcome:
         """The outcome by which the candidate is ranked; its steps and actions are those of the best proof, or of the
-        most probable trajectory if there is no proof.
+        most probable trajectory if there is no proof. A pruned candidate counts as not proved, as everywhere.
         """
-        proofs = self.proofs
+        proofs = () if self.is_pruned else self.proofs
         best = proofs[0] if proofs else best_first(self.trajectories, self.largest_logit)[0]
         return Outcome(
             success=bool(proofs),
@@ -118,7 +118,7 @@ def outcome_of(
     is_pruned: bool = False,
 ) -> BeamOutcome:
     """Returns the outcome of a candidate with these trajectories, of which there is at least one."""
-    of_proofs = [one.log_probability for one in trajectories if one.success]
+    of_proofs = [one.log_probability for one in trajectories if one.success and not is_pruned]
     log_probability = (
         combined(of_proofs, beam.score) if of_proofs else max(one.log_probability for one in trajectories)
     )

@@ -36,7 +36,7 @@ from proofrank.service.cli.options import (
     say_files,
 )
 from proofrank.service.cli.queries import add_queries, drawn_queries, drawn_work
-from proofrank.service.cli.ranking_options import add_pruning, add_ties, add_tolerance
+from proofrank.service.cli.ranking_options import add_beam, add_pruning, add_ties, add_tolerance
 from proofrank.service.cli.tables import print_intervals, print_metrics, pruning_line
 from proofrank.service.terminal.progress import progress_bar
 from proofrank.service.terminal.trees import fit_tree
@@ -51,6 +51,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_ties(parser)
     add_pruning(parser, default="exact; ranks with --mrr-tolerance; none with --trace")
     add_tolerance(parser)
+    add_beam(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
     parser.add_argument(
         "--rankings",
@@ -88,7 +89,14 @@ def run(parsed: argparse.Namespace) -> int:
     settings = settings_for(policy, prover_overrides(parsed))
     if parsed.explain is not None:
         head, relation, tail = parsed.explain
-        proof = explain(dataset, policy, (head, relation, tail), prover=prover_overrides(parsed))
+        proof = explain(
+            dataset,
+            policy,
+            (head, relation, tail),
+            prover=prover_overrides(parsed),
+            beam=parsed.beam,
+            beam_score=parsed.beam_score,
+        )
         say_files(dataset)
         console.print(fit_tree(proof.text, sys.stdout), markup=False, highlight=False, soft_wrap=True)
         return 0
@@ -122,9 +130,13 @@ def run(parsed: argparse.Namespace) -> int:
             rankings=rankings,
         )
         _write(parsed, written)
-    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}"
+    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}{_beam_words(parsed)}"
     print_metrics(metrics, title, metrics.by_depth)
     return check_floors(parsed, metrics.overall.to_dict(), errors)
+
+
+def _beam_words(parsed: argparse.Namespace) -> str:
+    return f", beam {parsed.beam} {parsed.beam_score}" if parsed.beam > 1 else ""
 
 
 def _check_rankings(parsed: argparse.Namespace) -> None:
@@ -147,6 +159,8 @@ def _protocol(parsed: argparse.Namespace) -> Protocol:
         filtered=not parsed.unfiltered,
         ties=parsed.ties,
         seed=parsed.seed,
+        beam=parsed.beam,
+        beam_score=parsed.beam_score,
     )
 
 
@@ -173,7 +187,9 @@ def _evaluate_to_tolerance(
     errors.print(f"{line}; {metrics.open} are open", highlight=False, markup=False, soft_wrap=True)
     if parsed.json is not None:
         _write(parsed, evaluation.to_dict() | {"protocol": dataclasses.asdict(_protocol(parsed))})
-    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}"
+    title = (
+        f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}{_beam_words(parsed)}"
+    )
     print_intervals(evaluation.report, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
     # A metric is high enough if it is so for certain.
     certain = {name: None if found is None else found.low for name, found in metrics.by_name.items()}

@@ -77,6 +77,8 @@ def test_the_written_metrics_are_those_of_the_reference_in_this_process(
         "filtered": True,
         "ties": "pessimistic",
         "seed": 5,
+        "beam": 1,
+        "beam_score": "max",
     }
     assert without_seconds(written) == without_seconds(expected)
 
