@@ -96,7 +96,11 @@ class _Asked:
 
 
 class BeamEvaluator:
-    """Evaluates the beams of many candidates at once, as an evaluator and as a stream; see the module."""
+    """Evaluates the beams of many candidates at once, as an evaluator and as a stream; see the module.
+
+    Attributes:
+        buckets: numbers of candidates that may move at once, ascending.
+    """
 
     engine = "eager"
 
@@ -115,8 +119,8 @@ class BeamEvaluator:
             policy: must fit it.
             settings: of the prover.
             beam: how many trajectories a candidate has, and how their proofs make a score.
-            options: where it computes and how large it is. Of the buckets only the numbers of lanes count; as many
-                candidates move at once as have lanes for all their trajectories, at least one.
+            options: where it computes and how large it is. As many candidates move at once as have lanes for all their
+                trajectories in a bucket, at least one.
 
         Raises:
             PolicyError: the policy does not fit the graph.
@@ -129,7 +133,7 @@ class BeamEvaluator:
         self.beam = beam
         self.settings = settings
         self.device = options.device
-        self.buckets = tuple(sorted(options.buckets))
+        self.buckets = tuple(sorted({max(1, lanes // beam.width) for lanes in options.buckets}))
         self._dataset = dataset
         self._policy = policy
         self._pool_size = options.pool_size
@@ -139,7 +143,7 @@ class BeamEvaluator:
         self._shape = LaneShape.of(settings, tables.longest_body, policy.shape.embedding_dim)
         check_enough_atoms(policy, self._shape.working_atoms)
         endf_atom = pack_atom(dataset.vocabulary.endf_index, 0, 0)
-        num_lanes = self._num_beams(None) * beam.width
+        num_lanes = self.buckets[-1] * beam.width
         self._environment = BeamEnvironment(
             UnificationEngineVectorized(tables, self._shape.working_atoms),
             settings,
@@ -281,17 +285,17 @@ class BeamEvaluator:
     def advance(
         self, num_ticks: int, num_lanes: int | None = None, *, only: Collection[int] | None = None
     ) -> None:
-        """See :class:`proofrank.core.evaluator.stream.CandidateStream`; a tick is a step of every candidate."""
+        """See :class:`proofrank.core.evaluator.stream.CandidateStream`.
+
+        A tick is a step of every candidate; ``num_lanes`` is how many candidates move at once, one of ``buckets``.
+        """
         with matrix_products_in(self._features.precision):
             for _ in range(num_ticks):
-                self._begin_waiting(self._num_beams(num_lanes), only)
+                self._begin_waiting(self.buckets[-1] if num_lanes is None else num_lanes, only)
                 moves = [self._may_move(asked, only) for asked in self._running]
                 if not any(moves):
                     return
                 self._tick(moves)
-
-    def _num_beams(self, num_lanes: int | None) -> int:
-        return max(1, (self.buckets[-1] if num_lanes is None else num_lanes) // self.beam.width)
 
     def _may_move(self, asked: _Asked, only: Collection[int] | None) -> bool:
         return asked.policy is self._policy and (only is None or asked.slot in only)
