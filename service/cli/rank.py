@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -19,7 +20,7 @@ from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
 from proofrank.service import client
 from proofrank.service.cli.files import check_writable, write_output
-from proofrank.service.cli.ranking_options import add_pruning, add_ranking, add_ties, positive
+from proofrank.service.cli.ranking_options import add_beam, add_pruning, add_ranking, add_ties, positive
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import print_metrics, pruning_line
 from proofrank.service.client import Client
@@ -39,6 +40,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_ranking(parser, default_number=None)
     add_ties(parser)
     add_pruning(parser)
+    add_beam(parser)
     parser.add_argument("--policy", metavar="NAME", help="for files and splits: a policy of the server")
     parser.add_argument("--proof", action="store_true", help="for a triple: print its proof")
     parser.add_argument(
@@ -81,6 +83,11 @@ def _check(parsed: argparse.Namespace) -> None:
             raise ProofrankError(f"{flag} cannot be given here: {reason}")
 
 
+def _beam(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a beam; none where a candidate has one trajectory, for an older server knows none."""
+    return {"beam": parsed.beam, "beam_score": parsed.beam_score} if parsed.beam > 1 else {}
+
+
 def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResult:
     head, relation, tail = parsed.triple
     result = speaker.rank(
@@ -91,6 +98,7 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
         seed=parsed.seed,
         ties=parsed.ties,
         pruning=parsed.pruning,
+        **_beam(parsed),
         return_proof=parsed.proof,
         deadline_ms=parsed.deadline_ms,
     )
@@ -115,7 +123,13 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
     console.print(table)
     _say_pruning(result.pruning)
     # Both sides have the same positive, and so the same proof.
-    for text in dict.fromkeys(ranking.proof.text for ranking in rankings if ranking.proof is not None):
+    proofs = [
+        proof
+        for ranking in rankings
+        for proof in (ranking.proofs or (ranking.proof,))  # all of a beam, or the one trajectory
+        if proof is not None
+    ]
+    for text in dict.fromkeys(proof.text for proof in proofs):
         console.print(fit_tree(text, sys.stdout))
     return result
 
@@ -141,6 +155,7 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             seed=parsed.seed,
             ties=parsed.ties,
             pruning=parsed.pruning,
+            **_beam(parsed),
             policy=_name_of(parsed.policy),
             limit=parsed.queries,
         )

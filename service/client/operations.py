@@ -19,6 +19,7 @@ from proofrank.service.client.requests import Call, QueryLike, json_call, make_r
 from proofrank.service.client.results import JobResult, RankResult
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 from proofrank.service.wire import (
+    BeamScore,
     Comparison,
     Identity,
     Info,
@@ -71,6 +72,8 @@ def rank(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
     return_candidates: bool = False,
     return_proof: bool = False,
     deadline_ms: int | None = None,
@@ -87,8 +90,10 @@ def rank(
         pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
             ``ranks``, which leaves open how many corruptions were proved. By default ``exact``, and ``none`` with
             ``return_candidates``.
+        beam: maximum number of trajectories of a candidate; 1, the greedy one, by default.
+        beam_score: how several proofs make a score: ``max``, the default, ``logsumexp`` or ``noisy-or``.
         return_candidates: with every candidate's score.
-        return_proof: with the positives' proofs.
+        return_proof: with the positives' proofs; with a beam, with all of them.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
 
     Raises:
@@ -103,6 +108,8 @@ def rank(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
         return_candidates=return_candidates,
         return_proof=return_proof,
         deadline_ms=deadline_ms,
@@ -174,6 +181,8 @@ def submit(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
@@ -188,6 +197,8 @@ def submit(
         seed: of every draw.
         ties: which rank counts where scores are equal.
         pruning: what may be left out, as for ``rank``; ``exact`` by default.
+        beam: as for ``rank``.
+        beam_score: as for ``rank``.
         policy: which policy of the server ranks: what ``upload_policy`` returned, for exactly this content; or a name,
             for the content that it has when the job is submitted; the active one if None, whoever activated it.
         limit: rank only so many of the split's triples, drawn with ``seed``.
@@ -209,6 +220,8 @@ def submit(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
         policy=policy if policy is None or isinstance(policy, str) else policy.name,
         policy_sha256=policy.sha256 if isinstance(policy, (StoredPolicy, Identity)) else None,
         limit=limit,
@@ -266,6 +279,8 @@ def evaluate(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
@@ -294,6 +309,8 @@ def evaluate(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
         policy=policy,
         limit=limit,
         idempotency_key=idempotency_key,

@@ -22,6 +22,7 @@ from proofrank.core.errors import EvaluationError, MemoryShortError
 from proofrank.core.evaluator import CandidateStream, Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.prover.beams import Beam
 from proofrank.service.engine.evaluators import make_evaluator
 from proofrank.service.engine.lifecycle import READY, STARTING, Stages
 from proofrank.service.engine.shape import Shape
@@ -92,9 +93,11 @@ class EvaluatorsByShape:
         """The evaluator of the live policy."""
         return self._live
 
-    def shape_of(self, policy: Policy) -> Shape:
-        """Returns the shape of ``policy`` in this server. Raises EvaluationError if its settings are bad."""
-        return Shape.of(policy, self._settings.prover_overrides)
+    def shape_of(self, policy: Policy, beam: Beam | None = None) -> Shape:
+        """Returns the shape of ``policy`` in this server, for a beam or for one trajectory of a candidate. Raises
+        EvaluationError if its settings are bad.
+        """
+        return Shape.of(policy, self._settings.prover_overrides, beam)
 
     def begin(self, policy: Policy) -> None:
         """Makes the first evaluator, whose stages are those of the server. Waits for it."""
@@ -107,15 +110,17 @@ class EvaluatorsByShape:
         self._show()
 
     @asynccontextmanager
-    async def using(self, policy: Policy) -> AsyncIterator[ShapeEvaluator]:
+    async def using(self, policy: Policy, beam: Beam | None = None) -> AsyncIterator[ShapeEvaluator]:
         """Yields the evaluator for ``policy``, which stays as long as the context lasts; makes it if there is none.
+
+        One for a beam is another than that for one trajectory of a candidate.
 
         Raises:
             MemoryShortError: there is no memory for it.
             EvaluationError: no evaluator can be made for the policy.
             Draining: the service stops.
         """
-        shape = self.shape_of(policy)
+        shape = self.shape_of(policy, beam)
         while (evaluator := self._evaluators.get(shape)) is None:
             await self._made(shape, policy)
         evaluator.num_users += 1
@@ -280,6 +285,7 @@ class EvaluatorsByShape:
                 evaluator.shape.settings,
                 self._metrics,
                 lambda stage: self._enter(evaluator, stage),
+                evaluator.shape.beam,
             )
         except torch.OutOfMemoryError as error:
             raise MemoryShortError(f"no evaluator of shape {evaluator.shape.name}: {error}") from error

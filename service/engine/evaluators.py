@@ -12,9 +12,11 @@ from proofrank.core.evaluator import (
     create_evaluator,
     default_device,
 )
+from proofrank.core.evaluator.beams import BeamEvaluator
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
+from proofrank.core.prover.beams import Beam
 from proofrank.service.engine.serving_buckets import serving_buckets
 from proofrank.service.scheduler import Lanes
 from proofrank.service.settings.settings import Settings
@@ -31,6 +33,7 @@ def make_evaluator(
     prover_settings: ProverSettings,
     metrics: ServiceMetrics,
     on_stage: Callable[[str], None],
+    beam: Beam | None = None,
 ) -> tuple[CandidateStream, Lanes]:
     """Makes a warm evaluator and describes its lanes; call it in the thread that will use the evaluator.
 
@@ -41,6 +44,8 @@ def make_evaluator(
         prover_settings: settings of the prover.
         metrics: shows the time of each bucket, and the evaluator.
         on_stage: called with the name of each stage before it begins.
+        beam: how many trajectories a candidate has; one by default. More are proved by ``eager``, whatever the engine
+            of the settings.
 
     Raises:
         EvaluationError: there is no such evaluator here, or it cannot evaluate this graph exactly.
@@ -49,6 +54,8 @@ def make_evaluator(
     # Before the evaluator is made, because it measures the machine with this number of threads.
     use_threads(settings.threads)
     gather_seconds = settings.gather_ms / 1000
+    if beam is not None:
+        return _make_for_beam(settings, dataset, policy, prover_settings, beam)
     if settings.engine == OriginalStream.engine:
         stream = OriginalStream(dataset, policy, prover_settings)
         metrics.show_evaluator(dataset, stream.engine, "cpu")
@@ -84,3 +91,23 @@ def make_evaluator(
         ticks_per_look=1 if is_cost_by_lane else evaluator.ticks_per_look,
         gather_seconds=gather_seconds,
     )
+
+
+def _make_for_beam(
+    settings: Settings, dataset: Dataset, policy: Policy, prover_settings: ProverSettings, beam: Beam
+) -> tuple[CandidateStream, Lanes]:
+    """An evaluator of beams, which needs no warming, and its lanes: one for each candidate that moves at once."""
+    device = settings.device or default_device()
+    evaluator = create_evaluator(
+        "eager",
+        dataset,
+        policy,
+        prover_settings,
+        device=device,
+        buckets=settings.buckets or serving_buckets(device, calibrate=settings.calibrate),
+        precision=settings.precision,
+        beam=beam,
+    )
+    assert isinstance(evaluator, BeamEvaluator)
+    gather_seconds = settings.gather_ms / 1000
+    return evaluator, Lanes(evaluator.buckets, is_cost_by_lane=True, gather_seconds=gather_seconds)

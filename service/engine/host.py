@@ -15,6 +15,7 @@ from proofrank.core.errors import DatasetError, PolicyError, ProofrankError
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
+from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking import Query
 from proofrank.service.engine.by_shape import EvaluatorsByShape
 from proofrank.service.engine.lifecycle import DRAINING, FAILED, READY, Stages
@@ -203,15 +204,16 @@ class EvaluatorHost:
         pruning: PruningLevel = "none",
         is_job: bool = False,
         deadline: float | None = None,
+        beam: Beam | None = None,
     ) -> RankedBatch:
-        """Ranks ``queries`` as :meth:`Ranker.rank` does, by the live policy by default.
+        """Ranks ``queries`` as :meth:`Ranker.rank` does, by the live policy by default, perhaps with a beam.
 
         Raises NotReady if the service is not ready.
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
-        async with loaded.evaluators.using(with_policy) as evaluator:
-            return await self._ranker.rank(
+        async with loaded.evaluators.using(with_policy, beam) as evaluator:
+            batch = await self._ranker.rank(
                 queries,
                 seed,
                 loaded.dataset,
@@ -221,6 +223,7 @@ class EvaluatorHost:
                 is_job=is_job,
                 deadline=deadline,
             )
+            return dataclasses.replace(batch, engine=evaluator.engine)
 
     def drain(self) -> None:
         """Becomes not ready and gives running requests ``grace_seconds``; for any thread and for signal handlers."""

@@ -12,6 +12,7 @@ from proofrank.service.ranking.json_names import JsonNamesOfServed
 from proofrank.service.ranking.to_queries import (
     Limits,
     asks_little,
+    beam_of,
     check_num_queries,
     least_candidates,
     to_queries,
@@ -21,6 +22,7 @@ from proofrank.service.ranking.to_response import (
     identity_of,
     json_pieces,
     proof_maker,
+    proofs_maker,
     to_pruning,
     to_report,
     to_send,
@@ -38,7 +40,7 @@ def make_router(services: RankingServices) -> APIRouter:
     """The route on these services."""
     host, settings = services.host, services.settings
     names = JsonNamesOfServed()
-    limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)
+    limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs, settings.max_beam)
     router = APIRouter(
         tags=["ranking"], route_class=bounded_route(lambda value: check_num_queries(value, limits))
     )
@@ -69,18 +71,30 @@ def make_router(services: RankingServices) -> APIRouter:
             # An answer may hold more than the evaluation did.
             request.state.until_sent.enter_context(host.room.taken(count_candidates(queries)))
             execution = await host.rank(
-                queries, body.seed, policy=policy, pruning=body.pruning_level, deadline=deadline
+                queries,
+                body.seed,
+                policy=policy,
+                pruning=body.pruning_level,
+                deadline=deadline,
+                beam=beam_of(body),
             )
-            make_proof = proof_maker(host.reference(loaded, policy), dataset) if body.return_proof else None
+            reference = host.reference(loaded, policy) if body.return_proof else None
+            make_proof = proof_maker(reference, dataset) if reference is not None else None
+            beam = beam_of(body)
+            make_proofs = (
+                proofs_maker(reference, dataset, beam) if reference is not None and beam is not None else None
+            )
 
             def word() -> RankResponse | Response:
                 # The reference shares no state with the evaluator, so the next request need not wait for proofs.
-                builder = ResponseBuilder(body, dataset, make_proof, names.of(dataset))
+                builder = ResponseBuilder(body, dataset, make_proof, names.of(dataset), make_proofs)
                 answer = RankResponse(
                     request_id=request.state.request_id,
                     dataset=identity_of(dataset),
                     policy=identity_of(policy),
-                    engine=host.engine,
+                    engine=execution.engine,
+                    beam=body.beam_width,
+                    beam_score=body.score_of_beam,
                     metrics=to_report(report(execution.ranked, dataset, body.ties)),
                     pruning=to_pruning(body.pruning_level, execution.counts),
                     timing=Timing(

@@ -53,6 +53,8 @@ from proofrank.service.wire.rank_answer import (
     Timing,
 )
 from proofrank.service.wire.rank_request import (
+    BeamOptions,
+    BeamScore,
     NamedTriple,
     PruningLevel,
     RankOptions,
@@ -90,6 +92,8 @@ __all__ = [
     "MAX_STEP",
     "POLICY_NAME_PATTERN",
     "UNFINISHED_STATES",
+    "BeamOptions",
+    "BeamScore",
     "CandidateScore",
     "ChangedRanking",
     "ComparedEvaluation",

@@ -23,6 +23,7 @@ SideOption = Literal["head", "tail", "both"]
 AllCorruptions = Annotated[Literal["all"], WithJsonSchema({"type": "string", "enum": ["all"]})]
 Ties = Literal["realistic", "optimistic", "pessimistic", "random"]
 PruningLevel = Literal["none", "exact", "ranks"]
+BeamScore = Literal["max", "logsumexp", "noisy-or"]
 
 
 class RequestPart(BaseModel):
@@ -97,7 +98,36 @@ class RankOptions(RequestPart):
         raise PydanticCustomError("corruptions", "expected a whole number, 0 or more, or 'all'")
 
 
-class RankRequest(RankOptions):
+class BeamOptions(RankOptions):
+    """How to rank queries, and how many trajectories a candidate has."""
+
+    # None where it was not asked for, for an older server knows no such field.
+    beam: int | None = Field(
+        None,
+        ge=1,
+        description="Maximum number of trajectories of a candidate, at most `max_beam` of the server; by default 1, "
+        "the greedy one.",
+        examples=[8],
+    )
+    beam_score: BeamScore | None = Field(
+        None,
+        description="How several proofs of a candidate make its score: `max`, the default, by the best one; "
+        "`logsumexp` by the probability that the policy takes any of them; or `noisy-or`.",
+        examples=["logsumexp"],
+    )
+
+    @property
+    def beam_width(self) -> int:
+        """Maximum number of trajectories of a candidate."""
+        return 1 if self.beam is None else self.beam
+
+    @property
+    def score_of_beam(self) -> BeamScore:
+        """How several proofs make a score."""
+        return "max" if self.beam_score is None else self.beam_score
+
+
+class RankRequest(BeamOptions):
     """Queries and how to rank them."""
 
     model_config = ConfigDict(
