@@ -63,7 +63,7 @@ def rankings_asked(answer: dict[str, Any]) -> list[dict[str, Any]]:
             **ranking,
         }
         for index, query in enumerate(
-            without_keys(answer["queries"], ("num_filtered", "candidates", "proof"))
+            without_keys(answer["queries"], ("num_filtered", "candidates", "proof", "proofs"))
         )
         for ranking in query["rankings"]
     ]
@@ -148,6 +148,8 @@ def test_a_submitted_job_says_where_it_is_and_what_it_was_asked(client: httpx.Cl
         "seed": 5,
         "ties": "realistic",
         "pruning": None,
+        "beam": None,
+        "beam_score": None,
         "policy": None,
         "policy_sha256": None,
         "limit": None,
