@@ -23,7 +23,7 @@ from proofrank.core.evaluator import CandidateStream, Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover.beams import Beam
-from proofrank.service.engine.evaluators import make_evaluator
+from proofrank.service.engine.evaluators import make_beam_evaluator, make_evaluator
 from proofrank.service.engine.lifecycle import READY, STARTING, Stages
 from proofrank.service.engine.shape import Shape
 from proofrank.service.errors import Draining
@@ -277,18 +277,23 @@ class EvaluatorsByShape:
                 return made
 
     def _make_once(self, evaluator: ShapeEvaluator, policy: Policy) -> tuple[CandidateStream, Lanes]:
+        shape = evaluator.shape
         try:
-            stream, lanes = make_evaluator(
-                self._settings,
-                self._dataset,
-                policy,
-                evaluator.shape.settings,
-                self._metrics,
-                lambda stage: self._enter(evaluator, stage),
-                evaluator.shape.beam,
-            )
+            if shape.beam is not None:
+                stream, lanes = make_beam_evaluator(
+                    self._settings, self._dataset, policy, shape.settings, shape.beam
+                )
+            else:
+                stream, lanes = make_evaluator(
+                    self._settings,
+                    self._dataset,
+                    policy,
+                    shape.settings,
+                    self._metrics,
+                    lambda stage: self._enter(evaluator, stage),
+                )
         except torch.OutOfMemoryError as error:
-            raise MemoryShortError(f"no evaluator of shape {evaluator.shape.name}: {error}") from error
+            raise MemoryShortError(f"no evaluator of shape {shape.name}: {error}") from error
         evaluator.engine = stream.engine
         return stream, lanes
 

@@ -33,7 +33,6 @@ def make_evaluator(
     prover_settings: ProverSettings,
     metrics: ServiceMetrics,
     on_stage: Callable[[str], None],
-    beam: Beam | None = None,
 ) -> tuple[CandidateStream, Lanes]:
     """Makes a warm evaluator and describes its lanes; call it in the thread that will use the evaluator.
 
@@ -44,8 +43,6 @@ def make_evaluator(
         prover_settings: settings of the prover.
         metrics: shows the time of each bucket, and the evaluator.
         on_stage: called with the name of each stage before it begins.
-        beam: how many trajectories a candidate has; one by default. More are proved by ``eager``, whatever the engine
-            of the settings.
 
     Raises:
         EvaluationError: there is no such evaluator here, or it cannot evaluate this graph exactly.
@@ -54,8 +51,6 @@ def make_evaluator(
     # Before the evaluator is made, because it measures the machine with this number of threads.
     use_threads(settings.threads)
     gather_seconds = settings.gather_ms / 1000
-    if beam is not None:
-        return _make_for_beam(settings, dataset, policy, prover_settings, beam)
     if settings.engine == OriginalStream.engine:
         stream = OriginalStream(dataset, policy, prover_settings)
         metrics.show_evaluator(dataset, stream.engine, "cpu")
@@ -93,10 +88,14 @@ def make_evaluator(
     )
 
 
-def _make_for_beam(
+def make_beam_evaluator(
     settings: Settings, dataset: Dataset, policy: Policy, prover_settings: ProverSettings, beam: Beam
 ) -> tuple[CandidateStream, Lanes]:
-    """An evaluator of beams, which needs no warming, and its lanes: one for each candidate that moves at once."""
+    """Makes an evaluator of beams, which is ``eager`` whatever the engine of the settings, and needs no warming.
+
+    Its lanes are one for each candidate that moves at once. Arguments and errors are those of :func:`make_evaluator`.
+    """
+    use_threads(settings.threads)
     device = settings.device or default_device()
     evaluator = create_evaluator(
         "eager",
