@@ -46,6 +46,8 @@ COMMANDS = {
     "serve": Command("serve", SERVER, "serve ranks over HTTP"),
     "upload": Command("upload", CLIENT, "store a policy in a server, perhaps as a step of a training run"),
     "activate": Command("activate", CLIENT, "make a policy of a server the one that ranks from now on"),
+    "sleep": Command("sleep", CLIENT, "have a server free the memory of its evaluators until it is woken"),
+    "wake": Command("wake", CLIENT, "have a server that sleeps take requests again"),
     "policies": Command("policies", CLIENT, "list the policies of a server"),
     "jobs": Command("jobs", CLIENT, "list the jobs of a server"),
     "runs": Command("runs", CLIENT, "list the training runs of a server, or the metrics of one by step"),

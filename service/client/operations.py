@@ -572,6 +572,23 @@ def delete_policy(connection: Connection, name: str) -> Steps[None]:
     yield from exchange(connection, Call("DELETE", path_of("policies", name), is_repeatable=False))
 
 
+def sleep(connection: Connection) -> Steps[Readiness]:
+    """Has the server free its evaluators' memory, after the requests that rank now.
+
+    Until :func:`wake` it takes no others, and jobs pause.
+    """
+    return parsed((yield from exchange(connection, Call("POST", "/sleep"))), Readiness)
+
+
+def wake(connection: Connection) -> Steps[Readiness]:
+    """Has a server that sleeps make its evaluator again; returns once it takes requests.
+
+    Raises:
+        UnavailableError: it still sleeps, because the memory does not suffice; says how much is needed.
+    """
+    return parsed((yield from exchange(connection, Call("POST", "/wake"))), Readiness)
+
+
 def info(connection: Connection) -> Steps[Info]:
     """What is being served."""
     return parsed((yield from exchange(connection, Call("GET", "/info"))), Info)

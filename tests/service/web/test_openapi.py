@@ -18,7 +18,7 @@ OPERATION_IDS = {
     *("get_job_results", "get_job_results_csv", "get_job_results_parquet", "compare_jobs"),
     *("list_policies", "upload_policy", "activate_policy", "delete_policy"),
     *("list_runs", "get_run"),
-    *("get_health", "get_readiness", "get_info"),
+    *("get_health", "get_readiness", "get_info", "sleep", "wake"),
 }
 PROBLEM = {"$ref": "#/components/schemas/ProblemBody"}
 
