@@ -108,6 +108,10 @@ class JobStore:
 
         return await self._database.run(work)
 
+    async def counts(self) -> Mapping[JobState, int]:
+        """Returns the number of jobs in each state."""
+        return await self._database.run(_counts)
+
     async def queries_json(self, job: Job) -> str | None:
         """Returns the queries that were submitted with the job; None if it ranks a split.
 
