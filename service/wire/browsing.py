@@ -53,4 +53,6 @@ class Activity:
     candidates_per_second: Annotated[
         float, described("Candidates done per second over the last 30 seconds.", 1250.0)
     ]
-    jobs: Annotated[dict[JobState, int], described("Number of jobs in each state.", {"running": 1, "done": 24})]
+    jobs: Annotated[
+        dict[JobState, int], described("Number of jobs in each state.", {"running": 1, "done": 24})
+    ]

@@ -13,8 +13,10 @@ from proofrank.client import Client
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.service.client import Job
+from proofrank.service.wire import Identity
 from tests.helpers.browser import Browser, open_browser
 from tests.helpers.family import write_family, write_untrained_policy
+from tests.helpers.large_jobs import write_jobs
 from tests.helpers.serving import RunningServer
 
 RUN = "training"
@@ -79,3 +81,29 @@ def trained(
 def browser() -> Iterator[Browser]:
     with open_browser() as opened:
         yield opened
+
+
+NUM_QUERIES = 5500
+"""Number of triples of the large test split; with both sides, 11,000 rankings."""
+
+
+@pytest.fixture(scope="session")
+def large(
+    family_folder: Path,
+    policy_folder: Path,
+    step_policy: Callable[[int], Policy],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Trained]:
+    """A server with two jobs of 11,000 rankings each."""
+    data_folder = tmp_path_factory.mktemp("large")
+    arguments = ["--dataset", str(family_folder), "--policy", str(policy_folder), "--engine", "original"]
+    arguments += ["--data-folder", str(data_folder)]
+    with RunningServer(*arguments) as running, Client(running.wait_until_ready().url) as client:
+        pushed = [
+            client.push("large", step_policy(step), step=step, name=f"large-{step}") for step in range(2)
+        ]
+        dataset = client.info().dataset
+    policies = [Identity(policy.name, policy.sha256) for policy in pushed]
+    ids = write_jobs(data_folder, policies, Identity(dataset["name"], dataset["sha256"]), NUM_QUERIES)
+    with RunningServer(*arguments) as running, Client(running.wait_until_ready().url) as client:
+        yield Trained(running, tuple(client.job(job_id) for job_id in ids))

@@ -47,7 +47,7 @@ proofrank.report = (() => {
   }
 
   /** The rankings whose rank differs, the worst loss of B first, as `GET /compare` lists them. */
-  function changed(a, b, depths) {
+  function changed(a, b) {
     const id = (one) => JSON.stringify([one.head, one.relation, one.tail, one.side]);
     const ofB = new Map(allOf(b).map((one) => [id(one), one]));
     const rows = allOf(a).map((one, row) => [one, ofB.get(id(one)), row]);
@@ -56,7 +56,7 @@ proofrank.report = (() => {
     const places = ([before, after]) => before.rank - after.rank;
     differing.sort((x, y) => gain(x) - gain(y) || places(x) - places(y) || x[2] - y[2]);
     return differing.map(([before, after]) => ({
-      ...{ head: before.head, relation: before.relation, tail: before.tail, side: before.side, depth: depths },
+      ...{ head: before.head, relation: before.relation, tail: before.tail, side: before.side, depth: null },
       ...{ rank_a: before.rank, rank_b: after.rank, num_candidates: before.num_candidates },
       ...{ proved_a: before.proved, proved_b: after.proved },
     }));
@@ -64,8 +64,10 @@ proofrank.report = (() => {
 
   function compare(a, b) {
     const found = kept.comparisons[`${a} ${b}`];
+    if (found === undefined && `${b} ${a}` in kept.comparisons)
+      return Promise.reject(new Problem(404, "This report compares the earlier job with the later one: swap A and B."));
     if (found === undefined) return missing("this comparison: the two jobs rank different queries, or otherwise");
-    return Promise.resolve({ ...found, changed: changed(a, b, null) });
+    return Promise.resolve({ ...found, changed: changed(a, b) });
   }
 
   function why(job, of) {
