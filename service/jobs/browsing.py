@@ -15,7 +15,7 @@ from proofrank.service import wire
 from proofrank.service.errors import JobRemovedError, NoSuchJob
 from proofrank.service.jobs.job import Job, StoredRanking
 from proofrank.service.jobs.results import pages
-from proofrank.service.jobs.rows import RANKING_COLUMNS, read_ranking
+from proofrank.service.jobs.rows import RANK_COLUMN_OF_TIES, RANKING_COLUMNS, read_ranking
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.jobs.to_response import ranking_answer
 from proofrank.service.storage.database import Database
@@ -27,12 +27,6 @@ _CONFIDENCE = 0.95
 _MOST_KEPT = 100_000
 """Largest number of intervals that are kept; a job that is done never changes."""
 
-_COLUMN_OF_TIES: Mapping[wire.Ties, str] = {
-    "optimistic": "optimistic",
-    "realistic": "realistic",
-    "pessimistic": "pessimistic",
-    "random": "random",
-}
 _ORDER = {
     "query": "query_index, side",
     "worst": "{rank} DESC, query_index, side",
@@ -78,7 +72,7 @@ class RankingBrowser:
             limit: largest number to return.
         """
         ties = _ties(job)
-        by = _ORDER[order].format(rank=_COLUMN_OF_TIES[ties])
+        by = _ORDER[order].format(rank=RANK_COLUMN_OF_TIES[ties])
 
         def work(connection: sqlite3.Connection) -> tuple[int, list[StoredRanking]]:
             chosen = (job.number, relation, side)
@@ -131,7 +125,7 @@ class RankingBrowser:
         missing = [job for job in jobs if job.id not in self._intervals]
 
         def work(connection: sqlite3.Connection, job: wire.StepJob) -> QuerySums:
-            rank = _COLUMN_OF_TIES[job.request.ties]
+            rank = RANK_COLUMN_OF_TIES[job.request.ties]
             return QuerySums(*connection.execute(_SUMS.format(rank=rank), (job.id,)).fetchone())
 
         if len(self._intervals) + len(missing) > _MOST_KEPT:

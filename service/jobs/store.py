@@ -22,14 +22,16 @@ from proofrank.service.jobs.rows import (
     IS_UNFINISHED,
     JOB_COLUMNS,
     RANKING_COLUMNS,
+    RankRow,
     existing_job,
     find_job,
+    rank_row_columns,
     read_job,
     read_ranking,
     write_ranking,
 )
 from proofrank.service.storage.database import Database
-from proofrank.service.wire import JOB_STATES, JobState
+from proofrank.service.wire import JOB_STATES, JobState, Ties
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,19 @@ class JobStore:
                 (job.number, start, stop),
             )
             return [read_ranking(row) for row in rows]
+
+        return await self._database.run(work)
+
+    async def rank_rows(self, job: Job, ties: Ties, start: int, stop: int) -> list[RankRow]:
+        """Returns what a comparison needs of the rankings of some queries, in order, as :meth:`rankings` does."""
+
+        def work(connection: sqlite3.Connection) -> list[RankRow]:
+            rows = connection.execute(
+                f"SELECT {rank_row_columns(ties)} FROM rankings WHERE job = ? AND query_index >= ? "
+                "AND query_index < ? ORDER BY query_index, side",
+                (job.number, start, stop),
+            )
+            return list(map(RankRow._make, rows))
 
         return await self._database.run(work)
 

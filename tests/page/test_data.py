@@ -114,6 +114,25 @@ def test_reasons_need_a_policy_that_is_there_with_the_content_that_is_named(trai
     assert "name that too" in answer.text
 
 
+def test_a_comparison_without_intervals_has_the_same_differences(
+    trained: Trained, http: httpx.Client
+) -> None:
+    jobs = {"a": trained.jobs[0].id, "b": trained.jobs[2].id}
+    whole = http.get("/compare", params=jobs).json()
+    quick = http.get("/compare", params={**jobs, "intervals": False}).json()
+    assert quick["resamples"] == 0
+    assert quick["overall"]["metrics"]["mrr"]["low"] is None
+
+    def without_intervals(part: Any) -> Any:
+        if isinstance(part, dict):
+            left_out = ("low", "high", "resamples", "is_worse")
+            return {name: without_intervals(value) for name, value in part.items() if name not in left_out}
+        return part
+
+    assert without_intervals(quick) == without_intervals(whole)
+    assert whole["overall"]["metrics"]["mrr"]["low"] < whole["overall"]["metrics"]["mrr"]["high"]
+
+
 def test_the_activity_says_what_is_live_and_what_was_done(trained: Trained, http: httpx.Client) -> None:
     activity = http.get("/activity").json()
     assert activity["stage"] == "ready"

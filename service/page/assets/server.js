@@ -2,6 +2,7 @@
 "use strict";
 proofrank.server = (() => {
   const STORED_KEY = "proofrank-key";
+  const MOST_COMPARED = 8;
   const listeners = new Set();
 
   class Problem extends Error {
@@ -55,6 +56,19 @@ proofrank.server = (() => {
     });
   }
 
+  // Jobs that are done never change, so that the way back to a comparison needs no request.
+  const compared = new Map();
+
+  function compare(a, b, { intervals = true } = {}) {
+    const path = `compare?${new URLSearchParams({ a, b, intervals })}`;
+    if (!compared.has(path)) {
+      if (compared.size >= MOST_COMPARED) compared.clear();
+      compared.set(path, get(path));
+      compared.get(path).catch(() => compared.delete(path));
+    }
+    return compared.get(path);
+  }
+
   /** Calls `show` with the job after each change, until it ends or `signal` is aborted. */
   async function follow(id, show, signal) {
     const answer = await send(`jobs/${encodeURIComponent(id)}/events`, { signal });
@@ -75,7 +89,7 @@ proofrank.server = (() => {
   return {
     ...{ get, post, rankings, why, follow, key, setKey, Problem },
     isLive: true,
-    compare: (a, b) => get(`compare?${new URLSearchParams({ a, b })}`),
+    compare,
     cancel: (id) => post(`jobs/${encodeURIComponent(id)}/cancel`),
     /** Calls `listener` when the server asks for a key; returns a function that ends this. */
     onMissingKey(listener) {

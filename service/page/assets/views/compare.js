@@ -88,7 +88,7 @@
     ];
   }
 
-  function Found({ comparison, a, b }) {
+  function Found({ comparison, a, b, isWhole }) {
     const { changed, overall, macro } = comparison;
     const address = (row) => link(["query", a, b], { head: row.head, relation: row.relation, tail: row.tail, side: row.side });
     const go = useMemo(() => ({}), []);
@@ -101,8 +101,9 @@
     const same = overall.rankings - changed.length;
     return html`<p class=${comparison.is_worse ? "error" : "note"}>
         MRR ${metric(overall.metrics.mrr.a)} in A, ${metric(overall.metrics.mrr.b)} in B:
-        ${" "}<strong><${Difference} of=${overall.metrics.mrr} /></strong>, interval ${interval(overall.metrics.mrr.low, overall.metrics.mrr.high)}.
+        ${" "}<strong><${Difference} of=${overall.metrics.mrr} /></strong>, interval ${isWhole ? interval(overall.metrics.mrr.low, overall.metrics.mrr.high) : "…"}.
         ${" "}${whole(overall.worse)} rankings are worse, ${whole(overall.better)} better, ${whole(same)} the same.</p>
+      <p class="soft" role="status">${isWhole ? "" : "Computing intervals …"}</p>
       ${(comparison.a.certified || comparison.b.certified) && html`<p class="soft">Pruned: some ranks follow from bounds on scores, and are exact all the same.</p>`}
       <h2>Metrics</h2>
       <${Table} caption=${`Differences, B less A, with intervals of ${100 * comparison.confidence} %; macro counts each relation alike`}
@@ -111,7 +112,7 @@
       ${rows.length === 0 ? html`<p>No rank differs.</p>` : html`
         <${Table} caption="The worst loss of B first" columns=${changedColumns(address)} rows=${rows} what="changed rankings" numRows=${15} />
         <h2>Rank against rank</h2>
-        <${Plot} make=${() => makePlot(changed, go)} keys=${[changed]} onPick=${(plot) => go.pick(plot)}
+        <${Plot} make=${() => makePlot(changed, go)} keys=${[a, b]} onPick=${(plot) => go.pick(plot)}
           label="Rank in B against rank in A of the changed rankings; the table above has the same numbers" />
         <p class="soft">Above the line: worse in B. The ${whole(same)} rankings that did not change are not drawn. A click opens the nearest one.</p>`}
       <${Groups} title="By relation" name="Relation" groups=${comparison.by_relation} />
@@ -127,8 +128,12 @@
   }
 
   function Compared({ a, b }) {
-    const found = useLoaded(() => proofrank.data.compare(a, b), []);
-    return whenLoaded(found, (comparison) => html`<${Found} comparison=${comparison} a=${a} b=${b} />`);
+    // Intervals take most of the time: everything else is shown before.
+    const found = useLoaded(() => proofrank.data.compare(a, b, { intervals: false }), []);
+    const all = useLoaded(() => found.value === undefined ? new Promise(() => {}) : proofrank.data.compare(a, b), [found.value]);
+    if (all.error !== undefined) return whenLoaded(all);
+    return whenLoaded(all.value === undefined ? found : all, (comparison) => html`
+      <${Found} comparison=${comparison} a=${a} b=${b} isWhole=${all.value !== undefined} />`);
   }
 
   function Compare({ parts }) {
