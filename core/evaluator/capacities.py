@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, fields
 
 import torch
 
 from proofrank.core.errors import EvaluationError, MemoryShortError
+from proofrank.core.evaluator.available_memory import available_bytes
 from proofrank.core.policy.features import CHUNK_ROWS
 from proofrank.core.prover.lanes import LaneShape
 from proofrank.core.prover.observation import Capacities
@@ -215,15 +215,9 @@ def check_memory(num_bytes: int, what: str, device: torch.device) -> None:
     """Refuses what does not fit.
 
     Raises:
-        MemoryShortError: ``num_bytes`` are more than the device has free.
+        MemoryShortError: ``num_bytes`` are more than this process may take there.
     """
-    if device.type == "cuda":
-        # Given back first: what torch still holds after that is in use, or belongs to a captured graph, whose memory
-        # nobody else can have while the graph lives.
-        torch.cuda.empty_cache()
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = available_bytes(device)
     if num_bytes > free:
         raise MemoryShortError(
             f"{what} needs about {num_bytes / 2**30:.1f} GiB on {device}, of which {free / 2**30:.1f} GiB are free; "
