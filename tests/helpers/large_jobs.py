@@ -62,7 +62,7 @@ def write_jobs(data_folder: Path, policies: list[Identity], dataset: Identity, n
 
 
 async def _write(store: JobStore, policies: list[Identity], dataset: Identity, num_queries: int) -> list[str]:
-    body = write_body(JobRequest(split="test", corruptions=100))
+    body = write_body(JobRequest.model_validate({"split": "test", "corruptions": 100}))
     ids = []
     for seed, policy in enumerate(policies):
         await store.submit(NewJob(body, policy.name, policy.sha256, dataset, num_queries, None), 10)
