@@ -52,6 +52,7 @@ COMMANDS = {
     "jobs": Command("jobs", CLIENT, "list the jobs of a server"),
     "runs": Command("runs", CLIENT, "list the training runs of a server, or the metrics of one by step"),
     "export": Command("export", CLIENT, "write the results of a server's job to a file"),
+    "report": Command("report", CLIENT, "write the page about some jobs as a folder that opens from disk"),
     "key": Command("key", CLIENT, "make an API key"),
 }
 

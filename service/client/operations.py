@@ -30,6 +30,7 @@ from proofrank.service.wire import (
     PolicyList,
     PruningLevel,
     RankExplanation,
+    RankingGroups,
     RankRequest,
     Readiness,
     Run,
@@ -123,6 +124,7 @@ def why(
     first: int = 5,
     alternatives: int = 5,
     also: Sequence[str] = (),
+    policy: PolicyLike | None = None,
     deadline_ms: int | None = None,
 ) -> Steps[RankExplanation]:
     """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much.
@@ -138,6 +140,7 @@ def why(
         first: how many of those that score higher or as much are explained, at most 50.
         alternatives: how many actions of each step are shown at most, up to 50.
         also: constants whose corruptions are explained besides, wherever they rank, at most 50.
+        policy: which policy of the server ranks, as for ``submit``; the active one if None.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
 
     Raises:
@@ -159,6 +162,8 @@ def why(
         first=first,
         alternatives=alternatives,
         also=list(also),
+        policy=_name_of(policy),
+        policy_sha256=_sha256_of(policy),
         deadline_ms=deadline_ms,
     )
     return parsed((yield from exchange(connection, json_call("/why", request))), RankExplanation)
@@ -209,13 +214,21 @@ def submit(
         seed=seed,
         ties=ties,
         pruning=pruning,
-        policy=policy if policy is None or isinstance(policy, str) else policy.name,
-        policy_sha256=policy.sha256 if isinstance(policy, (StoredPolicy, Identity)) else None,
+        policy=_name_of(policy),
+        policy_sha256=_sha256_of(policy),
         limit=limit,
     )
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
     return parsed((yield from exchange(connection, json_call("/jobs", request, headers))), Job)
+
+
+def _name_of(policy: PolicyLike | None) -> str | None:
+    return policy if policy is None or isinstance(policy, str) else policy.name
+
+
+def _sha256_of(policy: PolicyLike | None) -> str | None:
+    return policy.sha256 if isinstance(policy, (StoredPolicy, Identity)) else None
 
 
 def wait(
@@ -319,6 +332,13 @@ def jobs(
     parameters = {"limit": str(limit), "state": state, "run": run}
     given = {parameter: value for parameter, value in parameters.items() if value is not None}
     return parsed((yield from exchange(connection, Call("GET", "/jobs", parameters=given))), JobList).jobs
+
+
+def groups(connection: Connection, job_id: str) -> Steps[RankingGroups]:
+    """The metrics of a job by depth, where the dataset has files of depths, and by steps of the proof."""
+    return parsed(
+        (yield from exchange(connection, Call("GET", path_of("jobs", job_id, "groups")))), RankingGroups
+    )
 
 
 def export(connection: Connection, job_id: str, path: str | Path) -> Steps[Path]:
@@ -507,17 +527,21 @@ def runs(connection: Connection, limit: int = 100) -> Steps[tuple[RunSummary, ..
     return parsed((yield from exchange(connection, call)), RunList).runs
 
 
-def run(connection: Connection, name: str, limit: int = 1000) -> Steps[Run]:
+def run(connection: Connection, name: str, limit: int = 1000, *, intervals: bool = False) -> Steps[Run]:
     """A training run: for each step its policy, and the metrics of the jobs that it has ranked.
 
     Args:
         name: of the run.
         limit: entries at most, those of the largest steps.
+        intervals: have the server compute the interval of each MRR, which reads every ranking once.
 
     Raises:
         NotFoundError: no policy and no job is of it.
     """
-    call = Call("GET", path_of("runs", name), parameters={"limit": str(limit)})
+    parameters = {"limit": str(limit)}
+    if intervals:
+        parameters["intervals"] = "true"
+    call = Call("GET", path_of("runs", name), parameters=parameters)
     return parsed((yield from exchange(connection, call)), Run)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from proofrank.core.choices import PruningLevel
@@ -17,6 +17,7 @@ from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.ranking import Query
 from proofrank.service.engine.by_shape import EvaluatorsByShape
+from proofrank.service.engine.depths import SplitDepths
 from proofrank.service.engine.lifecycle import ASLEEP, DRAINING, FAILED, READY, Stages
 from proofrank.service.engine.live_policy import LivePolicy
 from proofrank.service.engine.loaded import Loaded
@@ -50,6 +51,7 @@ class EvaluatorHost:
         self._loaded: Loaded | None = None
         self._stages = Stages(metrics)
         self._live = LivePolicy(metrics)
+        self._depths = SplitDepths()
         self._provability = Provability(settings, metrics)
         self._ranker = Ranker(settings.max_queued_candidates, metrics)
         self.room = self._ranker.room
@@ -121,6 +123,24 @@ class EvaluatorHost:
     def engine(self) -> str:
         """Name of the running engine."""
         return self._settings.engine if self._loaded is None else self._loaded.evaluators.live.engine
+
+    @property
+    def candidates_per_second(self) -> float:
+        """Candidates done per second over the last 30 seconds."""
+        return self._ranker.candidates_per_second
+
+    @property
+    def num_tasks(self) -> int:
+        """Number of requests and chunks of jobs that wait or run."""
+        return 0 if self._loaded is None else self._loaded.evaluators.snapshot().num_tasks
+
+    def depths(self) -> Mapping[tuple[str, str, str], str] | None:
+        """The depth of each triple of the splits that have a file of depths, by its names; None if there is no file.
+
+        Reads the files at the first call. Raises NotReady if the service is not ready, DatasetError if a file cannot
+        be read.
+        """
+        return self._depths.of(self.loaded.dataset, self._provability.model)
 
     async def activate(self, policy: Policy) -> None:
         """Makes ``policy`` the live one, after its evaluator is made if there is none of its shape.

@@ -35,7 +35,7 @@ SERVICE_LAYERS = (
     ("policies",),
     ("jobs",),
     ("bulk", "services"),
-    ("routes",),
+    ("page", "routes"),
     ("app",),
     ("on_ray",),
     ("cli",),

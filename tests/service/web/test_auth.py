@@ -147,7 +147,9 @@ def test_changing_what_is_served_is_a_right_of_its_own(
     assert ask(app, method, path).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/openapi.json", "/docs", "/docs/swagger-ui.css"])
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/openapi.json", "/docs", "/docs/swagger-ui.css", "/", "/page/app.js"]
+)
 def test_health_and_the_openapi_document_are_open_to_all(guarded: RunningServer, path: str) -> None:
     assert guarded.client.get(path).status_code == 200
 
