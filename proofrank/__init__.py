@@ -27,8 +27,10 @@ from proofrank._version import __version__
 if TYPE_CHECKING:
     from proofrank.comparing import compare
     from proofrank.core.comparison import Comparison, ComparisonError
+    from proofrank.core.embedding import Embedding, load_embedding, save_embedding
     from proofrank.core.errors import (
         DatasetError,
+        EmbeddingError,
         EvaluationError,
         PolicyError,
         ProofrankError,
@@ -60,6 +62,8 @@ __all__ = [
     "Dataset",
     "DatasetError",
     "DatasetWarning",
+    "Embedding",
+    "EmbeddingError",
     "EvaluationError",
     "EvaluationReport",
     "ExplainedCandidate",
@@ -85,16 +89,20 @@ __all__ = [
     "explain",
     "export_policy",
     "load_dataset",
+    "load_embedding",
     "load_policy",
     "network_sizes",
+    "save_embedding",
     "why",
 ]
 
 _MODULES = {
     "proofrank.comparing": ("compare",),
     "proofrank.core.comparison": ("Comparison", "ComparisonError"),
+    "proofrank.core.embedding": ("Embedding", "load_embedding", "save_embedding"),
     "proofrank.core.errors": (
         "DatasetError",
+        "EmbeddingError",
         "EvaluationError",
         "PolicyError",
         "ProofrankError",

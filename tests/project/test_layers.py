@@ -23,7 +23,7 @@ CORE_LAYERS = (
     ("graph",),
     ("provability", "prover"),
     ("policy",),
-    ("evaluator",),
+    ("embedding", "evaluator"),
     ("ranking",),
 )
 SERVICE_LAYERS = (
