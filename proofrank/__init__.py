@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from proofrank.core.graph import Dataset, load_dataset
     from proofrank.core.policy import Policy, load_policy
     from proofrank.core.policy.exporting import NetworkSizes, export_policy, network_sizes
-    from proofrank.core.ranking import Interval, MetricIntervals, Metrics
+    from proofrank.core.ranking import Hybrid, HybridWeights, Interval, MetricIntervals, Metrics
     from proofrank.in_process import EvaluationReport, ProofReport, TripleRanking, evaluate, explain
     from proofrank.interval_evaluation import IntervalEvaluation, TripleRankInterval
     from proofrank.rank_reasons import (
@@ -68,6 +68,8 @@ __all__ = [
     "EvaluationReport",
     "ExplainedCandidate",
     "ExplainedStep",
+    "Hybrid",
+    "HybridWeights",
     "Interval",
     "IntervalEvaluation",
     "MetricIntervals",
@@ -113,7 +115,7 @@ _MODULES = {
     "proofrank.core.graph": ("Dataset", "load_dataset"),
     "proofrank.core.policy": ("Policy", "load_policy"),
     "proofrank.core.policy.exporting": ("NetworkSizes", "export_policy", "network_sizes"),
-    "proofrank.core.ranking": ("Interval", "MetricIntervals", "Metrics"),
+    "proofrank.core.ranking": ("Hybrid", "HybridWeights", "Interval", "MetricIntervals", "Metrics"),
     "proofrank.in_process": ("EvaluationReport", "ProofReport", "TripleRanking", "evaluate", "explain"),
     "proofrank.interval_evaluation": ("IntervalEvaluation", "TripleRankInterval"),
     "proofrank.rank_reasons": (
