@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from proofrank.core.policy import Policy, load_policy
     from proofrank.core.policy.exporting import NetworkSizes, export_policy, network_sizes
     from proofrank.core.ranking import Hybrid, HybridWeights, Interval, MetricIntervals, Metrics
+    from proofrank.core.ranking.hybrid_fit import HybridFit
+    from proofrank.hybrid_fitting import fit_hybrid
     from proofrank.in_process import EvaluationReport, ProofReport, TripleRanking, evaluate, explain
     from proofrank.interval_evaluation import IntervalEvaluation, TripleRankInterval
     from proofrank.rank_reasons import (
@@ -69,6 +71,7 @@ __all__ = [
     "ExplainedCandidate",
     "ExplainedStep",
     "Hybrid",
+    "HybridFit",
     "HybridWeights",
     "Interval",
     "IntervalEvaluation",
@@ -90,6 +93,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export_policy",
+    "fit_hybrid",
     "load_dataset",
     "load_embedding",
     "load_policy",
@@ -116,6 +120,8 @@ _MODULES = {
     "proofrank.core.policy": ("Policy", "load_policy"),
     "proofrank.core.policy.exporting": ("NetworkSizes", "export_policy", "network_sizes"),
     "proofrank.core.ranking": ("Hybrid", "HybridWeights", "Interval", "MetricIntervals", "Metrics"),
+    "proofrank.core.ranking.hybrid_fit": ("HybridFit",),
+    "proofrank.hybrid_fitting": ("fit_hybrid",),
     "proofrank.in_process": ("EvaluationReport", "ProofReport", "TripleRanking", "evaluate", "explain"),
     "proofrank.interval_evaluation": ("IntervalEvaluation", "TripleRankInterval"),
     "proofrank.rank_reasons": (

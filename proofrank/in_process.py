@@ -345,7 +345,7 @@ def evaluate(
     depths = depths_beside(dataset, chosen, splits)
     tally, counts = ReportTally(ties), PruningCounts()
     rankings: list[TripleRanking] = []
-    with _progress(progress, work) as on_done:
+    with progress_of(progress, _total(progress, work)) as on_done:
         num_done = 0
         for queries, num_candidates in _batches(work):
             before = num_done
@@ -536,13 +536,21 @@ def _batches(work: LazyQueries) -> Iterator[tuple[Sequence[Query], int]]:
         yield queries, num_candidates
 
 
+def _total(progress: bool | Progress, work: LazyQueries) -> int:
+    """Number of all candidates; 0 where nobody is told."""
+    return 0 if progress is False else sum(work.num_candidates(index) for index in range(len(work.triples)))
+
+
 @contextmanager
-def _progress(progress: bool | Progress, work: LazyQueries) -> Iterator[Callable[[int], None]]:
-    """A function to tell the number of candidates done, for what the caller asked to be shown."""
+def progress_of(progress: bool | Progress, total: int) -> Iterator[Callable[[int], None]]:
+    """A function to tell the number of candidates done, of ``total``, for what the caller asked to be shown.
+
+    Raises:
+        ProofrankError: a bar is asked for, and rich is not installed.
+    """
     if progress is False:
         yield lambda done: None
         return
-    total = sum(work.num_candidates(index) for index in range(len(work.triples)))
     if progress is not True:
         yield lambda done: progress(done, total)
         return

@@ -40,6 +40,9 @@ COMMANDS = {
         "provable", SERVER, "say which triples have a proof, the fewest steps, and the highest MRR"
     ),
     "diff": Command("diff", SERVER, "prove the same candidates with two engines and show where they part"),
+    "fit-hybrid": Command(
+        "fit_hybrid", SERVER, "fit the weights of hybrid scores, of an embedding and a proof, to valid"
+    ),
     "import": Command("import_checkpoint", SERVER, "make a policy folder of a checkpoint of the public code"),
     "import-embedding": Command(
         "import_embedding", SERVER, "make an embedding's folder of one of the public code"
