@@ -15,6 +15,9 @@ SIDE_OPTIONS = ("head", "tail", "both")
 PruningLevel = Literal["none", "exact", "ranks"]
 PRUNING_LEVELS: tuple[PruningLevel, ...] = ("none", "exact", "ranks")
 
+ScoringKind = Literal["proof", "embedding", "hybrid"]
+SCORINGS: tuple[ScoringKind, ...] = ("proof", "embedding", "hybrid")
+
 HITS_AT = (1, 3, 10)
 """The k of Hits@k."""
 

@@ -15,10 +15,12 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from proofrank.core.choices import SPLITS
 from proofrank.core.comparison import Identity, Protocol, Rankings
+from proofrank.core.embedding import ScoreSource, load_embedding
 from proofrank.core.errors import ProofrankError, RankingError
 from proofrank.core.evaluator import ReferenceEvaluator, create_evaluator, render_proof, settings_for
 from proofrank.core.evaluator import explain as explain_candidate
@@ -28,8 +30,10 @@ from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate
 from proofrank.core.ranking import (
+    PROOF_SCORING,
     TIE_POLICIES,
     Corruptor,
+    Hybrid,
     LazyQueries,
     Metrics,
     PruningCounts,
@@ -37,9 +41,12 @@ from proofrank.core.ranking import (
     RankedQuery,
     Report,
     ReportTally,
+    Scoring,
     check_tolerance,
+    make_scoring,
     pruning_of,
     rank_queries,
+    read_hybrid,
     sides_of,
 )
 from proofrank.frames import frame_of
@@ -53,6 +60,15 @@ _CANDIDATES_AT_ONCE = 50_000
 
 NamedTriple = tuple[str, str, str]
 """The names of a triple: (head, relation, tail)."""
+
+EmbeddingSource = str | Path | ScoreSource
+"""An embedding, or its path."""
+
+HybridSource = str | Path | Mapping[str, Any] | Hybrid
+"""Weights of hybrid scores, or the path of their file."""
+
+NO_ENGINE = "none"
+"""Name of the engine where nothing is proved."""
 
 Progress = Callable[[int, int], None]
 """Is told how many candidates are done, and how many there are."""
@@ -74,11 +90,13 @@ class TripleRanking:
         rank_realistic: the mean of optimistic and pessimistic.
         rank_pessimistic: the worst rank among equal scores.
         rank_random: the rank in one seeded random order of equal scores.
-        score: of the triple: its log-probability, less 100 where it was not proved.
+        score: of the triple, by which it is ranked: its log-probability, less 100 where it was not proved; with another
+            ``scoring`` what that says.
         log_probability: of its trajectory.
         proved: whether it was proved.
         steps: how many steps its trajectory took.
         num_candidates: how many candidates were ranked, the triple included.
+        embedding_score: the embedding's score of the triple; None with scoring ``proof``.
     """
 
     query_index: int
@@ -97,6 +115,7 @@ class TripleRanking:
     proved: bool
     steps: int
     num_candidates: int
+    embedding_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +137,9 @@ class EvaluationReport:
         warnings: what is probably wrong in the dataset's files.
         pruning: the level of pruning: ``none``, ``exact`` or ``ranks``.
         pruning_counts: how many candidates took their course, and how many were left out or ended early.
-        protocol: how it ranked: split, side, corruptions, filtered, ties and seed.
+        protocol: how it ranked: split, side, corruptions, filtered, ties, seed and scoring.
+        scoring: what the scores are: their ``kind``, and if it is not ``proof``, the ``embedding`` (``name``,
+            ``sha256`` and ``kind``) and the ``weights`` of hybrid scores.
     """
 
     metrics: Metrics
@@ -135,6 +156,7 @@ class EvaluationReport:
     pruning_counts: PruningCounts
     protocol: Protocol
     by_depth: dict[str, Metrics] = field(default_factory=dict)
+    scoring: Mapping[str, Any] = field(default_factory=lambda: PROOF_SCORING)
 
     def to_dict(self, *, rankings: bool = False) -> dict[str, Any]:
         """The metrics, and what they are of, as ``proofrank evaluate --json`` writes them.
@@ -150,6 +172,7 @@ class EvaluationReport:
             pruning=self.pruning_counts.to_dict(self.pruning),
             protocol=self.protocol,
             rankings=self.rankings if rankings else None,
+            scoring=self.scoring,
         )
 
     def to_rankings(self) -> Rankings:
@@ -210,6 +233,9 @@ def evaluate(
     mrr_tolerance: None = None,
     processes: int = ...,
     progress: bool | Progress = ...,
+    scoring: str = ...,
+    embedding: EmbeddingSource | None = ...,
+    hybrid: HybridSource | None = ...,
 ) -> EvaluationReport: ...
 @overload
 def evaluate(
@@ -230,6 +256,9 @@ def evaluate(
     mrr_tolerance: float,
     processes: int = ...,
     progress: bool | Progress = ...,
+    scoring: str = ...,
+    embedding: EmbeddingSource | None = ...,
+    hybrid: HybridSource | None = ...,
 ) -> IntervalEvaluation: ...
 def evaluate(
     dataset: Dataset,
@@ -249,6 +278,9 @@ def evaluate(
     mrr_tolerance: float | None = None,
     processes: int = 1,
     progress: bool | Progress = False,
+    scoring: str = "proof",
+    embedding: EmbeddingSource | None = None,
+    hybrid: HybridSource | None = None,
 ) -> EvaluationReport | IntervalEvaluation:
     """Ranks the triples of a split against corrupted copies of themselves.
 
@@ -272,8 +304,14 @@ def evaluate(
             answer holds an interval of each metric, and goes on with ``refine`` where a smaller one is wanted.
         processes: how many processes may take part in a long evaluation on a CPU, this one included.
         progress: True for a progress bar on standard error, or a function that is told (done, total) candidates.
+        scoring: what a candidate's score is: ``proof``, its log-probability, less 100 where it was not proved;
+            ``embedding``, the embedding's score, by which nothing is proved; or ``hybrid``, of both.
+        embedding: the embedding of the last two: its path, or what :func:`load_embedding` gives.
+        hybrid: the weights of ``hybrid``: a file that ``proofrank fit-hybrid`` wrote, a mapping such as
+            ``{"weight": 1.0, "bonus": None, "penalty": 100.0}``, or a :class:`Hybrid`. By default those of the example.
 
     Raises:
+        EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
         ProofrankError: an option is wrong or there is nothing to rank.
         UnknownNameError: a name in ``triples`` is unknown.
         PolicyError: the policy does not fit the graph.
@@ -287,20 +325,27 @@ def evaluate(
     work = LazyQueries(chosen, [sides_of(side)] * len(chosen), corruptor)
     if mrr_tolerance is not None:
         check_tolerance(mrr_tolerance)
-    evaluator = create_evaluator(
-        engine, dataset, policy, settings_for(policy, prover), device=device, processes=processes
-    )
-    if mrr_tolerance is not None:
+        if scoring != "proof":
+            raise RankingError(f"scoring is {scoring!r}; with mrr_tolerance expected 'proof'")
+    scores_by = scoring_of(scoring, embedding, hybrid, dataset, chosen, device)
+    evaluator = None
+    if scoring != "embedding":
+        evaluator = create_evaluator(
+            engine, dataset, policy, settings_for(policy, prover), device=device, processes=processes
+        )
+    if mrr_tolerance is not None and evaluator is not None:
         evaluation = interval_evaluation(
             evaluator, dataset, policy, work, pruning=pruning, ties=ties, seed=seed, splits=splits
         )
         return evaluation.refine(mrr_tolerance, progress=progress)
     pruning = "exact" if pruning is None else pruning
     leaving_out = pruning_of(pruning, dataset, default_cache_folder())
+    if evaluator is None:  # nothing is proved, and so nothing left out
+        pruning, leaving_out = "none", None
     depths = depths_beside(dataset, chosen, splits)
     tally, counts = ReportTally(ties), PruningCounts()
     rankings: list[TripleRanking] = []
-    with _progress(progress, work) as on_done:
+    with progress_of(progress, _total(progress, work)) as on_done:
         num_done = 0
         for queries, num_candidates in _batches(work):
             before = num_done
@@ -310,12 +355,14 @@ def evaluate(
                 seed=seed,
                 on_progress=lambda done, before=before: on_done(before + done),
                 pruning=leaving_out,
+                scoring=scores_by,
             ):
                 ranking = triple_ranking(ranked, dataset, ties)
                 rankings.append(ranking)
                 depth = None if depths is None else depths[ranked.query_index]
                 tally.add(ranking.relation, ranked.summary, depth)
-                counts += PruningCounts.of(ranked.outcomes)
+                if evaluator is not None:
+                    counts += PruningCounts.of(ranked.outcomes)
             num_done += num_candidates
     report = tally.report(dataset.vocabulary.predicates)
     return EvaluationReport(
@@ -325,7 +372,7 @@ def evaluate(
         rankings=tuple(rankings),
         dataset=dataset.name,
         policy=policy.name,
-        engine=evaluator.engine,
+        engine=NO_ENGINE if evaluator is None else evaluator.engine,
         dataset_sha256=dataset.content_hash,
         policy_sha256=policy.content_hash,
         warnings=dataset.warnings,
@@ -339,9 +386,45 @@ def evaluate(
             filtered=filtered,
             ties=ties,
             seed=seed,
+            scoring=scoring,
         ),
         by_depth=report.by_depth,
+        scoring=PROOF_SCORING if scores_by is None else scores_by.to_dict(),
     )
+
+
+def scoring_of(
+    kind: str,
+    embedding: EmbeddingSource | None,
+    hybrid: HybridSource | None,
+    dataset: Dataset,
+    triples: Sequence[Triple],
+    device: str | None = None,
+) -> Scoring | None:
+    """The scoring that the options of :func:`evaluate` name; None for ``proof``.
+
+    Args:
+        kind: ``scoring``.
+        embedding: as of :func:`evaluate`.
+        hybrid: as of :func:`evaluate`.
+        dataset: the graph.
+        triples: that are ranked; their relations must have an embedding.
+        device: where the embedding is computed.
+
+    Raises:
+        RankingError: the options do not go together, or weights are wrong.
+        EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
+    """
+    if isinstance(embedding, (str, Path)):
+        embedding = load_embedding(embedding)
+    if isinstance(hybrid, (str, Path)):
+        hybrid = read_hybrid(Path(hybrid))
+    elif isinstance(hybrid, Mapping):
+        hybrid = Hybrid.from_dict(hybrid)
+    scoring = make_scoring(kind, embedding, hybrid, dataset, device)
+    if scoring is not None:
+        scoring.scorer.check(triples)
+    return scoring
 
 
 def explain(
@@ -390,6 +473,7 @@ def evaluation_to_dict(
     pruning: dict[str, Any],
     protocol: Protocol,
     rankings: Iterable[TripleRanking] | None = None,
+    scoring: Mapping[str, Any] = PROOF_SCORING,
 ) -> dict[str, Any]:
     """The form in which an evaluation is written as JSON, from Python and by the command alike.
 
@@ -401,6 +485,7 @@ def evaluation_to_dict(
         pruning: what was left out, as :meth:`PruningCounts.to_dict` gives it.
         protocol: how it ranked.
         rankings: the rankings, where they are written too.
+        scoring: what the scores are.
     """
     return {
         **report.to_dict(),
@@ -409,6 +494,7 @@ def evaluation_to_dict(
         "warnings": [warning.to_dict() for warning in warnings],
         "pruning": pruning,
         "protocol": dataclasses.asdict(protocol),
+        "scoring": dict(scoring),
         **({} if rankings is None else {"results": list(map(vars, rankings))}),
     }
 
@@ -450,13 +536,21 @@ def _batches(work: LazyQueries) -> Iterator[tuple[Sequence[Query], int]]:
         yield queries, num_candidates
 
 
+def _total(progress: bool | Progress, work: LazyQueries) -> int:
+    """Number of all candidates; 0 where nobody is told."""
+    return 0 if progress is False else sum(work.num_candidates(index) for index in range(len(work.triples)))
+
+
 @contextmanager
-def _progress(progress: bool | Progress, work: LazyQueries) -> Iterator[Callable[[int], None]]:
-    """A function to tell the number of candidates done, for what the caller asked to be shown."""
+def progress_of(progress: bool | Progress, total: int) -> Iterator[Callable[[int], None]]:
+    """A function to tell the number of candidates done, of ``total``, for what the caller asked to be shown.
+
+    Raises:
+        ProofrankError: a bar is asked for, and rich is not installed.
+    """
     if progress is False:
         yield lambda done: None
         return
-    total = sum(work.num_candidates(index) for index in range(len(work.triples)))
     if progress is not True:
         yield lambda done: progress(done, total)
         return
@@ -487,9 +581,10 @@ def triple_ranking(ranked: RankedQuery, dataset: Dataset, ties: str) -> TripleRa
         rank_realistic=ranked.ranks.realistic,
         rank_pessimistic=ranked.ranks.pessimistic,
         rank_random=ranked.ranks.random,
-        score=positive.score,
+        score=ranked.positive_score,
         log_probability=positive.log_probability,
         proved=positive.success,
         steps=positive.steps,
         num_candidates=ranked.ranks.num_candidates,
+        embedding_score=None if ranked.embedding is None else float(ranked.embedding[0]),
     )

@@ -37,6 +37,7 @@ class Protocol:
         filtered: whether corruptions that are known triples are left out.
         ties: the rank that counts among equal scores.
         seed: seed of every draw.
+        scoring: what a score is: ``proof``, ``embedding`` or ``hybrid``.
     """
 
     split: str | None
@@ -46,6 +47,7 @@ class Protocol:
     filtered: bool
     ties: str
     seed: int
+    scoring: str = "proof"
 
     def differences(self, other: Protocol) -> list[str]:
         """What differs from ``other`` and can change a rank: a text for each name, this value first."""

@@ -36,10 +36,22 @@ from proofrank.core.ranking.reasons import (
     reasons_of,
 )
 from proofrank.core.ranking.refinement import Refinement, RefinementProgress, check_level, check_tolerance
+from proofrank.core.ranking.scored_queue import ScoredQueue, scored_queue_of
+from proofrank.core.ranking.scoring import (
+    PROOF_SCORING,
+    Hybrid,
+    HybridWeights,
+    Scoring,
+    hybrid_score,
+    log_sigmoid,
+    make_scoring,
+    read_hybrid,
+)
 from proofrank.core.ranking.tally import ReportTally, aggregate, report
 
 __all__ = [
     "HITS_AT",
+    "PROOF_SCORING",
     "SIDES",
     "SIDE_OPTIONS",
     "TIE_POLICIES",
@@ -47,6 +59,8 @@ __all__ = [
     "Corruptor",
     "ExplainedOutcome",
     "HighestMrr",
+    "Hybrid",
+    "HybridWeights",
     "Interval",
     "IntervalReport",
     "LazyQueries",
@@ -65,6 +79,8 @@ __all__ = [
     "RefinementProgress",
     "Report",
     "ReportTally",
+    "ScoredQueue",
+    "Scoring",
     "Side",
     "Standing",
     "aggregate",
@@ -75,8 +91,11 @@ __all__ = [
     "depth_order",
     "has_depths",
     "highest_mrr",
+    "hybrid_score",
     "interval_report",
     "known_depths",
+    "log_sigmoid",
+    "make_scoring",
     "metric_intervals",
     "no_corruption",
     "parts_of",
@@ -87,10 +106,12 @@ __all__ = [
     "rank_positive",
     "rank_queries",
     "rank_reasons",
+    "read_hybrid",
     "reasons_of",
     "replaced_constant",
     "report",
     "sample_triples",
+    "scored_queue_of",
     "sides_of",
     "with_constant",
 ]

@@ -40,7 +40,13 @@ COMMANDS = {
         "provable", SERVER, "say which triples have a proof, the fewest steps, and the highest MRR"
     ),
     "diff": Command("diff", SERVER, "prove the same candidates with two engines and show where they part"),
+    "fit-hybrid": Command(
+        "fit_hybrid", SERVER, "fit the weights of hybrid scores, of an embedding and a proof, to valid"
+    ),
     "import": Command("import_checkpoint", SERVER, "make a policy folder of a checkpoint of the public code"),
+    "import-embedding": Command(
+        "import_embedding", SERVER, "make an embedding's folder of one of the public code"
+    ),
     "logits": Command("logits", SERVER, "compute logits of given states and compare them with a file"),
     "compile": Command("compilation", SERVER, "compile an engine for a dataset and a policy ahead of time"),
     "serve": Command("serve", SERVER, "serve ranks over HTTP"),

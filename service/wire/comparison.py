@@ -80,6 +80,9 @@ class RankingProtocol:
     filtered: Annotated[bool, described("Whether corruptions that are known triples are left out.", True)]
     ties: Annotated[str, described("Rank that counts among equal scores.", "realistic")]
     seed: Annotated[int, described("Seed of every draw.", 0)]
+    scoring: Annotated[str, described("What a score is: `proof`, `embedding` or `hybrid`.", "proof")] = (
+        "proof"
+    )
 
 
 @dataclass(frozen=True)
