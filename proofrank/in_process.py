@@ -29,6 +29,8 @@ from proofrank.core.formats.warnings import DatasetWarning
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate
+from proofrank.core.prover.beam_reference import BeamReferenceProver
+from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking import (
     PROOF_SCORING,
     TIE_POLICIES,
@@ -197,14 +199,15 @@ class EvaluationReport:
 
 @dataclass(frozen=True)
 class ProofReport:
-    """The trajectory that a policy takes for one triple.
+    """The trajectory that a policy takes for one triple, or the proofs that it finds in several.
 
     Attributes:
-        text: the proof as a tree, a goal a line.
+        text: the proof as a tree, a goal a line; with a beam all proofs, the best first.
         proved: whether the triple was proved.
         score: its log-probability, less 100 where it was not proved.
-        log_probability: sum over its steps.
-        steps: how many steps it took.
+        log_probability: sum over its steps; of several proofs together, as the beam's score says.
+        steps: how many steps it took; with a beam, its best proof.
+        proofs: with a beam, the text of each proof, the best first.
     """
 
     text: str
@@ -212,6 +215,7 @@ class ProofReport:
     score: float
     log_probability: float
     steps: int
+    proofs: tuple[str, ...] = ()
 
 
 @overload
@@ -231,6 +235,8 @@ def evaluate(
     prover: Mapping[str, int | bool] | None = ...,
     pruning: str | None = ...,
     mrr_tolerance: None = None,
+    beam: int = ...,
+    beam_score: str = ...,
     processes: int = ...,
     progress: bool | Progress = ...,
     scoring: str = ...,
@@ -254,6 +260,8 @@ def evaluate(
     prover: Mapping[str, int | bool] | None = ...,
     pruning: str | None = ...,
     mrr_tolerance: float,
+    beam: int = ...,
+    beam_score: str = ...,
     processes: int = ...,
     progress: bool | Progress = ...,
     scoring: str = ...,
@@ -276,6 +284,8 @@ def evaluate(
     prover: Mapping[str, int | bool] | None = None,
     pruning: str | None = None,
     mrr_tolerance: float | None = None,
+    beam: int = 1,
+    beam_score: str = "max",
     processes: int = 1,
     progress: bool | Progress = False,
     scoring: str = "proof",
@@ -302,6 +312,8 @@ def evaluate(
             ``mrr_tolerance``.
         mrr_tolerance: proves candidates only until the MRR is certain to this much, such as 0.001, up and down. The
             answer holds an interval of each metric, and goes on with ``refine`` where a smaller one is wanted.
+        beam: number of trajectories of a candidate; 1 is the greedy one alone.
+        beam_score: how several proofs of a candidate make its score: ``max``, ``logsumexp`` or ``noisy-or``.
         processes: how many processes may take part in a long evaluation on a CPU, this one included.
         progress: True for a progress bar on standard error, or a function that is told (done, total) candidates.
         scoring: what a candidate's score is: ``proof``, its log-probability, less 100 where it was not proved;
@@ -315,7 +327,8 @@ def evaluate(
         ProofrankError: an option is wrong or there is nothing to rank.
         UnknownNameError: a name in ``triples`` is unknown.
         PolicyError: the policy does not fit the graph.
-        EvaluationError: the engine is unknown, or cannot evaluate this graph exactly.
+        EvaluationError: the engine is unknown, proves no beams, or cannot evaluate this graph exactly; or ``beam`` or
+            ``beam_score`` is out of its range.
     """
     if ties not in TIE_POLICIES:
         raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
@@ -323,15 +336,24 @@ def evaluate(
     corruptor = Corruptor(dataset, number=number_of(corruptions), is_filtered=filtered, seed=seed)
     splits = (split,) if triples is None else SPLITS
     work = LazyQueries(chosen, [sides_of(side)] * len(chosen), corruptor)
+    searched = beam_of(beam, beam_score)
     if mrr_tolerance is not None:
         check_tolerance(mrr_tolerance)
         if scoring != "proof":
             raise RankingError(f"scoring is {scoring!r}; with mrr_tolerance expected 'proof'")
+    if scoring != "proof" and searched.width > 1:
+        raise RankingError(f"scoring is {scoring!r}; with a beam of {beam} expected 'proof'")
     scores_by = scoring_of(scoring, embedding, hybrid, dataset, chosen, device)
     evaluator = None
     if scoring != "embedding":
         evaluator = create_evaluator(
-            engine, dataset, policy, settings_for(policy, prover), device=device, processes=processes
+            engine,
+            dataset,
+            policy,
+            settings_for(policy, prover),
+            device=device,
+            processes=processes,
+            beam=searched,
         )
     if mrr_tolerance is not None and evaluator is not None:
         evaluation = interval_evaluation(
@@ -387,6 +409,8 @@ def evaluate(
             ties=ties,
             seed=seed,
             scoring=scoring,
+            beam=beam,
+            beam_score=beam_score,
         ),
         by_depth=report.by_depth,
         scoring=PROOF_SCORING if scores_by is None else scores_by.to_dict(),
@@ -433,6 +457,8 @@ def explain(
     triple: NamedTriple,
     *,
     prover: Mapping[str, int | bool] | None = None,
+    beam: int = 1,
+    beam_score: str = "max",
 ) -> ProofReport:
     """The proof that ``policy`` finds for ``triple``, or how it fails.
 
@@ -443,6 +469,8 @@ def explain(
         policy: the policy; it must fit the graph.
         triple: the names (head, relation, tail).
         prover: prover settings that differ from those the policy was trained under.
+        beam: number of trajectories; the proofs among them are all shown.
+        beam_score: as in :func:`evaluate`.
 
     Raises:
         UnknownNameError: a name is unknown; the nearest known names are in the error.
@@ -453,6 +481,9 @@ def explain(
     reference = ReferenceEvaluator(dataset, policy, settings_for(policy, prover))
     # Only a known triple could prove itself; any other is judged as a corruption would be.
     candidate = Candidate(by_index, is_positive=tuple(by_index) in dataset.facts)
+    searched = beam_of(beam, beam_score)
+    if searched.width > 1:
+        return _explain_beam(reference, dataset, candidate, searched)
     outcome = reference.prove(candidate)
     explanation = explain_candidate(reference.prover, reference.scorer, candidate, outcome.actions)
     return ProofReport(
@@ -462,6 +493,40 @@ def explain(
         log_probability=outcome.log_probability,
         steps=outcome.steps,
     )
+
+
+def _explain_beam(
+    reference: ReferenceEvaluator, dataset: Dataset, candidate: Candidate, beam: Beam
+) -> ProofReport:
+    """The proofs of ``candidate``, or its most probable trajectory if there is none."""
+    found = BeamReferenceProver(reference.prover).prove(candidate, reference.scorer, beam)
+    outcome = found.outcome
+
+    def text_of(actions: Sequence[int]) -> str:
+        return render_proof(
+            explain_candidate(reference.prover, reference.scorer, candidate, actions), dataset
+        )
+
+    proofs = tuple(text_of(proof.actions) for proof in found.proofs)
+    of = (
+        f"of {beam.width} trajectories"
+        if len(found.trajectories) == beam.width
+        else (f"of {len(found.trajectories)} trajectories, all that there are")
+    )
+    summary = f"{len(proofs)} {of} prove it; score {outcome.score:.4f} ({beam.score})"
+    return ProofReport(
+        text="\n\n".join([*(proofs or (text_of(outcome.actions),)), summary]),
+        proved=outcome.success,
+        score=outcome.score,
+        log_probability=outcome.log_probability,
+        steps=outcome.steps,
+        proofs=proofs,
+    )
+
+
+def beam_of(beam: int, beam_score: str) -> Beam:
+    """The beam of these arguments. Raises EvaluationError if one is out of its range."""
+    return Beam(beam, beam_score)  # pyright: ignore[reportArgumentType]
 
 
 def evaluation_to_dict(

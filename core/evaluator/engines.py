@@ -12,6 +12,7 @@ import torch
 from proofrank.core.errors import EvaluationError, did_you_mean, nearest_names
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.evaluator.base import Evaluator
+from proofrank.core.evaluator.beams import BeamEvaluator, BeamReferenceEvaluator
 from proofrank.core.evaluator.calibration_store import CalibrationStore
 from proofrank.core.evaluator.capacities import DEFAULT_BUCKETS, FROM_THE_GRAPH, PerLane
 from proofrank.core.evaluator.compiled import CompiledEvaluator
@@ -23,10 +24,14 @@ from proofrank.core.evaluator.stream import CandidateStream, OriginalStream
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
+from proofrank.core.prover.beams import Beam
 
 ENGINES = ("auto", "original", *COMPILE_MODES)
 """``original`` is the reference; the compile modes are those of ``proofrank.core.evaluator.modes``; ``auto`` is, on a
 CPU, the fastest of them that is ready at once, by measurement (``docs/benchmarks.md``)."""
+
+BEAM_ENGINES = ("auto", "original", "eager")
+"""The engines that prove more than one trajectory of a candidate; ``auto`` is ``eager`` there."""
 
 
 def create_evaluator(
@@ -44,6 +49,7 @@ def create_evaluator(
     calibrate: bool = True,
     processes: int = 1,
     memory_share: float | None = None,
+    beam: Beam | None = None,
 ) -> Evaluator:
     """An evaluator of the named engine.
 
@@ -65,15 +71,31 @@ def create_evaluator(
             (``proofrank.core.evaluator.parallel``).
         memory_share: of the device's memory, what this process may have, above 0 and at most 1; None for all that is
             free.
+        beam: how many trajectories a candidate has; one by default, which is what any engine proves.
 
     Raises:
-        EvaluationError: there is no such engine, or it cannot evaluate this graph exactly.
+        EvaluationError: there is no such engine, it proves no beams, or it cannot evaluate this graph exactly.
         PolicyError: the policy does not fit the graph.
     """
-    check_engine(engine)
+    check_engine(engine, beam)
     if processes < 1:
         raise EvaluationError(f"processes is {processes}; expected at least 1")
-    if engine == "original":
+    if beam is not None and beam.width > 1:
+        if engine == "original":
+            return BeamReferenceEvaluator(dataset, policy, settings, beam)
+        evaluator = BeamEvaluator(
+            dataset,
+            policy,
+            settings,
+            beam,
+            EvaluatorOptions(
+                device=usable_device(device),
+                buckets=buckets or DEFAULT_BUCKETS,
+                per_lane=per_lane,
+                precision=precision,
+            ),
+        )
+    elif engine == "original":
         evaluator = ReferenceEvaluator(dataset, policy, settings)
     else:
         evaluator = _vectorised(
@@ -104,6 +126,7 @@ def create_evaluator(
         "precision": precision,
         "cache_folder": cache_folder,
         "calibrate": calibrate,
+        "beam": beam,
     }
     return ParallelEvaluator(
         evaluator,
@@ -126,7 +149,7 @@ def _stream_of(
     evaluator: Evaluator, dataset: Dataset, policy: Policy, settings: ProverSettings
 ) -> CandidateStream:
     """A stream of the engine of ``evaluator``: itself where it is one."""
-    if isinstance(evaluator, CompiledEvaluator):
+    if isinstance(evaluator, CompiledEvaluator | BeamEvaluator):
         return evaluator
     return OriginalStream(dataset, policy, settings)
 
@@ -171,8 +194,8 @@ def _vectorised(
     )
 
 
-def check_engine(engine: str) -> None:
-    """Refuses an engine that there is not.
+def check_engine(engine: str, beam: Beam | None = None) -> None:
+    """Refuses an engine that there is not, or that does not prove the beam.
 
     Raises:
         EvaluationError: names the nearest, and those that there are.
@@ -180,6 +203,11 @@ def check_engine(engine: str) -> None:
     if engine not in ENGINES:
         near = did_you_mean(nearest_names(engine, ENGINES))
         raise EvaluationError(f"unknown engine {engine!r}{near}; expected one of {', '.join(ENGINES)}")
+    if beam is not None and beam.width > 1 and engine not in BEAM_ENGINES:
+        raise EvaluationError(
+            f"engine {engine!r} proves one trajectory of a candidate; with a beam of {beam.width} expected one of "
+            f"{', '.join(BEAM_ENGINES)}"
+        )
 
 
 def usable_device(device: torch.device | str | None) -> torch.device:

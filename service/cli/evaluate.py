@@ -45,7 +45,7 @@ from proofrank.service.cli.options import (
     say_files,
 )
 from proofrank.service.cli.queries import add_queries, drawn_queries, drawn_work
-from proofrank.service.cli.ranking_options import add_pruning, add_ties, add_tolerance
+from proofrank.service.cli.ranking_options import add_beam, add_pruning, add_ties, add_tolerance
 from proofrank.service.cli.scoring_options import (
     add_scoring,
     check_scoring,
@@ -67,6 +67,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_pruning(parser, default="exact; ranks with --mrr-tolerance; none with --trace")
     add_tolerance(parser)
     add_scoring(parser)
+    add_beam(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
     parser.add_argument(
         "--rankings",
@@ -105,7 +106,14 @@ def run(parsed: argparse.Namespace) -> int:
     settings = settings_for(policy, prover_overrides(parsed))
     if parsed.explain is not None:
         head, relation, tail = parsed.explain
-        proof = explain(dataset, policy, (head, relation, tail), prover=prover_overrides(parsed))
+        proof = explain(
+            dataset,
+            policy,
+            (head, relation, tail),
+            prover=prover_overrides(parsed),
+            beam=parsed.beam,
+            beam_score=parsed.beam_score,
+        )
         say_files(dataset)
         console.print(fit_tree(proof.text, sys.stdout), markup=False, highlight=False, soft_wrap=True)
         return 0
@@ -142,11 +150,15 @@ def run(parsed: argparse.Namespace) -> int:
             scoring=PROOF_SCORING if scoring is None else scoring.to_dict(),
         )
         _write(parsed, written)
-    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}"
+    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}{_beam_words(parsed)}"
     if scoring is not None:
         title += f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name})"
     print_metrics(metrics, title, metrics.by_depth)
     return check_floors(parsed, metrics.overall.to_dict(), errors)
+
+
+def _beam_words(parsed: argparse.Namespace) -> str:
+    return f", beam {parsed.beam} {parsed.beam_score}" if parsed.beam > 1 else ""
 
 
 def _check_rankings(parsed: argparse.Namespace) -> None:
@@ -170,6 +182,8 @@ def _protocol(parsed: argparse.Namespace) -> Protocol:
         ties=parsed.ties,
         seed=parsed.seed,
         scoring=parsed.scoring,
+        beam=parsed.beam,
+        beam_score=parsed.beam_score,
     )
 
 
@@ -196,7 +210,9 @@ def _evaluate_to_tolerance(
     errors.print(f"{line}; {metrics.open} are open", highlight=False, markup=False, soft_wrap=True)
     if parsed.json is not None:
         _write(parsed, evaluation.to_dict() | {"protocol": dataclasses.asdict(_protocol(parsed))})
-    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}"
+    title = (
+        f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}{_beam_words(parsed)}"
+    )
     print_intervals(evaluation.report, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
     # A metric is high enough if it is so for certain.
     certain = {name: None if found is None else found.low for name, found in metrics.by_name.items()}
