@@ -16,7 +16,13 @@ PruningLevel = Literal["none", "exact", "ranks"]
 PRUNING_LEVELS: tuple[PruningLevel, ...] = ("none", "exact", "ranks")
 
 HITS_AT = (1, 3, 10)
-"""The k of Hits@k."""
+"""The k of Hits@k, unless others are asked for."""
+
+MOST_HITS_AT = 20
+"""Number of k that can be asked for at once."""
+
+MOST_K = 10**9
+"""Largest k."""
 
 TIE_POLICIES = ("optimistic", "realistic", "pessimistic", "random")
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from proofrank.core.choices import SPLITS
+from proofrank.core.choices import HITS_AT, SPLITS
 from proofrank.core.comparison import Identity, Protocol, Rankings
 from proofrank.core.errors import ProofrankError, RankingError
 from proofrank.core.evaluator import ReferenceEvaluator, create_evaluator, render_proof, settings_for
@@ -25,8 +25,10 @@ from proofrank.core.evaluator import explain as explain_candidate
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.formats.warnings import DatasetWarning
 from proofrank.core.graph import Dataset, Triple
+from proofrank.core.metric_names import checked_hits_at
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate
+from proofrank.core.rank_metrics import RankMetrics
 from proofrank.core.ranking import (
     TIE_POLICIES,
     Corruptor,
@@ -152,6 +154,19 @@ class EvaluationReport:
             rankings=self.rankings if rankings else None,
         )
 
+    def rank_metrics(self) -> RankMetrics:
+        """The rankings, for many metrics by PyKEEN's names; a name without a type of rank means the report's ties."""
+        return RankMetrics.of(map(vars, self.rankings), self.protocol.ties)
+
+    def metric(self, name: str) -> float | None:
+        """A metric of the rankings, such as ``adjusted_hits_at_10`` or ``macro.tail.mrr`` (``docs/protocols.md``).
+
+        Raises:
+            MetricNameError: there is no such metric.
+            ProofrankError: no ranking is on the side that is named.
+        """
+        return self.rank_metrics().metric(name)
+
     def to_rankings(self) -> Rankings:
         """The rankings as columns, for a comparison."""
         return Rankings.of_rows(
@@ -210,6 +225,7 @@ def evaluate(
     mrr_tolerance: None = None,
     processes: int = ...,
     progress: bool | Progress = ...,
+    hits_at: Sequence[int] = ...,
 ) -> EvaluationReport: ...
 @overload
 def evaluate(
@@ -230,6 +246,7 @@ def evaluate(
     mrr_tolerance: float,
     processes: int = ...,
     progress: bool | Progress = ...,
+    hits_at: Sequence[int] = ...,
 ) -> IntervalEvaluation: ...
 def evaluate(
     dataset: Dataset,
@@ -249,6 +266,7 @@ def evaluate(
     mrr_tolerance: float | None = None,
     processes: int = 1,
     progress: bool | Progress = False,
+    hits_at: Sequence[int] = HITS_AT,
 ) -> EvaluationReport | IntervalEvaluation:
     """Ranks the triples of a split against corrupted copies of themselves.
 
@@ -272,6 +290,7 @@ def evaluate(
             answer holds an interval of each metric, and goes on with ``refine`` where a smaller one is wanted.
         processes: how many processes may take part in a long evaluation on a CPU, this one included.
         progress: True for a progress bar on standard error, or a function that is told (done, total) candidates.
+        hits_at: the k of Hits@k: 1 to 20 whole numbers.
 
     Raises:
         ProofrankError: an option is wrong or there is nothing to rank.
@@ -281,6 +300,7 @@ def evaluate(
     """
     if ties not in TIE_POLICIES:
         raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
+    hits_at = checked_hits_at(hits_at)
     chosen = _chosen_triples(dataset, split, triples)
     corruptor = Corruptor(dataset, number=number_of(corruptions), is_filtered=filtered, seed=seed)
     splits = (split,) if triples is None else SPLITS
@@ -292,13 +312,21 @@ def evaluate(
     )
     if mrr_tolerance is not None:
         evaluation = interval_evaluation(
-            evaluator, dataset, policy, work, pruning=pruning, ties=ties, seed=seed, splits=splits
+            evaluator,
+            dataset,
+            policy,
+            work,
+            pruning=pruning,
+            ties=ties,
+            seed=seed,
+            splits=splits,
+            hits_at=hits_at,
         )
         return evaluation.refine(mrr_tolerance, progress=progress)
     pruning = "exact" if pruning is None else pruning
     leaving_out = pruning_of(pruning, dataset, default_cache_folder())
     depths = depths_beside(dataset, chosen, splits)
-    tally, counts = ReportTally(ties), PruningCounts()
+    tally, counts = ReportTally(ties, hits_at), PruningCounts()
     rankings: list[TripleRanking] = []
     with _progress(progress, work) as on_done:
         num_done = 0

@@ -23,7 +23,7 @@ from proofrank.in_process import TripleRanking, evaluation_to_dict, explain, tri
 from proofrank.interval_evaluation import depths_beside, interval_evaluation
 from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk, pruning_level
 from proofrank.service.cli.files import check_writable, write_output
-from proofrank.service.cli.floors import add_floors, check_floors
+from proofrank.service.cli.floors import add_floors, check_floors, check_names_of_floors
 from proofrank.service.cli.options import (
     add_dataset_and_policy,
     add_engine,
@@ -36,7 +36,7 @@ from proofrank.service.cli.options import (
     say_files,
 )
 from proofrank.service.cli.queries import add_queries, drawn_queries, drawn_work
-from proofrank.service.cli.ranking_options import add_pruning, add_ties, add_tolerance
+from proofrank.service.cli.ranking_options import add_hits_at, add_pruning, add_ties, add_tolerance
 from proofrank.service.cli.tables import print_intervals, print_metrics, pruning_line
 from proofrank.service.terminal.progress import progress_bar
 from proofrank.service.terminal.trees import fit_tree
@@ -49,6 +49,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_engine(parser, default="auto")
     add_queries(parser, default_number=None)
     add_ties(parser)
+    add_hits_at(parser)
     add_pruning(parser, default="exact; ranks with --mrr-tolerance; none with --trace")
     add_tolerance(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
@@ -80,6 +81,7 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.explain is None:
         check_bulk(parsed)
         _check_rankings(parsed)
+        check_names_of_floors(parsed)
         check_writable("--json", parsed.json)
     if parsed.on != RAY:  # whose workers have devices of their own
         engine_options(parsed).check()
@@ -107,7 +109,7 @@ def run(parsed: argparse.Namespace) -> int:
         ranked, pruning = _evaluate(parsed, dataset, evaluator, errors)
         triples = {query.query_index: query.query for query in ranked}
         depths = depths_beside(dataset, list(triples.values()), (parsed.split,), parsed.cache_folder)
-        metrics = report(ranked, dataset, parsed.ties, depths)
+        metrics = report(ranked, dataset, parsed.ties, depths, parsed.hits_at)
         if parsed.rankings:
             rankings = [triple_ranking(query, dataset, parsed.ties) for query in ranked]
         engine = evaluator.engine
@@ -167,6 +169,7 @@ def _evaluate_to_tolerance(
         seed=parsed.seed,
         cache_folder=parsed.cache_folder,
         splits=(parsed.split,),
+        hits_at=parsed.hits_at,
     ).refine(parsed.mrr_tolerance, progress=True)
     counts, metrics = evaluation.pruning_counts, evaluation.metrics
     line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)
