@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from proofrank.core.choices import SPLITS
+from proofrank.core.choices import HITS_AT, SPLITS
 from proofrank.core.comparison import Identity, Protocol, Rankings
 from proofrank.core.embedding import ScoreSource, load_embedding
 from proofrank.core.errors import ProofrankError, RankingError
@@ -27,10 +27,12 @@ from proofrank.core.evaluator import explain as explain_candidate
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.formats.warnings import DatasetWarning
 from proofrank.core.graph import Dataset, Triple
+from proofrank.core.metric_names import checked_hits_at
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate
 from proofrank.core.prover.beam_reference import BeamReferenceProver
 from proofrank.core.prover.beams import Beam
+from proofrank.core.rank_metrics import RankMetrics
 from proofrank.core.ranking import (
     PROOF_SCORING,
     TIE_POLICIES,
@@ -177,6 +179,19 @@ class EvaluationReport:
             scoring=self.scoring,
         )
 
+    def rank_metrics(self) -> RankMetrics:
+        """The rankings, for many metrics by PyKEEN's names; a name without a type of rank means the report's ties."""
+        return RankMetrics.of(map(vars, self.rankings), self.protocol.ties)
+
+    def metric(self, name: str) -> float | None:
+        """A metric of the rankings, such as ``adjusted_hits_at_10`` or ``macro.tail.mrr`` (``docs/protocols.md``).
+
+        Raises:
+            MetricNameError: there is no such metric.
+            ProofrankError: no ranking is on the side that is named.
+        """
+        return self.rank_metrics().metric(name)
+
     def to_rankings(self) -> Rankings:
         """The rankings as columns, for a comparison."""
         return Rankings.of_rows(
@@ -242,6 +257,7 @@ def evaluate(
     scoring: str = ...,
     embedding: EmbeddingSource | None = ...,
     hybrid: HybridSource | None = ...,
+    hits_at: Sequence[int] = ...,
 ) -> EvaluationReport: ...
 @overload
 def evaluate(
@@ -267,6 +283,7 @@ def evaluate(
     scoring: str = ...,
     embedding: EmbeddingSource | None = ...,
     hybrid: HybridSource | None = ...,
+    hits_at: Sequence[int] = ...,
 ) -> IntervalEvaluation: ...
 def evaluate(
     dataset: Dataset,
@@ -291,6 +308,7 @@ def evaluate(
     scoring: str = "proof",
     embedding: EmbeddingSource | None = None,
     hybrid: HybridSource | None = None,
+    hits_at: Sequence[int] = HITS_AT,
 ) -> EvaluationReport | IntervalEvaluation:
     """Ranks the triples of a split against corrupted copies of themselves.
 
@@ -321,6 +339,7 @@ def evaluate(
         embedding: the embedding of the last two: its path, or what :func:`load_embedding` gives.
         hybrid: the weights of ``hybrid``: a file that ``proofrank fit-hybrid`` wrote, a mapping such as
             ``{"weight": 1.0, "bonus": None, "penalty": 100.0}``, or a :class:`Hybrid`. By default those of the example.
+        hits_at: the k of Hits@k: 1 to 20 whole numbers.
 
     Raises:
         EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
@@ -332,6 +351,7 @@ def evaluate(
     """
     if ties not in TIE_POLICIES:
         raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
+    hits_at = checked_hits_at(hits_at)
     chosen = _chosen_triples(dataset, split, triples)
     corruptor = Corruptor(dataset, number=number_of(corruptions), is_filtered=filtered, seed=seed)
     splits = (split,) if triples is None else SPLITS
@@ -357,7 +377,15 @@ def evaluate(
         )
     if mrr_tolerance is not None and evaluator is not None:
         evaluation = interval_evaluation(
-            evaluator, dataset, policy, work, pruning=pruning, ties=ties, seed=seed, splits=splits
+            evaluator,
+            dataset,
+            policy,
+            work,
+            pruning=pruning,
+            ties=ties,
+            seed=seed,
+            splits=splits,
+            hits_at=hits_at,
         )
         return evaluation.refine(mrr_tolerance, progress=progress)
     pruning = "exact" if pruning is None else pruning
@@ -365,7 +393,7 @@ def evaluate(
     if evaluator is None:  # nothing is proved, and so nothing left out
         pruning, leaving_out = "none", None
     depths = depths_beside(dataset, chosen, splits)
-    tally, counts = ReportTally(ties), PruningCounts()
+    tally, counts = ReportTally(ties, hits_at), PruningCounts()
     rankings: list[TripleRanking] = []
     with progress_of(progress, _total(progress, work)) as on_done:
         num_done = 0

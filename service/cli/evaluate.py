@@ -32,7 +32,7 @@ from proofrank.in_process import NO_ENGINE, TripleRanking, evaluation_to_dict, e
 from proofrank.interval_evaluation import depths_beside, interval_evaluation
 from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk, pruning_level
 from proofrank.service.cli.files import check_writable, write_output
-from proofrank.service.cli.floors import add_floors, check_floors
+from proofrank.service.cli.floors import add_floors, check_floors, check_names_of_floors
 from proofrank.service.cli.options import (
     add_dataset_and_policy,
     add_engine,
@@ -45,7 +45,13 @@ from proofrank.service.cli.options import (
     say_files,
 )
 from proofrank.service.cli.queries import add_queries, drawn_queries, drawn_work
-from proofrank.service.cli.ranking_options import add_beam, add_pruning, add_ties, add_tolerance
+from proofrank.service.cli.ranking_options import (
+    add_beam,
+    add_hits_at,
+    add_pruning,
+    add_ties,
+    add_tolerance,
+)
 from proofrank.service.cli.scoring_options import (
     add_scoring,
     check_scoring,
@@ -64,6 +70,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_engine(parser, default="auto")
     add_queries(parser, default_number=None)
     add_ties(parser)
+    add_hits_at(parser)
     add_pruning(parser, default="exact; ranks with --mrr-tolerance; none with --trace")
     add_tolerance(parser)
     add_scoring(parser)
@@ -98,6 +105,7 @@ def run(parsed: argparse.Namespace) -> int:
         check_bulk(parsed)
         _check_rankings(parsed)
         check_scoring(parsed)
+        check_names_of_floors(parsed)
         check_writable("--json", parsed.json)
     if parsed.on != RAY:  # whose workers have devices of their own
         engine_options(parsed).check()
@@ -134,7 +142,7 @@ def run(parsed: argparse.Namespace) -> int:
         ranked, pruning = _evaluate(parsed, dataset, evaluator, scoring, errors)
         triples = {query.query_index: query.query for query in ranked}
         depths = depths_beside(dataset, list(triples.values()), (parsed.split,), parsed.cache_folder)
-        metrics = report(ranked, dataset, parsed.ties, depths)
+        metrics = report(ranked, dataset, parsed.ties, depths, parsed.hits_at)
         if parsed.rankings:
             rankings = [triple_ranking(query, dataset, parsed.ties) for query in ranked]
         engine = NO_ENGINE if evaluator is None else evaluator.engine
@@ -204,6 +212,7 @@ def _evaluate_to_tolerance(
         seed=parsed.seed,
         cache_folder=parsed.cache_folder,
         splits=(parsed.split,),
+        hits_at=parsed.hits_at,
     ).refine(parsed.mrr_tolerance, progress=True)
     counts, metrics = evaluation.pruning_counts, evaluation.metrics
     line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)

@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": Command(
         "compare", CLIENT, "compare two evaluations: differences with intervals, and what changed"
     ),
+    "metrics": Command("rank_metrics", SERVER, "compute metrics of stored ranks, by PyKEEN's names"),
     "why": Command("why", SERVER, "say why a triple has its rank: its proof, and what scores higher"),
     "check": Command(
         "check", SERVER, "read a dataset and say what was understood and what is probably wrong"

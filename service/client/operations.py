@@ -75,6 +75,7 @@ def rank(
     return_candidates: bool = False,
     return_proof: bool = False,
     deadline_ms: int | None = None,
+    hits_at: Sequence[int] | None = None,
 ) -> Steps[RankResult]:
     """Ranks triples against corrupted copies of themselves.
 
@@ -91,6 +92,7 @@ def rank(
         return_candidates: with every candidate's score.
         return_proof: with the positives' proofs.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
+        hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
 
     Raises:
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
@@ -107,6 +109,7 @@ def rank(
         return_candidates=return_candidates,
         return_proof=return_proof,
         deadline_ms=deadline_ms,
+        hits_at=None if hits_at is None else list(hits_at),
     )
     return parsed((yield from exchange(connection, json_call("/rank", request))), RankResult)
 
@@ -182,6 +185,7 @@ def submit(
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
+    hits_at: Sequence[int] | None = None,
 ) -> Steps[Job]:
     """Starts a job that ranks many triples, and returns at once.
 
@@ -198,6 +202,7 @@ def submit(
         limit: rank only so many of the split's triples, drawn with ``seed``.
         idempotency_key: the same key gives the same job; one of its own if None. A program that may be started again
             and should then find its job gives one.
+        hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
 
     Raises:
         ConflictError: the name of the policy has been given other content since.
@@ -217,6 +222,7 @@ def submit(
         policy=_name_of(policy),
         policy_sha256=_sha256_of(policy),
         limit=limit,
+        hits_at=None if hits_at is None else list(hits_at),
     )
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
@@ -284,6 +290,7 @@ def evaluate(
     idempotency_key: str | None = None,
     progress: bool = True,
     on_progress: Callable[[Job], None] | None = None,
+    hits_at: Sequence[int] | None = None,
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
 
@@ -310,6 +317,7 @@ def evaluate(
         policy=policy,
         limit=limit,
         idempotency_key=idempotency_key,
+        hits_at=hits_at,
     )
     return (yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress))
 
