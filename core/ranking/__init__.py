@@ -35,7 +35,15 @@ from proofrank.core.ranking.reasons import (
     rank_reasons,
     reasons_of,
 )
-from proofrank.core.ranking.refinement import Refinement, RefinementProgress, check_level, check_tolerance
+from proofrank.core.ranking.refinement import (
+    AllCompletions,
+    ProvableCompletions,
+    Refinement,
+    RefinementPart,
+    RefinementProgress,
+    check_level,
+    check_tolerance,
+)
 from proofrank.core.ranking.tally import ReportTally, aggregate, report
 
 __all__ = [
@@ -44,6 +52,7 @@ __all__ = [
     "SIDE_OPTIONS",
     "TIE_POLICIES",
     "AllAtoms",
+    "AllCompletions",
     "Corruptor",
     "ExplainedOutcome",
     "HighestMrr",
@@ -53,6 +62,7 @@ __all__ = [
     "MetricIntervals",
     "Metrics",
     "ProvableAtoms",
+    "ProvableCompletions",
     "Pruning",
     "PruningCounts",
     "Query",
@@ -62,6 +72,7 @@ __all__ = [
     "RankingSummary",
     "Ranks",
     "Refinement",
+    "RefinementPart",
     "RefinementProgress",
     "Report",
     "ReportTally",

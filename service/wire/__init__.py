@@ -15,6 +15,14 @@ from proofrank.service.wire.comparison import (
     RankingProtocol,
 )
 from proofrank.service.wire.encoding import answer_from_python, answer_to_json, read_answer
+from proofrank.service.wire.intervals import (
+    IntervalMetrics,
+    IntervalQueryResult,
+    IntervalRankResponse,
+    IntervalReport,
+    PruningToTolerance,
+    RankInterval,
+)
 from proofrank.service.wire.jobs import (
     EXAMPLE_JOB_ID,
     JOB_STATES,
@@ -60,6 +68,7 @@ from proofrank.service.wire.rank_request import (
     RankRequest,
     SideOption,
     Ties,
+    ToleranceOptions,
 )
 from proofrank.service.wire.run_steps import (
     LABEL_NAME_PATTERN,
@@ -102,6 +111,10 @@ __all__ = [
     "Health",
     "Identity",
     "Info",
+    "IntervalMetrics",
+    "IntervalQueryResult",
+    "IntervalRankResponse",
+    "IntervalReport",
     "Job",
     "JobList",
     "JobOptions",
@@ -119,8 +132,10 @@ __all__ = [
     "ProofStep",
     "Pruning",
     "PruningLevel",
+    "PruningToTolerance",
     "QueryResult",
     "RankExplanation",
+    "RankInterval",
     "RankOptions",
     "RankQuery",
     "RankRequest",
@@ -143,6 +158,7 @@ __all__ = [
     "StoredPolicy",
     "Ties",
     "Timing",
+    "ToleranceOptions",
     "WhyRequest",
     "answer_from_python",
     "answer_to_json",
