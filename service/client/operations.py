@@ -16,7 +16,7 @@ from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
 from proofrank.service.client.requests import Call, QueryLike, json_call, make_request, path_of
-from proofrank.service.client.results import JobResult, RankResult
+from proofrank.service.client.results import IntervalRankResult, JobResult, RankResult
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 from proofrank.service.wire import (
     Comparison,
@@ -72,11 +72,12 @@ def rank(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    mrr_tolerance: float | None = None,
     return_candidates: bool = False,
     return_proof: bool = False,
     deadline_ms: int | None = None,
     hits_at: Sequence[int] | None = None,
-) -> Steps[RankResult]:
+) -> Steps[RankResult | IntervalRankResult]:
     """Ranks triples against corrupted copies of themselves.
 
     Args:
@@ -89,6 +90,8 @@ def rank(
         pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
             ``ranks``, which leaves open how many corruptions were proved. By default ``exact``, and ``none`` with
             ``return_candidates``.
+        mrr_tolerance: rank only until the MRR is certain to this, up and down; the answer then has intervals of metrics
+            and ranks. ``pruning`` is ``ranks`` by default then, and there are neither scores nor proofs.
         return_candidates: with every candidate's score.
         return_proof: with the positives' proofs.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
@@ -106,12 +109,14 @@ def rank(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        mrr_tolerance=mrr_tolerance,
         return_candidates=return_candidates,
         return_proof=return_proof,
         deadline_ms=deadline_ms,
         hits_at=None if hits_at is None else list(hits_at),
     )
-    return parsed((yield from exchange(connection, json_call("/rank", request))), RankResult)
+    answer = yield from exchange(connection, json_call("/rank", request))
+    return parsed(answer, RankResult if mrr_tolerance is None else IntervalRankResult)
 
 
 def why(

@@ -15,7 +15,8 @@ from proofrank.core.errors import DatasetError, MemoryShortError, PolicyError, P
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
-from proofrank.core.ranking import Query
+from proofrank.core.prover import Candidates
+from proofrank.core.ranking import ProvableCompletions, Query
 from proofrank.service.engine.by_shape import EvaluatorsByShape
 from proofrank.service.engine.depths import SplitDepths
 from proofrank.service.engine.lifecycle import ASLEEP, DRAINING, FAILED, READY, Stages
@@ -24,6 +25,7 @@ from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.provability import Provability
 from proofrank.service.engine.ranker import RankedBatch, Ranker
 from proofrank.service.errors import NotReady
+from proofrank.service.scheduler import Finished
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.threads import start_daemon
@@ -287,6 +289,20 @@ class EvaluatorHost:
                 is_job=is_job,
                 deadline=deadline,
             )
+
+    async def prove(
+        self, candidates: Candidates, policy: Policy, *, is_job: bool = False, deadline: float | None = None
+    ) -> Finished:
+        """Proves ``candidates`` as :meth:`Ranker.prove` does. Raises NotReady if the service is not ready."""
+        async with self.loaded.evaluators.using(policy) as evaluator:
+            return await self._ranker.prove(
+                candidates, evaluator.scheduler, policy, is_job=is_job, deadline=deadline
+            )
+
+    @property
+    def completions(self) -> ProvableCompletions:
+        """What is known now of the atoms that may have a proof. Raises NotReady if the service is not ready."""
+        return self._provability.completions(self.loaded.dataset)
 
     def drain(self) -> None:
         """Becomes not ready and gives running requests ``grace_seconds``; for any thread and for signal handlers."""

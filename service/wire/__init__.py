@@ -22,6 +22,14 @@ from proofrank.service.wire.comparison import (
     RankingProtocol,
 )
 from proofrank.service.wire.encoding import answer_from_python, answer_to_json, read_answer
+from proofrank.service.wire.intervals import (
+    IntervalMetrics,
+    IntervalQueryResult,
+    IntervalRankResponse,
+    IntervalReport,
+    PruningToTolerance,
+    RankInterval,
+)
 from proofrank.service.wire.jobs import (
     EXAMPLE_JOB_ID,
     JOB_STATES,
@@ -67,6 +75,7 @@ from proofrank.service.wire.rank_request import (
     RankRequest,
     SideOption,
     Ties,
+    ToleranceOptions,
 )
 from proofrank.service.wire.run_steps import (
     LABEL_NAME_PATTERN,
@@ -111,6 +120,10 @@ __all__ = [
     "Health",
     "Identity",
     "Info",
+    "IntervalMetrics",
+    "IntervalQueryResult",
+    "IntervalRankResponse",
+    "IntervalReport",
     "Job",
     "JobList",
     "JobOptions",
@@ -129,8 +142,10 @@ __all__ = [
     "ProofStep",
     "Pruning",
     "PruningLevel",
+    "PruningToTolerance",
     "QueryResult",
     "RankExplanation",
+    "RankInterval",
     "RankOptions",
     "RankQuery",
     "RankRequest",
@@ -156,6 +171,7 @@ __all__ = [
     "StoredPolicy",
     "Ties",
     "Timing",
+    "ToleranceOptions",
     "WhyRequest",
     "answer_from_python",
     "answer_to_json",
