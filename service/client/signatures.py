@@ -38,6 +38,7 @@ class Rank(Protocol[Exact, Intervals]):
         return_candidates: bool = False,
         return_proof: bool = False,
         deadline_ms: int | None = None,
+        hits_at: Sequence[int] | None = None,
         **options: Unpack[RankingArguments],
     ) -> Exact: ...
 
@@ -48,6 +49,7 @@ class Rank(Protocol[Exact, Intervals]):
         *,
         mrr_tolerance: float,
         deadline_ms: int | None = None,
+        hits_at: Sequence[int] | None = None,
         **options: Unpack[RankingArguments],
     ) -> Intervals: ...
 
@@ -60,5 +62,6 @@ class Rank(Protocol[Exact, Intervals]):
         return_candidates: bool = False,
         return_proof: bool = False,
         deadline_ms: int | None = None,
+        hits_at: Sequence[int] | None = None,
         **options: Unpack[RankingArguments],
     ) -> Exact | Intervals: ...
