@@ -37,6 +37,7 @@ class Protocol:
         filtered: whether corruptions that are known triples are left out.
         ties: the rank that counts among equal scores.
         seed: seed of every draw.
+        scoring: what a score is: ``proof``, ``embedding`` or ``hybrid``.
         beam: maximum number of trajectories of a candidate.
         beam_score: how the proofs of a candidate make its score; with one trajectory it makes no difference.
     """
@@ -48,6 +49,7 @@ class Protocol:
     filtered: bool
     ties: str
     seed: int
+    scoring: str = "proof"
     beam: int = 1
     beam_score: str = "max"
 

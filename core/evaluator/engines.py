@@ -48,6 +48,7 @@ def create_evaluator(
     cache_folder: Path | None = None,
     calibrate: bool = True,
     processes: int = 1,
+    memory_share: float | None = None,
     beam: Beam | None = None,
 ) -> Evaluator:
     """An evaluator of the named engine.
@@ -68,6 +69,8 @@ def create_evaluator(
             (``proofrank.core.evaluator.calibration``).
         processes: how many processes may take part in a long evaluation on a CPU, this one included
             (``proofrank.core.evaluator.parallel``).
+        memory_share: of the device's memory, what this process may have, above 0 and at most 1; None for all that is
+            free.
         beam: how many trajectories a candidate has; one by default, which is what any engine proves.
 
     Raises:
@@ -107,6 +110,7 @@ def create_evaluator(
             precision=precision,
             cache_folder=cache_folder,
             calibrate=calibrate,
+            memory_share=memory_share,
         )
     is_on_cpu = isinstance(evaluator, ReferenceEvaluator) or evaluator.device.type == "cpu"
     if processes == 1 or not is_on_cpu:
@@ -163,6 +167,7 @@ def _vectorised(
     precision: str,
     cache_folder: Path | None,
     calibrate: bool,
+    memory_share: float | None,
 ) -> CompiledEvaluator:
     """The vectorised evaluator of that name, calibrated where it is asked for and where buffers have a fixed shape."""
     options = EvaluatorOptions(
@@ -171,6 +176,7 @@ def _vectorised(
         per_lane=per_lane,
         precision=precision,
         cache_folder=cache_folder if cache_folder is not None else default_cache_folder(),
+        memory_share=memory_share,
     )
     compile_mode = automatic_mode(options.device) if engine == "auto" else engine
     if calibrate and not Mode.of(compile_mode, fullgraph=fullgraph, device=options.device).is_trimming:

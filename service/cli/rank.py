@@ -8,22 +8,29 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from proofrank.core.choices import SPLITS, untrained_name, untrained_seed
+from proofrank.core.choices import HITS_AT, SPLITS, untrained_name, untrained_seed
 from proofrank.core.errors import ProofrankError, counted, did_you_mean
 from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
 from proofrank.service import client
 from proofrank.service.cli.files import check_writable, write_output
-from proofrank.service.cli.ranking_options import add_beam, add_pruning, add_ranking, add_ties, positive
+from proofrank.service.cli.ranking_options import (
+    add_beam,
+    add_hits_at,
+    add_pruning,
+    add_ranking,
+    add_ties,
+    positive,
+)
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import print_metrics, pruning_line
 from proofrank.service.client import Client
+from proofrank.service.client.signatures import RankingArguments
 from proofrank.service.terminal.trees import fit_tree
 from proofrank.service.wire import answer_to_json
 
@@ -39,6 +46,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_server(parser)
     add_ranking(parser, default_number=None)
     add_ties(parser)
+    add_hits_at(parser)
     add_pruning(parser)
     add_beam(parser)
     parser.add_argument("--policy", metavar="NAME", help="for files and splits: a policy of the server")
@@ -83,7 +91,7 @@ def _check(parsed: argparse.Namespace) -> None:
             raise ProofrankError(f"{flag} cannot be given here: {reason}")
 
 
-def _beam(parsed: argparse.Namespace) -> dict[str, Any]:
+def _beam(parsed: argparse.Namespace) -> RankingArguments:
     """The fields of a beam; none where a candidate has one trajectory, for an older server knows none."""
     return {"beam": parsed.beam, "beam_score": parsed.beam_score} if parsed.beam > 1 else {}
 
@@ -101,6 +109,7 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
         **_beam(parsed),
         return_proof=parsed.proof,
         deadline_ms=parsed.deadline_ms,
+        hits_at=_hits_at(parsed),
     )
     rankings = result.queries[0].rankings
     table = Table(
@@ -158,6 +167,7 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             **_beam(parsed),
             policy=_name_of(parsed.policy),
             limit=parsed.queries,
+            hits_at=_hits_at(parsed),
         )
     except client.InvalidRequestError as error:
         if untrained_seed(parsed.policy or "") is not None and "policy" in {
@@ -212,6 +222,11 @@ def _with_lines(error: client.InvalidRequestError, path: Path | None, lines: Seq
     if len(shown) > MOST_PLACES and "names are unknown" in summary:
         shown = [*shown[:MOST_PLACES], summary]
     return ProofrankError("\n".join(shown))
+
+
+def _hits_at(parsed: argparse.Namespace) -> tuple[int, ...] | None:
+    """The k to ask for; None for those that every server answers."""
+    return None if parsed.hits_at == HITS_AT else parsed.hits_at
 
 
 def _names(dataset: client.Identity, policy: client.Identity) -> str:

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 from proofrank.core.choices import (
     BEAM_SCORES,
+    HITS_AT,
+    MOST_HITS_AT,
     MOST_TRAJECTORIES,
     PRUNING_LEVELS,
     SIDE_OPTIONS,
     TIE_POLICIES,
 )
+from proofrank.core.errors import RankingError
+from proofrank.core.metric_names import checked_hits_at
 
 if TYPE_CHECKING:
     from proofrank.core.prover.beams import Beam
@@ -55,6 +59,26 @@ def add_ties(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ties", default="realistic", choices=TIE_POLICIES, help="which rank counts among equals"
     )
+
+
+def add_hits_at(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--hits-at``."""
+    parser.add_argument(
+        "--hits-at",
+        type=_hits_at,
+        default=HITS_AT,
+        metavar="K,K,…",
+        help=f"the k of Hits@k (default: {','.join(map(str, HITS_AT))})",
+    )
+
+
+def _hits_at(text: str) -> tuple[int, ...]:
+    try:
+        return checked_hits_at(map(int, text.split(",")))
+    except (ValueError, RankingError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; expected up to {MOST_HITS_AT} different whole numbers of 1 or more, such as 1,5,20"
+        ) from None
 
 
 def add_pruning(parser: argparse.ArgumentParser, default: str = "exact") -> None:

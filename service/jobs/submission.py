@@ -58,7 +58,7 @@ def write_body(request: JobRequest) -> SubmittedBody:
     """Makes the stored form of a request; takes a while with many queries."""
     options = JobOptions.model_validate(request.model_dump(exclude={"queries"}))
     shown = options.model_dump(mode="json")
-    for name in ("policy_sha256", "pruning", "beam", "beam_score"):
+    for name in ("policy_sha256", "pruning"):
         if shown[name] is None:
             # Keys that were used before this field existed must find the same body again.
             del shown[name]

@@ -148,8 +148,6 @@ def test_a_submitted_job_says_where_it_is_and_what_it_was_asked(client: httpx.Cl
         "seed": 5,
         "ties": "realistic",
         "pruning": None,
-        "beam": None,
-        "beam_score": None,
         "policy": None,
         "policy_sha256": None,
         "limit": None,

@@ -53,6 +53,18 @@ def test_requests_and_jobs_have_the_numbers_of_this_process(
     assert (job.job.request.beam, job.job.request.beam_score) == (beam, beam_score)
 
 
+def test_an_mrr_to_a_tolerance_has_the_ranks_of_the_beam(
+    speaker: Client, family: Dataset, policy_folder: Path
+) -> None:
+    rankings = expected(family, policy_folder, 4, "logsumexp")
+    with speaker:
+        answer = speaker.rank(TRIPLES, corruptions="all", beam=4, beam_score="logsumexp", mrr_tolerance=0.0)
+
+    assert (answer.beam, answer.beam_score, answer.engine) == (4, "logsumexp", "eager")
+    intervals = [one for query in answer.queries for one in query.rankings]
+    assert [one.rank_low for one in intervals] == [one.rank for one in rankings]
+
+
 def test_without_a_beam_an_answer_says_that_there_was_one_trajectory(speaker: Client) -> None:
     with speaker:
         plain, one = speaker.rank(TRIPLES), speaker.rank(TRIPLES, beam=1, beam_score="logsumexp")
