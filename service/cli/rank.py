@@ -30,7 +30,6 @@ from proofrank.service.cli.ranking_options import (
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import print_metrics, pruning_line
 from proofrank.service.client import Client
-from proofrank.service.client.signatures import RankingArguments
 from proofrank.service.terminal.trees import fit_tree
 from proofrank.service.wire import answer_to_json
 
@@ -91,11 +90,6 @@ def _check(parsed: argparse.Namespace) -> None:
             raise ProofrankError(f"{flag} cannot be given here: {reason}")
 
 
-def _beam(parsed: argparse.Namespace) -> RankingArguments:
-    """The fields of a beam; none where a candidate has one trajectory, for an older server knows none."""
-    return {"beam": parsed.beam, "beam_score": parsed.beam_score} if parsed.beam > 1 else {}
-
-
 def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResult:
     head, relation, tail = parsed.triple
     result = speaker.rank(
@@ -106,7 +100,9 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
         seed=parsed.seed,
         ties=parsed.ties,
         pruning=parsed.pruning,
-        **_beam(parsed),
+        # An older server knows no beams.
+        beam=parsed.beam if parsed.beam > 1 else None,
+        beam_score=parsed.beam_score if parsed.beam > 1 else None,
         return_proof=parsed.proof,
         deadline_ms=parsed.deadline_ms,
         hits_at=_hits_at(parsed),
@@ -164,7 +160,9 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             seed=parsed.seed,
             ties=parsed.ties,
             pruning=parsed.pruning,
-            **_beam(parsed),
+            # An older server knows no beams.
+            beam=parsed.beam if parsed.beam > 1 else None,
+            beam_score=parsed.beam_score if parsed.beam > 1 else None,
             policy=_name_of(parsed.policy),
             limit=parsed.queries,
             hits_at=_hits_at(parsed),
