@@ -55,8 +55,8 @@
       setAttempt(attempt + 1);
     };
     return html`
-      <a class="skip" href=${hash || "#/"} onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>Skip to the content</a>
       <header>
+        <a class="skip" href=${hash || "#/"} onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>Skip to the content</a>
         <span class="brand">proofrank</span>
         <nav aria-label="Views">${NAVIGATION.map(([target, title]) => html`
           <a href=${`#/${target}`} aria-current=${target === name ? "page" : undefined}>${title}</a>`)}</nav>
