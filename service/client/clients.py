@@ -111,6 +111,7 @@ class Client:
     activate = _blocking(operations.activate)
     delete_policy = _blocking(operations.delete_policy)
     info = _blocking(operations.info)
+    graph = _blocking(operations.graph)
     is_ready = _blocking(operations.is_ready)
     wait_until_ready = _blocking(operations.wait_until_ready)
 
@@ -185,6 +186,7 @@ class AsyncClient:
     activate = _awaited(operations.activate)
     delete_policy = _awaited(operations.delete_policy)
     info = _awaited(operations.info)
+    graph = _awaited(operations.graph)
     is_ready = _awaited(operations.is_ready)
     wait_until_ready = _awaited(operations.wait_until_ready)
 

@@ -22,6 +22,8 @@ def views(trained: Trained) -> dict[str, tuple[str, str]]:
         "step": (f"#/step/{b}", "[aria-label=Rankings] tbody a"),
         "compare": (f"#/compare/{a}/{b}", ".plot canvas"),
         "query": (f"#/query/{a}/{b}?{query}", "section + section .candidate[data-standing=positive]"),
+        "ask": (f"#/ask?{query}&what=rank", ".candidate[data-standing=positive]"),
+        "graph": ("#/graph", "[aria-label=Rules] tbody code"),
         "nothing": ("#/nothing", "h1"),
     }
 

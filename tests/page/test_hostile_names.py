@@ -75,6 +75,7 @@ def look_at_everything(browser: Browser, start: str, jobs: list[Job]) -> None:
         f"#/step/{b.id}": f"far({IMAGE}, {LINK})",
         f"#/compare/{a.id}/{b.id}": "MRR, macro",
         f"#/query/{a.id}/{b.id}?{query}": f"{RELATION}({IMAGE}, {SCRIPT})",
+        "#/graph": f"far(X, Y) :- {RELATION}(X, Z), {RELATION}(Z, Y)",
         f"#/{quote(IMAGE, safe='')}/{quote(SCRIPT, safe='')}": "No such view",
         "#/query/%E0%A4%A?head=1": "No such view",
     }
@@ -92,6 +93,11 @@ def look_at_everything(browser: Browser, start: str, jobs: list[Job]) -> None:
 
 def test_names_are_text_on_the_page(server: RunningServer, jobs: list[Job], browser: Browser) -> None:
     look_at_everything(browser, f"{server.url}/", jobs)
+    browser.open(f"{server.url}/#/ask?head={quote(IMAGE)}&relation=far&tail={quote(LINK)}")
+    browser.until_text(f"{RELATION}({IMAGE}, {SCRIPT})")
+    browser.until(lambda: len(browser.find_all("#head-names option")) == 1, "the completed name")
+    assert browser.find("#head-names option").get_attribute("value") == IMAGE
+    assert browser.run("return window.hacked") is None
     assert browser.complaints() == []
 
 

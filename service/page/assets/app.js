@@ -3,7 +3,8 @@
 (() => {
   const { html, readLink, useEffect, useRef, useState, views } = proofrank;
 
-  const NAVIGATION = [["", "Overview"], ["runs", "Runs"], ["compare", "Compare"]];
+  const NAVIGATION = [["", "Overview"], ["runs", "Runs"], ["compare", "Compare"],
+    ...(proofrank.data.isLive ? [["ask", "Ask"]] : []), ["graph", "Graph and rules"]];
 
   function KeyField({ onDone }) {
     const [value, setValue] = useState(proofrank.server.key());
