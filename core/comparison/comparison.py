@@ -221,7 +221,7 @@ class Comparison:
             "by_side": groups(self.by_side),
             "by_relation": groups(self.by_relation),
             "by_depth": groups(self.by_depth),
-            "changed": [dataclasses.asdict(change) for change in self.changed],
+            "changed": [dict(vars(change)) for change in self.changed],
         }
 
 

@@ -20,6 +20,7 @@ from proofrank.service.client.results import IntervalRankResult, JobResult, Rank
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 from proofrank.service.wire import (
     Comparison,
+    GraphSummary,
     Identity,
     Info,
     Job,
@@ -629,6 +630,14 @@ def wake(connection: Connection) -> Steps[Readiness]:
 def info(connection: Connection) -> Steps[Info]:
     """What is being served."""
     return parsed((yield from exchange(connection, Call("GET", "/info"))), Info)
+
+
+def graph(connection: Connection, *, offset: int = 0, limit: int = 100) -> Steps[GraphSummary]:
+    """The served graph: counts, relations, and ``limit`` of its rules, up to 1,000, from ``offset``."""
+    parameters = {"offset": str(offset), "limit": str(limit)}
+    return parsed(
+        (yield from exchange(connection, Call("GET", "/graph", parameters=parameters))), GraphSummary
+    )
 
 
 def is_ready(connection: Connection) -> Steps[bool]:

@@ -119,6 +119,24 @@ class RankingBrowser:
             _by_depth(by_steps),
         )
 
+    async def proved_triples(self, job: Job, limit: int) -> tuple[int, list[wire.NamedTriple]]:
+        """Returns the number of proved triples of a job, and at most ``limit`` of them, spread over the job."""
+
+        def work(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
+            # The triple is proved on both sides or on none; it is counted once.
+            rows = connection.execute(
+                "SELECT head, relation, tail FROM rankings WHERE job = ? AND proved GROUP BY query_index",
+                (job.number,),
+            )
+            return rows.fetchall()
+
+        found = await self._database.run(work)
+        stride = max(1, -(-len(found) // limit))
+        return len(found), [
+            wire.NamedTriple(head=head, relation=relation, tail=tail)
+            for head, relation, tail in found[::stride]
+        ]
+
     async def with_intervals(self, run: wire.Run) -> wire.Run:
         """Returns the run with the interval of the MRR of each job that is done."""
         jobs = [job for step in run.steps for job in step.jobs if job.state == "done"]

@@ -33,6 +33,7 @@ _DATA = "data.js"
 _VARIABLE = "window.PROOFRANK_REPORT"
 _JOBS_LISTED = ("jobs?limit=100", "jobs?limit=100&state=done")
 _RUNS_LISTED = "runs?limit=1000"
+_GRAPH = f"graph?limit={wire.MAX_RULES_LISTED}"
 _CANDIDATES_EXPLAINED = 3
 """Number of candidates that scored higher, for each query with proofs."""
 
@@ -135,6 +136,7 @@ class _Collected:
         """Adds what is served, the jobs, their groups and their runs."""
         client, answers = self._client, self._answers
         answers["info"] = _json(client.info())
+        answers[_GRAPH] = _json(client.graph(limit=wire.MAX_RULES_LISTED))
         listed = {"jobs": [_json(job) for job in reversed(jobs)]}
         answers.update(dict.fromkeys(_JOBS_LISTED, listed))
         for job in jobs:

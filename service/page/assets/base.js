@@ -82,6 +82,16 @@ window.proofrank = (() => {
     return show(state.value);
   }
 
+  /** A value that follows another once that has stayed the same for some milliseconds. */
+  function useSettled(value, milliseconds) {
+    const [settled, setSettled] = useState(value);
+    useEffect(() => {
+      const timer = setTimeout(() => setSettled(value), milliseconds);
+      return () => clearTimeout(timer);
+    }, [value]);
+    return settled;
+  }
+
   /** Calls `action` now and again after each `milliseconds`, while the page is seen. */
   function useRepeated(action, milliseconds, keys = []) {
     useEffect(() => {
@@ -100,7 +110,7 @@ window.proofrank = (() => {
   }
 
   return {
-    ...{ html, useEffect, useMemo, useRef, useState, useLoaded, useRepeated, whenLoaded, Failure },
+    ...{ html, useEffect, useMemo, useRef, useState, useLoaded, useRepeated, useSettled, whenLoaded, Failure },
     ...{ metric, whole, signed, percent, rank, time, interval, triple, fixed },
     ...{ link, readLink, protocol, jobName },
     views: {},

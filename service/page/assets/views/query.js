@@ -7,15 +7,15 @@
   const FIRST = 5;
   const MOST = 50;
 
-  function Reasons({ reasons, more }) {
+  function Reasons({ reasons, more, isRanked = true }) {
     const { ranking, num_higher: higher, num_tied: tied, ahead } = reasons;
     const hidden = higher + tied - ahead.length;
-    return html`<${Facts} facts=${[
+    return html`${isRanked && html`<${Facts} facts=${[
         ["Rank", `${rank(ranking.rank)} of ${whole(ranking.num_candidates)}`, "large"],
         ["Score", metric(ranking.score)],
         ["Score higher", whole(higher)],
         ["Score as much", whole(tied)],
-      ]} />
+      ]} />`}
       <${Candidate} candidate=${reasons.positive} />
       ${ahead.length > 0 && html`<h3>What outranked it</h3>`}
       ${ahead.map((candidate) => html`<${Candidate} key=${triple(candidate)} candidate=${candidate} />`)}
@@ -50,5 +50,6 @@
       </div>`;
   }
 
+  proofrank.Reasons = Reasons;
   proofrank.views.query = { title: "Query", View: Query };
 })();
