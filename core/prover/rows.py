@@ -87,24 +87,59 @@ def rows_of(admission: Admission, num_rows: int) -> Rows:
     return Rows(lane, row - admission.begin[lane], is_row)
 
 
+def all_admitted(ends_in_order: Tensor, order: Tensor, place: Tensor) -> Admission:
+    """The admission of lanes whose rows all fit.
+
+    Args:
+        ends_in_order: ``[B]`` int64, one past the last row of each lane, in the order of their turns.
+        order: ``[B]`` int64, the lanes in that order.
+        place: ``[B]`` int64, the place of each lane in it.
+    """
+    end, begin = ends_in_order[place], counted_before(ends_in_order, place)
+    is_admitted = torch.ones_like(place, dtype=torch.bool)
+    return Admission(is_admitted, begin, end, ends_in_order[-1], order, ends_in_order)
+
+
+def counted_before(inclusive: Tensor, row: Tensor) -> Tensor:
+    """Returns the prefix sum before each ``row``.
+
+    No sum with a 0 in front is built for it, which would take two launches on a GPU.
+
+    Args:
+        inclusive: ``[R]`` int64, prefix sum up to and with each row.
+        row: ``[...]`` int64, from 0 to R.
+    """
+    return torch.where(row > 0, inclusive[(row - 1).clamp(min=0)], 0)
+
+
 class Tally:
-    """Counts flagged rows by prefix sums."""
+    """Counts flagged rows by prefix sums.
+
+    Attributes:
+        inclusive: ``[R]`` int64, flagged rows up to and with each row.
+        total: ``[]`` int64, all flagged rows.
+    """
 
     def __init__(self, flags: Tensor) -> None:
         """Counts ``flags`` ``[R]`` bool."""
+        self._flags = flags
         self.inclusive = torch.cumsum(flags, dim=0)
-        self.before = torch.cat([self.inclusive.new_zeros(1), self.inclusive])
+        self.total = self.inclusive[-1]
+
+    def before(self, row: Tensor) -> Tensor:
+        """Returns the number of flagged rows before each ``row`` ``[...]`` int64, from 0 to R."""
+        return counted_before(self.inclusive, row)
 
     def of_lanes(self, admission: Admission) -> Tensor:
         """Returns the number of flagged rows of each lane, ``[B]`` int64."""
-        return self.before[admission.end] - self.before[admission.begin]
+        return self.before(admission.end) - self.before(admission.begin)
 
     def rank(self, rows: Rows, admission: Admission) -> Tensor:
         """Returns the number of flagged rows of the same lane before each row, ``[R]`` int64."""
-        return self.before[:-1] - self.before[admission.begin[rows.lane]]
+        return self.inclusive - self._flags.long() - self.before(admission.begin)[rows.lane]
 
     def find(self, admission: Admission, rank: Tensor) -> Tensor:
         """Returns the flagged row of that rank in each lane, ``[B]`` int64; any row if there is none."""
-        wanted = self.before[admission.begin] + rank + 1
+        wanted = self.before(admission.begin) + rank + 1
         row = torch.searchsorted(self.inclusive, wanted)
         return row.clamp(max=max(0, self.inclusive.shape[0] - 1))
