@@ -23,9 +23,8 @@ from proofrank.core.prover.rows import (
     Admission,
     Tally,
     admit,
-    all_admitted,
+    admit_parts,
     counted_before,
-    rotation,
     rows_of,
 )
 from proofrank.core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, TIE_TOLERANCE, ProverSettings
@@ -303,9 +302,7 @@ class EvalOnlyEnvCompiled:
         unchecked = matches.num_facts - self._num_fact_rows - lanes.num_checked
         unchecked = torch.where(needs_check, unchecked, 0)
         # Unlike rows, the checks of a lane may be split over ticks: as many are done as fit.
-        order, place = rotation(unchecked.shape[0], first_lane)
-        ends = torch.cumsum(unchecked[order], dim=0).clamp(max=self.capacities.num_checks)
-        admission = all_admitted(ends, order, place)
+        admission = admit_parts(unchecked, self.capacities.num_checks, first_lane)
         granted = admission.end - admission.begin
         rows = rows_of(admission, self._trimmed(admission.total, self.capacities.num_checks))
         lane = rows.lane
