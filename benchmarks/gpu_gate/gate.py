@@ -174,9 +174,17 @@ def groups_of(compile_modes: Iterable[str]) -> list[tuple[str, ...]]:
     groups: dict[Any, list[str]] = {}
     for name in compile_modes:
         mode = Mode.of(name, fullgraph=True, device=CUDA)
-        options = compiler_options(mode, CUDA) if mode.is_compiled else {}
-        groups.setdefault((mode.tick, mode.is_compiled, str(options)), []).append(name)
+        groups.setdefault((mode.tick, str(sorted(options_of(mode).items()))), []).append(name)
     return [tuple(group) for group in groups.values()]
+
+
+def options_of(mode: Mode) -> dict[str, Any]:
+    """What the compiler is told for ``mode`` on CUDA, without the capture, which changes no kernel."""
+    if not mode.is_compiled:
+        return {"compiled": False}
+    options = dict(compiler_options(mode, CUDA))
+    options.pop("triton.cudagraphs", None)
+    return options
 
 
 def examine(
@@ -214,7 +222,7 @@ def examine(
         if not mode.is_compiled:
             yield Examined(group, None, operations=operations_of(make()))
             continue
-        told = compiler_options(mode, CUDA)
+        told = options_of(mode)
         for architecture in architectures:
             # Compiling changes a graph, so that each architecture has its own.
             examined = Examined(group, architecture, traces_of(make(), told))

@@ -32,6 +32,9 @@ CHUNK_ROWS = 512
 ROW_MULTIPLE = 64
 """Multiple to which the last chunk is padded."""
 
+MAX_UNROLLED_ROWS = 64
+"""Maximum number of the table's rows for a state whose sum is written out for a compiler."""
+
 SERIAL_ELEMENTS = 32768
 """Number of elements up to which torch computes an elementwise function in one piece. Larger ones it cuts for its
 threads; elements beside a cut may be computed by other code, with other bits in sigmoid and tanh."""
@@ -183,8 +186,16 @@ class RowFeatures(StateFeatures):
         predicate, first, second = predicate_of(states), first_of(states), second_of(states)
         if not self.is_fused_embedding:
             return self.network.embedding(torch.stack([predicate, first, second], dim=-1))
-        index = torch.cat([predicate, first + self._first_offset, second + self._second_offset], dim=1)
-        pooled = functional.embedding_bag(index, self.get_buffer("table"), mode="sum")
+        rows = (predicate, first + self._first_offset, second + self._second_offset)
+        table = self.get_buffer("table")
+        if self.is_chunked or 3 * states.shape[1] > MAX_UNROLLED_ROWS:
+            pooled = functional.embedding_bag(torch.cat(rows, dim=1), table, mode="sum")
+        else:
+            # In the order of the bag, so with the same bits; a compiler makes one launch of it instead of three.
+            first_row, *others = (column for part in rows for column in part.unbind(dim=1))
+            pooled = table[first_row]
+            for row in others:
+                pooled = pooled + table[row]
         return pooled if self._divisor == 1 else pooled / self._divisor
 
     def forward(self, states: Tensor) -> Tensor:

@@ -189,7 +189,7 @@ def test_modes_that_run_the_same_are_examined_once() -> None:
     groups = groups_of(COMPILE_MODES)
 
     assert ("eager", "captured") in groups
-    assert ("default", "reduce-overhead") in groups
+    assert ("default", "reduce-overhead", "graph-trees") in groups
     assert sorted(name for group in groups for name in group) == sorted(COMPILE_MODES)
 
 
