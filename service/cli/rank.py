@@ -19,7 +19,14 @@ from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
 from proofrank.service import client
 from proofrank.service.cli.files import check_writable, write_output
-from proofrank.service.cli.ranking_options import add_hits_at, add_pruning, add_ranking, add_ties, positive
+from proofrank.service.cli.ranking_options import (
+    add_beam,
+    add_hits_at,
+    add_pruning,
+    add_ranking,
+    add_ties,
+    positive,
+)
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import print_metrics, pruning_line
 from proofrank.service.client import Client
@@ -40,6 +47,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_ties(parser)
     add_hits_at(parser)
     add_pruning(parser)
+    add_beam(parser)
     parser.add_argument("--policy", metavar="NAME", help="for files and splits: a policy of the server")
     parser.add_argument("--proof", action="store_true", help="for a triple: print its proof")
     parser.add_argument(
@@ -92,6 +100,9 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
         seed=parsed.seed,
         ties=parsed.ties,
         pruning=parsed.pruning,
+        # An older server knows no beams.
+        beam=parsed.beam if parsed.beam > 1 else None,
+        beam_score=parsed.beam_score if parsed.beam > 1 else None,
         return_proof=parsed.proof,
         deadline_ms=parsed.deadline_ms,
         hits_at=_hits_at(parsed),
@@ -117,7 +128,13 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
     console.print(table)
     _say_pruning(result.pruning)
     # Both sides have the same positive, and so the same proof.
-    for text in dict.fromkeys(ranking.proof.text for ranking in rankings if ranking.proof is not None):
+    proofs = [
+        proof
+        for ranking in rankings
+        for proof in (ranking.proofs or (ranking.proof,))  # all of a beam, or the one trajectory
+        if proof is not None
+    ]
+    for text in dict.fromkeys(proof.text for proof in proofs):
         console.print(fit_tree(text, sys.stdout))
     return result
 
@@ -143,6 +160,9 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             seed=parsed.seed,
             ties=parsed.ties,
             pruning=parsed.pruning,
+            # An older server knows no beams.
+            beam=parsed.beam if parsed.beam > 1 else None,
+            beam_score=parsed.beam_score if parsed.beam > 1 else None,
             policy=_name_of(parsed.policy),
             limit=parsed.queries,
             hits_at=_hits_at(parsed),

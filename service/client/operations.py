@@ -19,6 +19,7 @@ from proofrank.service.client.requests import Call, QueryLike, json_call, make_r
 from proofrank.service.client.results import IntervalRankResult, JobResult, RankResult
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 from proofrank.service.wire import (
+    BeamScore,
     Comparison,
     GraphSummary,
     Identity,
@@ -73,6 +74,8 @@ def rank(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
     mrr_tolerance: float | None = None,
     return_candidates: bool = False,
     return_proof: bool = False,
@@ -91,10 +94,12 @@ def rank(
         pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
             ``ranks``, which leaves open how many corruptions were proved. By default ``exact``, and ``none`` with
             ``return_candidates``.
+        beam: maximum number of trajectories of a candidate; 1, the greedy one, by default.
+        beam_score: how several proofs make a score: ``max``, the default, ``logsumexp`` or ``noisy-or``.
         mrr_tolerance: rank only until the MRR is certain to this, up and down; the answer then has intervals of metrics
             and ranks. ``pruning`` is ``ranks`` by default then, and there are neither scores nor proofs.
         return_candidates: with every candidate's score.
-        return_proof: with the positives' proofs.
+        return_proof: with the positives' proofs; with a beam, with all of them.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
 
@@ -110,6 +115,8 @@ def rank(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
         mrr_tolerance=mrr_tolerance,
         return_candidates=return_candidates,
         return_proof=return_proof,
@@ -188,6 +195,8 @@ def submit(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
@@ -203,6 +212,8 @@ def submit(
         seed: of every draw.
         ties: which rank counts where scores are equal.
         pruning: what may be left out, as for ``rank``; ``exact`` by default.
+        beam: as for ``rank``.
+        beam_score: as for ``rank``.
         policy: which policy of the server ranks: what ``upload_policy`` returned, for exactly this content; or a name,
             for the content that it has when the job is submitted; the active one if None, whoever activated it.
         limit: rank only so many of the split's triples, drawn with ``seed``.
@@ -225,6 +236,8 @@ def submit(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
         policy=_name_of(policy),
         policy_sha256=_sha256_of(policy),
         limit=limit,
@@ -291,6 +304,8 @@ def evaluate(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
@@ -320,6 +335,8 @@ def evaluate(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
         policy=policy,
         limit=limit,
         idempotency_key=idempotency_key,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from proofrank.service.client.requests import QueryLike
-from proofrank.service.wire import PruningLevel, SideOption, Ties
+from proofrank.service.wire import BeamScore, PruningLevel, SideOption, Ties
 
 Exact = TypeVar("Exact", covariant=True)
 """The answer with exact ranks."""
@@ -24,6 +24,8 @@ class RankingArguments(TypedDict, total=False):
     seed: int
     ties: Ties
     pruning: PruningLevel | None
+    beam: int | None
+    beam_score: BeamScore | None
 
 
 class Rank(Protocol[Exact, Intervals]):

@@ -16,6 +16,7 @@ from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import Candidates
+from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking import ProvableCompletions, Query
 from proofrank.service.engine.by_shape import EvaluatorsByShape
 from proofrank.service.engine.depths import SplitDepths
@@ -271,15 +272,16 @@ class EvaluatorHost:
         pruning: PruningLevel = "none",
         is_job: bool = False,
         deadline: float | None = None,
+        beam: Beam | None = None,
     ) -> RankedBatch:
-        """Ranks ``queries`` as :meth:`Ranker.rank` does, by the live policy by default.
+        """Ranks ``queries`` as :meth:`Ranker.rank` does, by the live policy by default, perhaps with a beam.
 
         Raises NotReady if the service is not ready.
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
-        async with loaded.evaluators.using(with_policy) as evaluator:
-            return await self._ranker.rank(
+        async with loaded.evaluators.using(with_policy, beam) as evaluator:
+            batch = await self._ranker.rank(
                 queries,
                 seed,
                 loaded.dataset,
@@ -289,12 +291,19 @@ class EvaluatorHost:
                 is_job=is_job,
                 deadline=deadline,
             )
+            return dataclasses.replace(batch, engine=evaluator.engine)
 
     async def prove(
-        self, candidates: Candidates, policy: Policy, *, is_job: bool = False, deadline: float | None = None
+        self,
+        candidates: Candidates,
+        policy: Policy,
+        *,
+        is_job: bool = False,
+        deadline: float | None = None,
+        beam: Beam | None = None,
     ) -> Finished:
         """Proves ``candidates`` as :meth:`Ranker.prove` does. Raises NotReady if the service is not ready."""
-        async with self.loaded.evaluators.using(policy) as evaluator:
+        async with self.loaded.evaluators.using(policy, beam) as evaluator:
             return await self._ranker.prove(
                 candidates, evaluator.scheduler, policy, is_job=is_job, deadline=deadline
             )

@@ -27,7 +27,7 @@ from proofrank.service.threads import FEW_CANDIDATES, in_worker_unless_small
 
 @dataclass(frozen=True)
 class RankedBatch:
-    """Ranked queries, what was left out, the policy that ranked them, and their times in seconds."""
+    """Ranked queries, what was left out, the policy and the engine that ranked them, and their times in seconds."""
 
     ranked: list[RankedQuery]
     counts: PruningCounts
@@ -35,6 +35,7 @@ class RankedBatch:
     queue_seconds: float
     first_result_seconds: float
     execution_seconds: float
+    engine: str = ""
 
 
 class Ranker:

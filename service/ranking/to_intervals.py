@@ -18,7 +18,7 @@ from proofrank.core.ranking import (
 )
 from proofrank.service import wire
 from proofrank.service.errors import InvalidInput
-from proofrank.service.ranking.to_queries import Limits, NameReader, too_many
+from proofrank.service.ranking.to_queries import Limits, NameReader, check_beam, too_many
 from proofrank.service.ranking.to_response import identity_of
 from proofrank.service.wire import PruningLevel, RankRequest, answer_from_python
 
@@ -33,6 +33,7 @@ def to_work(request: RankRequest, dataset: Dataset, limits: Limits) -> LazyQueri
         raise InvalidInput(
             [too_many("queries", len(request.queries), limits.max_queries, "queries in one request")]
         )
+    check_beam(request, limits.max_beam)
     names = NameReader(dataset)
     triples = [names.triple(query, f"queries[{index}]") for index, query in enumerate(request.queries)]
     names.check()
@@ -95,6 +96,8 @@ def to_response(
             for query, sides in zip(request.queries, rankings, strict=True)
         ),
         pruning=to_pruning(request.pruning_level, refinement.counts, request.mrr_tolerance, metrics.open),
+        beam=request.beam_width,
+        beam_score=request.score_of_beam,
     )
 
 

@@ -58,6 +58,8 @@ def protocol_of(options: wire.JobOptions) -> Protocol:
         filtered=options.filtered,
         ties=options.ties,
         seed=options.seed,
+        beam=options.beam_width,
+        beam_score=options.score_of_beam,
     )
 
 

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
+from proofrank.core.evaluator.beams import BeamEvaluator
 from proofrank.core.ranking import Refinement, report
 from proofrank.service.engine.ranker import count_candidates
 from proofrank.service.engine.refining import refine
@@ -15,6 +16,7 @@ from proofrank.service.ranking.to_intervals import to_response, to_work
 from proofrank.service.ranking.to_queries import (
     Limits,
     asks_little,
+    beam_of,
     check_num_queries,
     least_candidates,
     to_queries,
@@ -24,6 +26,7 @@ from proofrank.service.ranking.to_response import (
     identity_of,
     json_pieces,
     proof_maker,
+    proofs_maker,
     to_pruning,
     to_report,
     to_send,
@@ -42,7 +45,7 @@ def make_router(services: RankingServices) -> APIRouter:
     """The route on these services."""
     host, settings = services.host, services.settings
     names = JsonNamesOfServed()
-    limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)
+    limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs, settings.max_beam)
     router = APIRouter(
         tags=["ranking"], route_class=bounded_route(lambda value: check_num_queries(value, limits))
     )
@@ -73,18 +76,30 @@ def make_router(services: RankingServices) -> APIRouter:
             # An answer may hold more than the evaluation did.
             request.state.until_sent.enter_context(host.room.taken(count_candidates(queries)))
             execution = await host.rank(
-                queries, body.seed, policy=policy, pruning=body.pruning_level, deadline=deadline
+                queries,
+                body.seed,
+                policy=policy,
+                pruning=body.pruning_level,
+                deadline=deadline,
+                beam=beam_of(body),
             )
-            make_proof = proof_maker(host.reference(loaded, policy), dataset) if body.return_proof else None
+            reference = host.reference(loaded, policy) if body.return_proof else None
+            make_proof = proof_maker(reference, dataset) if reference is not None else None
+            beam = beam_of(body)
+            make_proofs = (
+                proofs_maker(reference, dataset, beam) if reference is not None and beam is not None else None
+            )
 
             def word() -> Response:
                 # The reference shares no state with the evaluator, so the next request need not wait for proofs.
-                builder = ResponseBuilder(body, dataset, make_proof, names.of(dataset))
+                builder = ResponseBuilder(body, dataset, make_proof, names.of(dataset), make_proofs)
                 answer = RankResponse(
                     request_id=request.state.request_id,
                     dataset=identity_of(dataset),
                     policy=identity_of(policy),
-                    engine=host.engine,
+                    engine=execution.engine,
+                    beam=body.beam_width,
+                    beam_score=body.score_of_beam,
                     metrics=to_report(
                         report(execution.ranked, dataset, body.ties, hits_at=body.counted_hits_at),
                         body.hits_at,
@@ -121,7 +136,7 @@ def make_router(services: RankingServices) -> APIRouter:
             timing = await refine(
                 refinement,
                 tolerance,
-                partial(host.prove, policy=policy, deadline=deadline),
+                partial(host.prove, policy=policy, deadline=deadline, beam=beam_of(body)),
                 services.metrics,
                 Kind.INTERACTIVE,
             )
@@ -132,7 +147,8 @@ def make_router(services: RankingServices) -> APIRouter:
                     refinement,
                     dataset,
                     policy,
-                    engine=host.engine,
+                    # Beams have an engine of their own, whatever the server's.
+                    engine=host.engine if beam_of(body) is None else BeamEvaluator.engine,
                     request_id=request.state.request_id,
                     timing=timing,
                 )

@@ -190,6 +190,7 @@ class Settings(BaseModel):
     max_proofs: int = Field(
         1_000, ge=0, description="maximum proofs in an answer, of queries or of candidates"
     )
+    max_beam: int = Field(8, ge=1, le=64, description="maximum trajectories of a candidate")
     max_policy_bytes: int = Field(
         512 * 2**20, ge=1024, description="maximum size of an upload of a policy, bytes"
     )

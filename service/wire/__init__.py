@@ -79,6 +79,8 @@ from proofrank.service.wire.rank_answer import (
     Timing,
 )
 from proofrank.service.wire.rank_request import (
+    BeamOptions,
+    BeamScore,
     NamedTriple,
     PruningLevel,
     RankOptions,
@@ -121,6 +123,8 @@ __all__ = [
     "POLICY_NAME_PATTERN",
     "UNFINISHED_STATES",
     "Activity",
+    "BeamOptions",
+    "BeamScore",
     "CandidateScore",
     "ChangedRanking",
     "ComparedEvaluation",

@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
 from proofrank.service.wire.described import described
-from proofrank.service.wire.rank_answer import Head, Identity, Pruning, Relation, Tail, Timing
+from proofrank.service.wire.rank_answer import SENT_IN_FULL, Head, Identity, Pruning, Relation, Tail, Timing
+from proofrank.service.wire.rank_request import BeamScore
 
 _BY_NAME = ConfigDict(populate_by_name=True)
 
@@ -115,7 +116,7 @@ class PruningToTolerance(Pruning):
     open: Annotated[int, described("Number of candidates that may still move a rank.", 310)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class IntervalRankResponse:
     """The answer to ``POST /rank`` with ``mrr_tolerance``."""
 
@@ -134,3 +135,5 @@ class IntervalRankResponse:
         described("Queries, and where their ranks lie, in the order of the request."),
     ]
     pruning: Annotated[PruningToTolerance, described("What was left out, and what was left open.")]
+    beam: Annotated[int, described("Maximum number of trajectories that a candidate had.", 8)] = 1
+    beam_score: Annotated[BeamScore, described("How several proofs made a score.", "logsumexp")] = "max"

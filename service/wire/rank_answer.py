@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from proofrank.service.wire.described import described
-from proofrank.service.wire.rank_request import PruningLevel, is_none
+from proofrank.service.wire.rank_request import BeamScore, PruningLevel, is_none
 
 Head = Annotated[str, described("Name of the first constant.", "albania")]
 Relation = Annotated[str, described("Name of the predicate.", "locatedInCR")]
@@ -136,6 +136,12 @@ class Ranking(RankedPositive):
     ] = None
     proof: Annotated[
         Proof | None, described("Proof of the positive; null unless `return_proof` asks for it.")
+    ] = None
+    proofs: Annotated[
+        tuple[Proof, ...] | None,
+        described(
+            "All proofs of the positive in its beam, the best first; null without a beam or `return_proof`."
+        ),
     ] = None
 
 
@@ -277,3 +283,5 @@ class RankResponse:
             "What was left out, all ranks being the same; missing from an older server, which left out nothing."
         ),
     ] = None
+    beam: Annotated[int, described("Maximum number of trajectories that a candidate had.", 8)] = 1
+    beam_score: Annotated[BeamScore, described("How several proofs made a score.", "logsumexp")] = "max"

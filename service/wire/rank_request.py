@@ -25,6 +25,7 @@ SideOption = Literal["head", "tail", "both"]
 AllCorruptions = Annotated[Literal["all"], WithJsonSchema({"type": "string", "enum": ["all"]})]
 Ties = Literal["realistic", "optimistic", "pessimistic", "random"]
 PruningLevel = Literal["none", "exact", "ranks"]
+BeamScore = Literal["max", "logsumexp", "noisy-or"]
 
 
 class RequestPart(BaseModel):
@@ -104,6 +105,36 @@ def is_none(value: Any) -> bool:
     return value is None
 
 
+class BeamOptions(RankOptions):
+    """How to rank queries, and how many trajectories a candidate has."""
+
+    beam: int | None = Field(
+        None,
+        ge=1,
+        exclude_if=is_none,
+        description="Maximum number of trajectories of a candidate, at most `max_beam` of the server; by default 1, "
+        "the greedy one.",
+        examples=[8],
+    )
+    beam_score: BeamScore | None = Field(
+        None,
+        exclude_if=is_none,
+        description="How several proofs of a candidate make its score: `max`, the default, by the best one; "
+        "`logsumexp` by the probability that the policy takes any of them; or `noisy-or`.",
+        examples=["logsumexp"],
+    )
+
+    @property
+    def beam_width(self) -> int:
+        """Maximum number of trajectories of a candidate."""
+        return 1 if self.beam is None else self.beam
+
+    @property
+    def score_of_beam(self) -> BeamScore:
+        """How several proofs make a score."""
+        return "max" if self.beam_score is None else self.beam_score
+
+
 class ReportOptions(RankOptions):
     """How to rank queries, and what to report of all of them."""
 
@@ -151,7 +182,7 @@ class ToleranceOptions(RankOptions):
         return self
 
 
-class RankRequest(ReportOptions, ToleranceOptions):
+class RankRequest(BeamOptions, ReportOptions, ToleranceOptions):
     """Queries and how to rank them."""
 
     model_config = ConfigDict(
