@@ -133,7 +133,7 @@ class RankingBrowser:
         found = await self._database.run(work)
         stride = max(1, -(-len(found) // limit))
         return len(found), [
-            wire.NamedTriple(head=head, relation=relation, tail=tail)
+            wire.NamedTriple(head=head, relation=relation, tail=tail, side=None)
             for head, relation, tail in found[::stride]
         ]
 
