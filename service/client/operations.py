@@ -35,6 +35,7 @@ from proofrank.service.wire import (
     Run,
     RunList,
     RunSummary,
+    ScoringKind,
     SideOption,
     StoredPolicy,
     Ties,
@@ -74,6 +75,8 @@ def rank(
     return_candidates: bool = False,
     return_proof: bool = False,
     deadline_ms: int | None = None,
+    scoring: ScoringKind | None = None,
+    hybrid: Mapping[str, float | None] | None = None,
 ) -> Steps[RankResult]:
     """Ranks triples against corrupted copies of themselves.
 
@@ -90,6 +93,9 @@ def rank(
         return_candidates: with every candidate's score.
         return_proof: with the positives' proofs.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
+        scoring: what a candidate's score is: ``proof``, which is the default; ``embedding``, the score by the server's
+            embedding; or ``hybrid``, of both.
+        hybrid: weights of hybrid scores by name (``weight``, ``bonus``, ``penalty``); the server's by default.
 
     Raises:
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
@@ -106,6 +112,8 @@ def rank(
         return_candidates=return_candidates,
         return_proof=return_proof,
         deadline_ms=deadline_ms,
+        scoring=scoring,
+        hybrid=None if hybrid is None else dict(hybrid),
     )
     return parsed((yield from exchange(connection, json_call("/rank", request))), RankResult)
 

@@ -15,13 +15,14 @@ from proofrank.core.errors import DatasetError, PolicyError, ProofrankError
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
-from proofrank.core.ranking import Query
+from proofrank.core.ranking import Query, Scoring
 from proofrank.service.engine.by_shape import EvaluatorsByShape
 from proofrank.service.engine.lifecycle import DRAINING, FAILED, READY, Stages
 from proofrank.service.engine.live_policy import LivePolicy
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.provability import Provability
 from proofrank.service.engine.ranker import RankedBatch, Ranker
+from proofrank.service.engine.served_scores import load_scores
 from proofrank.service.errors import NotReady
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
@@ -180,6 +181,7 @@ class EvaluatorHost:
         for warning in dataset.warnings:
             logger.warning("%s", warning)
         self._provability.begin(dataset)
+        scores = load_scores(self._settings, dataset)
         self._stages.enter("load policy")
         try:
             policy = self._policy_source(dataset)
@@ -191,7 +193,7 @@ class EvaluatorHost:
         self._live.begin_with(policy, dataset)
         self._stages.enter("least model")
         self._provability.wait(_MOST_SECONDS_FOR_MODEL)
-        self._loaded = Loaded(dataset, evaluators)
+        self._loaded = Loaded(dataset, evaluators, scores)
         self._stages.enter(READY)
 
     async def rank(
@@ -201,6 +203,7 @@ class EvaluatorHost:
         *,
         policy: Policy | None = None,
         pruning: PruningLevel = "none",
+        scoring: Scoring | None = None,
         is_job: bool = False,
         deadline: float | None = None,
     ) -> RankedBatch:
@@ -218,6 +221,7 @@ class EvaluatorHost:
                 evaluator.scheduler,
                 with_policy,
                 pruning=self._provability.pruning(pruning),
+                scoring=scoring,
                 is_job=is_job,
                 deadline=deadline,
             )

@@ -6,8 +6,11 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
+from proofrank.core.errors import EmbeddingError
 from proofrank.core.ranking import report
 from proofrank.service.engine.ranker import count_candidates
+from proofrank.service.engine.served_scores import scoring_of_request
+from proofrank.service.errors import InvalidInput
 from proofrank.service.ranking.json_names import JsonNamesOfServed
 from proofrank.service.ranking.to_queries import (
     Limits,
@@ -23,6 +26,7 @@ from proofrank.service.ranking.to_response import (
     proof_maker,
     to_pruning,
     to_report,
+    to_scoring,
     to_send,
     with_results,
 )
@@ -31,7 +35,7 @@ from proofrank.service.services import RankingServices
 from proofrank.service.threads import in_worker_unless_small
 from proofrank.service.web.json_bodies import bounded_route
 from proofrank.service.web.problems import problem_responses
-from proofrank.service.wire import RankRequest, RankResponse, Timing
+from proofrank.service.wire import FieldError, RankRequest, RankResponse, Timing
 
 
 def make_router(services: RankingServices) -> APIRouter:
@@ -65,12 +69,22 @@ def make_router(services: RankingServices) -> APIRouter:
         async def evaluate() -> RankResponse | Response:
             host.room.check(least_candidates(body, limits))
             is_small = asks_little(body, dataset)
+            scoring = scoring_of_request(body, loaded.scores, dataset)
             queries = await in_worker_unless_small(is_small, to_queries, body, dataset, limits)
             # An answer may hold more than the evaluation did.
             request.state.until_sent.enter_context(host.room.taken(count_candidates(queries)))
-            execution = await host.rank(
-                queries, body.seed, policy=policy, pruning=body.pruning_level, deadline=deadline
-            )
+            try:
+                execution = await host.rank(
+                    queries,
+                    body.seed,
+                    policy=policy,
+                    pruning=body.pruning_level,
+                    scoring=scoring,
+                    deadline=deadline,
+                )
+            except EmbeddingError as error:
+                fault = FieldError(field="scoring", value=body.scoring_kind, message=str(error))
+                raise InvalidInput([fault]) from error
             make_proof = proof_maker(host.reference(loaded, policy), dataset) if body.return_proof else None
 
             def word() -> RankResponse | Response:
@@ -83,6 +97,7 @@ def make_router(services: RankingServices) -> APIRouter:
                     engine=host.engine,
                     metrics=to_report(report(execution.ranked, dataset, body.ties)),
                     pruning=to_pruning(body.pruning_level, execution.counts),
+                    scoring=to_scoring(scoring),
                     timing=Timing(
                         queue_seconds=execution.queue_seconds,
                         first_result_seconds=execution.first_result_seconds,

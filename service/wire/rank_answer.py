@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from proofrank.service.wire.described import described
-from proofrank.service.wire.rank_request import PruningLevel
+from proofrank.service.wire.rank_request import PruningLevel, ScoringKind
 
 Head = Annotated[str, described("Name of the first constant.", "albania")]
 Relation = Annotated[str, described("Name of the predicate.", "locatedInCR")]
@@ -137,6 +137,9 @@ class Ranking(RankedPositive):
     proof: Annotated[
         Proof | None, described("Proof of the positive; null unless `return_proof` asks for it.")
     ] = None
+    embedding_score: Annotated[
+        float | None, described("The embedding's score of the positive; null with scoring `proof`.", 3.25)
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,29 @@ class Pruning:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Weights of hybrid scores."""
+
+    weight: Annotated[float, described("By which log sigmoid of the embedding's score is multiplied.", 0.5)]
+    bonus: Annotated[float | None, described("What a proof adds; null for its log-probability.", 2.0)]
+    penalty: Annotated[float, described("What a failure takes away.", 5.0)]
+
+
+@dataclass(frozen=True, config=SENT_IN_FULL)
+class Scoring:
+    """What the scores are."""
+
+    kind: Annotated[ScoringKind, described("What a score is: `proof`, `embedding` or `hybrid`.", "hybrid")]
+    embedding: Annotated[Identity | None, described("Embedding, or file of scores; null with `proof`.")] = (
+        None
+    )
+    weights: Annotated[Weights | None, described("Weights of `hybrid` scores; else null.")] = None
+    by_relation: Annotated[
+        dict[str, Weights], described("Weights of single relations, by name; empty where there are none.")
+    ] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Timing:
     """Times of a request, in seconds."""
 
@@ -265,4 +291,7 @@ class RankResponse:
         described(
             "What was left out, all ranks being the same; missing from an older server, which left out nothing."
         ),
+    ] = None
+    scoring: Annotated[
+        Scoring | None, described("What the scores are; missing from an older server: those of proofs.")
     ] = None

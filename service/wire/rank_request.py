@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -23,6 +23,7 @@ SideOption = Literal["head", "tail", "both"]
 AllCorruptions = Annotated[Literal["all"], WithJsonSchema({"type": "string", "enum": ["all"]})]
 Ties = Literal["realistic", "optimistic", "pessimistic", "random"]
 PruningLevel = Literal["none", "exact", "ranks"]
+ScoringKind = Literal["proof", "embedding", "hybrid"]
 
 
 class RequestPart(BaseModel):
@@ -97,7 +98,51 @@ class RankOptions(RequestPart):
         raise PydanticCustomError("corruptions", "expected a whole number, 0 or more, or 'all'")
 
 
-class RankRequest(RankOptions):
+class HybridWeights(RequestPart):
+    """Weights of hybrid scores: `weight` times k, k being log sigmoid of the embedding's score, and a proof's part."""
+
+    weight: float = Field(
+        1.0, ge=0, allow_inf_nan=False, description="By which k is multiplied.", examples=[0.5]
+    )
+    bonus: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="What a proof adds; null adds its log-probability.",
+        examples=[2.0],
+    )
+    penalty: float = Field(
+        100.0, ge=0, allow_inf_nan=False, description="What a failure takes away.", examples=[5.0]
+    )
+
+
+class ScoringRequest(RequestPart):
+    """What a candidate's score is."""
+
+    scoring: ScoringKind | None = Field(
+        None,
+        description="What a candidate's score is: `proof`, the default, its log-probability, less 100 where it was not "
+        "proved; `embedding`, the score by the server's embedding, by which nothing is proved; or `hybrid`, of both.",
+        examples=["proof"],
+    )
+    hybrid: HybridWeights | None = Field(
+        None, description="Weights of `hybrid` scores; by default those of the server's setting `hybrid`."
+    )
+
+    @property
+    def scoring_kind(self) -> ScoringKind:
+        """What a candidate's score is."""
+        return self.scoring or "proof"
+
+    @model_validator(mode="after")
+    def _weighs_hybrid_scores(self) -> Self:
+        if self.hybrid is not None and self.scoring != "hybrid":
+            raise PydanticCustomError(
+                "weights_of_scoring", "'hybrid' gives weights; expected 'hybrid' as 'scoring' too"
+            )
+        return self
+
+
+class RankRequest(RankOptions, ScoringRequest):
     """Queries and how to rank them."""
 
     model_config = ConfigDict(
@@ -131,7 +176,9 @@ class RankRequest(RankOptions):
 
     @property
     def pruning_level(self) -> PruningLevel:
-        """What may be left out; nothing where every candidate's score is asked for."""
+        """What may be left out; nothing where every candidate's score is asked for, or where nothing is proved."""
+        if self.scoring == "embedding":
+            return "none"
         return self.pruning or ("none" if self.return_candidates else "exact")
 
     @model_validator(mode="after")
