@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from proofrank.core.choices import SPLITS
+from proofrank.core.choices import HITS_AT, SPLITS
 from proofrank.core.comparison import Identity, Protocol, Rankings
 from proofrank.core.embedding import ScoreSource, load_embedding
 from proofrank.core.errors import ProofrankError, RankingError
@@ -27,8 +27,12 @@ from proofrank.core.evaluator import explain as explain_candidate
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.formats.warnings import DatasetWarning
 from proofrank.core.graph import Dataset, Triple
+from proofrank.core.metric_names import checked_hits_at
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate
+from proofrank.core.prover.beam_reference import BeamReferenceProver
+from proofrank.core.prover.beams import Beam
+from proofrank.core.rank_metrics import RankMetrics
 from proofrank.core.ranking import (
     PROOF_SCORING,
     TIE_POLICIES,
@@ -175,6 +179,19 @@ class EvaluationReport:
             scoring=self.scoring,
         )
 
+    def rank_metrics(self) -> RankMetrics:
+        """The rankings, for many metrics by PyKEEN's names; a name without a type of rank means the report's ties."""
+        return RankMetrics.of(map(vars, self.rankings), self.protocol.ties)
+
+    def metric(self, name: str) -> float | None:
+        """A metric of the rankings, such as ``adjusted_hits_at_10`` or ``macro.tail.mrr`` (``docs/protocols.md``).
+
+        Raises:
+            MetricNameError: there is no such metric.
+            ProofrankError: no ranking is on the side that is named.
+        """
+        return self.rank_metrics().metric(name)
+
     def to_rankings(self) -> Rankings:
         """The rankings as columns, for a comparison."""
         return Rankings.of_rows(
@@ -197,14 +214,15 @@ class EvaluationReport:
 
 @dataclass(frozen=True)
 class ProofReport:
-    """The trajectory that a policy takes for one triple.
+    """The trajectory that a policy takes for one triple, or the proofs that it finds in several.
 
     Attributes:
-        text: the proof as a tree, a goal a line.
+        text: the proof as a tree, a goal a line; with a beam all proofs, the best first.
         proved: whether the triple was proved.
         score: its log-probability, less 100 where it was not proved.
-        log_probability: sum over its steps.
-        steps: how many steps it took.
+        log_probability: sum over its steps; of several proofs together, as the beam's score says.
+        steps: how many steps it took; with a beam, its best proof.
+        proofs: with a beam, the text of each proof, the best first.
     """
 
     text: str
@@ -212,6 +230,7 @@ class ProofReport:
     score: float
     log_probability: float
     steps: int
+    proofs: tuple[str, ...] = ()
 
 
 @overload
@@ -231,11 +250,14 @@ def evaluate(
     prover: Mapping[str, int | bool] | None = ...,
     pruning: str | None = ...,
     mrr_tolerance: None = None,
+    beam: int = ...,
+    beam_score: str = ...,
     processes: int = ...,
     progress: bool | Progress = ...,
     scoring: str = ...,
     embedding: EmbeddingSource | None = ...,
     hybrid: HybridSource | None = ...,
+    hits_at: Sequence[int] = ...,
 ) -> EvaluationReport: ...
 @overload
 def evaluate(
@@ -254,11 +276,14 @@ def evaluate(
     prover: Mapping[str, int | bool] | None = ...,
     pruning: str | None = ...,
     mrr_tolerance: float,
+    beam: int = ...,
+    beam_score: str = ...,
     processes: int = ...,
     progress: bool | Progress = ...,
     scoring: str = ...,
     embedding: EmbeddingSource | None = ...,
     hybrid: HybridSource | None = ...,
+    hits_at: Sequence[int] = ...,
 ) -> IntervalEvaluation: ...
 def evaluate(
     dataset: Dataset,
@@ -276,11 +301,14 @@ def evaluate(
     prover: Mapping[str, int | bool] | None = None,
     pruning: str | None = None,
     mrr_tolerance: float | None = None,
+    beam: int = 1,
+    beam_score: str = "max",
     processes: int = 1,
     progress: bool | Progress = False,
     scoring: str = "proof",
     embedding: EmbeddingSource | None = None,
     hybrid: HybridSource | None = None,
+    hits_at: Sequence[int] = HITS_AT,
 ) -> EvaluationReport | IntervalEvaluation:
     """Ranks the triples of a split against corrupted copies of themselves.
 
@@ -302,6 +330,8 @@ def evaluate(
             ``mrr_tolerance``.
         mrr_tolerance: proves candidates only until the MRR is certain to this much, such as 0.001, up and down. The
             answer holds an interval of each metric, and goes on with ``refine`` where a smaller one is wanted.
+        beam: number of trajectories of a candidate; 1 is the greedy one alone.
+        beam_score: how several proofs of a candidate make its score: ``max``, ``logsumexp`` or ``noisy-or``.
         processes: how many processes may take part in a long evaluation on a CPU, this one included.
         progress: True for a progress bar on standard error, or a function that is told (done, total) candidates.
         scoring: what a candidate's score is: ``proof``, its log-probability, less 100 where it was not proved;
@@ -309,33 +339,53 @@ def evaluate(
         embedding: the embedding of the last two: its path, or what :func:`load_embedding` gives.
         hybrid: the weights of ``hybrid``: a file that ``proofrank fit-hybrid`` wrote, a mapping such as
             ``{"weight": 1.0, "bonus": None, "penalty": 100.0}``, or a :class:`Hybrid`. By default those of the example.
+        hits_at: the k of Hits@k: 1 to 20 whole numbers.
 
     Raises:
         EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
         ProofrankError: an option is wrong or there is nothing to rank.
         UnknownNameError: a name in ``triples`` is unknown.
         PolicyError: the policy does not fit the graph.
-        EvaluationError: the engine is unknown, or cannot evaluate this graph exactly.
+        EvaluationError: the engine is unknown, proves no beams, or cannot evaluate this graph exactly; or ``beam`` or
+            ``beam_score`` is out of its range.
     """
     if ties not in TIE_POLICIES:
         raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
+    hits_at = checked_hits_at(hits_at)
     chosen = _chosen_triples(dataset, split, triples)
     corruptor = Corruptor(dataset, number=number_of(corruptions), is_filtered=filtered, seed=seed)
     splits = (split,) if triples is None else SPLITS
     work = LazyQueries(chosen, [sides_of(side)] * len(chosen), corruptor)
+    searched = beam_of(beam, beam_score)
     if mrr_tolerance is not None:
         check_tolerance(mrr_tolerance)
         if scoring != "proof":
             raise RankingError(f"scoring is {scoring!r}; with mrr_tolerance expected 'proof'")
+    if scoring != "proof" and searched.width > 1:
+        raise RankingError(f"scoring is {scoring!r}; with a beam of {beam} expected 'proof'")
     scores_by = scoring_of(scoring, embedding, hybrid, dataset, chosen, device)
     evaluator = None
     if scoring != "embedding":
         evaluator = create_evaluator(
-            engine, dataset, policy, settings_for(policy, prover), device=device, processes=processes
+            engine,
+            dataset,
+            policy,
+            settings_for(policy, prover),
+            device=device,
+            processes=processes,
+            beam=searched,
         )
     if mrr_tolerance is not None and evaluator is not None:
         evaluation = interval_evaluation(
-            evaluator, dataset, policy, work, pruning=pruning, ties=ties, seed=seed, splits=splits
+            evaluator,
+            dataset,
+            policy,
+            work,
+            pruning=pruning,
+            ties=ties,
+            seed=seed,
+            splits=splits,
+            hits_at=hits_at,
         )
         return evaluation.refine(mrr_tolerance, progress=progress)
     pruning = "exact" if pruning is None else pruning
@@ -343,7 +393,7 @@ def evaluate(
     if evaluator is None:  # nothing is proved, and so nothing left out
         pruning, leaving_out = "none", None
     depths = depths_beside(dataset, chosen, splits)
-    tally, counts = ReportTally(ties), PruningCounts()
+    tally, counts = ReportTally(ties, hits_at), PruningCounts()
     rankings: list[TripleRanking] = []
     with progress_of(progress, _total(progress, work)) as on_done:
         num_done = 0
@@ -387,6 +437,8 @@ def evaluate(
             ties=ties,
             seed=seed,
             scoring=scoring,
+            beam=beam,
+            beam_score=beam_score,
         ),
         by_depth=report.by_depth,
         scoring=PROOF_SCORING if scores_by is None else scores_by.to_dict(),
@@ -433,6 +485,8 @@ def explain(
     triple: NamedTriple,
     *,
     prover: Mapping[str, int | bool] | None = None,
+    beam: int = 1,
+    beam_score: str = "max",
 ) -> ProofReport:
     """The proof that ``policy`` finds for ``triple``, or how it fails.
 
@@ -443,6 +497,8 @@ def explain(
         policy: the policy; it must fit the graph.
         triple: the names (head, relation, tail).
         prover: prover settings that differ from those the policy was trained under.
+        beam: number of trajectories; the proofs among them are all shown.
+        beam_score: as in :func:`evaluate`.
 
     Raises:
         UnknownNameError: a name is unknown; the nearest known names are in the error.
@@ -453,6 +509,9 @@ def explain(
     reference = ReferenceEvaluator(dataset, policy, settings_for(policy, prover))
     # Only a known triple could prove itself; any other is judged as a corruption would be.
     candidate = Candidate(by_index, is_positive=tuple(by_index) in dataset.facts)
+    searched = beam_of(beam, beam_score)
+    if searched.width > 1:
+        return _explain_beam(reference, dataset, candidate, searched)
     outcome = reference.prove(candidate)
     explanation = explain_candidate(reference.prover, reference.scorer, candidate, outcome.actions)
     return ProofReport(
@@ -462,6 +521,40 @@ def explain(
         log_probability=outcome.log_probability,
         steps=outcome.steps,
     )
+
+
+def _explain_beam(
+    reference: ReferenceEvaluator, dataset: Dataset, candidate: Candidate, beam: Beam
+) -> ProofReport:
+    """The proofs of ``candidate``, or its most probable trajectory if there is none."""
+    found = BeamReferenceProver(reference.prover).prove(candidate, reference.scorer, beam)
+    outcome = found.outcome
+
+    def text_of(actions: Sequence[int]) -> str:
+        return render_proof(
+            explain_candidate(reference.prover, reference.scorer, candidate, actions), dataset
+        )
+
+    proofs = tuple(text_of(proof.actions) for proof in found.proofs)
+    of = (
+        f"of {beam.width} trajectories"
+        if len(found.trajectories) == beam.width
+        else (f"of {len(found.trajectories)} trajectories, all that there are")
+    )
+    summary = f"{len(proofs)} {of} prove it; score {outcome.score:.4f} ({beam.score})"
+    return ProofReport(
+        text="\n\n".join([*(proofs or (text_of(outcome.actions),)), summary]),
+        proved=outcome.success,
+        score=outcome.score,
+        log_probability=outcome.log_probability,
+        steps=outcome.steps,
+        proofs=proofs,
+    )
+
+
+def beam_of(beam: int, beam_score: str) -> Beam:
+    """The beam of these arguments. Raises EvaluationError if one is out of its range."""
+    return Beam(beam, beam_score)  # pyright: ignore[reportArgumentType]
 
 
 def evaluation_to_dict(

@@ -35,7 +35,15 @@ from proofrank.core.ranking.reasons import (
     rank_reasons,
     reasons_of,
 )
-from proofrank.core.ranking.refinement import Refinement, RefinementProgress, check_level, check_tolerance
+from proofrank.core.ranking.refinement import (
+    AllCompletions,
+    ProvableCompletions,
+    Refinement,
+    RefinementPart,
+    RefinementProgress,
+    check_level,
+    check_tolerance,
+)
 from proofrank.core.ranking.scored_queue import ScoredQueue, scored_queue_of
 from proofrank.core.ranking.scoring import (
     PROOF_SCORING,
@@ -56,6 +64,7 @@ __all__ = [
     "SIDE_OPTIONS",
     "TIE_POLICIES",
     "AllAtoms",
+    "AllCompletions",
     "Corruptor",
     "ExplainedOutcome",
     "HighestMrr",
@@ -67,6 +76,7 @@ __all__ = [
     "MetricIntervals",
     "Metrics",
     "ProvableAtoms",
+    "ProvableCompletions",
     "Pruning",
     "PruningCounts",
     "Query",
@@ -76,6 +86,7 @@ __all__ = [
     "RankingSummary",
     "Ranks",
     "Refinement",
+    "RefinementPart",
     "RefinementProgress",
     "Report",
     "ReportTally",

@@ -32,7 +32,7 @@ from proofrank.in_process import NO_ENGINE, TripleRanking, evaluation_to_dict, e
 from proofrank.interval_evaluation import depths_beside, interval_evaluation
 from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk, pruning_level
 from proofrank.service.cli.files import check_writable, write_output
-from proofrank.service.cli.floors import add_floors, check_floors
+from proofrank.service.cli.floors import add_floors, check_floors, check_names_of_floors
 from proofrank.service.cli.options import (
     add_dataset_and_policy,
     add_engine,
@@ -45,7 +45,13 @@ from proofrank.service.cli.options import (
     say_files,
 )
 from proofrank.service.cli.queries import add_queries, drawn_queries, drawn_work
-from proofrank.service.cli.ranking_options import add_pruning, add_ties, add_tolerance
+from proofrank.service.cli.ranking_options import (
+    add_beam,
+    add_hits_at,
+    add_pruning,
+    add_ties,
+    add_tolerance,
+)
 from proofrank.service.cli.scoring_options import (
     add_scoring,
     check_scoring,
@@ -64,9 +70,11 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_engine(parser, default="auto")
     add_queries(parser, default_number=None)
     add_ties(parser)
+    add_hits_at(parser)
     add_pruning(parser, default="exact; ranks with --mrr-tolerance; none with --trace")
     add_tolerance(parser)
     add_scoring(parser)
+    add_beam(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
     parser.add_argument(
         "--rankings",
@@ -97,6 +105,7 @@ def run(parsed: argparse.Namespace) -> int:
         check_bulk(parsed)
         _check_rankings(parsed)
         check_scoring(parsed)
+        check_names_of_floors(parsed)
         check_writable("--json", parsed.json)
     if parsed.on != RAY:  # whose workers have devices of their own
         engine_options(parsed).check()
@@ -105,7 +114,14 @@ def run(parsed: argparse.Namespace) -> int:
     settings = settings_for(policy, prover_overrides(parsed))
     if parsed.explain is not None:
         head, relation, tail = parsed.explain
-        proof = explain(dataset, policy, (head, relation, tail), prover=prover_overrides(parsed))
+        proof = explain(
+            dataset,
+            policy,
+            (head, relation, tail),
+            prover=prover_overrides(parsed),
+            beam=parsed.beam,
+            beam_score=parsed.beam_score,
+        )
         say_files(dataset)
         console.print(fit_tree(proof.text, sys.stdout), markup=False, highlight=False, soft_wrap=True)
         return 0
@@ -126,7 +142,7 @@ def run(parsed: argparse.Namespace) -> int:
         ranked, pruning = _evaluate(parsed, dataset, evaluator, scoring, errors)
         triples = {query.query_index: query.query for query in ranked}
         depths = depths_beside(dataset, list(triples.values()), (parsed.split,), parsed.cache_folder)
-        metrics = report(ranked, dataset, parsed.ties, depths)
+        metrics = report(ranked, dataset, parsed.ties, depths, parsed.hits_at)
         if parsed.rankings:
             rankings = [triple_ranking(query, dataset, parsed.ties) for query in ranked]
         engine = NO_ENGINE if evaluator is None else evaluator.engine
@@ -142,11 +158,15 @@ def run(parsed: argparse.Namespace) -> int:
             scoring=PROOF_SCORING if scoring is None else scoring.to_dict(),
         )
         _write(parsed, written)
-    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}"
+    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}{_beam_words(parsed)}"
     if scoring is not None:
         title += f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name})"
     print_metrics(metrics, title, metrics.by_depth)
     return check_floors(parsed, metrics.overall.to_dict(), errors)
+
+
+def _beam_words(parsed: argparse.Namespace) -> str:
+    return f", beam {parsed.beam} {parsed.beam_score}" if parsed.beam > 1 else ""
 
 
 def _check_rankings(parsed: argparse.Namespace) -> None:
@@ -170,6 +190,8 @@ def _protocol(parsed: argparse.Namespace) -> Protocol:
         ties=parsed.ties,
         seed=parsed.seed,
         scoring=parsed.scoring,
+        beam=parsed.beam,
+        beam_score=parsed.beam_score,
     )
 
 
@@ -190,13 +212,16 @@ def _evaluate_to_tolerance(
         seed=parsed.seed,
         cache_folder=parsed.cache_folder,
         splits=(parsed.split,),
+        hits_at=parsed.hits_at,
     ).refine(parsed.mrr_tolerance, progress=True)
     counts, metrics = evaluation.pruning_counts, evaluation.metrics
     line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)
     errors.print(f"{line}; {metrics.open} are open", highlight=False, markup=False, soft_wrap=True)
     if parsed.json is not None:
         _write(parsed, evaluation.to_dict() | {"protocol": dataclasses.asdict(_protocol(parsed))})
-    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}"
+    title = (
+        f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}{_beam_words(parsed)}"
+    )
     print_intervals(evaluation.report, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
     # A metric is high enough if it is so for certain.
     certain = {name: None if found is None else found.low for name, found in metrics.by_name.items()}

@@ -65,6 +65,7 @@ def check_scoring(parsed: argparse.Namespace) -> None:
         raise ProofrankError(f"--scoring {parsed.scoring} needs --embedding")
     for flag, is_given in (
         ("--mrr-tolerance", parsed.mrr_tolerance is not None),
+        (f"--beam {parsed.beam}", parsed.beam > 1),
         ("--on ray, --results or --trace", is_bulk(parsed)),
     ):
         if is_given:

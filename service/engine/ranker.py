@@ -11,7 +11,7 @@ import numpy as np
 
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.prover import CandidateQueue, Outcomes
+from proofrank.core.prover import CandidateQueue, Candidates, Outcomes
 from proofrank.core.ranking import (
     Pruning,
     PruningCounts,
@@ -37,10 +37,13 @@ from proofrank.service.scheduler import (
 from proofrank.service.telemetry.metrics import Kind, Outcome, ServiceMetrics
 from proofrank.service.threads import FEW_CANDIDATES, in_worker_unless_small
 
+NO_ENGINE = "none"
+"""Name of the engine where nothing is proved."""
+
 
 @dataclass(frozen=True)
 class RankedBatch:
-    """Ranked queries, what was left out, the policy that ranked them, and their times in seconds."""
+    """Ranked queries, what was left out, the policy and the engine that ranked them, and their times in seconds."""
 
     ranked: list[RankedQuery]
     counts: PruningCounts
@@ -48,6 +51,7 @@ class RankedBatch:
     queue_seconds: float
     first_result_seconds: float
     execution_seconds: float
+    engine: str = ""
 
 
 class Ranker:
@@ -57,6 +61,11 @@ class Ranker:
         self._metrics = metrics
         self._throughput = Throughput()
         self.room = CandidateBudget(max_queued_candidates, metrics, self._throughput)
+
+    @property
+    def candidates_per_second(self) -> float:
+        """Candidates done per second over the last 30 seconds."""
+        return self._throughput.per_second
 
     async def rank(
         self,
@@ -134,6 +143,24 @@ class Ranker:
             finished.execution_seconds,
         )
 
+    async def prove(
+        self,
+        candidates: Candidates,
+        scheduler: Scheduler,
+        policy: Policy,
+        *,
+        is_job: bool = False,
+        deadline: float | None = None,
+    ) -> Finished:
+        """Proves ``candidates`` beside other tasks; cancelling it frees its lanes. Raises as :meth:`rank` does.
+
+        The metrics count its end only if it fails: it may be a part of an evaluation.
+        """
+        task = Task(candidates, policy, is_job=is_job, deadline=deadline)
+        finished = await self._outcome(task, scheduler, Kind.JOB if is_job else Kind.INTERACTIVE)
+        self._throughput.count(len(candidates))
+        return finished
+
     async def _outcome(self, task: Task, scheduler: Scheduler, kind: Kind) -> Finished:
         outcome = Outcome.FAILED
         try:
@@ -186,7 +213,7 @@ def _ranked_by_embedding(
         scoring=scoring,
         embedding=embedding,
     )
-    return RankedBatch(ranked, PruningCounts(), policy, 0.0, seconds, seconds)
+    return RankedBatch(ranked, PruningCounts(), policy, 0.0, seconds, seconds, engine=NO_ENGINE)
 
 
 def count_candidates(queries: Sequence[Query]) -> int:

@@ -78,6 +78,8 @@ def test_the_written_metrics_are_those_of_the_reference_in_this_process(
         "ties": "pessimistic",
         "seed": 5,
         "scoring": "proof",
+        "beam": 1,
+        "beam_score": "max",
     }
     assert written.pop("scoring") == {"kind": "proof"}
     assert without_seconds(written) == without_seconds(expected)
