@@ -38,6 +38,7 @@ from proofrank.service.wire import (
     Run,
     RunList,
     RunSummary,
+    ScoringKind,
     SideOption,
     StoredPolicy,
     Ties,
@@ -81,6 +82,8 @@ def rank(
     return_proof: bool = False,
     deadline_ms: int | None = None,
     hits_at: Sequence[int] | None = None,
+    scoring: ScoringKind | None = None,
+    hybrid: Mapping[str, float | None] | None = None,
 ) -> Steps[RankResult | IntervalRankResult]:
     """Ranks triples against corrupted copies of themselves.
 
@@ -102,6 +105,9 @@ def rank(
         return_proof: with the positives' proofs; with a beam, with all of them.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
+        scoring: what a candidate's score is: ``proof``, which is the default; ``embedding``, the score by the server's
+            embedding; or ``hybrid``, of both.
+        hybrid: weights of hybrid scores by name (``weight``, ``bonus``, ``penalty``); the server's by default.
 
     Raises:
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
@@ -121,6 +127,8 @@ def rank(
         return_candidates=return_candidates,
         return_proof=return_proof,
         deadline_ms=deadline_ms,
+        scoring=scoring,
+        hybrid=None if hybrid is None else dict(hybrid),
         hits_at=None if hits_at is None else list(hits_at),
     )
     answer = yield from exchange(connection, json_call("/rank", request))
