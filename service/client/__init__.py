@@ -30,7 +30,7 @@ from proofrank.service.client.errors import (
     UnreachableError,
 )
 from proofrank.service.client.requests import Query
-from proofrank.service.client.results import IntervalRankResult, JobResult, RankResult
+from proofrank.service.client.results import IntervalJobResult, IntervalRankResult, JobResult, RankResult
 from proofrank.service.client.retries import Retries
 from proofrank.service.wire import (
     CandidateScore,
@@ -43,6 +43,7 @@ from proofrank.service.wire import (
     GroupDifference,
     Identity,
     Info,
+    Interval,
     IntervalMetrics,
     IntervalQueryResult,
     IntervalReport,
@@ -50,6 +51,7 @@ from proofrank.service.wire import (
     JobOptions,
     JobProgress,
     JobRanking,
+    JobRankInterval,
     Metrics,
     PolicyList,
     Proof,
@@ -92,6 +94,8 @@ __all__ = [
     "GroupDifference",
     "Identity",
     "Info",
+    "Interval",
+    "IntervalJobResult",
     "IntervalMetrics",
     "IntervalQueryResult",
     "IntervalRankResult",
@@ -101,6 +105,7 @@ __all__ = [
     "JobError",
     "JobOptions",
     "JobProgress",
+    "JobRankInterval",
     "JobRanking",
     "JobResult",
     "Metrics",

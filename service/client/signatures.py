@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from proofrank.service.client.requests import QueryLike
-from proofrank.service.wire import PruningLevel, SideOption, Ties
+from proofrank.service.wire import Identity, Job, PruningLevel, SideOption, StoredPolicy, Ties
 
 Exact = TypeVar("Exact", covariant=True)
 """The answer with exact ranks."""
@@ -24,6 +24,16 @@ class RankingArguments(TypedDict, total=False):
     seed: int
     ties: Ties
     pruning: PruningLevel | None
+
+
+class EvaluationArguments(RankingArguments, total=False):
+    """What to rank as a job, and how; ``operations.submit`` and ``operations.wait`` say what each means."""
+
+    policy: str | StoredPolicy | Identity | None
+    limit: int | None
+    idempotency_key: str | None
+    progress: bool
+    on_progress: Callable[[Job], None] | None
 
 
 class Rank(Protocol[Exact, Intervals]):
@@ -61,4 +71,35 @@ class Rank(Protocol[Exact, Intervals]):
         return_proof: bool = False,
         deadline_ms: int | None = None,
         **options: Unpack[RankingArguments],
+    ) -> Exact | Intervals: ...
+
+
+class Evaluate(Protocol[Exact, Intervals]):
+    """``operations.evaluate``."""
+
+    @overload
+    def __call__(
+        self,
+        triples: str | Sequence[QueryLike] = "test",
+        *,
+        mrr_tolerance: None = None,
+        **options: Unpack[EvaluationArguments],
+    ) -> Exact: ...
+
+    @overload
+    def __call__(
+        self,
+        triples: str | Sequence[QueryLike] = "test",
+        *,
+        mrr_tolerance: float,
+        **options: Unpack[EvaluationArguments],
+    ) -> Intervals: ...
+
+    @overload
+    def __call__(
+        self,
+        triples: str | Sequence[QueryLike] = "test",
+        *,
+        mrr_tolerance: float | None,
+        **options: Unpack[EvaluationArguments],
     ) -> Exact | Intervals: ...

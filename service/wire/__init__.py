@@ -16,6 +16,7 @@ from proofrank.service.wire.comparison import (
 )
 from proofrank.service.wire.encoding import answer_from_python, answer_to_json, read_answer
 from proofrank.service.wire.intervals import (
+    Interval,
     IntervalMetrics,
     IntervalQueryResult,
     IntervalRankResponse,
@@ -32,6 +33,7 @@ from proofrank.service.wire.jobs import (
     JobOptions,
     JobProgress,
     JobRanking,
+    JobRankInterval,
     JobRequest,
     JobResults,
     JobState,
@@ -111,6 +113,7 @@ __all__ = [
     "Health",
     "Identity",
     "Info",
+    "Interval",
     "IntervalMetrics",
     "IntervalQueryResult",
     "IntervalRankResponse",
@@ -119,6 +122,7 @@ __all__ = [
     "JobList",
     "JobOptions",
     "JobProgress",
+    "JobRankInterval",
     "JobRanking",
     "JobRequest",
     "JobResults",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.dataclasses import dataclass
@@ -12,12 +12,24 @@ from proofrank.service.wire.rank_answer import Head, Identity, Pruning, Relation
 
 _BY_NAME = ConfigDict(populate_by_name=True)
 
-Ends = Annotated[
-    tuple[float, float],
+
+class Interval(NamedTuple):
+    """The lowest and the highest value that a number can have; a list of the two in JSON."""
+
+    low: float
+    high: float
+
+    @property
+    def middle(self) -> float:
+        """What is at most half of the width off."""
+        return (self.low + self.high) / 2
+
+
+_Interval = Annotated[
+    Interval,
     # Generators of clients know no tuples.
     WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
 ]
-"""The lowest and the highest value that a number can have."""
 
 
 @dataclass(frozen=True, config=_BY_NAME)
@@ -41,7 +53,7 @@ class IntervalMetrics:
     positives_proved: Annotated[float | None, described("Share of positives that were proved.", 0.85)]
     corruptions_proved: Annotated[float | None, described("Share of corruptions that were proved.", None)]
     intervals: Annotated[
-        dict[str, Ends | None],
+        dict[str, _Interval | None],
         described(
             "Lowest and highest value of each metric, by its name; the value of a whole evaluation lies between them. "
             "Null where the metric is not defined.",
@@ -54,6 +66,18 @@ class IntervalMetrics:
     open: Annotated[int, described("Number of candidates that may still move a rank.", 310)]
     open_rankings: Annotated[int, described("Number of rankings with such candidates.", 9)]
     seconds: Annotated[float, described("Time of the evaluation, in seconds.", 0.2)]
+
+    @property
+    def mrr_interval(self) -> Interval:
+        """The interval of the MRR, which is always defined."""
+        found = self.intervals["mrr"]
+        assert found is not None
+        return found
+
+    @property
+    def by_name(self) -> dict[str, Interval | None]:
+        """The intervals by the names of the metrics."""
+        return self.intervals
 
     @property
     def hits_at(self) -> dict[int, float | None]:
@@ -74,6 +98,11 @@ class IntervalReport(IntervalMetrics):
     def overall(self) -> IntervalMetrics:
         """Those over all rankings, which the report itself has too."""
         return self
+
+    @property
+    def by_depth(self) -> dict[str, IntervalMetrics]:
+        """None: a server does not report depths."""
+        return {}
 
 
 @dataclass(frozen=True)
