@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.dataclasses import dataclass
+from pydantic_core import CoreSchema, core_schema
 
 from proofrank.service.wire.described import described
 from proofrank.service.wire.rank_answer import Head, Identity, Pruning, Relation, Tail, Timing
@@ -24,12 +25,18 @@ class Interval(NamedTuple):
         """What is at most half of the width off."""
         return (self.low + self.high) / 2
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """That of a pair: as a named tuple it would have a schema of its own in the OpenAPI document."""
+        pair = handler.generate_schema(tuple[float, float])
+        return core_schema.no_info_after_validator_function(lambda ends: cls(*ends), pair)
 
-_Interval = Annotated[
-    Interval,
-    # Generators of clients know no tuples.
-    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
-]
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """That of a list, for generators of clients know no tuples."""
+        return {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
 
 
 @dataclass(frozen=True, config=_BY_NAME)
@@ -53,7 +60,7 @@ class IntervalMetrics:
     positives_proved: Annotated[float | None, described("Share of positives that were proved.", 0.85)]
     corruptions_proved: Annotated[float | None, described("Share of corruptions that were proved.", None)]
     intervals: Annotated[
-        dict[str, _Interval | None],
+        dict[str, Interval | None],
         described(
             "Lowest and highest value of each metric, by its name; the value of a whole evaluation lies between them. "
             "Null where the metric is not defined.",

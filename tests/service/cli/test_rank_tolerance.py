@@ -47,7 +47,7 @@ def test_a_split_has_a_table_of_intervals_and_listings_show_the_middle(
 
     told = capsys.readouterr()
     job = json.loads(path.read_text())["job"]
-    assert "MRR to 0.1 up and down" in told.out
+    assert "MRR to 0.1 up and down" in " ".join(told.out.split())
     assert f"{job['intervals']['open']} are open" in told.err
     low, high = job["intervals"]["intervals"]["mrr"]
     shown = f"{low:.4f}" if low == high else f"{(low + high) / 2:.4f} ±"

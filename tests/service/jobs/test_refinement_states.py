@@ -18,7 +18,7 @@ from proofrank.service.jobs.store import JobStore
 from proofrank.service.settings.settings import load_settings
 from proofrank.service.storage.database import MIGRATIONS, Database
 from proofrank.service.wire import JobRankInterval
-from tests.service.jobs.test_older_database import insert
+from tests.helpers.older_jobs import insert_older_jobs
 
 BEFORE_INTERVALS = MIGRATIONS[:4]
 
@@ -56,7 +56,7 @@ def test_the_origin_names_what_bits_depend_on() -> None:
 
 def test_a_database_from_before_takes_such_jobs(tmp_path: Path) -> None:
     older = Database.open(tmp_path, MIGRATIONS[:3])
-    older.transact(insert)
+    older.transact(insert_older_jobs)
     older.close()
     Database.open(tmp_path, BEFORE_INTERVALS).close()
     ranking = JobRankInterval(0, "a", "r", "b", "tail", 1.0, 3.0, None, 2, 10)

@@ -28,16 +28,16 @@ from tests.helpers.serving import RunningServer
 LARGE: dict[str, Any] = {"split": "test", "corruptions": "all", "mrr_tolerance": 0.003}
 """A job on the chain that takes some seconds, in several parts."""
 
-NUM_WITHOUT_TRAJECTORIES = 400
+NUM_WITHOUT_TRAJECTORIES = 1500
 """Number of candidates of that job, above that of positives and of those without a proof."""
 
 
 @pytest.fixture(scope="module")
 def chain_arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What serves a graph on which a job is done in several parts."""
-    folder = write_chain(tmp_path_factory.mktemp("chain") / "chain")
+    folder = write_chain(tmp_path_factory.mktemp("chain") / "chain", length=80)
     policy = write_untrained_policy(folder.parent / "policy", folder)
-    return ["--dataset", str(folder), "--policy", str(policy), "--engine", "original"]
+    return ["--dataset", str(folder), "--policy", str(policy), "--engine", "eager"]
 
 
 def done(client: httpx.Client, **body: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -33,7 +33,7 @@ def chain_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
     """A server whose requests are large enough to be ranked in several parts."""
     folder = write_chain(tmp_path_factory.mktemp("chain") / "chain")
     policy = write_untrained_policy(folder.parent / "policy", folder)
-    with RunningServer("--dataset", str(folder), "--policy", str(policy), "--engine", "original") as running:
+    with RunningServer("--dataset", str(folder), "--policy", str(policy), "--engine", "eager") as running:
         yield running.wait_until_ready()
 
 
@@ -148,7 +148,7 @@ def test_beside_others_and_beside_a_job_the_answer_is_the_same(chain_server: Run
 def test_a_small_request_does_not_wait_for_a_large_one(chain_server: RunningServer) -> None:
     client = chain_server.client
     with ThreadPoolExecutor(1) as threads:
-        large = threads.submit(rank, client, CHAIN * 5, corruptions="all", mrr_tolerance=0)
+        large = threads.submit(rank, client, CHAIN * 20, corruptions="all", mrr_tolerance=0)
         wait_for_queued(client)
         small = rank(client, CHAIN[:1], corruptions=2)
         assert not large.done()
@@ -160,7 +160,7 @@ def test_a_request_that_is_late_is_refused_and_leaves_the_others_as_they_are(
     chain_server: RunningServer,
 ) -> None:
     client = chain_server.client
-    body = {"queries": CHAIN * 5, "corruptions": "all", "mrr_tolerance": 0, "deadline_ms": 300}
+    body = {"queries": CHAIN * 20, "corruptions": "all", "mrr_tolerance": 0, "deadline_ms": 300}
     before = scrape(client)
 
     refused = refusal(client.post("/rank", json=body), 504)
@@ -174,7 +174,7 @@ def test_a_request_that_is_late_is_refused_and_leaves_the_others_as_they_are(
 
 def test_the_work_for_a_client_that_has_gone_ends(chain_server: RunningServer) -> None:
     client = chain_server.client
-    body = json.dumps({"queries": CHAIN * 5, "corruptions": "all", "mrr_tolerance": 0}).encode()
+    body = json.dumps({"queries": CHAIN * 20, "corruptions": "all", "mrr_tolerance": 0}).encode()
     before = scrape(client)
 
     with chain_server.unfinished_request("/rank", body) as connection:
