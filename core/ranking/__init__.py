@@ -44,10 +44,22 @@ from proofrank.core.ranking.refinement import (
     check_level,
     check_tolerance,
 )
+from proofrank.core.ranking.scored_queue import ScoredQueue, scored_queue_of
+from proofrank.core.ranking.scoring import (
+    PROOF_SCORING,
+    Hybrid,
+    HybridWeights,
+    Scoring,
+    hybrid_score,
+    log_sigmoid,
+    make_scoring,
+    read_hybrid,
+)
 from proofrank.core.ranking.tally import ReportTally, aggregate, report
 
 __all__ = [
     "HITS_AT",
+    "PROOF_SCORING",
     "SIDES",
     "SIDE_OPTIONS",
     "TIE_POLICIES",
@@ -56,6 +68,8 @@ __all__ = [
     "Corruptor",
     "ExplainedOutcome",
     "HighestMrr",
+    "Hybrid",
+    "HybridWeights",
     "Interval",
     "IntervalReport",
     "LazyQueries",
@@ -76,6 +90,8 @@ __all__ = [
     "RefinementProgress",
     "Report",
     "ReportTally",
+    "ScoredQueue",
+    "Scoring",
     "Side",
     "Standing",
     "aggregate",
@@ -86,8 +102,11 @@ __all__ = [
     "depth_order",
     "has_depths",
     "highest_mrr",
+    "hybrid_score",
     "interval_report",
     "known_depths",
+    "log_sigmoid",
+    "make_scoring",
     "metric_intervals",
     "no_corruption",
     "parts_of",
@@ -98,10 +117,12 @@ __all__ = [
     "rank_positive",
     "rank_queries",
     "rank_reasons",
+    "read_hybrid",
     "reasons_of",
     "replaced_constant",
     "report",
     "sample_triples",
+    "scored_queue_of",
     "sides_of",
     "with_constant",
 ]

@@ -39,7 +39,7 @@ def mrr_text(metrics: Metrics | None, intervals: IntervalMetrics | None) -> str:
     """The MRR; the middle of its interval, and how far off that is at most, where it is not known; nothing for none."""
     if metrics is not None:
         return f"{metrics.mrr:.4f}"
-    return "" if intervals is None else _interval_text(intervals.mrr_interval, 4)
+    return "" if intervals is None else _interval_text(intervals.mrr_ends, 4)
 
 
 def share_text(name: str, metrics: Metrics | None, intervals: IntervalMetrics | None) -> str:

@@ -13,13 +13,20 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from proofrank.core.choices import SPLITS, untrained_name, untrained_seed
+from proofrank.core.choices import HITS_AT, SPLITS, untrained_name, untrained_seed
 from proofrank.core.errors import ProofrankError, counted, did_you_mean
 from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
 from proofrank.service import client
 from proofrank.service.cli.files import check_writable, write_output
-from proofrank.service.cli.ranking_options import add_pruning, add_ranking, add_ties, add_tolerance, positive
+from proofrank.service.cli.ranking_options import (
+    add_hits_at,
+    add_pruning,
+    add_ranking,
+    add_ties,
+    add_tolerance,
+    positive,
+)
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import (
     print_intervals,
@@ -43,6 +50,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_server(parser)
     add_ranking(parser, default_number=None)
     add_ties(parser)
+    add_hits_at(parser)
     add_pruning(parser, default="exact; ranks with --mrr-tolerance")
     add_tolerance(parser)
     parser.add_argument("--policy", metavar="NAME", help="for files and splits: a policy of the server")
@@ -107,6 +115,7 @@ def _rank_triple(
         mrr_tolerance=parsed.mrr_tolerance,
         return_proof=parsed.proof,
         deadline_ms=parsed.deadline_ms,
+        hits_at=_hits_at(parsed),
     )
     title = f"{relation}({head}, {tail}): {_names(result.dataset, result.policy)}, engine {result.engine}"
     if isinstance(result, client.IntervalRankResult):
@@ -161,6 +170,7 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             mrr_tolerance=parsed.mrr_tolerance,
             policy=_name_of(parsed.policy),
             limit=parsed.queries,
+            hits_at=_hits_at(parsed),
         )
     except client.InvalidRequestError as error:
         if untrained_seed(parsed.policy or "") is not None and "policy" in {
@@ -220,6 +230,11 @@ def _with_lines(error: client.InvalidRequestError, path: Path | None, lines: Seq
     if len(shown) > MOST_PLACES and "names are unknown" in summary:
         shown = [*shown[:MOST_PLACES], summary]
     return ProofrankError("\n".join(shown))
+
+
+def _hits_at(parsed: argparse.Namespace) -> tuple[int, ...] | None:
+    """The k to ask for; None for those that every server answers."""
+    return None if parsed.hits_at == HITS_AT else parsed.hits_at
 
 
 def _names(dataset: client.Identity, policy: client.Identity) -> str:

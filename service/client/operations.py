@@ -35,6 +35,7 @@ from proofrank.service.wire import (
     PolicyList,
     PruningLevel,
     RankExplanation,
+    RankingGroups,
     RankRequest,
     Readiness,
     Run,
@@ -80,6 +81,7 @@ def rank(
     return_candidates: bool = False,
     return_proof: bool = False,
     deadline_ms: int | None = None,
+    hits_at: Sequence[int] | None = None,
 ) -> Steps[RankResult | IntervalRankResult]:
     """Ranks triples against corrupted copies of themselves.
 
@@ -98,6 +100,7 @@ def rank(
         return_candidates: with every candidate's score.
         return_proof: with the positives' proofs.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
+        hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
 
     Raises:
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
@@ -115,6 +118,7 @@ def rank(
         return_candidates=return_candidates,
         return_proof=return_proof,
         deadline_ms=deadline_ms,
+        hits_at=None if hits_at is None else list(hits_at),
     )
     answer = yield from exchange(connection, json_call("/rank", request))
     return parsed(answer, RankResult if mrr_tolerance is None else IntervalRankResult)
@@ -133,6 +137,7 @@ def why(
     first: int = 5,
     alternatives: int = 5,
     also: Sequence[str] = (),
+    policy: PolicyLike | None = None,
     deadline_ms: int | None = None,
 ) -> Steps[RankExplanation]:
     """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much.
@@ -148,6 +153,7 @@ def why(
         first: how many of those that score higher or as much are explained, at most 50.
         alternatives: how many actions of each step are shown at most, up to 50.
         also: constants whose corruptions are explained besides, wherever they rank, at most 50.
+        policy: which policy of the server ranks, as for ``submit``; the active one if None.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
 
     Raises:
@@ -169,6 +175,8 @@ def why(
         first=first,
         alternatives=alternatives,
         also=list(also),
+        policy=_name_of(policy),
+        policy_sha256=_sha256_of(policy),
         deadline_ms=deadline_ms,
     )
     return parsed((yield from exchange(connection, json_call("/why", request))), RankExplanation)
@@ -188,6 +196,7 @@ def submit(
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
+    hits_at: Sequence[int] | None = None,
 ) -> Steps[Job]:
     """Starts a job that ranks many triples, and returns at once.
 
@@ -205,6 +214,7 @@ def submit(
         limit: rank only so many of the split's triples, drawn with ``seed``.
         idempotency_key: the same key gives the same job; one of its own if None. A program that may be started again
             and should then find its job gives one.
+        hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
 
     Raises:
         ConflictError: the name of the policy has been given other content since.
@@ -222,13 +232,22 @@ def submit(
         ties=ties,
         pruning=pruning,
         mrr_tolerance=mrr_tolerance,
-        policy=policy if policy is None or isinstance(policy, str) else policy.name,
-        policy_sha256=policy.sha256 if isinstance(policy, (StoredPolicy, Identity)) else None,
+        policy=_name_of(policy),
+        policy_sha256=_sha256_of(policy),
         limit=limit,
+        hits_at=None if hits_at is None else list(hits_at),
     )
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
     return parsed((yield from exchange(connection, json_call("/jobs", request, headers))), Job)
+
+
+def _name_of(policy: PolicyLike | None) -> str | None:
+    return policy if policy is None or isinstance(policy, str) else policy.name
+
+
+def _sha256_of(policy: PolicyLike | None) -> str | None:
+    return policy.sha256 if isinstance(policy, (StoredPolicy, Identity)) else None
 
 
 def wait(
@@ -284,6 +303,7 @@ def evaluate(
     idempotency_key: str | None = None,
     progress: bool = True,
     on_progress: Callable[[Job], None] | None = None,
+    hits_at: Sequence[int] | None = None,
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
 
@@ -313,6 +333,7 @@ def evaluate(
         policy=policy,
         limit=limit,
         idempotency_key=idempotency_key,
+        hits_at=hits_at,
     )
     return (yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress))
 
@@ -335,6 +356,13 @@ def jobs(
     parameters = {"limit": str(limit), "state": state, "run": run}
     given = {parameter: value for parameter, value in parameters.items() if value is not None}
     return parsed((yield from exchange(connection, Call("GET", "/jobs", parameters=given))), JobList).jobs
+
+
+def groups(connection: Connection, job_id: str) -> Steps[RankingGroups]:
+    """The metrics of a job by depth, where the dataset has files of depths, and by steps of the proof."""
+    return parsed(
+        (yield from exchange(connection, Call("GET", path_of("jobs", job_id, "groups")))), RankingGroups
+    )
 
 
 def export(connection: Connection, job_id: str, path: str | Path) -> Steps[Path]:
@@ -523,17 +551,21 @@ def runs(connection: Connection, limit: int = 100) -> Steps[tuple[RunSummary, ..
     return parsed((yield from exchange(connection, call)), RunList).runs
 
 
-def run(connection: Connection, name: str, limit: int = 1000) -> Steps[Run]:
+def run(connection: Connection, name: str, limit: int = 1000, *, intervals: bool = False) -> Steps[Run]:
     """A training run: for each step its policy, and the metrics of the jobs that it has ranked.
 
     Args:
         name: of the run.
         limit: entries at most, those of the largest steps.
+        intervals: have the server compute the interval of each MRR, which reads every ranking once.
 
     Raises:
         NotFoundError: no policy and no job is of it.
     """
-    call = Call("GET", path_of("runs", name), parameters={"limit": str(limit)})
+    parameters = {"limit": str(limit)}
+    if intervals:
+        parameters["intervals"] = "true"
+    call = Call("GET", path_of("runs", name), parameters=parameters)
     return parsed((yield from exchange(connection, call)), Run)
 
 
@@ -586,6 +618,23 @@ def delete_policy(connection: Connection, name: str) -> Steps[None]:
     """Deletes a policy; the active one, and one that an unfinished job uses, are refused."""
     # A second DELETE would not find what the first one deleted.
     yield from exchange(connection, Call("DELETE", path_of("policies", name), is_repeatable=False))
+
+
+def sleep(connection: Connection) -> Steps[Readiness]:
+    """Has the server free its evaluators' memory, after the requests that rank now.
+
+    Until :func:`wake` it takes no others, and jobs pause.
+    """
+    return parsed((yield from exchange(connection, Call("POST", "/sleep"))), Readiness)
+
+
+def wake(connection: Connection) -> Steps[Readiness]:
+    """Has a server that sleeps make its evaluator again; returns once it takes requests.
+
+    Raises:
+        UnavailableError: it still sleeps, because the memory does not suffice; says how much is needed.
+    """
+    return parsed((yield from exchange(connection, Call("POST", "/wake"))), Readiness)
 
 
 def info(connection: Connection) -> Steps[Info]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic.dataclasses import dataclass
 
+from proofrank.core.rank_metrics import RankMetrics, RankRow
 from proofrank.service import wire
 from proofrank.service.client.dataframes import frame, interval_row, ranking_row
 from proofrank.service.client.errors import ClientError
@@ -64,6 +65,32 @@ class JobResult(wire.JobResults):
                 f"job {self.job.id} has mrr_tolerance, so its metrics lie in intervals; read result.intervals"
             )
         return self.job.metrics
+
+    def rank_metrics(self) -> RankMetrics:
+        """The rankings, for metrics by PyKEEN's names.
+
+        Raises:
+            ProofrankError: the job has no ranking.
+        """
+        return RankMetrics(
+            (
+                RankRow(
+                    ranking.relation,
+                    ranking.side,
+                    (ranks.optimistic, ranks.realistic, ranks.pessimistic, ranks.random),
+                    ranking.num_candidates,
+                )
+                for ranking in self.rankings
+                for ranks in (ranking.ranks,)
+            ),
+            self.job.request.ties,
+        )
+
+    def metric(self, name: str) -> float | None:
+        """A metric of the rankings, such as ``adjusted_hits_at_10`` or ``macro.tail.mrr``; see
+        :meth:`proofrank.core.rank_metrics.RankMetrics.metric`.
+        """
+        return self.rank_metrics().metric(name)
 
     def to_frame(self) -> pandas.DataFrame:
         """A row for each ranking, with the columns of the job's CSV, and ``reciprocal_rank``.

@@ -24,6 +24,7 @@ class RankingArguments(TypedDict, total=False):
     seed: int
     ties: Ties
     pruning: PruningLevel | None
+    hits_at: Sequence[int] | None
 
 
 class EvaluationArguments(RankingArguments, total=False):

@@ -32,6 +32,11 @@ class Provability:
     _completions: ProvableCompletions | None = None
     _has_ended: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def model(self) -> ProvableAtoms:
+        """What may have a proof, as far as it is known by now."""
+        return self._model
+
     def begin(self, dataset: Dataset) -> None:
         """Begins to build the least model of ``dataset``, or to read it from the cache folder, in a thread."""
         if self.settings.least_model_seconds:

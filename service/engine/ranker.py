@@ -45,6 +45,11 @@ class Ranker:
         self._throughput = Throughput()
         self.room = CandidateBudget(max_queued_candidates, metrics, self._throughput)
 
+    @property
+    def candidates_per_second(self) -> float:
+        """Candidates done per second over the last 30 seconds."""
+        return self._throughput.per_second
+
     async def rank(
         self,
         queries: Sequence[Query],

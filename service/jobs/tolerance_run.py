@@ -173,7 +173,7 @@ class ToleranceRun(JobRun):
             self._job.num_queries if is_end else refinement.num_tried,
             refinement.num_decided,
             refinement.counts,
-            answer_to_json(to_interval_report(refinement, dataset)).decode(),
+            answer_to_json(to_interval_report(refinement, dataset, self._options.counted_hits_at)).decode(),
             origin,
             write_state(refinement.state()),
         )

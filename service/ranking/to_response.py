@@ -17,7 +17,7 @@ import numpy as np
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
-from proofrank.core.choices import PruningLevel
+from proofrank.core.choices import HITS_AT, PruningLevel
 from proofrank.core.evaluator import ReferenceEvaluator, explain, render_proof
 from proofrank.core.evaluator.replay import atom_text, state_names
 from proofrank.core.graph import Dataset
@@ -89,9 +89,30 @@ def to_pruning(level: PruningLevel, counts: PruningCounts) -> wire.Pruning:
     return wire.Pruning(level=level, **dataclasses.asdict(counts))
 
 
-def to_report(report: Report) -> wire.Report:
-    """The metrics of the answer."""
-    return answer_from_python(wire.Report, report.to_dict())
+def to_report(report: Report, hits_at: Sequence[int] | None = None) -> wire.Report:
+    """The metrics of the answer, with the Hits@k that were asked for."""
+    return answer_from_python(wire.Report, report_fields(report, hits_at))
+
+
+def report_fields(report: Report, hits_at: Sequence[int] | None) -> dict[str, Any]:
+    """The fields of :func:`to_report` under their names in JSON."""
+    fields = report.to_dict()
+    return fields if hits_at is None else _with_hits_at(fields, hits_at)
+
+
+def _with_hits_at(fields: dict[str, Any], hits_at: Sequence[int]) -> dict[str, Any]:
+    """``fields`` and those of its parts, in which the Hits@k of ``hits_at`` stand by k."""
+    asked = {k: fields[f"hits@{k}"] for k in sorted(hits_at)}
+    known = {f"hits@{k}" for k in asked if k not in HITS_AT}
+    return {
+        **{name: value for name, value in fields.items() if name not in known},
+        **{
+            part: {name: _with_hits_at(metrics, hits_at) for name, metrics in fields[part].items()}
+            for part in ("by_side", "by_relation")
+            if part in fields
+        },
+        "hits_at": asked,
+    }
 
 
 def with_results(

@@ -85,7 +85,10 @@ def make_router(services: RankingServices) -> APIRouter:
                     dataset=identity_of(dataset),
                     policy=identity_of(policy),
                     engine=host.engine,
-                    metrics=to_report(report(execution.ranked, dataset, body.ties)),
+                    metrics=to_report(
+                        report(execution.ranked, dataset, body.ties, hits_at=body.counted_hits_at),
+                        body.hits_at,
+                    ),
                     pruning=to_pruning(body.pruning_level, execution.counts),
                     timing=Timing(
                         queue_seconds=execution.queue_seconds,

@@ -5,6 +5,13 @@ Requests are models that refuse unknown fields. Answers are frozen dataclasses, 
 client reads the answers of a newer server. Nothing here needs torch, numpy or FastAPI.
 """
 
+from proofrank.service.wire.browsing import (
+    MAX_RANKINGS_LISTED,
+    Activity,
+    RankingGroups,
+    RankingList,
+    RankingOrder,
+)
 from proofrank.service.wire.comparison import (
     ChangedRanking,
     ComparedEvaluation,
@@ -79,7 +86,7 @@ from proofrank.service.wire.run_steps import (
     MAX_STEP,
     RunStep,
 )
-from proofrank.service.wire.runs import Run, RunList, RunSummary, StepJob, StepOfRun
+from proofrank.service.wire.runs import MetricInterval, Run, RunList, RunSummary, StepJob, StepOfRun
 from proofrank.service.wire.validation import field_error, first_error_of_answer, model_within
 from proofrank.service.wire.why import (
     ExplainedCandidate,
@@ -97,10 +104,12 @@ __all__ = [
     "MAX_LABELS",
     "MAX_LABEL_LENGTH",
     "MAX_POLICY_NAME_LENGTH",
+    "MAX_RANKINGS_LISTED",
     "MAX_SHOWN",
     "MAX_STEP",
     "POLICY_NAME_PATTERN",
     "UNFINISHED_STATES",
+    "Activity",
     "CandidateScore",
     "ChangedRanking",
     "ComparedEvaluation",
@@ -128,6 +137,7 @@ __all__ = [
     "JobResults",
     "JobState",
     "MacroDifference",
+    "MetricInterval",
     "Metrics",
     "NamedTriple",
     "PolicyList",
@@ -146,6 +156,9 @@ __all__ = [
     "RankResponse",
     "RankedPositive",
     "Ranking",
+    "RankingGroups",
+    "RankingList",
+    "RankingOrder",
     "RankingProtocol",
     "Ranks",
     "Readiness",

@@ -62,8 +62,8 @@ class IntervalMetrics:
     intervals: Annotated[
         dict[str, Interval | None],
         described(
-            "Lowest and highest value of each metric, by its name; the value of a whole evaluation lies between them. "
-            "Null where the metric is not defined.",
+            "Lowest and highest value of each metric, by its name, with Hits@k for each k of the request's `hits_at`. "
+            "The value of a whole evaluation lies between them. Null where the metric is not defined.",
             {"mrr": [0.7093, 0.7112], "hits@1": [0.6, 0.6]},
         ),
     ]
@@ -75,8 +75,8 @@ class IntervalMetrics:
     seconds: Annotated[float, described("Time of the evaluation, in seconds.", 0.2)]
 
     @property
-    def mrr_interval(self) -> Interval:
-        """The interval of the MRR, which is always defined."""
+    def mrr_ends(self) -> Interval:
+        """The lowest and the highest value of the MRR, which is always defined."""
         found = self.intervals["mrr"]
         assert found is not None
         return found

@@ -21,7 +21,7 @@ from proofrank.service.wire.rank_answer import (
     Report,
     Tail,
 )
-from proofrank.service.wire.rank_request import NamedTriple, PruningLevel, ToleranceOptions
+from proofrank.service.wire.rank_request import NamedTriple, PruningLevel, ReportOptions, ToleranceOptions
 from proofrank.service.wire.run_steps import RunStep
 from proofrank.service.wire.times import Time
 
@@ -32,7 +32,7 @@ EXAMPLE_JOB_ID = "57137823667a40cbaa0db2c61742e55e"
 UNFINISHED_STATES: tuple[JobState, ...] = ("queued", "running")
 
 
-class JobOptions(ToleranceOptions):
+class JobOptions(ReportOptions, ToleranceOptions):
     """What a job ranks, except for the client's own queries, and how."""
 
     split: Literal["train", "valid", "test"] | None = Field(

@@ -15,6 +15,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from proofrank.core.choices import HITS_AT, MOST_HITS_AT, MOST_K
+
 MAX_NAME_LENGTH = 1024
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH)]
@@ -97,6 +99,36 @@ class RankOptions(RequestPart):
         raise PydanticCustomError("corruptions", "expected a whole number, 0 or more, or 'all'")
 
 
+def is_none(value: Any) -> bool:
+    """Whether a field is left out of JSON: one that was not asked for, so that older readers see what they know."""
+    return value is None
+
+
+class ReportOptions(RankOptions):
+    """How to rank queries, and what to report of all of them."""
+
+    hits_at: list[Annotated[int, Field(ge=1, le=MOST_K)]] | None = Field(
+        None,
+        min_length=1,
+        max_length=MOST_HITS_AT,
+        exclude_if=is_none,
+        description="The k of Hits@k, different whole numbers, which `hits_at` of the metrics then has.",
+        examples=[[1, 5, 20]],
+    )
+
+    @field_validator("hits_at")
+    @classmethod
+    def _different(cls, value: list[int] | None) -> list[int] | None:
+        if value is not None and len(set(value)) != len(value):
+            raise PydanticCustomError("hits_at", "a k for the second time; expected different whole numbers")
+        return value
+
+    @property
+    def counted_hits_at(self) -> tuple[int, ...]:
+        """The k of every Hits@k that is counted: those that each answer has, and those asked for; ascending."""
+        return tuple(sorted({*HITS_AT, *(self.hits_at or ())}))
+
+
 class ToleranceOptions(RankOptions):
     """How to rank queries, exactly or until the MRR is certain enough."""
 
@@ -119,7 +151,7 @@ class ToleranceOptions(RankOptions):
         return self
 
 
-class RankRequest(ToleranceOptions):
+class RankRequest(ReportOptions, ToleranceOptions):
     """Queries and how to rank them."""
 
     model_config = ConfigDict(

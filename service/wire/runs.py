@@ -37,6 +37,14 @@ class RunList:
     runs: Annotated[tuple[RunSummary, ...], described("Runs, the one with the last upload or job first.")]
 
 
+@dataclass(frozen=True)
+class MetricInterval:
+    """An interval of a metric."""
+
+    low: Annotated[float, described("Lower bound.", 0.68)]
+    high: Annotated[float, described("Upper bound.", 0.74)]
+
+
 @dataclass(frozen=True, config=_SENT_IN_FULL)
 class StepJob:
     """A job of a step."""
@@ -52,6 +60,13 @@ class StepJob:
     intervals: Annotated[
         IntervalMetrics | None,
         described("Intervals of the metrics so far, of a job with `mrr_tolerance`; null for other jobs."),
+    ] = None
+    mrr_interval: Annotated[
+        MetricInterval | None,
+        described(
+            "Interval (95 %) of the MRR over other queries of the kind; null if it was not asked for, for a job that "
+            "is not done, with a single query, and with `mrr_tolerance`."
+        ),
     ] = None
 
 

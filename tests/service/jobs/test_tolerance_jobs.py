@@ -147,6 +147,10 @@ def test_the_client_gives_intervals_of_jobs_and_of_runs(server: RunningServer, p
     interval = found.intervals.intervals["mrr"]
     assert interval is not None
     assert interval[0] <= exact.metrics.mrr <= interval[1]
+    run = server.client.get("/runs/to-tolerance", params={"intervals": "true"}).json()
+    first, second = run["steps"][0]["jobs"]
+    assert first["mrr_interval"] is not None
+    assert second["mrr_interval"] is None
     assert isinstance(waited, IntervalJobResult)
     assert waited == found
     with pytest.raises(ClientError, match=r"read result\.intervals"):

@@ -298,6 +298,17 @@ def test_the_client_reads_both_kinds_of_answers(server: RunningServer) -> None:
     assert all(low <= high for low, high in zip(frame["rank_low"], frame["rank_high"], strict=True))
 
 
+def test_each_hits_at_k_that_is_asked_for_has_an_interval(client: httpx.Client) -> None:
+    queries = many_queries(4)
+    exact = rank(client, queries, corruptions="all", hits_at=[2, 5])
+
+    found = rank(client, queries, corruptions="all", hits_at=[2, 5], mrr_tolerance=0.1)
+
+    for k in (2, 5):
+        low, high = found["metrics"]["intervals"][f"hits@{k}"]
+        assert low <= exact["metrics"]["hits_at"][str(k)] <= high
+
+
 def test_the_openapi_document_has_both_answers(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     operation = document["paths"]["/rank"]["post"]
