@@ -207,6 +207,11 @@ class Refinement:
         return len(self._table) + int(self._table.num_corruptions.sum())
 
     @property
+    def num_tried(self) -> int:
+        """Number of triples whose positives have been proved, or have failed."""
+        return self._num_positives
+
+    @property
     def num_decided(self) -> int:
         """Number of candidates whose order is known."""
         counts = self._counts

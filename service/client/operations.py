@@ -16,7 +16,12 @@ from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
 from proofrank.service.client.requests import Call, QueryLike, json_call, make_request, path_of
-from proofrank.service.client.results import IntervalRankResult, JobResult, RankResult
+from proofrank.service.client.results import (
+    IntervalJobResult,
+    IntervalRankResult,
+    JobResult,
+    RankResult,
+)
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 from proofrank.service.wire import (
     BeamScore,
@@ -205,6 +210,7 @@ def submit(
     pruning: PruningLevel | None = None,
     beam: int | None = None,
     beam_score: BeamScore | None = None,
+    mrr_tolerance: float | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
@@ -219,9 +225,10 @@ def submit(
         filtered: leave out corruptions that are known triples.
         seed: of every draw.
         ties: which rank counts where scores are equal.
-        pruning: what may be left out, as for ``rank``; ``exact`` by default.
+        pruning: what may be left out, as for ``rank``; ``exact`` by default, and ``ranks`` with ``mrr_tolerance``.
         beam: as for ``rank``.
         beam_score: as for ``rank``.
+        mrr_tolerance: rank only until the MRR is certain to this, up and down; the job then has intervals.
         policy: which policy of the server ranks: what ``upload_policy`` returned, for exactly this content; or a name,
             for the content that it has when the job is submitted; the active one if None, whoever activated it.
         limit: rank only so many of the split's triples, drawn with ``seed``.
@@ -246,6 +253,7 @@ def submit(
         pruning=pruning,
         beam=beam,
         beam_score=beam_score,
+        mrr_tolerance=mrr_tolerance,
         policy=_name_of(policy),
         policy_sha256=_sha256_of(policy),
         limit=limit,
@@ -271,7 +279,7 @@ def wait(
     progress: bool = True,
     on_progress: Callable[[Job], None] | None = None,
 ) -> Steps[JobResult]:
-    """Waits until a job is done, and fetches its ranks.
+    """Waits until a job is done, and fetches its ranks: an :class:`IntervalJobResult` of one with ``mrr_tolerance``.
 
     Args:
         job_id: of the job.
@@ -297,9 +305,8 @@ def wait(
             now = yield from job(connection, job_id)
     if now.state != "done":
         raise JobError(now)
-    return parsed(
-        (yield from exchange(connection, Call("GET", path_of("jobs", job_id, "results")))), JobResult
-    )
+    answer = yield from exchange(connection, Call("GET", path_of("jobs", job_id, "results")))
+    return parsed(answer, JobResult if now.request.mrr_tolerance is None else IntervalJobResult)
 
 
 def evaluate(
@@ -314,6 +321,7 @@ def evaluate(
     pruning: PruningLevel | None = None,
     beam: int | None = None,
     beam_score: BeamScore | None = None,
+    mrr_tolerance: float | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
@@ -322,6 +330,8 @@ def evaluate(
     hits_at: Sequence[int] | None = None,
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
+
+    With ``mrr_tolerance`` the result is an :class:`IntervalJobResult`.
 
     The job goes on where this is interrupted; ``on_progress`` is told its id, for ``wait`` or ``cancel_job``.
 
@@ -345,6 +355,7 @@ def evaluate(
         pruning=pruning,
         beam=beam,
         beam_score=beam_score,
+        mrr_tolerance=mrr_tolerance,
         policy=policy,
         limit=limit,
         idempotency_key=idempotency_key,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
@@ -51,11 +51,13 @@ def to_work(request: RankRequest, dataset: Dataset, limits: Limits) -> LazyQueri
     return work
 
 
-def to_interval_report(refinement: Refinement, dataset: Dataset) -> wire.IntervalReport:
-    """The intervals of the metrics overall, per side and per relation."""
+def to_interval_report(
+    refinement: Refinement, dataset: Dataset, hits_at: Sequence[int]
+) -> wire.IntervalReport:
+    """The intervals of the metrics, with Hits@k for each of ``hits_at``, overall, per side and per relation."""
     so_far = refinement.so_far()
     parts = parts_of(refinement.rankings, dataset, None, so_far.query_index)
-    report = interval_report(so_far, parts, refinement.seconds)
+    report = interval_report(so_far, parts, refinement.seconds, hits_at)
     return answer_from_python(wire.IntervalReport, report.to_dict())
 
 
@@ -80,7 +82,7 @@ def to_response(
 ) -> wire.IntervalRankResponse:
     """The answer to a request whose MRR is certain enough."""
     assert request.mrr_tolerance is not None
-    metrics = to_interval_report(refinement, dataset)
+    metrics = to_interval_report(refinement, dataset, request.counted_hits_at)
     rankings: list[list[wire.RankInterval]] = [[] for _ in request.queries]
     for index, ranking in rank_intervals(refinement):
         rankings[index].append(ranking)

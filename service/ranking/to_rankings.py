@@ -20,6 +20,11 @@ EXPECTED = (
     "or the JSON of a job's results"
 )
 
+INTERVALS_MESSAGE = (
+    "its ranks lie in intervals, and a comparison pairs exact ranks; "
+    "submit the job without mrr_tolerance to compare it"
+)
+
 
 def to_comparison(comparison: Comparison) -> wire.Comparison:
     """Makes the form that goes over HTTP and into files."""
@@ -36,7 +41,13 @@ _COLUMNS = ("head", "relation", "tail", "side", "rank", "num_candidates", "prove
 
 
 def rankings_of_job(job: wire.Job, rows: Iterable[Mapping[str, Any]]) -> Rankings:
-    """The rankings of a job with these rows, as :meth:`Rankings.of_rows` takes them."""
+    """The rankings of a job with these rows, as :meth:`Rankings.of_rows` takes them.
+
+    Raises:
+        ComparisonError: its ranks are not known exactly.
+    """
+    if job.request.mrr_tolerance is not None:
+        raise ComparisonError(f"job {job.id}: {INTERVALS_MESSAGE}")
     return Rankings.of_rows(
         rows,
         label=f"job {job.id}",
