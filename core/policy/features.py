@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from proofrank.core.errors import EvaluationError
+from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.embeddings import ADDITIVE_SIGNS
-from proofrank.core.policy.network import PolicyNetwork, ResidualBlock
+from proofrank.core.policy.network import PolicyNetwork, ResidualBlock, empty_network
 from proofrank.core.policy.precision import PRECISIONS
 from proofrank.core.prover.packing import first_of, pack, predicate_of, second_of
 
@@ -114,7 +115,7 @@ class RowFeatures(StateFeatures):
             raise EvaluationError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
         self.precision = precision
         self.config = network.config
-        self.network = PolicyNetwork(
+        self.network = _drawn_network(
             network.config,
             network.embedding.predicates.shape[0] - 4,
             network.embedding.arguments.shape[0] - 1 - network.config.max_variables,
@@ -291,3 +292,14 @@ def padded_rows(number: int, *, is_row_invariant: bool = True) -> int:
     """Returns the number of rows to compute for ``number`` states."""
     multiple = ROW_MULTIPLE if is_row_invariant else CHUNK_ROWS
     return -(-max(number, 1) // multiple) * multiple
+
+
+@torch.no_grad()
+def _drawn_network(config: PolicyConfig, num_predicates: int, num_constants: int) -> PolicyNetwork:
+    """Makes a network with random weights of a generator of its own, so that the caller's goes on as it was."""
+    network = empty_network(config, num_predicates, num_constants)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        bound = 1.0 / max(parameter.shape[-1], 1) ** 0.5
+        parameter.uniform_(-bound, bound, generator=generator)
+    return network

@@ -16,10 +16,12 @@ from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
 from proofrank.service.client.requests import Call, QueryLike, json_call, make_request, path_of
-from proofrank.service.client.results import JobResult, RankResult
+from proofrank.service.client.results import IntervalRankResult, JobResult, RankResult
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 from proofrank.service.wire import (
+    BeamScore,
     Comparison,
+    GraphSummary,
     Identity,
     Info,
     Job,
@@ -30,6 +32,7 @@ from proofrank.service.wire import (
     PolicyList,
     PruningLevel,
     RankExplanation,
+    RankingGroups,
     RankRequest,
     Readiness,
     Run,
@@ -71,10 +74,14 @@ def rank(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
+    mrr_tolerance: float | None = None,
     return_candidates: bool = False,
     return_proof: bool = False,
     deadline_ms: int | None = None,
-) -> Steps[RankResult]:
+    hits_at: Sequence[int] | None = None,
+) -> Steps[RankResult | IntervalRankResult]:
     """Ranks triples against corrupted copies of themselves.
 
     Args:
@@ -87,9 +94,14 @@ def rank(
         pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
             ``ranks``, which leaves open how many corruptions were proved. By default ``exact``, and ``none`` with
             ``return_candidates``.
+        beam: maximum number of trajectories of a candidate; 1, the greedy one, by default.
+        beam_score: how several proofs make a score: ``max``, the default, ``logsumexp`` or ``noisy-or``.
+        mrr_tolerance: rank only until the MRR is certain to this, up and down; the answer then has intervals of metrics
+            and ranks. ``pruning`` is ``ranks`` by default then, and there are neither scores nor proofs.
         return_candidates: with every candidate's score.
-        return_proof: with the positives' proofs.
+        return_proof: with the positives' proofs; with a beam, with all of them.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
+        hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
 
     Raises:
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
@@ -103,11 +115,16 @@ def rank(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
+        mrr_tolerance=mrr_tolerance,
         return_candidates=return_candidates,
         return_proof=return_proof,
         deadline_ms=deadline_ms,
+        hits_at=None if hits_at is None else list(hits_at),
     )
-    return parsed((yield from exchange(connection, json_call("/rank", request))), RankResult)
+    answer = yield from exchange(connection, json_call("/rank", request))
+    return parsed(answer, RankResult if mrr_tolerance is None else IntervalRankResult)
 
 
 def why(
@@ -123,6 +140,7 @@ def why(
     first: int = 5,
     alternatives: int = 5,
     also: Sequence[str] = (),
+    policy: PolicyLike | None = None,
     deadline_ms: int | None = None,
 ) -> Steps[RankExplanation]:
     """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much.
@@ -138,6 +156,7 @@ def why(
         first: how many of those that score higher or as much are explained, at most 50.
         alternatives: how many actions of each step are shown at most, up to 50.
         also: constants whose corruptions are explained besides, wherever they rank, at most 50.
+        policy: which policy of the server ranks, as for ``submit``; the active one if None.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
 
     Raises:
@@ -159,6 +178,8 @@ def why(
         first=first,
         alternatives=alternatives,
         also=list(also),
+        policy=_name_of(policy),
+        policy_sha256=_sha256_of(policy),
         deadline_ms=deadline_ms,
     )
     return parsed((yield from exchange(connection, json_call("/why", request))), RankExplanation)
@@ -174,9 +195,12 @@ def submit(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
+    hits_at: Sequence[int] | None = None,
 ) -> Steps[Job]:
     """Starts a job that ranks many triples, and returns at once.
 
@@ -188,11 +212,14 @@ def submit(
         seed: of every draw.
         ties: which rank counts where scores are equal.
         pruning: what may be left out, as for ``rank``; ``exact`` by default.
+        beam: as for ``rank``.
+        beam_score: as for ``rank``.
         policy: which policy of the server ranks: what ``upload_policy`` returned, for exactly this content; or a name,
             for the content that it has when the job is submitted; the active one if None, whoever activated it.
         limit: rank only so many of the split's triples, drawn with ``seed``.
         idempotency_key: the same key gives the same job; one of its own if None. A program that may be started again
             and should then find its job gives one.
+        hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
 
     Raises:
         ConflictError: the name of the policy has been given other content since.
@@ -209,13 +236,24 @@ def submit(
         seed=seed,
         ties=ties,
         pruning=pruning,
-        policy=policy if policy is None or isinstance(policy, str) else policy.name,
-        policy_sha256=policy.sha256 if isinstance(policy, (StoredPolicy, Identity)) else None,
+        beam=beam,
+        beam_score=beam_score,
+        policy=_name_of(policy),
+        policy_sha256=_sha256_of(policy),
         limit=limit,
+        hits_at=None if hits_at is None else list(hits_at),
     )
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
     return parsed((yield from exchange(connection, json_call("/jobs", request, headers))), Job)
+
+
+def _name_of(policy: PolicyLike | None) -> str | None:
+    return policy if policy is None or isinstance(policy, str) else policy.name
+
+
+def _sha256_of(policy: PolicyLike | None) -> str | None:
+    return policy.sha256 if isinstance(policy, (StoredPolicy, Identity)) else None
 
 
 def wait(
@@ -266,11 +304,14 @@ def evaluate(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
     progress: bool = True,
     on_progress: Callable[[Job], None] | None = None,
+    hits_at: Sequence[int] | None = None,
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
 
@@ -294,9 +335,12 @@ def evaluate(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
         policy=policy,
         limit=limit,
         idempotency_key=idempotency_key,
+        hits_at=hits_at,
     )
     return (yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress))
 
@@ -319,6 +363,13 @@ def jobs(
     parameters = {"limit": str(limit), "state": state, "run": run}
     given = {parameter: value for parameter, value in parameters.items() if value is not None}
     return parsed((yield from exchange(connection, Call("GET", "/jobs", parameters=given))), JobList).jobs
+
+
+def groups(connection: Connection, job_id: str) -> Steps[RankingGroups]:
+    """The metrics of a job by depth, where the dataset has files of depths, and by steps of the proof."""
+    return parsed(
+        (yield from exchange(connection, Call("GET", path_of("jobs", job_id, "groups")))), RankingGroups
+    )
 
 
 def export(connection: Connection, job_id: str, path: str | Path) -> Steps[Path]:
@@ -507,17 +558,21 @@ def runs(connection: Connection, limit: int = 100) -> Steps[tuple[RunSummary, ..
     return parsed((yield from exchange(connection, call)), RunList).runs
 
 
-def run(connection: Connection, name: str, limit: int = 1000) -> Steps[Run]:
+def run(connection: Connection, name: str, limit: int = 1000, *, intervals: bool = False) -> Steps[Run]:
     """A training run: for each step its policy, and the metrics of the jobs that it has ranked.
 
     Args:
         name: of the run.
         limit: entries at most, those of the largest steps.
+        intervals: have the server compute the interval of each MRR, which reads every ranking once.
 
     Raises:
         NotFoundError: no policy and no job is of it.
     """
-    call = Call("GET", path_of("runs", name), parameters={"limit": str(limit)})
+    parameters = {"limit": str(limit)}
+    if intervals:
+        parameters["intervals"] = "true"
+    call = Call("GET", path_of("runs", name), parameters=parameters)
     return parsed((yield from exchange(connection, call)), Run)
 
 
@@ -572,9 +627,34 @@ def delete_policy(connection: Connection, name: str) -> Steps[None]:
     yield from exchange(connection, Call("DELETE", path_of("policies", name), is_repeatable=False))
 
 
+def sleep(connection: Connection) -> Steps[Readiness]:
+    """Has the server free its evaluators' memory, after the requests that rank now.
+
+    Until :func:`wake` it takes no others, and jobs pause.
+    """
+    return parsed((yield from exchange(connection, Call("POST", "/sleep"))), Readiness)
+
+
+def wake(connection: Connection) -> Steps[Readiness]:
+    """Has a server that sleeps make its evaluator again; returns once it takes requests.
+
+    Raises:
+        UnavailableError: it still sleeps, because the memory does not suffice; says how much is needed.
+    """
+    return parsed((yield from exchange(connection, Call("POST", "/wake"))), Readiness)
+
+
 def info(connection: Connection) -> Steps[Info]:
     """What is being served."""
     return parsed((yield from exchange(connection, Call("GET", "/info"))), Info)
+
+
+def graph(connection: Connection, *, offset: int = 0, limit: int = 100) -> Steps[GraphSummary]:
+    """The served graph: counts, relations, and ``limit`` of its rules, up to 1,000, from ``offset``."""
+    parameters = {"offset": str(offset), "limit": str(limit)}
+    return parsed(
+        (yield from exchange(connection, Call("GET", "/graph", parameters=parameters))), GraphSummary
+    )
 
 
 def is_ready(connection: Connection) -> Steps[bool]:

@@ -5,6 +5,13 @@ Requests are models that refuse unknown fields. Answers are frozen dataclasses, 
 client reads the answers of a newer server. Nothing here needs torch, numpy or FastAPI.
 """
 
+from proofrank.service.wire.browsing import (
+    MAX_RANKINGS_LISTED,
+    Activity,
+    RankingGroups,
+    RankingList,
+    RankingOrder,
+)
 from proofrank.service.wire.comparison import (
     ChangedRanking,
     ComparedEvaluation,
@@ -15,6 +22,25 @@ from proofrank.service.wire.comparison import (
     RankingProtocol,
 )
 from proofrank.service.wire.encoding import answer_from_python, answer_to_json, read_answer
+from proofrank.service.wire.graph import (
+    MAX_NAMES_LISTED,
+    MAX_RULES_LISTED,
+    GraphSummary,
+    ListedRule,
+    NameKind,
+    NameList,
+    RelationCounts,
+    RuleUsage,
+    RuleUse,
+)
+from proofrank.service.wire.intervals import (
+    IntervalMetrics,
+    IntervalQueryResult,
+    IntervalRankResponse,
+    IntervalReport,
+    PruningToTolerance,
+    RankInterval,
+)
 from proofrank.service.wire.jobs import (
     EXAMPLE_JOB_ID,
     JOB_STATES,
@@ -53,6 +79,8 @@ from proofrank.service.wire.rank_answer import (
     Timing,
 )
 from proofrank.service.wire.rank_request import (
+    BeamOptions,
+    BeamScore,
     NamedTriple,
     PruningLevel,
     RankOptions,
@@ -60,6 +88,7 @@ from proofrank.service.wire.rank_request import (
     RankRequest,
     SideOption,
     Ties,
+    ToleranceOptions,
 )
 from proofrank.service.wire.run_steps import (
     LABEL_NAME_PATTERN,
@@ -68,7 +97,7 @@ from proofrank.service.wire.run_steps import (
     MAX_STEP,
     RunStep,
 )
-from proofrank.service.wire.runs import Run, RunList, RunSummary, StepJob, StepOfRun
+from proofrank.service.wire.runs import MetricInterval, Run, RunList, RunSummary, StepJob, StepOfRun
 from proofrank.service.wire.validation import field_error, first_error_of_answer, model_within
 from proofrank.service.wire.why import (
     ExplainedCandidate,
@@ -85,11 +114,17 @@ __all__ = [
     "MAX_ERRORS",
     "MAX_LABELS",
     "MAX_LABEL_LENGTH",
+    "MAX_NAMES_LISTED",
     "MAX_POLICY_NAME_LENGTH",
+    "MAX_RANKINGS_LISTED",
+    "MAX_RULES_LISTED",
     "MAX_SHOWN",
     "MAX_STEP",
     "POLICY_NAME_PATTERN",
     "UNFINISHED_STATES",
+    "Activity",
+    "BeamOptions",
+    "BeamScore",
     "CandidateScore",
     "ChangedRanking",
     "ComparedEvaluation",
@@ -98,10 +133,15 @@ __all__ = [
     "ExplainedCandidate",
     "ExplainedStep",
     "FieldError",
+    "GraphSummary",
     "GroupDifference",
     "Health",
     "Identity",
     "Info",
+    "IntervalMetrics",
+    "IntervalQueryResult",
+    "IntervalRankResponse",
+    "IntervalReport",
     "Job",
     "JobList",
     "JobOptions",
@@ -110,8 +150,12 @@ __all__ = [
     "JobRequest",
     "JobResults",
     "JobState",
+    "ListedRule",
     "MacroDifference",
+    "MetricInterval",
     "Metrics",
+    "NameKind",
+    "NameList",
     "NamedTriple",
     "PolicyList",
     "ProblemBody",
@@ -119,19 +163,27 @@ __all__ = [
     "ProofStep",
     "Pruning",
     "PruningLevel",
+    "PruningToTolerance",
     "QueryResult",
     "RankExplanation",
+    "RankInterval",
     "RankOptions",
     "RankQuery",
     "RankRequest",
     "RankResponse",
     "RankedPositive",
     "Ranking",
+    "RankingGroups",
+    "RankingList",
+    "RankingOrder",
     "RankingProtocol",
     "Ranks",
     "Readiness",
+    "RelationCounts",
     "Report",
     "Rule",
+    "RuleUsage",
+    "RuleUse",
     "Run",
     "RunList",
     "RunStep",
@@ -143,6 +195,7 @@ __all__ = [
     "StoredPolicy",
     "Ties",
     "Timing",
+    "ToleranceOptions",
     "WhyRequest",
     "answer_from_python",
     "answer_to_json",
