@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
-from proofrank.core.choices import HITS_AT
+from proofrank.core.choices import HITS_AT, MOST_HITS_AT, MOST_K
+from proofrank.core.errors import RankingError, shown
 
-METRICS = (
-    "mrr",
-    *(f"hits@{k}" for k in HITS_AT),
-    "mean_rank",
-    "adjusted_mean_rank_index",
-    "positives_proved",
-    "corruptions_proved",
-)
-"""Names of the metrics, in the order in which they are written."""
+
+def metric_names(hits_at: Iterable[int]) -> tuple[str, ...]:
+    """Names of the metrics, with Hits@k for each of ``hits_at``, in the order in which they are written."""
+    return (
+        "mrr",
+        *(f"hits@{k}" for k in hits_at),
+        "mean_rank",
+        "adjusted_mean_rank_index",
+        "positives_proved",
+        "corruptions_proved",
+    )
+
+
+METRICS = metric_names(HITS_AT)
+"""Names of the metrics that a report has unless other k are asked for."""
 
 SMALLER_IS_BETTER = ("mean_rank", "corruptions_proved")
 
@@ -40,8 +47,23 @@ class MetricValues(Protocol[Value]):
     def corruptions_proved(self) -> Value | None: ...
 
 
+def checked_hits_at(ks: Iterable[int]) -> tuple[int, ...]:
+    """The k of Hits@k, ascending.
+
+    Raises:
+        RankingError: there is none, one is no whole number from 1 to 10^9, one comes twice, or there are more than 20.
+    """
+    given = list(ks)
+    for k in given:
+        if type(k) is not int or not 1 <= k <= MOST_K:
+            raise RankingError(f"hits_at has {shown(k)}; expected whole numbers from 1 to {MOST_K}")
+    if not 1 <= len(given) <= MOST_HITS_AT or len(set(given)) != len(given):
+        raise RankingError(f"hits_at is {shown(given)}; expected 1 to {MOST_HITS_AT} different whole numbers")
+    return tuple(sorted(given))
+
+
 def by_name(metrics: MetricValues[T]) -> dict[str, T | None]:
-    """The values by the names in ``METRICS``; None for what is undefined or was left open."""
+    """The values by the names of :func:`metric_names`; None for what is undefined or was left open."""
     return {
         "mrr": metrics.mrr,
         **{f"hits@{k}": share for k, share in metrics.hits_at.items()},

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proofrank.core.choices import SPLITS
+from proofrank.core.choices import HITS_AT, SPLITS
 from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import Evaluator
 from proofrank.core.evaluator.artifacts import default_cache_folder
@@ -93,6 +93,7 @@ class IntervalEvaluation:
         engine: str,
         level: str,
         depths: Sequence[str] | None = None,
+        hits_at: Sequence[int] = HITS_AT,
     ) -> None:
         """Proves nothing yet.
 
@@ -103,6 +104,7 @@ class IntervalEvaluation:
             engine: name of the engine.
             level: of pruning.
             depths: name of the depth of each triple, if depths are known.
+            hits_at: the k of Hits@k.
         """
         self.dataset = dataset.name
         self.policy = policy.name
@@ -115,6 +117,7 @@ class IntervalEvaluation:
         self._refinement = refinement
         self._graph = dataset
         self._depths = depths
+        self._hits_at = hits_at
 
     def refine(
         self,
@@ -150,7 +153,7 @@ class IntervalEvaluation:
         rankings = self._refinement.rankings
         so_far = self._refinement.so_far()
         parts = parts_of(rankings, self._graph, self._depths, so_far.query_index)
-        return interval_report(so_far, parts, self._refinement.seconds)
+        return interval_report(so_far, parts, self._refinement.seconds, self._hits_at)
 
     @property
     def metrics(self) -> MetricIntervals:
@@ -235,6 +238,7 @@ def interval_evaluation(
     seed: int = 0,
     cache_folder: Path | None = None,
     splits: Sequence[str] = SPLITS,
+    hits_at: Sequence[int] = HITS_AT,
 ) -> IntervalEvaluation:
     """An evaluation that has proved nothing yet.
 
@@ -248,6 +252,7 @@ def interval_evaluation(
         seed: seed of the random order of ties and of candidates.
         cache_folder: where least models are kept; that of the user by default.
         splits: whose files of depths are read, where there are any.
+        hits_at: the k of Hits@k.
 
     Raises:
         RankingError: an option is wrong.
@@ -261,7 +266,7 @@ def interval_evaluation(
     model = stored_least_model(dataset, default_cache_folder() if cache_folder is None else cache_folder)
     depths = known_depths(dataset, work.triples, model, splits)
     refinement = Refinement(evaluator, work, model, level=level, ties=ties, seed=seed)
-    return IntervalEvaluation(refinement, dataset, policy, evaluator.engine, level, depths)
+    return IntervalEvaluation(refinement, dataset, policy, evaluator.engine, level, depths, hits_at)
 
 
 def depths_beside(

@@ -24,6 +24,7 @@ from proofrank.service.routes import (
     rank,
     rankings,
     runs,
+    sleep,
     why,
 )
 from proofrank.service.services import RankingServices, Services
@@ -36,7 +37,7 @@ from proofrank.service.web.drain_middleware import DrainMiddleware
 from proofrank.service.web.openapi import operation_id
 from proofrank.service.web.stack import install_stack
 
-_ROUTES = (rank, why, jobs, rankings, compare, policies, runs, graph, operation, page, pages)
+_ROUTES = (rank, why, jobs, rankings, compare, policies, runs, graph, operation, sleep, page, pages)
 
 
 def create_app(

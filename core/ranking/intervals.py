@@ -7,7 +7,7 @@ metric grows or falls with each rank, so its ends come from the lowest and the h
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,12 +158,15 @@ def mrr_interval(ranked: RankedSoFar) -> Interval:
     return Interval(low * (1 - _ROUNDING), min(1.0, high * (1 + _ROUNDING)))
 
 
-def metric_intervals(ranked: RankedSoFar, seconds: float) -> MetricIntervals:
+def metric_intervals(
+    ranked: RankedSoFar, seconds: float, hits_at: Sequence[int] = HITS_AT
+) -> MetricIntervals:
     """The interval of each metric of at least one ranking.
 
     Args:
         ranked: the rankings.
         seconds: their share of the time.
+        hits_at: the k of Hits@k.
     """
     num, corruptions = len(ranked), int(ranked.num_corruptions.sum())
 
@@ -175,7 +178,7 @@ def metric_intervals(ranked: RankedSoFar, seconds: float) -> MetricIntervals:
     positives = int(ranked.is_proved.sum())
     return MetricIntervals(
         mrr=mrr_interval(ranked),
-        hits_at={k: between(lambda ranks, k=k: int(np.count_nonzero(ranks <= k)) / num) for k in HITS_AT},
+        hits_at={k: between(lambda ranks, k=k: int(np.count_nonzero(ranks <= k)) / num) for k in hits_at},
         mean_rank=between(lambda ranks: float(ranks.sum()) / num),
         adjusted_mean_rank_index=between(lambda ranks: 1 - (float(ranks.sum()) - num) / (corruptions / 2))
         if corruptions
@@ -198,7 +201,10 @@ def metric_intervals(ranked: RankedSoFar, seconds: float) -> MetricIntervals:
 
 
 def interval_report(
-    ranked: RankedSoFar, parts: Mapping[str, Mapping[str, np.ndarray]], seconds: float
+    ranked: RankedSoFar,
+    parts: Mapping[str, Mapping[str, np.ndarray]],
+    seconds: float,
+    hits_at: Sequence[int] = HITS_AT,
 ) -> IntervalReport:
     """The intervals overall and of parts.
 
@@ -206,15 +212,16 @@ def interval_report(
         ranked: at least one ranking.
         parts: ``by_side``, ``by_relation`` and ``by_depth`` -> name of a part -> its rows, ``[n]`` int64, at least one.
         seconds: time of the whole, which parts share by steps.
+        hits_at: the k of Hits@k.
     """
     total = float(ranked.steps.sum())
 
     def of(rows: np.ndarray) -> MetricIntervals:
         own = ranked.taken(rows)
-        return metric_intervals(own, seconds * float(own.steps.sum()) / total if total else 0.0)
+        return metric_intervals(own, seconds * float(own.steps.sum()) / total if total else 0.0, hits_at)
 
     return IntervalReport(
-        metric_intervals(ranked, seconds),
+        metric_intervals(ranked, seconds, hits_at),
         **{part: {name: of(rows) for name, rows in groups.items()} for part, groups in parts.items()},
     )
 

@@ -20,8 +20,9 @@ from proofrank.core.ranking.parts import depth_order
 class Tally:
     """Counts rankings; the rankings of one query are added one after the other."""
 
-    def __init__(self, ties: str = "realistic") -> None:
+    def __init__(self, ties: str = "realistic", hits_at: Sequence[int] = HITS_AT) -> None:
         self._ties = ties
+        self._hits_at = hits_at
         self._num_of_rank: Counter[float] = Counter()
         self._num_queries = 0
         self._last_query: int | None = None
@@ -52,7 +53,9 @@ class Tally:
         sum_of_reciprocals = math.fsum(count / rank for rank, count in counts.items())
         return Metrics(
             mrr=sum_of_reciprocals / num,
-            hits_at={k: sum(count for rank, count in counts.items() if rank <= k) / num for k in HITS_AT},
+            hits_at={
+                k: sum(count for rank, count in counts.items() if rank <= k) / num for k in self._hits_at
+            },
             mean_rank=sum_of_ranks / num,
             adjusted_mean_rank_index=1 - (sum_of_ranks - num) / (num_corruptions / 2)
             if num_corruptions
@@ -71,9 +74,10 @@ class Tally:
 class ReportTally:
     """Counts rankings overall, per side, per relation and per depth."""
 
-    def __init__(self, ties: str = "realistic") -> None:
+    def __init__(self, ties: str = "realistic", hits_at: Sequence[int] = HITS_AT) -> None:
         self._ties = ties
-        self._overall = Tally(ties)
+        self._hits_at = hits_at
+        self._overall = Tally(ties, hits_at)
         self._by_side: dict[str, Tally] = {}
         self._by_relation: dict[str, Tally] = {}
         self._by_depth: dict[str, Tally] = {}
@@ -92,7 +96,7 @@ class ReportTally:
             if name is None:
                 continue
             if name not in tallies:
-                tallies[name] = Tally(self._ties)
+                tallies[name] = Tally(self._ties, self._hits_at)
             tallies[name].add(ranking)
 
     def report(self, relations: Iterable[str]) -> Report:
@@ -129,6 +133,7 @@ def report(
     dataset: Dataset,
     ties: str = "realistic",
     depths: Sequence[str] | None = None,
+    hits_at: Sequence[int] = HITS_AT,
 ) -> Report:
     """Returns the metrics of at least one ranked query: overall, per side, and per relation in order of their names.
 
@@ -137,8 +142,9 @@ def report(
         dataset: gives the names of relations.
         ties: rank that counts, one of ``TIE_POLICIES``.
         depths: name of the depth of each query's positive, by its index, if depths are known.
+        hits_at: the k of Hits@k.
     """
-    tally = ReportTally(ties)
+    tally = ReportTally(ties, hits_at)
     for query in _query_by_query(ranked):
         depth = None if depths is None else depths[query.query_index]
         tally.add(dataset.vocabulary.predicate_name(query.query.predicate), query.summary, depth)

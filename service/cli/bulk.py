@@ -50,7 +50,7 @@ def evaluate_in_shards(
     level = pruning_level(parsed)
     identity = identity_of(parsed, dataset, policy, settings, level)
     pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
-    tally, trace, counts = ReportTally(parsed.ties), Trace(), PruningCounts()
+    tally, trace, counts = ReportTally(parsed.ties, parsed.hits_at), Trace(), PruningCounts()
     with ExitStack() as until_done:
         results = None
         if parsed.results is not None:

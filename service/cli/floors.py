@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Mapping
 
 from rich.console import Console
 
-from proofrank.core.metric_names import METRICS, SMALLER_IS_BETTER
+from proofrank.core.errors import ProofrankError
+from proofrank.core.metric_names import METRICS, SMALLER_IS_BETTER, metric_names
 
 EXIT_BELOW = 1
 
 _METRICS = tuple(name for name in METRICS if name not in SMALLER_IS_BETTER)
-"""Metrics of which a larger value is better."""
+"""Metrics of which a larger value is better; there is a Hits@k for every k."""
+
+_HITS = re.compile(r"hits@[1-9]\d{0,8}")
 
 
 def add_floors(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +30,15 @@ def add_floors(parser: argparse.ArgumentParser) -> None:
         metavar="METRIC=VALUE",
         help=f"exit with 1 if a metric over all rankings is below VALUE: one of {', '.join(_METRICS)}; may be repeated",
     )
+
+
+def check_names_of_floors(parsed: argparse.Namespace) -> None:
+    """Refuses a Hits@k whose k ``--hits-at`` does not have, before anything is ranked. Raises ProofrankError."""
+    known = metric_names(parsed.hits_at)
+    for name, _ in parsed.fail_below:
+        if name not in known:
+            ks = ",".join(map(str, parsed.hits_at))
+            raise ProofrankError(f"--fail-below {name}: --hits-at is {ks}; add {name.removeprefix('hits@')}")
 
 
 def check_floors(parsed: argparse.Namespace, metrics: Mapping[str, float | None], errors: Console) -> int:
@@ -46,7 +59,7 @@ def _floor(text: str) -> tuple[str, float]:
         least = float(value)
     except ValueError:
         least = math.nan
-    if name not in _METRICS or not math.isfinite(least):
+    if (name not in _METRICS and not _HITS.fullmatch(name)) or not math.isfinite(least):
         raise argparse.ArgumentTypeError(
             f"{text!r}; expected METRIC=VALUE with one of {', '.join(_METRICS)}, such as mrr=0.9"
         )

@@ -13,13 +13,20 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from proofrank.core.choices import SPLITS, untrained_name, untrained_seed
+from proofrank.core.choices import HITS_AT, SPLITS, untrained_name, untrained_seed
 from proofrank.core.errors import ProofrankError, counted, did_you_mean
 from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
 from proofrank.service import client
 from proofrank.service.cli.files import check_writable, write_output
-from proofrank.service.cli.ranking_options import add_pruning, add_ranking, add_ties, positive
+from proofrank.service.cli.ranking_options import (
+    add_beam,
+    add_hits_at,
+    add_pruning,
+    add_ranking,
+    add_ties,
+    positive,
+)
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import print_metrics, pruning_line
 from proofrank.service.client import Client
@@ -38,7 +45,9 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_server(parser)
     add_ranking(parser, default_number=None)
     add_ties(parser)
+    add_hits_at(parser)
     add_pruning(parser)
+    add_beam(parser)
     parser.add_argument("--policy", metavar="NAME", help="for files and splits: a policy of the server")
     parser.add_argument("--proof", action="store_true", help="for a triple: print its proof")
     parser.add_argument(
@@ -91,8 +100,12 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
         seed=parsed.seed,
         ties=parsed.ties,
         pruning=parsed.pruning,
+        # An older server knows no beams.
+        beam=parsed.beam if parsed.beam > 1 else None,
+        beam_score=parsed.beam_score if parsed.beam > 1 else None,
         return_proof=parsed.proof,
         deadline_ms=parsed.deadline_ms,
+        hits_at=_hits_at(parsed),
     )
     rankings = result.queries[0].rankings
     table = Table(
@@ -115,7 +128,13 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
     console.print(table)
     _say_pruning(result.pruning)
     # Both sides have the same positive, and so the same proof.
-    for text in dict.fromkeys(ranking.proof.text for ranking in rankings if ranking.proof is not None):
+    proofs = [
+        proof
+        for ranking in rankings
+        for proof in (ranking.proofs or (ranking.proof,))  # all of a beam, or the one trajectory
+        if proof is not None
+    ]
+    for text in dict.fromkeys(proof.text for proof in proofs):
         console.print(fit_tree(text, sys.stdout))
     return result
 
@@ -141,8 +160,12 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             seed=parsed.seed,
             ties=parsed.ties,
             pruning=parsed.pruning,
+            # An older server knows no beams.
+            beam=parsed.beam if parsed.beam > 1 else None,
+            beam_score=parsed.beam_score if parsed.beam > 1 else None,
             policy=_name_of(parsed.policy),
             limit=parsed.queries,
+            hits_at=_hits_at(parsed),
         )
     except client.InvalidRequestError as error:
         if untrained_seed(parsed.policy or "") is not None and "policy" in {
@@ -197,6 +220,11 @@ def _with_lines(error: client.InvalidRequestError, path: Path | None, lines: Seq
     if len(shown) > MOST_PLACES and "names are unknown" in summary:
         shown = [*shown[:MOST_PLACES], summary]
     return ProofrankError("\n".join(shown))
+
+
+def _hits_at(parsed: argparse.Namespace) -> tuple[int, ...] | None:
+    """The k to ask for; None for those that every server answers."""
+    return None if parsed.hits_at == HITS_AT else parsed.hits_at
 
 
 def _names(dataset: client.Identity, policy: client.Identity) -> str:

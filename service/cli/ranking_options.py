@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import TYPE_CHECKING
 
-from proofrank.core.choices import PRUNING_LEVELS, SIDE_OPTIONS, TIE_POLICIES
+from proofrank.core.choices import (
+    BEAM_SCORES,
+    HITS_AT,
+    MOST_HITS_AT,
+    MOST_TRAJECTORIES,
+    PRUNING_LEVELS,
+    SIDE_OPTIONS,
+    TIE_POLICIES,
+)
+from proofrank.core.errors import RankingError
+from proofrank.core.metric_names import checked_hits_at
+
+if TYPE_CHECKING:
+    from proofrank.core.prover.beams import Beam
 
 
 def add_ranking(parser: argparse.ArgumentParser, default_number: int | None) -> None:
@@ -47,6 +61,26 @@ def add_ties(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_hits_at(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--hits-at``."""
+    parser.add_argument(
+        "--hits-at",
+        type=_hits_at,
+        default=HITS_AT,
+        metavar="K,K,…",
+        help=f"the k of Hits@k (default: {','.join(map(str, HITS_AT))})",
+    )
+
+
+def _hits_at(text: str) -> tuple[int, ...]:
+    try:
+        return checked_hits_at(map(int, text.split(",")))
+    except (ValueError, RankingError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; expected up to {MOST_HITS_AT} different whole numbers of 1 or more, such as 1,5,20"
+        ) from None
+
+
 def add_pruning(parser: argparse.ArgumentParser, default: str = "exact") -> None:
     """Adds ``--pruning``, whose default is ``default`` in words."""
     parser.add_argument(
@@ -55,6 +89,33 @@ def add_pruning(parser: argparse.ArgumentParser, default: str = "exact") -> None
         help="what may be left out, all ranks being the same: exact keeps every metric, ranks leaves the share of "
         f"proved corruptions open (default: {default})",
     )
+
+
+def add_beam(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--beam`` and ``--beam-score``."""
+    group = parser.add_argument_group("beams")
+    group.add_argument(
+        "--beam",
+        type=positive,
+        default=1,
+        metavar="K",
+        help=f"trajectories of a candidate, at most {MOST_TRAJECTORIES} (default: 1, the greedy one)",
+    )
+    group.add_argument(
+        "--beam-score",
+        default=BEAM_SCORES[0],
+        choices=BEAM_SCORES,
+        help="of a candidate with several proofs: the best one's log-probability, the log of the probability that "
+        f"the policy takes any of them, or noisy-or (default: {BEAM_SCORES[0]})",
+    )
+
+
+def beam_of(parsed: argparse.Namespace) -> Beam:
+    """The values of the options of :func:`add_beam`. Raises EvaluationError for too many trajectories."""
+    # Imported here: the parser of a command that speaks to a server needs no prover.
+    from proofrank.core.prover.beams import Beam
+
+    return Beam(parsed.beam, parsed.beam_score)
 
 
 def add_tolerance(parser: argparse.ArgumentParser) -> None:

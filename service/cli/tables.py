@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from rich import box
@@ -100,7 +100,8 @@ def print_intervals(intervals: IntervalReport, title: str) -> None:
         f"{overall.open} open, "
         f"{overall.seconds:.2f} s"
     )
-    table = _empty_table(title, caption)
+    hits = [name for name in overall.by_name if name.startswith("hits@")]
+    table = _empty_table(title, caption, [name.removeprefix("hits@") for name in hits])
     for name, row in [("all", overall), *intervals.by_side.items()]:
         table.add_row(name, *_interval_cells(row))
     for groups in (intervals.by_relation, intervals.by_depth):
@@ -132,14 +133,14 @@ def _up(value: float, digits: int) -> float:
     return math.ceil(value * 10**digits) / 10**digits
 
 
-def _empty_table(title: str, caption: str) -> Table:
-    """A table with the columns of metrics, and no row."""
+def _empty_table(title: str, caption: str, ks: Iterable[int | str]) -> Table:
+    """A table with the columns of metrics, Hits@k for each of ``ks``, and no row."""
     table = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD
     )
     table.add_column("")
     for column in (
-        "MRR", "Hits@1", "Hits@3", "Hits@10", "mean rank", "AMRI", "proved", "false proofs", "queries",
+        "MRR", *(f"Hits@{k}" for k in ks), "mean rank", "AMRI", "proved", "false proofs", "queries",
     ):  # fmt: skip
         table.add_column(column, justify="right")
     return table
@@ -152,7 +153,7 @@ def _metrics_table(metrics: Report, title: str, by_depth: Mapping[str, Metrics])
         f"{counted(overall.queries, 'query', 'queries')}, {counted(overall.candidates, 'candidate')}, "
         f"{overall.seconds:.2f} s"
     )
-    table = _empty_table(title, caption)
+    table = _empty_table(title, caption, overall.hits_at)
     for name, row in [("all", overall), *metrics.by_side.items()]:
         table.add_row(name, *_cells(row))
     table.add_section()

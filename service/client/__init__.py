@@ -30,7 +30,7 @@ from proofrank.service.client.errors import (
     UnreachableError,
 )
 from proofrank.service.client.requests import Query
-from proofrank.service.client.results import JobResult, RankResult
+from proofrank.service.client.results import IntervalRankResult, JobResult, RankResult
 from proofrank.service.client.retries import Retries
 from proofrank.service.wire import (
     CandidateScore,
@@ -44,6 +44,9 @@ from proofrank.service.wire import (
     GroupDifference,
     Identity,
     Info,
+    IntervalMetrics,
+    IntervalQueryResult,
+    IntervalReport,
     Job,
     JobOptions,
     JobProgress,
@@ -54,10 +57,12 @@ from proofrank.service.wire import (
     Proof,
     ProofStep,
     Pruning,
+    PruningToTolerance,
     QueryResult,
     RankExplanation,
     Ranking,
     RankingGroups,
+    RankInterval,
     Ranks,
     Report,
     Rule,
@@ -91,6 +96,10 @@ __all__ = [
     "GroupDifference",
     "Identity",
     "Info",
+    "IntervalMetrics",
+    "IntervalQueryResult",
+    "IntervalRankResult",
+    "IntervalReport",
     "InvalidRequestError",
     "Job",
     "JobError",
@@ -107,9 +116,11 @@ __all__ = [
     "Proof",
     "ProofStep",
     "Pruning",
+    "PruningToTolerance",
     "Query",
     "QueryResult",
     "RankExplanation",
+    "RankInterval",
     "RankResult",
     "Ranking",
     "RankingGroups",

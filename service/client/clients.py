@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import httpx
 
@@ -18,6 +18,10 @@ from proofrank.service.client.connection import DEFAULT_URL, Connection, make_co
 from proofrank.service.client.requests import Call
 from proofrank.service.client.retries import Retries
 from proofrank.service.client.send_with_retries import Pause, Reply, Steps
+
+if TYPE_CHECKING:
+    from proofrank.service.client.results import IntervalRankResult, RankResult
+    from proofrank.service.client.signatures import Rank
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,7 +94,10 @@ class Client:
             timeout=self._connection.timeouts,
         )
 
-    rank = _blocking(operations.rank)
+    if TYPE_CHECKING:
+        rank: Rank[RankResult, IntervalRankResult]
+    else:
+        rank = _blocking(operations.rank)
     why = _blocking(operations.why)
     evaluate = _blocking(operations.evaluate)
     submit = _blocking(operations.submit)
@@ -110,6 +117,8 @@ class Client:
     upload_checkpoint = _blocking(operations.upload_checkpoint)
     activate = _blocking(operations.activate)
     delete_policy = _blocking(operations.delete_policy)
+    sleep = _blocking(operations.sleep)
+    wake = _blocking(operations.wake)
     info = _blocking(operations.info)
     graph = _blocking(operations.graph)
     is_ready = _blocking(operations.is_ready)
@@ -165,7 +174,10 @@ class AsyncClient:
             timeout=self._connection.timeouts,
         )
 
-    rank = _awaited(operations.rank)
+    if TYPE_CHECKING:
+        rank: Rank[Coroutine[Any, Any, RankResult], Coroutine[Any, Any, IntervalRankResult]]
+    else:
+        rank = _awaited(operations.rank)
     why = _awaited(operations.why)
     evaluate = _awaited(operations.evaluate)
     submit = _awaited(operations.submit)
@@ -185,6 +197,8 @@ class AsyncClient:
     upload_checkpoint = _awaited(operations.upload_checkpoint)
     activate = _awaited(operations.activate)
     delete_policy = _awaited(operations.delete_policy)
+    sleep = _awaited(operations.sleep)
+    wake = _awaited(operations.wake)
     info = _awaited(operations.info)
     graph = _awaited(operations.graph)
     is_ready = _awaited(operations.is_ready)

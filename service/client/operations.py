@@ -16,9 +16,10 @@ from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
 from proofrank.service.client.requests import Call, QueryLike, json_call, make_request, path_of
-from proofrank.service.client.results import JobResult, RankResult
+from proofrank.service.client.results import IntervalRankResult, JobResult, RankResult
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 from proofrank.service.wire import (
+    BeamScore,
     Comparison,
     GraphSummary,
     Identity,
@@ -73,10 +74,14 @@ def rank(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
+    mrr_tolerance: float | None = None,
     return_candidates: bool = False,
     return_proof: bool = False,
     deadline_ms: int | None = None,
-) -> Steps[RankResult]:
+    hits_at: Sequence[int] | None = None,
+) -> Steps[RankResult | IntervalRankResult]:
     """Ranks triples against corrupted copies of themselves.
 
     Args:
@@ -89,9 +94,14 @@ def rank(
         pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
             ``ranks``, which leaves open how many corruptions were proved. By default ``exact``, and ``none`` with
             ``return_candidates``.
+        beam: maximum number of trajectories of a candidate; 1, the greedy one, by default.
+        beam_score: how several proofs make a score: ``max``, the default, ``logsumexp`` or ``noisy-or``.
+        mrr_tolerance: rank only until the MRR is certain to this, up and down; the answer then has intervals of metrics
+            and ranks. ``pruning`` is ``ranks`` by default then, and there are neither scores nor proofs.
         return_candidates: with every candidate's score.
-        return_proof: with the positives' proofs.
+        return_proof: with the positives' proofs; with a beam, with all of them.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
+        hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
 
     Raises:
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
@@ -105,11 +115,16 @@ def rank(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
+        mrr_tolerance=mrr_tolerance,
         return_candidates=return_candidates,
         return_proof=return_proof,
         deadline_ms=deadline_ms,
+        hits_at=None if hits_at is None else list(hits_at),
     )
-    return parsed((yield from exchange(connection, json_call("/rank", request))), RankResult)
+    answer = yield from exchange(connection, json_call("/rank", request))
+    return parsed(answer, RankResult if mrr_tolerance is None else IntervalRankResult)
 
 
 def why(
@@ -180,9 +195,12 @@ def submit(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
+    hits_at: Sequence[int] | None = None,
 ) -> Steps[Job]:
     """Starts a job that ranks many triples, and returns at once.
 
@@ -194,11 +212,14 @@ def submit(
         seed: of every draw.
         ties: which rank counts where scores are equal.
         pruning: what may be left out, as for ``rank``; ``exact`` by default.
+        beam: as for ``rank``.
+        beam_score: as for ``rank``.
         policy: which policy of the server ranks: what ``upload_policy`` returned, for exactly this content; or a name,
             for the content that it has when the job is submitted; the active one if None, whoever activated it.
         limit: rank only so many of the split's triples, drawn with ``seed``.
         idempotency_key: the same key gives the same job; one of its own if None. A program that may be started again
             and should then find its job gives one.
+        hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
 
     Raises:
         ConflictError: the name of the policy has been given other content since.
@@ -215,9 +236,12 @@ def submit(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
         policy=_name_of(policy),
         policy_sha256=_sha256_of(policy),
         limit=limit,
+        hits_at=None if hits_at is None else list(hits_at),
     )
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
@@ -280,11 +304,14 @@ def evaluate(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
     progress: bool = True,
     on_progress: Callable[[Job], None] | None = None,
+    hits_at: Sequence[int] | None = None,
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
 
@@ -308,9 +335,12 @@ def evaluate(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
         policy=policy,
         limit=limit,
         idempotency_key=idempotency_key,
+        hits_at=hits_at,
     )
     return (yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress))
 
@@ -595,6 +625,23 @@ def delete_policy(connection: Connection, name: str) -> Steps[None]:
     """Deletes a policy; the active one, and one that an unfinished job uses, are refused."""
     # A second DELETE would not find what the first one deleted.
     yield from exchange(connection, Call("DELETE", path_of("policies", name), is_repeatable=False))
+
+
+def sleep(connection: Connection) -> Steps[Readiness]:
+    """Has the server free its evaluators' memory, after the requests that rank now.
+
+    Until :func:`wake` it takes no others, and jobs pause.
+    """
+    return parsed((yield from exchange(connection, Call("POST", "/sleep"))), Readiness)
+
+
+def wake(connection: Connection) -> Steps[Readiness]:
+    """Has a server that sleeps make its evaluator again; returns once it takes requests.
+
+    Raises:
+        UnavailableError: it still sleeps, because the memory does not suffice; says how much is needed.
+    """
+    return parsed((yield from exchange(connection, Call("POST", "/wake"))), Readiness)
 
 
 def info(connection: Connection) -> Steps[Info]:

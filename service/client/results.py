@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic.dataclasses import dataclass
 
+from proofrank.core.rank_metrics import RankMetrics, RankRow
 from proofrank.service import wire
-from proofrank.service.client.dataframes import frame, ranking_row
+from proofrank.service.client.dataframes import frame, interval_row, ranking_row
 
 if TYPE_CHECKING:
     import pandas
@@ -31,6 +32,23 @@ class RankResult(wire.RankResponse):
 
 
 @dataclass(frozen=True)
+class IntervalRankResult(wire.IntervalRankResponse):
+    """The answer to ``rank`` with ``mrr_tolerance``; ``queries`` are in the order of the request."""
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each ranking.
+
+        Raises:
+            MissingLibraryError: pandas is not installed.
+        """
+        return frame(
+            interval_row(index, query, ranking)
+            for index, query in enumerate(self.queries)
+            for ranking in query.rankings
+        )
+
+
+@dataclass(frozen=True)
 class JobResult(wire.JobResults):
     """A job that is done; ``rankings`` are in the order of the split or the request."""
 
@@ -39,6 +57,32 @@ class JobResult(wire.JobResults):
         """The metrics of the whole job."""
         assert self.job.metrics is not None
         return self.job.metrics
+
+    def rank_metrics(self) -> RankMetrics:
+        """The rankings, for metrics by PyKEEN's names.
+
+        Raises:
+            ProofrankError: the job has no ranking.
+        """
+        return RankMetrics(
+            (
+                RankRow(
+                    ranking.relation,
+                    ranking.side,
+                    (ranks.optimistic, ranks.realistic, ranks.pessimistic, ranks.random),
+                    ranking.num_candidates,
+                )
+                for ranking in self.rankings
+                for ranks in (ranking.ranks,)
+            ),
+            self.job.request.ties,
+        )
+
+    def metric(self, name: str) -> float | None:
+        """A metric of the rankings, such as ``adjusted_hits_at_10`` or ``macro.tail.mrr``; see
+        :meth:`proofrank.core.rank_metrics.RankMetrics.metric`.
+        """
+        return self.rank_metrics().metric(name)
 
     def to_frame(self) -> pandas.DataFrame:
         """A row for each ranking, with the columns of the job's CSV, and ``reciprocal_rank``.

@@ -24,6 +24,8 @@ from proofrank.service.jobs.results import pages
 from proofrank.service.jobs.retry_until_ready import RetryUntilReady
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.policies import PolicyRegistry
+from proofrank.service.ranking.to_queries import beam_of
+from proofrank.service.ranking.to_response import report_fields
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.wire import JobOptions
@@ -128,7 +130,7 @@ class JobRun:
 
     async def _tally_so_far(self) -> ReportTally:
         """Counts the rankings that are already stored."""
-        tally = ReportTally(self._options.ties)
+        tally = ReportTally(self._options.ties, self._options.counted_hits_at)
         async for page in pages(self._job, self._context.store):
             for ranking in page:
                 tally.add(ranking.relation, ranking.summary)
@@ -142,6 +144,7 @@ class JobRun:
                 policy=policy,
                 pruning=self._options.pruning_level,
                 is_job=True,
+                beam=beam_of(self._options),
             )
         except EvaluationError as error:
             raise JobError(f"evaluation failed: {error}") from error
@@ -153,7 +156,9 @@ class JobRun:
         for ranking in rankings:
             tally.add(ranking.relation, ranking.summary)
         queries_done = rankings[-1].summary.query_index + 1
-        report_json = json.dumps(tally.report(dataset.vocabulary.predicates).to_dict())
+        report_json = json.dumps(
+            report_fields(tally.report(dataset.vocabulary.predicates), self._options.hits_at)
+        )
         running = await self._context.patience.until_written(
             lambda: self._context.store.add_chunk(job, rankings, queries_done, report_json, execution.counts),
             job,

@@ -9,10 +9,19 @@ import numpy as np
 
 from proofrank.core.errors import UnknownNameError
 from proofrank.core.graph import Dataset, Triple
+from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking import SIDES, Corruptor, Query, Side, sides_of
 from proofrank.service.errors import InvalidInput
 from proofrank.service.threads import FEW_CANDIDATES
-from proofrank.service.wire import MAX_ERRORS, FieldError, NamedTriple, RankQuery, RankRequest, shortened
+from proofrank.service.wire import (
+    MAX_ERRORS,
+    BeamOptions,
+    FieldError,
+    NamedTriple,
+    RankQuery,
+    RankRequest,
+    shortened,
+)
 
 _MAX_NEAREST = 10
 """Errors that come with the nearest names: finding those takes time in a large vocabulary."""
@@ -25,6 +34,7 @@ class Limits:
     max_queries: int
     max_candidates: int
     max_proofs: int
+    max_beam: int = 1
 
 
 def check_num_queries(body: Any, limits: Limits) -> None:
@@ -69,7 +79,8 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
     """
     if len(request.queries) > limits.max_queries:
         raise InvalidInput([_too_many_queries(len(request.queries), limits)])
-    if request.return_proof and len(request.queries) > limits.max_proofs:
+    check_beam(request, limits.max_beam)
+    if request.return_proof and len(request.queries) * request.beam_width > limits.max_proofs:
         raise InvalidInput(
             [too_many("queries", len(request.queries), limits.max_proofs, "queries that ask for proofs")]
         )
@@ -97,6 +108,18 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
                 )
             queries.append(Query(index, triple, side, constants))
     return queries
+
+
+def check_beam(request: BeamOptions, most: int) -> None:
+    """Refuses more than ``most`` trajectories of a candidate. Raises InvalidInput."""
+    if request.beam_width > most:
+        message = f"too many: at most {most} trajectories of a candidate (max_beam)"
+        raise InvalidInput([FieldError(field="beam", value=request.beam_width, message=message)])
+
+
+def beam_of(request: BeamOptions) -> Beam | None:
+    """The beam of a request; None where a candidate has one trajectory."""
+    return Beam(request.beam_width, request.score_of_beam) if request.beam_width > 1 else None
 
 
 def least_candidates(request: RankRequest, limits: Limits) -> int:

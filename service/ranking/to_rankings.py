@@ -15,7 +15,7 @@ from proofrank.core.errors import shown
 from proofrank.service import wire
 from proofrank.service.storage.parquet import read_rows
 
-_EXPECTED = (
+EXPECTED = (
     "expected FILE.jsonl or FILE.parquet of 'proofrank evaluate --results', the JSON of 'evaluate --json --rankings', "
     "or the JSON of a job's results"
 )
@@ -58,6 +58,8 @@ def protocol_of(options: wire.JobOptions) -> Protocol:
         filtered=options.filtered,
         ties=options.ties,
         seed=options.seed,
+        beam=options.beam_width,
+        beam_score=options.score_of_beam,
     )
 
 
@@ -72,8 +74,8 @@ def read_rankings(path: Path) -> Rankings:
         ParquetMissingError: pyarrow is not installed.
     """
     if not path.exists():
-        raise ComparisonError(f"{path}: no such file; {_EXPECTED}")
-    with _telling_of(path):
+        raise ComparisonError(f"{path}: no such file; {EXPECTED}")
+    with telling_of(path):
         if path.suffix in (".jsonl", ".parquet"):
             return _of_run(path)
         return _of_json(path, json.loads(path.read_bytes()))
@@ -84,10 +86,10 @@ def _of_run(path: Path) -> Rankings:
     run_file = path.with_name(f"{path.name}.run.json")
     if not run_file.is_file():
         raise ComparisonError(
-            f"{path}: {run_file.name}, which says how it ranks, is not beside it; {_EXPECTED}"
+            f"{path}: {run_file.name}, which says how it ranks, is not beside it; {EXPECTED}"
         )
     run = json.loads(run_file.read_bytes())
-    rows = _rows_of_lines(path) if path.suffix == ".jsonl" else _rows_of_parts(path)
+    rows = rows_of_lines(path) if path.suffix == ".jsonl" else rows_of_parts(path)
     return Rankings.of_rows(
         rows,
         label=str(path),
@@ -108,7 +110,7 @@ def _of_run(path: Path) -> Rankings:
     )
 
 
-def _rows_of_lines(path: Path) -> Iterator[dict[str, Any]]:
+def rows_of_lines(path: Path) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             yield json.loads(line)
@@ -119,9 +121,9 @@ def _rows_of_lines(path: Path) -> Iterator[dict[str, Any]]:
             ) from error
 
 
-def _rows_of_parts(path: Path) -> list[dict[str, Any]]:
+def rows_of_parts(path: Path) -> list[dict[str, Any]]:
     if not path.is_dir():
-        raise ComparisonError(f"{path}: a single file, which does not say how it ranks; {_EXPECTED}")
+        raise ComparisonError(f"{path}: a single file, which does not say how it ranks; {EXPECTED}")
     return [row for part in sorted(path.glob("queries-*.parquet")) for row in read_rows(part)]
 
 
@@ -129,7 +131,7 @@ def _of_json(path: Path, content: Any) -> Rankings:
     if not isinstance(content, dict) or not {"results", "job"} & content.keys():
         has_metrics = isinstance(content, dict) and "mrr" in content
         reason = "metrics without rankings, which have no intervals" if has_metrics else "no rankings"
-        raise ComparisonError(f"{path}: holds {reason}; {_EXPECTED}")
+        raise ComparisonError(f"{path}: holds {reason}; {EXPECTED}")
     if "job" in content:
         job = wire.read_answer(wire.Job, json.dumps(content["job"]))
         if job.state != "done":
@@ -146,16 +148,16 @@ def _of_json(path: Path, content: Any) -> Rankings:
 
 
 @contextmanager
-def _telling_of(path: Path) -> Iterator[None]:
+def telling_of(path: Path) -> Iterator[None]:
     """Turns what is wrong with a file into a ComparisonError."""
     try:
         yield
     except KeyError as error:
-        raise ComparisonError(f"{path}: lacks {error}; {_EXPECTED}") from error
+        raise ComparisonError(f"{path}: lacks {error}; {EXPECTED}") from error
     except OSError as error:
         raise ComparisonError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
         wrong = wire.first_error_of_answer(error)
         raise ComparisonError(f"{path}: its job is not as expected: {wrong}") from error
     except (ValueError, TypeError) as error:
-        raise ComparisonError(f"{path}: not as written: {error}; {_EXPECTED}") from error
+        raise ComparisonError(f"{path}: not as written: {error}; {EXPECTED}") from error

@@ -17,12 +17,14 @@ import numpy as np
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
-from proofrank.core.choices import PruningLevel
+from proofrank.core.choices import HITS_AT, PruningLevel
 from proofrank.core.evaluator import ReferenceEvaluator, explain, render_proof
 from proofrank.core.evaluator.replay import atom_text, state_names
-from proofrank.core.graph import Dataset
+from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, State
+from proofrank.core.prover.beam_reference import BeamReferenceProver
+from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking import PruningCounts, RankedQuery, Report, replaced_constant
 from proofrank.service import wire
 from proofrank.service.ranking.json_names import JsonNames
@@ -35,6 +37,7 @@ _LEAST_BYTES_TO_SEND = 256 * 1024
 """At once: sending a byte costs nothing beside the call."""
 
 ProofMaker = Callable[[RankedQuery], wire.Proof]
+ProofsMaker = Callable[[RankedQuery], tuple[wire.Proof, ...]]
 
 
 @dataclass(frozen=True)
@@ -46,33 +49,53 @@ class ResponseBuilder:
         dataset: has the names.
         make_proof: gives the proof of a query's positive; None where no proofs are wanted.
         names: the same names as JSON.
+        make_proofs: gives all proofs of a query's positive, the best first; None where they are not wanted.
     """
 
     request: RankRequest
     dataset: Dataset
     make_proof: ProofMaker | None
     names: JsonNames
+    make_proofs: ProofsMaker | None = None
 
 
 def proof_maker(reference: ReferenceEvaluator, dataset: Dataset) -> ProofMaker:
     """A function that gives the proof of a ranked query's positive."""
 
     def make(ranked: RankedQuery) -> wire.Proof:
-        positive = Candidate(ranked.query, is_positive=True)
-        explanation = explain(reference.prover, reference.scorer, positive, ranked.outcomes[0].actions)
-        steps = [
-            wire.ProofStep(
-                state=_atom_texts(step.state, dataset),
-                num_actions=len(step.actions),
-                chosen=_atom_texts(step.actions[step.chosen], dataset),
-                log_probability=step.log_probability,
-                rule=wire.Rule(name=rule.name, weight=rule.weight) if rule is not None else None,
-            )
-            for step, rule in zip(explanation.trace, explanation.rules, strict=True)
-        ]
-        return wire.Proof(text=render_proof(explanation, dataset), steps=tuple(steps))
+        return _proof(reference, dataset, ranked.query, ranked.outcomes[0].actions)
 
     return make
+
+
+def proofs_maker(reference: ReferenceEvaluator, dataset: Dataset, beam: Beam) -> ProofsMaker:
+    """A function that gives all proofs of a ranked query's positive in a beam, the best first."""
+    prover = BeamReferenceProver(reference.prover)
+
+    def make(ranked: RankedQuery) -> tuple[wire.Proof, ...]:
+        found = prover.prove(Candidate(ranked.query, is_positive=True), reference.scorer, beam)
+        return tuple(_proof(reference, dataset, ranked.query, proof.actions) for proof in found.proofs)
+
+    return make
+
+
+def _proof(
+    reference: ReferenceEvaluator, dataset: Dataset, triple: Triple, actions: Sequence[int]
+) -> wire.Proof:
+    """The trajectory of a positive along ``actions``."""
+    positive = Candidate(triple, is_positive=True)
+    explanation = explain(reference.prover, reference.scorer, positive, actions)
+    steps = [
+        wire.ProofStep(
+            state=_atom_texts(step.state, dataset),
+            num_actions=len(step.actions),
+            chosen=_atom_texts(step.actions[step.chosen], dataset),
+            log_probability=step.log_probability,
+            rule=wire.Rule(name=rule.name, weight=rule.weight) if rule is not None else None,
+        )
+        for step, rule in zip(explanation.trace, explanation.rules, strict=True)
+    ]
+    return wire.Proof(text=render_proof(explanation, dataset), steps=tuple(steps))
 
 
 def _atom_texts(state: State, dataset: Dataset) -> tuple[str, ...]:
@@ -89,9 +112,30 @@ def to_pruning(level: PruningLevel, counts: PruningCounts) -> wire.Pruning:
     return wire.Pruning(level=level, **dataclasses.asdict(counts))
 
 
-def to_report(report: Report) -> wire.Report:
-    """The metrics of the answer."""
-    return answer_from_python(wire.Report, report.to_dict())
+def to_report(report: Report, hits_at: Sequence[int] | None = None) -> wire.Report:
+    """The metrics of the answer, with the Hits@k that were asked for."""
+    return answer_from_python(wire.Report, report_fields(report, hits_at))
+
+
+def report_fields(report: Report, hits_at: Sequence[int] | None) -> dict[str, Any]:
+    """The fields of :func:`to_report` under their names in JSON."""
+    fields = report.to_dict()
+    return fields if hits_at is None else _with_hits_at(fields, hits_at)
+
+
+def _with_hits_at(fields: dict[str, Any], hits_at: Sequence[int]) -> dict[str, Any]:
+    """``fields`` and those of its parts, in which the Hits@k of ``hits_at`` stand by k."""
+    asked = {k: fields[f"hits@{k}"] for k in sorted(hits_at)}
+    known = {f"hits@{k}" for k in asked if k not in HITS_AT}
+    return {
+        **{name: value for name, value in fields.items() if name not in known},
+        **{
+            part: {name: _with_hits_at(metrics, hits_at) for name, metrics in fields[part].items()}
+            for part in ("by_side", "by_relation")
+            if part in fields
+        },
+        "hits_at": asked,
+    }
 
 
 def with_results(
@@ -225,6 +269,7 @@ def _ranking(
         num_filtered=_num_filtered(query, ranked),
         candidates=scores,
         proof=builder.make_proof(ranked) if builder.make_proof is not None else None,
+        proofs=builder.make_proofs(ranked) if builder.make_proofs is not None else None,
     )
 
 

@@ -78,6 +78,12 @@ class Settings(BaseModel):
     )
     engine: str = Field("auto", description="evaluator engine")
     device: str | None = Field(None, description="torch device; unset takes CUDA if there is one")
+    device_memory: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the device's memory that the server may have, as in 0.5; all that is free if unset",
+    )
     fullgraph: bool = Field(True, description="require each part of the tick to compile as one graph")
     precision: str = Field(
         "float32", description="precision of matrix products: float32, bfloat16, or on CUDA tf32"
@@ -184,6 +190,7 @@ class Settings(BaseModel):
     max_proofs: int = Field(
         1_000, ge=0, description="maximum proofs in an answer, of queries or of candidates"
     )
+    max_beam: int = Field(8, ge=1, le=64, description="maximum trajectories of a candidate")
     max_policy_bytes: int = Field(
         512 * 2**20, ge=1024, description="maximum size of an upload of a policy, bytes"
     )

@@ -26,6 +26,7 @@ logger = logging.getLogger("proofrank")
 _ALWAYS_OPEN = frozenset({"/healthz", "/readyz", "/openapi.json"})
 _METRICS = "/metrics"
 _POLICIES = "/policies"
+_SLEEPING = frozenset({"/sleep", "/wake"})
 _READING = frozenset({"GET", "HEAD"})
 _SCHEME = "bearer"
 
@@ -37,7 +38,8 @@ def right_needed(method: str, path: str, *, metrics_needs_key: bool) -> Right | 
     if path in OPEN_PAGES and method in _READING:
         return None
     is_about_policies = path == _POLICIES or path.startswith(f"{_POLICIES}/")
-    return "policies" if is_about_policies and method not in _READING else "rank"
+    changes_what_is_served = is_about_policies or path in _SLEEPING
+    return "policies" if changes_what_is_served and method not in _READING else "rank"
 
 
 class AuthMiddleware:

@@ -33,6 +33,14 @@ from proofrank.service.wire.graph import (
     RuleUsage,
     RuleUse,
 )
+from proofrank.service.wire.intervals import (
+    IntervalMetrics,
+    IntervalQueryResult,
+    IntervalRankResponse,
+    IntervalReport,
+    PruningToTolerance,
+    RankInterval,
+)
 from proofrank.service.wire.jobs import (
     EXAMPLE_JOB_ID,
     JOB_STATES,
@@ -71,6 +79,8 @@ from proofrank.service.wire.rank_answer import (
     Timing,
 )
 from proofrank.service.wire.rank_request import (
+    BeamOptions,
+    BeamScore,
     NamedTriple,
     PruningLevel,
     RankOptions,
@@ -78,6 +88,7 @@ from proofrank.service.wire.rank_request import (
     RankRequest,
     SideOption,
     Ties,
+    ToleranceOptions,
 )
 from proofrank.service.wire.run_steps import (
     LABEL_NAME_PATTERN,
@@ -112,6 +123,8 @@ __all__ = [
     "POLICY_NAME_PATTERN",
     "UNFINISHED_STATES",
     "Activity",
+    "BeamOptions",
+    "BeamScore",
     "CandidateScore",
     "ChangedRanking",
     "ComparedEvaluation",
@@ -125,6 +138,10 @@ __all__ = [
     "Health",
     "Identity",
     "Info",
+    "IntervalMetrics",
+    "IntervalQueryResult",
+    "IntervalRankResponse",
+    "IntervalReport",
     "Job",
     "JobList",
     "JobOptions",
@@ -146,8 +163,10 @@ __all__ = [
     "ProofStep",
     "Pruning",
     "PruningLevel",
+    "PruningToTolerance",
     "QueryResult",
     "RankExplanation",
+    "RankInterval",
     "RankOptions",
     "RankQuery",
     "RankRequest",
@@ -176,6 +195,7 @@ __all__ = [
     "StoredPolicy",
     "Ties",
     "Timing",
+    "ToleranceOptions",
     "WhyRequest",
     "answer_from_python",
     "answer_to_json",

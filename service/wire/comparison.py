@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic.dataclasses import dataclass
 
 from proofrank.service.wire.described import described
-from proofrank.service.wire.rank_answer import Head, Identity, Relation, Tail
+from proofrank.service.wire.rank_answer import SENT_IN_FULL, Head, Identity, Relation, Tail
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class MacroDifference:
     metrics: Differences
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class RankingProtocol:
     """How both evaluations rank."""
 
@@ -80,6 +80,13 @@ class RankingProtocol:
     filtered: Annotated[bool, described("Whether corruptions that are known triples are left out.", True)]
     ties: Annotated[str, described("Rank that counts among equal scores.", "realistic")]
     seed: Annotated[int, described("Seed of every draw.", 0)]
+    scoring: Annotated[str, described("What a score is: `proof`, `embedding` or `hybrid`.", "proof")] = (
+        "proof"
+    )
+    beam: Annotated[int, described("Maximum number of trajectories of a candidate.", 8)] = 1
+    beam_score: Annotated[
+        str, described("How several proofs of a candidate make its score.", "logsumexp")
+    ] = "max"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from proofrank.service.wire.rank_answer import (
     Report,
     Tail,
 )
-from proofrank.service.wire.rank_request import NamedTriple, PruningLevel, RankOptions
+from proofrank.service.wire.rank_request import BeamOptions, NamedTriple, PruningLevel, ReportOptions
 from proofrank.service.wire.run_steps import RunStep
 from proofrank.service.wire.times import Time
 
@@ -31,7 +31,7 @@ EXAMPLE_JOB_ID = "57137823667a40cbaa0db2c61742e55e"
 UNFINISHED_STATES: tuple[JobState, ...] = ("queued", "running")
 
 
-class JobOptions(RankOptions):
+class JobOptions(BeamOptions, ReportOptions):
     """What a job ranks, except for the client's own queries, and how."""
 
     split: Literal["train", "valid", "test"] | None = Field(

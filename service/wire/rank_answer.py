@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from proofrank.service.wire.described import described
-from proofrank.service.wire.rank_request import PruningLevel
+from proofrank.service.wire.rank_request import BeamScore, PruningLevel, is_none
 
 Head = Annotated[str, described("Name of the first constant.", "albania")]
 Relation = Annotated[str, described("Name of the predicate.", "locatedInCR")]
@@ -137,6 +137,12 @@ class Ranking(RankedPositive):
     proof: Annotated[
         Proof | None, described("Proof of the positive; null unless `return_proof` asks for it.")
     ] = None
+    proofs: Annotated[
+        tuple[Proof, ...] | None,
+        described(
+            "All proofs of the positive in its beam, the best first; null without a beam or `return_proof`."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -182,10 +188,21 @@ class Metrics:
     queries: Annotated[int, described("Number of queries.", 24)]
     candidates: Annotated[int, described("Number of candidates, including the positives.", 2448)]
     seconds: Annotated[float, described("Time of the evaluation, in seconds.", 1.7)]
+    asked_hits_at: Annotated[
+        dict[int, float] | None,
+        Field(
+            alias="hits_at",
+            exclude_if=is_none,
+            description="Share of ranks of k or less, by k, for the k of the request's `hits_at`; missing without it.",
+            examples=[{"1": 0.6, "5": 0.85, "20": 1.0}],
+        ),
+    ] = Field(None, kw_only=True)
 
     @property
     def hits_at(self) -> dict[int, float]:
-        """Hits@k by k."""
+        """Hits@k by k: those that the request asked for, else those that every answer has."""
+        if self.asked_hits_at is not None:
+            return self.asked_hits_at
         return {1: self.hits_at_1, 3: self.hits_at_3, 10: self.hits_at_10}
 
 
@@ -266,3 +283,5 @@ class RankResponse:
             "What was left out, all ranks being the same; missing from an older server, which left out nothing."
         ),
     ] = None
+    beam: Annotated[int, described("Maximum number of trajectories that a candidate had.", 8)] = 1
+    beam_score: Annotated[BeamScore, described("How several proofs made a score.", "logsumexp")] = "max"

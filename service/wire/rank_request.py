@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -15,6 +15,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from proofrank.core.choices import HITS_AT, MOST_HITS_AT, MOST_K
+
 MAX_NAME_LENGTH = 1024
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH)]
@@ -23,6 +25,7 @@ SideOption = Literal["head", "tail", "both"]
 AllCorruptions = Annotated[Literal["all"], WithJsonSchema({"type": "string", "enum": ["all"]})]
 Ties = Literal["realistic", "optimistic", "pessimistic", "random"]
 PruningLevel = Literal["none", "exact", "ranks"]
+BeamScore = Literal["max", "logsumexp", "noisy-or"]
 
 
 class RequestPart(BaseModel):
@@ -97,7 +100,89 @@ class RankOptions(RequestPart):
         raise PydanticCustomError("corruptions", "expected a whole number, 0 or more, or 'all'")
 
 
-class RankRequest(RankOptions):
+def is_none(value: Any) -> bool:
+    """Whether a field is left out of JSON: one that was not asked for, so that older readers see what they know."""
+    return value is None
+
+
+class BeamOptions(RankOptions):
+    """How to rank queries, and how many trajectories a candidate has."""
+
+    beam: int | None = Field(
+        None,
+        ge=1,
+        exclude_if=is_none,
+        description="Maximum number of trajectories of a candidate, at most `max_beam` of the server; by default 1, "
+        "the greedy one.",
+        examples=[8],
+    )
+    beam_score: BeamScore | None = Field(
+        None,
+        exclude_if=is_none,
+        description="How several proofs of a candidate make its score: `max`, the default, by the best one; "
+        "`logsumexp` by the probability that the policy takes any of them; or `noisy-or`.",
+        examples=["logsumexp"],
+    )
+
+    @property
+    def beam_width(self) -> int:
+        """Maximum number of trajectories of a candidate."""
+        return 1 if self.beam is None else self.beam
+
+    @property
+    def score_of_beam(self) -> BeamScore:
+        """How several proofs make a score."""
+        return "max" if self.beam_score is None else self.beam_score
+
+
+class ReportOptions(RankOptions):
+    """How to rank queries, and what to report of all of them."""
+
+    hits_at: list[Annotated[int, Field(ge=1, le=MOST_K)]] | None = Field(
+        None,
+        min_length=1,
+        max_length=MOST_HITS_AT,
+        exclude_if=is_none,
+        description="The k of Hits@k, different whole numbers, which `hits_at` of the metrics then has.",
+        examples=[[1, 5, 20]],
+    )
+
+    @field_validator("hits_at")
+    @classmethod
+    def _different(cls, value: list[int] | None) -> list[int] | None:
+        if value is not None and len(set(value)) != len(value):
+            raise PydanticCustomError("hits_at", "a k for the second time; expected different whole numbers")
+        return value
+
+    @property
+    def counted_hits_at(self) -> tuple[int, ...]:
+        """The k of every Hits@k that is counted: those that each answer has, and those asked for; ascending."""
+        return tuple(sorted({*HITS_AT, *(self.hits_at or ())}))
+
+
+class ToleranceOptions(RankOptions):
+    """How to rank queries, exactly or until the MRR is certain enough."""
+
+    mrr_tolerance: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Rank only until the MRR is certain to this, up and down; the answer has intervals of metrics and "
+        "ranks, in which the exact values lie. By default ranks are exact.",
+        examples=[0.001],
+    )
+
+    @model_validator(mode="after")
+    def _prunes_to_tolerance(self) -> Self:
+        if self.mrr_tolerance is not None and self.pruning == "none":
+            raise PydanticCustomError(
+                "pruning_to_tolerance",
+                "'pruning' is 'none'; expected 'exact' or 'ranks', the default, with 'mrr_tolerance'",
+            )
+        return self
+
+
+class RankRequest(BeamOptions, ReportOptions, ToleranceOptions):
     """Queries and how to rank them."""
 
     model_config = ConfigDict(
@@ -132,7 +217,27 @@ class RankRequest(RankOptions):
     @property
     def pruning_level(self) -> PruningLevel:
         """What may be left out; nothing where every candidate's score is asked for."""
+        if self.mrr_tolerance is not None:
+            return self.pruning or "ranks"
         return self.pruning or ("none" if self.return_candidates else "exact")
+
+    @model_validator(mode="after")
+    def _needs_no_exact_rank(self) -> RankRequest:
+        if self.mrr_tolerance is None:
+            return self
+        for name in ("return_candidates", "return_proof"):
+            if getattr(self, name):
+                raise PydanticCustomError(
+                    "tolerance_of_scores",
+                    "'{name}' needs exact ranks; leave out 'mrr_tolerance', or ask for the triple alone",
+                    {"name": name},
+                )
+        if any(query.candidates is not None for query in self.queries):
+            raise PydanticCustomError(
+                "tolerance_of_candidates",
+                "'candidates' of a query are all ranked; leave them out with 'mrr_tolerance'",
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_every_score(self) -> RankRequest:

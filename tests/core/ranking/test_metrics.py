@@ -197,3 +197,12 @@ def test_a_tally_reports_the_same_bits_in_whatever_order_the_queries_come(make_d
         for query in queries:
             tally.add("p", query.summary)
         assert tally.report(["p", "q"]) == expected
+
+
+def test_hits_are_counted_at_the_k_that_are_asked_for(make_dataset: DatasetMaker) -> None:
+    dataset = make_dataset(["p(a,b).", "q(b,a)."], ["p(X,Y) -> q(Y,X)"])
+    queries = [ranked(FIRST, index=0), ranked(FOURTH, index=1)]
+    made = report(queries, dataset, hits_at=(2, 4))
+    assert made.overall.hits_at == {2: 0.5, 4: 1.0}
+    assert list(made.by_relation["p"].to_dict())[:3] == ["mrr", "hits@2", "hits@4"]
+    assert report(queries, dataset).to_dict().keys() >= {"hits@1", "hits@3", "hits@10"}

@@ -19,7 +19,7 @@ OPERATION_IDS = {
     *("list_policies", "upload_policy", "activate_policy", "delete_policy"),
     *("list_runs", "get_run", "list_job_rankings", "get_job_groups", "get_activity"),
     *("get_graph", "list_names", "get_job_rules"),
-    *("get_health", "get_readiness", "get_info"),
+    *("get_health", "get_readiness", "get_info", "sleep", "wake"),
 }
 PROBLEM = {"$ref": "#/components/schemas/ProblemBody"}
 
