@@ -264,7 +264,17 @@ def _done(client: Client, job_id: str) -> Job:
 
 def _is_comparable(a: Job, b: Job) -> bool:
     """Whether both rank in the same way, and the same split if they rank one."""
-    fields = ("split", "limit", "side", "corruptions", "filtered", "ties", "seed")
+    fields = (
+        "split",
+        "limit",
+        "side",
+        "corruptions",
+        "filtered",
+        "ties",
+        "seed",
+        "beam_width",
+        "score_of_beam",
+    )
     is_same = all(getattr(a.request, field) == getattr(b.request, field) for field in fields)
     return is_same and a.dataset.sha256 == b.dataset.sha256
 

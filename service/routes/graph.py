@@ -10,6 +10,7 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Request
 
 from proofrank.core.errors import EvaluationError, PolicyError
+from proofrank.core.graph import Triple
 from proofrank.core.ranking import Query as RankedTriple
 from proofrank.service import wire
 from proofrank.service.errors import NoSuchJob, UnusablePolicy
@@ -93,7 +94,14 @@ def make_router(services: Services) -> APIRouter:
 
             def read() -> list[RankedTriple]:
                 names = NameReader(dataset)
-                found = [names.triple(triple, "job") for triple in triples]
+                found = [
+                    Triple(
+                        names.predicate(relation, "job"),
+                        names.constant(head, "job"),
+                        names.constant(tail, "job"),
+                    )
+                    for head, relation, tail in triples
+                ]
                 names.check()
                 alone = np.empty(0, dtype=np.int64)
                 return [RankedTriple(index, triple, "tail", alone) for index, triple in enumerate(found)]

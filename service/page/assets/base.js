@@ -38,12 +38,15 @@ window.proofrank = (() => {
 
   // ---- What an evaluation ranks, in words: only evaluations with the same words can be compared
 
+  const beam = (request) => request.beam ?? 1;
+
   function protocol(request) {
     const parts = [
       request.split ?? "own queries",
       request.limit === null ? null : `${request.limit} triples`,
       request.side === "both" ? "both sides" : `${request.side} side`,
       request.corruptions === "all" ? "all corruptions" : `${request.corruptions} corruptions`,
+      beam(request) === 1 ? null : `beam of ${beam(request)} (${request.beam_score ?? "max"})`,
       request.filtered ? null : "unfiltered",
       request.ties === "realistic" ? null : `${request.ties} ties`,
       request.seed === 0 ? null : `seed ${request.seed}`,
@@ -112,7 +115,7 @@ window.proofrank = (() => {
   return {
     ...{ html, useEffect, useMemo, useRef, useState, useLoaded, useRepeated, useSettled, whenLoaded, Failure },
     ...{ metric, whole, signed, percent, rank, time, interval, triple, fixed },
-    ...{ link, readLink, protocol, jobName },
+    ...{ link, readLink, protocol, beam, jobName },
     views: {},
   };
 })();
