@@ -11,10 +11,10 @@ caller has set it.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from proofrank.core.choices import HITS_AT, SPLITS
@@ -27,11 +27,12 @@ from proofrank.core.formats.warnings import DatasetWarning
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.metric_names import checked_hits_at
 from proofrank.core.policy import Policy
+from proofrank.core.protocol_rules import settled
+from proofrank.core.protocols import check_tolerance_of, corruptor_of, protocol_fields
 from proofrank.core.prover import Candidate
 from proofrank.core.rank_metrics import RankMetrics
 from proofrank.core.ranking import (
     TIE_POLICIES,
-    Corruptor,
     LazyQueries,
     Metrics,
     PruningCounts,
@@ -120,7 +121,7 @@ class EvaluationReport:
         warnings: what is probably wrong in the dataset's files.
         pruning: the level of pruning: ``none``, ``exact`` or ``ranks``.
         pruning_counts: how many candidates took their course, and how many were left out or ended early.
-        protocol: how it ranked: split, side, corruptions, filtered, ties and seed.
+        protocol: how it ranked: split, side, corruptions, filtered, ties, seed, and the name of the protocol.
     """
 
     metrics: Metrics
@@ -226,6 +227,9 @@ def evaluate(
     processes: int = ...,
     progress: bool | Progress = ...,
     hits_at: Sequence[int] = ...,
+    protocol: str | None = ...,
+    candidates_from: str | Path = ...,
+    negatives: str | Path | None = ...,
 ) -> EvaluationReport: ...
 @overload
 def evaluate(
@@ -247,6 +251,9 @@ def evaluate(
     processes: int = ...,
     progress: bool | Progress = ...,
     hits_at: Sequence[int] = ...,
+    protocol: str | None = ...,
+    candidates_from: str | Path = ...,
+    negatives: str | Path | None = ...,
 ) -> IntervalEvaluation: ...
 def evaluate(
     dataset: Dataset,
@@ -267,6 +274,9 @@ def evaluate(
     processes: int = 1,
     progress: bool | Progress = False,
     hits_at: Sequence[int] = HITS_AT,
+    protocol: str | None = None,
+    candidates_from: str | Path = "domains",
+    negatives: str | Path | None = None,
 ) -> EvaluationReport | IntervalEvaluation:
     """Ranks the triples of a split against corrupted copies of themselves.
 
@@ -291,22 +301,41 @@ def evaluate(
         processes: how many processes may take part in a long evaluation on a CPU, this one included.
         progress: True for a progress bar on standard error, or a function that is told (done, total) candidates.
         hits_at: the k of Hits@k: 1 to 20 whole numbers.
+        protocol: name of a protocol, which settles corruptions, filtered, ties and candidates: ``filtered-all``,
+            ``sampled-50``, ``ogb``, ``fixed-negatives`` or ``deepprooflog`` (``docs/protocols.md``).
+        candidates_from: where candidates come from: the ``domains`` of the replaced constant, all ``entities``, those
+            that the facts have with the relation (``relations``), or a file of candidates by relation.
+        negatives: file of fixed negatives, for the protocols ``ogb`` and ``fixed-negatives``.
 
     Raises:
         ProofrankError: an option is wrong or there is nothing to rank.
         UnknownNameError: a name in ``triples`` is unknown.
+        DatasetError: a file of candidates or negatives is not as expected; with the line.
         PolicyError: the policy does not fit the graph.
         EvaluationError: the engine is unknown, or cannot evaluate this graph exactly.
     """
     if ties not in TIE_POLICIES:
         raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
     hits_at = checked_hits_at(hits_at)
+    number_of(corruptions)
+    rules = settled(
+        protocol,
+        corruptions=corruptions,
+        filtered=filtered,
+        ties=ties,
+        candidates_from=str(candidates_from),
+    )
+    ties = rules.ties
     chosen = _chosen_triples(dataset, split, triples)
-    corruptor = Corruptor(dataset, number=number_of(corruptions), is_filtered=filtered, seed=seed)
+    on_sides = [sides_of(side)] * len(chosen)
+    corruptor = corruptor_of(
+        rules, dataset, seed, chosen, on_sides, None if negatives is None else Path(negatives)
+    )
     splits = (split,) if triples is None else SPLITS
-    work = LazyQueries(chosen, [sides_of(side)] * len(chosen), corruptor)
+    work = LazyQueries(chosen, on_sides, corruptor)
     if mrr_tolerance is not None:
         check_tolerance(mrr_tolerance)
+        check_tolerance_of(rules)
     evaluator = create_evaluator(
         engine, dataset, policy, settings_for(policy, prover), device=device, processes=processes
     )
@@ -363,10 +392,8 @@ def evaluate(
             split=split if triples is None else None,
             limit=None,
             side=side,
-            corruptions=corruptions,
-            filtered=filtered,
-            ties=ties,
             seed=seed,
+            **protocol_fields(rules, corruptor),
         ),
         by_depth=report.by_depth,
     )
@@ -436,7 +463,7 @@ def evaluation_to_dict(
         "policy": {"name": policy[0], "sha256": policy[1]},
         "warnings": [warning.to_dict() for warning in warnings],
         "pruning": pruning,
-        "protocol": dataclasses.asdict(protocol),
+        "protocol": protocol.to_dict(),
         **({} if rankings is None else {"results": list(map(vars, rankings))}),
     }
 

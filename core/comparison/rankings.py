@@ -37,6 +37,10 @@ class Protocol:
         filtered: whether corruptions that are known triples are left out.
         ties: the rank that counts among equal scores.
         seed: seed of every draw.
+        name: name of the protocol; None without one.
+        candidates_from: where candidates come from: ``domains``, ``entities``, ``relations``, or a file, by
+            ``sha256:`` and its hash.
+        negatives: SHA-256 of the file of fixed negatives; None without one.
     """
 
     split: str | None
@@ -46,11 +50,23 @@ class Protocol:
     filtered: bool
     ties: str
     seed: int
+    name: str | None = None
+    candidates_from: str = "domains"
+    negatives: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The protocol as JSON, without what nobody chose."""
+        unless = {"name": None, "candidates_from": "domains", "negatives": None}
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in unless or value != unless[name]
+        }
 
     def differences(self, other: Protocol) -> list[str]:
         """What differs from ``other`` and can change a rank: a text for each name, this value first."""
         return [
-            f"{name} is {mine!r} in A and {theirs!r} in B"
+            f"{'protocol' if name == 'name' else name} is {mine!r} in A and {theirs!r} in B"
             for name, mine in dataclasses.asdict(self).items()
             if mine != (theirs := getattr(other, name)) and not (name == "seed" and self._ignores_seed(other))
         ]

@@ -90,7 +90,7 @@ def rank_outcomes(
                 side=query.side,
                 constants=query.constants,
                 outcomes=own,
-                ranks=rank_positive(own.scores, query_seed(seed, query.triple, query.side)),
+                ranks=rank_positive(own.scores, query_seed(seed, query.triple, query.side), query.tie_keys),
                 seconds=seconds * int(own.steps.sum()) / total_steps,
                 knows_proved=knows_proved,
             )

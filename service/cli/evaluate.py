@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -17,8 +16,18 @@ from proofrank.core.evaluator import Evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.protocols import check_tolerance_of, protocol_fields
 from proofrank.core.prover import ProverSettings
-from proofrank.core.ranking import PruningCounts, RankedQuery, check_level, pruning_of, rank_queries, report
+from proofrank.core.ranking import (
+    Corruptor,
+    LazyQueries,
+    PruningCounts,
+    RankedQuery,
+    check_level,
+    pruning_of,
+    rank_queries,
+    report,
+)
 from proofrank.in_process import TripleRanking, evaluation_to_dict, explain, triple_ranking
 from proofrank.interval_evaluation import depths_beside, interval_evaluation
 from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk, pruning_level
@@ -35,8 +44,16 @@ from proofrank.service.cli.options import (
     read_policy,
     say_files,
 )
-from proofrank.service.cli.queries import add_queries, drawn_queries, drawn_work
-from proofrank.service.cli.ranking_options import add_hits_at, add_pruning, add_ties, add_tolerance
+from proofrank.service.cli.queries import add_queries, drawn_work
+from proofrank.service.cli.ranking_options import (
+    add_hits_at,
+    add_protocol,
+    add_pruning,
+    add_ties,
+    add_tolerance,
+    ranking_rules,
+    settle_protocol,
+)
 from proofrank.service.cli.tables import print_intervals, print_metrics, pruning_line
 from proofrank.service.terminal.progress import progress_bar
 from proofrank.service.terminal.trees import fit_tree
@@ -50,6 +67,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_queries(parser, default_number=None)
     add_ties(parser)
     add_hits_at(parser)
+    add_protocol(parser, has_files=True)
     add_pruning(parser, default="exact; ranks with --mrr-tolerance; none with --trace")
     add_tolerance(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
@@ -79,6 +97,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     console, errors = Console(), Console(stderr=True)
     if parsed.explain is None:
+        settle_protocol(parsed)
         check_bulk(parsed)
         _check_rankings(parsed)
         check_names_of_floors(parsed)
@@ -102,11 +121,13 @@ def run(parsed: argparse.Namespace) -> int:
         from proofrank.service.cli.bulk import evaluate_in_shards
 
         say_files(dataset)
-        metrics, engine, pruning = evaluate_in_shards(parsed, dataset, policy, settings, errors)
+        metrics, engine, pruning, corruptor = evaluate_in_shards(parsed, dataset, policy, settings, errors)
     else:
         evaluator = make_evaluator(parsed, dataset, policy, settings)
         say_files(dataset)
-        ranked, pruning = _evaluate(parsed, dataset, evaluator, errors)
+        work = drawn_work(parsed, dataset)
+        corruptor = work.corruptor
+        ranked, pruning = _evaluate(parsed, dataset, work, evaluator, errors)
         triples = {query.query_index: query.query for query in ranked}
         depths = depths_beside(dataset, list(triples.values()), (parsed.split,), parsed.cache_folder)
         metrics = report(ranked, dataset, parsed.ties, depths, parsed.hits_at)
@@ -120,7 +141,7 @@ def run(parsed: argparse.Namespace) -> int:
             policy=(policy.name, policy.content_hash),
             warnings=dataset.warnings,
             pruning=pruning,
-            protocol=_protocol(parsed),
+            protocol=_protocol(parsed, corruptor),
             rankings=rankings,
         )
         _write(parsed, written)
@@ -140,15 +161,13 @@ def _check_rankings(parsed: argparse.Namespace) -> None:
         )
 
 
-def _protocol(parsed: argparse.Namespace) -> Protocol:
+def _protocol(parsed: argparse.Namespace, corruptor: Corruptor) -> Protocol:
     return Protocol(
         split=parsed.split,
         limit=parsed.queries,
         side=parsed.side,
-        corruptions="all" if parsed.corruptions is None else parsed.corruptions,
-        filtered=not parsed.unfiltered,
-        ties=parsed.ties,
         seed=parsed.seed,
+        **protocol_fields(ranking_rules(parsed), corruptor),
     )
 
 
@@ -157,13 +176,15 @@ def _evaluate_to_tolerance(
 ) -> int:
     """Ranks until the MRR is certain to the tolerance, and tells what is known; returns the exit status."""
     check_level(parsed.pruning or "ranks")
+    check_tolerance_of(ranking_rules(parsed))
+    work = drawn_work(parsed, dataset)
     evaluator = make_evaluator(parsed, dataset, policy, settings)
     say_files(dataset)
     evaluation = interval_evaluation(
         evaluator,
         dataset,
         policy,
-        drawn_work(parsed, dataset),
+        work,
         pruning=parsed.pruning,
         ties=parsed.ties,
         seed=parsed.seed,
@@ -175,7 +196,7 @@ def _evaluate_to_tolerance(
     line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)
     errors.print(f"{line}; {metrics.open} are open", highlight=False, markup=False, soft_wrap=True)
     if parsed.json is not None:
-        _write(parsed, evaluation.to_dict() | {"protocol": dataclasses.asdict(_protocol(parsed))})
+        _write(parsed, evaluation.to_dict() | {"protocol": _protocol(parsed, work.corruptor).to_dict()})
     title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}"
     print_intervals(evaluation.report, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
     # A metric is high enough if it is so for certain.
@@ -191,12 +212,12 @@ def _write(parsed: argparse.Namespace, written: dict[str, Any]) -> None:
 
 
 def _evaluate(
-    parsed: argparse.Namespace, dataset: Dataset, evaluator: Evaluator, errors: Console
+    parsed: argparse.Namespace, dataset: Dataset, work: LazyQueries, evaluator: Evaluator, errors: Console
 ) -> tuple[list[RankedQuery], dict[str, Any]]:
     """The ranked queries, and what was left out."""
     level = pruning_level(parsed)
     pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
-    queries = drawn_queries(parsed, dataset)
+    queries = work.all_queries()
     num_candidates = sum(query.num_candidates for query in queries)
     with progress_bar(errors, "candidates", num_candidates) as on_progress:
         ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress, pruning=pruning)

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -17,9 +18,18 @@ from proofrank.core.choices import HITS_AT, SPLITS, untrained_name, untrained_se
 from proofrank.core.errors import ProofrankError, counted, did_you_mean
 from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
+from proofrank.core.protocol_rules import WITHOUT_PROTOCOL
 from proofrank.service import client
 from proofrank.service.cli.files import check_writable, write_output
-from proofrank.service.cli.ranking_options import add_hits_at, add_pruning, add_ranking, add_ties, positive
+from proofrank.service.cli.ranking_options import (
+    add_hits_at,
+    add_protocol,
+    add_pruning,
+    add_ranking,
+    add_ties,
+    positive,
+    settle_protocol,
+)
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import print_metrics, pruning_line
 from proofrank.service.client import Client
@@ -39,6 +49,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_ranking(parser, default_number=None)
     add_ties(parser)
     add_hits_at(parser)
+    add_protocol(parser, has_files=False)
     add_pruning(parser)
     parser.add_argument("--policy", metavar="NAME", help="for files and splits: a policy of the server")
     parser.add_argument("--proof", action="store_true", help="for a triple: print its proof")
@@ -51,6 +62,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     _check(parsed)
+    settle_protocol(parsed)
     check_writable("--json", parsed.json)
     with make_client(parsed) as speaker:
         answer = _rank_triple(speaker, parsed) if parsed.triple else _run_job(speaker, parsed)
@@ -95,6 +107,7 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
         return_proof=parsed.proof,
         deadline_ms=parsed.deadline_ms,
         hits_at=_hits_at(parsed),
+        **_protocol(parsed),
     )
     rankings = result.queries[0].rankings
     table = Table(
@@ -146,6 +159,7 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             policy=_name_of(parsed.policy),
             limit=parsed.queries,
             hits_at=_hits_at(parsed),
+            **_protocol(parsed),
         )
     except client.InvalidRequestError as error:
         if untrained_seed(parsed.policy or "") is not None and "policy" in {
@@ -205,6 +219,15 @@ def _with_lines(error: client.InvalidRequestError, path: Path | None, lines: Seq
 def _hits_at(parsed: argparse.Namespace) -> tuple[int, ...] | None:
     """The k to ask for; None for those that every server answers."""
     return None if parsed.hits_at == HITS_AT else parsed.hits_at
+
+
+def _protocol(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The protocol and the source of candidates; nothing for what every server does."""
+    is_default = parsed.candidates_from == WITHOUT_PROTOCOL.candidates_from
+    return {
+        "protocol": parsed.protocol,
+        "candidates_from": None if is_default else parsed.candidates_from,
+    }
 
 
 def _names(dataset: client.Identity, policy: client.Identity) -> str:

@@ -54,6 +54,9 @@ RESULT_FILES = {".json": "results", ".csv": "results.csv", ".parquet": "results.
 PolicyLike = str | StoredPolicy | Identity
 """A policy by its name, or by name and content."""
 
+CandidatesFrom = Literal["domains", "entities", "relations"]
+"""Where candidates come from."""
+
 JobLike = str | Job | JobResults
 """A job by its id, as it was, or with its results."""
 
@@ -75,6 +78,8 @@ def rank(
     return_proof: bool = False,
     deadline_ms: int | None = None,
     hits_at: Sequence[int] | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[RankResult]:
     """Ranks triples against corrupted copies of themselves.
 
@@ -92,6 +97,8 @@ def rank(
         return_proof: with the positives' proofs.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
+        protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
+        candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
 
     Raises:
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
@@ -109,6 +116,8 @@ def rank(
         return_proof=return_proof,
         deadline_ms=deadline_ms,
         hits_at=None if hits_at is None else list(hits_at),
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     return parsed((yield from exchange(connection, json_call("/rank", request))), RankResult)
 
@@ -181,6 +190,8 @@ def submit(
     limit: int | None = None,
     idempotency_key: str | None = None,
     hits_at: Sequence[int] | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[Job]:
     """Starts a job that ranks many triples, and returns at once.
 
@@ -198,6 +209,8 @@ def submit(
         idempotency_key: the same key gives the same job; one of its own if None. A program that may be started again
             and should then find its job gives one.
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
+        protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
+        candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
 
     Raises:
         ConflictError: the name of the policy has been given other content since.
@@ -218,6 +231,8 @@ def submit(
         policy_sha256=policy.sha256 if isinstance(policy, (StoredPolicy, Identity)) else None,
         limit=limit,
         hits_at=None if hits_at is None else list(hits_at),
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
@@ -278,6 +293,8 @@ def evaluate(
     progress: bool = True,
     on_progress: Callable[[Job], None] | None = None,
     hits_at: Sequence[int] | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
 
@@ -305,6 +322,8 @@ def evaluate(
         limit=limit,
         idempotency_key=idempotency_key,
         hits_at=hits_at,
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     return (yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress))
 

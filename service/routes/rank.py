@@ -92,6 +92,7 @@ def make_router(services: RankingServices) -> APIRouter:
                         execution_seconds=execution.execution_seconds,
                     ),
                     queries=(),
+                    protocol=body.protocol,
                 )
                 if is_small:
                     return with_results(answer, execution.ranked, builder)

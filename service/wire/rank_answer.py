@@ -277,3 +277,11 @@ class RankResponse:
             "What was left out, all ranks being the same; missing from an older server, which left out nothing."
         ),
     ] = None
+    protocol: Annotated[
+        str | None,
+        Field(
+            description="Name of the protocol by which the queries were ranked; missing without one.",
+            examples=["filtered-all"],
+            exclude_if=is_none,
+        ),
+    ] = None
