@@ -120,7 +120,9 @@ def test_a_part_of_an_evaluation_gets_what_the_whole_gives_it(graph: Dataset) ->
 def test_what_the_protocol_cannot_rank_is_refused(make_dataset: DatasetMaker) -> None:
     graph = drawn_graph(make_dataset)
     triples = graph.splits["test"]
-    mixed: list[tuple[Side, ...]] = [("head",), *[("tail",)] * (len(triples) - 1)]
+    heads: tuple[Side, ...] = ("head",)
+    tails: tuple[Side, ...] = ("tail",)
+    mixed = [heads, *[tails] * (len(triples) - 1)]
     with pytest.raises(RankingError, match="on the same sides"):
         corruptor_of(settled("deepprooflog"), graph, 0, triples, mixed)
     with pytest.raises(RankingError, match="draws; expected fewer"):

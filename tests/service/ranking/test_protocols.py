@@ -95,9 +95,10 @@ def test_without_a_protocol_nothing_in_results_says_so(
 def test_evaluations_of_unlike_protocols_are_not_compared(
     family: Dataset, policy: proofrank.Policy, client: httpx.Client
 ) -> None:
+    asked: list[dict[str, Any]] = [{"protocol": "filtered-all"}, {}, {"candidates_from": "relations"}]
     one, other, third = (
         proofrank.evaluate(family, policy, engine="original", corruptions="all", **options)
-        for options in ({"protocol": "filtered-all"}, {}, {"candidates_from": "relations"})
+        for options in asked
     )
     with pytest.raises(proofrank.ComparisonError, match="protocol is 'filtered-all' in A and None in B"):
         proofrank.compare(one, other)
@@ -170,7 +171,7 @@ def test_other_negatives_are_another_protocol_and_another_run(
 def test_an_mrr_to_a_tolerance_holds_the_exact_one_of_fixed_negatives_and_is_refused_with_drawn_keys(
     family: Dataset, policy: proofrank.Policy, negatives: Path
 ) -> None:
-    options = {"engine": "original", "protocol": "fixed-negatives", "negatives": negatives}
+    options: dict[str, Any] = {"engine": "original", "protocol": "fixed-negatives", "negatives": negatives}
     exact = proofrank.evaluate(family, policy, **options).metrics.mrr
     found = proofrank.evaluate(family, policy, **options, mrr_tolerance=0.0).metrics.mrr
     assert found.low <= exact <= found.high
