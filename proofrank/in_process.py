@@ -24,9 +24,9 @@ from proofrank.core.evaluator import ReferenceEvaluator, create_evaluator, rende
 from proofrank.core.evaluator import explain as explain_candidate
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.formats.warnings import DatasetWarning
-from proofrank.core.graph import Dataset, Triple
+from proofrank.core.graph import Dataset, Triple, load_other_graph
 from proofrank.core.metric_names import checked_hits_at
-from proofrank.core.policy import Policy
+from proofrank.core.policy import Policy, carried_over
 from proofrank.core.protocol_rules import settled
 from proofrank.core.protocols import check_tolerance_of, corruptor_of, protocol_fields
 from proofrank.core.prover import Candidate
@@ -230,6 +230,7 @@ def evaluate(
     protocol: str | None = ...,
     candidates_from: str | Path = ...,
     negatives: str | Path | None = ...,
+    facts: str | Path | None = ...,
 ) -> EvaluationReport: ...
 @overload
 def evaluate(
@@ -254,6 +255,7 @@ def evaluate(
     protocol: str | None = ...,
     candidates_from: str | Path = ...,
     negatives: str | Path | None = ...,
+    facts: str | Path | None = ...,
 ) -> IntervalEvaluation: ...
 def evaluate(
     dataset: Dataset,
@@ -277,6 +279,7 @@ def evaluate(
     protocol: str | None = None,
     candidates_from: str | Path = "domains",
     negatives: str | Path | None = None,
+    facts: str | Path | None = None,
 ) -> EvaluationReport | IntervalEvaluation:
     """Ranks the triples of a split against corrupted copies of themselves.
 
@@ -306,12 +309,14 @@ def evaluate(
         candidates_from: where candidates come from: the ``domains`` of the replaced constant, all ``entities``, those
             that the facts have with the relation (``relations``), or a file of candidates by relation.
         negatives: file of fixed negatives, for the protocols ``ogb`` and ``fixed-negatives``.
+        facts: folder of another graph, with the same relations, to rank in: its facts, its triples, and the rules of
+            ``dataset``. The policy must embed all constants alike.
 
     Raises:
         ProofrankError: an option is wrong or there is nothing to rank.
         UnknownNameError: a name in ``triples`` is unknown.
         DatasetError: a file of candidates or negatives is not as expected; with the line.
-        PolicyError: the policy does not fit the graph.
+        PolicyError: the policy does not fit the graph, or cannot be carried over to that of ``facts``.
         EvaluationError: the engine is unknown, or cannot evaluate this graph exactly.
     """
     if ties not in TIE_POLICIES:
@@ -326,6 +331,9 @@ def evaluate(
         candidates_from=str(candidates_from),
     )
     ties = rules.ties
+    if facts is not None:
+        dataset = load_other_graph(facts, dataset)
+        policy = carried_over(policy, dataset)
     chosen = _chosen_triples(dataset, split, triples)
     on_sides = [sides_of(side)] * len(chosen)
     corruptor = corruptor_of(

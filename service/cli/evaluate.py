@@ -39,6 +39,7 @@ from proofrank.service.cli.options import (
     add_prover_settings,
     engine_options,
     make_evaluator,
+    other_graph,
     prover_overrides,
     read_dataset,
     read_policy,
@@ -70,6 +71,13 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_protocol(parser, has_files=True)
     add_pruning(parser, default="exact; ranks with --mrr-tolerance; none with --trace")
     add_tolerance(parser)
+    parser.add_argument(
+        "--facts",
+        type=Path,
+        metavar="DIR",
+        help="rank in another graph with the same relations: its facts and triples, and the rules of --dataset; the "
+        "policy must embed all constants alike",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
     parser.add_argument(
         "--rankings",
@@ -105,7 +113,7 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.on != RAY:  # whose workers have devices of their own
         engine_options(parsed).check()
     dataset = read_dataset(parsed)
-    policy = read_policy(parsed, dataset)
+    dataset, policy = other_graph(parsed, dataset, read_policy(parsed, dataset))
     settings = settings_for(policy, prover_overrides(parsed))
     if parsed.explain is not None:
         head, relation, tail = parsed.explain
