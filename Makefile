@@ -1,7 +1,7 @@
 # make evaluate   sets everything up in .venv and ranks the test triples of the graph in the package
 # make test       sets everything up in .venv and runs linter, type checker and tests
 # make coverage   runs the tests and says which lines none of them runs
-# make test-integrations   runs the tests of callbacks in other libraries, which it installs
+# make test-integrations   runs the tests of callbacks in other libraries, which it installs, and of the page in Chromium
 # make serve      serves ranks at http://127.0.0.1:8000
 
 TORCH ?= torch==2.13.0
@@ -22,7 +22,7 @@ test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-integrations: .venv/installed-integrations
-	$(BIN)/pytest -m integration tests/callbacks/integrations tests/core
+	$(BIN)/pytest -m integration tests/callbacks/integrations tests/page tests/core
 
 coverage: .venv/installed-test
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report term

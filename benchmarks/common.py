@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,6 +20,8 @@ from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, build_network, load_policy
 from proofrank.core.prover import Candidate, ProverSettings
 from proofrank.core.ranking import Corruptor, Query, corrupted_queries, sample_triples, sides_of
+
+Name = TypeVar("Name")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -61,11 +63,11 @@ def random_policy(dataset: Dataset, like: Policy, seed: int) -> Policy:
     return Policy(f"random-{seed}", network, dataset.vocabulary, like.settings, "")
 
 
-def interleaved(contestants: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+def interleaved(contestants: dict[Name, Callable[[], Any]], repeats: int) -> dict[Name, list[float]]:
     """Returns the seconds of each contestant, run in turn ``repeats`` times so that changes of the machine
     affect all.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    seconds: dict[Name, list[float]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, run in contestants.items():
             began = time.perf_counter()

@@ -1,6 +1,9 @@
 """All modes side by side: warm-up, time per query and candidate, MRR, agreement with the original in proofs and ranks.
 
-python -m benchmarks.modes --dataset ../shared/data/family --policy ../shared/truth/family-seed0
+    python -m benchmarks.modes --dataset ../shared/data/family --policy ../shared/truth/family-seed0
+    python -m benchmarks.modes --policy ../shared/policies/family-trained --pruning exact ranks
+
+With ``--pruning`` each mode also ranks the same queries at those levels, in turn with the others.
 """
 
 from __future__ import annotations
@@ -26,11 +29,12 @@ from benchmarks.common import (
     print_table,
     write_output,
 )
+from proofrank.core.choices import PRUNING_LEVELS, PruningLevel
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import CompiledEvaluator, Evaluator, create_evaluator
 from proofrank.core.evaluator.artifacts import compile_counts
 from proofrank.core.prover import Outcome
-from proofrank.core.ranking import aggregate, rank_queries
+from proofrank.core.ranking import Pruning, RankedQuery, aggregate, rank_queries
 
 CONTESTANTS = (
     ("original", True, "float32"),
@@ -54,6 +58,9 @@ def main() -> int:
     parser.add_argument("--side", default="both")
     parser.add_argument("--buckets", type=int, nargs="+", default=[512])
     parser.add_argument("--only", nargs="+", metavar="ENGINE", help="only these engines")
+    parser.add_argument(
+        "--pruning", nargs="+", default=[], choices=PRUNING_LEVELS[1:], help="levels to rank at beside none"
+    )
     parser.add_argument("--cache-folder", type=Path, help="folder of compiled artifacts")
     add_output(parser)
     parsed = parser.parse_args()
@@ -106,19 +113,69 @@ def main() -> int:
         torch.set_num_threads(1 if name == "original" else parsed.threads)
         outcomes[name] = evaluators[name].evaluate(candidates)
 
-    seconds = interleaved({name: partial(run, name) for name in evaluators}, parsed.repeats)
+    levels = _levels(workload, parsed.pruning)
+    pruned: dict[tuple[str, PruningLevel], list[RankedQuery]] = {}
+
+    def run_pruned(name: str, level: PruningLevel) -> None:
+        torch.set_num_threads(1 if name == "original" else parsed.threads)
+        pruned[name, level] = rank_queries(evaluators[name], workload.queries, pruning=levels[level])
+
+    contestants = {}
+    for name in evaluators:
+        contestants[name, "none"] = partial(run, name)
+        contestants |= {(name, level): partial(run_pruned, name, level) for level in levels}
+    seconds = interleaved(contestants, parsed.repeats)
     rows = [
-        _row(name, workload, evaluators[name], outcomes, warm_up[name], seconds[name]) for name in evaluators
+        _row(name, workload, evaluators[name], outcomes, warm_up[name], seconds[name, "none"])
+        for name in evaluators
     ]
     base = next((row["ms per candidate"] for row in rows if row["mode"] == "original"), None)
     if base is not None:
         for row in rows:
             row["times the original"] = base / row["ms per candidate"]
+    for name, row in zip(evaluators, rows, strict=True):
+        ranked = rank_queries(_Replayed(outcomes[name], evaluators[name].engine), workload.queries)
+        for level in levels:
+            row |= _pruned_columns(level, ranked, pruned[name, level], seconds[name, level], row, base)
     print(machine())
     print_table(rows)
     write_output(parsed.json, {"arguments": arguments_of(parsed), "rows": rows})
     exact = {row["MRR"] for row in rows if "bfloat16" not in row["mode"]}
-    return 0 if len(exact) <= 1 else 1
+    is_same = all(not row[f"{level}: changed ranks"] for row in rows for level in levels)
+    return 0 if len(exact) <= 1 and is_same else 1
+
+
+def _levels(workload: Workload, names: Sequence[PruningLevel]) -> dict[PruningLevel, Pruning]:
+    """The levels of pruning by name; the least model is computed once, before anything is timed."""
+    if not names:
+        return {}
+    from proofrank.core.provability import compute_least_model
+
+    model = compute_least_model(workload.dataset)
+    return {name: Pruning(name, model) for name in names}
+
+
+def _pruned_columns(
+    level: PruningLevel,
+    ranked: Sequence[RankedQuery],
+    pruned: Sequence[RankedQuery],
+    seconds: list[float],
+    row: dict[str, Any],
+    base: float | None,
+) -> dict[str, Any]:
+    """What one mode took at one level, and how many of its ranks are others than without pruning."""
+    ms_per_query = median(seconds) / len(ranked) * 1e3
+    columns: dict[str, Any] = {
+        f"{level}: ms per query": ms_per_query,
+        f"{level}: times none": row["ms per query"] / ms_per_query,
+    }
+    if base is not None:
+        ms_per_candidate = ms_per_query * row["ms per candidate"] / row["ms per query"]
+        columns[f"{level}: times the original"] = base / ms_per_candidate
+    columns[f"{level}: changed ranks"] = sum(
+        mine.ranks != theirs.ranks for mine, theirs in zip(pruned, ranked, strict=True)
+    )
+    return columns
 
 
 def _row(

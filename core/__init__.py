@@ -5,6 +5,7 @@ Data flows one way through the subpackages::
     formats -> graph -> prover -> policy -> evaluator -> ranking
 
 ``provability`` stands beside ``prover``: it says what facts and rules can prove at all, without a policy.
+``embedding`` stands beside ``evaluator``: it scores triples by a knowledge-graph embedding, without a proof.
 
 Letters used in shapes, everywhere in this package:
 

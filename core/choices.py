@@ -15,6 +15,15 @@ SIDE_OPTIONS = ("head", "tail", "both")
 PruningLevel = Literal["none", "exact", "ranks"]
 PRUNING_LEVELS: tuple[PruningLevel, ...] = ("none", "exact", "ranks")
 
+ScoringKind = Literal["proof", "embedding", "hybrid"]
+SCORINGS: tuple[ScoringKind, ...] = ("proof", "embedding", "hybrid")
+
+BeamScore = Literal["max", "logsumexp", "noisy-or"]
+BEAM_SCORES: tuple[BeamScore, ...] = ("max", "logsumexp", "noisy-or")
+
+MOST_TRAJECTORIES = 64
+"""Maximum number of trajectories of a candidate: the width of a beam."""
+
 HITS_AT = (1, 3, 10)
 """The k of Hits@k, unless others are asked for."""
 

@@ -60,6 +60,10 @@ class PolicyError(ProofrankError):
         self.file = file
 
 
+class EmbeddingError(ProofrankError):
+    """An embedding cannot be read, or does not score what it is asked for."""
+
+
 class EvaluationError(ProofrankError):
     """A candidate cannot be evaluated exactly."""
 

@@ -15,7 +15,11 @@ from proofrank.core.errors import RankingError, did_you_mean, nearest_names, sho
 PROTOCOLS = ("filtered-all", "sampled-N", "ogb", "fixed-negatives", "deepprooflog", "deepprooflog-N")
 """Names of protocols; N stands for a number of corruptions."""
 
-CANDIDATE_SOURCES = ("domains", "entities", "relations")
+CANDIDATE_SOURCES: tuple[Literal["domains"], Literal["entities"], Literal["relations"]] = (
+    "domains",
+    "entities",
+    "relations",
+)
 """Where candidates come from: the domains of the replaced constant, all entities, or those seen with the relation."""
 
 DEFAULT_CORRUPTIONS = 50
@@ -49,6 +53,11 @@ class RankingRules:
     def has_fixed_negatives(self) -> bool:
         """Whether the negatives of each query are given, and none is drawn."""
         return self.protocol in ("ogb", "fixed-negatives")
+
+    @property
+    def draws_otherwise(self) -> bool:
+        """Whether candidates are others than those of the options alone, as ``/why`` draws them."""
+        return self.has_fixed_negatives or self.is_deepprooflog or self.candidates_from != "domains"
 
     @property
     def is_deepprooflog(self) -> bool:

@@ -27,8 +27,10 @@ from proofrank._version import __version__
 if TYPE_CHECKING:
     from proofrank.comparing import compare
     from proofrank.core.comparison import Comparison, ComparisonError
+    from proofrank.core.embedding import Embedding, load_embedding, save_embedding
     from proofrank.core.errors import (
         DatasetError,
+        EmbeddingError,
         EvaluationError,
         PolicyError,
         ProofrankError,
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
     from proofrank.core.graph import Dataset, load_dataset
     from proofrank.core.policy import Policy, load_policy
     from proofrank.core.policy.exporting import NetworkSizes, export_policy, network_sizes
-    from proofrank.core.ranking import Interval, MetricIntervals, Metrics
+    from proofrank.core.ranking import Hybrid, HybridWeights, Interval, MetricIntervals, Metrics
+    from proofrank.core.ranking.hybrid_fit import HybridFit
+    from proofrank.hybrid_fitting import fit_hybrid
     from proofrank.in_process import EvaluationReport, ProofReport, TripleRanking, evaluate, explain
     from proofrank.interval_evaluation import IntervalEvaluation, TripleRankInterval
     from proofrank.rank_reasons import (
@@ -60,10 +64,15 @@ __all__ = [
     "Dataset",
     "DatasetError",
     "DatasetWarning",
+    "Embedding",
+    "EmbeddingError",
     "EvaluationError",
     "EvaluationReport",
     "ExplainedCandidate",
     "ExplainedStep",
+    "Hybrid",
+    "HybridFit",
+    "HybridWeights",
     "Interval",
     "IntervalEvaluation",
     "MetricIntervals",
@@ -84,17 +93,22 @@ __all__ = [
     "evaluate",
     "explain",
     "export_policy",
+    "fit_hybrid",
     "load_dataset",
+    "load_embedding",
     "load_policy",
     "network_sizes",
+    "save_embedding",
     "why",
 ]
 
 _MODULES = {
     "proofrank.comparing": ("compare",),
     "proofrank.core.comparison": ("Comparison", "ComparisonError"),
+    "proofrank.core.embedding": ("Embedding", "load_embedding", "save_embedding"),
     "proofrank.core.errors": (
         "DatasetError",
+        "EmbeddingError",
         "EvaluationError",
         "PolicyError",
         "ProofrankError",
@@ -105,7 +119,9 @@ _MODULES = {
     "proofrank.core.graph": ("Dataset", "load_dataset"),
     "proofrank.core.policy": ("Policy", "load_policy"),
     "proofrank.core.policy.exporting": ("NetworkSizes", "export_policy", "network_sizes"),
-    "proofrank.core.ranking": ("Interval", "MetricIntervals", "Metrics"),
+    "proofrank.core.ranking": ("Hybrid", "HybridWeights", "Interval", "MetricIntervals", "Metrics"),
+    "proofrank.core.ranking.hybrid_fit": ("HybridFit",),
+    "proofrank.hybrid_fitting": ("fit_hybrid",),
     "proofrank.in_process": ("EvaluationReport", "ProofReport", "TripleRanking", "evaluate", "explain"),
     "proofrank.interval_evaluation": ("IntervalEvaluation", "TripleRankInterval"),
     "proofrank.rank_reasons": (

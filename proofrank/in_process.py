@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from proofrank.core.choices import HITS_AT, SPLITS
 from proofrank.core.comparison import Identity, Protocol, Rankings
+from proofrank.core.embedding import ScoreSource, load_embedding
 from proofrank.core.errors import ProofrankError, RankingError
 from proofrank.core.evaluator import ReferenceEvaluator, create_evaluator, render_proof, settings_for
 from proofrank.core.evaluator import explain as explain_candidate
@@ -30,9 +31,13 @@ from proofrank.core.policy import Policy, carried_over
 from proofrank.core.protocol_rules import settled
 from proofrank.core.protocols import check_tolerance_of, corruptor_of, protocol_fields
 from proofrank.core.prover import Candidate
+from proofrank.core.prover.beam_reference import BeamReferenceProver
+from proofrank.core.prover.beams import Beam
 from proofrank.core.rank_metrics import RankMetrics
 from proofrank.core.ranking import (
+    PROOF_SCORING,
     TIE_POLICIES,
+    Hybrid,
     LazyQueries,
     Metrics,
     PruningCounts,
@@ -40,9 +45,12 @@ from proofrank.core.ranking import (
     RankedQuery,
     Report,
     ReportTally,
+    Scoring,
     check_tolerance,
+    make_scoring,
     pruning_of,
     rank_queries,
+    read_hybrid,
     sides_of,
 )
 from proofrank.frames import frame_of
@@ -56,6 +64,15 @@ _CANDIDATES_AT_ONCE = 50_000
 
 NamedTriple = tuple[str, str, str]
 """The names of a triple: (head, relation, tail)."""
+
+EmbeddingSource = str | Path | ScoreSource
+"""An embedding, or its path."""
+
+HybridSource = str | Path | Mapping[str, Any] | Hybrid
+"""Weights of hybrid scores, or the path of their file."""
+
+NO_ENGINE = "none"
+"""Name of the engine where nothing is proved."""
 
 Progress = Callable[[int, int], None]
 """Is told how many candidates are done, and how many there are."""
@@ -77,11 +94,13 @@ class TripleRanking:
         rank_realistic: the mean of optimistic and pessimistic.
         rank_pessimistic: the worst rank among equal scores.
         rank_random: the rank in one seeded random order of equal scores.
-        score: of the triple: its log-probability, less 100 where it was not proved.
+        score: of the triple, by which it is ranked: its log-probability, less 100 where it was not proved; with another
+            ``scoring`` what that says.
         log_probability: of its trajectory.
         proved: whether it was proved.
         steps: how many steps its trajectory took.
         num_candidates: how many candidates were ranked, the triple included.
+        embedding_score: the embedding's score of the triple; None with scoring ``proof``.
     """
 
     query_index: int
@@ -100,6 +119,7 @@ class TripleRanking:
     proved: bool
     steps: int
     num_candidates: int
+    embedding_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +141,9 @@ class EvaluationReport:
         warnings: what is probably wrong in the dataset's files.
         pruning: the level of pruning: ``none``, ``exact`` or ``ranks``.
         pruning_counts: how many candidates took their course, and how many were left out or ended early.
-        protocol: how it ranked: split, side, corruptions, filtered, ties, seed, and the name of the protocol.
+        protocol: how it ranked: split, side, corruptions, filtered, ties, seed, scoring, and the name of the protocol.
+        scoring: what the scores are: their ``kind``, and if it is not ``proof``, the ``embedding`` (``name``,
+            ``sha256`` and ``kind``) and the ``weights`` of hybrid scores.
     """
 
     metrics: Metrics
@@ -138,6 +160,7 @@ class EvaluationReport:
     pruning_counts: PruningCounts
     protocol: Protocol
     by_depth: dict[str, Metrics] = field(default_factory=dict)
+    scoring: Mapping[str, Any] = field(default_factory=lambda: PROOF_SCORING)
 
     def to_dict(self, *, rankings: bool = False) -> dict[str, Any]:
         """The metrics, and what they are of, as ``proofrank evaluate --json`` writes them.
@@ -153,6 +176,7 @@ class EvaluationReport:
             pruning=self.pruning_counts.to_dict(self.pruning),
             protocol=self.protocol,
             rankings=self.rankings if rankings else None,
+            scoring=self.scoring,
         )
 
     def rank_metrics(self) -> RankMetrics:
@@ -190,14 +214,15 @@ class EvaluationReport:
 
 @dataclass(frozen=True)
 class ProofReport:
-    """The trajectory that a policy takes for one triple.
+    """The trajectory that a policy takes for one triple, or the proofs that it finds in several.
 
     Attributes:
-        text: the proof as a tree, a goal a line.
+        text: the proof as a tree, a goal a line; with a beam all proofs, the best first.
         proved: whether the triple was proved.
         score: its log-probability, less 100 where it was not proved.
-        log_probability: sum over its steps.
-        steps: how many steps it took.
+        log_probability: sum over its steps; of several proofs together, as the beam's score says.
+        steps: how many steps it took; with a beam, its best proof.
+        proofs: with a beam, the text of each proof, the best first.
     """
 
     text: str
@@ -205,6 +230,7 @@ class ProofReport:
     score: float
     log_probability: float
     steps: int
+    proofs: tuple[str, ...] = ()
 
 
 @overload
@@ -224,8 +250,13 @@ def evaluate(
     prover: Mapping[str, int | bool] | None = ...,
     pruning: str | None = ...,
     mrr_tolerance: None = None,
+    beam: int = ...,
+    beam_score: str = ...,
     processes: int = ...,
     progress: bool | Progress = ...,
+    scoring: str = ...,
+    embedding: EmbeddingSource | None = ...,
+    hybrid: HybridSource | None = ...,
     hits_at: Sequence[int] = ...,
     protocol: str | None = ...,
     candidates_from: str | Path = ...,
@@ -249,8 +280,13 @@ def evaluate(
     prover: Mapping[str, int | bool] | None = ...,
     pruning: str | None = ...,
     mrr_tolerance: float,
+    beam: int = ...,
+    beam_score: str = ...,
     processes: int = ...,
     progress: bool | Progress = ...,
+    scoring: str = ...,
+    embedding: EmbeddingSource | None = ...,
+    hybrid: HybridSource | None = ...,
     hits_at: Sequence[int] = ...,
     protocol: str | None = ...,
     candidates_from: str | Path = ...,
@@ -273,8 +309,13 @@ def evaluate(
     prover: Mapping[str, int | bool] | None = None,
     pruning: str | None = None,
     mrr_tolerance: float | None = None,
+    beam: int = 1,
+    beam_score: str = "max",
     processes: int = 1,
     progress: bool | Progress = False,
+    scoring: str = "proof",
+    embedding: EmbeddingSource | None = None,
+    hybrid: HybridSource | None = None,
     hits_at: Sequence[int] = HITS_AT,
     protocol: str | None = None,
     candidates_from: str | Path = "domains",
@@ -301,8 +342,15 @@ def evaluate(
             ``mrr_tolerance``.
         mrr_tolerance: proves candidates only until the MRR is certain to this much, such as 0.001, up and down. The
             answer holds an interval of each metric, and goes on with ``refine`` where a smaller one is wanted.
+        beam: number of trajectories of a candidate; 1 is the greedy one alone.
+        beam_score: how several proofs of a candidate make its score: ``max``, ``logsumexp`` or ``noisy-or``.
         processes: how many processes may take part in a long evaluation on a CPU, this one included.
         progress: True for a progress bar on standard error, or a function that is told (done, total) candidates.
+        scoring: what a candidate's score is: ``proof``, its log-probability, less 100 where it was not proved;
+            ``embedding``, the embedding's score, by which nothing is proved; or ``hybrid``, of both.
+        embedding: the embedding of the last two: its path, or what :func:`load_embedding` gives.
+        hybrid: the weights of ``hybrid``: a file that ``proofrank fit-hybrid`` wrote, a mapping such as
+            ``{"weight": 1.0, "bonus": None, "penalty": 100.0}``, or a :class:`Hybrid`. By default those of the example.
         hits_at: the k of Hits@k: 1 to 20 whole numbers.
         protocol: name of a protocol, which settles corruptions, filtered, ties and candidates: ``filtered-all``,
             ``sampled-50``, ``ogb``, ``fixed-negatives`` or ``deepprooflog`` (``docs/protocols.md``).
@@ -313,11 +361,13 @@ def evaluate(
             ``dataset``. The policy must embed all constants alike.
 
     Raises:
+        EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
         ProofrankError: an option is wrong or there is nothing to rank.
         UnknownNameError: a name in ``triples`` is unknown.
         DatasetError: a file of candidates or negatives is not as expected; with the line.
         PolicyError: the policy does not fit the graph, or cannot be carried over to that of ``facts``.
-        EvaluationError: the engine is unknown, or cannot evaluate this graph exactly.
+        EvaluationError: the engine is unknown, proves no beams, or cannot evaluate this graph exactly; or ``beam`` or
+            ``beam_score`` is out of its range.
     """
     if ties not in TIE_POLICIES:
         raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
@@ -341,13 +391,27 @@ def evaluate(
     )
     splits = (split,) if triples is None else SPLITS
     work = LazyQueries(chosen, on_sides, corruptor)
+    searched = beam_of(beam, beam_score)
     if mrr_tolerance is not None:
         check_tolerance(mrr_tolerance)
         check_tolerance_of(rules)
-    evaluator = create_evaluator(
-        engine, dataset, policy, settings_for(policy, prover), device=device, processes=processes
-    )
-    if mrr_tolerance is not None:
+        if scoring != "proof":
+            raise RankingError(f"scoring is {scoring!r}; with mrr_tolerance expected 'proof'")
+    if scoring != "proof" and searched.width > 1:
+        raise RankingError(f"scoring is {scoring!r}; with a beam of {beam} expected 'proof'")
+    scores_by = scoring_of(scoring, embedding, hybrid, dataset, chosen, device)
+    evaluator = None
+    if scoring != "embedding":
+        evaluator = create_evaluator(
+            engine,
+            dataset,
+            policy,
+            settings_for(policy, prover),
+            device=device,
+            processes=processes,
+            beam=searched,
+        )
+    if mrr_tolerance is not None and evaluator is not None:
         evaluation = interval_evaluation(
             evaluator,
             dataset,
@@ -362,10 +426,12 @@ def evaluate(
         return evaluation.refine(mrr_tolerance, progress=progress)
     pruning = "exact" if pruning is None else pruning
     leaving_out = pruning_of(pruning, dataset, default_cache_folder())
+    if evaluator is None:  # nothing is proved, and so nothing left out
+        pruning, leaving_out = "none", None
     depths = depths_beside(dataset, chosen, splits)
     tally, counts = ReportTally(ties, hits_at), PruningCounts()
     rankings: list[TripleRanking] = []
-    with _progress(progress, work) as on_done:
+    with progress_of(progress, _total(progress, work)) as on_done:
         num_done = 0
         for queries, num_candidates in _batches(work):
             before = num_done
@@ -375,12 +441,14 @@ def evaluate(
                 seed=seed,
                 on_progress=lambda done, before=before: on_done(before + done),
                 pruning=leaving_out,
+                scoring=scores_by,
             ):
                 ranking = triple_ranking(ranked, dataset, ties)
                 rankings.append(ranking)
                 depth = None if depths is None else depths[ranked.query_index]
                 tally.add(ranking.relation, ranked.summary, depth)
-                counts += PruningCounts.of(ranked.outcomes)
+                if evaluator is not None:
+                    counts += PruningCounts.of(ranked.outcomes)
             num_done += num_candidates
     report = tally.report(dataset.vocabulary.predicates)
     return EvaluationReport(
@@ -390,7 +458,7 @@ def evaluate(
         rankings=tuple(rankings),
         dataset=dataset.name,
         policy=policy.name,
-        engine=evaluator.engine,
+        engine=NO_ENGINE if evaluator is None else evaluator.engine,
         dataset_sha256=dataset.content_hash,
         policy_sha256=policy.content_hash,
         warnings=dataset.warnings,
@@ -401,10 +469,48 @@ def evaluate(
             limit=None,
             side=side,
             seed=seed,
+            scoring=scoring,
+            beam=beam,
+            beam_score=beam_score,
             **protocol_fields(rules, corruptor),
         ),
         by_depth=report.by_depth,
+        scoring=PROOF_SCORING if scores_by is None else scores_by.to_dict(),
     )
+
+
+def scoring_of(
+    kind: str,
+    embedding: EmbeddingSource | None,
+    hybrid: HybridSource | None,
+    dataset: Dataset,
+    triples: Sequence[Triple],
+    device: str | None = None,
+) -> Scoring | None:
+    """The scoring that the options of :func:`evaluate` name; None for ``proof``.
+
+    Args:
+        kind: ``scoring``.
+        embedding: as of :func:`evaluate`.
+        hybrid: as of :func:`evaluate`.
+        dataset: the graph.
+        triples: that are ranked; their relations must have an embedding.
+        device: where the embedding is computed.
+
+    Raises:
+        RankingError: the options do not go together, or weights are wrong.
+        EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
+    """
+    if isinstance(embedding, (str, Path)):
+        embedding = load_embedding(embedding)
+    if isinstance(hybrid, (str, Path)):
+        hybrid = read_hybrid(Path(hybrid))
+    elif isinstance(hybrid, Mapping):
+        hybrid = Hybrid.from_dict(hybrid)
+    scoring = make_scoring(kind, embedding, hybrid, dataset, device)
+    if scoring is not None:
+        scoring.scorer.check(triples)
+    return scoring
 
 
 def explain(
@@ -413,6 +519,8 @@ def explain(
     triple: NamedTriple,
     *,
     prover: Mapping[str, int | bool] | None = None,
+    beam: int = 1,
+    beam_score: str = "max",
 ) -> ProofReport:
     """The proof that ``policy`` finds for ``triple``, or how it fails.
 
@@ -423,6 +531,8 @@ def explain(
         policy: the policy; it must fit the graph.
         triple: the names (head, relation, tail).
         prover: prover settings that differ from those the policy was trained under.
+        beam: number of trajectories; the proofs among them are all shown.
+        beam_score: as in :func:`evaluate`.
 
     Raises:
         UnknownNameError: a name is unknown; the nearest known names are in the error.
@@ -433,6 +543,9 @@ def explain(
     reference = ReferenceEvaluator(dataset, policy, settings_for(policy, prover))
     # Only a known triple could prove itself; any other is judged as a corruption would be.
     candidate = Candidate(by_index, is_positive=tuple(by_index) in dataset.facts)
+    searched = beam_of(beam, beam_score)
+    if searched.width > 1:
+        return _explain_beam(reference, dataset, candidate, searched)
     outcome = reference.prove(candidate)
     explanation = explain_candidate(reference.prover, reference.scorer, candidate, outcome.actions)
     return ProofReport(
@@ -444,6 +557,40 @@ def explain(
     )
 
 
+def _explain_beam(
+    reference: ReferenceEvaluator, dataset: Dataset, candidate: Candidate, beam: Beam
+) -> ProofReport:
+    """The proofs of ``candidate``, or its most probable trajectory if there is none."""
+    found = BeamReferenceProver(reference.prover).prove(candidate, reference.scorer, beam)
+    outcome = found.outcome
+
+    def text_of(actions: Sequence[int]) -> str:
+        return render_proof(
+            explain_candidate(reference.prover, reference.scorer, candidate, actions), dataset
+        )
+
+    proofs = tuple(text_of(proof.actions) for proof in found.proofs)
+    of = (
+        f"of {beam.width} trajectories"
+        if len(found.trajectories) == beam.width
+        else (f"of {len(found.trajectories)} trajectories, all that there are")
+    )
+    summary = f"{len(proofs)} {of} prove it; score {outcome.score:.4f} ({beam.score})"
+    return ProofReport(
+        text="\n\n".join([*(proofs or (text_of(outcome.actions),)), summary]),
+        proved=outcome.success,
+        score=outcome.score,
+        log_probability=outcome.log_probability,
+        steps=outcome.steps,
+        proofs=proofs,
+    )
+
+
+def beam_of(beam: int, beam_score: str) -> Beam:
+    """The beam of these arguments. Raises EvaluationError if one is out of its range."""
+    return Beam(beam, beam_score)  # pyright: ignore[reportArgumentType]
+
+
 def evaluation_to_dict(
     report: Report,
     *,
@@ -453,6 +600,7 @@ def evaluation_to_dict(
     pruning: dict[str, Any],
     protocol: Protocol,
     rankings: Iterable[TripleRanking] | None = None,
+    scoring: Mapping[str, Any] = PROOF_SCORING,
 ) -> dict[str, Any]:
     """The form in which an evaluation is written as JSON, from Python and by the command alike.
 
@@ -464,6 +612,7 @@ def evaluation_to_dict(
         pruning: what was left out, as :meth:`PruningCounts.to_dict` gives it.
         protocol: how it ranked.
         rankings: the rankings, where they are written too.
+        scoring: what the scores are.
     """
     return {
         **report.to_dict(),
@@ -472,6 +621,7 @@ def evaluation_to_dict(
         "warnings": [warning.to_dict() for warning in warnings],
         "pruning": pruning,
         "protocol": protocol.to_dict(),
+        "scoring": dict(scoring),
         **({} if rankings is None else {"results": list(map(vars, rankings))}),
     }
 
@@ -513,13 +663,21 @@ def _batches(work: LazyQueries) -> Iterator[tuple[Sequence[Query], int]]:
         yield queries, num_candidates
 
 
+def _total(progress: bool | Progress, work: LazyQueries) -> int:
+    """Number of all candidates; 0 where nobody is told."""
+    return 0 if progress is False else sum(work.num_candidates(index) for index in range(len(work.triples)))
+
+
 @contextmanager
-def _progress(progress: bool | Progress, work: LazyQueries) -> Iterator[Callable[[int], None]]:
-    """A function to tell the number of candidates done, for what the caller asked to be shown."""
+def progress_of(progress: bool | Progress, total: int) -> Iterator[Callable[[int], None]]:
+    """A function to tell the number of candidates done, of ``total``, for what the caller asked to be shown.
+
+    Raises:
+        ProofrankError: a bar is asked for, and rich is not installed.
+    """
     if progress is False:
         yield lambda done: None
         return
-    total = sum(work.num_candidates(index) for index in range(len(work.triples)))
     if progress is not True:
         yield lambda done: progress(done, total)
         return
@@ -550,9 +708,10 @@ def triple_ranking(ranked: RankedQuery, dataset: Dataset, ties: str) -> TripleRa
         rank_realistic=ranked.ranks.realistic,
         rank_pessimistic=ranked.ranks.pessimistic,
         rank_random=ranked.ranks.random,
-        score=positive.score,
+        score=ranked.positive_score,
         log_probability=positive.log_probability,
         proved=positive.success,
         steps=positive.steps,
         num_candidates=ranked.ranks.num_candidates,
+        embedding_score=None if ranked.embedding is None else float(ranked.embedding[0]),
     )

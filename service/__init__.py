@@ -10,7 +10,7 @@ Imports go one way, from the later to the earlier of these folders and files; ``
     policies
     jobs
     bulk, services
-    routes
+    page, routes
     app
     on_ray
     cli

@@ -11,9 +11,21 @@ from fastapi import Depends, FastAPI
 from proofrank._version import __version__
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.jobs import make_jobs
+from proofrank.service.page import route as page
 from proofrank.service.policies import PolicyRegistry, PolicyStore
 from proofrank.service.policies.replicas import NoReplicas, Replicas
-from proofrank.service.routes import compare, jobs, operation, pages, policies, rank, runs, why
+from proofrank.service.routes import (
+    compare,
+    jobs,
+    operation,
+    pages,
+    policies,
+    rank,
+    rankings,
+    runs,
+    sleep,
+    why,
+)
 from proofrank.service.services import RankingServices, Services
 from proofrank.service.settings.settings import Settings
 from proofrank.service.storage.data_folder import DataFolder, default_data_folder
@@ -24,7 +36,7 @@ from proofrank.service.web.drain_middleware import DrainMiddleware
 from proofrank.service.web.openapi import operation_id
 from proofrank.service.web.stack import install_stack
 
-_ROUTES = (rank, why, jobs, compare, policies, runs, operation, pages)
+_ROUTES = (rank, why, jobs, rankings, compare, policies, runs, operation, sleep, page, pages)
 
 
 def create_app(

@@ -38,7 +38,8 @@ class Difference:
         a: the metric in A.
         b: the metric in B.
         difference: B less A.
-        low: lower bound of the interval of the difference; None with a single triple, which tells nothing of others.
+        low: lower bound of the interval of the difference; None without resamples, and with a single triple, which
+            tells nothing of others.
         high: upper bound.
         changed: number of triples that the metric judges otherwise in B than in A.
         rests_on_few: whether so few triples changed that the interval is too narrow to rely on.
@@ -241,7 +242,7 @@ def compare_rankings(
         depths: depth of each triple, by its names, for metrics by depth.
         confidence: share of intervals that should hold the true difference, from 0.5 to 0.999.
         resamples: number of resamples of the bootstrap, from 100 to 100,000; by default 2,000 to 20,000, the more the
-            fewer triples there are.
+            fewer triples there are; 0 for no intervals.
         seed: seed of the bootstrap; the same one gives the same intervals.
 
     Raises:
@@ -249,8 +250,10 @@ def compare_rankings(
     """
     if not 0.5 <= confidence <= 0.999:
         raise ComparisonError(f"confidence is {confidence}; expected 0.5 to 0.999")
-    if resamples is not None and not 100 <= resamples <= MOST_RESAMPLES:
-        raise ComparisonError(f"resamples is {resamples}; expected 100 to {MOST_RESAMPLES}")
+    if resamples is not None and resamples != 0 and not 100 <= resamples <= MOST_RESAMPLES:
+        raise ComparisonError(
+            f"resamples is {resamples}; expected 100 to {MOST_RESAMPLES}, or 0 for no intervals"
+        )
     if seed < 0:
         raise ComparisonError(f"seed is {seed}; expected 0 or more")
     pair = paired(a, b)
@@ -321,6 +324,8 @@ class _Groups:
                 singles.extend(rows.tolist())
             else:
                 strata.append(_Stratum(means, groups[name].triples - 1))
+        if not self._resamples:
+            return groups, _macro(list(groups.values()), None)
         num_singles = len(groups) - len(strata)
         if num_singles > 1:
             # A relation with one triple tells nothing of its own spread; together they give an upper bound of it.
@@ -344,7 +349,7 @@ class _Groups:
         ranks = self._pair.ranks[rows]
         sums, sizes = self._per_triple(rows)
         means = bounds = None
-        if len(sums) > 1:
+        if len(sums) > 1 and self._resamples:
             means = self._resampled((sums, sizes), kind, index)
             bounds = interval(means, self._confidence, len(sums) - 1)
         changed = self._changed_triples(rows)

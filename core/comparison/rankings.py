@@ -37,6 +37,9 @@ class Protocol:
         filtered: whether corruptions that are known triples are left out.
         ties: the rank that counts among equal scores.
         seed: seed of every draw.
+        scoring: what a score is: ``proof``, ``embedding`` or ``hybrid``.
+        beam: maximum number of trajectories of a candidate.
+        beam_score: how the proofs of a candidate make its score; with one trajectory it makes no difference.
         name: name of the protocol; None without one.
         candidates_from: where candidates come from: ``domains``, ``entities``, ``relations``, or a file, by
             ``sha256:`` and its hash.
@@ -50,6 +53,9 @@ class Protocol:
     filtered: bool
     ties: str
     seed: int
+    scoring: str = "proof"
+    beam: int = 1
+    beam_score: str = "max"
     name: str | None = None
     candidates_from: str = "domains"
     negatives: str | None = None
@@ -68,7 +74,9 @@ class Protocol:
         return [
             f"{'protocol' if name == 'name' else name} is {mine!r} in A and {theirs!r} in B"
             for name, mine in dataclasses.asdict(self).items()
-            if mine != (theirs := getattr(other, name)) and not (name == "seed" and self._ignores_seed(other))
+            if mine != (theirs := getattr(other, name))
+            and not (name == "seed" and self._ignores_seed(other))
+            and not (name == "beam_score" and self.beam == other.beam == 1)
         ]
 
     def _ignores_seed(self, other: Protocol) -> bool:

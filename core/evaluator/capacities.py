@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, fields
 
 import torch
 
 from proofrank.core.errors import EvaluationError, MemoryShortError
+from proofrank.core.evaluator.available_memory import available_on
 from proofrank.core.policy.features import CHUNK_ROWS
 from proofrank.core.prover.lanes import LaneShape
 from proofrank.core.prover.observation import Capacities
@@ -211,21 +211,24 @@ def required_bytes(
     return 2 * lanes + rows + checks + states
 
 
-def check_memory(num_bytes: int, what: str, device: torch.device) -> None:
+def check_memory(num_bytes: int, what: str, device: torch.device, share: float | None = None) -> None:
     """Refuses what does not fit.
 
+    Args:
+        num_bytes: wanted.
+        what: wants them.
+        device: where.
+        share: of the device's memory, what this process may have; all that is free if None.
+
     Raises:
-        MemoryShortError: ``num_bytes`` are more than the device has free.
+        MemoryShortError: ``num_bytes`` are more than this process may take there.
     """
-    if device.type == "cuda":
-        # Given back first: what torch still holds after that is in use, or belongs to a captured graph, whose memory
-        # nobody else can have while the graph lives.
-        torch.cuda.empty_cache()
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if num_bytes > free:
-        raise MemoryShortError(
-            f"{what} needs about {num_bytes / 2**30:.1f} GiB on {device}, of which {free / 2**30:.1f} GiB are free; "
-            "use fewer lanes"
-        )
+    available = available_on(device, share)
+    if num_bytes <= available.num_bytes:
+        return
+    free = f"{available.num_bytes / 2**30:.1f} GiB are free"
+    if available.budget is not None:
+        free += f" within a budget of {available.budget / 2**30:.1f} GiB ({share:g} of the device)"
+    raise MemoryShortError(
+        f"{what} needs about {num_bytes / 2**30:.1f} GiB on {device}, of which {free}; use fewer lanes"
+    )

@@ -125,9 +125,8 @@ class CompiledEvaluator:
         )
         for capacities in self._capacities.values():
             check_capacities(capacities, self._tables, settings)
-        check_memory(
-            self.required_bytes, f"buckets of {', '.join(map(str, options.buckets))} lanes", self.device
-        )
+        wanted = f"buckets of {', '.join(map(str, options.buckets))} lanes"
+        check_memory(self.required_bytes, wanted, self.device, options.memory_share)
         self._input_buffer: CandidatePool = empty_pool(options.pool_size, settings.max_depth, self.device)
         self._slots = PoolSlots(self._input_buffer, is_read_late=mode.is_recorded)
         self._reference: ReferenceEvaluator | None = None

@@ -12,6 +12,7 @@ import torch
 from proofrank.core.errors import EvaluationError, did_you_mean, nearest_names
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.evaluator.base import Evaluator
+from proofrank.core.evaluator.beams import BeamEvaluator, BeamReferenceEvaluator
 from proofrank.core.evaluator.calibration_store import CalibrationStore
 from proofrank.core.evaluator.capacities import DEFAULT_BUCKETS, FROM_THE_GRAPH, PerLane
 from proofrank.core.evaluator.compiled import CompiledEvaluator
@@ -23,10 +24,14 @@ from proofrank.core.evaluator.stream import CandidateStream, OriginalStream
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
+from proofrank.core.prover.beams import Beam
 
 ENGINES = ("auto", "original", *COMPILE_MODES)
 """``original`` is the reference; the compile modes are those of ``proofrank.core.evaluator.modes``; ``auto`` is, on a
 CPU, the fastest of them that is ready at once, by measurement (``docs/benchmarks.md``)."""
+
+BEAM_ENGINES = ("auto", "original", "eager")
+"""The engines that prove more than one trajectory of a candidate; ``auto`` is ``eager`` there."""
 
 
 def create_evaluator(
@@ -43,6 +48,8 @@ def create_evaluator(
     cache_folder: Path | None = None,
     calibrate: bool = True,
     processes: int = 1,
+    memory_share: float | None = None,
+    beam: Beam | None = None,
 ) -> Evaluator:
     """An evaluator of the named engine.
 
@@ -62,15 +69,33 @@ def create_evaluator(
             (``proofrank.core.evaluator.calibration``).
         processes: how many processes may take part in a long evaluation on a CPU, this one included
             (``proofrank.core.evaluator.parallel``).
+        memory_share: of the device's memory, what this process may have, above 0 and at most 1; None for all that is
+            free.
+        beam: how many trajectories a candidate has; one by default, which is what any engine proves.
 
     Raises:
-        EvaluationError: there is no such engine, or it cannot evaluate this graph exactly.
+        EvaluationError: there is no such engine, it proves no beams, or it cannot evaluate this graph exactly.
         PolicyError: the policy does not fit the graph.
     """
-    check_engine(engine)
+    check_engine(engine, beam)
     if processes < 1:
         raise EvaluationError(f"processes is {processes}; expected at least 1")
-    if engine == "original":
+    if beam is not None and beam.width > 1:
+        if engine == "original":
+            return BeamReferenceEvaluator(dataset, policy, settings, beam)
+        evaluator = BeamEvaluator(
+            dataset,
+            policy,
+            settings,
+            beam,
+            EvaluatorOptions(
+                device=usable_device(device),
+                buckets=buckets or DEFAULT_BUCKETS,
+                per_lane=per_lane,
+                precision=precision,
+            ),
+        )
+    elif engine == "original":
         evaluator = ReferenceEvaluator(dataset, policy, settings)
     else:
         evaluator = _vectorised(
@@ -85,6 +110,7 @@ def create_evaluator(
             precision=precision,
             cache_folder=cache_folder,
             calibrate=calibrate,
+            memory_share=memory_share,
         )
     is_on_cpu = isinstance(evaluator, ReferenceEvaluator) or evaluator.device.type == "cpu"
     if processes == 1 or not is_on_cpu:
@@ -100,6 +126,7 @@ def create_evaluator(
         "precision": precision,
         "cache_folder": cache_folder,
         "calibrate": calibrate,
+        "beam": beam,
     }
     return ParallelEvaluator(
         evaluator,
@@ -122,7 +149,7 @@ def _stream_of(
     evaluator: Evaluator, dataset: Dataset, policy: Policy, settings: ProverSettings
 ) -> CandidateStream:
     """A stream of the engine of ``evaluator``: itself where it is one."""
-    if isinstance(evaluator, CompiledEvaluator):
+    if isinstance(evaluator, CompiledEvaluator | BeamEvaluator):
         return evaluator
     return OriginalStream(dataset, policy, settings)
 
@@ -140,6 +167,7 @@ def _vectorised(
     precision: str,
     cache_folder: Path | None,
     calibrate: bool,
+    memory_share: float | None,
 ) -> CompiledEvaluator:
     """The vectorised evaluator of that name, calibrated where it is asked for and where buffers have a fixed shape."""
     options = EvaluatorOptions(
@@ -148,6 +176,7 @@ def _vectorised(
         per_lane=per_lane,
         precision=precision,
         cache_folder=cache_folder if cache_folder is not None else default_cache_folder(),
+        memory_share=memory_share,
     )
     compile_mode = automatic_mode(options.device) if engine == "auto" else engine
     if calibrate and not Mode.of(compile_mode, fullgraph=fullgraph, device=options.device).is_trimming:
@@ -165,8 +194,8 @@ def _vectorised(
     )
 
 
-def check_engine(engine: str) -> None:
-    """Refuses an engine that there is not.
+def check_engine(engine: str, beam: Beam | None = None) -> None:
+    """Refuses an engine that there is not, or that does not prove the beam.
 
     Raises:
         EvaluationError: names the nearest, and those that there are.
@@ -174,6 +203,11 @@ def check_engine(engine: str) -> None:
     if engine not in ENGINES:
         near = did_you_mean(nearest_names(engine, ENGINES))
         raise EvaluationError(f"unknown engine {engine!r}{near}; expected one of {', '.join(ENGINES)}")
+    if beam is not None and beam.width > 1 and engine not in BEAM_ENGINES:
+        raise EvaluationError(
+            f"engine {engine!r} proves one trajectory of a candidate; with a beam of {beam.width} expected one of "
+            f"{', '.join(BEAM_ENGINES)}"
+        )
 
 
 def usable_device(device: torch.device | str | None) -> torch.device:

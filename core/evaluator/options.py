@@ -32,6 +32,8 @@ class EvaluatorOptions:
             does not set them.
         ticks_per_look: ticks between two looks at what is done; where ticks are recorded, those of one replay.
         cache_folder: where compiled artifacts are kept.
+        memory_share: of the device's memory, what this process may have, above 0 and at most 1; None for all that is
+            free.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -42,6 +44,7 @@ class EvaluatorOptions:
     demand: Demand | None = None
     ticks_per_look: int = TICKS_PER_LOOK
     cache_folder: Path = field(default_factory=default_cache_folder)
+    memory_share: float | None = None
 
     def __post_init__(self) -> None:
         """Raises EvaluationError for what no evaluator can be made of."""
@@ -49,4 +52,6 @@ class EvaluatorOptions:
             number = getattr(self, name)
             if number < 1:
                 raise EvaluationError(f"{name} is {number}; expected 1 or more")
+        if self.memory_share is not None and not 0 < self.memory_share <= 1:
+            raise EvaluationError(f"memory_share is {self.memory_share}; expected above 0 and at most 1")
         check_precision(self.precision, self.device)

@@ -60,7 +60,7 @@ class ReferenceProver:
         self._facts = dataset.facts
         self._rules = dataset.rules_by_predicate
         self._num_constants = dataset.vocabulary.num_constants
-        self._first_variable = dataset.vocabulary.first_variable_index
+        self.first_variable = dataset.vocabulary.first_variable_index
         self.true_state: State = ((dataset.vocabulary.true_index, 0, 0),)
         self.false_state: State = ((dataset.vocabulary.false_index, 0, 0),)
         self.endf_state: State = ((dataset.vocabulary.endf_index, 0, 0),)
@@ -88,7 +88,7 @@ class ReferenceProver:
         state: State = (candidate.triple,)
         excluded = state[0] if candidate.is_positive else None
         visited: set[frozenset[Atom]] = {frozenset(state)}
-        next_variable = self._first_variable
+        next_variable = self.first_variable
         actions = self.actions(state, next_variable, visited, excluded)
         total = largest_logit = 0.0
         passes_near_tie = is_pruned = False

@@ -49,11 +49,19 @@ class PrunedQueue(CandidateQueue):
         for row, index in enumerate(indices):
             corruptions = self._corruptions_of.pop(index, None)
             if corruptions is not None:
-                self._begin_corruptions(corruptions, float(outcomes.scores[row]))
+                self._begin_corruptions(corruptions, self._positive_score(index, outcomes[row : row + 1]))
+
+    def _positive_score(self, index: int, outcome: Outcomes) -> float:
+        """The score of the positive at ``index`` with its ``outcome`` ``[1]``."""
+        return float(outcome.scores[0])
+
+    def _after_positive(self, corruptions: slice, score: float) -> tuple[np.ndarray, np.ndarray]:
+        """Which corruptions need a trajectory, and their thresholds; see :meth:`Pruning.after_positive`."""
+        return self._pruning.after_positive(score, self._candidates.is_provable[corruptions])
 
     def _begin_corruptions(self, corruptions: slice, score: float) -> None:
         """Makes those corruptions ready that may change the rank of their positive, which scores ``score``."""
-        is_left, threshold = self._pruning.after_positive(score, self._candidates.is_provable[corruptions])
+        is_left, threshold = self._after_positive(corruptions, score)
         self._candidates.threshold[corruptions] = threshold
         left = corruptions.start + np.flatnonzero(is_left)
         self._order[self._num_ordered : self._num_ordered + len(left)] = left

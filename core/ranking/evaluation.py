@@ -9,49 +9,82 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import Evaluator
-from proofrank.core.prover import Outcome, Outcomes
+from proofrank.core.prover import CandidateQueue, Outcome, Outcomes
 from proofrank.core.ranking.candidate_queue import queue_of
 from proofrank.core.ranking.corruptions import query_seed
 from proofrank.core.ranking.metrics import RankedQuery
 from proofrank.core.ranking.pruning import Pruning
-from proofrank.core.ranking.queries import Query
+from proofrank.core.ranking.queries import Query, candidates_of
 from proofrank.core.ranking.ranks import rank_positive
+from proofrank.core.ranking.scored_queue import scored_queue_of
+from proofrank.core.ranking.scoring import Scoring
 
 
 def rank_queries(
-    evaluator: Evaluator,
+    evaluator: Evaluator | None,
     queries: Sequence[Query],
     *,
     seed: int = 0,
     on_progress: Callable[[int], None] | None = None,
     pruning: Pruning | None = None,
+    scoring: Scoring | None = None,
 ) -> list[RankedQuery]:
     """Ranks ``queries``.
 
     Args:
-        evaluator: proves the candidates.
+        evaluator: proves the candidates; it may be None where ``scoring`` is ``embedding``.
         queries: queries to rank.
         seed: seed of the random order of ties.
         on_progress: called with the number of candidates done, as often as the evaluator can tell.
         pruning: what may be left out; nothing by default.
+        scoring: what scores beside or instead of proofs; None for proofs alone.
 
     Raises:
         EvaluationError: a candidate cannot be evaluated exactly.
+        EmbeddingError: a candidate has no score by the embedding.
     """
     start = time.perf_counter()
-    queue = queue_of(queries, pruning)
+    embedding = None
+    if scoring is None:
+        queue = queue_of(queries, pruning)
+    else:
+        embedding = scoring.embedding_scores(candidates_of(queries).triples)
+        queue = scored_queue_of(queries, pruning, scoring, embedding)
+    is_proving = scoring is None or scoring.kind != "embedding"
+    if is_proving and evaluator is not None:
+        outcomes = _prove(evaluator, queue, on_progress)
+    elif is_proving:
+        raise EvaluationError("no evaluator is given; expected one where candidates are proved")
+    else:
+        outcomes = Outcomes.unprovable(len(queue))
+        if on_progress is not None:
+            on_progress(len(queue))
+    return rank_outcomes(
+        queries,
+        outcomes,
+        seed=seed,
+        seconds=time.perf_counter() - start,
+        knows_proved=is_proving and (pruning is None or pruning.knows_proved),
+        scoring=scoring,
+        embedding=embedding,
+    )
+
+
+def _prove(
+    evaluator: Evaluator, queue: CandidateQueue, on_progress: Callable[[int], None] | None
+) -> Outcomes:
+    """The outcomes of all candidates of ``queue``."""
     while queue.num_ready:
         indices = queue.take(queue.num_ready)
         tell = _counting_from(len(queue) - queue.num_left, on_progress)
         queue.put(indices, Outcomes.of(evaluator.evaluate(queue.candidates(indices), on_progress=tell)))
         if on_progress is not None:
             on_progress(len(queue) - queue.num_left)
-    outcomes = queue.outcomes()
-    seconds = time.perf_counter() - start
-    return rank_outcomes(
-        queries, outcomes, seed=seed, seconds=seconds, knows_proved=pruning is None or pruning.knows_proved
-    )
+    return queue.outcomes()
 
 
 def _counting_from(num_done: int, on_progress: Callable[[int], None] | None) -> Callable[[int], None] | None:
@@ -66,6 +99,8 @@ def rank_outcomes(
     seed: int,
     seconds: float,
     knows_proved: bool = True,
+    scoring: Scoring | None = None,
+    embedding: np.ndarray | None = None,
 ) -> list[RankedQuery]:
     """Ranks ``queries`` whose candidates have been proved.
 
@@ -75,14 +110,22 @@ def rank_outcomes(
         seed: seed of the random order of ties.
         seconds: time of the evaluation, which is divided by steps taken.
         knows_proved: whether ``outcomes`` say of each corruption whether it is proved.
+        scoring: what scores beside or instead of proofs; None for proofs alone.
+        embedding: the embedding's score of each candidate, ``[C]`` float64; needed with ``scoring``.
     """
     columns = Outcomes.of(outcomes)
+    if scoring is None or embedding is None:
+        scores = columns.scores
+    else:
+        scores = scoring.scores(embedding, candidates_of(queries).triples, columns)
     total_steps = int(columns.steps.sum())
     ranked: list[RankedQuery] = []
     position = 0
     for query in queries:
-        own = columns[position : position + query.num_candidates]
+        place = slice(position, position + query.num_candidates)
+        own, own_scores = columns[place], scores[place]
         position += len(own)
+        steps = int(own.steps.sum())
         ranked.append(
             RankedQuery(
                 query_index=query.query_index,
@@ -90,9 +133,12 @@ def rank_outcomes(
                 side=query.side,
                 constants=query.constants,
                 outcomes=own,
-                ranks=rank_positive(own.scores, query_seed(seed, query.triple, query.side), query.tie_keys),
-                seconds=seconds * int(own.steps.sum()) / total_steps,
+                ranks=rank_positive(own_scores, query_seed(seed, query.triple, query.side), query.tie_keys),
+                # Without a step, as embeddings alone take none, by the number of candidates.
+                seconds=seconds * (steps / total_steps if total_steps else len(own) / len(columns)),
                 knows_proved=knows_proved,
+                scores=None if scoring is None else own_scores,
+                embedding=None if embedding is None else embedding[place],
             )
         )
     return ranked

@@ -69,6 +69,8 @@ class RankedQuery:
         ranks: ranks of the positive.
         seconds: share of the time of the evaluation, by steps taken.
         knows_proved: whether ``outcomes`` say of each corruption whether it is proved.
+        scores: by which the candidates are ranked, ``[C]`` float64; None for those of the outcomes.
+        embedding: the embedding's scores of the candidates, ``[C]`` float64; None if none is asked.
     """
 
     query_index: int
@@ -79,6 +81,13 @@ class RankedQuery:
     ranks: Ranks
     seconds: float
     knows_proved: bool = True
+    scores: np.ndarray | None = None
+    embedding: np.ndarray | None = None
+
+    @property
+    def positive_score(self) -> float:
+        """The score by which the positive is ranked."""
+        return float(self.outcomes.scores[0] if self.scores is None else self.scores[0])
 
     @property
     def candidates(self) -> list[Triple]:

@@ -59,6 +59,15 @@ class RankTable:
         self._seed_of = seed_of
         self._random = np.zeros(number, dtype=np.int64)  # 0 where it has not been drawn
 
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns that change, by their names."""
+        names = (
+            *("larger", "equal", "num_open", "is_positive_known", "is_proved"),
+            *("num_proved", "num_unsure", "steps"),
+        )
+        return {name: getattr(self, name) for name in names}
+
     def __len__(self) -> int:
         return len(self.num_corruptions)
 

@@ -8,15 +8,20 @@ fastest (:mod:`proofrank.core.ranking.next_candidates`).
 
 Nothing is kept for each candidate: the corruptions of a ranking are drawn again, in the same order, when they are
 needed.
+
+:meth:`Refinement.refine` does the work by an evaluator. Where candidates are proved by something else, as in a server,
+:meth:`Refinement.next_part` says which come next, and takes in their outcomes.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -68,6 +73,30 @@ class ProvableCompletions(Protocol):
         ...
 
 
+class AllCompletions:
+    """In place of a least model that is not known: every atom may have a proof."""
+
+    def __init__(self, num_constants: int) -> None:
+        self._constants = np.arange(1, num_constants + 1)
+
+    def completions(self, predicate: int, side: Side, other: int) -> np.ndarray:
+        """See :class:`ProvableCompletions`."""
+        return self._constants
+
+
+@dataclass(frozen=True, eq=False)
+class RefinementPart:
+    """What to prove next.
+
+    Attributes:
+        candidates: of one or more rankings.
+        put: takes in their outcomes, in order, once.
+    """
+
+    candidates: Candidates
+    put: Callable[[Outcomes], None]
+
+
 @dataclass(frozen=True)
 class RefinementProgress:
     """How far an evaluation has come.
@@ -88,7 +117,7 @@ class Refinement:
 
     def __init__(
         self,
-        evaluator: Evaluator,
+        evaluator: Evaluator | None,
         work: LazyQueries,
         model: ProvableCompletions,
         *,
@@ -100,7 +129,7 @@ class Refinement:
         """Proves nothing yet.
 
         Args:
-            evaluator: proves the candidates.
+            evaluator: proves the candidates; None where the caller proves the parts.
             work: what to rank, at least one triple.
             model: says what has no proof.
             level: ``exact`` or ``ranks``: whether provable candidates take their course to the end, or end once they
@@ -146,9 +175,23 @@ class Refinement:
         self._score = np.zeros(number, dtype=np.float64)  # of the positive
         self._num_taken = np.zeros(number, dtype=np.int64)  # from the start of a ranking's order
         self._num_provable = np.zeros(number, dtype=np.int64)  # corruptions that may have a proof
+        self._draw = np.zeros(
+            number, dtype=np.uint64
+        )  # digest of the corruptions and of which may have a proof
         # Of each kind of corruptions: those proved, what they have added to the lowest ranks, and their steps.
         self._tried, self._growth, self._steps = np.zeros((3, _NUM_KINDS, number))
         self._counts = PruningCounts()
+        # Those of a row each, in all that is kept of a state.
+        self._columns: Mapping[str, np.ndarray] = {
+            **self._table.columns,
+            "score": self._score,
+            "num_taken": self._num_taken,
+            "num_provable": self._num_provable,
+            "draw": self._draw,
+            "tried": self._tried,
+            "growth": self._growth,
+            "kind_steps": self._steps,
+        }
         remembered = max(16, _REMEMBERED_CONSTANTS // work.corruptor.dataset.vocabulary.num_constants)
         self._order = lru_cache(maxsize=remembered)(self._drawn_order)
         self.seconds = 0.0
@@ -162,6 +205,12 @@ class Refinement:
     def num_candidates(self) -> int:
         """Number of candidates, positives included."""
         return len(self._table) + int(self._table.num_corruptions.sum())
+
+    @property
+    def num_decided(self) -> int:
+        """Number of candidates whose order is known."""
+        counts = self._counts
+        return counts.evaluated + counts.unprovable + counts.fallen_behind
 
     @property
     def rankings(self) -> Sequence[tuple[Triple, Side]]:
@@ -201,28 +250,80 @@ class Refinement:
             RankingError: ``tolerance`` is no number of 0 or more.
             EvaluationError: a candidate cannot be evaluated exactly.
         """
-        check_tolerance(tolerance)
+        if self._evaluator is None:
+            raise RankingError("there is no evaluator; prove the parts of next_part")
         began, seconds_before = time.perf_counter(), self.seconds
-        while (mrr := self.mrr).half_width > tolerance and self.seconds - seconds_before < max_seconds:
-            if self._num_positives < len(self._triples):
-                self._prove_positives()
-            else:
-                self._prove_corruptions(tolerance)
+        while (part := self.next_part(tolerance)) is not None and self.seconds - seconds_before < max_seconds:
+            part.put(Outcomes.of(self._evaluator.evaluate(part.candidates)))
             self.seconds = seconds_before + time.perf_counter() - began
             if on_progress is not None:
-                num_open = int(self._table.num_open.sum())
-                on_progress(RefinementProgress(self.mrr, self.num_candidates - num_open, self.num_candidates))
-        return mrr
+                on_progress(RefinementProgress(self.mrr, self.num_decided, self.num_candidates))
+        return self.mrr
+
+    def next_part(self, tolerance: float) -> RefinementPart | None:
+        """What narrows the interval of the MRR most; None once it is certain to ``tolerance``.
+
+        A part that is not proved leaves all as it was, and comes again.
+
+        Raises:
+            RankingError: ``tolerance`` is no number of 0 or more.
+        """
+        check_tolerance(tolerance)
+        if self.mrr.half_width <= tolerance:
+            return None
+        if self._num_positives < len(self._triples):
+            return self._positives_to_prove()
+        return self._corruptions_to_prove(tolerance)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """A copy of all that has been found out, for :meth:`go_on_from`, as columns by name."""
+        return {
+            **{name: column.copy() for name, column in self._columns.items()},
+            "num_positives": np.array(self._num_positives),
+            "counts": np.array(dataclasses.astuple(self._counts)),
+            "seconds": np.array(self.seconds),
+        }
+
+    def go_on_from(self, state: Mapping[str, np.ndarray]) -> None:
+        """Takes in what another refinement of the same work, with the same options, has found out.
+
+        The caller sees to it that candidates get the same bits as before, and that numpy draws the same numbers.
+
+        Raises:
+            RankingError: the state is not of this work, or another model says what may have a proof; nothing is taken
+                in then.
+        """
+        if set(state) != {*self._columns, "num_positives", "counts", "seconds"} or any(
+            state[name].shape != column.shape or state[name].dtype != column.dtype
+            for name, column in self._columns.items()
+        ):
+            raise RankingError("the state is not one of this evaluation")
+        for row in np.flatnonzero(state["is_positive_known"]).tolist():
+            if _digest(*self._drawn(row)) != state["draw"][row]:
+                raise RankingError("corruptions, or what is known of their proofs, have changed since")
+        for name, column in self._columns.items():
+            column[...] = state[name]
+        self._num_positives = int(state["num_positives"])
+        self._counts = PruningCounts(*state["counts"].tolist())
+        self.seconds = float(state["seconds"])
+        self._order.cache_clear()
 
     def _at(self, row: int) -> tuple[Triple, Side]:
         index, side = self._rankings[row]
         return self._triples[index], side
 
-    def _prove_positives(self) -> None:
-        """Proves the next positives, and takes what has no proof from the open candidates of those that succeed."""
+    def _positives_to_prove(self) -> RefinementPart:
+        """The next positives."""
         part = range(self._num_positives, min(self._num_positives + self._most_at_once, len(self._triples)))
         triples = np.array([self._triples[index] for index in part], dtype=np.int64)
-        outcomes = Outcomes.of(self._evaluator.evaluate(Candidates(triples, np.ones(len(part), dtype=bool))))
+        return RefinementPart(
+            Candidates(triples, np.ones(len(part), dtype=bool)), partial(self._take_in_positives, part)
+        )
+
+    def _take_in_positives(self, part: range, outcomes: Outcomes) -> None:
+        """Puts down the outcomes of positives, and takes what has no proof from the open candidates of those that
+        succeed.
+        """
         scores, steps = outcomes.scores, outcomes.steps
         num_rankings = num_unprovable = 0
         for place, index in enumerate(part):
@@ -236,7 +337,9 @@ class Refinement:
     def _begin(self, row: int, score: float, is_proved: bool) -> int:
         """Puts down the outcome of a ranking's positive; returns how many candidates need no trajectory."""
         table = self._table
-        num_provable = int(np.count_nonzero(self._drawn(row)[1]))
+        constants, is_provable = self._drawn(row)
+        num_provable = int(np.count_nonzero(is_provable))
+        self._draw[row] = _digest(constants, is_provable)
         self._num_provable[row] = num_provable
         table.is_positive_known[row] = True
         table.is_proved[row] = is_proved
@@ -270,8 +373,8 @@ class Refinement:
             others = generator.permutation(constants[~is_provable])
         return np.concatenate([provable, others]).astype(np.int32), len(provable)
 
-    def _prove_corruptions(self, tolerance: float) -> None:
-        """Proves the corruptions that narrow the interval most."""
+    def _corruptions_to_prove(self, tolerance: float) -> RefinementPart:
+        """The corruptions that narrow the interval most."""
         table = self._table
         low, high = table.bounds()
         rows = np.flatnonzero(table.num_open)
@@ -284,7 +387,7 @@ class Refinement:
             part = min(num_expected // _PARTS_OF_A_LONG_WAY, _MOST_PARTS * self._most_at_once)
             counts = next_candidates(outlook, width, least, max(part, self._most_at_once))
         is_worked_on = counts > 0
-        self._prove(rows[is_worked_on], counts[is_worked_on])
+        return self._part_of(rows[is_worked_on], counts[is_worked_on])
 
     def _expectations(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the next candidate of each of ``rows`` is expected to add to its lowest rank, and its steps; ``[n]``
@@ -305,8 +408,8 @@ class Refinement:
                 expected[places] = (sums[rows[places]] + usual * _PRIOR_WEIGHT) / own_tried
         return growth.clip(1e-6, 1 - 1e-6), steps.clip(1.0)
 
-    def _prove(self, rows: np.ndarray, counts: np.ndarray) -> None:
-        """Proves the next ``counts`` candidates of each of ``rows``, ``[n]`` int64 each."""
+    def _part_of(self, rows: np.ndarray, counts: np.ndarray) -> RefinementPart:
+        """The next ``counts`` candidates of each of ``rows``, ``[n]`` int64 each."""
         row_of = np.repeat(rows, counts)
         triples, is_provable = self._next(rows, counts)
         score = self._score[row_of]
@@ -317,9 +420,12 @@ class Refinement:
             np.where(has_threshold, score, -np.inf),
             is_provable,
         )
-        outcomes = Outcomes.of(self._evaluator.evaluate(candidates))
-        self._take_in(row_of, score, is_provable, outcomes)
-        self._num_taken[rows] += counts
+
+        def put(outcomes: Outcomes) -> None:
+            self._take_in(row_of, score, is_provable, outcomes)
+            self._num_taken[rows] += counts
+
+        return RefinementPart(candidates, put)
 
     def _next(self, rows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The next candidates, ``[N, 3]`` int64, and whether each may have a proof, ``[N]`` bool."""
@@ -370,6 +476,13 @@ def _kinds(is_provable: np.ndarray, score: np.ndarray) -> np.ndarray:
         score: of its positive, ``[N]`` float64.
     """
     return np.where(is_provable, np.where(score > -FAILURE_PENALTY, 0, 1), 2)
+
+
+def _digest(constants: np.ndarray, is_provable: np.ndarray) -> np.uint64:
+    """A number that other corruptions, or other provable ones among them, hardly have."""
+    digest = hashlib.blake2b(constants.tobytes(), digest_size=8)
+    digest.update(np.packbits(is_provable).tobytes())
+    return np.frombuffer(digest.digest(), dtype=np.uint64)[0]
 
 
 def check_tolerance(tolerance: float) -> None:

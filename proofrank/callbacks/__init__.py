@@ -17,7 +17,8 @@ libraries; nothing else imports them. ``docs/callbacks.md`` describes all of it.
 """
 
 from proofrank.callbacks.evaluations import Evaluations, InProcess, OnServer, StepResult
-from proofrank.callbacks.loggers import CsvLogger, Logger, TensorBoardLogger
+from proofrank.callbacks.library_loggers import MlflowLogger, TensorBoardLogger, WandbLogger
+from proofrank.callbacks.loggers import CsvLogger, Logger
 from proofrank.callbacks.validation import Validation
 
 __all__ = [
@@ -25,8 +26,10 @@ __all__ = [
     "Evaluations",
     "InProcess",
     "Logger",
+    "MlflowLogger",
     "OnServer",
     "StepResult",
     "TensorBoardLogger",
     "Validation",
+    "WandbLogger",
 ]

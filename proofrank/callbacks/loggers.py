@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 from proofrank.core.errors import ProofrankError
@@ -58,44 +57,3 @@ class CsvLogger:
         """Writes the line of a step."""
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow([step, *(metrics.get(name, "") for name in METRICS)])
-
-
-class TensorBoardLogger:
-    """Writes scalars for TensorBoard; a context manager that closes its file."""
-
-    def __init__(self, folder: Path | str, prefix: str = "valid/") -> None:
-        """Begins a file of events.
-
-        Args:
-            folder: where TensorBoard looks for it.
-            prefix: of the scalars' names: ``valid/`` gives ``valid/mrr``.
-
-        Raises:
-            ProofrankError: tensorboard is not installed.
-        """
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ProofrankError(
-                "TensorBoardLogger needs tensorboard: pip install 'proofrank[tensorboard]'"
-            ) from error
-        self._prefix = prefix
-        self._writer = SummaryWriter(str(folder))
-
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Writes the scalars of a step, to be seen at once."""
-        for name, value in metrics.items():
-            self._writer.add_scalar(f"{self._prefix}{name}", value, step)
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._writer.close()
-
-    def __enter__(self) -> TensorBoardLogger:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -8,6 +8,7 @@ from typing import Any
 from pykeen.models import Model
 from pykeen.training.callbacks import TrainingCallback
 
+from proofrank.callbacks.evaluations import StepResult
 from proofrank.callbacks.validation import Validation
 
 
@@ -44,13 +45,17 @@ class PykeenValidation(TrainingCallback):
         """Begins an evaluation, and tracks those that have arrived."""
         if epoch % self._every_n_epochs:
             return
-        for result in self._validation(epoch, self._network(self.model)):
-            self.result_tracker.log_metrics(dict(result.metrics), step=result.step, prefix=self._prefix)
+        self._track(self._validation(epoch, self._network(self.model)))
         if self._validation.should_stop:
             # PyKEEN's own StopperTrainingCallback ends the loop in this way; there is no public one.
             self.training_loop._should_stop = True
 
     def post_train(self, losses: list[float], **kwargs: Any) -> None:
         """Waits for the last evaluations, and tracks them; PyKEEN leaves this out after an early stop."""
-        for result in self._validation.collect(wait=True):
-            self.result_tracker.log_metrics(dict(result.metrics), step=result.step, prefix=self._prefix)
+        self._track(self._validation.collect(wait=True))
+
+    def _track(self, results: tuple[StepResult, ...]) -> None:
+        for result in results:
+            # hits_at_10, as PyKEEN itself has it: the tracker of MLflow refuses an @.
+            named = {name.replace("@", "_at_"): value for name, value in result.metrics.items()}
+            self.result_tracker.log_metrics(named, step=result.step, prefix=self._prefix)

@@ -70,6 +70,8 @@ def check_bulk(parsed: argparse.Namespace) -> None:
         raise ProofrankError("--queries-per-shard is for --on ray, --results or --trace")
     if is_bulk(parsed) and parsed.mrr_tolerance is not None:
         raise ProofrankError("--mrr-tolerance cannot be combined with --on ray, --results or --trace")
+    if is_bulk(parsed) and parsed.beam > 1:
+        raise ProofrankError("--beam cannot be combined with --on ray, --results or --trace")
     check_writable("--trace", parsed.trace)
 
 

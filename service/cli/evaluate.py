@@ -19,16 +19,18 @@ from proofrank.core.policy import Policy
 from proofrank.core.protocols import check_tolerance_of, protocol_fields
 from proofrank.core.prover import ProverSettings
 from proofrank.core.ranking import (
+    PROOF_SCORING,
     Corruptor,
     LazyQueries,
     PruningCounts,
     RankedQuery,
+    Scoring,
     check_level,
     pruning_of,
     rank_queries,
     report,
 )
-from proofrank.in_process import TripleRanking, evaluation_to_dict, explain, triple_ranking
+from proofrank.in_process import NO_ENGINE, TripleRanking, evaluation_to_dict, explain, triple_ranking
 from proofrank.interval_evaluation import depths_beside, interval_evaluation
 from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk, pruning_level
 from proofrank.service.cli.files import check_writable, write_output
@@ -47,6 +49,7 @@ from proofrank.service.cli.options import (
 )
 from proofrank.service.cli.queries import add_queries, drawn_work
 from proofrank.service.cli.ranking_options import (
+    add_beam,
     add_hits_at,
     add_protocol,
     add_pruning,
@@ -54,6 +57,12 @@ from proofrank.service.cli.ranking_options import (
     add_tolerance,
     ranking_rules,
     settle_protocol,
+)
+from proofrank.service.cli.scoring_options import (
+    add_scoring,
+    check_scoring,
+    is_embedding_alone,
+    read_scoring,
 )
 from proofrank.service.cli.tables import print_intervals, print_metrics, pruning_line
 from proofrank.service.terminal.progress import progress_bar
@@ -71,6 +80,8 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_protocol(parser, has_files=True)
     add_pruning(parser, default="exact; ranks with --mrr-tolerance; none with --trace")
     add_tolerance(parser)
+    add_scoring(parser)
+    add_beam(parser)
     parser.add_argument(
         "--facts",
         type=Path,
@@ -108,6 +119,7 @@ def run(parsed: argparse.Namespace) -> int:
         settle_protocol(parsed)
         check_bulk(parsed)
         _check_rankings(parsed)
+        check_scoring(parsed)
         check_names_of_floors(parsed)
         check_writable("--json", parsed.json)
     if parsed.on != RAY:  # whose workers have devices of their own
@@ -117,13 +129,21 @@ def run(parsed: argparse.Namespace) -> int:
     settings = settings_for(policy, prover_overrides(parsed))
     if parsed.explain is not None:
         head, relation, tail = parsed.explain
-        proof = explain(dataset, policy, (head, relation, tail), prover=prover_overrides(parsed))
+        proof = explain(
+            dataset,
+            policy,
+            (head, relation, tail),
+            prover=prover_overrides(parsed),
+            beam=parsed.beam,
+            beam_score=parsed.beam_score,
+        )
         say_files(dataset)
         console.print(fit_tree(proof.text, sys.stdout), markup=False, highlight=False, soft_wrap=True)
         return 0
     if parsed.mrr_tolerance is not None:
         return _evaluate_to_tolerance(parsed, dataset, policy, settings, errors)
     rankings: list[TripleRanking] | None = None
+    scoring: Scoring | None = None
     if is_bulk(parsed):
         # Imported here, for it needs what the server needs, and every command would start later.
         from proofrank.service.cli.bulk import evaluate_in_shards
@@ -131,17 +151,18 @@ def run(parsed: argparse.Namespace) -> int:
         say_files(dataset)
         metrics, engine, pruning, corruptor = evaluate_in_shards(parsed, dataset, policy, settings, errors)
     else:
-        evaluator = make_evaluator(parsed, dataset, policy, settings)
+        scoring = read_scoring(parsed, dataset)
+        evaluator = None if is_embedding_alone(parsed) else make_evaluator(parsed, dataset, policy, settings)
         say_files(dataset)
         work = drawn_work(parsed, dataset)
         corruptor = work.corruptor
-        ranked, pruning = _evaluate(parsed, dataset, work, evaluator, errors)
+        ranked, pruning = _evaluate(parsed, dataset, work, evaluator, scoring, errors)
         triples = {query.query_index: query.query for query in ranked}
         depths = depths_beside(dataset, list(triples.values()), (parsed.split,), parsed.cache_folder)
         metrics = report(ranked, dataset, parsed.ties, depths, parsed.hits_at)
         if parsed.rankings:
             rankings = [triple_ranking(query, dataset, parsed.ties) for query in ranked]
-        engine = evaluator.engine
+        engine = NO_ENGINE if evaluator is None else evaluator.engine
     if parsed.json is not None:
         written = evaluation_to_dict(
             metrics,
@@ -151,11 +172,18 @@ def run(parsed: argparse.Namespace) -> int:
             pruning=pruning,
             protocol=_protocol(parsed, corruptor),
             rankings=rankings,
+            scoring=PROOF_SCORING if scoring is None else scoring.to_dict(),
         )
         _write(parsed, written)
-    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}"
+    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}{_beam_words(parsed)}"
+    if scoring is not None:
+        title += f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name})"
     print_metrics(metrics, title, metrics.by_depth)
     return check_floors(parsed, metrics.overall.to_dict(), errors)
+
+
+def _beam_words(parsed: argparse.Namespace) -> str:
+    return f", beam {parsed.beam} {parsed.beam_score}" if parsed.beam > 1 else ""
 
 
 def _check_rankings(parsed: argparse.Namespace) -> None:
@@ -175,6 +203,9 @@ def _protocol(parsed: argparse.Namespace, corruptor: Corruptor) -> Protocol:
         limit=parsed.queries,
         side=parsed.side,
         seed=parsed.seed,
+        scoring=parsed.scoring,
+        beam=parsed.beam,
+        beam_score=parsed.beam_score,
         **protocol_fields(ranking_rules(parsed), corruptor),
     )
 
@@ -205,7 +236,9 @@ def _evaluate_to_tolerance(
     errors.print(f"{line}; {metrics.open} are open", highlight=False, markup=False, soft_wrap=True)
     if parsed.json is not None:
         _write(parsed, evaluation.to_dict() | {"protocol": _protocol(parsed, work.corruptor).to_dict()})
-    title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}"
+    title = (
+        f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}{_beam_words(parsed)}"
+    )
     print_intervals(evaluation.report, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
     # A metric is high enough if it is so for certain.
     certain = {name: None if found is None else found.low for name, found in metrics.by_name.items()}
@@ -220,15 +253,29 @@ def _write(parsed: argparse.Namespace, written: dict[str, Any]) -> None:
 
 
 def _evaluate(
-    parsed: argparse.Namespace, dataset: Dataset, work: LazyQueries, evaluator: Evaluator, errors: Console
+    parsed: argparse.Namespace,
+    dataset: Dataset,
+    work: LazyQueries,
+    evaluator: Evaluator | None,
+    scoring: Scoring | None,
+    errors: Console,
 ) -> tuple[list[RankedQuery], dict[str, Any]]:
-    """The ranked queries, and what was left out."""
-    level = pruning_level(parsed)
+    """The ranked queries, and what was left out; the evaluator is None where nothing is proved."""
+    level = "none" if evaluator is None else pruning_level(parsed)
     pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
     queries = work.all_queries()
     num_candidates = sum(query.num_candidates for query in queries)
     with progress_bar(errors, "candidates", num_candidates) as on_progress:
-        ranked = rank_queries(evaluator, queries, seed=parsed.seed, on_progress=on_progress, pruning=pruning)
+        ranked = rank_queries(
+            evaluator,
+            queries,
+            seed=parsed.seed,
+            on_progress=on_progress,
+            pruning=pruning,
+            scoring=scoring,
+        )
+    if evaluator is None:
+        return ranked, PruningCounts().to_dict(level)
     counts = sum((PruningCounts.of(query.outcomes) for query in ranked), PruningCounts())
     if pruning is not None:
         line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)

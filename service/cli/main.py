@@ -41,16 +41,25 @@ COMMANDS = {
         "provable", SERVER, "say which triples have a proof, the fewest steps, and the highest MRR"
     ),
     "diff": Command("diff", SERVER, "prove the same candidates with two engines and show where they part"),
+    "fit-hybrid": Command(
+        "fit_hybrid", SERVER, "fit the weights of hybrid scores, of an embedding and a proof, to valid"
+    ),
     "import": Command("import_checkpoint", SERVER, "make a policy folder of a checkpoint of the public code"),
+    "import-embedding": Command(
+        "import_embedding", SERVER, "make an embedding's folder of one of the public code"
+    ),
     "logits": Command("logits", SERVER, "compute logits of given states and compare them with a file"),
     "compile": Command("compilation", SERVER, "compile an engine for a dataset and a policy ahead of time"),
     "serve": Command("serve", SERVER, "serve ranks over HTTP"),
     "upload": Command("upload", CLIENT, "store a policy in a server, perhaps as a step of a training run"),
     "activate": Command("activate", CLIENT, "make a policy of a server the one that ranks from now on"),
+    "sleep": Command("sleep", CLIENT, "have a server free the memory of its evaluators until it is woken"),
+    "wake": Command("wake", CLIENT, "have a server that sleeps take requests again"),
     "policies": Command("policies", CLIENT, "list the policies of a server"),
     "jobs": Command("jobs", CLIENT, "list the jobs of a server"),
     "runs": Command("runs", CLIENT, "list the training runs of a server, or the metrics of one by step"),
     "export": Command("export", CLIENT, "write the results of a server's job to a file"),
+    "report": Command("report", CLIENT, "write the page about some jobs as a folder that opens from disk"),
     "key": Command("key", CLIENT, "make an API key"),
 }
 

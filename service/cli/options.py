@@ -18,6 +18,7 @@ from proofrank.core.graph import Dataset, load_dataset, load_other_graph
 from proofrank.core.policy import Policy, carried_over, load_policy
 from proofrank.core.policy.precision import PRECISIONS
 from proofrank.core.prover import ProverSettings
+from proofrank.service.cli.ranking_options import beam_of
 from proofrank.service.engine.engine_options import EngineOptions
 from proofrank.service.settings.settings import PROVER_FIELDS, Settings
 from proofrank.service.threads import DEFAULT_THREADS
@@ -189,6 +190,7 @@ def engine_options(parsed: argparse.Namespace) -> EngineOptions:
         cache_folder=parsed.cache_folder,
         threads=threads,
         processes=processes,
+        beam=beam_of(parsed) if hasattr(parsed, "beam") else None,
     )
 
 

@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -18,7 +17,7 @@ from proofrank.core.choices import HITS_AT, SPLITS, untrained_name, untrained_se
 from proofrank.core.errors import ProofrankError, counted, did_you_mean
 from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
-from proofrank.core.protocol_rules import WITHOUT_PROTOCOL
+from proofrank.core.protocol_rules import CANDIDATE_SOURCES, WITHOUT_PROTOCOL
 from proofrank.service import client
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.ranking_options import (
@@ -33,6 +32,7 @@ from proofrank.service.cli.ranking_options import (
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import print_metrics, pruning_line
 from proofrank.service.client import Client
+from proofrank.service.client.requests import CandidatesFrom
 from proofrank.service.terminal.trees import fit_tree
 from proofrank.service.wire import answer_to_json
 
@@ -107,7 +107,8 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
         return_proof=parsed.proof,
         deadline_ms=parsed.deadline_ms,
         hits_at=_hits_at(parsed),
-        **_protocol(parsed),
+        protocol=parsed.protocol,
+        candidates_from=_candidates_from(parsed),
     )
     rankings = result.queries[0].rankings
     table = Table(
@@ -159,7 +160,8 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             policy=_name_of(parsed.policy),
             limit=parsed.queries,
             hits_at=_hits_at(parsed),
-            **_protocol(parsed),
+            protocol=parsed.protocol,
+            candidates_from=_candidates_from(parsed),
         )
     except client.InvalidRequestError as error:
         if untrained_seed(parsed.policy or "") is not None and "policy" in {
@@ -221,13 +223,17 @@ def _hits_at(parsed: argparse.Namespace) -> tuple[int, ...] | None:
     return None if parsed.hits_at == HITS_AT else parsed.hits_at
 
 
-def _protocol(parsed: argparse.Namespace) -> dict[str, Any]:
-    """The protocol and the source of candidates; nothing for what every server does."""
-    is_default = parsed.candidates_from == WITHOUT_PROTOCOL.candidates_from
-    return {
-        "protocol": parsed.protocol,
-        "candidates_from": None if is_default else parsed.candidates_from,
-    }
+def _candidates_from(parsed: argparse.Namespace) -> CandidatesFrom | None:
+    """Where candidates come from; None for the domains, as every server has them."""
+    for source in CANDIDATE_SOURCES[1:]:
+        if parsed.candidates_from == source:
+            return source
+    if parsed.candidates_from != WITHOUT_PROTOCOL.candidates_from:
+        raise ProofrankError(
+            f"--candidates-from {parsed.candidates_from}: a server takes {', '.join(CANDIDATE_SOURCES)}; files are for "
+            "proofrank evaluate"
+        )
+    return None
 
 
 def _names(dataset: client.Identity, policy: client.Identity) -> str:

@@ -5,8 +5,17 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from proofrank.core.choices import HITS_AT, MOST_HITS_AT, PRUNING_LEVELS, SIDE_OPTIONS, TIE_POLICIES
+from proofrank.core.choices import (
+    BEAM_SCORES,
+    HITS_AT,
+    MOST_HITS_AT,
+    MOST_TRAJECTORIES,
+    PRUNING_LEVELS,
+    SIDE_OPTIONS,
+    TIE_POLICIES,
+)
 from proofrank.core.errors import RankingError
 from proofrank.core.metric_names import checked_hits_at
 from proofrank.core.protocol_rules import (
@@ -16,6 +25,9 @@ from proofrank.core.protocol_rules import (
     RankingRules,
     settled,
 )
+
+if TYPE_CHECKING:
+    from proofrank.core.prover.beams import Beam
 
 
 def add_ranking(parser: argparse.ArgumentParser, default_number: int | None) -> None:
@@ -133,6 +145,33 @@ def add_pruning(parser: argparse.ArgumentParser, default: str = "exact") -> None
         help="what may be left out, all ranks being the same: exact keeps every metric, ranks leaves the share of "
         f"proved corruptions open (default: {default})",
     )
+
+
+def add_beam(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--beam`` and ``--beam-score``."""
+    group = parser.add_argument_group("beams")
+    group.add_argument(
+        "--beam",
+        type=positive,
+        default=1,
+        metavar="K",
+        help=f"trajectories of a candidate, at most {MOST_TRAJECTORIES} (default: 1, the greedy one)",
+    )
+    group.add_argument(
+        "--beam-score",
+        default=BEAM_SCORES[0],
+        choices=BEAM_SCORES,
+        help="of a candidate with several proofs: the best one's log-probability, the log of the probability that "
+        f"the policy takes any of them, or noisy-or (default: {BEAM_SCORES[0]})",
+    )
+
+
+def beam_of(parsed: argparse.Namespace) -> Beam:
+    """The values of the options of :func:`add_beam`. Raises EvaluationError for too many trajectories."""
+    # Imported here: the parser of a command that speaks to a server needs no prover.
+    from proofrank.core.prover.beams import Beam
+
+    return Beam(parsed.beam, parsed.beam_score)
 
 
 def add_tolerance(parser: argparse.ArgumentParser) -> None:

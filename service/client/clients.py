@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import httpx
 
@@ -18,6 +18,10 @@ from proofrank.service.client.connection import DEFAULT_URL, Connection, make_co
 from proofrank.service.client.requests import Call
 from proofrank.service.client.retries import Retries
 from proofrank.service.client.send_with_retries import Pause, Reply, Steps
+
+if TYPE_CHECKING:
+    from proofrank.service.client.results import IntervalRankResult, RankResult
+    from proofrank.service.client.signatures import Rank
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,7 +94,10 @@ class Client:
             timeout=self._connection.timeouts,
         )
 
-    rank = _blocking(operations.rank)
+    if TYPE_CHECKING:
+        rank: Rank[RankResult, IntervalRankResult]
+    else:
+        rank = _blocking(operations.rank)
     why = _blocking(operations.why)
     evaluate = _blocking(operations.evaluate)
     submit = _blocking(operations.submit)
@@ -99,6 +106,7 @@ class Client:
     cancel_job = _blocking(operations.cancel_job)
     delete_job = _blocking(operations.delete_job)
     jobs = _blocking(operations.jobs)
+    groups = _blocking(operations.groups)
     compare = _blocking(operations.compare)
     export = _blocking(operations.export)
     runs = _blocking(operations.runs)
@@ -109,6 +117,8 @@ class Client:
     upload_checkpoint = _blocking(operations.upload_checkpoint)
     activate = _blocking(operations.activate)
     delete_policy = _blocking(operations.delete_policy)
+    sleep = _blocking(operations.sleep)
+    wake = _blocking(operations.wake)
     info = _blocking(operations.info)
     is_ready = _blocking(operations.is_ready)
     wait_until_ready = _blocking(operations.wait_until_ready)
@@ -163,7 +173,10 @@ class AsyncClient:
             timeout=self._connection.timeouts,
         )
 
-    rank = _awaited(operations.rank)
+    if TYPE_CHECKING:
+        rank: Rank[Coroutine[Any, Any, RankResult], Coroutine[Any, Any, IntervalRankResult]]
+    else:
+        rank = _awaited(operations.rank)
     why = _awaited(operations.why)
     evaluate = _awaited(operations.evaluate)
     submit = _awaited(operations.submit)
@@ -172,6 +185,7 @@ class AsyncClient:
     cancel_job = _awaited(operations.cancel_job)
     delete_job = _awaited(operations.delete_job)
     jobs = _awaited(operations.jobs)
+    groups = _awaited(operations.groups)
     compare = _awaited(operations.compare)
     export = _awaited(operations.export)
     runs = _awaited(operations.runs)
@@ -182,6 +196,8 @@ class AsyncClient:
     upload_checkpoint = _awaited(operations.upload_checkpoint)
     activate = _awaited(operations.activate)
     delete_policy = _awaited(operations.delete_policy)
+    sleep = _awaited(operations.sleep)
+    wake = _awaited(operations.wake)
     info = _awaited(operations.info)
     is_ready = _awaited(operations.is_ready)
     wait_until_ready = _awaited(operations.wait_until_ready)

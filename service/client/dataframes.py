@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proofrank.service.client.errors import MissingLibraryError
+from proofrank.service.wire import RankInterval
 
 if TYPE_CHECKING:
     import pandas
@@ -71,6 +72,22 @@ def ranking_row(index: int, triple: NamedTriple, ranking: Ranked) -> dict[str, A
         "log_probability": ranking.log_probability,
         "proved": ranking.proved,
         "steps": ranking.steps,
+        "num_candidates": ranking.num_candidates,
+    }
+
+
+def interval_row(index: int, triple: NamedTriple, ranking: RankInterval) -> dict[str, Any]:
+    """The row of a ranking whose rank lies in an interval, under the names that the tables of the service have."""
+    return {
+        "query_index": index,
+        "head": triple.head,
+        "relation": triple.relation,
+        "tail": triple.tail,
+        "side": ranking.side,
+        "rank_low": ranking.rank_low,
+        "rank_high": ranking.rank_high,
+        "proved": ranking.proved,
+        "open": ranking.open,
         "num_candidates": ranking.num_candidates,
     }
 

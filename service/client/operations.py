@@ -15,8 +15,15 @@ import httpx
 from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
-from proofrank.service.client.requests import Call, QueryLike, json_call, make_request, path_of
-from proofrank.service.client.results import JobResult, RankResult
+from proofrank.service.client.requests import (
+    Call,
+    CandidatesFrom,
+    QueryLike,
+    json_call,
+    make_request,
+    path_of,
+)
+from proofrank.service.client.results import IntervalRankResult, JobResult, RankResult
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 from proofrank.service.wire import (
     Comparison,
@@ -30,6 +37,7 @@ from proofrank.service.wire import (
     PolicyList,
     PruningLevel,
     RankExplanation,
+    RankingGroups,
     RankRequest,
     Readiness,
     Run,
@@ -54,9 +62,6 @@ RESULT_FILES = {".json": "results", ".csv": "results.csv", ".parquet": "results.
 PolicyLike = str | StoredPolicy | Identity
 """A policy by its name, or by name and content."""
 
-CandidatesFrom = Literal["domains", "entities", "relations"]
-"""Where candidates come from."""
-
 JobLike = str | Job | JobResults
 """A job by its id, as it was, or with its results."""
 
@@ -74,13 +79,14 @@ def rank(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    mrr_tolerance: float | None = None,
     return_candidates: bool = False,
     return_proof: bool = False,
     deadline_ms: int | None = None,
     hits_at: Sequence[int] | None = None,
     protocol: str | None = None,
     candidates_from: CandidatesFrom | None = None,
-) -> Steps[RankResult]:
+) -> Steps[RankResult | IntervalRankResult]:
     """Ranks triples against corrupted copies of themselves.
 
     Args:
@@ -93,6 +99,8 @@ def rank(
         pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
             ``ranks``, which leaves open how many corruptions were proved. By default ``exact``, and ``none`` with
             ``return_candidates``.
+        mrr_tolerance: rank only until the MRR is certain to this, up and down; the answer then has intervals of metrics
+            and ranks. ``pruning`` is ``ranks`` by default then, and there are neither scores nor proofs.
         return_candidates: with every candidate's score.
         return_proof: with the positives' proofs.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
@@ -112,6 +120,7 @@ def rank(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        mrr_tolerance=mrr_tolerance,
         return_candidates=return_candidates,
         return_proof=return_proof,
         deadline_ms=deadline_ms,
@@ -119,7 +128,8 @@ def rank(
         protocol=protocol,
         candidates_from=candidates_from,
     )
-    return parsed((yield from exchange(connection, json_call("/rank", request))), RankResult)
+    answer = yield from exchange(connection, json_call("/rank", request))
+    return parsed(answer, RankResult if mrr_tolerance is None else IntervalRankResult)
 
 
 def why(
@@ -135,6 +145,7 @@ def why(
     first: int = 5,
     alternatives: int = 5,
     also: Sequence[str] = (),
+    policy: PolicyLike | None = None,
     deadline_ms: int | None = None,
 ) -> Steps[RankExplanation]:
     """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much.
@@ -150,6 +161,7 @@ def why(
         first: how many of those that score higher or as much are explained, at most 50.
         alternatives: how many actions of each step are shown at most, up to 50.
         also: constants whose corruptions are explained besides, wherever they rank, at most 50.
+        policy: which policy of the server ranks, as for ``submit``; the active one if None.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
 
     Raises:
@@ -171,6 +183,8 @@ def why(
         first=first,
         alternatives=alternatives,
         also=list(also),
+        policy=_name_of(policy),
+        policy_sha256=_sha256_of(policy),
         deadline_ms=deadline_ms,
     )
     return parsed((yield from exchange(connection, json_call("/why", request))), RankExplanation)
@@ -227,8 +241,8 @@ def submit(
         seed=seed,
         ties=ties,
         pruning=pruning,
-        policy=policy if policy is None or isinstance(policy, str) else policy.name,
-        policy_sha256=policy.sha256 if isinstance(policy, (StoredPolicy, Identity)) else None,
+        policy=_name_of(policy),
+        policy_sha256=_sha256_of(policy),
         limit=limit,
         hits_at=None if hits_at is None else list(hits_at),
         protocol=protocol,
@@ -237,6 +251,14 @@ def submit(
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
     return parsed((yield from exchange(connection, json_call("/jobs", request, headers))), Job)
+
+
+def _name_of(policy: PolicyLike | None) -> str | None:
+    return policy if policy is None or isinstance(policy, str) else policy.name
+
+
+def _sha256_of(policy: PolicyLike | None) -> str | None:
+    return policy.sha256 if isinstance(policy, (StoredPolicy, Identity)) else None
 
 
 def wait(
@@ -346,6 +368,13 @@ def jobs(
     parameters = {"limit": str(limit), "state": state, "run": run}
     given = {parameter: value for parameter, value in parameters.items() if value is not None}
     return parsed((yield from exchange(connection, Call("GET", "/jobs", parameters=given))), JobList).jobs
+
+
+def groups(connection: Connection, job_id: str) -> Steps[RankingGroups]:
+    """The metrics of a job by depth, where the dataset has files of depths, and by steps of the proof."""
+    return parsed(
+        (yield from exchange(connection, Call("GET", path_of("jobs", job_id, "groups")))), RankingGroups
+    )
 
 
 def export(connection: Connection, job_id: str, path: str | Path) -> Steps[Path]:
@@ -534,17 +563,21 @@ def runs(connection: Connection, limit: int = 100) -> Steps[tuple[RunSummary, ..
     return parsed((yield from exchange(connection, call)), RunList).runs
 
 
-def run(connection: Connection, name: str, limit: int = 1000) -> Steps[Run]:
+def run(connection: Connection, name: str, limit: int = 1000, *, intervals: bool = False) -> Steps[Run]:
     """A training run: for each step its policy, and the metrics of the jobs that it has ranked.
 
     Args:
         name: of the run.
         limit: entries at most, those of the largest steps.
+        intervals: have the server compute the interval of each MRR, which reads every ranking once.
 
     Raises:
         NotFoundError: no policy and no job is of it.
     """
-    call = Call("GET", path_of("runs", name), parameters={"limit": str(limit)})
+    parameters = {"limit": str(limit)}
+    if intervals:
+        parameters["intervals"] = "true"
+    call = Call("GET", path_of("runs", name), parameters=parameters)
     return parsed((yield from exchange(connection, call)), Run)
 
 
@@ -597,6 +630,23 @@ def delete_policy(connection: Connection, name: str) -> Steps[None]:
     """Deletes a policy; the active one, and one that an unfinished job uses, are refused."""
     # A second DELETE would not find what the first one deleted.
     yield from exchange(connection, Call("DELETE", path_of("policies", name), is_repeatable=False))
+
+
+def sleep(connection: Connection) -> Steps[Readiness]:
+    """Has the server free its evaluators' memory, after the requests that rank now.
+
+    Until :func:`wake` it takes no others, and jobs pause.
+    """
+    return parsed((yield from exchange(connection, Call("POST", "/sleep"))), Readiness)
+
+
+def wake(connection: Connection) -> Steps[Readiness]:
+    """Has a server that sleeps make its evaluator again; returns once it takes requests.
+
+    Raises:
+        UnavailableError: it still sleeps, because the memory does not suffice; says how much is needed.
+    """
+    return parsed((yield from exchange(connection, Call("POST", "/wake"))), Readiness)
 
 
 def info(connection: Connection) -> Steps[Info]:

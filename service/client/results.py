@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from proofrank.core.rank_metrics import RankMetrics, RankRow
 from proofrank.service import wire
-from proofrank.service.client.dataframes import frame, ranking_row
+from proofrank.service.client.dataframes import frame, interval_row, ranking_row
 
 if TYPE_CHECKING:
     import pandas
@@ -26,6 +26,23 @@ class RankResult(wire.RankResponse):
         """
         return frame(
             ranking_row(index, query, ranking)
+            for index, query in enumerate(self.queries)
+            for ranking in query.rankings
+        )
+
+
+@dataclass(frozen=True)
+class IntervalRankResult(wire.IntervalRankResponse):
+    """The answer to ``rank`` with ``mrr_tolerance``; ``queries`` are in the order of the request."""
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each ranking.
+
+        Raises:
+            MissingLibraryError: pandas is not installed.
+        """
+        return frame(
+            interval_row(index, query, ranking)
             for index, query in enumerate(self.queries)
             for ranking in query.rankings
         )

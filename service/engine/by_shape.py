@@ -8,6 +8,7 @@ has used for some minutes, is ended; or at once if another one needs its memory.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 import time
@@ -23,9 +24,9 @@ from proofrank.core.evaluator import CandidateStream, Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.service.engine.evaluators import make_evaluator
-from proofrank.service.engine.lifecycle import READY, STARTING, Stages
+from proofrank.service.engine.lifecycle import ASLEEP, READY, STARTING, Stages
 from proofrank.service.engine.shape import Shape
-from proofrank.service.errors import Draining
+from proofrank.service.errors import Draining, NotReady
 from proofrank.service.scheduler import Lanes, Scheduler, Snapshot, Turns
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import Made, ServiceMetrics
@@ -81,11 +82,13 @@ class EvaluatorsByShape:
         self._live: ShapeEvaluator
         self._live_shape: Shape | None = None
         self._making: dict[Shape, asyncio.Task[None]] = {}
+        self._is_asleep = False
+        self._user_left = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._threads: set[threading.Thread] = set()
         # Guards what snapshots read: an evaluator's work counts once, before its end and after.
         self._lock = threading.Lock()
-        self._work_before = Work()
+        self._work_before: Work | None = None
 
     @property
     def live(self) -> ShapeEvaluator:
@@ -114,6 +117,7 @@ class EvaluatorsByShape:
             MemoryShortError: there is no memory for it.
             EvaluationError: no evaluator can be made for the policy.
             Draining: the service stops.
+            NotReady: it sleeps.
         """
         shape = self.shape_of(policy)
         while (evaluator := self._evaluators.get(shape)) is None:
@@ -123,6 +127,7 @@ class EvaluatorsByShape:
             yield evaluator
         finally:
             evaluator.num_users -= 1
+            self._user_left.set()
             self._may_be_idle(evaluator)
 
     def set_live(self, policy: Policy) -> None:
@@ -142,13 +147,49 @@ class EvaluatorsByShape:
         self._show()
         self._may_be_idle(before)
 
+    async def sleep(self) -> None:
+        """Ends all evaluators once their users have left, and gives their memory back; no other is made until
+        :meth:`wake`.
+        """
+        self._is_asleep = True
+        async with self._one_at_a_time:
+            while any(evaluator.num_users for evaluator in self._evaluators.values()):
+                self._user_left.clear()
+                await self._user_left.wait()
+            for evaluator in list(self._evaluators.values()):
+                await self._end_one(evaluator)
+            await asyncio.to_thread(_give_memory_back)
+
+    async def wake(self, policy: Policy) -> None:
+        """Makes the evaluator of the live ``policy`` again; its stages are those of the server.
+
+        Raises:
+            MemoryShortError: there is no memory for it; the server still sleeps.
+        """
+        shape = self.shape_of(policy)
+        async with self._one_at_a_time:
+            self._is_asleep = False
+            began = time.monotonic()
+            try:
+                evaluator = await self._made_in_thread(shape, policy)
+            except BaseException as error:
+                self._is_asleep = True
+                made = Made.REFUSED if isinstance(error, EvaluationError) else Made.FAILED
+                self._metrics.record_made(shape.name, made, time.monotonic() - began)
+                raise
+            self._metrics.record_made(shape.name, Made.MADE, time.monotonic() - began)
+            with self._lock:
+                self._evaluators[shape] = self._live = evaluator
+            self._show()
+
     def snapshot(self) -> Snapshot:
         """Returns the state of all schedulers; may be called from any thread."""
         with self._lock:
             snapshots = [evaluator.scheduler.snapshot for evaluator in self._evaluators.values()]
-            works = [snapshot.work for snapshot in snapshots if snapshot.work is not None]
+            works = [self._work_before, *(snapshot.work for snapshot in snapshots)]
+            counted = [work for work in works if work is not None]
             return Snapshot(
-                work=reduce(add, works, self._work_before) if works else None,
+                work=reduce(add, counted) if counted else None,
                 num_tasks=sum(snapshot.num_tasks for snapshot in snapshots),
                 num_in_flight=sum(snapshot.num_in_flight for snapshot in snapshots),
                 num_lanes=self._live.scheduler.snapshot.num_lanes,
@@ -193,6 +234,8 @@ class EvaluatorsByShape:
         async with self._one_at_a_time:
             if self._stages.is_stopping:
                 raise Draining("the server is stopping")
+            if self._is_asleep:
+                raise NotReady(f"not ready: {ASLEEP}")
             while len(self._evaluators) >= MAX_EVALUATORS and (idle := self._idle()):
                 await self._end_one(min(idle, key=lambda evaluator: evaluator.idle_since))
             logger.info("making an evaluator of shape %s for policy %s", shape.name, policy.name)
@@ -289,7 +332,7 @@ class EvaluatorsByShape:
     def _enter(self, evaluator: ShapeEvaluator, stage: str) -> None:
         """Notes a stage of an evaluator; it is that of the server if its policies are live."""
         evaluator.stage = stage
-        if evaluator.shape == self._live_shape:
+        if evaluator.shape == self._live_shape and not self._is_asleep:
             self._stages.enter(stage)
 
     def _idle(self) -> list[ShapeEvaluator]:
@@ -317,7 +360,7 @@ class EvaluatorsByShape:
             del self._evaluators[evaluator.shape]
             work = evaluator.scheduler.snapshot.work
             if work is not None:
-                self._work_before = self._work_before + work
+                self._work_before = work if self._work_before is None else self._work_before + work
         logger.info("ending the evaluator of shape %s, which nothing uses", evaluator.shape.name)
         self._show()
         await asyncio.to_thread(evaluator.scheduler.stop)
@@ -326,3 +369,10 @@ class EvaluatorsByShape:
         self._metrics.show_shapes(
             [evaluator.shape.name for evaluator in self._evaluators.values()], self._live.shape.name
         )
+
+
+def _give_memory_back() -> None:
+    """Frees what evaluators that have ended leave behind: cycles of objects, and what torch keeps of the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

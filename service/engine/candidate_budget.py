@@ -25,6 +25,11 @@ class CandidateBudget:
         self._num_candidates = 0
         metrics.max_queued_candidates.set(max_candidates)
 
+    @property
+    def num_candidates(self) -> int:
+        """Number of candidates that have room."""
+        return self._num_candidates
+
     def check(self, num_candidates: int) -> None:
         """Raises QueueFull if there is no room for ``num_candidates`` more."""
         surplus = self._num_candidates + num_candidates - self._max_candidates

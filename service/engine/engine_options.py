@@ -13,6 +13,7 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.policy.precision import check_precision
 from proofrank.core.prover import ProverSettings
+from proofrank.core.prover.beams import Beam
 from proofrank.service.threads import use_threads
 
 
@@ -29,6 +30,7 @@ class EngineOptions:
         cache_folder: folder of compiled artifacts; None for the default.
         threads: number of threads of torch in each process; None for the usual number.
         processes: how many processes may take part in a long evaluation on a CPU; None for one on each processor.
+        beam: how many trajectories a candidate has; None for one.
     """
 
     engine: str
@@ -39,6 +41,7 @@ class EngineOptions:
     cache_folder: Path | None
     threads: int | None = None
     processes: int | None = None
+    beam: Beam | None = None
 
     def check(self) -> None:
         """Refuses at once what cannot be made here, before anything is loaded for it.
@@ -46,7 +49,7 @@ class EngineOptions:
         Raises:
             EvaluationError: there is no such engine, device or precision here.
         """
-        check_engine(self.engine)
+        check_engine(self.engine, self.beam)
         if self.engine != "original":
             check_precision(self.precision, usable_device(self.device))
 
@@ -76,4 +79,5 @@ class EngineOptions:
             cache_folder=self.cache_folder,
             calibrate=self.calibrate,
             processes=self.processes if self.processes is not None else usable_processors(),
+            beam=self.beam,
         )

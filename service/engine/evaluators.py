@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import torch
+
 from proofrank.core.evaluator import (
     CandidateStream,
     CompiledEvaluator,
@@ -55,6 +57,7 @@ def make_evaluator(
         on_stage("warm up")
         return stream, Lanes((stream.num_free_slots,), is_cost_by_lane=True, gather_seconds=gather_seconds)
     device = settings.device or default_device()
+    _limit_torch(device, settings.device_memory)
     evaluator = create_evaluator(
         settings.engine,
         dataset,
@@ -66,6 +69,7 @@ def make_evaluator(
         precision=settings.precision,
         cache_folder=settings.cache_folder,
         calibrate=settings.calibrate,
+        memory_share=settings.device_memory,
     )
     assert isinstance(evaluator, CompiledEvaluator)
     on_stage("warm up")
@@ -84,3 +88,9 @@ def make_evaluator(
         ticks_per_look=1 if is_cost_by_lane else evaluator.ticks_per_look,
         gather_seconds=gather_seconds,
     )
+
+
+def _limit_torch(device: str, share: float | None) -> None:
+    """Has torch refuse what would be more than ``share`` of a CUDA device's memory; there is no such limit on a CPU."""
+    if share is not None and torch.device(device).type == "cuda" and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share, torch.device(device))

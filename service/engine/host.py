@@ -7,22 +7,25 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from proofrank.core.choices import PruningLevel
-from proofrank.core.errors import DatasetError, PolicyError, ProofrankError
+from proofrank.core.errors import DatasetError, MemoryShortError, PolicyError, ProofrankError
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
-from proofrank.core.ranking import Query
+from proofrank.core.prover import Candidates
+from proofrank.core.ranking import ProvableCompletions, Query
 from proofrank.service.engine.by_shape import EvaluatorsByShape
-from proofrank.service.engine.lifecycle import DRAINING, FAILED, READY, Stages
+from proofrank.service.engine.depths import SplitDepths
+from proofrank.service.engine.lifecycle import ASLEEP, DRAINING, FAILED, READY, Stages
 from proofrank.service.engine.live_policy import LivePolicy
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.provability import Provability
 from proofrank.service.engine.ranker import RankedBatch, Ranker
 from proofrank.service.errors import NotReady
+from proofrank.service.scheduler import Finished
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.threads import start_daemon
@@ -50,9 +53,11 @@ class EvaluatorHost:
         self._loaded: Loaded | None = None
         self._stages = Stages(metrics)
         self._live = LivePolicy(metrics)
+        self._depths = SplitDepths()
         self._provability = Provability(settings, metrics)
         self._ranker = Ranker(settings.max_queued_candidates, metrics)
         self.room = self._ranker.room
+        self._sleeping = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loading: threading.Thread | None = None
         self._grace_ends: float | None = None
@@ -104,15 +109,40 @@ class EvaluatorHost:
         return self._loaded
 
     @property
+    def _known(self) -> Loaded:
+        """As :attr:`loaded`, also in a server that sleeps."""
+        if self._loaded is not None and self._stages.stage == ASLEEP:
+            return self._loaded
+        return self.loaded
+
+    @property
     def active_policy(self) -> Policy:
-        """The live policy. Raises NotReady if the service is not ready."""
-        _ = self.loaded
+        """The live policy, also in a server that sleeps. Raises NotReady if the service is not ready."""
+        _ = self._known
         return self._live.active
 
     @property
     def engine(self) -> str:
         """Name of the running engine."""
         return self._settings.engine if self._loaded is None else self._loaded.evaluators.live.engine
+
+    @property
+    def candidates_per_second(self) -> float:
+        """Candidates done per second over the last 30 seconds."""
+        return self._ranker.candidates_per_second
+
+    @property
+    def num_tasks(self) -> int:
+        """Number of requests and chunks of jobs that wait or run."""
+        return 0 if self._loaded is None else self._loaded.evaluators.snapshot().num_tasks
+
+    def depths(self) -> Mapping[tuple[str, str, str], str] | None:
+        """The depth of each triple of the splits that have a file of depths, by its names; None if there is no file.
+
+        Reads the files at the first call. Raises NotReady if the service is not ready, DatasetError if a file cannot
+        be read.
+        """
+        return self._depths.of(self.loaded.dataset, self._provability.model)
 
     async def activate(self, policy: Policy) -> None:
         """Makes ``policy`` the live one, after its evaluator is made if there is none of its shape.
@@ -124,16 +154,19 @@ class EvaluatorHost:
             NotReady: the service is not ready.
         """
         async with self.prepared(policy):
-            self._live.activate(policy, self.loaded)
-            self.loaded.evaluators.set_live(policy)
+            loaded = self._known
+            self._live.activate(policy, loaded)
+            loaded.evaluators.set_live(policy)
 
     @asynccontextmanager
     async def prepared(self, policy: Policy) -> AsyncIterator[None]:
         """Makes the evaluator of ``policy`` beside the live one if there is none of its shape, and keeps it while the
         context lasts; raises as :meth:`activate` does.
         """
-        self.check_policy(policy)
-        async with self.loaded.evaluators.using(policy):
+        # A server that begins to sleep meanwhile ends what is prepared only after that.
+        loaded = self._known
+        self._live.check(policy, loaded)
+        async with loaded.evaluators.using(policy):
             yield
 
     def has_shape_of_live(self, policy: Policy) -> bool:
@@ -149,6 +182,41 @@ class EvaluatorHost:
         ready.
         """
         return self._live.reference(loaded, policy)
+
+    async def sleep(self) -> None:
+        """Gives the evaluators' memory back, and takes no requests until :meth:`wake`.
+
+        Those that rank now are finished first; a job pauses after its chunk. Does nothing in a server that sleeps.
+
+        Raises:
+            NotReady: the service is not ready.
+        """
+        async with self._sleeping:
+            if self._stages.stage == ASLEEP:
+                return
+            evaluators = self.loaded.evaluators
+            self._stages.enter(ASLEEP)
+            await evaluators.sleep()
+
+    async def wake(self) -> None:
+        """Makes and warms the evaluator of the live policy again; does nothing in a server that is awake.
+
+        Raises:
+            NotReady: the service has not been ready yet; or there is no memory for the evaluator, and it still sleeps.
+        """
+        async with self._sleeping:
+            if self._stages.stage != ASLEEP:
+                _ = self.loaded
+                return
+            try:
+                await self._known.evaluators.wake(self._live.active)
+            except MemoryShortError as error:
+                self._stages.enter(ASLEEP)
+                raise NotReady(f"still {ASLEEP}: {error}", retry_seconds=10) from error
+            except BaseException:
+                self._stages.enter(ASLEEP)
+                raise
+            self._stages.enter(READY)
 
     async def start(self) -> None:
         """Loads and warms everything; afterwards ``has_failed`` tells whether that failed."""
@@ -221,6 +289,20 @@ class EvaluatorHost:
                 is_job=is_job,
                 deadline=deadline,
             )
+
+    async def prove(
+        self, candidates: Candidates, policy: Policy, *, is_job: bool = False, deadline: float | None = None
+    ) -> Finished:
+        """Proves ``candidates`` as :meth:`Ranker.prove` does. Raises NotReady if the service is not ready."""
+        async with self.loaded.evaluators.using(policy) as evaluator:
+            return await self._ranker.prove(
+                candidates, evaluator.scheduler, policy, is_job=is_job, deadline=deadline
+            )
+
+    @property
+    def completions(self) -> ProvableCompletions:
+        """What is known now of the atoms that may have a proof. Raises NotReady if the service is not ready."""
+        return self._provability.completions(self.loaded.dataset)
 
     def drain(self) -> None:
         """Becomes not ready and gives running requests ``grace_seconds``; for any thread and for signal handlers."""

@@ -12,6 +12,7 @@ logger = logging.getLogger("proofrank")
 
 STARTING = "starting"
 READY = "ready"
+ASLEEP = "asleep"
 DRAINING = "draining"
 FAILED = "failed"
 
@@ -20,7 +21,8 @@ class Stages:
     """The stage, the duration of each stage, and whether the end has begun; for any thread.
 
     A stage of the start may follow any stage but ``failed``, because an evaluator may be made again while requests are
-    drained. Once the end has begun, ``ready`` becomes ``draining``. Nothing follows ``failed``.
+    drained, or after the server has slept. Once the end has begun, ``ready`` becomes ``draining``. Nothing follows
+    ``failed``.
     """
 
     def __init__(self, metrics: ServiceMetrics) -> None:

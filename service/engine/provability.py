@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from proofrank.core.choices import PruningLevel
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
-from proofrank.core.ranking import AllAtoms, ProvableAtoms, Pruning
+from proofrank.core.ranking import AllAtoms, AllCompletions, ProvableAtoms, ProvableCompletions, Pruning
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.threads import start_daemon
@@ -29,7 +29,13 @@ class Provability:
     settings: Settings
     metrics: ServiceMetrics
     _model: ProvableAtoms = field(default_factory=AllAtoms)
+    _completions: ProvableCompletions | None = None
     _has_ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def model(self) -> ProvableAtoms:
+        """What may have a proof, as far as it is known by now."""
+        return self._model
 
     def begin(self, dataset: Dataset) -> None:
         """Begins to build the least model of ``dataset``, or to read it from the cache folder, in a thread."""
@@ -46,6 +52,10 @@ class Provability:
         """The pruning of ``level`` by what is known now; None for ``none``."""
         return None if level == "none" else Pruning(level, self._model)
 
+    def completions(self, dataset: Dataset) -> ProvableCompletions:
+        """What is known now of the constants with which an atom of ``dataset``, the served one, may have a proof."""
+        return self._completions or AllCompletions(dataset.vocabulary.num_constants)
+
     def _build(self, dataset: Dataset) -> None:
         # Imported here: scipy takes a while, and the start does not wait for it.
         from proofrank.core.provability import stored_least_model
@@ -60,7 +70,7 @@ class Provability:
         except Exception:
             logger.exception("there is no least model; no candidate is known to have no proof")
         else:
-            self._model = model
+            self._model = self._completions = model
             self.metrics.show_least_model(model.num_atoms, model.seconds, is_exact=model.is_exact)
             logger.info(
                 "least model after %.2f s: %s%d atoms, computed in %.2f s",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.prover import Candidates
 from proofrank.core.ranking import Pruning, PruningCounts, Query, RankedQuery, queue_of, rank_outcomes
 from proofrank.service.engine.candidate_budget import CandidateBudget
 from proofrank.service.engine.throughput import Throughput
@@ -43,6 +44,11 @@ class Ranker:
         self._metrics = metrics
         self._throughput = Throughput()
         self.room = CandidateBudget(max_queued_candidates, metrics, self._throughput)
+
+    @property
+    def candidates_per_second(self) -> float:
+        """Candidates done per second over the last 30 seconds."""
+        return self._throughput.per_second
 
     async def rank(
         self,
@@ -110,6 +116,24 @@ class Ranker:
             finished.first_result_seconds,
             finished.execution_seconds,
         )
+
+    async def prove(
+        self,
+        candidates: Candidates,
+        scheduler: Scheduler,
+        policy: Policy,
+        *,
+        is_job: bool = False,
+        deadline: float | None = None,
+    ) -> Finished:
+        """Proves ``candidates`` beside other tasks; cancelling it frees its lanes. Raises as :meth:`rank` does.
+
+        The metrics count its end only if it fails: it may be a part of an evaluation.
+        """
+        task = Task(candidates, policy, is_job=is_job, deadline=deadline)
+        finished = await self._outcome(task, scheduler, Kind.JOB if is_job else Kind.INTERACTIVE)
+        self._throughput.count(len(candidates))
+        return finished
 
     async def _outcome(self, task: Task, scheduler: Scheduler, kind: Kind) -> Finished:
         outcome = Outcome.FAILED

@@ -30,6 +30,12 @@ class Throughput:
         rate = self._total / _WINDOW_SECONDS
         return max(1, min(_MOST_RETRY_SECONDS, math.ceil(number / rate))) if rate else 1
 
+    @property
+    def per_second(self) -> float:
+        """Mean number of candidates done per second."""
+        self._forget()
+        return self._total / _WINDOW_SECONDS
+
     def _forget(self) -> None:
         """Drops counts older than the window."""
         while self._done and time.monotonic() - self._done[0][0] > _WINDOW_SECONDS:

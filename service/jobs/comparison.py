@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from proofrank.core.comparison import Comparison, ComparisonError, Rankings, compare_rankings
-from proofrank.service.errors import InvalidInput, JobNotDone, JobRemovedError, NoSuchJob
+from proofrank.service.errors import InvalidInput, JobNotDone, NoSuchJob
 from proofrank.service.jobs.job import Job
-from proofrank.service.jobs.results import pages, result_row
+from proofrank.service.jobs.rows import RankRow
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.jobs.to_response import job_answer
 from proofrank.service.ranking.to_rankings import rankings_of_job
@@ -15,6 +15,8 @@ from proofrank.service.wire import FieldError
 
 MOST_QUERIES = 200_000
 """Largest number of queries of a job that is compared here: rankings of both jobs are in memory at once."""
+
+_QUERIES_A_PAGE = 1000
 
 
 class JobComparer:
@@ -47,13 +49,13 @@ class JobComparer:
 
     async def _rankings(self, job: Job) -> Rankings:
         answer = job_answer(job)
-        rows = []
-        try:
-            async for page in pages(job, self._store):
-                rows += [result_row(ranking, answer.request.ties)._asdict() for ranking in page]
-        except JobRemovedError as error:
-            raise NoSuchJob(str(error)) from error
-        return await asyncio.to_thread(rankings_of_job, answer, rows)
+        rows: list[RankRow] = []
+        for start in range(0, job.queries_done, _QUERIES_A_PAGE):
+            page = await self._store.rank_rows(job, answer.request.ties, start, start + _QUERIES_A_PAGE)
+            if not page:
+                raise NoSuchJob(f"job {job.id} has been removed")
+            rows += page
+        return await asyncio.to_thread(rankings_of_job, answer, (row._asdict() for row in rows))
 
 
 def _check(name: str, job: Job) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from proofrank.core.ranking import RankingSummary, Ranks
 from proofrank.service.jobs.job import Job, StoredRanking
 from proofrank.service.policies.records import read_place
-from proofrank.service.wire import UNFINISHED_STATES, Identity
+from proofrank.service.wire import UNFINISHED_STATES, Identity, Ties
 
 IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED_STATES)})"
 """Condition of a job that has not ended."""
@@ -23,6 +24,32 @@ RANKING_COLUMNS = (
     "query_index, side, head, relation, tail, optimistic, realistic, pessimistic, random, num_candidates, score, "
     "log_probability, proved, steps, corruptions_proved, seconds, knows_proved"
 )
+
+RANK_COLUMN_OF_TIES: Mapping[Ties, str] = {
+    "optimistic": "optimistic",
+    "realistic": "realistic",
+    "pessimistic": "pessimistic",
+    "random": "random",
+}
+"""The column of the rank that counts, by the ties of the job."""
+
+
+class RankRow(NamedTuple):
+    """The part of a ranking that a comparison needs."""
+
+    head: str
+    relation: str
+    tail: str
+    side: str
+    rank: float
+    num_candidates: int
+    proved: int
+
+
+def rank_row_columns(ties: Ties) -> str:
+    """Returns the columns of a ``RankRow``."""
+    return ", ".join(RANK_COLUMN_OF_TIES[ties] if name == "rank" else name for name in RankRow._fields)
+
 
 INSERT_RANKING = (
     f"INSERT INTO rankings (job, {RANKING_COLUMNS}) VALUES (?{', ?' * (RANKING_COLUMNS.count(',') + 1)})"

@@ -22,14 +22,16 @@ from proofrank.service.jobs.rows import (
     IS_UNFINISHED,
     JOB_COLUMNS,
     RANKING_COLUMNS,
+    RankRow,
     existing_job,
     find_job,
+    rank_row_columns,
     read_job,
     read_ranking,
     write_ranking,
 )
 from proofrank.service.storage.database import Database
-from proofrank.service.wire import JOB_STATES, JobState
+from proofrank.service.wire import JOB_STATES, JobState, Ties
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,10 @@ class JobStore:
             return [read_job(row) for row in rows]
 
         return await self._database.run(work)
+
+    async def counts(self) -> Mapping[JobState, int]:
+        """Returns the number of jobs in each state."""
+        return await self._database.run(_counts)
 
     async def queries_json(self, job: Job) -> str | None:
         """Returns the queries that were submitted with the job; None if it ranks a split.
@@ -246,6 +252,19 @@ class JobStore:
                 (job.number, start, stop),
             )
             return [read_ranking(row) for row in rows]
+
+        return await self._database.run(work)
+
+    async def rank_rows(self, job: Job, ties: Ties, start: int, stop: int) -> list[RankRow]:
+        """Returns what a comparison needs of the rankings of some queries, in order, as :meth:`rankings` does."""
+
+        def work(connection: sqlite3.Connection) -> list[RankRow]:
+            rows = connection.execute(
+                f"SELECT {rank_row_columns(ties)} FROM rankings WHERE job = ? AND query_index >= ? "
+                "AND query_index < ? ORDER BY query_index, side",
+                (job.number, start, stop),
+            )
+            return list(map(RankRow._make, rows))
 
         return await self._database.run(work)
 

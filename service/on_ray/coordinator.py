@@ -32,6 +32,8 @@ _SECONDS_FOR_THE_FOLDER = 60.0
 class Rankers:
     """The rankers of a coordinator."""
 
+    is_alone = False
+
     def __init__(self, rankers: DeploymentHandle, book: LeaseBook) -> None:
         self._rankers = rankers
         self._book = book

@@ -10,7 +10,13 @@ if TYPE_CHECKING:
 
 
 class Replicas(Protocol):
-    """Other processes that rank by the live policy of this one."""
+    """Other processes that rank by the live policy of this one.
+
+    Attributes:
+        is_alone: whether there can be no others.
+    """
+
+    is_alone: bool
 
     async def prepare(
         self,
@@ -41,6 +47,8 @@ class Replicas(Protocol):
 
 class NoReplicas:
     """No other processes."""
+
+    is_alone = True
 
     async def prepare(
         self,

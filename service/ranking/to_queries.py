@@ -80,18 +80,25 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
     chosen = [_own_candidates(query, index, names) for index, query in enumerate(request.queries)]
     sides = [_sides(query, index, request, names.errors) for index, query in enumerate(request.queries)]
     names.check()
-    _check_protocol(request)
+    check_protocol(request)
     try:
         return _drawn(request, dataset, triples, chosen, sides, limits)
     except RankingError as error:
-        name = "protocol" if request.protocol is not None else "candidates_from"
-        raise InvalidInput(
-            [FieldError(field=name, value=getattr(request, name), message=str(error))]
-        ) from error
+        raise refusal_of_protocol(request, error) from error
 
 
-def _check_protocol(request: RankRequest) -> None:
-    """Refuses a protocol without the candidates that it needs, and candidates that it would not rank."""
+def refusal_of_protocol(request: RankRequest, error: RankingError) -> InvalidInput:
+    """What the answer says of queries that the protocol or the source of candidates cannot rank."""
+    name = "protocol" if request.protocol is not None else "candidates_from"
+    return InvalidInput([FieldError(field=name, value=getattr(request, name), message=str(error))])
+
+
+def check_protocol(request: RankRequest) -> None:
+    """Refuses a protocol without the candidates that it needs, and candidates that it would not rank.
+
+    Raises:
+        InvalidInput: with the field.
+    """
     if request.protocol is None:
         return
     needs = request.ranking_rules.has_fixed_negatives

@@ -61,13 +61,21 @@ def make_router(services: Services) -> APIRouter:
                 examples=[2000],
             ),
         ] = None,
+        intervals: Annotated[
+            bool,
+            Query(description="Whether to compute intervals, which takes most of the time.", examples=[True]),
+        ] = True,
         seed: Annotated[
             int, Query(ge=0, le=2**63 - 1, description="Seed of the bootstrap.", examples=[0])
         ] = 0,
     ) -> Response:
         """Compares two finished jobs that rank the same queries: differences with intervals, and what changed."""
         found = await comparer.compare(
-            await required(a), await required(b), confidence=confidence, resamples=resamples, seed=seed
+            await required(a),
+            await required(b),
+            confidence=confidence,
+            resamples=resamples if intervals else 0,
+            seed=seed,
         )
         body = await asyncio.to_thread(lambda: wire.answer_to_json(to_comparison(found)))
         return Response(body, media_type="application/json")

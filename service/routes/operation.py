@@ -11,9 +11,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from proofrank._version import __version__
 from proofrank.service.engine.lifecycle import READY
+from proofrank.service.errors import NotReady
 from proofrank.service.services import Services
 from proofrank.service.web.problems import problem_responses
-from proofrank.service.wire import Health, Info, Readiness
+from proofrank.service.wire import Activity, Health, Identity, Info, Readiness
 
 
 def make_router(services: Services) -> APIRouter:
@@ -21,6 +22,7 @@ def make_router(services: Services) -> APIRouter:
     router = APIRouter(tags=["server"])
     _add_health(router, services)
     _add_info(router, services)
+    _add_activity(router, services)
     if services.settings.metrics_port is None:
         _add_metrics(router, services)
     return router
@@ -101,6 +103,28 @@ def _add_info(router: APIRouter, services: Services) -> None:
                 "max_proofs": settings.max_proofs,
             },
             startup_seconds=host.stage_seconds,
+        )
+
+
+def _add_activity(router: APIRouter, services: Services) -> None:
+    host, settings = services.host, services.settings
+
+    @router.get("/activity")
+    async def get_activity() -> Activity:
+        """What the server is doing: its stage, the live policy, the queue, throughput and jobs."""
+        try:
+            policy = host.active_policy
+        except NotReady:
+            policy = None
+        return Activity(
+            stage=host.stage,
+            seconds=host.seconds_in_stage,
+            policy=None if policy is None else Identity(policy.name, policy.content_hash),
+            queued_candidates=host.room.num_candidates,
+            max_queued_candidates=settings.max_queued_candidates,
+            tasks=host.num_tasks,
+            candidates_per_second=host.candidates_per_second,
+            jobs=dict(await services.jobs.store.counts()),
         )
 
 

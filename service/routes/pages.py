@@ -1,4 +1,4 @@
-"""``/docs``: the OpenAPI document as a page that needs nothing from elsewhere; ``/`` leads there."""
+"""``/docs``: the OpenAPI document as a page that needs nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+from fastapi.responses import FileResponse, HTMLResponse
 
 from proofrank.service.services import Services
-from proofrank.service.web.page_paths import PAGE_FILES, PAGE_PATH
+from proofrank.service.web.page_paths import DOCUMENT_FILES, DOCUMENT_PATH
 
 
 def make_router(services: Services) -> APIRouter:
@@ -19,16 +19,11 @@ def make_router(services: Services) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     folder = Path(str(files("fastapi_offline"))) / "static"
 
-    @router.get("/")
-    async def home(request: Request) -> RedirectResponse:
-        """Leads to the page."""
-        return RedirectResponse(f"{request.scope.get('root_path', '')}{PAGE_PATH}")
-
-    @router.get(PAGE_PATH)
+    @router.get(DOCUMENT_PATH)
     async def page(request: Request) -> HTMLResponse:
         """The page."""
         root = request.scope.get("root_path", "")
-        script, style, icon = (f"{root}{PAGE_PATH}/{name}" for name in PAGE_FILES)
+        script, style, icon = (f"{root}{DOCUMENT_PATH}/{name}" for name in DOCUMENT_FILES)
         return get_swagger_ui_html(
             openapi_url=f"{root}/openapi.json",
             title="proofrank: HTTP API",
@@ -38,11 +33,11 @@ def make_router(services: Services) -> APIRouter:
         )
 
     def add(name: str) -> None:
-        @router.get(f"{PAGE_PATH}/{name}")
+        @router.get(f"{DOCUMENT_PATH}/{name}")
         async def page_file() -> FileResponse:
             """A file of the page."""
             return FileResponse(folder / name, headers={"Cache-Control": "max-age=3600"})
 
-    for name in PAGE_FILES:
+    for name in DOCUMENT_FILES:
         add(name)
     return router

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
-from proofrank.core.ranking import report
+from proofrank.core.ranking import Refinement, report
 from proofrank.service.engine.ranker import count_candidates
+from proofrank.service.engine.refining import refine
 from proofrank.service.ranking.json_names import JsonNamesOfServed
+from proofrank.service.ranking.to_intervals import to_response, to_work
 from proofrank.service.ranking.to_queries import (
     Limits,
     asks_little,
@@ -28,10 +31,11 @@ from proofrank.service.ranking.to_response import (
 )
 from proofrank.service.routes.deadlines import by_deadline, deadline_of
 from proofrank.service.services import RankingServices
+from proofrank.service.telemetry.metrics import Kind
 from proofrank.service.threads import in_worker_unless_small
 from proofrank.service.web.json_bodies import bounded_route
 from proofrank.service.web.problems import problem_responses
-from proofrank.service.wire import RankRequest, RankResponse, Timing
+from proofrank.service.wire import IntervalRankResponse, RankRequest, RankResponse, Timing, answer_to_json
 
 
 def make_router(services: RankingServices) -> APIRouter:
@@ -45,7 +49,7 @@ def make_router(services: RankingServices) -> APIRouter:
 
     @router.post(
         "/rank",
-        response_model=RankResponse,
+        response_model=RankResponse | IntervalRankResponse,
         responses=problem_responses(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -55,14 +59,14 @@ def make_router(services: RankingServices) -> APIRouter:
             HTTPStatus.GATEWAY_TIMEOUT,
         ),
     )
-    async def rank(body: RankRequest, request: Request) -> RankResponse | Response:
-        """Ranks triples against corrupted copies of themselves."""
+    async def rank(body: RankRequest, request: Request) -> Response:
+        """Ranks triples against corrupted copies of themselves; with `mrr_tolerance`, the answer has intervals."""
         deadline = deadline_of(body.deadline_ms, settings.max_deadline_ms)
         # What the request begins with is what it ends with: the service may be less than ready by then.
         loaded, policy = host.loaded, host.active_policy
         dataset = loaded.dataset
 
-        async def evaluate() -> RankResponse | Response:
+        async def evaluate() -> Response:
             host.room.check(least_candidates(body, limits))
             is_small = asks_little(body, dataset)
             queries = await in_worker_unless_small(is_small, to_queries, body, dataset, limits)
@@ -73,7 +77,7 @@ def make_router(services: RankingServices) -> APIRouter:
             )
             make_proof = proof_maker(host.reference(loaded, policy), dataset) if body.return_proof else None
 
-            def word() -> RankResponse | Response:
+            def word() -> Response:
                 # The reference shares no state with the evaluator, so the next request need not wait for proofs.
                 builder = ResponseBuilder(body, dataset, make_proof, names.of(dataset))
                 answer = RankResponse(
@@ -95,11 +99,54 @@ def make_router(services: RankingServices) -> APIRouter:
                     protocol=body.protocol,
                 )
                 if is_small:
-                    return with_results(answer, execution.ranked, builder)
+                    return _json(with_results(answer, execution.ranked, builder))
                 return to_send(json_pieces(answer, execution.ranked, builder))
 
             return await in_worker_unless_small(is_small, word)
 
+        async def evaluate_to_tolerance(tolerance: float) -> Response:
+            host.room.check(len(body.queries))
+            is_small = asks_little(body, dataset)
+            work = await in_worker_unless_small(is_small, to_work, body, dataset, limits)
+            refinement = await in_worker_unless_small(
+                is_small,
+                Refinement,
+                None,
+                work,
+                host.completions,
+                level=body.pruning_level,
+                ties=body.ties,
+                seed=body.seed,
+            )
+            request.state.until_sent.enter_context(host.room.taken(refinement.num_candidates))
+            timing = await refine(
+                refinement,
+                tolerance,
+                partial(host.prove, policy=policy, deadline=deadline),
+                services.metrics,
+                Kind.INTERACTIVE,
+            )
+
+            def word() -> Response:
+                answer = to_response(
+                    body,
+                    refinement,
+                    dataset,
+                    policy,
+                    engine=host.engine,
+                    request_id=request.state.request_id,
+                    timing=timing,
+                )
+                return _json(answer)
+
+            return await in_worker_unless_small(is_small, word)
+
+        if body.mrr_tolerance is not None:
+            return await by_deadline(request, deadline, evaluate_to_tolerance(body.mrr_tolerance))
         return await by_deadline(request, deadline, evaluate())
 
     return router
+
+
+def _json(answer: RankResponse | IntervalRankResponse) -> Response:
+    return Response(answer_to_json(answer), media_type="application/json")

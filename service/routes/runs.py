@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from proofrank.service import wire
+from proofrank.service.jobs.browsing import RankingBrowser
 from proofrank.service.jobs.runs import RunStore
 from proofrank.service.services import Services
 from proofrank.service.web.problems import problem_responses
@@ -19,6 +20,7 @@ def make_router(services: Services) -> APIRouter:
     """The routes on these services."""
     router = APIRouter(prefix="/runs", tags=["runs"])
     runs = RunStore(services.database)
+    browser = RankingBrowser(services.database, services.jobs.store)
 
     @router.get("", responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
     async def list_runs(
@@ -41,8 +43,16 @@ def make_router(services: Services) -> APIRouter:
                 examples=[1000],
             ),
         ] = _MOST_STEPS,
+        intervals: Annotated[
+            bool,
+            Query(
+                description="Whether to compute the interval of each MRR, which reads every ranking once.",
+                examples=[True],
+            ),
+        ] = False,
     ) -> wire.Run:
         """A run: for each step its policy, and the metrics of the jobs that it has ranked."""
-        return await runs.run(run, limit)
+        found = await runs.run(run, limit)
+        return await browser.with_intervals(found) if intervals else found
 
     return router

@@ -7,27 +7,42 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
+from proofrank.core.errors import EvaluationError, PolicyError
+from proofrank.core.policy import Policy
 from proofrank.service import wire
 from proofrank.service.engine.ranker import count_candidates
+from proofrank.service.errors import PolicyReplaced, UnusablePolicy
 from proofrank.service.ranking.to_queries import Limits
 from proofrank.service.ranking.to_why import to_explanation, to_query
 from proofrank.service.routes.deadlines import by_deadline, deadline_of
-from proofrank.service.services import RankingServices
+from proofrank.service.services import Services
 from proofrank.service.web.json_bodies import bounded_route
 from proofrank.service.web.problems import problem_responses
 from proofrank.service.wire import WhyRequest
 
 
-def make_router(services: RankingServices) -> APIRouter:
+def make_router(services: Services) -> APIRouter:
     """The route on these services."""
     host, settings = services.host, services.settings
     limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)
     router = APIRouter(tags=["ranking"], route_class=bounded_route())
 
+    async def stored(name: str, sha256: str | None) -> Policy:
+        """The policy of this name, which must have this content."""
+        record = await services.policies.find(name)
+        if sha256 is not None and record.sha256 != sha256:
+            raise PolicyReplaced(f"policy {name!r} has the content {record.sha256} by now, not {sha256}")
+        try:
+            return await services.policies.load(name, record.sha256)
+        except (PolicyError, EvaluationError) as error:
+            raise UnusablePolicy(str(error)) from error
+
     @router.post(
         "/why",
         response_model=wire.RankExplanation,
         responses=problem_responses(
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.CONFLICT,
             HTTPStatus.UNPROCESSABLE_ENTITY,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.TOO_MANY_REQUESTS,
@@ -40,11 +55,12 @@ def make_router(services: RankingServices) -> APIRouter:
         """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much."""
         deadline = deadline_of(body.deadline_ms, settings.max_deadline_ms)
         # What the request begins with is what it ends with, whatever is activated meanwhile.
-        loaded, policy = host.loaded, host.active_policy
+        loaded, active = host.loaded, host.active_policy
         dataset = loaded.dataset
 
         async def evaluate() -> Response:
             host.room.check(1)
+            policy = active if body.policy is None else await stored(body.policy, body.policy_sha256)
             query, also = await asyncio.to_thread(to_query, body, dataset, limits)
             request.state.until_sent.enter_context(host.room.taken(count_candidates([query])))
             execution = await host.rank(

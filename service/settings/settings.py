@@ -78,6 +78,12 @@ class Settings(BaseModel):
     )
     engine: str = Field("auto", description="evaluator engine")
     device: str | None = Field(None, description="torch device; unset takes CUDA if there is one")
+    device_memory: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the device's memory that the server may have, as in 0.5; all that is free if unset",
+    )
     fullgraph: bool = Field(True, description="require each part of the tick to compile as one graph")
     precision: str = Field(
         "float32", description="precision of matrix products: float32, bfloat16, or on CUDA tf32"

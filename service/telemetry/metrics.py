@@ -22,8 +22,8 @@ from prometheus_client import Counter as CounterMetric
 from proofrank._version import __version__
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Outcomes
-from proofrank.core.ranking import HITS_AT, RankedQuery
+from proofrank.core.prover import Candidates, Outcomes
+from proofrank.core.ranking import HITS_AT, MetricIntervals, RankedQuery
 from proofrank.service.scheduler import Snapshot
 from proofrank.service.telemetry.evaluator_metrics import (
     CompilerCollector,
@@ -414,6 +414,32 @@ class ServiceMetrics:
             self.last_mrr.set(math.fsum(1 / rank for rank in ranks) / len(ranks))
             for k in HITS_AT:
                 self.last_hits.labels(str(k)).set(sum(rank <= k for rank in ranks) / len(ranks))
+
+    def record_part(self, candidates: Candidates, outcomes: Outcomes, num_unprovable: int) -> None:
+        """Counts a part of a ranking to a tolerance; may be called in any thread.
+
+        Args:
+            candidates: that were proved, ``[n]``.
+            outcomes: ``[n]``.
+            num_unprovable: candidates that need no trajectory after it.
+        """
+        success = outcomes.success[candidates.is_positive]
+        num_proved = int(np.count_nonzero(success))
+        self.candidates.labels("positive", "true").inc(num_proved)
+        self.candidates.labels("positive", "false").inc(len(success) - num_proved)
+        # Whichever come first are no sample of all.
+        self.candidates.labels("corruption", _UNKNOWN).inc(len(outcomes) - len(success) + num_unprovable)
+        self.pruned_candidates.labels("provability").inc(num_unprovable)
+        self._record_trajectories([_joined([outcomes])])
+
+    def record_refined(self, metrics: MetricIntervals, kind: Kind) -> None:
+        """Counts the queries of a ranking to a tolerance that is done, and shows those metrics that are known."""
+        self.queries.inc(metrics.queries)
+        if kind is Kind.INTERACTIVE and metrics.mrr.value is not None:
+            self.last_mrr.set(metrics.mrr.value)
+            for k, share in metrics.hits_at.items():
+                if share.value is not None:
+                    self.last_hits.labels(str(k)).set(share.value)
 
 
 class _Trajectories(NamedTuple):

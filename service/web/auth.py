@@ -17,16 +17,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proofrank.service.settings.api_keys import ApiKey, Right, find_key
 from proofrank.service.settings.settings import Settings
 from proofrank.service.web.forwarding import route_path
-from proofrank.service.web.page_paths import PAGE_PATHS
+from proofrank.service.web.page_paths import OPEN_PAGES
 from proofrank.service.web.problems import Problem, problem_response, response
 from proofrank.service.web.rate_limits import ClientRates, network_of
 
 logger = logging.getLogger("proofrank")
 
 _ALWAYS_OPEN = frozenset({"/healthz", "/readyz", "/openapi.json"})
-_OPEN_PAGES = frozenset({"/", *PAGE_PATHS})
 _METRICS = "/metrics"
 _POLICIES = "/policies"
+_SLEEPING = frozenset({"/sleep", "/wake"})
 _READING = frozenset({"GET", "HEAD"})
 _SCHEME = "bearer"
 
@@ -35,10 +35,11 @@ def right_needed(method: str, path: str, *, metrics_needs_key: bool) -> Right | 
     """The right that a request needs, or None where it is open to all."""
     if path in _ALWAYS_OPEN or (path == _METRICS and not metrics_needs_key):
         return None
-    if path in _OPEN_PAGES and method in _READING:
+    if path in OPEN_PAGES and method in _READING:
         return None
     is_about_policies = path == _POLICIES or path.startswith(f"{_POLICIES}/")
-    return "policies" if is_about_policies and method not in _READING else "rank"
+    changes_what_is_served = is_about_policies or path in _SLEEPING
+    return "policies" if changes_what_is_served and method not in _READING else "rank"
 
 
 class AuthMiddleware:

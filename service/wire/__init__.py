@@ -5,6 +5,13 @@ Requests are models that refuse unknown fields. Answers are frozen dataclasses, 
 client reads the answers of a newer server. Nothing here needs torch, numpy or FastAPI.
 """
 
+from proofrank.service.wire.browsing import (
+    MAX_RANKINGS_LISTED,
+    Activity,
+    RankingGroups,
+    RankingList,
+    RankingOrder,
+)
 from proofrank.service.wire.comparison import (
     ChangedRanking,
     ComparedEvaluation,
@@ -15,6 +22,14 @@ from proofrank.service.wire.comparison import (
     RankingProtocol,
 )
 from proofrank.service.wire.encoding import answer_from_python, answer_to_json, read_answer
+from proofrank.service.wire.intervals import (
+    IntervalMetrics,
+    IntervalQueryResult,
+    IntervalRankResponse,
+    IntervalReport,
+    PruningToTolerance,
+    RankInterval,
+)
 from proofrank.service.wire.jobs import (
     EXAMPLE_JOB_ID,
     JOB_STATES,
@@ -60,6 +75,7 @@ from proofrank.service.wire.rank_request import (
     RankRequest,
     SideOption,
     Ties,
+    ToleranceOptions,
 )
 from proofrank.service.wire.run_steps import (
     LABEL_NAME_PATTERN,
@@ -68,7 +84,7 @@ from proofrank.service.wire.run_steps import (
     MAX_STEP,
     RunStep,
 )
-from proofrank.service.wire.runs import Run, RunList, RunSummary, StepJob, StepOfRun
+from proofrank.service.wire.runs import MetricInterval, Run, RunList, RunSummary, StepJob, StepOfRun
 from proofrank.service.wire.validation import field_error, first_error_of_answer, model_within
 from proofrank.service.wire.why import (
     ExplainedCandidate,
@@ -86,10 +102,12 @@ __all__ = [
     "MAX_LABELS",
     "MAX_LABEL_LENGTH",
     "MAX_POLICY_NAME_LENGTH",
+    "MAX_RANKINGS_LISTED",
     "MAX_SHOWN",
     "MAX_STEP",
     "POLICY_NAME_PATTERN",
     "UNFINISHED_STATES",
+    "Activity",
     "CandidateScore",
     "ChangedRanking",
     "ComparedEvaluation",
@@ -102,6 +120,10 @@ __all__ = [
     "Health",
     "Identity",
     "Info",
+    "IntervalMetrics",
+    "IntervalQueryResult",
+    "IntervalRankResponse",
+    "IntervalReport",
     "Job",
     "JobList",
     "JobOptions",
@@ -111,6 +133,7 @@ __all__ = [
     "JobResults",
     "JobState",
     "MacroDifference",
+    "MetricInterval",
     "Metrics",
     "NamedTriple",
     "PolicyList",
@@ -119,14 +142,19 @@ __all__ = [
     "ProofStep",
     "Pruning",
     "PruningLevel",
+    "PruningToTolerance",
     "QueryResult",
     "RankExplanation",
+    "RankInterval",
     "RankOptions",
     "RankQuery",
     "RankRequest",
     "RankResponse",
     "RankedPositive",
     "Ranking",
+    "RankingGroups",
+    "RankingList",
+    "RankingOrder",
     "RankingProtocol",
     "Ranks",
     "Readiness",
@@ -143,6 +171,7 @@ __all__ = [
     "StoredPolicy",
     "Ties",
     "Timing",
+    "ToleranceOptions",
     "WhyRequest",
     "answer_from_python",
     "answer_to_json",

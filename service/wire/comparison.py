@@ -21,7 +21,10 @@ class Difference:
     difference: Annotated[float, described("B less A.", 0.03)]
     low: Annotated[
         float | None,
-        described("Lower bound of the interval of the difference; null with a single triple.", 0.01),
+        described(
+            "Lower bound of the interval of the difference; null with a single triple, and without intervals.",
+            0.01,
+        ),
     ]
     high: Annotated[float | None, described("Upper bound of the interval; null with a single triple.", 0.05)]
     changed: Annotated[
@@ -79,6 +82,9 @@ class RankingProtocol:
     filtered: Annotated[bool, described("Whether corruptions that are known triples are left out.", True)]
     ties: Annotated[str, described("Rank that counts among equal scores.", "realistic")]
     seed: Annotated[int, described("Seed of every draw.", 0)]
+    scoring: Annotated[str, described("What a score is: `proof`, `embedding` or `hybrid`.", "proof")] = (
+        "proof"
+    )
     name: Annotated[
         str | None,
         Field(description="Name of the protocol; missing without one.", examples=["ogb"], exclude_if=is_none),

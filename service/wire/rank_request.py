@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -168,7 +168,29 @@ class ReportOptions(RankOptions):
         return tuple(sorted({*HITS_AT, *(self.hits_at or ())}))
 
 
-class RankRequest(ReportOptions):
+class ToleranceOptions(RankOptions):
+    """How to rank queries, exactly or until the MRR is certain enough."""
+
+    mrr_tolerance: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Rank only until the MRR is certain to this, up and down; the answer has intervals of metrics and "
+        "ranks, in which the exact values lie. By default ranks are exact.",
+        examples=[0.001],
+    )
+
+    @model_validator(mode="after")
+    def _prunes_to_tolerance(self) -> Self:
+        if self.mrr_tolerance is not None and self.pruning == "none":
+            raise PydanticCustomError(
+                "pruning_to_tolerance",
+                "'pruning' is 'none'; expected 'exact' or 'ranks', the default, with 'mrr_tolerance'",
+            )
+        return self
+
+
+class RankRequest(ReportOptions, ToleranceOptions):
     """Queries and how to rank them."""
 
     model_config = ConfigDict(
@@ -203,7 +225,27 @@ class RankRequest(ReportOptions):
     @property
     def pruning_level(self) -> PruningLevel:
         """What may be left out; nothing where every candidate's score is asked for."""
+        if self.mrr_tolerance is not None:
+            return self.pruning or "ranks"
         return self.pruning or ("none" if self.return_candidates else "exact")
+
+    @model_validator(mode="after")
+    def _needs_no_exact_rank(self) -> RankRequest:
+        if self.mrr_tolerance is None:
+            return self
+        for name in ("return_candidates", "return_proof"):
+            if getattr(self, name):
+                raise PydanticCustomError(
+                    "tolerance_of_scores",
+                    "'{name}' needs exact ranks; leave out 'mrr_tolerance', or ask for the triple alone",
+                    {"name": name},
+                )
+        if any(query.candidates is not None for query in self.queries):
+            raise PydanticCustomError(
+                "tolerance_of_candidates",
+                "'candidates' of a query are all ranked; leave them out with 'mrr_tolerance'",
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_every_score(self) -> RankRequest:

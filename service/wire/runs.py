@@ -37,6 +37,14 @@ class RunList:
 
 
 @dataclass(frozen=True)
+class MetricInterval:
+    """An interval of a metric."""
+
+    low: Annotated[float, described("Lower bound.", 0.68)]
+    high: Annotated[float, described("Upper bound.", 0.74)]
+
+
+@dataclass(frozen=True, config=_SENT_IN_FULL)
 class StepJob:
     """A job of a step."""
 
@@ -47,6 +55,13 @@ class StepJob:
     metrics: Annotated[
         Metrics | None, described("Metrics over the finished queries; null if there are none.")
     ]
+    mrr_interval: Annotated[
+        MetricInterval | None,
+        described(
+            "Interval (95 %) of the MRR over other queries of the kind; null if it was not asked for, for a job that "
+            "is not done, and with a single query."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, config=_SENT_IN_FULL)

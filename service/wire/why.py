@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 from proofrank.service.wire.described import described
+from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
 from proofrank.service.wire.rank_answer import Head, Identity, RankedPositive, Relation, Tail
 from proofrank.service.wire.rank_request import Name, PruningLevel, RankOptions
 
@@ -47,12 +49,30 @@ class WhyRequest(RankOptions):
         description="Constants whose corruptions are explained besides, wherever they rank.",
         examples=[["asia"]],
     )
+    policy: str | None = Field(
+        None,
+        pattern=POLICY_NAME_PATTERN,
+        description="Name of the stored policy that ranks; by default the live one.",
+        examples=["run-7"],
+    )
+    policy_sha256: str | None = Field(
+        None,
+        pattern=SHA256_PATTERN,
+        description="SHA-256 that the content of `policy` must have; the answer is 409 if the name has other content.",
+        examples=["0a958d27" * 8],
+    )
     deadline_ms: int | None = Field(
         None,
         ge=1,
         description="Milliseconds after which the answer is 504; at most, and by default, the server's maximum.",
         examples=[60000],
     )
+
+    @model_validator(mode="after")
+    def _sha256_of_policy(self) -> WhyRequest:
+        if self.policy_sha256 is not None and self.policy is None:
+            raise PydanticCustomError("sha256_of_policy", "'policy_sha256' is of a 'policy'; name that too")
+        return self
 
     @property
     def pruning_level(self) -> PruningLevel:

@@ -23,7 +23,7 @@ CORE_LAYERS = (
     ("graph",),
     ("provability", "prover"),
     ("policy",),
-    ("evaluator",),
+    ("embedding", "evaluator"),
     ("ranking",),
     ("protocols",),
 )
@@ -36,7 +36,7 @@ SERVICE_LAYERS = (
     ("policies",),
     ("jobs",),
     ("bulk", "services"),
-    ("routes",),
+    ("page", "routes"),
     ("app",),
     ("on_ray",),
     ("cli",),
@@ -106,7 +106,7 @@ def test_core_imports_neither_service_nor_training_and_service_imports_no_traini
         if module.startswith("proofrank.core"):
             assert parts <= {"core"}, module
         elif module.startswith("proofrank.service"):
-            in_process = {"in_process", "interval_evaluation", "rank_reasons"}
+            in_process = {"in_process", "interval_evaluation", "rank_reasons", "hybrid_fitting"}
             assert parts <= {"core", "service", "_version", *in_process}, module
 
 

@@ -27,7 +27,8 @@ DATA = {
     "proofrank/py.typed",
     *(
         f"proofrank/{file.relative_to(ROOT).as_posix()}"
-        for file in (ROOT / "core" / "default").rglob("*")
+        for folder in (ROOT / "core" / "default", ROOT / "service" / "page" / "assets")
+        for file in folder.rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     ),
 }

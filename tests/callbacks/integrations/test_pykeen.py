@@ -11,11 +11,18 @@ from proofrank.callbacks import InProcess, Validation
 from proofrank.core.policy import Policy, PolicyNetwork
 
 pytest.importorskip("pykeen", reason="needs proofrank[pykeen]")
+from pykeen.trackers import PythonResultTracker, ResultTracker
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
 
 
-def train_transe(family: proofrank.Dataset, policy: Policy, validation: Validation, epochs: int) -> None:
+def train_transe(
+    family: proofrank.Dataset,
+    policy: Policy,
+    validation: Validation,
+    epochs: int,
+    tracker: ResultTracker | None = None,
+) -> None:
     """Trains TransE on the family; after each epoch, its entities are the policy's constants."""
     from pykeen.models import Model, TransE
     from pykeen.training import SLCWATrainingLoop
@@ -35,7 +42,10 @@ def train_transe(family: proofrank.Dataset, policy: Policy, validation: Validati
         return policy.network
 
     loop = SLCWATrainingLoop(
-        model=model, triples_factory=factory, optimizer=torch.optim.Adam(model.parameters(), lr=0.1)
+        model=model,
+        triples_factory=factory,
+        optimizer=torch.optim.Adam(model.parameters(), lr=0.1),
+        result_tracker=tracker,
     )
     loop.train(
         triples_factory=factory,
@@ -49,12 +59,17 @@ def train_transe(family: proofrank.Dataset, policy: Policy, validation: Validati
 def test_the_policy_with_the_embeddings_of_each_epoch_is_evaluated(
     family: proofrank.Dataset, policy: Policy
 ) -> None:
+    tracker = PythonResultTracker()
     with Validation(InProcess(family, split="test", engine="original"), like=policy) as validation:
-        train_transe(family, policy, validation, 3)
+        train_transe(family, policy, validation, 3, tracker)
     assert validation.failures == 0
     assert [result.step for result in validation.results] == [1, 2, 3]
     last = proofrank.evaluate(family, policy, split="test", engine="original")
     assert validation.results[-1].metrics["mrr"] == last.metrics.mrr
+    for result in validation.results:
+        tracked = tracker.metrics[result.step]
+        assert tracked["proofrank.mrr"] == result.metrics["mrr"]
+        assert tracked["proofrank.hits_at_1"] == result.metrics["hits@1"]
     scores = [
         [ranking.log_probability for ranking in result.report.rankings] for result in validation.results
     ]

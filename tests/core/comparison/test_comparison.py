@@ -219,6 +219,7 @@ def test_a_loss_is_worse_only_if_the_whole_interval_lies_below_nothing() -> None
             {"protocol": dataclasses.replace(PROTOCOL, corruptions="all")},
             "corruptions is 50 in A and 'all' in B",
         ),
+        ({"protocol": dataclasses.replace(PROTOCOL, beam=8)}, "do not rank alike: beam is 1 in A and 8 in B"),
         ({"protocol": dataclasses.replace(PROTOCOL, seed=1)}, "do not rank alike: seed is 0 in A and 1 in B"),
         (
             {"num_candidates": np.array([100, 100, 99, 100, 100, 98])},

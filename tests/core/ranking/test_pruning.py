@@ -10,13 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proofrank.core.choices import BEAM_SCORES, BeamScore
 from proofrank.core.errors import RankingError
 from proofrank.core.evaluator import Evaluator, ReferenceEvaluator
+from proofrank.core.evaluator.beams import BeamEvaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.provability import LeastModel, compute_least_model
 from proofrank.core.prover import Candidate, Outcomes, ProverSettings
+from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking import Pruning, PruningCounts, Query, RankedQuery, aggregate, rank_queries
 from proofrank.core.ranking.corruptions import SIDES
 from tests.helpers.cases import Case, cases
@@ -98,6 +101,18 @@ def test_the_vectorised_engine_gives_the_same_ranks(
         dataset,
         CompiledEvaluator(dataset, policy if has_choice else without_choice(policy), case.settings, options),
     )
+
+
+@few
+@given(case=cases, has_choice=st.booleans(), width=st.integers(2, 6), score=st.sampled_from(BEAM_SCORES))
+def test_beams_have_the_same_ranks(
+    case: Case, has_choice: bool, width: int, score: BeamScore, make_dataset: DatasetMaker
+) -> None:
+    dataset = case.dataset(make_dataset)
+    policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
+    policy = policy if has_choice else without_choice(policy)
+
+    check(case, dataset, BeamEvaluator(dataset, policy, case.settings, Beam(width, score)))
 
 
 @few

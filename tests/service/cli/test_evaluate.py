@@ -77,7 +77,11 @@ def test_the_written_metrics_are_those_of_the_reference_in_this_process(
         "filtered": True,
         "ties": "pessimistic",
         "seed": 5,
+        "scoring": "proof",
+        "beam": 1,
+        "beam_score": "max",
     }
+    assert written.pop("scoring") == {"kind": "proof"}
     assert without_seconds(written) == without_seconds(expected)
 
 
@@ -87,7 +91,7 @@ def test_the_written_metrics_have_the_same_form_overall_by_side_and_by_relation(
     path = tmp_path / "metrics.json"
     assert main([*arguments, "--corruptions", "all", "--json", str(path)]) == 0
     metrics = json.loads(path.read_text())
-    beside = {"by_side", "by_relation", "dataset", "policy", "warnings", "pruning", "protocol"}
+    beside = {"by_side", "by_relation", "dataset", "policy", "warnings", "pruning", "protocol", "scoring"}
     assert set(metrics) == METRICS | beside
     assert set(metrics["by_side"]) == {"head", "tail"}
     assert set(metrics["by_relation"]) == {"ancestor", "parent"}

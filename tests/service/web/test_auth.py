@@ -130,13 +130,15 @@ def test_a_key_that_lacks_the_right_is_refused_by_name(guarded: RunningServer) -
         ("PUT", "/policies/epoch-1", 403, 404),
         ("POST", "/policies/epoch-1/activate", 403, 404),
         ("DELETE", "/policies/epoch-1", 403, 404),
+        ("POST", "/sleep", 403, 404),
+        ("POST", "/wake", 403, 404),
         ("GET", "/policies", 404, 403),
         ("POST", "/jobs", 404, 403),
         ("DELETE", "/jobs/1", 404, 403),
         ("GET", "/made-up", 404, 403),
     ],
 )
-def test_changing_policies_is_a_right_of_its_own(
+def test_changing_what_is_served_is_a_right_of_its_own(
     method: str, path: str, status_of_ranker: int, status_of_keeper: int
 ) -> None:
     app = app_of(api_keys=keys(RANKER, KEEPER))
@@ -145,7 +147,9 @@ def test_changing_policies_is_a_right_of_its_own(
     assert ask(app, method, path).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/openapi.json", "/docs", "/docs/swagger-ui.css"])
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/openapi.json", "/docs", "/docs/swagger-ui.css", "/", "/page/app.js"]
+)
 def test_health_and_the_openapi_document_are_open_to_all(guarded: RunningServer, path: str) -> None:
     assert guarded.client.get(path).status_code == 200
 

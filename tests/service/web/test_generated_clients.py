@@ -33,7 +33,7 @@ import type { ProblemBody, RankResponse } from "./client/types.gen";
 async function main(): Promise<void> {
   client.setConfig({ baseUrl: process.argv[2] });
   const right = await rank({ body: { queries: [{ head: "anna", relation: "ancestor", tail: "Zoë" }] } });
-  const answer: RankResponse | undefined = right.data;
+  const answer = right.data as RankResponse | undefined;
   const wrong = await rank({ body: { queries: [{ head: "ana", relation: "ancestor", tail: "Zoë" }] } });
   const problem: ProblemBody | undefined = wrong.error;
   const job = await submitJob({ body: { split: "test", corruptions: 1 } });
@@ -133,6 +133,24 @@ def test_a_generated_python_client_parses_ranks(generated: Any) -> None:
     assert rankings[0].num_filtered is None
     assert rankings[0].candidates[0].head == "anna"
     assert rankings[0].proof.steps[0].state == ["ancestor(anna, Zoë)"]
+
+
+def test_a_generated_python_client_parses_intervals(generated: Any) -> None:
+    body = models().RankRequest.from_dict(
+        {
+            "queries": [{"head": "anna", "relation": "ancestor", "tail": "Zoë"}],
+            "corruptions": "all",
+            "mrr_tolerance": 0.3,
+        }
+    )
+    answer = call(generated, "ranking.rank", body=body)
+    assert isinstance(answer, models().IntervalRankResponse)
+    low, high = answer.metrics.intervals["mrr"]
+    assert 0 <= high - low <= 0.6
+    assert answer.metrics.mrr == (low if low == high else None)
+    rankings = answer.queries[0].rankings
+    assert all(ranking.rank_low <= ranking.rank_high for ranking in rankings)
+    assert answer.pruning.open_ == answer.metrics.open_ == sum(ranking.open_ for ranking in rankings)
 
 
 def test_a_generated_python_client_parses_what_is_wrong(generated: Any) -> None:

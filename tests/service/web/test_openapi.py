@@ -17,8 +17,8 @@ OPERATION_IDS = {
     *("submit_job", "list_jobs", "get_job", "follow_job", "cancel_job", "delete_job"),
     *("get_job_results", "get_job_results_csv", "get_job_results_parquet", "compare_jobs"),
     *("list_policies", "upload_policy", "activate_policy", "delete_policy"),
-    *("list_runs", "get_run"),
-    *("get_health", "get_readiness", "get_info"),
+    *("list_runs", "get_run", "list_job_rankings", "get_job_groups", "get_activity"),
+    *("get_health", "get_readiness", "get_info", "sleep", "wake"),
 }
 PROBLEM = {"$ref": "#/components/schemas/ProblemBody"}
 
@@ -77,6 +77,7 @@ def test_a_422_is_described_only_where_it_is_sent(
     described = {name for name, operation in operations.items() if "422" in operation["responses"]}
     assert described == {
         *("rank", "why", "submit_job", "list_jobs", "compare_jobs", "list_runs", "get_run"),
+        "list_job_rankings",
         *("upload_policy", "activate_policy", "delete_policy"),
     }
     assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
@@ -90,6 +91,7 @@ def test_a_422_is_described_only_where_it_is_sent(
         ("POST", "/jobs", {}, "submit_job"),
         ("GET", "/jobs?limit=0", None, "list_jobs"),
         ("GET", "/compare?a=1", None, "compare_jobs"),
+        ("GET", "/jobs/1/rankings?limit=0", None, "list_job_rankings"),
         ("GET", "/runs?limit=0", None, "list_runs"),
         ("GET", "/runs/run-7?limit=0", None, "get_run"),
         ("PUT", "/policies/-", None, "upload_policy"),
@@ -178,18 +180,10 @@ def test_the_page_of_the_document_loads_everything_from_the_server(client: httpx
     assert types == {"js": "text/javascript", "css": "text/css", "png": "image/png"}
 
 
-def test_the_root_leads_to_the_page(client: httpx.Client) -> None:
-    answer = client.get("/")
-    assert answer.status_code == 307
-    assert answer.headers["location"] == "/docs"
-    assert loaded_by(client.get("/", follow_redirects=True))
-
-
-def test_the_page_works_under_the_path_of_a_proxy(serve_arguments: list[str]) -> None:
+def test_the_page_of_the_document_works_under_the_path_of_a_proxy(serve_arguments: list[str]) -> None:
     with RunningServer(*serve_arguments, "--root-path", "/ranks") as behind:
         client = behind.wait_until_ready().client
         # The proxy removes its path, and the browser sees it.
-        assert client.get("/").headers["location"] == "/ranks/docs"
         page = client.get("/docs")
         assert "url: '/ranks/openapi.json'" in page.text
         for url in loaded_by(page):

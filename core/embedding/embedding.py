@@ -1,0 +1,280 @@
+"""An embedding: names, tensors and a formula; and its scores of a graph's triples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from proofrank.core.embedding.interactions import ENTITIES, INTERACTIONS, RELATIONS, Interaction
+from proofrank.core.errors import EmbeddingError, did_you_mean, nearest_names, shown
+from proofrank.core.graph import Dataset, Triple
+
+_MOST_NUMBERS_AT_ONCE = 1 << 22
+"""Maximum number of numbers of one tensor's rows that are gathered at once; memory is a few times 8 bytes for each."""
+
+
+class TripleScorer(Protocol):
+    """Scores triples of one graph by an embedding."""
+
+    def check(self, triples: Sequence[Triple]) -> None:
+        """Raises EmbeddingError if corruptions of ``triples`` may hold a name that has no score."""
+        ...
+
+    def scores(self, triples: np.ndarray) -> np.ndarray:
+        """The score of each triple ``[N, 3]`` int64 (predicate, head, tail), ``[N]`` float64; higher is better.
+
+        Raises:
+            EmbeddingError: a name has no embedding, or a triple has no score; the text names it.
+        """
+        ...
+
+
+class ScoreSource(Protocol):
+    """Whatever scores triples by names: an embedding or a file of scores."""
+
+    @property
+    def name(self) -> str:
+        """Name of the folder or file."""
+        ...
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the content, in hexadecimal."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """Name of the interaction, or ``scores`` of a file of scores."""
+        ...
+
+    def scorer(self, dataset: Dataset, device: str | None = None) -> TripleScorer:
+        """What scores the triples of ``dataset``.
+
+        Args:
+            dataset: the graph; its names are looked up by name.
+            device: where to compute, as torch names it; CUDA where there is one by default.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A knowledge-graph embedding.
+
+    Attributes:
+        name: name of its folder.
+        content_hash: SHA-256 of its files, in hexadecimal.
+        interaction: name of the formula, one of ``INTERACTIONS``.
+        options: all options of the formula.
+        tensors: name -> tensor of a floating dtype, on the CPU.
+        entities: names of the rows of tensors of entities.
+        relations: names of the rows of tensors of relations.
+        notes: where it comes from, for a reader; no score depends on it.
+    """
+
+    name: str
+    content_hash: str
+    interaction: str
+    options: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    entities: tuple[str, ...]
+    relations: tuple[str, ...]
+    notes: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """Name of the interaction."""
+        return self.interaction
+
+    def scorer(self, dataset: Dataset, device: str | None = None) -> EmbeddingScorer:
+        """See :class:`ScoreSource`.
+
+        Raises:
+            EmbeddingError: a constant of ``dataset`` has no embedding.
+        """
+        return EmbeddingScorer(self, dataset, device)
+
+
+def make_embedding(
+    *,
+    name: str,
+    content_hash: str,
+    interaction: str,
+    options: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    entities: Sequence[str],
+    relations: Sequence[str],
+    notes: Mapping[str, Any] | None = None,
+) -> Embedding:
+    """An embedding whose parts are checked; see :class:`Embedding`. Options that are missing take their defaults.
+
+    Raises:
+        EmbeddingError: the interaction or an option is unknown, a name is there twice, or a tensor is missing, of
+            another shape or not finite.
+    """
+    known = INTERACTIONS.get(interaction)
+    if known is None:
+        raise EmbeddingError(
+            f"'interaction' is {shown(interaction)}; expected one of {', '.join(INTERACTIONS)}"
+        )
+    for kind, names in (("entities", entities), ("relations", relations)):
+        if not names or len(set(names)) != len(names):
+            problem = "holds a name twice" if names else "is empty"
+            raise EmbeddingError(f"{kind!r} {problem}; expected the name of each row, in order")
+    return Embedding(
+        name=name,
+        content_hash=content_hash,
+        interaction=interaction,
+        options=_checked_options(known, interaction, options),
+        tensors=_checked_tensors(known, interaction, tensors, len(entities), len(relations)),
+        entities=tuple(entities),
+        relations=tuple(relations),
+        notes=dict(notes or {}),
+    )
+
+
+def _checked_options(known: Interaction, interaction: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    checked = {name: default for name, (default, _, _) in known.options.items()}
+    for name, value in options.items():
+        if name not in known.options:
+            expected = ", ".join(known.options) or "none"
+            raise EmbeddingError(f"option {shown(name)} of {interaction} is unknown; expected {expected}")
+        _, is_allowed, wanted = known.options[name]
+        if not is_allowed(value):
+            raise EmbeddingError(f"option {name!r} of {interaction} is {shown(value)}; expected {wanted}")
+        checked[name] = value
+    return checked
+
+
+def _checked_tensors(
+    known: Interaction, interaction: str, tensors: Mapping[str, Tensor], num_entities: int, num_relations: int
+) -> dict[str, Tensor]:
+    wanted = dict(known.shapes)
+    if any(name in tensors for name in known.optional):
+        wanted |= known.optional
+    if tensors.keys() != wanted.keys():
+        raise EmbeddingError(
+            f"{interaction} has tensors {', '.join(sorted(tensors)) or 'none'}; expected {', '.join(sorted(wanted))}"
+        )
+    sizes = {ENTITIES: num_entities, RELATIONS: num_relations}
+    for name, dimensions in wanted.items():
+        tensor = tensors[name]
+        if not tensor.dtype.is_floating_point:
+            raise EmbeddingError(f"tensor {name!r} is {tensor.dtype}; expected a floating dtype")
+        if tensor.ndim == len(dimensions):
+            for dimension, size in zip(dimensions, tensor.shape, strict=True):
+                sizes.setdefault(dimension, size)
+        expected = [sizes.get(dimension, dimension) for dimension in dimensions]
+        if list(tensor.shape) != expected or 0 in tensor.shape:
+            raise EmbeddingError(
+                f"tensor {name!r} has shape {list(tensor.shape)}; expected [{', '.join(map(str, expected))}], "
+                f"for {num_entities} entities and {num_relations} relations"
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise EmbeddingError(f"tensor {name!r} holds values that are not finite")
+    return {name: tensors[name].detach().cpu() for name in wanted}
+
+
+class RowScorer:
+    """Scores triples given as rows of an embedding, in float64.
+
+    The weights are converted to float64, and every operation is of a fixed order
+    (:func:`proofrank.core.embedding.interactions.ordered_sum`). So a triple has the same score, bit for bit, whatever
+    is scored beside it; entities with equal rows tie exactly.
+    """
+
+    def __init__(self, embedding: Embedding, device: str | None = None) -> None:
+        """Brings the tensors to ``device``: CUDA where there is one, by default."""
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._interaction = INTERACTIONS[embedding.interaction]
+        self._options = embedding.options
+        tensors: Mapping[str, Tensor] = {
+            name: tensor.to(torch.float64) for name, tensor in embedding.tensors.items()
+        }
+        if self._interaction.prepare is not None:
+            tensors = self._interaction.prepare(tensors)
+        self._tensors = {name: tensor.to(self._device) for name, tensor in tensors.items()}
+
+    def scores(self, heads: np.ndarray, relations: np.ndarray, tails: np.ndarray) -> np.ndarray:
+        """The score of each triple, ``[N]`` float64, given the rows of its parts, ``[N]`` int64 each."""
+        widest = max(math.prod(tensor.shape[1:]) for tensor in self._tensors.values())
+        number = max(1, _MOST_NUMBERS_AT_ONCE // widest)
+        rows = [torch.from_numpy(column).to(self._device) for column in (heads, relations, tails)]
+        parts = [
+            self._scores(*(column[start : start + number] for column in rows))
+            for start in range(0, len(heads), number)
+        ]
+        return torch.cat(parts).cpu().numpy() if parts else np.zeros(0, dtype=np.float64)
+
+    def _scores(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self._interaction.score(
+                self._taken("entity", heads),
+                self._taken("relation", relations),
+                self._taken("entity", tails),
+                self._tensors,
+                self._options,
+            )
+
+    def _taken(self, prefix: str, rows: Tensor) -> dict[str, Tensor]:
+        return {name: tensor[rows] for name, tensor in self._tensors.items() if name.startswith(prefix)}
+
+
+class EmbeddingScorer:
+    """Scores the triples of one graph by an embedding."""
+
+    def __init__(self, embedding: Embedding, dataset: Dataset, device: str | None = None) -> None:
+        """Looks up the names of ``dataset`` by name, and brings the tensors to ``device``.
+
+        Raises:
+            EmbeddingError: a constant has no embedding.
+        """
+        self._embedding = embedding
+        self._dataset = dataset
+        constants, predicates = dataset.vocabulary.constants, dataset.vocabulary.predicates
+        self._entity_rows = _rows_of(constants, embedding.entities)
+        self._relation_rows = _rows_of(predicates, embedding.relations)
+        missing = [constants[index] for index in np.flatnonzero(self._entity_rows[1:] < 0).tolist()]
+        if missing:
+            raise self._unknown("constant", missing, embedding.entities)
+        self._by_row = RowScorer(embedding, device)
+
+    def check(self, triples: Sequence[Triple]) -> None:
+        """See :class:`TripleScorer`."""
+        self._check_predicates(np.array([triple.predicate for triple in triples], dtype=np.int64))
+
+    def scores(self, triples: np.ndarray) -> np.ndarray:
+        """See :class:`TripleScorer`."""
+        self._check_predicates(triples[:, 0])
+        return self._by_row.scores(
+            self._entity_rows[triples[:, 1]],
+            self._relation_rows[triples[:, 0]],
+            self._entity_rows[triples[:, 2]],
+        )
+
+    def _check_predicates(self, predicates: np.ndarray) -> None:
+        missing = np.unique(predicates[self._relation_rows[predicates] < 0])
+        if len(missing):
+            names = [self._dataset.vocabulary.predicate_name(int(index)) for index in missing]
+            raise self._unknown("predicate", names, self._embedding.relations)
+
+    def _unknown(self, kind: str, names: Sequence[str], known: Sequence[str]) -> EmbeddingError:
+        """The error for names that have no embedding."""
+        listed = ", ".join(repr(name) for name in names[:3]) + ", …" * (len(names) > 3)
+        near = did_you_mean(nearest_names(names[0], known), names[0])
+        return EmbeddingError(
+            f"embedding {self._embedding.name!r} has no {kind} {listed} ({len(names)} of dataset "
+            f"{self._dataset.name!r}){near}"
+        )
+
+
+def _rows_of(names: Sequence[str], rows: Sequence[str]) -> np.ndarray:
+    """``[1 + len(names)]`` int64: the row of the name of each index, of which 0 is padding; -1 where it has none."""
+    row_of = {name: row for row, name in enumerate(rows)}
+    return np.array([-1, *(row_of.get(name, -1) for name in names)], dtype=np.int64)

@@ -1,0 +1,185 @@
+"""Saves a PyKEEN model as an embedding, in the process that has the model; PyKEEN itself is not imported.
+
+What is saved are the rows that the model's representations give, after whatever normalises or constrains them, and the
+parameters of its interaction. The saved embedding then scores triples beside the model, and both must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from proofrank.core.embedding.embedding import Embedding, RowScorer, make_embedding
+from proofrank.core.embedding.folder import write_folder
+from proofrank.core.errors import EmbeddingError, shown
+
+_NUM_CHECKED = 512
+"""Number of triples that are scored by both, to check that the scores agree."""
+
+_TOLERANCE = 1e-4
+"""Maximum difference of the two scores of a triple, relative to the largest: PyKEEN computes in float32."""
+
+
+def save_embedding(
+    model: Any,
+    triples_factory: Any,
+    folder: Path | str,
+    *,
+    notes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Embedding:
+    """Writes a trained PyKEEN model as an embedding's folder, and returns the embedding.
+
+    Args:
+        model: a PyKEEN model of one of the interactions of :mod:`proofrank.core.embedding.interactions`, on any device.
+        triples_factory: the factory that it was trained with; it gives the names of entities and relations.
+        folder: folder to write to.
+        notes: where the model comes from, as JSON; not read again.
+        overwrite: whether to replace an embedding in ``folder``.
+
+    Raises:
+        EmbeddingError: the interaction is not one of those, the model was trained with inverse triples, it has another
+            number of entities or relations than the factory, its scores are not those of our formula, or ``folder``
+            holds an embedding or cannot be written.
+    """
+    if getattr(model, "use_inverse_triples", False) or getattr(
+        triples_factory, "create_inverse_triples", False
+    ):
+        raise EmbeddingError(
+            "the model was trained with inverse triples, so PyKEEN scores a head by another relation than a tail; "
+            "expected create_inverse_triples=False, with which a triple has one score"
+        )
+    interaction = type(getattr(model, "interaction", model)).__name__.removesuffix("Interaction")
+    convert = _CONVERTERS.get(interaction)
+    if convert is None:
+        raise EmbeddingError(
+            f"interaction {shown(interaction)} of {type(model).__name__}; expected one of {', '.join(_CONVERTERS)}"
+        )
+    entities, relations = _names(triples_factory.entity_to_id), _names(triples_factory.relation_to_id)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            of_entities = _rows(model.entity_representations, len(entities), "entities")
+            of_relations = _rows(model.relation_representations, len(relations), "relations")
+            tensors, options = convert(model.interaction, of_entities, of_relations)
+            parts = {"tensors": tensors, "options": options, "entities": entities, "relations": relations}
+            checked = make_embedding(name="", content_hash="", interaction=interaction, **parts)
+            _check_scores(model, checked)
+    finally:
+        model.train(was_training)
+    return write_folder(
+        Path(folder),
+        interaction=interaction,
+        notes={"of": f"PyKEEN's {type(model).__name__}", **(notes or {})},
+        overwrite=overwrite,
+        **parts,
+    )
+
+
+def _names(ids: Mapping[str, int]) -> list[str]:
+    return sorted(ids, key=lambda name: ids[name])
+
+
+def _rows(representations: Sequence[Any], number: int, what: str) -> list[Tensor]:
+    """The rows of each representation, on the CPU."""
+    found = [representation(indices=None).detach().cpu() for representation in representations]
+    for rows in found:
+        if len(rows) != number:
+            raise EmbeddingError(
+                f"the model has {len(rows)} {what}, the triples factory {number}; expected the same"
+            )
+    return found
+
+
+def _check_scores(model: Any, embedding: Embedding) -> None:
+    """Raises EmbeddingError if the model's scores of some triples are not the embedding's."""
+    generator = np.random.default_rng(0)
+    heads, tails = generator.integers(0, len(embedding.entities), (2, _NUM_CHECKED))
+    relations = generator.integers(0, len(embedding.relations), _NUM_CHECKED)
+    batch = torch.from_numpy(np.stack([heads, relations, tails], axis=1)).to(next(model.parameters()).device)
+    theirs = model.score_hrt(batch).reshape(-1).double().cpu().numpy()
+    ours = RowScorer(embedding, "cpu").scores(heads, relations, tails)
+    difference = float(np.abs(theirs - ours).max())
+    if not difference <= _TOLERANCE * max(1.0, float(np.abs(theirs).max())):
+        raise EmbeddingError(
+            f"the model's scores differ from those of our formula of {embedding.interaction} by up to "
+            f"{difference:.3g}; expected a model of that interaction without changes"
+        )
+
+
+Converted = tuple[dict[str, Tensor], dict[str, Any]]
+"""Tensors and options of an interaction."""
+
+
+def _vectors(interaction: Any, entities: list[Tensor], relations: list[Tensor]) -> Converted:
+    return {"entity": entities[0], "relation": relations[0]}, {}
+
+
+def _norm_options(interaction: Any) -> dict[str, Any]:
+    return {"p": int(interaction.p), "power_norm": bool(interaction.power_norm)}
+
+
+def _transe(interaction: Any, entities: list[Tensor], relations: list[Tensor]) -> Converted:
+    return {"entity": entities[0], "relation": relations[0]}, _norm_options(interaction)
+
+
+def _complex(interaction: Any, entities: list[Tensor], relations: list[Tensor]) -> Converted:
+    return {
+        "entity_real": entities[0].real,
+        "entity_imag": entities[0].imag,
+        "relation_real": relations[0].real,
+        "relation_imag": relations[0].imag,
+    }, {}
+
+
+def _tucker(interaction: Any, entities: list[Tensor], relations: list[Tensor]) -> Converted:
+    tensors = {
+        "entity": entities[0],
+        "relation": relations[0],
+        "core": interaction.core_tensor.detach().cpu(),
+    }
+    if interaction.head_batch_norm is not None:
+        tensors |= _normalisation("head", interaction.head_batch_norm)
+        tensors |= _normalisation("hidden", interaction.head_relation_batch_norm)
+    return tensors, {}
+
+
+def _normalisation(place: str, layer: Any) -> dict[str, Tensor]:
+    """What a batch normalisation does in evaluation: a factor and a summand."""
+    weight, bias, mean, variance = (
+        tensor.detach().cpu().double()
+        for tensor in (layer.weight, layer.bias, layer.running_mean, layer.running_var)
+    )
+    scale = weight / (variance + layer.eps).sqrt()
+    return {f"{place}_scale": scale, f"{place}_shift": bias - mean * scale}
+
+
+def _cp(interaction: Any, entities: list[Tensor], relations: list[Tensor]) -> Converted:
+    return {
+        "entity_head": entities[0].flatten(1),
+        "entity_tail": entities[1].flatten(1),
+        "relation": relations[0].flatten(1),
+    }, {}
+
+
+def _pairre(interaction: Any, entities: list[Tensor], relations: list[Tensor]) -> Converted:
+    tensors = {"entity": entities[0], "relation_head": relations[0], "relation_tail": relations[1]}
+    return tensors, _norm_options(interaction)
+
+
+_CONVERTERS: dict[str, Callable[[Any, list[Tensor], list[Tensor]], Converted]] = {
+    "TransE": _transe,
+    "DistMult": _vectors,
+    "ComplEx": _complex,
+    "RotatE": _complex,
+    "TuckER": _tucker,
+    "RESCAL": _vectors,
+    "CP": _cp,
+    "PairRE": _pairre,
+}

@@ -1,0 +1,90 @@
+"""The options that say what a candidate's score is."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from proofrank.core.choices import SCORINGS
+from proofrank.core.errors import ProofrankError
+from proofrank.core.graph import Dataset
+from proofrank.core.ranking import Hybrid, HybridWeights, Scoring
+from proofrank.in_process import scoring_of
+from proofrank.service.cli.bulk_options import is_bulk
+
+_WEIGHTS = ("weight", "bonus", "penalty")
+
+
+def add_scoring(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--scoring``, ``--embedding`` and the weights of hybrid scores."""
+    group = parser.add_argument_group("scores")
+    group.add_argument(
+        "--scoring",
+        choices=SCORINGS,
+        default="proof",
+        help="what a score is: the proof's log-probability, an embedding's score, or both (default: proof)",
+    )
+    group.add_argument(
+        "--embedding",
+        type=Path,
+        metavar="PATH",
+        help="an embedding's folder, one of the public DeepProofLog code, or a file of scores",
+    )
+    group.add_argument(
+        "--hybrid",
+        type=Path,
+        metavar="FILE",
+        help="weights of hybrid scores, as proofrank fit-hybrid writes them",
+    )
+    group.add_argument(
+        "--weight", type=float, metavar="W", help="of log sigmoid of the embedding's score (default: 1)"
+    )
+    group.add_argument(
+        "--bonus", type=float, metavar="B", help="what a proof adds (default: its log-probability)"
+    )
+    group.add_argument("--penalty", type=float, metavar="P", help="what a failure takes away (default: 100)")
+
+
+def check_scoring(parsed: argparse.Namespace) -> None:
+    """Refuses options that do not go together.
+
+    Raises:
+        ProofrankError: says which.
+    """
+    own = [name for name in _WEIGHTS if getattr(parsed, name) is not None]
+    if parsed.hybrid is not None and own:
+        raise ProofrankError(f"--hybrid and --{own[0]} both give weights; expected one of them")
+    if (own or parsed.hybrid is not None) and parsed.scoring != "hybrid":
+        flag = own[0] if own else "hybrid"
+        raise ProofrankError(f"--{flag} is for --scoring hybrid, and scoring is {parsed.scoring!r}")
+    if parsed.embedding is not None and parsed.scoring == "proof":
+        raise ProofrankError("--embedding is for --scoring embedding or hybrid, and scoring is 'proof'")
+    if parsed.scoring == "proof":
+        return
+    if parsed.embedding is None:
+        raise ProofrankError(f"--scoring {parsed.scoring} needs --embedding")
+    for flag, is_given in (
+        ("--mrr-tolerance", parsed.mrr_tolerance is not None),
+        (f"--beam {parsed.beam}", parsed.beam > 1),
+        ("--on ray, --results or --trace", is_bulk(parsed)),
+    ):
+        if is_given:
+            raise ProofrankError(f"--scoring {parsed.scoring} cannot be combined with {flag}")
+
+
+def is_embedding_alone(parsed: argparse.Namespace) -> bool:
+    """Whether nothing is proved."""
+    return parsed.scoring == "embedding"
+
+
+def read_scoring(parsed: argparse.Namespace, dataset: Dataset) -> Scoring | None:
+    """The scoring that the options name; None for proofs alone.
+
+    Raises:
+        RankingError: a weight is wrong.
+        EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
+    """
+    own = {name: getattr(parsed, name) for name in _WEIGHTS if getattr(parsed, name) is not None}
+    hybrid = Hybrid(HybridWeights.from_dict(own)) if own else parsed.hybrid
+    triples = dataset.splits[parsed.split]
+    return scoring_of(parsed.scoring, parsed.embedding, hybrid, dataset, triples, parsed.device)

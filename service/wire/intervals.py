@@ -1,0 +1,145 @@
+"""What ``POST /rank`` and jobs answer with ``mrr_tolerance``: where metrics and ranks lie; ``docs/pruning.md``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic.dataclasses import dataclass
+
+from proofrank.service.wire.described import described
+from proofrank.service.wire.rank_answer import Head, Identity, Pruning, Relation, Tail, Timing
+from proofrank.service.wire.rank_request import is_none
+
+_BY_NAME = ConfigDict(populate_by_name=True)
+
+Ends = Annotated[
+    tuple[float, float],
+    # Generators of clients know no tuples.
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+]
+"""The lowest and the highest value that a number can have."""
+
+
+@dataclass(frozen=True, config=_BY_NAME)
+class IntervalMetrics:
+    """Metrics that lie in intervals for certain. A metric that is not known is null."""
+
+    mrr: Annotated[float | None, described("Mean reciprocal rank.", None)]
+    hits_at_1: Annotated[
+        float | None, Field(alias="hits@1", description="Share of ranks that are 1.", examples=[0.6])
+    ]
+    hits_at_3: Annotated[
+        float | None, Field(alias="hits@3", description="Share of ranks of 3 or less.", examples=[None])
+    ]
+    hits_at_10: Annotated[
+        float | None, Field(alias="hits@10", description="Share of ranks of 10 or less.", examples=[None])
+    ]
+    mean_rank: Annotated[float | None, described("Mean of the ranks.", None)]
+    adjusted_mean_rank_index: Annotated[
+        float | None, described("Adjusted mean rank index: 0 is chance, 1 is perfect.", None)
+    ]
+    positives_proved: Annotated[float | None, described("Share of positives that were proved.", 0.85)]
+    corruptions_proved: Annotated[float | None, described("Share of corruptions that were proved.", None)]
+    intervals: Annotated[
+        dict[str, Ends | None],
+        described(
+            "Lowest and highest value of each metric, by its name; the value of a whole evaluation lies between them. "
+            "Null where the metric is not defined.",
+            {"mrr": [0.7093, 0.7112], "hits@1": [0.6, 0.6]},
+        ),
+    ]
+    rankings: Annotated[int, described("Number of rankings; a query ranked on both sides has two.", 48)]
+    queries: Annotated[int, described("Number of queries.", 24)]
+    candidates: Annotated[int, described("Number of candidates, including the positives.", 2448)]
+    open: Annotated[int, described("Number of candidates that may still move a rank.", 310)]
+    open_rankings: Annotated[int, described("Number of rankings with such candidates.", 9)]
+    seconds: Annotated[float, described("Time of the evaluation, in seconds.", 0.2)]
+
+    @property
+    def hits_at(self) -> dict[int, float | None]:
+        """Hits@k by k."""
+        return {1: self.hits_at_1, 3: self.hits_at_3, 10: self.hits_at_10}
+
+
+@dataclass(frozen=True, config=_BY_NAME)
+class IntervalReport(IntervalMetrics):
+    """Intervals overall, per side and per relation."""
+
+    by_side: Annotated[dict[str, IntervalMetrics], described("Metrics of each side: `head`, `tail`.")]
+    by_relation: Annotated[
+        dict[str, IntervalMetrics], described("Metrics of each relation that a query has, by its name.")
+    ]
+
+    @property
+    def overall(self) -> IntervalMetrics:
+        """Those over all rankings, which the report itself has too."""
+        return self
+
+
+@dataclass(frozen=True)
+class RankInterval:
+    """Where the rank of a query on one side lies."""
+
+    side: Annotated[Literal["head", "tail"], described("Side whose constant was replaced.", "tail")]
+    rank_low: Annotated[float, described("Lowest rank that the positive can have.", 2.0)]
+    rank_high: Annotated[float, described("Highest rank that the positive can have.", 5.0)]
+    proved: Annotated[
+        bool | None, described("Whether the policy proved the positive; null if it has not tried.", True)
+    ]
+    open: Annotated[int, described("Number of corruptions that may still move the rank.", 3)]
+    num_candidates: Annotated[int, described("Number of candidates, including the positive.", 51)]
+
+    @property
+    def rank(self) -> float | None:
+        """The rank, if it is known; else None."""
+        return self.rank_low if self.rank_low == self.rank_high else None
+
+
+@dataclass(frozen=True)
+class IntervalQueryResult:
+    """A query, and where its ranks lie."""
+
+    head: Head
+    relation: Relation
+    tail: Tail
+    rankings: Annotated[
+        tuple[RankInterval, ...], described("Intervals of the query's ranks, one for each side.")
+    ]
+
+
+@dataclass(frozen=True)
+class PruningToTolerance(Pruning):
+    """How many candidates took which way; the three and the open ones together are all candidates."""
+
+    mrr_tolerance: Annotated[float, described("Tolerance that the request asked for.", 0.001)]
+    open: Annotated[int, described("Number of candidates that may still move a rank.", 310)]
+
+
+@dataclass(frozen=True)
+class IntervalRankResponse:
+    """The answer to ``POST /rank`` with ``mrr_tolerance``."""
+
+    request_id: Annotated[
+        str, described("Id of the request, as in the header `X-Request-ID` and the server's log.", "9f2c41d0")
+    ]
+    dataset: Annotated[Identity, described("Dataset whose constants and triples were used.")]
+    policy: Annotated[
+        Identity, described("Policy that ranked: the one that was live when the request began.")
+    ]
+    engine: Annotated[str, described("Engine that computed the ranks.", "eager")]
+    metrics: Annotated[IntervalReport, described("Intervals of the metrics over all rankings.")]
+    timing: Annotated[Timing, described("Times of the request.")]
+    queries: Annotated[
+        tuple[IntervalQueryResult, ...],
+        described("Queries, and where their ranks lie, in the order of the request."),
+    ]
+    pruning: Annotated[PruningToTolerance, described("What was left out, and what was left open.")]
+    protocol: Annotated[
+        str | None,
+        Field(
+            description="Name of the protocol by which the queries were ranked; missing without one.",
+            examples=["filtered-all"],
+            exclude_if=is_none,
+        ),
+    ] = None

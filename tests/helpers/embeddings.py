@@ -1,0 +1,51 @@
+"""Embeddings of small graphs, made rather than trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from proofrank.core.embedding import Embedding
+from proofrank.core.embedding.embedding import make_embedding
+from proofrank.core.embedding.folder import write_folder
+from proofrank.core.graph import Dataset
+
+
+def distmult_tensors(dataset: Dataset, seed: int, spread: float = 1.0) -> dict[str, torch.Tensor]:
+    """Random tensors of DistMult, rounded so that many scores are equal."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def table(rows: int) -> torch.Tensor:
+        return (torch.randn(rows, 2, generator=generator) * spread).round()
+
+    return {
+        "entity": table(dataset.vocabulary.num_constants),
+        "relation": table(dataset.vocabulary.num_predicates),
+    }
+
+
+def make_distmult(dataset: Dataset, seed: int = 0, spread: float = 1.0) -> Embedding:
+    """A random embedding of all names of ``dataset``, many of whose scores are equal."""
+    return make_embedding(
+        name="random",
+        content_hash="0" * 64,
+        interaction="DistMult",
+        options={},
+        tensors=distmult_tensors(dataset, seed, spread),
+        entities=dataset.vocabulary.constants,
+        relations=dataset.vocabulary.predicates,
+    )
+
+
+def write_distmult(folder: Path, dataset: Dataset, seed: int = 0) -> Path:
+    """Writes such an embedding, in the reverse order of names."""
+    write_folder(
+        folder,
+        interaction="DistMult",
+        options={},
+        tensors={name: tensor.flip(0) for name, tensor in distmult_tensors(dataset, seed).items()},
+        entities=dataset.vocabulary.constants[::-1],
+        relations=dataset.vocabulary.predicates[::-1],
+    )
+    return folder

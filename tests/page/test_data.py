@@ -1,0 +1,151 @@
+"""What the page asks of the server beside the rest of the API."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import httpx
+import pytest
+
+from proofrank.client import Client
+from proofrank.core.comparison.single import QuerySums, interval_of_mean
+from proofrank.service.client import ConflictError, NotFoundError
+from tests.page.conftest import RUN, Trained
+
+
+@pytest.fixture
+def http(trained: Trained) -> httpx.Client:
+    return trained.server.client
+
+
+@pytest.fixture
+def rankings(trained: Trained, http: httpx.Client) -> list[dict[str, Any]]:
+    """All rankings of the last step, as its results have them."""
+    return http.get(f"/jobs/{trained.jobs[-1].id}/results").json()["rankings"]
+
+
+def listed(trained: Trained, **query: Any) -> dict[str, Any]:
+    answer = trained.server.client.get(f"/jobs/{trained.jobs[-1].id}/rankings", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_rankings_are_listed_by_query_or_by_rank(trained: Trained, rankings: list[dict[str, Any]]) -> None:
+    assert listed(trained) == {"total": len(rankings), "rankings": rankings}
+    worst = sorted(rankings, key=lambda one: -one["rank"])
+    assert listed(trained, order="worst")["rankings"] == worst
+    assert listed(trained, order="best")["rankings"] == sorted(rankings, key=lambda one: one["rank"])
+    assert listed(trained, order="worst", offset=3, limit=4)["rankings"] == worst[3:7]
+    assert listed(trained, offset=len(rankings))["rankings"] == []
+
+
+def test_rankings_of_one_relation_and_side_are_listed(
+    trained: Trained, rankings: list[dict[str, Any]]
+) -> None:
+    chosen = [one for one in rankings if (one["relation"], one["side"]) == ("ancestor", "head")]
+    found = listed(trained, relation="ancestor", side="head", limit=1)
+    assert found == {"total": len(chosen), "rankings": chosen[:1]}
+    assert listed(trained, relation="ancestor'; DROP TABLE jobs; --") == {"total": 0, "rankings": []}
+
+
+def test_groups_are_by_depth_and_by_steps(trained: Trained, rankings: list[dict[str, Any]]) -> None:
+    with Client(trained.server.url) as client:
+        groups = client.groups(trained.jobs[-1].id)
+    assert set(groups.by_depth) == {"2", "not listed"}
+    assert groups.by_depth["2"].rankings == 4
+    for name, metrics in groups.by_steps.items():
+        chosen = [one for one in rankings if (str(one["steps"]) if one["proved"] else "not proved") == name]
+        assert metrics.rankings == len(chosen)
+        assert metrics.mrr == pytest.approx(statistics.mean(one["reciprocal_rank"] for one in chosen))
+    assert sum(metrics.rankings for metrics in groups.by_steps.values()) == len(rankings)
+
+
+def test_intervals_are_those_of_the_reciprocal_ranks_by_query(
+    trained: Trained, rankings: list[dict[str, Any]]
+) -> None:
+    with Client(trained.server.url) as client:
+        without = client.run(RUN)
+        run = client.run(RUN, intervals=True)
+        again = client.run(RUN, intervals=True)
+    assert run == again
+    assert [job.mrr_interval for step in without.steps for job in step.jobs] == [None] * 3
+    values: dict[int, list[float]] = {}
+    for one in rankings:
+        values.setdefault(one["query_index"], []).append(one["reciprocal_rank"])
+    pairs = [(sum(of_query), len(of_query)) for of_query in values.values()]
+    expected = interval_of_mean(
+        QuerySums(
+            len(pairs),
+            sum(value for value, _ in pairs),
+            sum(size for _, size in pairs),
+            sum(value * value for value, _ in pairs),
+            sum(value * size for value, size in pairs),
+            sum(size * size for _, size in pairs),
+        ),
+        0.95,
+    )
+    found = run.steps[-1].jobs[0].mrr_interval
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+def test_the_reasons_of_a_rank_are_told_under_the_policy_of_any_step(trained: Trained) -> None:
+    with Client(trained.server.url) as client:
+        for job in trained.jobs:
+            for ranking in client.wait(job.id, progress=False).rankings[:6]:
+                triple = (ranking.head, ranking.relation, ranking.tail)
+                why = client.why(triple, side=ranking.side, corruptions="all", policy=job.policy)
+                assert why.policy == job.policy
+                assert (why.ranking.rank, why.ranking.score) == (ranking.rank, ranking.score)
+
+
+def test_reasons_need_a_policy_that_is_there_with_the_content_that_is_named(trained: Trained) -> None:
+    triple = ("anna", "ancestor", "cara")
+    with Client(trained.server.url) as client:
+        with pytest.raises(NotFoundError, match="no policy is called 'trainin-1'"):
+            client.why(triple, policy="trainin-1")
+        other = trained.jobs[0].policy
+        with pytest.raises(ConflictError, match="has the content"):
+            client.why(triple, policy=type(other)("training-1", other.sha256))
+    body = {"head": "anna", "relation": "ancestor", "tail": "cara", "policy_sha256": other.sha256}
+    answer = trained.server.client.post("/why", json=body)
+    assert answer.status_code == 422
+    assert "name that too" in answer.text
+
+
+def test_a_comparison_without_intervals_has_the_same_differences(
+    trained: Trained, http: httpx.Client
+) -> None:
+    jobs = {"a": trained.jobs[0].id, "b": trained.jobs[2].id}
+    whole = http.get("/compare", params=jobs).json()
+    quick = http.get("/compare", params={**jobs, "intervals": False}).json()
+    assert quick["resamples"] == 0
+    assert quick["overall"]["metrics"]["mrr"]["low"] is None
+
+    def without_intervals(part: Any) -> Any:
+        if isinstance(part, dict):
+            left_out = ("low", "high", "resamples", "is_worse")
+            return {name: without_intervals(value) for name, value in part.items() if name not in left_out}
+        return part
+
+    assert without_intervals(quick) == without_intervals(whole)
+    assert whole["overall"]["metrics"]["mrr"]["low"] < whole["overall"]["metrics"]["mrr"]["high"]
+
+
+def test_the_activity_says_what_is_live_and_what_was_done(trained: Trained, http: httpx.Client) -> None:
+    activity = http.get("/activity").json()
+    assert activity["stage"] == "ready"
+    assert activity["policy"]["name"] == http.get("/policies").json()["active"]
+    assert activity["queued_candidates"] == 0
+    assert activity["jobs"]["done"] == len(trained.jobs)
+    assert activity["jobs"]["running"] == 0
+    assert activity["candidates_per_second"] >= 0
+    assert activity["max_queued_candidates"] == http.get("/info").json()["limits"]["max_queued_candidates"]
+
+
+@pytest.mark.parametrize("path", ["rankings", "groups"])
+def test_a_job_that_is_not_there_has_no_parts(http: httpx.Client, path: str) -> None:
+    answer = http.get(f"/jobs/none/{path}")
+    assert answer.status_code == 404
+    assert "there is no job 'none'" in answer.json()["detail"]

@@ -1,0 +1,135 @@
+"""``proofrank evaluate --scoring`` and ``proofrank.evaluate(scoring=…)`` rank by embeddings and by hybrid scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import proofrank
+from proofrank.core.errors import EmbeddingError, RankingError
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import load_policy
+from proofrank.core.ranking import HybridWeights, hybrid_score
+from proofrank.service.cli.main import main
+from tests.helpers.embeddings import make_distmult, write_distmult
+
+WEIGHTS = {"weight": 0.75, "bonus": None, "penalty": 2.5}
+FLAGS = ["--scoring", "hybrid", "--weight", "0.75", "--penalty", "2.5"]
+
+
+@pytest.fixture
+def embedding(family: Dataset, tmp_path: Path) -> Path:
+    return write_distmult(tmp_path / "distmult", family)
+
+
+@pytest.fixture
+def arguments(evaluate_arguments: list[str], embedding: Path, tmp_path: Path) -> list[str]:
+    written = ["--json", str(tmp_path / "metrics.json"), "--rankings", "--without-seconds"]
+    return [*evaluate_arguments, "--corruptions", "all", "--embedding", str(embedding), *written]
+
+
+def written(tmp_path: Path) -> dict[str, Any]:
+    return json.loads((tmp_path / "metrics.json").read_text())
+
+
+def test_the_command_and_the_function_give_the_same(
+    arguments: list[str], evaluate_arguments: list[str], family: Dataset, embedding: Path, tmp_path: Path
+) -> None:
+    assert main([*arguments, *FLAGS]) == 0
+    policy = load_policy(evaluate_arguments[evaluate_arguments.index("--policy") + 1], family)
+    options: dict[str, Any] = {"corruptions": "all", "engine": "original", "scoring": "hybrid"}
+    report = proofrank.evaluate(family, policy, embedding=embedding, hybrid=WEIGHTS, **options)
+    by_hand = report.to_dict(rankings=True)
+    found = written(tmp_path)
+    assert found["results"] == by_hand["results"]
+    assert found["mrr"] == report.metrics.mrr
+    assert (
+        found["scoring"]
+        == by_hand["scoring"]
+        == {
+            "kind": "hybrid",
+            "embedding": {
+                "name": "distmult",
+                "sha256": report.scoring["embedding"]["sha256"],
+                "kind": "DistMult",
+            },
+            "weights": WEIGHTS,
+        }
+    )
+    assert found["protocol"]["scoring"] == "hybrid"
+    (tmp_path / "hybrid.json").write_text(json.dumps(WEIGHTS))
+    assert main([*arguments, "--scoring", "hybrid", "--hybrid", str(tmp_path / "hybrid.json")]) == 0
+    assert written(tmp_path) == found
+
+
+def test_every_ranking_holds_the_parts_of_its_score(
+    arguments: list[str], family: Dataset, tmp_path: Path
+) -> None:
+    assert main([*arguments, *FLAGS]) == 0
+    results = written(tmp_path)["results"]
+    triples = [family.triple(row["head"], row["relation"], row["tail"]) for row in results]
+    expected = make_distmult(family).scorer(family, "cpu").scores(np.array(triples))
+    assert [row["embedding_score"] for row in results] == expected.tolist()
+    for row in results:
+        parts = (row["embedding_score"], row["proved"], row["log_probability"])
+        assert row["score"] == hybrid_score(*parts, HybridWeights(**WEIGHTS))
+    assert {row["proved"] for row in results} == {True, False}
+
+
+def test_an_embedding_alone_proves_nothing(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--scoring", "embedding"]) == 0
+    assert "engine none, scoring embedding (DistMult distmult)" in capsys.readouterr().out
+    found = written(tmp_path)
+    assert [row["score"] for row in found["results"]] == [row["embedding_score"] for row in found["results"]]
+    assert {(row["proved"], row["steps"]) for row in found["results"]} == {(False, 0)}
+    assert found["corruptions_proved"] is None
+    assert found["pruning"] == {"level": "none"}
+
+
+def test_evaluations_of_two_scorings_are_not_compared(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("embedding", "hybrid"):
+        assert main([*arguments, "--scoring", kind, "--json", str(tmp_path / f"{kind}.json")]) == 0
+    assert main(["compare", str(tmp_path / "embedding.json"), str(tmp_path / "hybrid.json")]) == 2
+    assert "scoring is 'embedding' in A and 'hybrid' in B" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--weight", "1"], "--weight is for --scoring hybrid, and scoring is 'proof'"),
+        ([], "--embedding is for --scoring embedding or hybrid"),
+        ([*FLAGS, "--hybrid", "x.json"], "--hybrid and --weight both give weights"),
+        ([*FLAGS[:2], "--weight", "-1"], "weight of hybrid scores is -1.0"),
+        ([*FLAGS[:2], "--hybrid", "none.json"], "none.json: cannot be read"),
+        ([*FLAGS, "--results", "rows.jsonl"], "cannot be combined with --on ray, --results or --trace"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    options: list[str], message: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*(option for option in arguments if option != "--rankings"), *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_scoring_without_embedding_is_refused(
+    evaluate_arguments: list[str], family: Dataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main([*evaluate_arguments, "--scoring", "hybrid"]) == 2
+    assert "--scoring hybrid needs --embedding" in capsys.readouterr().err
+    policy = load_policy(evaluate_arguments[evaluate_arguments.index("--policy") + 1], family)
+    with pytest.raises(RankingError, match="needs an embedding; none is given"):
+        proofrank.evaluate(family, policy, scoring="hybrid")
+    with pytest.raises(RankingError, match="with mrr_tolerance expected 'proof'"):
+        proofrank.evaluate(family, policy, scoring="hybrid", mrr_tolerance=0.1)
+    scores = tmp_path / "scores.tsv"
+    scores.write_text("parent(ben,Zoë)\t1\n")
+    with pytest.raises(EmbeddingError, match=r"no score of ancestor\(anna,Zoë\)"):
+        proofrank.evaluate(family, policy, scoring="embedding", embedding=scores)
