@@ -15,7 +15,14 @@ import httpx
 from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
-from proofrank.service.client.requests import Call, QueryLike, json_call, make_request, path_of
+from proofrank.service.client.requests import (
+    Call,
+    CandidatesFrom,
+    QueryLike,
+    json_call,
+    make_request,
+    path_of,
+)
 from proofrank.service.client.results import (
     IntervalJobResult,
     IntervalRankResult,
@@ -89,6 +96,8 @@ def rank(
     hits_at: Sequence[int] | None = None,
     scoring: ScoringKind | None = None,
     hybrid: Mapping[str, float | None] | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[RankResult | IntervalRankResult]:
     """Ranks triples against corrupted copies of themselves.
 
@@ -113,6 +122,8 @@ def rank(
         scoring: what a candidate's score is: ``proof``, which is the default; ``embedding``, the score by the server's
             embedding; or ``hybrid``, of both.
         hybrid: weights of hybrid scores by name (``weight``, ``bonus``, ``penalty``); the server's by default.
+        protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
+        candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
 
     Raises:
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
@@ -135,6 +146,8 @@ def rank(
         scoring=scoring,
         hybrid=None if hybrid is None else dict(hybrid),
         hits_at=None if hits_at is None else list(hits_at),
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     answer = yield from exchange(connection, json_call("/rank", request))
     return parsed(answer, RankResult if mrr_tolerance is None else IntervalRankResult)
@@ -215,6 +228,8 @@ def submit(
     limit: int | None = None,
     idempotency_key: str | None = None,
     hits_at: Sequence[int] | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[Job]:
     """Starts a job that ranks many triples, and returns at once.
 
@@ -235,6 +250,8 @@ def submit(
         idempotency_key: the same key gives the same job; one of its own if None. A program that may be started again
             and should then find its job gives one.
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
+        protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
+        candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
 
     Raises:
         ConflictError: the name of the policy has been given other content since.
@@ -258,6 +275,8 @@ def submit(
         policy_sha256=_sha256_of(policy),
         limit=limit,
         hits_at=None if hits_at is None else list(hits_at),
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
@@ -328,6 +347,8 @@ def evaluate(
     progress: bool = True,
     on_progress: Callable[[Job], None] | None = None,
     hits_at: Sequence[int] | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
 
@@ -360,6 +381,8 @@ def evaluate(
         limit=limit,
         idempotency_key=idempotency_key,
         hits_at=hits_at,
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     return (yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress))
 

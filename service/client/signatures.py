@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypedDict, TypeVar, Unpack, overload
 
-from proofrank.service.client.requests import QueryLike
+from proofrank.service.client.requests import CandidatesFrom, QueryLike
 from proofrank.service.wire import (
     BeamScore,
     Identity,
@@ -33,6 +33,8 @@ class RankingArguments(TypedDict, total=False):
     seed: int
     ties: Ties
     pruning: PruningLevel | None
+    protocol: str | None
+    candidates_from: CandidatesFrom | None
     beam: int | None
     beam_score: BeamScore | None
     hits_at: Sequence[int] | None

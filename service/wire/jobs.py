@@ -93,6 +93,13 @@ class JobRequest(JobOptions):
             raise PydanticCustomError(
                 "limit_of_split", "'limit' applies to splits; send fewer queries instead"
             )
+        if self.ranking_rules.has_fixed_negatives:
+            raise PydanticCustomError(
+                "negatives_of_job",
+                "protocol '{protocol}' needs the negatives of each query, which a job has no room for; send them to "
+                "/rank as 'candidates'",
+                {"protocol": self.protocol},
+            )
         if self.policy_sha256 is not None and self.policy is None:
             raise PydanticCustomError("sha256_of_policy", "'policy_sha256' is of a 'policy'; name that too")
         return self
