@@ -30,7 +30,7 @@ from proofrank.service.client.errors import (
     UnreachableError,
 )
 from proofrank.service.client.requests import Query
-from proofrank.service.client.results import IntervalRankResult, JobResult, RankResult
+from proofrank.service.client.results import IntervalJobResult, IntervalRankResult, JobResult, RankResult
 from proofrank.service.client.retries import Retries
 from proofrank.service.wire import (
     CandidateScore,
@@ -40,9 +40,11 @@ from proofrank.service.wire import (
     ExplainedCandidate,
     ExplainedStep,
     FieldError,
+    GraphSummary,
     GroupDifference,
     Identity,
     Info,
+    Interval,
     IntervalMetrics,
     IntervalQueryResult,
     IntervalReport,
@@ -50,6 +52,7 @@ from proofrank.service.wire import (
     JobOptions,
     JobProgress,
     JobRanking,
+    JobRankInterval,
     MetricInterval,
     Metrics,
     PolicyList,
@@ -91,9 +94,12 @@ __all__ = [
     "ExplainedCandidate",
     "ExplainedStep",
     "FieldError",
+    "GraphSummary",
     "GroupDifference",
     "Identity",
     "Info",
+    "Interval",
+    "IntervalJobResult",
     "IntervalMetrics",
     "IntervalQueryResult",
     "IntervalRankResult",
@@ -103,6 +109,7 @@ __all__ = [
     "JobError",
     "JobOptions",
     "JobProgress",
+    "JobRankInterval",
     "JobRanking",
     "JobResult",
     "MetricInterval",
