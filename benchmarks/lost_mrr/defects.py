@@ -334,8 +334,12 @@ def _proofs_as_actions(
         excluded: Tensor,
         matches: Matches,
         is_row: Tensor,
+        *,
+        is_trimming: bool,
     ) -> Resolvents:
-        found = resolve(self, choice, atoms, next_variable, excluded, matches, is_row)
+        found = resolve(
+            self, choice, atoms, next_variable, excluded, matches, is_row, is_trimming=is_trimming
+        )
         is_proof = found.is_valid & (found.num_atoms == 0) & is_missed(choice, matches)
         states = found.atoms.clone()
         states[:, 0] = torch.where(is_proof, true_atom, states[:, 0])
@@ -382,8 +386,11 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[object]:
     compact = UnificationEngineVectorized._compact
 
-    def keep(self: UnificationEngineVectorized, atoms: Tensor, is_kept: Tensor) -> tuple[Tensor, Tensor]:
-        return compact(self, atoms, torch.where(is_kept.any(dim=1, keepdim=True), atoms != 0, is_kept))
+    def keep(
+        self: UnificationEngineVectorized, atoms: Tensor, is_kept: Tensor, *, is_trimming: bool
+    ) -> tuple[Tensor, Tensor]:
+        is_kept = torch.where(is_kept.any(dim=1, keepdim=True), atoms != 0, is_kept)
+        return compact(self, atoms, is_kept, is_trimming=is_trimming)
 
     return patch.object(UnificationEngineVectorized, "_compact", keep)
 
@@ -436,10 +443,12 @@ def _choosing(choice: Callable[[Tensor, Tensor, Tensor], Tensor], settings: Prov
         excluded: Tensor,
         matches: Matches,
         is_row: Tensor,
+        *,
+        is_trimming: bool,
     ) -> Resolvents:
         num_facts = matches.num_facts.clamp(max=settings.padding_states + 1)
         place = choice(place, matches.num_rules, num_facts)
-        return original(self, place, atoms, next_variable, excluded, matches, is_row)
+        return original(self, place, atoms, next_variable, excluded, matches, is_row, is_trimming=is_trimming)
 
     return patch.object(UnificationEngineVectorized, "resolve", resolve)
 
@@ -597,9 +606,10 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
         atoms: Tensor,
         next_variable: Tensor,
         *others: Any,
+        is_trimming: bool,
     ) -> Resolvents:
         above = torch.full_like(next_variable, num_constants + 1 + 2 * atoms.shape[1])
-        found = original(self, choice, atoms, above, *others)
+        found = original(self, choice, atoms, above, *others, is_trimming=is_trimming)
         return found._replace(atoms=renumbered(found.atoms, num_constants))
 
     return patch.object(UnificationEngineVectorized, "resolve", resolve)
@@ -617,12 +627,16 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
         excluded: Tensor,
         matches: Matches,
         is_row: Tensor,
+        *,
+        is_trimming: bool,
     ) -> Resolvents:
         fresh = self.tables.num_fresh
         before = torch.cat([fresh.new_zeros(1), torch.cumsum(fresh, dim=0)])
         begin = before[matches.rule_offset]
         used = before[matches.rule_offset + torch.minimum(choice, matches.num_rules)] - begin
-        found = original(self, choice, atoms, next_variable + used, excluded, matches, is_row)
+        found = original(
+            self, choice, atoms, next_variable + used, excluded, matches, is_row, is_trimming=is_trimming
+        )
         return found._replace(num_fresh=torch.where(found.num_fresh > 0, found.num_fresh + used, 0))
 
     def embed_clamped(self: RowFeatures, states: Tensor) -> Tensor:
@@ -641,8 +655,10 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[object]:
     original = UnificationEngineVectorized._compact
 
-    def compact(self: UnificationEngineVectorized, atoms: Tensor, is_kept: Tensor) -> tuple[Tensor, Tensor]:
-        compacted, number = original(self, atoms, is_kept)
+    def compact(
+        self: UnificationEngineVectorized, atoms: Tensor, is_kept: Tensor, *, is_trimming: bool
+    ) -> tuple[Tensor, Tensor]:
+        compacted, number = original(self, atoms, is_kept, is_trimming=is_trimming)
         return compacted, number.clamp(max=self.working_atoms)
 
     return patch.object(UnificationEngineVectorized, "_compact", compact)

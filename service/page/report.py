@@ -200,6 +200,9 @@ class _Collected:
             return
         self._on_progress(f"proofs of {of.relation}({of.head}, {of.tail})")
         options = job.request
+        if options.ranking_rules.draws_otherwise:
+            self.num_unexplained += 1
+            return
         try:
             why = self._client.why(
                 (of.head, of.relation, of.tail),
