@@ -26,11 +26,11 @@ _MOST_PROOFS = 1000
 
 def make_router(services: Services) -> APIRouter:
     """The routes on these services."""
-    router = APIRouter(tags=["server"])
+    router = APIRouter()
     host, store, policies = services.host, services.jobs.store, services.policies
     browser = RankingBrowser(services.database, store)
 
-    @router.get("/graph", responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
+    @router.get("/graph", tags=["server"], responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
     async def get_graph(
         offset: Annotated[
             int, Query(ge=0, le=2**53, description="Number of rules to leave out.", examples=[0])
@@ -43,7 +43,7 @@ def make_router(services: Services) -> APIRouter:
         """The served graph: counts, relations and rules."""
         return await asyncio.to_thread(to_graph, host.loaded.dataset, offset, limit)
 
-    @router.get("/names", responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
+    @router.get("/names", tags=["server"], responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
     async def list_names(
         kind: Annotated[wire.NameKind, Query(description="What the names are of.", examples=["constant"])],
         text: Annotated[
