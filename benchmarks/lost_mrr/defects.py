@@ -29,7 +29,7 @@ from proofrank.core.prover import FAILURE_PENALTY, Candidate, Outcome, ProverSet
 from proofrank.core.prover.environment import EvalObs, EvalOnlyEnvCompiled
 from proofrank.core.prover.lanes import NO_FACT, CandidatePool, LaneState
 from proofrank.core.prover.packing import first_of, pack, pack_atom, predicate_of, second_of
-from proofrank.core.prover.rows import Rows
+from proofrank.core.prover.rows import Admission
 from proofrank.core.prover.settings import TIE_TOLERANCE
 from proofrank.core.prover.steps import FactCheck, Selection, Visits
 from proofrank.core.prover.vectorized import Matches, Resolvents, UnificationEngineVectorized
@@ -587,10 +587,8 @@ VARIABLES = "Variables and sizes"
 
 @_switched("variables-reused", VARIABLES, "fresh variables always take the first number")
 def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[object]:
-    def none(
-        self: EvalOnlyEnvCompiled, num_fresh: Tensor, is_valid: Tensor, rows: Rows, like: Tensor
-    ) -> Tensor:
-        return torch.zeros_like(like)
+    def none(self: EvalOnlyEnvCompiled, num_fresh: Tensor, is_valid: Tensor, admission: Admission) -> Tensor:
+        return torch.zeros_like(admission.begin)
 
     return patch.object(EvalOnlyEnvCompiled, "_most_fresh", none)
 
@@ -618,6 +616,7 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 @_switched("variables-per-sibling", VARIABLES, "siblings do not share the numbers of fresh variables")
 def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[object]:
     original, embed = UnificationEngineVectorized.resolve, RowFeatures.embed
+    most_fresh = EvalOnlyEnvCompiled._most_fresh
 
     def resolve(
         self: UnificationEngineVectorized,
@@ -645,7 +644,16 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
         first, second = first_of(states).clamp(max=last), second_of(states).clamp(max=last)
         return embed(self, pack(predicate_of(states), first, second))
 
+    def most_fresh_of_siblings(
+        self: EvalOnlyEnvCompiled, num_fresh: Tensor, is_valid: Tensor, admission: Admission
+    ) -> Tensor:
+        # More than any rule has.
+        tables = dataclasses.replace(self.engine.tables, max_fresh=int(num_fresh.max()))
+        with patch.object(self.engine, "tables", tables):
+            return most_fresh(self, num_fresh, is_valid, admission)
+
     return _both(
+        patch.object(EvalOnlyEnvCompiled, "_most_fresh", most_fresh_of_siblings),
         patch.object(UnificationEngineVectorized, "resolve", resolve),
         patch.object(RowFeatures, "embed", embed_clamped),
     )
