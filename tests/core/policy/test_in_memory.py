@@ -23,6 +23,7 @@ def test_the_files_of_a_policy_are_those_that_it_was_loaded_from(tmp_path: Path)
 
     files = files_of(policy, {"lr": 0.1})
 
+    assert (policy.model.logit_scale, policy.settings) == (2.5, settings)
     assert sorted(files) == sorted((WEIGHTS_FILE, CONFIG_FILE, VOCABULARY_FILE))
     for name, content in files.items():
         assert content == (tmp_path / name).read_bytes(), name
