@@ -16,6 +16,7 @@ from proofrank.service.policies import PolicyRegistry, PolicyStore
 from proofrank.service.policies.replicas import NoReplicas, Replicas
 from proofrank.service.routes import (
     compare,
+    graph,
     jobs,
     operation,
     pages,
@@ -36,7 +37,7 @@ from proofrank.service.web.drain_middleware import DrainMiddleware
 from proofrank.service.web.openapi import operation_id
 from proofrank.service.web.stack import install_stack
 
-_ROUTES = (rank, why, jobs, rankings, compare, policies, runs, operation, sleep, page, pages)
+_ROUTES = (rank, why, jobs, rankings, compare, policies, runs, graph, operation, sleep, page, pages)
 
 
 def create_app(

@@ -211,7 +211,7 @@ class Comparison:
             "a": self.a.to_dict(),
             "b": self.b.to_dict(),
             "dataset": self.dataset._asdict(),
-            "protocol": dataclasses.asdict(self.protocol),
+            "protocol": self.protocol.to_dict(),
             "confidence": self.confidence,
             "resamples": self.resamples,
             "seed": self.seed,
@@ -221,7 +221,7 @@ class Comparison:
             "by_side": groups(self.by_side),
             "by_relation": groups(self.by_relation),
             "by_depth": groups(self.by_depth),
-            "changed": [dataclasses.asdict(change) for change in self.changed],
+            "changed": [dict(vars(change)) for change in self.changed],
         }
 
 

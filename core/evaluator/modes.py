@@ -162,4 +162,9 @@ def compiler_options(mode: Mode, device: torch.device) -> dict[str, str | int | 
     if device.type == "cuda" and hasattr(config, "batch_invariant"):
         # Else the tree of a sum, and so its bits, is chosen by the number of rows, which the buckets do not share.
         options["batch_invariant"] = True
+    if device.type == "cuda" and hasattr(config, "combo_kernels_pointwise_only"):
+        # Elementwise kernels that do not need each other share a launch. Their bits do not depend on that; kernels
+        # with sums stay as they are.
+        options["combo_kernels"] = True
+        options["combo_kernels_pointwise_only"] = True
     return options

@@ -19,7 +19,7 @@ from proofrank.core.policy.features import StateFeatures
 from proofrank.core.prover.environment import EvalOnlyEnvCompiled
 from proofrank.core.prover.lanes import IDLE, CandidatePool, LaneState
 from proofrank.core.prover.observation import EvalObs
-from proofrank.core.prover.rows import rotation
+from proofrank.core.prover.rows import places
 
 COUNTERS = (
     "ticks", "rows_expanded", "facts_checked", "states_scored", "states_padded", "lanes_busy", "lanes",
@@ -146,7 +146,7 @@ class TickParts:
         is_waiting = is_running & ~is_ended
         is_waiting = is_waiting & (moved.depth == lanes.depth) & (moved.num_skipped == lanes.num_skipped)
         num_lanes = is_running.shape[0]
-        _, place = rotation(num_lanes, first_lane)
+        place = places(num_lanes, first_lane)
         # The first that had to wait goes first; where none did, the order stays.
         nearest = torch.where(is_waiting, place, num_lanes).amin() % num_lanes
         retired = self.environment.retire(moved, pool, is_ended, success, is_pruned)

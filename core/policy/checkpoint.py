@@ -40,7 +40,7 @@ from proofrank.core.policy.files import (
     PolicyPaths,
     policy_paths,
 )
-from proofrank.core.policy.network import PolicyNetwork
+from proofrank.core.policy.network import PolicyNetwork, empty_network
 from proofrank.core.policy.untrained import random_network
 from proofrank.core.prover import ProverSettings
 from proofrank.core.prover.growth import most_variables
@@ -146,8 +146,7 @@ def load_policy(
     check_weights(config, vocabulary, tensors, paths.weights)
     if unused and not with_unused_predicates:
         vocabulary, tensors = _without(unused, vocabulary, tensors)
-    network = build_network(config, vocabulary)
-    network.load_state_dict(tensors)
+    network = network_with(config, vocabulary, tensors)
     content_hash = _content_hash(weights_bytes, config_bytes, vocabulary_bytes)
     policy = Policy(folder.resolve().name, network, vocabulary, settings, content_hash)
     if dataset is not None:
@@ -318,6 +317,18 @@ def vocabulary_file(
 def build_network(config: PolicyConfig, vocabulary: Vocabulary) -> PolicyNetwork:
     """Makes a network of this shape for this vocabulary, in evaluation mode and without gradients."""
     network = PolicyNetwork(config, vocabulary.num_predicates, vocabulary.num_constants)
+    return network.eval().requires_grad_(False)
+
+
+def network_with(
+    config: PolicyConfig, vocabulary: Vocabulary, tensors: Mapping[str, Tensor]
+) -> PolicyNetwork:
+    """Makes a network with these weights, in evaluation mode and without gradients.
+
+    None of torch's random numbers are drawn. ``tensors`` are copied, and have passed :func:`check_weights`.
+    """
+    network = empty_network(config, vocabulary.num_predicates, vocabulary.num_constants)
+    network.load_state_dict(tensors)
     return network.eval().requires_grad_(False)
 
 

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from proofrank.core.errors import EvaluationError
+from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.embeddings import ADDITIVE_SIGNS
-from proofrank.core.policy.network import PolicyNetwork, ResidualBlock
+from proofrank.core.policy.network import PolicyNetwork, ResidualBlock, empty_network
 from proofrank.core.policy.precision import PRECISIONS
 from proofrank.core.prover.packing import first_of, pack, predicate_of, second_of
 
@@ -30,6 +31,9 @@ CHUNK_ROWS = 512
 
 ROW_MULTIPLE = 64
 """Multiple to which the last chunk is padded."""
+
+MAX_UNROLLED_ROWS = 64
+"""Maximum number of the table's rows for a state whose sum is written out for a compiler."""
 
 SERIAL_ELEMENTS = 32768
 """Number of elements up to which torch computes an elementwise function in one piece. Larger ones it cuts for its
@@ -111,7 +115,7 @@ class RowFeatures(StateFeatures):
             raise EvaluationError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
         self.precision = precision
         self.config = network.config
-        self.network = PolicyNetwork(
+        self.network = _drawn_network(
             network.config,
             network.embedding.predicates.shape[0] - 4,
             network.embedding.arguments.shape[0] - 1 - network.config.max_variables,
@@ -182,8 +186,16 @@ class RowFeatures(StateFeatures):
         predicate, first, second = predicate_of(states), first_of(states), second_of(states)
         if not self.is_fused_embedding:
             return self.network.embedding(torch.stack([predicate, first, second], dim=-1))
-        index = torch.cat([predicate, first + self._first_offset, second + self._second_offset], dim=1)
-        pooled = functional.embedding_bag(index, self.get_buffer("table"), mode="sum")
+        rows = (predicate, first + self._first_offset, second + self._second_offset)
+        table = self.get_buffer("table")
+        if self.is_chunked or 3 * states.shape[1] > MAX_UNROLLED_ROWS:
+            pooled = functional.embedding_bag(torch.cat(rows, dim=1), table, mode="sum")
+        else:
+            # In the order of the bag, so with the same bits; a compiler makes one launch of it instead of three.
+            first_row, *others = (column for part in rows for column in part.unbind(dim=1))
+            pooled = table[first_row]
+            for row in others:
+                pooled = pooled + table[row]
         return pooled if self._divisor == 1 else pooled / self._divisor
 
     def forward(self, states: Tensor) -> Tensor:
@@ -280,3 +292,14 @@ def padded_rows(number: int, *, is_row_invariant: bool = True) -> int:
     """Returns the number of rows to compute for ``number`` states."""
     multiple = ROW_MULTIPLE if is_row_invariant else CHUNK_ROWS
     return -(-max(number, 1) // multiple) * multiple
+
+
+@torch.no_grad()
+def _drawn_network(config: PolicyConfig, num_predicates: int, num_constants: int) -> PolicyNetwork:
+    """Makes a network with random weights of a generator of its own, so that the caller's goes on as it was."""
+    network = empty_network(config, num_predicates, num_constants)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        bound = 1.0 / max(parameter.shape[-1], 1) ** 0.5
+        parameter.uniform_(-bound, bound, generator=generator)
+    return network

@@ -100,3 +100,16 @@ class PolicyNetwork(nn.Module):
         """
         vectors = self.features(torch.cat([state.unsqueeze(0), actions]))
         return (vectors[1:] @ vectors[0]) * self.logit_scale
+
+
+def empty_network(config: PolicyConfig, num_predicates: int, num_constants: int) -> PolicyNetwork:
+    """Makes a network on the CPU whose weights are not set yet; none of torch's random numbers are drawn.
+
+    Args:
+        config: shape and formulas.
+        num_predicates: P, without the terminal predicates.
+        num_constants: C.
+    """
+    with torch.device("meta"):
+        network = PolicyNetwork(config, num_predicates, num_constants)
+    return network.to_empty(device="cpu")

@@ -19,7 +19,14 @@ from torch import Tensor
 
 from proofrank.core.prover.lanes import IDLE, NO_FACT, NOT_RECORDED, CandidatePool, LaneState
 from proofrank.core.prover.observation import Capacities, EvalObs
-from proofrank.core.prover.rows import Admission, Rows, Tally, admit, rotation, rows_of
+from proofrank.core.prover.rows import (
+    Admission,
+    Tally,
+    admit,
+    admit_parts,
+    counted_before,
+    rows_of,
+)
 from proofrank.core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, TIE_TOLERANCE, ProverSettings
 from proofrank.core.prover.state_sets import same_set, set_hash
 from proofrank.core.prover.steps import (
@@ -91,18 +98,20 @@ class EvalOnlyEnvCompiled:
             The lanes, and the pool's ``head`` afterwards.
         """
         is_idle = ~lanes.is_busy
-        turn = pool.head + torch.cumsum(is_idle, dim=0) - 1
+        num_idle = torch.cumsum(is_idle, dim=0)
+        turn = pool.head + num_idle - 1
         is_filled = is_idle & (turn < pool.tail)
         candidate = pool.queue[turn % pool.size]
-        atom = pool.atom[candidate]
-        atoms = torch.zeros_like(lanes.atoms)
-        atoms = torch.cat([atom.unsqueeze(1), atoms[:, 1:]], dim=1)
+        atom = pool.atom[candidate].unsqueeze(1)
+        column = torch.arange(lanes.atoms.shape[1], device=atom.device)
+        atoms = torch.where(column == 0, atom, 0)
+        slot = torch.arange(lanes.visited_hash.shape[1], device=atom.device)
+        is_first_slot = is_filled.unsqueeze(1) & (slot == 0)
 
         def where(filled: Tensor | int | float | bool, kept: Tensor) -> Tensor:
             flag = is_filled.view(-1, *([1] * (kept.dim() - 1)))
             return torch.where(flag, filled, kept)
 
-        first_hash = set_hash(atoms)
         lanes = lanes._replace(
             candidate=torch.where(is_filled, candidate, lanes.candidate),
             atoms=where(atoms, lanes.atoms),
@@ -115,12 +124,8 @@ class EvalOnlyEnvCompiled:
             num_checked=where(0, lanes.num_checked),
             is_proved=where(False, lanes.is_proved),
             # The query's state counts as visited from the start.
-            visited_hash=torch.cat(
-                [where(first_hash.unsqueeze(1), lanes.visited_hash[:, :1]), lanes.visited_hash[:, 1:]], dim=1
-            ),
-            visited_atoms=torch.cat(
-                [where(atoms.unsqueeze(1), lanes.visited_atoms[:, :1]), lanes.visited_atoms[:, 1:]], dim=1
-            ),
+            visited_hash=torch.where(is_first_slot, set_hash(atom).unsqueeze(1), lanes.visited_hash),
+            visited_atoms=torch.where(is_first_slot.unsqueeze(2), atoms.unsqueeze(1), lanes.visited_atoms),
             num_visited=where(1, lanes.num_visited),
             log_probability=where(0.0, lanes.log_probability),
             largest_logit=where(0.0, lanes.largest_logit),
@@ -128,7 +133,7 @@ class EvalOnlyEnvCompiled:
             is_ambiguous=where(False, lanes.is_ambiguous),
             is_broken=where(False, lanes.is_broken),
         )
-        return lanes, torch.minimum(pool.tail, pool.head + is_idle.sum())
+        return lanes, torch.minimum(pool.tail, pool.head + num_idle[-1])
 
     def observe(self, lanes: LaneState, is_running: Tensor, first_lane: Tensor) -> EvalObs:
         """Finds the actions of the lanes' states, and packs the states to score.
@@ -147,12 +152,12 @@ class EvalOnlyEnvCompiled:
         if self._endf_of_pairs is not None:
             states = self._pairs(lanes, states, state_lane, scoring.num_self, self._endf_of_pairs)
         admission, resolvents = expansion.admission, expansion.resolvents
-        num_fresh = self._most_fresh(resolvents.num_fresh, resolvents.is_valid, expansion.rows, lanes.depth)
+        num_fresh = self._most_fresh(resolvents.num_fresh, resolvents.is_valid, admission)
         return EvalObs(
             states=states,
             state_lane=state_lane,
-            num_scored=scoring.num_self + scoring.scored.before[-1],
-            score_begin=scoring.num_self + scoring.scored.before[admission.begin],
+            num_scored=scoring.num_self + scoring.scored.total,
+            score_begin=scoring.num_self + scoring.scored.before(admission.begin),
             self_place=scoring.self_place,
             needs_feature=scoring.needs_feature,
             num_actions=verdict.num_actions,
@@ -164,7 +169,7 @@ class EvalOnlyEnvCompiled:
             is_skipping=single.is_skipped & ~single.is_too_long,
             row_atoms=resolvents.atoms,
             single_row=single.row,
-            action_tally=scoring.scored.before,
+            action_tally=scoring.scored.inclusive,
             row_begin=admission.begin,
             next_variable=lanes.next_variable + num_fresh,
             num_checked=check.num_checked,
@@ -193,6 +198,7 @@ class EvalOnlyEnvCompiled:
             lanes.excluded[lane],
             Matches(*(tensor[lane] for tensor in matches)),
             rows.is_row,
+            is_trimming=self.is_trimming,
         )
         return check, Expansion(admission, rows, resolvents, can_resolve & admission.is_admitted)
 
@@ -264,11 +270,12 @@ class EvalOnlyEnvCompiled:
         is_scored_row = filtered.is_action & is_scored[rows.lane]
         rank = filtered.actions.rank(rows, expansion.admission)
         is_scored_row = is_scored_row & (rank < num_actions[rows.lane])
+        num_self = torch.cumsum(needs_feature, dim=0)
         return Scoring(
             is_scored=is_scored,
             needs_feature=needs_feature,
-            self_place=torch.cumsum(needs_feature, dim=0) - 1,
-            num_self=needs_feature.sum(),
+            self_place=num_self - 1,
+            num_self=num_self[-1],
             is_scored_row=is_scored_row,
             scored=Tally(is_scored_row),
         )
@@ -295,10 +302,8 @@ class EvalOnlyEnvCompiled:
         unchecked = matches.num_facts - self._num_fact_rows - lanes.num_checked
         unchecked = torch.where(needs_check, unchecked, 0)
         # Unlike rows, the checks of a lane may be split over ticks: as many are done as fit.
-        order, place = rotation(unchecked.shape[0], first_lane)
-        wanted = torch.cumsum(unchecked[order], dim=0).clamp(max=self.capacities.num_checks)
-        granted = torch.diff(wanted, prepend=wanted.new_zeros(1))[place]
-        admission = admit(granted, self.capacities.num_checks, first_lane)
+        admission = admit_parts(unchecked, self.capacities.num_checks, first_lane)
+        granted = admission.end - admission.begin
         rows = rows_of(admission, self._trimmed(admission.total, self.capacities.num_checks))
         lane = rows.lane
         number = self._num_fact_rows + lanes.num_checked[lane] + rows.place
@@ -309,7 +314,11 @@ class EvalOnlyEnvCompiled:
             lanes.excluded[lane],
             is_trimming=self.is_trimming,
         )
-        is_found = lanes.is_proved | self._any_of_lane(is_proof & rows.is_row, admission)
+        # Marked, not counted: there are many checks, and a sum over them needs scratch memory and many registers.
+        num_lanes = lanes.is_proved.shape[0]
+        proved_lane = torch.where(is_proof & rows.is_row, lane, num_lanes)
+        marked = lanes.is_proved.new_zeros(num_lanes + 1).index_fill(0, proved_lane, True)
+        is_found = lanes.is_proved | marked[:num_lanes]
         is_pending = (unchecked > granted) & ~is_found
         return FactCheck(lanes.num_checked + granted, is_found, is_pending, admission.total)
 
@@ -321,10 +330,11 @@ class EvalOnlyEnvCompiled:
         )
         if self.is_trimming:
             return self._visited_of_few(lanes, lane, atoms, row_hash, is_match)
-        slot = torch.where(is_match, slots, slots.shape[0] - 1).amin(dim=1)
-        has_match = is_match.any(dim=1)
-        is_same = same_set(atoms, lanes.visited_atoms[lane, slot])
-        is_observed = same_set(atoms, lanes.observed[lane])
+        first_match = torch.where(is_match, slots, slots.shape[0]).amin(dim=1)
+        has_match = first_match < slots.shape[0]
+        slot = first_match.clamp(max=slots.shape[0] - 1)
+        others = torch.stack([lanes.visited_atoms[lane, slot], lanes.observed[lane]], dim=1)
+        is_same, is_observed = same_set(atoms.unsqueeze(1), others).unbind(dim=1)
         return Visits(has_match & is_same, is_observed, has_match & ~is_same)
 
     @staticmethod
@@ -348,11 +358,14 @@ class EvalOnlyEnvCompiled:
             nothing.index_put((row,), ~is_same),
         )
 
-    @staticmethod
-    def _most_fresh(num_fresh: Tensor, is_valid: Tensor, rows: Rows, like: Tensor) -> Tensor:
+    def _most_fresh(self, num_fresh: Tensor, is_valid: Tensor, admission: Admission) -> Tensor:
         """Returns the most fresh variables of any resolvent of each lane, ``[B]`` int64."""
-        fresh = torch.where(is_valid & rows.is_row, num_fresh, 0)
-        return torch.zeros_like(like).scatter_reduce(0, rows.lane, fresh, "amax")
+        # Rules have few; counts by prefix sums are fused with others, unlike a maximum by lane.
+        at_least = range(1, self.engine.tables.max_fresh + 1)
+        return sum(
+            (self._any_of_lane(is_valid & (num_fresh >= number), admission).long() for number in at_least),
+            start=torch.zeros_like(admission.begin),
+        )
 
     def _pack_states(self, lanes: LaneState, expansion: Expansion, scoring: Scoring) -> tuple[Tensor, Tensor]:
         """Returns the states to score ``[N, W]`` and their lanes ``[N]``."""
@@ -361,21 +374,15 @@ class EvalOnlyEnvCompiled:
             own = torch.nonzero(scoring.needs_feature).squeeze(1)
             row = torch.nonzero(scoring.is_scored_row).squeeze(1)
             return torch.cat([lanes.observed[own], row_atoms[row]]), torch.cat([own, row_lane[row]])
-        num_states = self.capacities.num_states
-        # An extra place receives the rows that are not scored.
-        row_place = scoring.num_self + scoring.scored.before[:-1]
-        target = torch.cat(
-            [
-                torch.where(scoring.needs_feature, scoring.self_place, num_states),
-                torch.where(scoring.is_scored_row, row_place, num_states),
-            ]
-        )
-        lane = torch.arange(scoring.needs_feature.shape[0], device=row_lane.device)
-        state_lane = target.new_zeros(num_states + 1).scatter(0, target, torch.cat([lane, row_lane]))
-        source = torch.cat([lanes.observed, row_atoms])
-        states = source.new_zeros(num_states + 1, source.shape[1])
-        states = states.scatter(0, target.unsqueeze(1).expand_as(source), source)
-        return states[:num_states], state_lane[:num_states]
+        # Each place looks for its source, for to write each source into its place takes launches of its own.
+        place = torch.arange(self.capacities.num_states, device=row_lane.device)
+        is_self, is_state = place < scoring.num_self, place < scoring.num_self + scoring.scored.total
+        own = torch.searchsorted(scoring.self_place, place).clamp(max=lanes.depth.shape[0] - 1)
+        row = torch.searchsorted(scoring.scored.inclusive, place - scoring.num_self + 1)
+        row = row.clamp(max=row_lane.shape[0] - 1)
+        state_lane = torch.where(is_self, own, row_lane[row])
+        states = torch.where(is_self.unsqueeze(1), lanes.observed[own], row_atoms[row])
+        return torch.where(is_state.unsqueeze(1), states, 0), torch.where(is_state, state_lane, 0)
 
     @staticmethod
     def _pairs(
@@ -453,8 +460,8 @@ class EvalOnlyEnvCompiled:
         is_moved = is_step & ~is_ended
         is_placed = is_moved | observation.is_skipping
         # The row of the chosen action, from its rank among the scored rows of the lane.
-        rank = observation.action_tally[observation.row_begin] + taken.chosen + 1
-        chosen_row = torch.searchsorted(observation.action_tally[1:], rank)
+        rank = counted_before(observation.action_tally, observation.row_begin) + taken.chosen + 1
+        chosen_row = torch.searchsorted(observation.action_tally, rank)
         row = torch.where(is_scored & ~is_endf, chosen_row, observation.single_row)
         return Move(is_step, depth, is_ended, is_moved, is_placed, torch.where(is_placed, row, 0))
 

@@ -45,7 +45,7 @@ class EvalObs(NamedTuple):
         is_skipping: ``[B]`` bool: a single action is followed without a step.
         row_atoms: ``[R, W]`` int64, the resolvents.
         single_row: ``[B]`` int64, the row of a lane's only action.
-        action_tally: ``[R + 1]`` int64, prefix sum of the rows that are actions of lanes that are scored.
+        action_tally: ``[R]`` int64, prefix sum, with each row, of the rows that are actions of lanes that are scored.
         row_begin: ``[B]`` int64, first row of each lane.
         next_variable: ``[B]`` int64, after this resolution.
         num_checked: ``[B]`` int64, as in :class:`LaneState`, after this tick.

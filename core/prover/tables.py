@@ -44,6 +44,7 @@ class GraphTables:
         rule_body: ``[G, L, 3]`` int64: predicate (0 for no atom) and argument codes.
         num_fresh: ``[G]`` int64, fresh variables of each rule.
         max_rules: the most rules of one predicate.
+        max_fresh: the most fresh variables of one rule.
         device: device of all tensors.
     """
 
@@ -57,6 +58,7 @@ class GraphTables:
     rule_body: Tensor
     num_fresh: Tensor
     max_rules: int
+    max_fresh: int
     device: torch.device
 
     def tensors(self) -> list[Tensor]:
@@ -123,6 +125,7 @@ def build_tables(dataset: Dataset, device: torch.device) -> GraphTables:
             [rule.num_fresh_variables for rule in rules], dtype=torch.int64, device=device
         ),
         max_rules=int(num_rules.max()),
+        max_fresh=max(rule.num_fresh_variables for rule in rules),
         device=device,
     )
 

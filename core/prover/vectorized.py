@@ -146,6 +146,8 @@ class UnificationEngineVectorized:
         excluded: Tensor,
         matches: Matches,
         is_row: Tensor,
+        *,
+        is_trimming: bool,
     ) -> Resolvents:
         """Builds the resolvents of rows.
 
@@ -156,6 +158,7 @@ class UnificationEngineVectorized:
             excluded: ``[R]`` int64, the fact that must not be used, or -1.
             matches: matches of the row's lane, ``[R]`` each.
             is_row: ``[R]`` bool, whether there is such a choice.
+            is_trimming: whether this is for a CPU, uncompiled.
         """
         tables = self.tables
         goal = atoms[:, 0]
@@ -173,7 +176,7 @@ class UnificationEngineVectorized:
         remaining = self._substitute(atoms[:, 1:], goal, bound_first, bound_second)
         after = torch.cat([body, remaining], dim=1)
         is_known = tables.facts.contains(after) & (after != excluded.unsqueeze(1))
-        compacted, num_atoms = self._compact(after, (after != 0) & ~is_known)
+        compacted, num_atoms = self._compact(after, (after != 0) & ~is_known, is_trimming=is_trimming)
         return Resolvents(compacted, num_atoms, is_valid, torch.where(is_rule, tables.num_fresh[rule], 0))
 
     def _unify(self, head_first: Tensor, head_second: Tensor, goal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -241,10 +244,21 @@ class UnificationEngineVectorized:
         atoms = pack(predicate, value(body[:, :, 1]), value(body[:, :, 2]))
         return torch.where(predicate == 0, 0, atoms)
 
-    def _compact(self, atoms: Tensor, is_kept: Tensor) -> tuple[Tensor, Tensor]:
-        """Moves the kept atoms ``[R, W]`` to the front in order, and returns them with their number ``[R]``."""
+    def _compact(self, atoms: Tensor, is_kept: Tensor, *, is_trimming: bool) -> tuple[Tensor, Tensor]:
+        """Moves the kept atoms to the front in order; returns the first W ``[R, W]`` and the number of all ``[R]``.
+
+        Args:
+            atoms: ``[R, K]`` int64.
+            is_kept: ``[R, K]`` bool.
+            is_trimming: whether this is for a CPU, uncompiled: an atom is written into its place there. A compiler
+                makes two launches of that, and none of a place that looks for its atom.
+        """
         place = torch.cumsum(is_kept, dim=1)
         width = self.working_atoms
-        target = torch.where(is_kept & (place <= width), place - 1, width)
-        compacted = torch.zeros(atoms.shape[0], width + 1, dtype=atoms.dtype, device=atoms.device)
-        return compacted.scatter(1, target, atoms)[:, :width], place[:, -1]
+        if is_trimming:
+            target = torch.where(is_kept & (place <= width), place - 1, width)
+            compacted = torch.zeros(atoms.shape[0], width + 1, dtype=atoms.dtype, device=atoms.device)
+            return compacted.scatter(1, target, atoms)[:, :width], place[:, -1]
+        column = torch.arange(1, width + 1, device=atoms.device)
+        is_here = is_kept.unsqueeze(2) & (place.unsqueeze(2) == column)
+        return torch.where(is_here, atoms.unsqueeze(2), 0).sum(dim=1), place[:, -1]

@@ -364,11 +364,7 @@ class Refinement:
         constants = self._corruptor.constants(triple, side)
         other = triple.head if side == "tail" else triple.tail
         completions = self._model.completions(triple.predicate, side, other)
-        is_provable = np.zeros(len(constants), dtype=bool)
-        if len(constants):
-            places = np.minimum(np.searchsorted(constants, completions), len(constants) - 1)
-            is_provable[places[constants[places] == completions]] = True
-        return constants, is_provable
+        return constants, np.isin(constants, completions)
 
     def _drawn_order(self, row: int) -> tuple[np.ndarray, int]:
         """The constants of the corruptions that may need a trajectory, in the order in which they get it, ``[n]``

@@ -8,8 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, Unpack
 
-import torch
-
 from proofrank.callbacks.metrics import metrics_by_name, metrics_of_intervals
 from proofrank.core.errors import ProofrankError
 from proofrank.core.graph import Dataset
@@ -204,9 +202,7 @@ class InProcess:
             return self._thread.submit(self._evaluate, step, policy)
         future: Future[StepResult] = Future()
         try:
-            # An evaluator draws random numbers; training goes on with those that it would have had.
-            with torch.random.fork_rng(devices=[]):
-                future.set_result(self._evaluate(step, policy))
+            future.set_result(self._evaluate(step, policy))
         except Exception as error:  # the caller decides, as for one of a thread
             future.set_exception(error)
         return future

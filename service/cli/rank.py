@@ -17,15 +17,19 @@ from proofrank.core.choices import HITS_AT, SPLITS, untrained_name, untrained_se
 from proofrank.core.errors import ProofrankError, counted, did_you_mean
 from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
+from proofrank.core.protocol_rules import CANDIDATE_SOURCES, WITHOUT_PROTOCOL
 from proofrank.service import client
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.ranking_options import (
+    add_beam,
     add_hits_at,
+    add_protocol,
     add_pruning,
     add_ranking,
     add_ties,
     add_tolerance,
     positive,
+    settle_protocol,
 )
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import (
@@ -35,6 +39,7 @@ from proofrank.service.cli.tables import (
     pruning_line,
 )
 from proofrank.service.client import Client
+from proofrank.service.client.requests import CandidatesFrom
 from proofrank.service.terminal.trees import fit_tree
 from proofrank.service.wire import answer_to_json
 
@@ -51,8 +56,10 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_ranking(parser, default_number=None)
     add_ties(parser)
     add_hits_at(parser)
+    add_protocol(parser, has_files=False)
     add_pruning(parser, default="exact; ranks with --mrr-tolerance")
     add_tolerance(parser)
+    add_beam(parser)
     parser.add_argument("--policy", metavar="NAME", help="for files and splits: a policy of the server")
     parser.add_argument("--proof", action="store_true", help="for a triple: print its proof")
     parser.add_argument(
@@ -64,6 +71,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     _check(parsed)
+    settle_protocol(parsed)
     check_writable("--json", parsed.json)
     with make_client(parsed) as speaker:
         answer = _rank_triple(speaker, parsed) if parsed.triple else _run_job(speaker, parsed)
@@ -112,10 +120,15 @@ def _rank_triple(
         seed=parsed.seed,
         ties=parsed.ties,
         pruning=parsed.pruning,
+        # An older server knows no beams.
+        beam=parsed.beam if parsed.beam > 1 else None,
+        beam_score=parsed.beam_score if parsed.beam > 1 else None,
         mrr_tolerance=parsed.mrr_tolerance,
         return_proof=parsed.proof,
         deadline_ms=parsed.deadline_ms,
         hits_at=_hits_at(parsed),
+        protocol=parsed.protocol,
+        candidates_from=_candidates_from(parsed),
     )
     title = f"{relation}({head}, {tail}): {_names(result.dataset, result.policy)}, engine {result.engine}"
     if isinstance(result, client.IntervalRankResult):
@@ -139,7 +152,13 @@ def _rank_triple(
     console.print(table)
     _say_pruning(result.pruning)
     # Both sides have the same positive, and so the same proof.
-    for text in dict.fromkeys(ranking.proof.text for ranking in rankings if ranking.proof is not None):
+    proofs = [
+        proof
+        for ranking in rankings
+        for proof in (ranking.proofs or (ranking.proof,))  # all of a beam, or the one trajectory
+        if proof is not None
+    ]
+    for text in dict.fromkeys(proof.text for proof in proofs):
         console.print(fit_tree(text, sys.stdout))
     return result
 
@@ -167,10 +186,15 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             seed=parsed.seed,
             ties=parsed.ties,
             pruning=parsed.pruning,
+            # An older server knows no beams.
+            beam=parsed.beam if parsed.beam > 1 else None,
+            beam_score=parsed.beam_score if parsed.beam > 1 else None,
             mrr_tolerance=parsed.mrr_tolerance,
             policy=_name_of(parsed.policy),
             limit=parsed.queries,
             hits_at=_hits_at(parsed),
+            protocol=parsed.protocol,
+            candidates_from=_candidates_from(parsed),
         )
     except client.InvalidRequestError as error:
         if untrained_seed(parsed.policy or "") is not None and "policy" in {
@@ -235,6 +259,19 @@ def _with_lines(error: client.InvalidRequestError, path: Path | None, lines: Seq
 def _hits_at(parsed: argparse.Namespace) -> tuple[int, ...] | None:
     """The k to ask for; None for those that every server answers."""
     return None if parsed.hits_at == HITS_AT else parsed.hits_at
+
+
+def _candidates_from(parsed: argparse.Namespace) -> CandidatesFrom | None:
+    """Where candidates come from; None for the domains, as every server has them."""
+    for source in CANDIDATE_SOURCES[1:]:
+        if parsed.candidates_from == source:
+            return source
+    if parsed.candidates_from != WITHOUT_PROTOCOL.candidates_from:
+        raise ProofrankError(
+            f"--candidates-from {parsed.candidates_from}: a server takes {', '.join(CANDIDATE_SOURCES)}; files are for "
+            "proofrank evaluate"
+        )
+    return None
 
 
 def _names(dataset: client.Identity, policy: client.Identity) -> str:

@@ -123,6 +123,7 @@ class Client:
     sleep = _blocking(operations.sleep)
     wake = _blocking(operations.wake)
     info = _blocking(operations.info)
+    graph = _blocking(operations.graph)
     is_ready = _blocking(operations.is_ready)
     wait_until_ready = _blocking(operations.wait_until_ready)
 
@@ -205,6 +206,7 @@ class AsyncClient:
     sleep = _awaited(operations.sleep)
     wake = _awaited(operations.wake)
     info = _awaited(operations.info)
+    graph = _awaited(operations.graph)
     is_ready = _awaited(operations.is_ready)
     wait_until_ready = _awaited(operations.wait_until_ready)
 

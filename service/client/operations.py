@@ -15,7 +15,14 @@ import httpx
 from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
-from proofrank.service.client.requests import Call, QueryLike, json_call, make_request, path_of
+from proofrank.service.client.requests import (
+    Call,
+    CandidatesFrom,
+    QueryLike,
+    json_call,
+    make_request,
+    path_of,
+)
 from proofrank.service.client.results import (
     IntervalJobResult,
     IntervalRankResult,
@@ -24,7 +31,9 @@ from proofrank.service.client.results import (
 )
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 from proofrank.service.wire import (
+    BeamScore,
     Comparison,
+    GraphSummary,
     Identity,
     Info,
     Job,
@@ -41,6 +50,7 @@ from proofrank.service.wire import (
     Run,
     RunList,
     RunSummary,
+    ScoringKind,
     SideOption,
     StoredPolicy,
     Ties,
@@ -77,11 +87,17 @@ def rank(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
     mrr_tolerance: float | None = None,
     return_candidates: bool = False,
     return_proof: bool = False,
     deadline_ms: int | None = None,
     hits_at: Sequence[int] | None = None,
+    scoring: ScoringKind | None = None,
+    hybrid: Mapping[str, float | None] | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[RankResult | IntervalRankResult]:
     """Ranks triples against corrupted copies of themselves.
 
@@ -95,12 +111,19 @@ def rank(
         pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
             ``ranks``, which leaves open how many corruptions were proved. By default ``exact``, and ``none`` with
             ``return_candidates``.
+        beam: maximum number of trajectories of a candidate; 1, the greedy one, by default.
+        beam_score: how several proofs make a score: ``max``, the default, ``logsumexp`` or ``noisy-or``.
         mrr_tolerance: rank only until the MRR is certain to this, up and down; the answer then has intervals of metrics
             and ranks. ``pruning`` is ``ranks`` by default then, and there are neither scores nor proofs.
         return_candidates: with every candidate's score.
-        return_proof: with the positives' proofs.
+        return_proof: with the positives' proofs; with a beam, with all of them.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
+        scoring: what a candidate's score is: ``proof``, which is the default; ``embedding``, the score by the server's
+            embedding; or ``hybrid``, of both.
+        hybrid: weights of hybrid scores by name (``weight``, ``bonus``, ``penalty``); the server's by default.
+        protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
+        candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
 
     Raises:
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
@@ -114,11 +137,17 @@ def rank(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
         mrr_tolerance=mrr_tolerance,
         return_candidates=return_candidates,
         return_proof=return_proof,
         deadline_ms=deadline_ms,
+        scoring=scoring,
+        hybrid=None if hybrid is None else dict(hybrid),
         hits_at=None if hits_at is None else list(hits_at),
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     answer = yield from exchange(connection, json_call("/rank", request))
     return parsed(answer, RankResult if mrr_tolerance is None else IntervalRankResult)
@@ -192,11 +221,15 @@ def submit(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
     mrr_tolerance: float | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
     hits_at: Sequence[int] | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[Job]:
     """Starts a job that ranks many triples, and returns at once.
 
@@ -208,6 +241,8 @@ def submit(
         seed: of every draw.
         ties: which rank counts where scores are equal.
         pruning: what may be left out, as for ``rank``; ``exact`` by default, and ``ranks`` with ``mrr_tolerance``.
+        beam: as for ``rank``.
+        beam_score: as for ``rank``.
         mrr_tolerance: rank only until the MRR is certain to this, up and down; the job then has intervals.
         policy: which policy of the server ranks: what ``upload_policy`` returned, for exactly this content; or a name,
             for the content that it has when the job is submitted; the active one if None, whoever activated it.
@@ -215,6 +250,8 @@ def submit(
         idempotency_key: the same key gives the same job; one of its own if None. A program that may be started again
             and should then find its job gives one.
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
+        protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
+        candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
 
     Raises:
         ConflictError: the name of the policy has been given other content since.
@@ -231,11 +268,15 @@ def submit(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
         mrr_tolerance=mrr_tolerance,
         policy=_name_of(policy),
         policy_sha256=_sha256_of(policy),
         limit=limit,
         hits_at=None if hits_at is None else list(hits_at),
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
@@ -297,6 +338,8 @@ def evaluate(
     seed: int = 0,
     ties: Ties = "realistic",
     pruning: PruningLevel | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
     mrr_tolerance: float | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
@@ -304,6 +347,8 @@ def evaluate(
     progress: bool = True,
     on_progress: Callable[[Job], None] | None = None,
     hits_at: Sequence[int] | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
 
@@ -329,11 +374,15 @@ def evaluate(
         seed=seed,
         ties=ties,
         pruning=pruning,
+        beam=beam,
+        beam_score=beam_score,
         mrr_tolerance=mrr_tolerance,
         policy=policy,
         limit=limit,
         idempotency_key=idempotency_key,
         hits_at=hits_at,
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     return (yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress))
 
@@ -640,6 +689,14 @@ def wake(connection: Connection) -> Steps[Readiness]:
 def info(connection: Connection) -> Steps[Info]:
     """What is being served."""
     return parsed((yield from exchange(connection, Call("GET", "/info"))), Info)
+
+
+def graph(connection: Connection, *, offset: int = 0, limit: int = 100) -> Steps[GraphSummary]:
+    """The served graph: counts, relations, and ``limit`` of its rules, up to 1,000, from ``offset``."""
+    parameters = {"offset": str(offset), "limit": str(limit)}
+    return parsed(
+        (yield from exchange(connection, Call("GET", "/graph", parameters=parameters))), GraphSummary
+    )
 
 
 def is_ready(connection: Connection) -> Steps[bool]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypedDict, TypeVar, Unpack, overload
 
-from proofrank.service.client.requests import QueryLike
-from proofrank.service.wire import Identity, Job, PruningLevel, SideOption, StoredPolicy, Ties
+from proofrank.service.client.requests import CandidatesFrom, QueryLike
+from proofrank.service.wire import (
+    BeamScore,
+    Identity,
+    Job,
+    PruningLevel,
+    ScoringKind,
+    SideOption,
+    StoredPolicy,
+    Ties,
+)
 
 Exact = TypeVar("Exact", covariant=True)
 """The answer with exact ranks."""
@@ -24,6 +33,10 @@ class RankingArguments(TypedDict, total=False):
     seed: int
     ties: Ties
     pruning: PruningLevel | None
+    protocol: str | None
+    candidates_from: CandidatesFrom | None
+    beam: int | None
+    beam_score: BeamScore | None
     hits_at: Sequence[int] | None
 
 
@@ -49,6 +62,8 @@ class Rank(Protocol[Exact, Intervals]):
         return_candidates: bool = False,
         return_proof: bool = False,
         deadline_ms: int | None = None,
+        scoring: ScoringKind | None = None,
+        hybrid: Mapping[str, float | None] | None = None,
         **options: Unpack[RankingArguments],
     ) -> Exact: ...
 
@@ -71,6 +86,8 @@ class Rank(Protocol[Exact, Intervals]):
         return_candidates: bool = False,
         return_proof: bool = False,
         deadline_ms: int | None = None,
+        scoring: ScoringKind | None = None,
+        hybrid: Mapping[str, float | None] | None = None,
         **options: Unpack[RankingArguments],
     ) -> Exact | Intervals: ...
 

@@ -23,7 +23,8 @@ from proofrank.core.errors import EvaluationError, MemoryShortError
 from proofrank.core.evaluator import CandidateStream, Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.service.engine.evaluators import make_evaluator
+from proofrank.core.prover.beams import Beam
+from proofrank.service.engine.evaluators import make_beam_evaluator, make_evaluator
 from proofrank.service.engine.lifecycle import ASLEEP, READY, STARTING, Stages
 from proofrank.service.engine.shape import Shape
 from proofrank.service.errors import Draining, NotReady
@@ -95,9 +96,11 @@ class EvaluatorsByShape:
         """The evaluator of the live policy."""
         return self._live
 
-    def shape_of(self, policy: Policy) -> Shape:
-        """Returns the shape of ``policy`` in this server. Raises EvaluationError if its settings are bad."""
-        return Shape.of(policy, self._settings.prover_overrides)
+    def shape_of(self, policy: Policy, beam: Beam | None = None) -> Shape:
+        """Returns the shape of ``policy`` in this server, for a beam or for one trajectory of a candidate. Raises
+        EvaluationError if its settings are bad.
+        """
+        return Shape.of(policy, self._settings.prover_overrides, beam)
 
     def begin(self, policy: Policy) -> None:
         """Makes the first evaluator, whose stages are those of the server. Waits for it."""
@@ -110,8 +113,10 @@ class EvaluatorsByShape:
         self._show()
 
     @asynccontextmanager
-    async def using(self, policy: Policy) -> AsyncIterator[ShapeEvaluator]:
+    async def using(self, policy: Policy, beam: Beam | None = None) -> AsyncIterator[ShapeEvaluator]:
         """Yields the evaluator for ``policy``, which stays as long as the context lasts; makes it if there is none.
+
+        One for a beam is another than that for one trajectory of a candidate.
 
         Raises:
             MemoryShortError: there is no memory for it.
@@ -119,7 +124,7 @@ class EvaluatorsByShape:
             Draining: the service stops.
             NotReady: it sleeps.
         """
-        shape = self.shape_of(policy)
+        shape = self.shape_of(policy, beam)
         while (evaluator := self._evaluators.get(shape)) is None:
             await self._made(shape, policy)
         evaluator.num_users += 1
@@ -315,17 +320,23 @@ class EvaluatorsByShape:
                 return made
 
     def _make_once(self, evaluator: ShapeEvaluator, policy: Policy) -> tuple[CandidateStream, Lanes]:
+        shape = evaluator.shape
         try:
-            stream, lanes = make_evaluator(
-                self._settings,
-                self._dataset,
-                policy,
-                evaluator.shape.settings,
-                self._metrics,
-                lambda stage: self._enter(evaluator, stage),
-            )
+            if shape.beam is not None:
+                stream, lanes = make_beam_evaluator(
+                    self._settings, self._dataset, policy, shape.settings, shape.beam
+                )
+            else:
+                stream, lanes = make_evaluator(
+                    self._settings,
+                    self._dataset,
+                    policy,
+                    shape.settings,
+                    self._metrics,
+                    lambda stage: self._enter(evaluator, stage),
+                )
         except torch.OutOfMemoryError as error:
-            raise MemoryShortError(f"no evaluator of shape {evaluator.shape.name}: {error}") from error
+            raise MemoryShortError(f"no evaluator of shape {shape.name}: {error}") from error
         evaluator.engine = stream.engine
         return stream, lanes
 

@@ -14,9 +14,11 @@ from proofrank.core.evaluator import (
     create_evaluator,
     default_device,
 )
+from proofrank.core.evaluator.beams import BeamEvaluator
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
+from proofrank.core.prover.beams import Beam
 from proofrank.service.engine.serving_buckets import serving_buckets
 from proofrank.service.scheduler import Lanes
 from proofrank.service.settings.settings import Settings
@@ -94,3 +96,27 @@ def _limit_torch(device: str, share: float | None) -> None:
     """Has torch refuse what would be more than ``share`` of a CUDA device's memory; there is no such limit on a CPU."""
     if share is not None and torch.device(device).type == "cuda" and torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
+
+
+def make_beam_evaluator(
+    settings: Settings, dataset: Dataset, policy: Policy, prover_settings: ProverSettings, beam: Beam
+) -> tuple[CandidateStream, Lanes]:
+    """Makes an evaluator of beams, which is ``eager`` whatever the engine of the settings, and needs no warming.
+
+    Its lanes are one for each candidate that moves at once. Arguments and errors are those of :func:`make_evaluator`.
+    """
+    use_threads(settings.threads)
+    device = settings.device or default_device()
+    evaluator = create_evaluator(
+        "eager",
+        dataset,
+        policy,
+        prover_settings,
+        device=device,
+        buckets=settings.buckets or serving_buckets(device, calibrate=settings.calibrate),
+        precision=settings.precision,
+        beam=beam,
+    )
+    assert isinstance(evaluator, BeamEvaluator)
+    gather_seconds = settings.gather_ms / 1000
+    return evaluator, Lanes(evaluator.buckets, is_cost_by_lane=True, gather_seconds=gather_seconds)

@@ -16,7 +16,8 @@ from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import Candidates
-from proofrank.core.ranking import ProvableCompletions, Query
+from proofrank.core.prover.beams import Beam
+from proofrank.core.ranking import ProvableCompletions, Query, Scoring
 from proofrank.service.engine.by_shape import EvaluatorsByShape
 from proofrank.service.engine.depths import SplitDepths
 from proofrank.service.engine.lifecycle import ASLEEP, DRAINING, FAILED, READY, Stages
@@ -24,6 +25,7 @@ from proofrank.service.engine.live_policy import LivePolicy
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.provability import Provability
 from proofrank.service.engine.ranker import RankedBatch, Ranker
+from proofrank.service.engine.served_scores import load_scores
 from proofrank.service.errors import NotReady
 from proofrank.service.scheduler import Finished
 from proofrank.service.settings.settings import Settings
@@ -248,6 +250,7 @@ class EvaluatorHost:
         for warning in dataset.warnings:
             logger.warning("%s", warning)
         self._provability.begin(dataset)
+        scores = load_scores(self._settings, dataset)
         self._stages.enter("load policy")
         try:
             policy = self._policy_source(dataset)
@@ -259,7 +262,7 @@ class EvaluatorHost:
         self._live.begin_with(policy, dataset)
         self._stages.enter("least model")
         self._provability.wait(_MOST_SECONDS_FOR_MODEL)
-        self._loaded = Loaded(dataset, evaluators)
+        self._loaded = Loaded(dataset, evaluators, scores)
         self._stages.enter(READY)
 
     async def rank(
@@ -269,32 +272,42 @@ class EvaluatorHost:
         *,
         policy: Policy | None = None,
         pruning: PruningLevel = "none",
+        scoring: Scoring | None = None,
         is_job: bool = False,
         deadline: float | None = None,
+        beam: Beam | None = None,
     ) -> RankedBatch:
-        """Ranks ``queries`` as :meth:`Ranker.rank` does, by the live policy by default.
+        """Ranks ``queries`` as :meth:`Ranker.rank` does, by the live policy by default, perhaps with a beam.
 
         Raises NotReady if the service is not ready.
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
-        async with loaded.evaluators.using(with_policy) as evaluator:
-            return await self._ranker.rank(
+        async with loaded.evaluators.using(with_policy, beam) as evaluator:
+            batch = await self._ranker.rank(
                 queries,
                 seed,
                 loaded.dataset,
                 evaluator.scheduler,
                 with_policy,
                 pruning=self._provability.pruning(pruning),
+                scoring=scoring,
                 is_job=is_job,
                 deadline=deadline,
             )
+            return dataclasses.replace(batch, engine=batch.engine or evaluator.engine)
 
     async def prove(
-        self, candidates: Candidates, policy: Policy, *, is_job: bool = False, deadline: float | None = None
+        self,
+        candidates: Candidates,
+        policy: Policy,
+        *,
+        is_job: bool = False,
+        deadline: float | None = None,
+        beam: Beam | None = None,
     ) -> Finished:
         """Proves ``candidates`` as :meth:`Ranker.prove` does. Raises NotReady if the service is not ready."""
-        async with self.loaded.evaluators.using(policy) as evaluator:
+        async with self.loaded.evaluators.using(policy, beam) as evaluator:
             return await self._ranker.prove(
                 candidates, evaluator.scheduler, policy, is_job=is_job, deadline=deadline
             )

@@ -13,6 +13,7 @@ from proofrank.core.evaluator import settings_for
 from proofrank.core.policy import Policy, PolicyConfig
 from proofrank.core.policy.exported import ExportedConfig
 from proofrank.core.prover import ProverSettings
+from proofrank.core.prover.beams import Beam
 
 
 @dataclass(frozen=True)
@@ -22,19 +23,22 @@ class Shape:
     Attributes:
         network: sizes and formulas.
         settings: prover settings in force.
+        beam: how many trajectories a candidate has; None for one.
     """
 
     network: PolicyConfig | ExportedConfig
     settings: ProverSettings
+    beam: Beam | None = None
 
     @classmethod
-    def of(cls, policy: Policy, overrides: Mapping[str, Any]) -> Shape:
-        """Returns the shape of ``policy`` under the prover settings that the service overrides.
+    def of(cls, policy: Policy, overrides: Mapping[str, Any], beam: Beam | None = None) -> Shape:
+        """Returns the shape of ``policy`` under the prover settings that the service overrides, for a beam.
 
         Raises:
             EvaluationError: a setting is bad.
         """
-        return cls(policy.shape, settings_for(policy, overrides))
+        with_beam = beam if beam is not None and beam.width > 1 else None
+        return cls(policy.shape, settings_for(policy, overrides), with_beam)
 
     @property
     def name(self) -> str:
@@ -43,7 +47,8 @@ class Shape:
         network = self.network
         content = json.dumps([dataclasses.asdict(network), dataclasses.asdict(self.settings)], sort_keys=True)
         digits = hashlib.sha256(content.encode()).hexdigest()[:6]
-        return f"{network.summary}-{digits}"
+        of_beam = "" if self.beam is None else f"-beam{self.beam.width}-{self.beam.score}"
+        return f"{network.summary}-{digits}{of_beam}"
 
     def differences(self, other: Shape) -> list[str]:
         """Returns a text for each field in which ``other`` differs, such as ``hidden_dim 64 (before 32)``."""

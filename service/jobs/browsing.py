@@ -124,6 +124,23 @@ class RankingBrowser:
             _by_depth(by_steps),
         )
 
+    async def proved_triples(self, job: Job, limit: int) -> tuple[int, list[tuple[str, str, str]]]:
+        """Returns the number of proved triples of a job, and the names (head, relation, tail) of at most ``limit`` of
+        them, spread over the job.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
+            # The triple is proved on both sides or on none; it is counted once.
+            rows = connection.execute(
+                "SELECT head, relation, tail FROM rankings WHERE job = ? AND proved GROUP BY query_index",
+                (job.number,),
+            )
+            return rows.fetchall()
+
+        found = await self._database.run(work)
+        stride = max(1, -(-len(found) // limit))
+        return len(found), found[::stride]
+
     async def with_intervals(self, run: wire.Run) -> wire.Run:
         """Returns the run with the interval of the MRR of each job that is done."""
         jobs = [

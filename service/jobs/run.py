@@ -24,6 +24,7 @@ from proofrank.service.jobs.results import pages
 from proofrank.service.jobs.retry_until_ready import RetryUntilReady
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.policies import PolicyRegistry
+from proofrank.service.ranking.to_queries import beam_of
 from proofrank.service.ranking.to_response import report_fields
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
@@ -143,6 +144,7 @@ class JobRun:
                 policy=policy,
                 pruning=self._options.pruning_level,
                 is_job=True,
+                beam=beam_of(self._options),
             )
         except EvaluationError as error:
             raise JobError(f"evaluation failed: {error}") from error

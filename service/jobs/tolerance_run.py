@@ -28,6 +28,7 @@ from proofrank.service.jobs.job import Job, JobError
 from proofrank.service.jobs.refinement_file import UnreadableStateError, origin_of, read_state, write_state
 from proofrank.service.jobs.run import ATTEMPTS, JobContext, JobRun
 from proofrank.service.ranking.to_intervals import rank_intervals, to_interval_report
+from proofrank.service.ranking.to_queries import beam_of
 from proofrank.service.scheduler import Finished
 from proofrank.service.telemetry.metrics import Kind
 from proofrank.service.wire import IntervalReport, JobRankInterval, answer_to_json, read_answer
@@ -129,7 +130,9 @@ class ToleranceRun(JobRun):
 
         async def prove(candidates: Candidates) -> Finished:
             try:
-                return await patience.until_ready(partial(host.prove, candidates, policy, is_job=True))
+                return await patience.until_ready(
+                    partial(host.prove, candidates, policy, is_job=True, beam=beam_of(self._options))
+                )
             except EvaluationError as error:
                 raise JobError(f"evaluation failed: {error}") from error
 

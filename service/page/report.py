@@ -33,6 +33,7 @@ _DATA = "data.js"
 _VARIABLE = "window.PROOFRANK_REPORT"
 _JOBS_LISTED = ("jobs?limit=100", "jobs?limit=100&state=done")
 _RUNS_LISTED = "runs?limit=1000"
+_GRAPH = f"graph?limit={wire.MAX_RULES_LISTED}"
 _CANDIDATES_EXPLAINED = 3
 """Number of candidates that scored higher, for each query with proofs."""
 
@@ -135,6 +136,7 @@ class _Collected:
         """Adds what is served, the jobs, their groups and their runs."""
         client, answers = self._client, self._answers
         answers["info"] = _json(client.info())
+        answers[_GRAPH] = _json(client.graph(limit=wire.MAX_RULES_LISTED))
         listed = {"jobs": [_json(job) for job in reversed(jobs)]}
         answers.update(dict.fromkeys(_JOBS_LISTED, listed))
         for job in jobs:
@@ -198,6 +200,9 @@ class _Collected:
             return
         self._on_progress(f"proofs of {of.relation}({of.head}, {of.tail})")
         options = job.request
+        if options.ranking_rules.draws_otherwise:
+            self.num_unexplained += 1
+            return
         try:
             why = self._client.why(
                 (of.head, of.relation, of.tail),
@@ -266,7 +271,17 @@ def _done(client: Client, job_id: str) -> Job:
 
 def _is_comparable(a: Job, b: Job) -> bool:
     """Whether both rank in the same way, and the same split if they rank one."""
-    fields = ("split", "limit", "side", "corruptions", "filtered", "ties", "seed")
+    fields = (
+        "split",
+        "limit",
+        "side",
+        "corruptions",
+        "filtered",
+        "ties",
+        "seed",
+        "beam_width",
+        "score_of_beam",
+    )
     is_same = all(getattr(a.request, field) == getattr(b.request, field) for field in fields)
     return is_same and a.dataset.sha256 == b.dataset.sha256
 

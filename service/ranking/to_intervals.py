@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from proofrank.core.graph import Dataset
+from proofrank.core.errors import RankingError
+from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
+from proofrank.core.protocols import check_tolerance_of, draws_of
 from proofrank.core.ranking import (
-    Corruptor,
     LazyQueries,
     PruningCounts,
     Refinement,
@@ -18,7 +19,14 @@ from proofrank.core.ranking import (
 )
 from proofrank.service import wire
 from proofrank.service.errors import InvalidInput
-from proofrank.service.ranking.to_queries import Limits, NameReader, too_many
+from proofrank.service.ranking.to_queries import (
+    Limits,
+    NameReader,
+    check_beam,
+    check_protocol,
+    refusal_of_protocol,
+    too_many,
+)
 from proofrank.service.ranking.to_response import identity_of
 from proofrank.service.wire import PruningLevel, RankRequest, answer_from_python
 
@@ -33,14 +41,23 @@ def to_work(request: RankRequest, dataset: Dataset, limits: Limits) -> LazyQueri
         raise InvalidInput(
             [too_many("queries", len(request.queries), limits.max_queries, "queries in one request")]
         )
+    check_beam(request, limits.max_beam)
     names = NameReader(dataset)
     triples = [names.triple(query, f"queries[{index}]") for index, query in enumerate(request.queries)]
     names.check()
-    number = None if request.corruptions == "all" else request.corruptions
-    corruptor = Corruptor(dataset, number=number, is_filtered=request.filtered, seed=request.seed)
-    work = LazyQueries(
-        triples, [sides_of(query.side or request.side) for query in request.queries], corruptor
-    )
+    check_protocol(request)
+    try:
+        return _drawn(request, dataset, triples, limits)
+    except RankingError as error:
+        raise refusal_of_protocol(request, error) from error
+
+
+def _drawn(request: RankRequest, dataset: Dataset, triples: list[Triple], limits: Limits) -> LazyQueries:
+    """The queries by index. Raises RankingError where the protocol or the source of candidates has none."""
+    rules = request.ranking_rules
+    check_tolerance_of(rules)
+    sides = [sides_of(query.side or request.side) for query in request.queries]
+    work = LazyQueries(triples, sides, draws_of(rules, dataset, request.seed, triples, sides))
     num_candidates = 0
     for index in range(len(triples)):
         num_candidates += work.num_candidates(index)
@@ -97,6 +114,9 @@ def to_response(
             for query, sides in zip(request.queries, rankings, strict=True)
         ),
         pruning=to_pruning(request.pruning_level, refinement.counts, request.mrr_tolerance, metrics.open),
+        beam=request.beam_width,
+        beam_score=request.score_of_beam,
+        protocol=request.protocol,
     )
 
 

@@ -69,6 +69,10 @@ def protocol_of(options: wire.JobOptions) -> Protocol:
         filtered=options.filtered,
         ties=options.ties,
         seed=options.seed,
+        beam=options.beam_width,
+        beam_score=options.score_of_beam,
+        name=options.protocol,
+        candidates_from=options.candidates_from or "domains",
     )
 
 
@@ -113,6 +117,9 @@ def _of_run(path: Path) -> Rankings:
             filtered=not run["unfiltered"],
             ties=run["ties"],
             seed=run["seed"],
+            name=run.get("protocol"),
+            candidates_from=run.get("candidates_from", "domains"),
+            negatives=run.get("negatives"),
         ),
         # The other levels, which give the same rows, are not told apart.
         pruning=run.get("pruning", "exact"),

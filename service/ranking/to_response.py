@@ -20,10 +20,19 @@ from pydantic_core import to_json
 from proofrank.core.choices import HITS_AT, PruningLevel
 from proofrank.core.evaluator import ReferenceEvaluator, explain, render_proof
 from proofrank.core.evaluator.replay import atom_text, state_names
-from proofrank.core.graph import Dataset
+from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, State
-from proofrank.core.ranking import PruningCounts, RankedQuery, Report, replaced_constant
+from proofrank.core.prover.beam_reference import BeamReferenceProver
+from proofrank.core.prover.beams import Beam
+from proofrank.core.ranking import (
+    HybridWeights,
+    PruningCounts,
+    RankedQuery,
+    Report,
+    Scoring,
+    replaced_constant,
+)
 from proofrank.service import wire
 from proofrank.service.ranking.json_names import JsonNames
 from proofrank.service.wire import RankQuery, RankRequest, RankResponse, answer_from_python, answer_to_json
@@ -35,6 +44,7 @@ _LEAST_BYTES_TO_SEND = 256 * 1024
 """At once: sending a byte costs nothing beside the call."""
 
 ProofMaker = Callable[[RankedQuery], wire.Proof]
+ProofsMaker = Callable[[RankedQuery], tuple[wire.Proof, ...]]
 
 
 @dataclass(frozen=True)
@@ -46,33 +56,53 @@ class ResponseBuilder:
         dataset: has the names.
         make_proof: gives the proof of a query's positive; None where no proofs are wanted.
         names: the same names as JSON.
+        make_proofs: gives all proofs of a query's positive, the best first; None where they are not wanted.
     """
 
     request: RankRequest
     dataset: Dataset
     make_proof: ProofMaker | None
     names: JsonNames
+    make_proofs: ProofsMaker | None = None
 
 
 def proof_maker(reference: ReferenceEvaluator, dataset: Dataset) -> ProofMaker:
     """A function that gives the proof of a ranked query's positive."""
 
     def make(ranked: RankedQuery) -> wire.Proof:
-        positive = Candidate(ranked.query, is_positive=True)
-        explanation = explain(reference.prover, reference.scorer, positive, ranked.outcomes[0].actions)
-        steps = [
-            wire.ProofStep(
-                state=_atom_texts(step.state, dataset),
-                num_actions=len(step.actions),
-                chosen=_atom_texts(step.actions[step.chosen], dataset),
-                log_probability=step.log_probability,
-                rule=wire.Rule(name=rule.name, weight=rule.weight) if rule is not None else None,
-            )
-            for step, rule in zip(explanation.trace, explanation.rules, strict=True)
-        ]
-        return wire.Proof(text=render_proof(explanation, dataset), steps=tuple(steps))
+        return _proof(reference, dataset, ranked.query, ranked.outcomes[0].actions)
 
     return make
+
+
+def proofs_maker(reference: ReferenceEvaluator, dataset: Dataset, beam: Beam) -> ProofsMaker:
+    """A function that gives all proofs of a ranked query's positive in a beam, the best first."""
+    prover = BeamReferenceProver(reference.prover)
+
+    def make(ranked: RankedQuery) -> tuple[wire.Proof, ...]:
+        found = prover.prove(Candidate(ranked.query, is_positive=True), reference.scorer, beam)
+        return tuple(_proof(reference, dataset, ranked.query, proof.actions) for proof in found.proofs)
+
+    return make
+
+
+def _proof(
+    reference: ReferenceEvaluator, dataset: Dataset, triple: Triple, actions: Sequence[int]
+) -> wire.Proof:
+    """The trajectory of a positive along ``actions``."""
+    positive = Candidate(triple, is_positive=True)
+    explanation = explain(reference.prover, reference.scorer, positive, actions)
+    steps = [
+        wire.ProofStep(
+            state=_atom_texts(step.state, dataset),
+            num_actions=len(step.actions),
+            chosen=_atom_texts(step.actions[step.chosen], dataset),
+            log_probability=step.log_probability,
+            rule=wire.Rule(name=rule.name, weight=rule.weight) if rule is not None else None,
+        )
+        for step, rule in zip(explanation.trace, explanation.rules, strict=True)
+    ]
+    return wire.Proof(text=render_proof(explanation, dataset), steps=tuple(steps))
 
 
 def _atom_texts(state: State, dataset: Dataset) -> tuple[str, ...]:
@@ -87,6 +117,22 @@ def identity_of(named: Dataset | Policy) -> wire.Identity:
 def to_pruning(level: PruningLevel, counts: PruningCounts) -> wire.Pruning:
     """What was left out, as the answer has it."""
     return wire.Pruning(level=level, **dataclasses.asdict(counts))
+
+
+def to_scoring(scoring: Scoring | None) -> wire.Scoring:
+    """What the scores are, as the answer has it."""
+    if scoring is None:
+        return wire.Scoring("proof")
+    embedding = wire.Identity(scoring.source.name, scoring.source.content_hash)
+    if scoring.kind == "embedding":
+        return wire.Scoring("embedding", embedding)
+    of_relations = {name: to_weights(own) for name, own in scoring.hybrid.by_relation.items()}
+    return wire.Scoring("hybrid", embedding, to_weights(scoring.hybrid.overall), of_relations)
+
+
+def to_weights(weights: HybridWeights) -> wire.Weights:
+    """Weights of hybrid scores, as the answer has them."""
+    return wire.Weights(weights.weight, weights.bonus, weights.penalty)
 
 
 def to_report(report: Report, hits_at: Sequence[int] | None = None) -> wire.Report:
@@ -203,7 +249,7 @@ def _scores_json(ranked: RankedQuery, constants: np.ndarray, part: slice, names:
         before, after = f'{{"head":{head},"relation":{relation},"tail":', ',"score":'
     outcomes = ranked.outcomes[part]
     # As a model writes them, which is not always as Python does: 1e-7, not 1e-07.
-    scores = to_json(outcomes.scores.tolist())[1:-1].decode().split(",")
+    scores = to_json(ranked.candidate_scores[part].tolist())[1:-1].decode().split(",")
     return ",".join(
         [
             f'{before}{name}{after}{score},"proved":{"true" if proved else "false"},"steps":{steps}}}'
@@ -246,6 +292,8 @@ def _ranking(
         num_filtered=_num_filtered(query, ranked),
         candidates=scores,
         proof=builder.make_proof(ranked) if builder.make_proof is not None else None,
+        proofs=builder.make_proofs(ranked) if builder.make_proofs is not None else None,
+        embedding_score=None if ranked.embedding is None else float(ranked.embedding[0]),
     )
 
 
@@ -263,7 +311,7 @@ def positive_fields(ranked: RankedQuery, ties: wire.Ties) -> dict[str, Any]:
             pessimistic=ranks.pessimistic,
             random=ranks.random,
         ),
-        "score": positive.score,
+        "score": ranked.positive_score,
         "log_probability": positive.log_probability,
         "proved": positive.success,
         "steps": positive.steps,
@@ -284,7 +332,7 @@ def _scores(ranked: RankedQuery, builder: ResponseBuilder) -> tuple[wire.Candida
     """Those of all candidates, where the request asks for them."""
     if not builder.request.return_candidates:
         return None
-    columns = (ranked.outcomes.scores, ranked.outcomes.success, ranked.outcomes.steps)
+    columns = (ranked.candidate_scores, ranked.outcomes.success, ranked.outcomes.steps)
     return tuple(
         wire.CandidateScore(head=head, relation=relation, tail=tail, score=score, proved=proved, steps=steps)
         for (head, relation, tail), score, proved, steps in zip(

@@ -22,6 +22,7 @@ from proofrank.service.jobs.job import Job
 from proofrank.service.jobs.store import Submission, as_removed
 from proofrank.service.jobs.submission import IDEMPOTENCY_HEADER
 from proofrank.service.jobs.to_response import job_answer
+from proofrank.service.ranking.to_queries import check_beam
 from proofrank.service.ranking.to_response import identity_of
 from proofrank.service.services import Services
 from proofrank.service.storage.data_folder import DataFolderFullError
@@ -56,6 +57,7 @@ def make_router(services: Services) -> APIRouter:
         before = await submission.find(written, key, jobs.store)
         if before is not None:
             return Submission(before, is_new=False)
+        check_beam(body, settings.max_beam)
         dataset = host.loaded.dataset
         num_queries = await asyncio.to_thread(
             submission.count_queries, body, dataset, settings.max_job_queries

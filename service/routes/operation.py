@@ -101,6 +101,7 @@ def _add_info(router: APIRouter, services: Services) -> None:
                 "max_candidates": settings.max_candidates,
                 "max_queued_candidates": settings.max_queued_candidates,
                 "max_proofs": settings.max_proofs,
+                "max_beam": settings.max_beam,
             },
             startup_seconds=host.stage_seconds,
         )

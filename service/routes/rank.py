@@ -7,14 +7,19 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
+from proofrank.core.errors import EmbeddingError
+from proofrank.core.evaluator.beams import BeamEvaluator
 from proofrank.core.ranking import Refinement, report
 from proofrank.service.engine.ranker import count_candidates
 from proofrank.service.engine.refining import refine
+from proofrank.service.engine.served_scores import scoring_of_request
+from proofrank.service.errors import InvalidInput
 from proofrank.service.ranking.json_names import JsonNamesOfServed
 from proofrank.service.ranking.to_intervals import to_response, to_work
 from proofrank.service.ranking.to_queries import (
     Limits,
     asks_little,
+    beam_of,
     check_num_queries,
     least_candidates,
     to_queries,
@@ -24,8 +29,10 @@ from proofrank.service.ranking.to_response import (
     identity_of,
     json_pieces,
     proof_maker,
+    proofs_maker,
     to_pruning,
     to_report,
+    to_scoring,
     to_send,
     with_results,
 )
@@ -35,14 +42,21 @@ from proofrank.service.telemetry.metrics import Kind
 from proofrank.service.threads import in_worker_unless_small
 from proofrank.service.web.json_bodies import bounded_route
 from proofrank.service.web.problems import problem_responses
-from proofrank.service.wire import IntervalRankResponse, RankRequest, RankResponse, Timing, answer_to_json
+from proofrank.service.wire import (
+    FieldError,
+    IntervalRankResponse,
+    RankRequest,
+    RankResponse,
+    Timing,
+    answer_to_json,
+)
 
 
 def make_router(services: RankingServices) -> APIRouter:
     """The route on these services."""
     host, settings = services.host, services.settings
     names = JsonNamesOfServed()
-    limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)
+    limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs, settings.max_beam)
     router = APIRouter(
         tags=["ranking"], route_class=bounded_route(lambda value: check_num_queries(value, limits))
     )
@@ -69,33 +83,53 @@ def make_router(services: RankingServices) -> APIRouter:
         async def evaluate() -> Response:
             host.room.check(least_candidates(body, limits))
             is_small = asks_little(body, dataset)
+            scoring = scoring_of_request(body, loaded.scores, dataset)
             queries = await in_worker_unless_small(is_small, to_queries, body, dataset, limits)
             # An answer may hold more than the evaluation did.
             request.state.until_sent.enter_context(host.room.taken(count_candidates(queries)))
-            execution = await host.rank(
-                queries, body.seed, policy=policy, pruning=body.pruning_level, deadline=deadline
+            try:
+                execution = await host.rank(
+                    queries,
+                    body.seed,
+                    policy=policy,
+                    pruning=body.pruning_level,
+                    scoring=scoring,
+                    deadline=deadline,
+                    beam=beam_of(body),
+                )
+            except EmbeddingError as error:
+                fault = FieldError(field="scoring", value=body.scoring_kind, message=str(error))
+                raise InvalidInput([fault]) from error
+            reference = host.reference(loaded, policy) if body.return_proof else None
+            make_proof = proof_maker(reference, dataset) if reference is not None else None
+            beam = beam_of(body)
+            make_proofs = (
+                proofs_maker(reference, dataset, beam) if reference is not None and beam is not None else None
             )
-            make_proof = proof_maker(host.reference(loaded, policy), dataset) if body.return_proof else None
 
             def word() -> Response:
                 # The reference shares no state with the evaluator, so the next request need not wait for proofs.
-                builder = ResponseBuilder(body, dataset, make_proof, names.of(dataset))
+                builder = ResponseBuilder(body, dataset, make_proof, names.of(dataset), make_proofs)
                 answer = RankResponse(
                     request_id=request.state.request_id,
                     dataset=identity_of(dataset),
                     policy=identity_of(policy),
-                    engine=host.engine,
+                    engine=execution.engine,
+                    beam=body.beam_width,
+                    beam_score=body.score_of_beam,
                     metrics=to_report(
                         report(execution.ranked, dataset, body.ties, hits_at=body.counted_hits_at),
                         body.hits_at,
                     ),
                     pruning=to_pruning(body.pruning_level, execution.counts),
+                    scoring=to_scoring(scoring),
                     timing=Timing(
                         queue_seconds=execution.queue_seconds,
                         first_result_seconds=execution.first_result_seconds,
                         execution_seconds=execution.execution_seconds,
                     ),
                     queries=(),
+                    protocol=body.protocol,
                 )
                 if is_small:
                     return _json(with_results(answer, execution.ranked, builder))
@@ -121,7 +155,7 @@ def make_router(services: RankingServices) -> APIRouter:
             timing = await refine(
                 refinement,
                 tolerance,
-                partial(host.prove, policy=policy, deadline=deadline),
+                partial(host.prove, policy=policy, deadline=deadline, beam=beam_of(body)),
                 services.metrics,
                 Kind.INTERACTIVE,
             )
@@ -132,7 +166,8 @@ def make_router(services: RankingServices) -> APIRouter:
                     refinement,
                     dataset,
                     policy,
-                    engine=host.engine,
+                    # Beams have an engine of their own, whatever the server's.
+                    engine=host.engine if beam_of(body) is None else BeamEvaluator.engine,
                     request_id=request.state.request_id,
                     timing=timing,
                 )

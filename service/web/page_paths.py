@@ -29,6 +29,8 @@ PAGE_FILES = (
     "views/step.js",
     "views/compare.js",
     "views/query.js",
+    "views/ask.js",
+    "views/graph.js",
     "app.js",
 )
 

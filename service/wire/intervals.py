@@ -9,7 +9,8 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import CoreSchema, core_schema
 
 from proofrank.service.wire.described import described
-from proofrank.service.wire.rank_answer import Head, Identity, Pruning, Relation, Tail, Timing
+from proofrank.service.wire.rank_answer import SENT_IN_FULL, Head, Identity, Pruning, Relation, Tail, Timing
+from proofrank.service.wire.rank_request import BeamScore, is_none
 
 _BY_NAME = ConfigDict(populate_by_name=True)
 
@@ -151,7 +152,7 @@ class PruningToTolerance(Pruning):
     open: Annotated[int, described("Number of candidates that may still move a rank.", 310)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class IntervalRankResponse:
     """The answer to ``POST /rank`` with ``mrr_tolerance``."""
 
@@ -170,3 +171,13 @@ class IntervalRankResponse:
         described("Queries, and where their ranks lie, in the order of the request."),
     ]
     pruning: Annotated[PruningToTolerance, described("What was left out, and what was left open.")]
+    beam: Annotated[int, described("Maximum number of trajectories that a candidate had.", 8)] = 1
+    beam_score: Annotated[BeamScore, described("How several proofs made a score.", "logsumexp")] = "max"
+    protocol: Annotated[
+        str | None,
+        Field(
+            description="Name of the protocol by which the queries were ranked; missing without one.",
+            examples=["filtered-all"],
+            exclude_if=is_none,
+        ),
+    ] = None

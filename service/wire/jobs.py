@@ -21,7 +21,13 @@ from proofrank.service.wire.rank_answer import (
     Report,
     Tail,
 )
-from proofrank.service.wire.rank_request import NamedTriple, PruningLevel, ReportOptions, ToleranceOptions
+from proofrank.service.wire.rank_request import (
+    BeamOptions,
+    NamedTriple,
+    PruningLevel,
+    ReportOptions,
+    ToleranceOptions,
+)
 from proofrank.service.wire.run_steps import RunStep
 from proofrank.service.wire.times import Time
 
@@ -32,7 +38,7 @@ EXAMPLE_JOB_ID = "57137823667a40cbaa0db2c61742e55e"
 UNFINISHED_STATES: tuple[JobState, ...] = ("queued", "running")
 
 
-class JobOptions(ReportOptions, ToleranceOptions):
+class JobOptions(BeamOptions, ReportOptions, ToleranceOptions):
     """What a job ranks, except for the client's own queries, and how."""
 
     split: Literal["train", "valid", "test"] | None = Field(
@@ -86,6 +92,13 @@ class JobRequest(JobOptions):
         if self.limit is not None and self.split is None:
             raise PydanticCustomError(
                 "limit_of_split", "'limit' applies to splits; send fewer queries instead"
+            )
+        if self.ranking_rules.has_fixed_negatives:
+            raise PydanticCustomError(
+                "negatives_of_job",
+                "protocol '{protocol}' needs the negatives of each query, which a job has no room for; send them to "
+                "/rank as 'candidates'",
+                {"protocol": self.protocol},
             )
         if self.policy_sha256 is not None and self.policy is None:
             raise PydanticCustomError("sha256_of_policy", "'policy_sha256' is of a 'policy'; name that too")

@@ -98,14 +98,19 @@ def test_the_results_are_those_of_evaluate_for_the_weights_of_each_step(
     assert len({report.policy_sha256 for report in expected}) == len(STEPS)
 
 
-def test_training_is_the_same_with_and_without_it(family: proofrank.Dataset, policy: Policy) -> None:
+@pytest.mark.parametrize("background", [False, True], ids=["at-once", "in-a-thread"])
+def test_training_is_the_same_with_and_without_it(
+    family: proofrank.Dataset, policy: Policy, background: bool
+) -> None:
     policy.network.train().requires_grad_(True)
     torch.manual_seed(7)
     before = copy.deepcopy(policy.network.state_dict())
     expected = torch.rand(3)
     torch.manual_seed(7)
-    with Validation(InProcess(family, corruptions=1), like=policy) as validation:
+    in_process = InProcess(family, corruptions=1, background=background)
+    with Validation(in_process, like=policy, strict=True) as validation:
         validation(0, policy.network)
+    assert len(validation.results) == 1
     assert torch.equal(torch.rand(3), expected)
     assert policy.network.training
     assert all(parameter.requires_grad for parameter in policy.network.parameters())

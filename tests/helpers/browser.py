@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,6 +75,24 @@ class Browser:
         """Returns what JavaScript returns."""
         return self.driver.execute_script(script, *arguments)
 
+    def choose_theme(self, name: str) -> None:
+        """Has pages see the theme ``light`` or ``dark`` as the one that their reader prefers."""
+        feature = {"name": "prefers-color-scheme", "value": name}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+    def barriers(self) -> list[str]:
+        """What axe finds on the page that keeps people from using it."""
+        folder = files(pytest.importorskip("axe_core_python", reason="needs proofrank[integrations]"))
+        self.driver.execute_script(folder.joinpath("axe.min.js").read_text(encoding="utf-8"))
+        found = self.driver.execute_async_script(
+            "axe.run(document).then((found) => arguments[0](found.violations))"
+        )
+        return [
+            f"{violation['id']}: {node['html']} {node['failureSummary']}"
+            for violation in found
+            for node in violation["nodes"]
+        ]
+
     def complaints(self) -> list[str]:
         """Errors of scripts, refusals by the security policy and failed requests since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
@@ -90,7 +109,7 @@ class Browser:
 
 
 @contextmanager
-def open_browser(*, dark: bool = False, size: tuple[int, int] = (1200, 900)) -> Iterator[Browser]:
+def open_browser(*, size: tuple[int, int] = (1200, 900)) -> Iterator[Browser]:
     """Yields a new browser; skips the test where Selenium, Chromium or its driver is not installed."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="needs proofrank[integrations]")
     program = next(filter(None, map(shutil.which, _BROWSERS)), None)
@@ -105,8 +124,6 @@ def open_browser(*, dark: bool = False, size: tuple[int, int] = (1200, 900)) -> 
         # No name leads anywhere, so that the network is off but for the loopback interface.
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ]
-    if dark:
-        arguments.append("--force-dark-mode")
     for argument in arguments:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})

@@ -149,3 +149,56 @@ def test_a_job_that_is_not_there_has_no_parts(http: httpx.Client, path: str) -> 
     answer = http.get(f"/jobs/none/{path}")
     assert answer.status_code == 404
     assert "there is no job 'none'" in answer.json()["detail"]
+
+
+def test_the_graph_has_counts_and_rules_as_text(trained: Trained, http: httpx.Client) -> None:
+    graph = http.get("/graph").json()
+    assert (graph["constants"], graph["facts"], graph["num_rules"]) == (8, 9, 2)
+    assert graph["relations"] == [
+        {"name": "ancestor", "train": 2, "valid": 1, "test": 2, "facts": 2, "rules": 2},
+        {"name": "parent", "train": 7, "valid": 0, "test": 1, "facts": 7, "rules": 0},
+    ]
+    assert [rule["text"] for rule in graph["rules"]] == [
+        "ancestor(X, Y) :- parent(X, Y)",
+        "ancestor(X, Y) :- parent(X, Z), ancestor(Z, Y)",
+    ]
+    with Client(trained.server.url) as client:
+        assert [rule.name for rule in client.graph(offset=1, limit=1).rules] == ["further"]
+        assert client.graph(limit=0).num_rules == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ({"kind": "constant", "text": "E"}, ["eva", "ben", "george.1"]),
+        ({"kind": "constant", "text": "zoë"}, ["Zoë"]),
+        ({"kind": "constant", "text": "a", "limit": 2}, ["anna", "cara"]),
+        ({"kind": "relation", "text": "par"}, ["parent"]),
+        ({"kind": "relation"}, ["ancestor", "parent"]),
+        ({"kind": "constant", "text": "%"}, []),
+    ],
+)
+def test_names_are_completed_by_their_beginning_then_by_a_part(
+    http: httpx.Client, query: dict[str, Any], names: list[str]
+) -> None:
+    assert http.get("/names", params=query).json()["names"] == names
+
+
+def test_the_uses_of_rules_are_those_in_the_proofs(trained: Trained, http: httpx.Client) -> None:
+    job = trained.jobs[-1]
+    rankings = http.get(f"/jobs/{job.id}/results").json()["rankings"]
+    proved = {(one["head"], one["relation"], one["tail"]) for one in rankings if one["proved"]}
+    uses: dict[str, int] = {}
+    for head, relation, tail in proved:
+        body = {"head": head, "relation": relation, "tail": tail, "corruptions": 0, "policy": job.policy.name}
+        text = http.post("/why", json=body).json()["positive"]["proof"]
+        for name in ("direct", "further"):
+            uses[name] = uses.get(name, 0) + text.count(f"[rule {name}]")
+    usage = http.get(f"/jobs/{job.id}/rules").json()
+    assert (usage["proved"], usage["proofs"]) == (len(proved), len(proved))
+    assert {rule["name"]: rule["uses"] for rule in usage["rules"]} == {
+        name: number for name, number in uses.items() if number
+    }
+    assert all(1 <= rule["proofs"] <= rule["uses"] for rule in usage["rules"])
+    few = http.get(f"/jobs/{job.id}/rules", params={"limit": 1}).json()
+    assert (few["proved"], few["proofs"]) == (len(proved), 1)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import proofrank
 from proofrank import in_process
@@ -35,6 +36,15 @@ def policy(dataset: proofrank.Dataset) -> proofrank.Policy:
 @pytest.fixture(scope="module")
 def report(dataset: proofrank.Dataset, policy: proofrank.Policy) -> proofrank.EvaluationReport:
     return proofrank.evaluate(dataset, policy, split="test", corruptions=7, seed=3)
+
+
+@pytest.mark.parametrize("engine", ["original", "eager"])
+def test_none_of_the_callers_random_numbers_are_drawn(dataset: proofrank.Dataset, engine: str) -> None:
+    before = torch.get_rng_state()
+    policy = proofrank.load_policy(POLICY, dataset)
+    proofrank.evaluate(dataset, policy, split="valid", side="tail", corruptions=1, engine=engine)
+    proofrank.explain(dataset, policy, TRIPLE)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_an_evaluation_has_the_metrics_that_the_command_line_writes(

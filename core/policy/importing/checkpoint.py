@@ -9,7 +9,7 @@ from pathlib import Path
 
 from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset, Vocabulary
-from proofrank.core.policy.checkpoint import build_network, check_weights, save_policy
+from proofrank.core.policy.checkpoint import check_weights, network_with, save_policy
 from proofrank.core.policy.files import policy_paths
 from proofrank.core.policy.importing.archive import read_state_dict
 from proofrank.core.policy.importing.facts import Facts, Resolved, resolve
@@ -119,8 +119,7 @@ def import_checkpoint(
         note = f"the facts are of dataset {facts.dataset!r}; the vocabulary is that of {dataset.name!r}"
         resolved = dataclasses.replace(resolved, notes=(*resolved.notes, note))
     check_weights(resolved.config, names.vocabulary, file.tensors, Path(where))
-    network = build_network(resolved.config, names.vocabulary)
-    network.load_state_dict(file.tensors)
+    network = network_with(resolved.config, names.vocabulary, file.tensors)
     with path.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     return ImportedPolicy(Path(where), digest, file, resolved, names, network, facts.unused)

@@ -3,7 +3,8 @@
 (() => {
   const { html, readLink, useEffect, useRef, useState, views } = proofrank;
 
-  const NAVIGATION = [["", "Overview"], ["runs", "Runs"], ["compare", "Compare"]];
+  const NAVIGATION = [["", "Overview"], ["runs", "Runs"], ["compare", "Compare"],
+    ...(proofrank.data.isLive ? [["ask", "Ask"]] : []), ["graph", "Graph and rules"]];
 
   function KeyField({ onDone }) {
     const [value, setValue] = useState(proofrank.server.key());
@@ -55,8 +56,8 @@
       setAttempt(attempt + 1);
     };
     return html`
-      <a class="skip" href=${hash || "#/"} onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>Skip to the content</a>
       <header>
+        <a class="skip" href=${hash || "#/"} onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>Skip to the content</a>
         <span class="brand">proofrank</span>
         <nav aria-label="Views">${NAVIGATION.map(([target, title]) => html`
           <a href=${`#/${target}`} aria-current=${target === name ? "page" : undefined}>${title}</a>`)}</nav>

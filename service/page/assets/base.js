@@ -47,12 +47,15 @@ window.proofrank = (() => {
 
   // ---- What an evaluation ranks, in words: only evaluations with the same words can be compared
 
+  const beam = (request) => request.beam ?? 1;
+
   function protocol(request) {
     const parts = [
       request.split ?? "own queries",
       request.limit === null ? null : `${request.limit} triples`,
       request.side === "both" ? "both sides" : `${request.side} side`,
       request.corruptions === "all" ? "all corruptions" : `${request.corruptions} corruptions`,
+      beam(request) === 1 ? null : `beam of ${beam(request)} (${request.beam_score ?? "max"})`,
       request.filtered ? null : "unfiltered",
       request.ties === "realistic" ? null : `${request.ties} ties`,
       request.seed === 0 ? null : `seed ${request.seed}`,
@@ -92,6 +95,16 @@ window.proofrank = (() => {
     return show(state.value);
   }
 
+  /** A value that follows another once that has stayed the same for some milliseconds. */
+  function useSettled(value, milliseconds) {
+    const [settled, setSettled] = useState(value);
+    useEffect(() => {
+      const timer = setTimeout(() => setSettled(value), milliseconds);
+      return () => clearTimeout(timer);
+    }, [value]);
+    return settled;
+  }
+
   /** Calls `action` now and again after each `milliseconds`, while the page is seen. */
   function useRepeated(action, milliseconds, keys = []) {
     useEffect(() => {
@@ -110,9 +123,9 @@ window.proofrank = (() => {
   }
 
   return {
-    ...{ html, useEffect, useMemo, useRef, useState, useLoaded, useRepeated, whenLoaded, Failure },
+    ...{ html, useEffect, useMemo, useRef, useState, useLoaded, useRepeated, useSettled, whenLoaded, Failure },
     ...{ metric, whole, signed, percent, rank, time, interval, ends, mrrOf, mrrText, triple, fixed },
-    ...{ link, readLink, protocol, jobName },
+    ...{ link, readLink, protocol, beam, jobName },
     views: {},
   };
 })();

@@ -63,7 +63,7 @@ def rankings_asked(answer: dict[str, Any]) -> list[dict[str, Any]]:
             **ranking,
         }
         for index, query in enumerate(
-            without_keys(answer["queries"], ("num_filtered", "candidates", "proof"))
+            without_keys(answer["queries"], ("num_filtered", "candidates", "proof", "proofs"))
         )
         for ranking in query["rankings"]
     ]

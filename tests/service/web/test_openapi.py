@@ -18,6 +18,7 @@ OPERATION_IDS = {
     *("get_job_results", "get_job_results_csv", "get_job_results_parquet", "compare_jobs"),
     *("list_policies", "upload_policy", "activate_policy", "delete_policy"),
     *("list_runs", "get_run", "list_job_rankings", "get_job_groups", "get_activity"),
+    *("get_graph", "list_names", "get_job_rules"),
     *("get_health", "get_readiness", "get_info", "sleep", "wake"),
 }
 PROBLEM = {"$ref": "#/components/schemas/ProblemBody"}
@@ -77,7 +78,7 @@ def test_a_422_is_described_only_where_it_is_sent(
     described = {name for name, operation in operations.items() if "422" in operation["responses"]}
     assert described == {
         *("rank", "why", "submit_job", "list_jobs", "compare_jobs", "list_runs", "get_run"),
-        "list_job_rankings",
+        *("list_job_rankings", "get_graph", "list_names", "get_job_rules"),
         *("upload_policy", "activate_policy", "delete_policy"),
     }
     assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
@@ -92,6 +93,9 @@ def test_a_422_is_described_only_where_it_is_sent(
         ("GET", "/jobs?limit=0", None, "list_jobs"),
         ("GET", "/compare?a=1", None, "compare_jobs"),
         ("GET", "/jobs/1/rankings?limit=0", None, "list_job_rankings"),
+        ("GET", "/graph?limit=-1", None, "get_graph"),
+        ("GET", "/names?kind=rule", None, "list_names"),
+        ("GET", "/jobs/1/rules?limit=0", None, "get_job_rules"),
         ("GET", "/runs?limit=0", None, "list_runs"),
         ("GET", "/runs/run-7?limit=0", None, "get_run"),
         ("PUT", "/policies/-", None, "upload_policy"),

@@ -2,20 +2,20 @@
 "use strict";
 (() => {
   const { html, useLoaded, useState, whenLoaded } = proofrank;
-  const { Candidate, Facts, jobName, link, metric, rank, triple, whole } = proofrank;
+  const { Candidate, Facts, beam, jobName, link, metric, rank, triple, whole } = proofrank;
 
   const FIRST = 5;
   const MOST = 50;
 
-  function Reasons({ reasons, more }) {
+  function Reasons({ reasons, more, isRanked = true }) {
     const { ranking, num_higher: higher, num_tied: tied, ahead } = reasons;
     const hidden = higher + tied - ahead.length;
-    return html`<${Facts} facts=${[
+    return html`${isRanked && html`<${Facts} facts=${[
         ["Rank", `${rank(ranking.rank)} of ${whole(ranking.num_candidates)}`, "large"],
         ["Score", metric(ranking.score)],
         ["Score higher", whole(higher)],
         ["Score as much", whole(tied)],
-      ]} />
+      ]} />`}
       <${Candidate} candidate=${reasons.positive} />
       ${ahead.length > 0 && html`<h3>What outranked it</h3>`}
       ${ahead.map((candidate) => html`<${Candidate} key=${triple(candidate)} candidate=${candidate} />`)}
@@ -32,6 +32,8 @@
     }, [job.value, first]);
     return html`<section aria-label=${letter}>
       ${whenLoaded(job, (value) => html`<h2>${letter}: <a href=${link(["step", id])}>${jobName(value)}</a></h2>
+        ${beam(value.request) > 1 && html`<p class="note">The job ranked by beams of up to ${beam(value.request)} trajectories. Here each
+          candidate has the first of them, the greedy one, so that ranks and scores may differ from the job's.</p>`}
         ${reasons.error !== undefined && [404, 409].includes(reasons.error.status)
           ? html`<p class="note">${reasons.error.message}. Proofs need the policy itself: give each step a policy name of its own
             to keep it.</p>`
@@ -50,5 +52,6 @@
       </div>`;
   }
 
+  proofrank.Reasons = Reasons;
   proofrank.views.query = { title: "Query", View: Query };
 })();
