@@ -147,6 +147,17 @@ class FitTable:
             scores = self._embedding
         else:
             scores = np.concatenate([Outcomes.of(outcomes).scores for outcomes in self._outcomes])
+        return self._reciprocal_ranks(scores, ties)
+
+    def hybrid_reciprocal_ranks(self, hybrid: Hybrid, ties: str) -> np.ndarray:
+        """1 / rank of each positive by the weights of its relation, ``[R]`` float64."""
+        found = np.empty(len(self.relations))
+        for relation in set(self.relations):
+            rows = [row for row, name in enumerate(self.relations) if name == relation]
+            found[rows] = self.reciprocal_ranks(hybrid.of(relation), ties)[rows]
+        return found
+
+    def _reciprocal_ranks(self, scores: np.ndarray, ties: str) -> np.ndarray:
         of_positive = scores[self._starts][self._row]
         larger = np.add.reduceat((scores > of_positive).astype(np.int64), self._starts)
         # The positive is one of its equals.
@@ -204,11 +215,11 @@ def fit_weights(
         "held_out": held_out,
     }
     columns |= {f"over {name}": held_out - columns[name] for name in ("proof", "embedding")}
-    estimates = dict(zip(columns, _estimates(list(columns.values()), table.triples, seed), strict=True))
+    found = dict(zip(columns, estimates(list(columns.values()), table.triples, seed), strict=True))
     return HybridFit(
         hybrid=Hybrid(overall, of_groups),
-        mrr={name: estimates[name] for name in ("proof", "embedding", "hybrid", "held_out")},
-        gain={name: estimates[f"over {name}"] for name in ("proof", "embedding")},
+        mrr={name: found[name] for name in ("proof", "embedding", "hybrid", "held_out")},
+        gain={name: found[f"over {name}"] for name in ("proof", "embedding")},
         triples=num_triples,
         rankings=len(ranked),
     )
@@ -231,8 +242,14 @@ def _chosen(tried: np.ndarray, groups: dict[str, np.ndarray], is_used: np.ndarra
     return chosen
 
 
-def _estimates(columns: Sequence[np.ndarray], triples: np.ndarray, seed: int) -> list[Estimate]:
-    """The mean of each column over the rankings, with its interval."""
+def estimates(columns: Sequence[np.ndarray], triples: np.ndarray, seed: int) -> list[Estimate]:
+    """The mean of each column over the rankings, with its interval.
+
+    Args:
+        columns: ``[R]`` float64 each.
+        triples: place of the triple of each ranking, from 0, ``[R]`` int64.
+        seed: seed of the resamples.
+    """
     means = [float(column.mean()) for column in columns]
     num_triples = int(triples.max()) + 1
     if num_triples < 2:

@@ -85,6 +85,11 @@ class RankedQuery:
     embedding: np.ndarray | None = None
 
     @property
+    def candidate_scores(self) -> np.ndarray:
+        """The scores by which the candidates are ranked, ``[C]`` float64."""
+        return self.outcomes.scores if self.scores is None else self.scores
+
+    @property
     def positive_score(self) -> float:
         """The score by which the positive is ranked."""
         return float(self.outcomes.scores[0] if self.scores is None else self.scores[0])

@@ -17,7 +17,7 @@ from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import Candidates
 from proofrank.core.prover.beams import Beam
-from proofrank.core.ranking import ProvableCompletions, Query
+from proofrank.core.ranking import ProvableCompletions, Query, Scoring
 from proofrank.service.engine.by_shape import EvaluatorsByShape
 from proofrank.service.engine.depths import SplitDepths
 from proofrank.service.engine.lifecycle import ASLEEP, DRAINING, FAILED, READY, Stages
@@ -25,6 +25,7 @@ from proofrank.service.engine.live_policy import LivePolicy
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.provability import Provability
 from proofrank.service.engine.ranker import RankedBatch, Ranker
+from proofrank.service.engine.served_scores import load_scores
 from proofrank.service.errors import NotReady
 from proofrank.service.scheduler import Finished
 from proofrank.service.settings.settings import Settings
@@ -249,6 +250,7 @@ class EvaluatorHost:
         for warning in dataset.warnings:
             logger.warning("%s", warning)
         self._provability.begin(dataset)
+        scores = load_scores(self._settings, dataset)
         self._stages.enter("load policy")
         try:
             policy = self._policy_source(dataset)
@@ -260,7 +262,7 @@ class EvaluatorHost:
         self._live.begin_with(policy, dataset)
         self._stages.enter("least model")
         self._provability.wait(_MOST_SECONDS_FOR_MODEL)
-        self._loaded = Loaded(dataset, evaluators)
+        self._loaded = Loaded(dataset, evaluators, scores)
         self._stages.enter(READY)
 
     async def rank(
@@ -270,6 +272,7 @@ class EvaluatorHost:
         *,
         policy: Policy | None = None,
         pruning: PruningLevel = "none",
+        scoring: Scoring | None = None,
         is_job: bool = False,
         deadline: float | None = None,
         beam: Beam | None = None,
@@ -288,10 +291,11 @@ class EvaluatorHost:
                 evaluator.scheduler,
                 with_policy,
                 pruning=self._provability.pruning(pruning),
+                scoring=scoring,
                 is_job=is_job,
                 deadline=deadline,
             )
-            return dataclasses.replace(batch, engine=evaluator.engine)
+            return dataclasses.replace(batch, engine=batch.engine or evaluator.engine)
 
     async def prove(
         self,
@@ -307,6 +311,11 @@ class EvaluatorHost:
             return await self._ranker.prove(
                 candidates, evaluator.scheduler, policy, is_job=is_job, deadline=deadline
             )
+
+    async def engine_for(self, policy: Policy) -> str:
+        """Name of the engine that proves by ``policy``. Raises NotReady if the service is not ready."""
+        async with self.loaded.evaluators.using(policy) as evaluator:
+            return evaluator.engine
 
     @property
     def completions(self) -> ProvableCompletions:

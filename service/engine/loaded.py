@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import ProverSettings
 from proofrank.service.engine.by_shape import EvaluatorsByShape
+from proofrank.service.engine.served_scores import ServedScores
 from proofrank.service.scheduler import Scheduler
 
 
@@ -16,6 +17,7 @@ class Loaded:
 
     dataset: Dataset
     evaluators: EvaluatorsByShape
+    scores: ServedScores | None = None
 
     @property
     def settings(self) -> ProverSettings:

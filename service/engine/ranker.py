@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Candidates
-from proofrank.core.ranking import Pruning, PruningCounts, Query, RankedQuery, queue_of, rank_outcomes
+from proofrank.core.prover import CandidateQueue, Candidates, Outcomes
+from proofrank.core.ranking import (
+    Pruning,
+    PruningCounts,
+    Query,
+    RankedQuery,
+    Scoring,
+    candidates_of,
+    queue_of,
+    rank_outcomes,
+    scored_queue_of,
+)
 from proofrank.service.engine.candidate_budget import CandidateBudget
 from proofrank.service.engine.throughput import Throughput
 from proofrank.service.errors import DeadlinePassed, Draining, EvaluationFailed
@@ -23,6 +36,9 @@ from proofrank.service.scheduler import (
 )
 from proofrank.service.telemetry.metrics import Kind, Outcome, ServiceMetrics
 from proofrank.service.threads import FEW_CANDIDATES, in_worker_unless_small
+
+NO_ENGINE = "none"
+"""Name of the engine where nothing is proved."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,7 @@ class Ranker:
         policy: Policy,
         *,
         pruning: Pruning | None = None,
+        scoring: Scoring | None = None,
         is_job: bool = False,
         deadline: float | None = None,
     ) -> RankedBatch:
@@ -74,6 +91,7 @@ class Ranker:
             scheduler: scheduler of the evaluator for ``policy``.
             policy: policy to rank by, also after another is activated.
             pruning: what may be left out; nothing by default.
+            scoring: what scores beside or instead of proofs; None for proofs alone.
             is_job: whether it yields to requests.
             deadline: latest end by ``time.monotonic()``.
 
@@ -82,11 +100,16 @@ class Ranker:
             Draining: the service stops.
             DeadlinePassed: they are not done at the deadline.
             EvaluationError: a candidate cannot be evaluated.
+            EmbeddingError: a candidate has no score by the embedding.
         """
         num_candidates = count_candidates(queries)
         is_small = num_candidates <= FEW_CANDIDATES
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
-        queue = await in_worker_unless_small(is_small, queue_of, queries, pruning)
+        if scoring is not None and scoring.kind == "embedding":
+            return await in_worker_unless_small(
+                is_small, _ranked_by_embedding, queries, seed, policy, scoring
+            )
+        queue, embedding = await in_worker_unless_small(is_small, _queue, queries, pruning, scoring)
         finished = await self._outcome(Task(queue, policy, is_job=is_job, deadline=deadline), scheduler, kind)
         self._throughput.count(num_candidates)
         self._metrics.record_ended(
@@ -104,8 +127,10 @@ class Ranker:
                 seed=seed,
                 seconds=finished.execution_seconds,
                 knows_proved=pruning is None or pruning.knows_proved,
+                scoring=scoring,
+                embedding=embedding,
             )
-            self._metrics.record_ranked(ranked, dataset, policy, kind)
+            self._metrics.record_ranked(ranked, dataset, policy, kind, is_by_proofs=scoring is None)
             return ranked, PruningCounts.of(finished.outcomes)
 
         ranked, counts = await in_worker_unless_small(is_small, rank)
@@ -159,6 +184,36 @@ class Ranker:
                 self._metrics.record_ended(kind, outcome, *task.times_so_far)
             # The task holds the error, whose traceback holds this frame: a cycle that would keep all candidates.
             del task
+
+
+def _queue(
+    queries: Sequence[Query], pruning: Pruning | None, scoring: Scoring | None
+) -> tuple[CandidateQueue, np.ndarray | None]:
+    """The candidates, and the embedding's scores of them where ``scoring`` needs those."""
+    if scoring is None:
+        return queue_of(queries, pruning), None
+    embedding = scoring.embedding_scores(candidates_of(queries).triples)
+    return scored_queue_of(queries, pruning, scoring, embedding), embedding
+
+
+def _ranked_by_embedding(
+    queries: Sequence[Query], seed: int, policy: Policy, scoring: Scoring
+) -> RankedBatch:
+    """Ranks by the embedding alone: nothing is proved, and so nothing waits for a lane."""
+    began = time.monotonic()
+    candidates = candidates_of(queries)
+    embedding = scoring.embedding_scores(candidates.triples)
+    seconds = time.monotonic() - began
+    ranked = rank_outcomes(
+        queries,
+        Outcomes.unprovable(len(candidates)),
+        seed=seed,
+        seconds=seconds,
+        knows_proved=False,
+        scoring=scoring,
+        embedding=embedding,
+    )
+    return RankedBatch(ranked, PruningCounts(), policy, 0.0, seconds, seconds, engine=NO_ENGINE)
 
 
 def count_candidates(queries: Sequence[Query]) -> int:

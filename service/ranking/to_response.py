@@ -25,7 +25,14 @@ from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, State
 from proofrank.core.prover.beam_reference import BeamReferenceProver
 from proofrank.core.prover.beams import Beam
-from proofrank.core.ranking import PruningCounts, RankedQuery, Report, replaced_constant
+from proofrank.core.ranking import (
+    HybridWeights,
+    PruningCounts,
+    RankedQuery,
+    Report,
+    Scoring,
+    replaced_constant,
+)
 from proofrank.service import wire
 from proofrank.service.ranking.json_names import JsonNames
 from proofrank.service.wire import RankQuery, RankRequest, RankResponse, answer_from_python, answer_to_json
@@ -110,6 +117,22 @@ def identity_of(named: Dataset | Policy) -> wire.Identity:
 def to_pruning(level: PruningLevel, counts: PruningCounts) -> wire.Pruning:
     """What was left out, as the answer has it."""
     return wire.Pruning(level=level, **dataclasses.asdict(counts))
+
+
+def to_scoring(scoring: Scoring | None) -> wire.Scoring:
+    """What the scores are, as the answer has it."""
+    if scoring is None:
+        return wire.Scoring("proof")
+    embedding = wire.Identity(scoring.source.name, scoring.source.content_hash)
+    if scoring.kind == "embedding":
+        return wire.Scoring("embedding", embedding)
+    of_relations = {name: to_weights(own) for name, own in scoring.hybrid.by_relation.items()}
+    return wire.Scoring("hybrid", embedding, to_weights(scoring.hybrid.overall), of_relations)
+
+
+def to_weights(weights: HybridWeights) -> wire.Weights:
+    """Weights of hybrid scores, as the answer has them."""
+    return wire.Weights(weights.weight, weights.bonus, weights.penalty)
 
 
 def to_report(report: Report, hits_at: Sequence[int] | None = None) -> wire.Report:
@@ -226,7 +249,7 @@ def _scores_json(ranked: RankedQuery, constants: np.ndarray, part: slice, names:
         before, after = f'{{"head":{head},"relation":{relation},"tail":', ',"score":'
     outcomes = ranked.outcomes[part]
     # As a model writes them, which is not always as Python does: 1e-7, not 1e-07.
-    scores = to_json(outcomes.scores.tolist())[1:-1].decode().split(",")
+    scores = to_json(ranked.candidate_scores[part].tolist())[1:-1].decode().split(",")
     return ",".join(
         [
             f'{before}{name}{after}{score},"proved":{"true" if proved else "false"},"steps":{steps}}}'
@@ -270,6 +293,7 @@ def _ranking(
         candidates=scores,
         proof=builder.make_proof(ranked) if builder.make_proof is not None else None,
         proofs=builder.make_proofs(ranked) if builder.make_proofs is not None else None,
+        embedding_score=None if ranked.embedding is None else float(ranked.embedding[0]),
     )
 
 
@@ -287,7 +311,7 @@ def positive_fields(ranked: RankedQuery, ties: wire.Ties) -> dict[str, Any]:
             pessimistic=ranks.pessimistic,
             random=ranks.random,
         ),
-        "score": positive.score,
+        "score": ranked.positive_score,
         "log_probability": positive.log_probability,
         "proved": positive.success,
         "steps": positive.steps,
@@ -308,7 +332,7 @@ def _scores(ranked: RankedQuery, builder: ResponseBuilder) -> tuple[wire.Candida
     """Those of all candidates, where the request asks for them."""
     if not builder.request.return_candidates:
         return None
-    columns = (ranked.outcomes.scores, ranked.outcomes.success, ranked.outcomes.steps)
+    columns = (ranked.candidate_scores, ranked.outcomes.success, ranked.outcomes.steps)
     return tuple(
         wire.CandidateScore(head=head, relation=relation, tail=tail, score=score, proved=proved, steps=steps)
         for (head, relation, tail), score, proved, steps in zip(

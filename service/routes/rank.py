@@ -7,10 +7,13 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
+from proofrank.core.errors import EmbeddingError
 from proofrank.core.evaluator.beams import BeamEvaluator
 from proofrank.core.ranking import Refinement, report
 from proofrank.service.engine.ranker import count_candidates
 from proofrank.service.engine.refining import refine
+from proofrank.service.engine.served_scores import scoring_of_request
+from proofrank.service.errors import InvalidInput
 from proofrank.service.ranking.json_names import JsonNamesOfServed
 from proofrank.service.ranking.to_intervals import to_response, to_work
 from proofrank.service.ranking.to_queries import (
@@ -29,6 +32,7 @@ from proofrank.service.ranking.to_response import (
     proofs_maker,
     to_pruning,
     to_report,
+    to_scoring,
     to_send,
     with_results,
 )
@@ -38,7 +42,14 @@ from proofrank.service.telemetry.metrics import Kind
 from proofrank.service.threads import in_worker_unless_small
 from proofrank.service.web.json_bodies import bounded_route
 from proofrank.service.web.problems import problem_responses
-from proofrank.service.wire import IntervalRankResponse, RankRequest, RankResponse, Timing, answer_to_json
+from proofrank.service.wire import (
+    FieldError,
+    IntervalRankResponse,
+    RankRequest,
+    RankResponse,
+    Timing,
+    answer_to_json,
+)
 
 
 def make_router(services: RankingServices) -> APIRouter:
@@ -72,17 +83,23 @@ def make_router(services: RankingServices) -> APIRouter:
         async def evaluate() -> Response:
             host.room.check(least_candidates(body, limits))
             is_small = asks_little(body, dataset)
+            scoring = scoring_of_request(body, loaded.scores, dataset)
             queries = await in_worker_unless_small(is_small, to_queries, body, dataset, limits)
             # An answer may hold more than the evaluation did.
             request.state.until_sent.enter_context(host.room.taken(count_candidates(queries)))
-            execution = await host.rank(
-                queries,
-                body.seed,
-                policy=policy,
-                pruning=body.pruning_level,
-                deadline=deadline,
-                beam=beam_of(body),
-            )
+            try:
+                execution = await host.rank(
+                    queries,
+                    body.seed,
+                    policy=policy,
+                    pruning=body.pruning_level,
+                    scoring=scoring,
+                    deadline=deadline,
+                    beam=beam_of(body),
+                )
+            except EmbeddingError as error:
+                fault = FieldError(field="scoring", value=body.scoring_kind, message=str(error))
+                raise InvalidInput([fault]) from error
             reference = host.reference(loaded, policy) if body.return_proof else None
             make_proof = proof_maker(reference, dataset) if reference is not None else None
             beam = beam_of(body)
@@ -105,12 +122,14 @@ def make_router(services: RankingServices) -> APIRouter:
                         body.hits_at,
                     ),
                     pruning=to_pruning(body.pruning_level, execution.counts),
+                    scoring=to_scoring(scoring),
                     timing=Timing(
                         queue_seconds=execution.queue_seconds,
                         first_result_seconds=execution.first_result_seconds,
                         execution_seconds=execution.execution_seconds,
                     ),
                     queries=(),
+                    protocol=body.protocol,
                 )
                 if is_small:
                     return _json(with_results(answer, execution.ranked, builder))

@@ -76,6 +76,13 @@ class Settings(BaseModel):
         POLICY,
         description="checkpoint folder, or untrained or untrained:SEED for a network with random weights",
     )
+    embedding: Path | None = Field(
+        None,
+        description="folder of an embedding, or file of scores, for requests whose `scoring` is not `proof`",
+    )
+    hybrid: Path | None = Field(
+        None, description="file of weights of hybrid scores, for requests that give none"
+    )
     engine: str = Field("auto", description="evaluator engine")
     device: str | None = Field(None, description="torch device; unset takes CUDA if there is one")
     device_memory: float | None = Field(
@@ -214,7 +221,7 @@ class Settings(BaseModel):
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
     """Where each setting that is not its default came from, in words."""
 
-    @field_validator("dataset", "policy", "cache_folder", "data_folder", "unix_socket")
+    @field_validator("dataset", "policy", "embedding", "hybrid", "cache_folder", "data_folder", "unix_socket")
     @classmethod
     def _can_be_a_path(cls, value: Path | None) -> Path | None:
         if value is not None and "\0" in str(value):

@@ -158,10 +158,12 @@ class ServiceMetrics:
             self.pruned_candidates.labels(lever)
         for pruned in ("true", "false"):
             self.trajectory_steps.labels(pruned)
-        self.last_mrr = self._gauge("proofrank_last_request_mrr", "MRR of the last request for ranks.")
+        self.last_mrr = self._gauge(
+            "proofrank_last_request_mrr", "MRR of the last request for ranks by proofs."
+        )
         self.last_mrr.set(math.nan)  # 0 would be a bad one
         self.last_hits = self._gauge(
-            "proofrank_last_request_hits_ratio", "Hits@k of the last request for ranks.", ["k"]
+            "proofrank_last_request_hits_ratio", "Hits@k of the last request for ranks by proofs.", ["k"]
         )
 
     def _add_policies_and_jobs(self) -> None:
@@ -357,7 +359,7 @@ class ServiceMetrics:
 
     def record_job_done(
         self,
-        mrr: float,
+        mrr: tuple[float, float],
         hits_at: Mapping[int, float],
         seconds: float,
         *,
@@ -368,15 +370,16 @@ class ServiceMetrics:
         """Counts a job that was done, ``seconds`` after it began.
 
         Args:
-            mrr: of all that it ranked.
-            hits_at: k to Hits@k.
+            mrr: lowest and highest value that the MRR of all that it ranked can have.
+            hits_at: k to Hits@k, where that is known.
             seconds: from its beginning to its end.
             policy: name of the policy that it was ranked by.
             sha256: of the policy's content.
             split: what it ranked; None for queries of the client's own.
         """
-        self.job_mrr.set(mrr)
-        self._job_mrr_by_policy.record(policy, sha256, split, mrr)
+        if mrr[0] == mrr[1]:
+            self.job_mrr.set(mrr[0])
+        self._job_mrr_by_policy.record(policy, sha256, split, *mrr)
         for k, share in hits_at.items():
             self.job_hits.labels(str(k)).set(share)
         self.job_seconds.observe(seconds)
@@ -394,9 +397,18 @@ class ServiceMetrics:
             self.trajectory_steps.labels(str(pruned).lower()).inc(int(steps[is_pruned == pruned].sum()))
 
     def record_ranked(
-        self, ranked: Sequence[RankedQuery], dataset: Dataset, policy: Policy, kind: Kind = Kind.INTERACTIVE
+        self,
+        ranked: Sequence[RankedQuery],
+        dataset: Dataset,
+        policy: Policy,
+        kind: Kind = Kind.INTERACTIVE,
+        *,
+        is_by_proofs: bool = True,
     ) -> None:
-        """Counts the ranked queries of one request or one chunk of a job; may be called in any thread."""
+        """Counts the ranked queries of one request or one chunk of a job; may be called in any thread.
+
+        What says how good a policy is counts those alone that are ranked by proofs alone.
+        """
         # Counted first and added to the series once, because a request may have a million candidates.
         positives = _joined(query.outcomes[:1] for query in ranked)
         corruptions = _joined(query.outcomes[1:] for query in ranked if query.knows_proved)
@@ -408,6 +420,8 @@ class ServiceMetrics:
         self.candidates.labels("corruption", _UNKNOWN).inc(len(others.success))
         self._record_trajectories((positives, corruptions, others))
         self.queries.inc(len({query.query_index for query in ranked}))
+        if not is_by_proofs:
+            return
         self._quality.record(ranked, dataset, policy)
         if kind is Kind.INTERACTIVE and ranked:
             ranks = [query.ranks.realistic for query in ranked]

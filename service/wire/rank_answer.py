@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from proofrank.service.wire.described import described
-from proofrank.service.wire.rank_request import BeamScore, PruningLevel, is_none
+from proofrank.service.wire.rank_request import BeamScore, PruningLevel, ScoringKind, is_none
 
 Head = Annotated[str, described("Name of the first constant.", "albania")]
 Relation = Annotated[str, described("Name of the predicate.", "locatedInCR")]
@@ -143,6 +143,9 @@ class Ranking(RankedPositive):
             "All proofs of the positive in its beam, the best first; null without a beam or `return_proof`."
         ),
     ] = None
+    embedding_score: Annotated[
+        float | None, described("The embedding's score of the positive; null with scoring `proof`.", 3.25)
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -246,6 +249,29 @@ class Pruning:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Weights of hybrid scores."""
+
+    weight: Annotated[float, described("By which log sigmoid of the embedding's score is multiplied.", 0.5)]
+    bonus: Annotated[float | None, described("What a proof adds; null for its log-probability.", 2.0)]
+    penalty: Annotated[float, described("What a failure takes away.", 5.0)]
+
+
+@dataclass(frozen=True, config=SENT_IN_FULL)
+class Scoring:
+    """What the scores are."""
+
+    kind: Annotated[ScoringKind, described("What a score is: `proof`, `embedding` or `hybrid`.", "hybrid")]
+    embedding: Annotated[Identity | None, described("Embedding, or file of scores; null with `proof`.")] = (
+        None
+    )
+    weights: Annotated[Weights | None, described("Weights of `hybrid` scores; else null.")] = None
+    by_relation: Annotated[
+        dict[str, Weights], described("Weights of single relations, by name; empty where there are none.")
+    ] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Timing:
     """Times of a request, in seconds."""
 
@@ -285,3 +311,14 @@ class RankResponse:
     ] = None
     beam: Annotated[int, described("Maximum number of trajectories that a candidate had.", 8)] = 1
     beam_score: Annotated[BeamScore, described("How several proofs made a score.", "logsumexp")] = "max"
+    scoring: Annotated[
+        Scoring | None, described("What the scores are; missing from an older server: those of proofs.")
+    ] = None
+    protocol: Annotated[
+        str | None,
+        Field(
+            description="Name of the protocol by which the queries were ranked; missing without one.",
+            examples=["filtered-all"],
+            exclude_if=is_none,
+        ),
+    ] = None

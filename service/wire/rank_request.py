@@ -16,6 +16,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from proofrank.core.choices import HITS_AT, MOST_HITS_AT, MOST_K
+from proofrank.core.errors import RankingError
+from proofrank.core.protocol_rules import RankingRules, settled
 
 MAX_NAME_LENGTH = 1024
 
@@ -25,6 +27,7 @@ SideOption = Literal["head", "tail", "both"]
 AllCorruptions = Annotated[Literal["all"], WithJsonSchema({"type": "string", "enum": ["all"]})]
 Ties = Literal["realistic", "optimistic", "pessimistic", "random"]
 PruningLevel = Literal["none", "exact", "ranks"]
+ScoringKind = Literal["proof", "embedding", "hybrid"]
 BeamScore = Literal["max", "logsumexp", "noisy-or"]
 
 
@@ -105,6 +108,53 @@ def is_none(value: Any) -> bool:
     return value is None
 
 
+class HybridWeights(RequestPart):
+    """Weights of hybrid scores: `weight` times k, k being log sigmoid of the embedding's score, and a proof's part."""
+
+    weight: float = Field(
+        1.0, ge=0, allow_inf_nan=False, description="By which k is multiplied.", examples=[0.5]
+    )
+    bonus: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="What a proof adds; null adds its log-probability.",
+        examples=[2.0],
+    )
+    penalty: float = Field(
+        100.0, ge=0, allow_inf_nan=False, description="What a failure takes away.", examples=[5.0]
+    )
+
+
+class ScoringRequest(RequestPart):
+    """What a candidate's score is."""
+
+    scoring: ScoringKind | None = Field(
+        None,
+        exclude_if=is_none,
+        description="What a candidate's score is: `proof`, the default, its log-probability, less 100 where it was not "
+        "proved; `embedding`, the score by the server's embedding, by which nothing is proved; or `hybrid`, of both.",
+        examples=["proof"],
+    )
+    hybrid: HybridWeights | None = Field(
+        None,
+        exclude_if=is_none,
+        description="Weights of `hybrid` scores; by default those of the server's setting `hybrid`.",
+    )
+
+    @property
+    def scoring_kind(self) -> ScoringKind:
+        """What a candidate's score is."""
+        return self.scoring or "proof"
+
+    @model_validator(mode="after")
+    def _weighs_hybrid_scores(self) -> Self:
+        if self.hybrid is not None and self.scoring != "hybrid":
+            raise PydanticCustomError(
+                "weights_of_scoring", "'hybrid' gives weights; expected 'hybrid' as 'scoring' too"
+            )
+        return self
+
+
 class BeamOptions(RankOptions):
     """How to rank queries, and how many trajectories a candidate has."""
 
@@ -147,6 +197,43 @@ class ReportOptions(RankOptions):
         examples=[[1, 5, 20]],
     )
 
+    protocol: Annotated[str, Field(max_length=64)] | None = Field(
+        None,
+        exclude_if=is_none,
+        description="Name of a protocol, which settles `corruptions`, `filtered`, `ties` and `candidates_from`: "
+        "`filtered-all`, `sampled-50`, `sampled-100`, `deepprooflog`, or, for queries with `candidates`, `ogb` or "
+        "`fixed-negatives`.",
+        examples=["filtered-all"],
+    )
+    candidates_from: Literal["domains", "entities", "relations"] | None = Field(
+        None,
+        exclude_if=is_none,
+        description="Where candidates come from: the `domains` of the replaced constant, which is the default, all "
+        "`entities`, or those that the facts have with the relation (`relations`).",
+        examples=["relations"],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle(cls, value: Any) -> Any:
+        """Puts what the protocol settles in place of what nobody chose."""
+        if not isinstance(value, dict) or not isinstance(value.get("protocol"), str):
+            return value
+        names = ("corruptions", "filtered", "ties", "candidates_from")
+        given = {name: value[name] for name in names if value.get(name) is not None}
+        try:
+            rules = settled(value["protocol"], **given)
+        except RankingError as error:
+            raise PydanticCustomError("protocol", "{text}", {"text": str(error)}) from error
+        return {**value, **{name: getattr(rules, name) for name in names}}
+
+    @property
+    def ranking_rules(self) -> RankingRules:
+        """How corruptions are chosen and ties are broken."""
+        return RankingRules(
+            self.protocol, self.corruptions, self.filtered, self.ties, self.candidates_from or "domains"
+        )
+
     @field_validator("hits_at")
     @classmethod
     def _different(cls, value: list[int] | None) -> list[int] | None:
@@ -182,7 +269,7 @@ class ToleranceOptions(RankOptions):
         return self
 
 
-class RankRequest(BeamOptions, ReportOptions, ToleranceOptions):
+class RankRequest(BeamOptions, ReportOptions, ToleranceOptions, ScoringRequest):
     """Queries and how to rank them."""
 
     model_config = ConfigDict(
@@ -216,10 +303,26 @@ class RankRequest(BeamOptions, ReportOptions, ToleranceOptions):
 
     @property
     def pruning_level(self) -> PruningLevel:
-        """What may be left out; nothing where every candidate's score is asked for."""
+        """What may be left out; nothing where every candidate's score is asked for, or where nothing is proved."""
+        if self.scoring == "embedding":
+            return "none"
         if self.mrr_tolerance is not None:
             return self.pruning or "ranks"
         return self.pruning or ("none" if self.return_candidates else "exact")
+
+    @model_validator(mode="after")
+    def _proves_as_scored(self) -> Self:
+        for name, is_asked in (
+            ("beam", self.beam_width > 1),
+            ("mrr_tolerance", self.mrr_tolerance is not None),
+        ):
+            if is_asked and self.scoring_kind != "proof":
+                raise PydanticCustomError(
+                    "scoring_of_proofs",
+                    "'{name}' is for scores of proofs; expected 'proof' as 'scoring'",
+                    {"name": name},
+                )
+        return self
 
     @model_validator(mode="after")
     def _needs_no_exact_rank(self) -> RankRequest:

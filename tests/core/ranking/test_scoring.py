@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from proofrank.core.errors import RankingError, UnknownNameError
@@ -149,13 +149,23 @@ def test_the_vectorised_engine_gives_the_same_ranks(
 numbers = st.floats(-1e6, 1e6) | st.floats(-3, 0) | st.sampled_from((0.0, -1.0, -1e-300))
 
 
-@given(part=st.floats(-1e6, 0) | st.floats(-3, 0), score=numbers, penalty=st.sampled_from((0.0, 1.0, 100.0)))
-def test_below_the_threshold_every_end_scores_less(part: float, score: float, penalty: float) -> None:
-    columns = WeightColumns(np.array([part]), np.array([math.nan]), np.array([penalty]))
+@example(part=-5.0, score=-7.0, penalty=1.0, bonus=-3.0)
+@given(
+    bonus=st.sampled_from((math.nan, -3.0, 0.0, 2.0)),
+    part=st.floats(-1e6, 0) | st.floats(-3, 0),
+    score=numbers,
+    penalty=st.sampled_from((0.0, 1.0, 100.0)),
+)
+def test_below_the_threshold_every_end_scores_less(
+    part: float, score: float, penalty: float, bonus: float
+) -> None:
+    columns = WeightColumns(np.array([part]), np.array([bonus]), np.array([penalty]))
     is_lower, threshold = what_may_be_left(columns, score)
     if is_lower[0]:
-        assert part - penalty < score and part < score
+        assert part - penalty < score
+        assert part + (0.0 if math.isnan(bonus) else bonus) < score
     if threshold[0] > -math.inf:
+        assert math.isnan(bonus)
         below = math.nextafter(threshold[0], -math.inf)
         assert part + below < score and part - penalty < score
         # It is not far from the point at which a proof would tie.

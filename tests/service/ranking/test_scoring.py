@@ -1,0 +1,136 @@
+"""A server with an embedding ranks as ``proofrank.evaluate`` does with it; one without says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import proofrank
+from proofrank.client import Client, ClientError
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import load_policy
+from proofrank.service.cli.main import main
+from tests.helpers.embeddings import write_distmult
+from tests.helpers.scrapes import scrape
+from tests.helpers.serving import RunningServer
+
+WEIGHTS = {"weight": 0.75, "bonus": 1.5, "penalty": 2.5}
+
+
+@pytest.fixture(scope="module")
+def embedding(family: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_distmult(tmp_path_factory.mktemp("embeddings") / "distmult", family)
+
+
+@pytest.fixture(scope="module")
+def scored_server(serve_arguments: list[str], embedding: Path) -> Iterator[RunningServer]:
+    """A server with an embedding, and weights of its own."""
+    weights = embedding / "hybrid.json"
+    weights.write_text('{"weight": 0.5, "penalty": 1.0}')
+    with RunningServer(*serve_arguments, "--embedding", str(embedding), "--hybrid", str(weights)) as running:
+        yield running.wait_until_ready()
+
+
+@pytest.fixture(scope="module")
+def scored(scored_server: RunningServer) -> Iterator[Client]:
+    """A client of that server."""
+    with Client(scored_server.url) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("scoring", "hybrid"), [("proof", None), ("embedding", None), ("hybrid", None), ("hybrid", WEIGHTS)]
+)
+def test_the_answer_is_that_of_the_function(
+    scoring: Any,
+    hybrid: dict[str, Any] | None,
+    scored: Client,
+    family: Dataset,
+    policy_folder: Path,
+    embedding: Path,
+) -> None:
+    triples = [family.names(triple) for triple in family.splits["train"]]
+    own = {"weight": 0.5, "penalty": 1.0} if hybrid is None else hybrid
+    expected = proofrank.evaluate(
+        family,
+        load_policy(policy_folder, family),
+        triples=triples,
+        corruptions="all",
+        engine="original",
+        scoring=scoring,
+        embedding=None if scoring == "proof" else embedding,
+        hybrid=own if scoring == "hybrid" else None,
+    )
+    answer = scored.rank(triples, corruptions="all", scoring=scoring, hybrid=hybrid)
+    assert answer.metrics.mrr == expected.metrics.mrr
+    rankings = [ranking for query in answer.queries for ranking in query.rankings]
+    for ranking, other in zip(rankings, expected.rankings, strict=True):
+        for name in ("side", "rank", "score", "proved", "embedding_score", "num_candidates"):
+            assert getattr(ranking, name) == getattr(other, name), name
+    assert answer.scoring is not None
+    assert answer.scoring.kind == scoring
+    identity = expected.scoring.get("embedding")
+    assert (answer.scoring.embedding and answer.scoring.embedding.sha256) == (identity and identity["sha256"])
+    if scoring == "hybrid":
+        assert answer.scoring.weights is not None
+        assert vars(answer.scoring.weights) == expected.scoring["weights"]
+
+
+def test_candidates_have_the_scores_that_they_are_ranked_by(scored: Client, family: Dataset) -> None:
+    triple = family.names(family.splits["test"][0])
+    answer = scored.rank([triple], scoring="hybrid", corruptions="all", side="tail", return_candidates=True)
+    (ranking,) = answer.queries[0].rankings
+    assert ranking.candidates is not None
+    scores = [candidate.score for candidate in ranking.candidates]
+    assert scores[0] == ranking.score
+    assert ranking.ranks.optimistic == 1 + sum(score > scores[0] for score in scores[1:])
+    answer = scored.rank(
+        [triple], scoring="embedding", corruptions="all", side="tail", return_candidates=True
+    )
+    (alone,) = answer.queries[0].rankings
+    assert alone.candidates is not None
+    assert alone.candidates[0].score == alone.score == alone.embedding_score
+    assert {candidate.steps for candidate in alone.candidates} == {0}
+
+
+def test_figures_of_a_policy_are_of_its_proofs_alone(
+    scored: Client, scored_server: RunningServer, family: Dataset
+) -> None:
+    triples = [family.names(triple) for triple in family.splits["train"]]
+    by_proofs = scored.rank(triples, corruptions="all")
+    with httpx.Client(base_url=scored_server.url) as client:
+        before = scrape(client)
+        for scoring in ("embedding", "hybrid"):
+            assert (
+                scored.rank(triples, corruptions="all", scoring=scoring).metrics.mrr != by_proofs.metrics.mrr
+            )
+        after = scrape(client)
+    name = ("proofrank_last_request_mrr", ())
+    assert after[name] == before[name] == by_proofs.metrics.mrr
+
+
+def test_a_server_without_an_embedding_says_so(server: RunningServer, family: Dataset) -> None:
+    triple = family.names(family.splits["test"][0])
+    with Client(server.url) as client, pytest.raises(ClientError, match="this server has no embedding"):
+        client.rank([triple], scoring="hybrid")
+
+
+def test_weights_without_hybrid_scores_are_refused(scored: Client, family: Dataset) -> None:
+    triple = family.names(family.splits["test"][0])
+    with pytest.raises(ClientError, match="'hybrid' gives weights; expected 'hybrid' as 'scoring' too"):
+        scored.rank([triple], hybrid=WEIGHTS)
+    with pytest.raises(ClientError, match="greater than or equal to 0"):
+        scored.rank([triple], scoring="hybrid", hybrid={"weight": -1.0})
+
+
+def test_a_server_does_not_start_with_an_embedding_of_another_graph(
+    serve_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = tmp_path / "scores.tsv"
+    scores.write_text("r(a,b) 1\n")
+    assert main(["serve", *serve_arguments, "--port", "0", "--embedding", str(scores)]) == 2
+    assert "no finite score behind a tab" in capsys.readouterr().err
