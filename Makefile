@@ -22,7 +22,7 @@ test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-integrations: .venv/installed-integrations
-	$(BIN)/pytest -m integration tests/callbacks/integrations tests/page tests/core/rank_metrics
+	$(BIN)/pytest -m integration tests/callbacks/integrations tests/page tests/core
 
 coverage: .venv/installed-test
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report term

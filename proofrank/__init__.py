@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         StepAlternative,
         why,
     )
+    from proofrank.sampling import SampledTriple, sample
     from proofrank.service.client import AsyncClient, Client, ClientError
 
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "ProofrankError",
     "RankExplanation",
     "RankingError",
+    "SampledTriple",
     "StepAlternative",
     "TripleRankInterval",
     "TripleRanking",
@@ -98,6 +100,7 @@ __all__ = [
     "load_embedding",
     "load_policy",
     "network_sizes",
+    "sample",
     "save_embedding",
     "why",
 ]
@@ -131,6 +134,7 @@ _MODULES = {
         "StepAlternative",
         "why",
     ),
+    "proofrank.sampling": ("SampledTriple", "sample"),
     "proofrank.service.client": ("AsyncClient", "Client", "ClientError"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

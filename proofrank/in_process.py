@@ -11,7 +11,6 @@ caller has set it.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,9 +25,11 @@ from proofrank.core.evaluator import ReferenceEvaluator, create_evaluator, rende
 from proofrank.core.evaluator import explain as explain_candidate
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.formats.warnings import DatasetWarning
-from proofrank.core.graph import Dataset, Triple
+from proofrank.core.graph import Dataset, Triple, load_other_graph
 from proofrank.core.metric_names import checked_hits_at
-from proofrank.core.policy import Policy
+from proofrank.core.policy import Policy, carried_over
+from proofrank.core.protocol_rules import settled
+from proofrank.core.protocols import check_tolerance_of, corruptor_of, protocol_fields
 from proofrank.core.prover import Candidate
 from proofrank.core.prover.beam_reference import BeamReferenceProver
 from proofrank.core.prover.beams import Beam
@@ -36,7 +37,6 @@ from proofrank.core.rank_metrics import RankMetrics
 from proofrank.core.ranking import (
     PROOF_SCORING,
     TIE_POLICIES,
-    Corruptor,
     Hybrid,
     LazyQueries,
     Metrics,
@@ -141,7 +141,7 @@ class EvaluationReport:
         warnings: what is probably wrong in the dataset's files.
         pruning: the level of pruning: ``none``, ``exact`` or ``ranks``.
         pruning_counts: how many candidates took their course, and how many were left out or ended early.
-        protocol: how it ranked: split, side, corruptions, filtered, ties, seed and scoring.
+        protocol: how it ranked: split, side, corruptions, filtered, ties, seed, scoring, and the name of the protocol.
         scoring: what the scores are: their ``kind``, and if it is not ``proof``, the ``embedding`` (``name``,
             ``sha256`` and ``kind``) and the ``weights`` of hybrid scores.
     """
@@ -258,6 +258,10 @@ def evaluate(
     embedding: EmbeddingSource | None = ...,
     hybrid: HybridSource | None = ...,
     hits_at: Sequence[int] = ...,
+    protocol: str | None = ...,
+    candidates_from: str | Path = ...,
+    negatives: str | Path | None = ...,
+    facts: str | Path | None = ...,
 ) -> EvaluationReport: ...
 @overload
 def evaluate(
@@ -284,6 +288,10 @@ def evaluate(
     embedding: EmbeddingSource | None = ...,
     hybrid: HybridSource | None = ...,
     hits_at: Sequence[int] = ...,
+    protocol: str | None = ...,
+    candidates_from: str | Path = ...,
+    negatives: str | Path | None = ...,
+    facts: str | Path | None = ...,
 ) -> IntervalEvaluation: ...
 def evaluate(
     dataset: Dataset,
@@ -309,6 +317,10 @@ def evaluate(
     embedding: EmbeddingSource | None = None,
     hybrid: HybridSource | None = None,
     hits_at: Sequence[int] = HITS_AT,
+    protocol: str | None = None,
+    candidates_from: str | Path = "domains",
+    negatives: str | Path | None = None,
+    facts: str | Path | None = None,
 ) -> EvaluationReport | IntervalEvaluation:
     """Ranks the triples of a split against corrupted copies of themselves.
 
@@ -340,25 +352,49 @@ def evaluate(
         hybrid: the weights of ``hybrid``: a file that ``proofrank fit-hybrid`` wrote, a mapping such as
             ``{"weight": 1.0, "bonus": None, "penalty": 100.0}``, or a :class:`Hybrid`. By default those of the example.
         hits_at: the k of Hits@k: 1 to 20 whole numbers.
+        protocol: name of a protocol, which settles corruptions, filtered, ties and candidates: ``filtered-all``,
+            ``sampled-50``, ``ogb``, ``fixed-negatives`` or ``deepprooflog`` (``docs/protocols.md``).
+        candidates_from: where candidates come from: the ``domains`` of the replaced constant, all ``entities``, those
+            that the facts have with the relation (``relations``), or a file of candidates by relation.
+        negatives: file of fixed negatives, for the protocols ``ogb`` and ``fixed-negatives``.
+        facts: folder of another graph, with the same relations, to rank in: its facts, its triples, and the rules of
+            ``dataset``. The policy must embed all constants alike.
 
     Raises:
         EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
         ProofrankError: an option is wrong or there is nothing to rank.
         UnknownNameError: a name in ``triples`` is unknown.
-        PolicyError: the policy does not fit the graph.
+        DatasetError: a file of candidates or negatives is not as expected; with the line.
+        PolicyError: the policy does not fit the graph, or cannot be carried over to that of ``facts``.
         EvaluationError: the engine is unknown, proves no beams, or cannot evaluate this graph exactly; or ``beam`` or
             ``beam_score`` is out of its range.
     """
     if ties not in TIE_POLICIES:
         raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
     hits_at = checked_hits_at(hits_at)
+    number_of(corruptions)
+    rules = settled(
+        protocol,
+        corruptions=corruptions,
+        filtered=filtered,
+        ties=ties,
+        candidates_from=str(candidates_from),
+    )
+    ties = rules.ties
+    if facts is not None:
+        dataset = load_other_graph(facts, dataset)
+        policy = carried_over(policy, dataset)
     chosen = _chosen_triples(dataset, split, triples)
-    corruptor = Corruptor(dataset, number=number_of(corruptions), is_filtered=filtered, seed=seed)
+    on_sides = [sides_of(side)] * len(chosen)
+    corruptor = corruptor_of(
+        rules, dataset, seed, chosen, on_sides, None if negatives is None else Path(negatives)
+    )
     splits = (split,) if triples is None else SPLITS
-    work = LazyQueries(chosen, [sides_of(side)] * len(chosen), corruptor)
+    work = LazyQueries(chosen, on_sides, corruptor)
     searched = beam_of(beam, beam_score)
     if mrr_tolerance is not None:
         check_tolerance(mrr_tolerance)
+        check_tolerance_of(rules)
         if scoring != "proof":
             raise RankingError(f"scoring is {scoring!r}; with mrr_tolerance expected 'proof'")
     if scoring != "proof" and searched.width > 1:
@@ -432,13 +468,11 @@ def evaluate(
             split=split if triples is None else None,
             limit=None,
             side=side,
-            corruptions=corruptions,
-            filtered=filtered,
-            ties=ties,
             seed=seed,
             scoring=scoring,
             beam=beam,
             beam_score=beam_score,
+            **protocol_fields(rules, corruptor),
         ),
         by_depth=report.by_depth,
         scoring=PROOF_SCORING if scores_by is None else scores_by.to_dict(),
@@ -586,7 +620,7 @@ def evaluation_to_dict(
         "policy": {"name": policy[0], "sha256": policy[1]},
         "warnings": [warning.to_dict() for warning in warnings],
         "pruning": pruning,
-        "protocol": dataclasses.asdict(protocol),
+        "protocol": protocol.to_dict(),
         "scoring": dict(scoring),
         **({} if rankings is None else {"results": list(map(vars, rankings))}),
     }

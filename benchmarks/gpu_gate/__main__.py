@@ -20,7 +20,7 @@ import torch
 from benchmarks.common import arguments_of, print_table, write_output
 from benchmarks.gpu_gate.absent_device import ARCHITECTURES
 from benchmarks.gpu_gate.gate import examine, problems_of
-from benchmarks.gpu_gate.limits import MOST_LAUNCHES, MOST_SPILLING_KERNELS, NUM_LANES
+from benchmarks.gpu_gate.limits import MOST_LAUNCHES, NUM_LANES
 from proofrank.core.default import DATASET, POLICY
 from proofrank.core.evaluator import settings_for
 from proofrank.core.evaluator.modes import COMPILE_MODES
@@ -69,9 +69,7 @@ def main() -> int:
     )
     is_committed = (parsed.dataset, parsed.policy, parsed.lanes) == (DATASET, POLICY, NUM_LANES)
     most_launches = MOST_LAUNCHES if is_committed else {}
-    problems = [
-        problem for tick in ticks for problem in problems_of(tick, most_launches, MOST_SPILLING_KERNELS)
-    ]
+    problems = [problem for tick in ticks for problem in problems_of(tick, most_launches)]
     print_table([tick.row() for tick in ticks])
     print(*problems, sep="\n")
     write_output(

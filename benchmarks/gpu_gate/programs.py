@@ -29,6 +29,7 @@ from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 from benchmarks.gpu_gate.absent_device import Architecture, absent_device
 from benchmarks.gpu_gate.machine_code import MachineCode, read_machine_code
 from benchmarks.gpu_gate.traced import Trace
+from proofrank.core.evaluator.kernel_choices import kernel_choices
 
 DEVICE = torch.device("cuda", 0)
 
@@ -111,6 +112,7 @@ def compiled(
             mock.patch.object(GraphLowering, "save_output_code", staticmethod(sources.append)),
             mock.patch.object(Scheduler, "codegen", observed),
             config.patch(options),
+            kernel_choices(DEVICE),
         ):
             # That TF32 would be faster is known: float32 is a choice.
             warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")

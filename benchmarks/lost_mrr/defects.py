@@ -29,7 +29,7 @@ from proofrank.core.prover import FAILURE_PENALTY, Candidate, Outcome, ProverSet
 from proofrank.core.prover.environment import EvalObs, EvalOnlyEnvCompiled
 from proofrank.core.prover.lanes import NO_FACT, CandidatePool, LaneState
 from proofrank.core.prover.packing import first_of, pack, pack_atom, predicate_of, second_of
-from proofrank.core.prover.rows import Rows
+from proofrank.core.prover.rows import Admission
 from proofrank.core.prover.settings import TIE_TOLERANCE
 from proofrank.core.prover.steps import FactCheck, Selection, Visits
 from proofrank.core.prover.vectorized import Matches, Resolvents, UnificationEngineVectorized
@@ -334,8 +334,12 @@ def _proofs_as_actions(
         excluded: Tensor,
         matches: Matches,
         is_row: Tensor,
+        *,
+        is_trimming: bool,
     ) -> Resolvents:
-        found = resolve(self, choice, atoms, next_variable, excluded, matches, is_row)
+        found = resolve(
+            self, choice, atoms, next_variable, excluded, matches, is_row, is_trimming=is_trimming
+        )
         is_proof = found.is_valid & (found.num_atoms == 0) & is_missed(choice, matches)
         states = found.atoms.clone()
         states[:, 0] = torch.where(is_proof, true_atom, states[:, 0])
@@ -382,8 +386,11 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[object]:
     compact = UnificationEngineVectorized._compact
 
-    def keep(self: UnificationEngineVectorized, atoms: Tensor, is_kept: Tensor) -> tuple[Tensor, Tensor]:
-        return compact(self, atoms, torch.where(is_kept.any(dim=1, keepdim=True), atoms != 0, is_kept))
+    def keep(
+        self: UnificationEngineVectorized, atoms: Tensor, is_kept: Tensor, *, is_trimming: bool
+    ) -> tuple[Tensor, Tensor]:
+        is_kept = torch.where(is_kept.any(dim=1, keepdim=True), atoms != 0, is_kept)
+        return compact(self, atoms, is_kept, is_trimming=is_trimming)
 
     return patch.object(UnificationEngineVectorized, "_compact", keep)
 
@@ -436,10 +443,12 @@ def _choosing(choice: Callable[[Tensor, Tensor, Tensor], Tensor], settings: Prov
         excluded: Tensor,
         matches: Matches,
         is_row: Tensor,
+        *,
+        is_trimming: bool,
     ) -> Resolvents:
         num_facts = matches.num_facts.clamp(max=settings.padding_states + 1)
         place = choice(place, matches.num_rules, num_facts)
-        return original(self, place, atoms, next_variable, excluded, matches, is_row)
+        return original(self, place, atoms, next_variable, excluded, matches, is_row, is_trimming=is_trimming)
 
     return patch.object(UnificationEngineVectorized, "resolve", resolve)
 
@@ -578,10 +587,8 @@ VARIABLES = "Variables and sizes"
 
 @_switched("variables-reused", VARIABLES, "fresh variables always take the first number")
 def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[object]:
-    def none(
-        self: EvalOnlyEnvCompiled, num_fresh: Tensor, is_valid: Tensor, rows: Rows, like: Tensor
-    ) -> Tensor:
-        return torch.zeros_like(like)
+    def none(self: EvalOnlyEnvCompiled, num_fresh: Tensor, is_valid: Tensor, admission: Admission) -> Tensor:
+        return torch.zeros_like(admission.begin)
 
     return patch.object(EvalOnlyEnvCompiled, "_most_fresh", none)
 
@@ -597,9 +604,10 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
         atoms: Tensor,
         next_variable: Tensor,
         *others: Any,
+        is_trimming: bool,
     ) -> Resolvents:
         above = torch.full_like(next_variable, num_constants + 1 + 2 * atoms.shape[1])
-        found = original(self, choice, atoms, above, *others)
+        found = original(self, choice, atoms, above, *others, is_trimming=is_trimming)
         return found._replace(atoms=renumbered(found.atoms, num_constants))
 
     return patch.object(UnificationEngineVectorized, "resolve", resolve)
@@ -608,6 +616,7 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 @_switched("variables-per-sibling", VARIABLES, "siblings do not share the numbers of fresh variables")
 def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[object]:
     original, embed = UnificationEngineVectorized.resolve, RowFeatures.embed
+    most_fresh = EvalOnlyEnvCompiled._most_fresh
 
     def resolve(
         self: UnificationEngineVectorized,
@@ -617,12 +626,16 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
         excluded: Tensor,
         matches: Matches,
         is_row: Tensor,
+        *,
+        is_trimming: bool,
     ) -> Resolvents:
         fresh = self.tables.num_fresh
         before = torch.cat([fresh.new_zeros(1), torch.cumsum(fresh, dim=0)])
         begin = before[matches.rule_offset]
         used = before[matches.rule_offset + torch.minimum(choice, matches.num_rules)] - begin
-        found = original(self, choice, atoms, next_variable + used, excluded, matches, is_row)
+        found = original(
+            self, choice, atoms, next_variable + used, excluded, matches, is_row, is_trimming=is_trimming
+        )
         return found._replace(num_fresh=torch.where(found.num_fresh > 0, found.num_fresh + used, 0))
 
     def embed_clamped(self: RowFeatures, states: Tensor) -> Tensor:
@@ -631,7 +644,16 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
         first, second = first_of(states).clamp(max=last), second_of(states).clamp(max=last)
         return embed(self, pack(predicate_of(states), first, second))
 
+    def most_fresh_of_siblings(
+        self: EvalOnlyEnvCompiled, num_fresh: Tensor, is_valid: Tensor, admission: Admission
+    ) -> Tensor:
+        # More than any rule has.
+        tables = dataclasses.replace(self.engine.tables, max_fresh=int(num_fresh.max()))
+        with patch.object(self.engine, "tables", tables):
+            return most_fresh(self, num_fresh, is_valid, admission)
+
     return _both(
+        patch.object(EvalOnlyEnvCompiled, "_most_fresh", most_fresh_of_siblings),
         patch.object(UnificationEngineVectorized, "resolve", resolve),
         patch.object(RowFeatures, "embed", embed_clamped),
     )
@@ -641,8 +663,10 @@ def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[obje
 def _(dataset: Dataset, settings: ProverSettings) -> AbstractContextManager[object]:
     original = UnificationEngineVectorized._compact
 
-    def compact(self: UnificationEngineVectorized, atoms: Tensor, is_kept: Tensor) -> tuple[Tensor, Tensor]:
-        compacted, number = original(self, atoms, is_kept)
+    def compact(
+        self: UnificationEngineVectorized, atoms: Tensor, is_kept: Tensor, *, is_trimming: bool
+    ) -> tuple[Tensor, Tensor]:
+        compacted, number = original(self, atoms, is_kept, is_trimming=is_trimming)
         return compacted, number.clamp(max=self.working_atoms)
 
     return patch.object(UnificationEngineVectorized, "_compact", compact)

@@ -211,7 +211,7 @@ class Comparison:
             "a": self.a.to_dict(),
             "b": self.b.to_dict(),
             "dataset": self.dataset._asdict(),
-            "protocol": dataclasses.asdict(self.protocol),
+            "protocol": self.protocol.to_dict(),
             "confidence": self.confidence,
             "resamples": self.resamples,
             "seed": self.seed,

@@ -40,6 +40,10 @@ class Protocol:
         scoring: what a score is: ``proof``, ``embedding`` or ``hybrid``.
         beam: maximum number of trajectories of a candidate.
         beam_score: how the proofs of a candidate make its score; with one trajectory it makes no difference.
+        name: name of the protocol; None without one.
+        candidates_from: where candidates come from: ``domains``, ``entities``, ``relations``, or a file, by
+            ``sha256:`` and its hash.
+        negatives: SHA-256 of the file of fixed negatives; None without one.
     """
 
     split: str | None
@@ -52,11 +56,23 @@ class Protocol:
     scoring: str = "proof"
     beam: int = 1
     beam_score: str = "max"
+    name: str | None = None
+    candidates_from: str = "domains"
+    negatives: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The protocol as JSON, without what nobody chose."""
+        unless = {"name": None, "candidates_from": "domains", "negatives": None}
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in unless or value != unless[name]
+        }
 
     def differences(self, other: Protocol) -> list[str]:
         """What differs from ``other`` and can change a rank: a text for each name, this value first."""
         return [
-            f"{name} is {mine!r} in A and {theirs!r} in B"
+            f"{'protocol' if name == 'name' else name} is {mine!r} in A and {theirs!r} in B"
             for name, mine in dataclasses.asdict(self).items()
             if mine != (theirs := getattr(other, name))
             and not (name == "seed" and self._ignores_seed(other))

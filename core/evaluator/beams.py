@@ -27,7 +27,16 @@ from proofrank.core.policy.exported.features import features_of
 from proofrank.core.policy.features import CHUNK_ROWS
 from proofrank.core.policy.precision import matrix_products_in
 from proofrank.core.prover import Candidate, Outcome, Outcomes, ProverSettings
-from proofrank.core.prover.beam_lanes import FAILED, FREE, OPEN, PROVED, BeamEnvironment, Network
+from proofrank.core.prover.beam_lanes import (
+    FAILED,
+    FREE,
+    OPEN,
+    PROVED,
+    BeamEnvironment,
+    Found,
+    Network,
+    Taken,
+)
 from proofrank.core.prover.beam_reference import BeamReferenceProver
 from proofrank.core.prover.beams import Beam, BeamOutcome, EndedTrajectory, has_fallen_behind, outcome_of
 from proofrank.core.prover.lanes import NO_FACT, LaneShape, LaneState, idle_lanes
@@ -79,7 +88,7 @@ class BeamReferenceEvaluator:
 
 
 @dataclass
-class _Asked:
+class Asked:
     """A candidate that is in the evaluator.
 
     Attributes:
@@ -158,8 +167,8 @@ class BeamEvaluator:
         self._endf_states[:, 0] = endf_atom
         self._network = self._network_now()
         self._reference: BeamReferenceEvaluator | None = None
-        self._waiting: deque[_Asked] = deque()
-        self._running: list[_Asked] = []
+        self._waiting: deque[Asked] = deque()
+        self._running: list[Asked] = []
         self._lanes = idle_lanes(0, self._shape, self.device)
         self._status = torch.zeros(0, beam.width, dtype=torch.int64, device=self.device)
         self._done: dict[int, BeamOutcome | EvaluationError] = {}
@@ -257,7 +266,7 @@ class BeamEvaluator:
         slots = list(range(self._next_slot, self._next_slot + len(candidates)))
         self._next_slot += len(candidates)
         self._waiting.extend(
-            _Asked(slot, candidate, self._policy) for slot, candidate in zip(slots, candidates, strict=True)
+            Asked(slot, candidate, self._policy) for slot, candidate in zip(slots, candidates, strict=True)
         )
         return slots
 
@@ -297,13 +306,13 @@ class BeamEvaluator:
                     return
                 self._tick(moves)
 
-    def _may_move(self, asked: _Asked, only: Collection[int] | None) -> bool:
+    def _may_move(self, asked: Asked, only: Collection[int] | None) -> bool:
         return asked.policy is self._policy and (only is None or asked.slot in only)
 
     def _begin_waiting(self, num_beams: int, only: Collection[int] | None) -> None:
         """Gives lanes to candidates that wait, in their order, while there are fewer than ``num_beams``."""
-        begun: list[_Asked] = []
-        left: deque[_Asked] = deque()
+        begun: list[Asked] = []
+        left: deque[Asked] = deque()
         num_running = sum(self._may_move(asked, only) for asked in self._running)
         while self._waiting and num_running + len(begun) < num_beams:
             asked = self._waiting.popleft()
@@ -367,7 +376,7 @@ class BeamEvaluator:
             asked.num_resolved += number
         largest_logit = lanes.largest_logit.view_as(status).amax(dim=1)
         num_free = self.beam.width - (status >= FAILED).sum(dim=1)
-        taken = environment.take_best(lanes, found, is_open, num_free, largest_logit)
+        taken = self._take(lanes, found, is_open, num_free, largest_logit)
         # A trajectory that is dropped may have met what must be known of its candidate.
         is_odd = [
             flags.view_as(status).any(dim=1).tolist() for flags in (lanes.is_ambiguous, lanes.is_broken)
@@ -382,6 +391,12 @@ class BeamEvaluator:
                 self._done[asked.slot] = EvaluationError(
                     f"candidate {names}: the policy gave a logit that is not finite"
                 )
+
+    def _take(
+        self, lanes: LaneState, found: Found, is_open: Tensor, num_free: Tensor, largest_logit: Tensor
+    ) -> Taken:
+        """The continuations that are taken; see :meth:`BeamEnvironment.take_best`."""
+        return self._environment.take_best(lanes, found, is_open, num_free, largest_logit)
 
     def _count(self, observation: EvalObs, num_padded: int) -> None:
         self._counts.update(
@@ -450,7 +465,7 @@ class BeamEvaluator:
             candidate, self.beam, proved=of_kind[PROVED], failed=of_kind[FAILED], open_=of_kind[OPEN]
         )
 
-    def _prove_again(self, asked: _Asked) -> BeamOutcome | EvaluationError:
+    def _prove_again(self, asked: Asked) -> BeamOutcome | EvaluationError:
         """The outcome by the reference, where two states of one hash were met."""
         if self._reference is None or self._reference.reference.policy is not asked.policy:
             self._reference = BeamReferenceEvaluator(self._dataset, asked.policy, self.settings, self.beam)

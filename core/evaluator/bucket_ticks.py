@@ -19,6 +19,7 @@ from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 from proofrank.core.evaluator.artifacts import ArtifactCache, first_of_error
 from proofrank.core.evaluator.graphs import CallingRecorder, GraphRecorder, RecordedTicks
+from proofrank.core.evaluator.kernel_choices import kernel_choices
 from proofrank.core.evaluator.modes import Compilation, Mode, compile_tick
 from proofrank.core.evaluator.packages import PackageCache, PackageError
 from proofrank.core.evaluator.tick import Tick
@@ -130,7 +131,8 @@ class BucketTicks:
                 else self._artifacts.using(key)
             )
             # Else a partial graph of which there are too many versions would run uncompiled, unnoticed.
-            with folder, dynamo.config.patch(fail_on_recompile_limit_hit=True), torch.inference_mode():
+            limit = dynamo.config.patch(fail_on_recompile_limit_hit=True)
+            with folder, limit, kernel_choices(self._device), torch.inference_mode():
                 tick.run()
         except _COMPILER_FAILURES as error:
             logger.warning(

@@ -3,7 +3,7 @@
 from proofrank.core.choices import SPLITS
 from proofrank.core.graph.dataset import Dataset, FileReading, Triple
 from proofrank.core.graph.fact_index import FactIndex
-from proofrank.core.graph.loading import load_dataset
+from proofrank.core.graph.loading import load_dataset, load_other_graph
 from proofrank.core.graph.rules import Rule
 from proofrank.core.graph.vocabulary import PADDING, TERMINAL_PREDICATES, Vocabulary
 
@@ -18,4 +18,5 @@ __all__ = [
     "Triple",
     "Vocabulary",
     "load_dataset",
+    "load_other_graph",
 ]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from proofrank.core.choices import SIDES, Side
 from proofrank.core.errors import counted
 from proofrank.core.formats.warnings import DatasetWarning
 from proofrank.core.graph.fact_index import FactIndex
@@ -127,6 +128,18 @@ class Dataset:
             for constant in constants:
                 domains.setdefault(constant, []).append(domain)
         return domains
+
+    @cached_property
+    def seen_with_relations(self) -> dict[tuple[int, Side], np.ndarray]:
+        """(predicate, side) -> the constants that stand there in a fact, ascending ``[n]`` int64."""
+        facts = np.array(self.fact_triples, dtype=np.int64).reshape(-1, 3)
+        facts = facts[np.argsort(facts[:, 0], kind="stable")]
+        predicates, starts = np.unique(facts[:, 0], return_index=True)
+        return {
+            (int(predicate), side): np.unique(own[:, column])
+            for predicate, own in zip(predicates, np.split(facts, starts[1:]), strict=True)
+            for column, side in enumerate(SIDES, start=1)
+        }
 
     def triple(self, head: str, relation: str, tail: str) -> Triple:
         """The triple of these names. Raises UnknownNameError with the nearest names."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proofrank.core.choices import SPLITS
-from proofrank.core.errors import DatasetError, counted
+from proofrank.core.errors import DatasetError, counted, did_you_mean, nearest_names
 from proofrank.core.formats.atoms import NamedAtom
 from proofrank.core.formats.rules import NamedRule, read_rule_file
 from proofrank.core.formats.rules.files import check_rule_format
@@ -44,6 +44,59 @@ def load_dataset(folder: Path | str, *, rules_format: str | None = None, strict:
     """
     folder = Path(folder)
     check_rule_format(rules_format)
+    dataset = _index(
+        folder.resolve().name,
+        _triple_files(folder),
+        _find(folder, "rules"),
+        rules_format,
+        _domains_path(folder),
+    )
+    _check_strict(dataset, folder, strict)
+    return dataset
+
+
+def load_other_graph(
+    folder: Path | str, dataset: Dataset, *, rules_format: str | None = None, strict: bool = False
+) -> Dataset:
+    """Loads another graph with the relations and the rules of ``dataset``, as an inductive evaluation has it.
+
+    Args:
+        folder: folder of train, valid and test triples of other constants, perhaps of facts and domains; its rules, if
+            it has any, are not read.
+        dataset: graph whose rules and relations hold in the other one too; loaded from files.
+        rules_format: format of the rules, as for :func:`load_dataset`.
+        strict: whether what is probably wrong is an error.
+
+    Raises:
+        DatasetError: a file is missing or bad, or a relation is not one of ``dataset``; with the line.
+    """
+    folder = Path(folder)
+    rules_path = next((file.path for file in dataset.files if file.holds == "rules"), None)
+    if rules_path is None:
+        raise DatasetError(f"dataset {dataset.name!r} was not loaded from files, and has no file of rules")
+    files = _triple_files(folder)
+    for file in files:
+        for triple, line in zip(file.triples, file.lines, strict=True):
+            if not dataset.vocabulary.has_predicate(triple.predicate):
+                nearest = did_you_mean(nearest_names(triple.predicate, dataset.vocabulary.predicates))
+                raise DatasetError(
+                    f"{file.path}:{line}: relation {triple.predicate!r} is not in dataset {dataset.name!r}{nearest}; "
+                    "expected the same relations"
+                )
+    found = _index(
+        folder.resolve().name,
+        files,
+        rules_path,
+        rules_format,
+        _domains_path(folder),
+        frozenset(dataset.vocabulary.predicates),
+    )
+    _check_strict(found, folder, strict)
+    return found
+
+
+def _triple_files(folder: Path) -> _TripleFiles:
+    """Reads the files of triples of a folder."""
     if not folder.is_dir():
         raise DatasetError(
             f"{folder}: no such folder; expected a dataset folder with train, valid, test and rules"
@@ -52,18 +105,15 @@ def load_dataset(folder: Path | str, *, rules_format: str | None = None, strict:
     if not triples["train"].triples:
         raise DatasetError(f"{triples['train'].path}: no triple in this file; expected at least one fact")
     facts_path = _find_all(folder, "facts")
-    dataset = _index(
-        folder.resolve().name,
-        _TripleFiles(triples, read_triples(_only(folder, "facts", facts_path)) if facts_path else None),
-        _find(folder, "rules"),
-        rules_format,
-        _domains_path(folder),
-    )
+    return _TripleFiles(triples, read_triples(_only(folder, "facts", facts_path)) if facts_path else None)
+
+
+def _check_strict(dataset: Dataset, folder: Path, strict: bool) -> None:
+    """Raises DatasetError if ``strict`` and there is a warning."""
     if strict and dataset.warnings:
         warnings = "\n".join(f"  {warning}" for warning in dataset.warnings)
         number = counted(len(dataset.warnings), "warning")
         raise DatasetError(f"{folder}: {number}, and none is allowed:\n{warnings}")
-    return dataset
 
 
 def _find(folder: Path, stem: str) -> Path:
@@ -126,10 +176,15 @@ class _TripleFiles:
 
 
 def _index(
-    name: str, files: _TripleFiles, rules_path: Path, rules_format: str | None, domains_path: Path | None
+    name: str,
+    files: _TripleFiles,
+    rules_path: Path,
+    rules_format: str | None,
+    domains_path: Path | None,
+    more_predicates: frozenset[str] = frozenset(),
 ) -> Dataset:
     triples = [triple for file in files for triple in file.triples]
-    predicates = frozenset(triple.predicate for triple in triples)
+    predicates = frozenset(triple.predicate for triple in triples) | more_predicates
     constants = frozenset(constant for triple in triples for constant in triple[1:])
     rule_file = read_rule_file(rules_path, predicates, rules_format)
     rules = settle_rules(rule_file, predicates, constants)

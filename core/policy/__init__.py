@@ -10,6 +10,7 @@ from proofrank.core.policy.checkpoint import (
     untrained_policy,
 )
 from proofrank.core.policy.config import PolicyConfig
+from proofrank.core.policy.inductive import carried_over
 from proofrank.core.policy.network import PolicyNetwork
 from proofrank.core.policy.scorer import StateScorer
 
@@ -19,6 +20,7 @@ __all__ = [
     "PolicyNetwork",
     "StateScorer",
     "build_network",
+    "carried_over",
     "load_policy",
     "policy_of",
     "save_policy",

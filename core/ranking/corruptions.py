@@ -119,12 +119,28 @@ class Corruptor:
         num_all = pool.size - left_out.size
         return num_all if self.number is None else min(self.number, num_all)
 
+    def drawn(self, index: int, query: Triple, side: Side) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns the new constants of the query at ``index`` of an evaluation, ``[n]`` int64, and the keys by which
+        equal scores are ordered, ``[1 + n]``, the positive's first; None for a seeded draw.
+        """
+        return self.constants(query, side), None
+
+    def count_at(self, index: int, query: Triple, side: Side) -> int:
+        """Counts the corruptions of the query at ``index`` of an evaluation."""
+        return self.count(query, side)
+
+    def replacements(self, query: Triple, side: Side) -> np.ndarray:
+        """Returns what may stand on ``side``, ascending ``[n]`` int64: the domains of the constant there."""
+        return self._same_domain(replaced_constant(query, side))
+
     def _pool(self, query: Triple, side: Side) -> tuple[np.ndarray, np.ndarray]:
         """Returns the constants of the domain, ascending, ``[P]`` int64, and the places of those that are left out,
         ``[L]`` int64.
         """
-        pool = self._same_domain(replaced_constant(query, side))
+        pool = self.replacements(query, side)
         left_out = self._left_out(query, side)
+        if not pool.size:
+            return pool, np.empty(0, dtype=np.int64)
         # The pool is ascending, so its members among these are found without a pass over all of it.
         places = np.minimum(np.searchsorted(pool, left_out), pool.size - 1)
         return pool, places[pool[places] == left_out]
@@ -138,7 +154,7 @@ class Corruptor:
         """Returns the constants that may replace ``constant``: of its domains, or all if it has none. Ascending."""
         domains = self.dataset.domains_of_constants.get(constant)
         if domains is None:
-            return self._all_constants
+            return self.all_constants
         return domains[0] if len(domains) == 1 else np.unique(np.concatenate(domains))
 
     def _known(self, query: Triple, side: Side) -> Sequence[int]:
@@ -148,5 +164,6 @@ class Corruptor:
         return self.dataset.known_tails.get((query.predicate, query.head), ())
 
     @cached_property
-    def _all_constants(self) -> np.ndarray:
+    def all_constants(self) -> np.ndarray:
+        """All constants, ascending ``[C]`` int64."""
         return np.arange(1, self.dataset.vocabulary.num_constants + 1)

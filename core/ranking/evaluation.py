@@ -133,7 +133,7 @@ def rank_outcomes(
                 side=query.side,
                 constants=query.constants,
                 outcomes=own,
-                ranks=rank_positive(own_scores, query_seed(seed, query.triple, query.side)),
+                ranks=rank_positive(own_scores, query_seed(seed, query.triple, query.side), query.tie_keys),
                 # Without a step, as embeddings alone take none, by the number of candidates.
                 seconds=seconds * (steps / total_steps if total_steps else len(own) / len(columns)),
                 knows_proved=knows_proved,

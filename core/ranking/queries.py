@@ -21,12 +21,15 @@ class Query:
         triple: the positive.
         side: side whose constant the corruptions replace.
         constants: the new constants of the corruptions, ``[C - 1]`` int64.
+        tie_keys: keys by which equal scores are ordered for the random rank, ``[C]``, the positive's first, the largest
+            key first; None for a draw seeded by the query.
     """
 
     query_index: int
     triple: Triple
     side: Side
     constants: np.ndarray
+    tie_keys: np.ndarray | None = None
 
     @property
     def num_candidates(self) -> int:
@@ -70,7 +73,8 @@ class LazyQueries:
         """Returns the triple at ``index`` on each of its sides, with its corruptions."""
         triple = self.triples[index]
         return [
-            Query(index, triple, side, self.corruptor.constants(triple, side)) for side in self.sides[index]
+            Query(index, triple, side, *self.corruptor.drawn(index, triple, side))
+            for side in self.sides[index]
         ]
 
     def all_queries(self) -> list[Query]:
@@ -79,7 +83,9 @@ class LazyQueries:
 
     def num_candidates(self, index: int) -> int:
         """Counts the candidates of the triple at ``index`` on all of its sides, without drawing them."""
-        return sum(1 + self.corruptor.count(self.triples[index], side) for side in self.sides[index])
+        return sum(
+            1 + self.corruptor.count_at(index, self.triples[index], side) for side in self.sides[index]
+        )
 
 
 def corrupted_queries(triples: Iterable[Triple], sides: Sequence[Side], corruptor: Corruptor) -> list[Query]:

@@ -46,12 +46,17 @@ class Ranks:
         return float(getattr(self, ties))
 
 
-def rank_positive(scores: Sequence[float] | np.ndarray, seed: int | Sequence[int]) -> Ranks:
+def rank_positive(
+    scores: Sequence[float] | np.ndarray,
+    seed: int | Sequence[int],
+    tie_keys: np.ndarray | None = None,
+) -> Ranks:
     """Returns the ranks of the first of ``scores`` among all of them.
 
     Args:
         scores: ``[C]``, the positive's first.
         seed: seed of the random order of the ties; the same seed gives the same order.
+        tie_keys: keys of the candidates, ``[C]``, in place of the seed: of equal scores the larger key comes first.
 
     Raises:
         RankingError: there is no score, or one is not a finite number.
@@ -63,8 +68,11 @@ def rank_positive(scores: Sequence[float] | np.ndarray, seed: int | Sequence[int
         raise RankingError(f"score {int(np.flatnonzero(~np.isfinite(values))[0])} is not a finite number")
     num_larger = int(np.count_nonzero(values[1:] > values[0]))
     num_equal = int(np.count_nonzero(values[1:] == values[0]))
-    # Each tied corruption is before or after the positive: in a random order, all numbers before it are equally likely.
-    num_before = int(np.random.default_rng(seed).integers(num_equal + 1)) if num_equal else 0
+    if tie_keys is not None:
+        is_before = (values[1:] == values[0]) & (tie_keys[1:] > tie_keys[0])
+        num_before = int(np.count_nonzero(is_before))
+    else:
+        num_before = _drawn_before(num_equal, seed)
     optimistic, pessimistic = num_larger + 1, num_larger + num_equal + 1
     return Ranks(
         optimistic=optimistic,
@@ -73,6 +81,12 @@ def rank_positive(scores: Sequence[float] | np.ndarray, seed: int | Sequence[int
         random=optimistic + num_before,
         num_candidates=values.size,
     )
+
+
+def _drawn_before(num_equal: int, seed: int | Sequence[int]) -> int:
+    """The number of tied corruptions before the positive in one seeded random order."""
+    # Each tied corruption is before or after the positive: in a random order, all numbers before it are equally likely.
+    return int(np.random.default_rng(seed).integers(num_equal + 1)) if num_equal else 0
 
 
 def rank_as_deepprooflog(scores: Sequence[Sequence[float]], seed: int = 0) -> list[int]:

@@ -207,6 +207,11 @@ class Refinement:
         return len(self._table) + int(self._table.num_corruptions.sum())
 
     @property
+    def num_tried(self) -> int:
+        """Number of triples whose positives have been proved, or have failed."""
+        return self._num_positives
+
+    @property
     def num_decided(self) -> int:
         """Number of candidates whose order is known."""
         counts = self._counts
@@ -359,11 +364,7 @@ class Refinement:
         constants = self._corruptor.constants(triple, side)
         other = triple.head if side == "tail" else triple.tail
         completions = self._model.completions(triple.predicate, side, other)
-        is_provable = np.zeros(len(constants), dtype=bool)
-        if len(constants):
-            places = np.minimum(np.searchsorted(constants, completions), len(constants) - 1)
-            is_provable[places[constants[places] == completions]] = True
-        return constants, is_provable
+        return constants, np.isin(constants, completions)
 
     def _drawn_order(self, row: int) -> tuple[np.ndarray, int]:
         """The constants of the corruptions that may need a trajectory, in the order in which they get it, ``[n]``

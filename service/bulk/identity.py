@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from proofrank._version import __version__
 from proofrank.core.choices import PruningLevel
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.protocol_rules import WITHOUT_PROTOCOL
 from proofrank.core.prover import ProverSettings
 
 Identity = dict[str, Any]
@@ -22,12 +24,14 @@ def identity_of(
     policy: Policy,
     settings: ProverSettings,
     level: PruningLevel,
+    protocol: Mapping[str, Any],
 ) -> Identity:
     """Returns the identity of the evaluation that a command line asks for.
 
     Shards and workers are left out, because no rank depends on them. So are engine and device, which differ only in
     rounding (docs/semantics.md). The precision is included, because it changes the rounding on purpose. The pruning
-    is included where it leaves numbers of proved corruptions open; else the rows are the same.
+    is included where it leaves numbers of proved corruptions open; else the rows are the same. Of ``protocol``, what
+    :class:`proofrank.core.comparison.Protocol` has beside the options, what was chosen is included.
     """
     return {
         "proofrank": __version__,
@@ -42,8 +46,17 @@ def identity_of(
         "ties": parsed.ties,
         "precision": parsed.precision,
         **({"pruning": level} if level == "ranks" else {}),
+        **_chosen(protocol),
         **dataclasses.asdict(settings),
     }
+
+
+def _chosen(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The name of the protocol and the sources of candidates, as far as they were chosen."""
+    chosen = {"protocol": protocol["name"], "negatives": protocol["negatives"]}
+    if protocol["candidates_from"] != WITHOUT_PROTOCOL.candidates_from:
+        chosen["candidates_from"] = protocol["candidates_from"]
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def first_difference(mine: Identity, other: Identity) -> str | None:

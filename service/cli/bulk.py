@@ -13,8 +13,10 @@ from proofrank.core.errors import counted
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.protocols import protocol_fields
 from proofrank.core.prover import ProverSettings
 from proofrank.core.ranking import (
+    Corruptor,
     LazyQueries,
     Pruning,
     PruningCounts,
@@ -31,6 +33,7 @@ from proofrank.service.cli.bulk_options import RAY, pruning_level
 from proofrank.service.cli.files import write_output
 from proofrank.service.cli.options import engine_options, make_evaluator
 from proofrank.service.cli.queries import drawn_work
+from proofrank.service.cli.ranking_options import ranking_rules
 from proofrank.service.cli.tables import pruning_line
 from proofrank.service.jobs.job import StoredRanking
 from proofrank.service.terminal.progress import progress_bar
@@ -38,8 +41,9 @@ from proofrank.service.terminal.progress import progress_bar
 
 def evaluate_in_shards(
     parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings, errors: Console
-) -> tuple[Report, str, dict[str, Any]]:
-    """The metrics of the evaluation that the options ask for, the name of what evaluated, and what was left out.
+) -> tuple[Report, str, dict[str, Any], Corruptor]:
+    """The metrics of the evaluation that the options ask for, the name of what evaluated, what was left out, and what
+    drew the corruptions.
 
     The metrics are those of one evaluation at once, whatever the shards, their order and interruptions.
 
@@ -48,7 +52,9 @@ def evaluate_in_shards(
     """
     work = drawn_work(parsed, dataset)
     level = pruning_level(parsed)
-    identity = identity_of(parsed, dataset, policy, settings, level)
+    identity = identity_of(
+        parsed, dataset, policy, settings, level, protocol_fields(ranking_rules(parsed), work.corruptor)
+    )
     pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
     tally, trace, counts = ReportTally(parsed.ties, parsed.hits_at), Trace(), PruningCounts()
     with ExitStack() as until_done:
@@ -96,7 +102,7 @@ def evaluate_in_shards(
     if done:
         # What the runs before have left out is not in the file.
         left_out = {name: value if name == "level" else None for name, value in left_out.items()}
-    return tally.report(dataset.vocabulary.predicates), engine, left_out
+    return tally.report(dataset.vocabulary.predicates), engine, left_out, work.corruptor
 
 
 def _tally_stored(results: ResultsFile | None, tally: ReportTally) -> set[int]:

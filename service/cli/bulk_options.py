@@ -69,7 +69,10 @@ def check_bulk(parsed: argparse.Namespace) -> None:
     if parsed.queries_per_shard is not None and not is_bulk(parsed):
         raise ProofrankError("--queries-per-shard is for --on ray, --results or --trace")
     if is_bulk(parsed) and parsed.mrr_tolerance is not None:
-        raise ProofrankError("--mrr-tolerance cannot be combined with --on ray, --results or --trace")
+        raise ProofrankError(
+            "--mrr-tolerance cannot be combined with --on ray, --results or --trace: these prove whole queries in "
+            "shards, and with a tolerance what is proved next depends on all of them"
+        )
     if is_bulk(parsed) and parsed.beam > 1:
         raise ProofrankError("--beam cannot be combined with --on ray, --results or --trace")
     check_writable("--trace", parsed.trace)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -17,9 +16,12 @@ from proofrank.core.evaluator import Evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.protocols import check_tolerance_of, protocol_fields
 from proofrank.core.prover import ProverSettings
 from proofrank.core.ranking import (
     PROOF_SCORING,
+    Corruptor,
+    LazyQueries,
     PruningCounts,
     RankedQuery,
     Scoring,
@@ -39,18 +41,22 @@ from proofrank.service.cli.options import (
     add_prover_settings,
     engine_options,
     make_evaluator,
+    other_graph,
     prover_overrides,
     read_dataset,
     read_policy,
     say_files,
 )
-from proofrank.service.cli.queries import add_queries, drawn_queries, drawn_work
+from proofrank.service.cli.queries import add_queries, drawn_work
 from proofrank.service.cli.ranking_options import (
     add_beam,
     add_hits_at,
+    add_protocol,
     add_pruning,
     add_ties,
     add_tolerance,
+    ranking_rules,
+    settle_protocol,
 )
 from proofrank.service.cli.scoring_options import (
     add_scoring,
@@ -71,10 +77,18 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_queries(parser, default_number=None)
     add_ties(parser)
     add_hits_at(parser)
+    add_protocol(parser, has_files=True)
     add_pruning(parser, default="exact; ranks with --mrr-tolerance; none with --trace")
     add_tolerance(parser)
     add_scoring(parser)
     add_beam(parser)
+    parser.add_argument(
+        "--facts",
+        type=Path,
+        metavar="DIR",
+        help="rank in another graph with the same relations: its facts and triples, and the rules of --dataset; the "
+        "policy must embed all constants alike",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to FILE")
     parser.add_argument(
         "--rankings",
@@ -102,6 +116,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     console, errors = Console(), Console(stderr=True)
     if parsed.explain is None:
+        settle_protocol(parsed)
         check_bulk(parsed)
         _check_rankings(parsed)
         check_scoring(parsed)
@@ -110,7 +125,7 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.on != RAY:  # whose workers have devices of their own
         engine_options(parsed).check()
     dataset = read_dataset(parsed)
-    policy = read_policy(parsed, dataset)
+    dataset, policy = other_graph(parsed, dataset, read_policy(parsed, dataset))
     settings = settings_for(policy, prover_overrides(parsed))
     if parsed.explain is not None:
         head, relation, tail = parsed.explain
@@ -134,12 +149,14 @@ def run(parsed: argparse.Namespace) -> int:
         from proofrank.service.cli.bulk import evaluate_in_shards
 
         say_files(dataset)
-        metrics, engine, pruning = evaluate_in_shards(parsed, dataset, policy, settings, errors)
+        metrics, engine, pruning, corruptor = evaluate_in_shards(parsed, dataset, policy, settings, errors)
     else:
         scoring = read_scoring(parsed, dataset)
         evaluator = None if is_embedding_alone(parsed) else make_evaluator(parsed, dataset, policy, settings)
         say_files(dataset)
-        ranked, pruning = _evaluate(parsed, dataset, evaluator, scoring, errors)
+        work = drawn_work(parsed, dataset)
+        corruptor = work.corruptor
+        ranked, pruning = _evaluate(parsed, dataset, work, evaluator, scoring, errors)
         triples = {query.query_index: query.query for query in ranked}
         depths = depths_beside(dataset, list(triples.values()), (parsed.split,), parsed.cache_folder)
         metrics = report(ranked, dataset, parsed.ties, depths, parsed.hits_at)
@@ -153,7 +170,7 @@ def run(parsed: argparse.Namespace) -> int:
             policy=(policy.name, policy.content_hash),
             warnings=dataset.warnings,
             pruning=pruning,
-            protocol=_protocol(parsed),
+            protocol=_protocol(parsed, corruptor),
             rankings=rankings,
             scoring=PROOF_SCORING if scoring is None else scoring.to_dict(),
         )
@@ -180,18 +197,16 @@ def _check_rankings(parsed: argparse.Namespace) -> None:
         )
 
 
-def _protocol(parsed: argparse.Namespace) -> Protocol:
+def _protocol(parsed: argparse.Namespace, corruptor: Corruptor) -> Protocol:
     return Protocol(
         split=parsed.split,
         limit=parsed.queries,
         side=parsed.side,
-        corruptions="all" if parsed.corruptions is None else parsed.corruptions,
-        filtered=not parsed.unfiltered,
-        ties=parsed.ties,
         seed=parsed.seed,
         scoring=parsed.scoring,
         beam=parsed.beam,
         beam_score=parsed.beam_score,
+        **protocol_fields(ranking_rules(parsed), corruptor),
     )
 
 
@@ -200,13 +215,15 @@ def _evaluate_to_tolerance(
 ) -> int:
     """Ranks until the MRR is certain to the tolerance, and tells what is known; returns the exit status."""
     check_level(parsed.pruning or "ranks")
+    check_tolerance_of(ranking_rules(parsed))
+    work = drawn_work(parsed, dataset)
     evaluator = make_evaluator(parsed, dataset, policy, settings)
     say_files(dataset)
     evaluation = interval_evaluation(
         evaluator,
         dataset,
         policy,
-        drawn_work(parsed, dataset),
+        work,
         pruning=parsed.pruning,
         ties=parsed.ties,
         seed=parsed.seed,
@@ -218,7 +235,7 @@ def _evaluate_to_tolerance(
     line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)
     errors.print(f"{line}; {metrics.open} are open", highlight=False, markup=False, soft_wrap=True)
     if parsed.json is not None:
-        _write(parsed, evaluation.to_dict() | {"protocol": dataclasses.asdict(_protocol(parsed))})
+        _write(parsed, evaluation.to_dict() | {"protocol": _protocol(parsed, work.corruptor).to_dict()})
     title = (
         f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}{_beam_words(parsed)}"
     )
@@ -238,6 +255,7 @@ def _write(parsed: argparse.Namespace, written: dict[str, Any]) -> None:
 def _evaluate(
     parsed: argparse.Namespace,
     dataset: Dataset,
+    work: LazyQueries,
     evaluator: Evaluator | None,
     scoring: Scoring | None,
     errors: Console,
@@ -245,7 +263,7 @@ def _evaluate(
     """The ranked queries, and what was left out; the evaluator is None where nothing is proved."""
     level = "none" if evaluator is None else pruning_level(parsed)
     pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
-    queries = drawn_queries(parsed, dataset)
+    queries = work.all_queries()
     num_candidates = sum(query.num_candidates for query in queries)
     with progress_bar(errors, "candidates", num_candidates) as on_progress:
         ranked = rank_queries(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from proofrank.service.cli.files import check_writable, write_output
-from proofrank.service.cli.listings import print_rows, time_text
+from proofrank.service.cli.listings import mrr_text, print_rows, time_text
 from proofrank.service.cli.ranking_options import positive
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.client import Job
@@ -42,7 +42,7 @@ def _row(job: Job) -> tuple[str, ...]:
         job.state,
         f"{job.progress.queries_done}/{job.progress.queries}",
         job.request.split or "queries",
-        "" if job.metrics is None else f"{job.metrics.mrr:.4f}",
+        mrr_text(job.metrics, job.intervals),
         job.policy.name,
         job.run or "",
         "" if job.step is None else str(job.step),

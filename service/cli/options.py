@@ -14,8 +14,8 @@ from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import ENGINES, Evaluator
 from proofrank.core.evaluator.recordings import Recording
 from proofrank.core.formats.rules import RULE_FORMATS
-from proofrank.core.graph import Dataset, load_dataset
-from proofrank.core.policy import Policy, load_policy
+from proofrank.core.graph import Dataset, load_dataset, load_other_graph
+from proofrank.core.policy import Policy, carried_over, load_policy
 from proofrank.core.policy.precision import PRECISIONS
 from proofrank.core.prover import ProverSettings
 from proofrank.service.cli.ranking_options import beam_of
@@ -80,6 +80,21 @@ def read_policy(parsed: argparse.Namespace, dataset: Dataset) -> Policy:
     if untrained_seed(parsed.policy) is not None:
         _say(f"policy {policy.name} ({policy.content_hash[:12]}): random weights, nothing is trained")
     return policy
+
+
+def other_graph(parsed: argparse.Namespace, dataset: Dataset, policy: Policy) -> tuple[Dataset, Policy]:
+    """The graph of ``--facts`` with the rules of ``dataset``, and the policy for it; what is given without it.
+
+    Raises:
+        DatasetError: a file is missing or bad, or has other relations.
+        PolicyError: the policy embeds constants by vectors of their own.
+    """
+    if parsed.facts is None:
+        return dataset, policy
+    other = load_other_graph(parsed.facts, dataset, rules_format=parsed.rules_format, strict=parsed.strict)
+    for warning in other.warnings:
+        _say(f"warning: {warning}")
+    return other, carried_over(policy, other)
 
 
 def say_files(dataset: Dataset) -> None:

@@ -7,8 +7,9 @@ import argparse
 from proofrank.core.choices import SPLITS
 from proofrank.core.errors import ProofrankError
 from proofrank.core.graph import Dataset
-from proofrank.core.ranking import Corruptor, LazyQueries, Query, sample_triples, sides_of
-from proofrank.service.cli.ranking_options import add_ranking
+from proofrank.core.protocols import corruptor_of
+from proofrank.core.ranking import LazyQueries, Query, sample_triples, sides_of
+from proofrank.service.cli.ranking_options import add_ranking, ranking_rules
 
 
 def add_queries(parser: argparse.ArgumentParser, default_number: int | None) -> None:
@@ -35,14 +36,14 @@ def drawn_work(parsed: argparse.Namespace, dataset: Dataset) -> LazyQueries:
     """The same queries, whose corruptions are drawn when they are wanted.
 
     Raises:
-        ProofrankError: the split is empty.
+        ProofrankError: the split is empty, or the protocol or its files are not as expected.
     """
     triples = list(dataset.splits[parsed.split])
     if not triples:
         raise ProofrankError(f"split {parsed.split!r} of dataset {dataset.name!r} has no triples to rank")
     if parsed.queries is not None:
         triples = sample_triples(triples, parsed.queries, parsed.seed)
-    corruptor = Corruptor(
-        dataset, number=parsed.corruptions, is_filtered=not parsed.unfiltered, seed=parsed.seed
-    )
-    return LazyQueries(triples, [sides_of(parsed.side)] * len(triples), corruptor)
+    sides = [sides_of(parsed.side)] * len(triples)
+    negatives = getattr(parsed, "negatives", None)
+    corruptor = corruptor_of(ranking_rules(parsed), dataset, parsed.seed, triples, sides, negatives)
+    return LazyQueries(triples, sides, corruptor)

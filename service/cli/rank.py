@@ -17,19 +17,29 @@ from proofrank.core.choices import HITS_AT, SPLITS, untrained_name, untrained_se
 from proofrank.core.errors import ProofrankError, counted, did_you_mean
 from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
+from proofrank.core.protocol_rules import CANDIDATE_SOURCES, WITHOUT_PROTOCOL
 from proofrank.service import client
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.ranking_options import (
     add_beam,
     add_hits_at,
+    add_protocol,
     add_pruning,
     add_ranking,
     add_ties,
+    add_tolerance,
     positive,
+    settle_protocol,
 )
 from proofrank.service.cli.server_options import add_server, make_client
-from proofrank.service.cli.tables import print_metrics, pruning_line
+from proofrank.service.cli.tables import (
+    print_intervals,
+    print_metrics,
+    print_rank_intervals,
+    pruning_line,
+)
 from proofrank.service.client import Client
+from proofrank.service.client.requests import CandidatesFrom
 from proofrank.service.terminal.trees import fit_tree
 from proofrank.service.wire import answer_to_json
 
@@ -46,7 +56,9 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_ranking(parser, default_number=None)
     add_ties(parser)
     add_hits_at(parser)
-    add_pruning(parser)
+    add_protocol(parser, has_files=False)
+    add_pruning(parser, default="exact; ranks with --mrr-tolerance")
+    add_tolerance(parser)
     add_beam(parser)
     parser.add_argument("--policy", metavar="NAME", help="for files and splits: a policy of the server")
     parser.add_argument("--proof", action="store_true", help="for a triple: print its proof")
@@ -59,6 +71,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     _check(parsed)
+    settle_protocol(parsed)
     check_writable("--json", parsed.json)
     with make_client(parsed) as speaker:
         answer = _rank_triple(speaker, parsed) if parsed.triple else _run_job(speaker, parsed)
@@ -83,6 +96,11 @@ def _check(parsed: argparse.Namespace) -> None:
         ),
         "--queries": (parsed.queries is not None, parsed.split is None, "it is for --split"),
         "--proof": (parsed.proof, not parsed.triple, "it is for a single triple"),
+        "--proof with --mrr-tolerance": (
+            parsed.proof,
+            parsed.mrr_tolerance is not None,
+            "a proof comes with exact ranks",
+        ),
         "--deadline-ms": (parsed.deadline_ms is not None, not parsed.triple, "it is for a single triple"),
     }
     for flag, (is_given, is_out_of_place, reason) in only_for.items():
@@ -90,7 +108,9 @@ def _check(parsed: argparse.Namespace) -> None:
             raise ProofrankError(f"{flag} cannot be given here: {reason}")
 
 
-def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResult:
+def _rank_triple(
+    speaker: Client, parsed: argparse.Namespace
+) -> client.RankResult | client.IntervalRankResult:
     head, relation, tail = parsed.triple
     result = speaker.rank(
         [(head, relation, tail)],
@@ -103,16 +123,20 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
         # An older server knows no beams.
         beam=parsed.beam if parsed.beam > 1 else None,
         beam_score=parsed.beam_score if parsed.beam > 1 else None,
+        mrr_tolerance=parsed.mrr_tolerance,
         return_proof=parsed.proof,
         deadline_ms=parsed.deadline_ms,
         hits_at=_hits_at(parsed),
+        protocol=parsed.protocol,
+        candidates_from=_candidates_from(parsed),
     )
+    title = f"{relation}({head}, {tail}): {_names(result.dataset, result.policy)}, engine {result.engine}"
+    if isinstance(result, client.IntervalRankResult):
+        print_rank_intervals(result.queries[0].rankings, title)
+        _say_pruning(result.pruning, result.metrics.open)
+        return result
     rankings = result.queries[0].rankings
-    table = Table(
-        title=f"{relation}({head}, {tail}): {_names(result.dataset, result.policy)}, engine {result.engine}",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("side", "rank", "candidates", "score", "proved", "steps"):
         table.add_column(column, justify="left" if column == "side" else "right")
     for ranking in rankings:
@@ -139,10 +163,12 @@ def _rank_triple(speaker: Client, parsed: argparse.Namespace) -> client.RankResu
     return result
 
 
-def _say_pruning(pruning: client.Pruning | None) -> None:
-    """Says on standard error how many candidates took which way, where anything might be left out."""
+def _say_pruning(pruning: client.Pruning | None, num_open: int | None = None) -> None:
+    """Says on standard error how many candidates took which way, where anything might be left out, and are open."""
     if pruning is not None and pruning.level != "none":
         line = pruning_line(pruning.evaluated, pruning.unprovable, pruning.fallen_behind)
+        if num_open is not None:
+            line += f"; {num_open} are open"
         Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(line)
 
 
@@ -163,9 +189,12 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             # An older server knows no beams.
             beam=parsed.beam if parsed.beam > 1 else None,
             beam_score=parsed.beam_score if parsed.beam > 1 else None,
+            mrr_tolerance=parsed.mrr_tolerance,
             policy=_name_of(parsed.policy),
             limit=parsed.queries,
             hits_at=_hits_at(parsed),
+            protocol=parsed.protocol,
+            candidates_from=_candidates_from(parsed),
         )
     except client.InvalidRequestError as error:
         if untrained_seed(parsed.policy or "") is not None and "policy" in {
@@ -182,9 +211,14 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
         with contextlib.suppress(client.NotFoundError):
             speaker.cancel_job(job.id)
         raise
-    _say_pruning(result.job.pruning)
     what = parsed.split if parsed.file is None else parsed.file.name
-    print_metrics(result.metrics, f"{what}: {_names(job.dataset, job.policy)}, job {job.id}")
+    title = f"{what}: {_names(job.dataset, job.policy)}, job {job.id}"
+    if isinstance(result, client.IntervalJobResult):
+        _say_pruning(result.job.pruning, result.intervals.open)
+        print_intervals(result.intervals, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
+    else:
+        _say_pruning(result.job.pruning)
+        print_metrics(result.metrics, title)
     return result
 
 
@@ -225,6 +259,19 @@ def _with_lines(error: client.InvalidRequestError, path: Path | None, lines: Seq
 def _hits_at(parsed: argparse.Namespace) -> tuple[int, ...] | None:
     """The k to ask for; None for those that every server answers."""
     return None if parsed.hits_at == HITS_AT else parsed.hits_at
+
+
+def _candidates_from(parsed: argparse.Namespace) -> CandidatesFrom | None:
+    """Where candidates come from; None for the domains, as every server has them."""
+    for source in CANDIDATE_SOURCES[1:]:
+        if parsed.candidates_from == source:
+            return source
+    if parsed.candidates_from != WITHOUT_PROTOCOL.candidates_from:
+        raise ProofrankError(
+            f"--candidates-from {parsed.candidates_from}: a server takes {', '.join(CANDIDATE_SOURCES)}; files are for "
+            "proofrank evaluate"
+        )
+    return None
 
 
 def _names(dataset: client.Identity, policy: client.Identity) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proofrank.core.choices import (
@@ -17,6 +18,13 @@ from proofrank.core.choices import (
 )
 from proofrank.core.errors import RankingError
 from proofrank.core.metric_names import checked_hits_at
+from proofrank.core.protocol_rules import (
+    CANDIDATE_SOURCES,
+    PROTOCOLS,
+    WITHOUT_PROTOCOL,
+    RankingRules,
+    settled,
+)
 
 if TYPE_CHECKING:
     from proofrank.core.prover.beams import Beam
@@ -69,6 +77,54 @@ def add_hits_at(parser: argparse.ArgumentParser) -> None:
         default=HITS_AT,
         metavar="K,K,…",
         help=f"the k of Hits@k (default: {','.join(map(str, HITS_AT))})",
+    )
+
+
+def add_protocol(parser: argparse.ArgumentParser, *, has_files: bool) -> None:
+    """Adds ``--protocol`` and ``--candidates-from``, and, with files, ``--negatives``."""
+    group = parser.add_argument_group("protocol")
+    group.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help=f"corruptions, filter, ties and candidates by name: {', '.join(PROTOCOLS)}",
+    )
+    group.add_argument(
+        "--candidates-from",
+        default=WITHOUT_PROTOCOL.candidates_from,
+        metavar="WHERE",
+        help="the domains of the replaced constant, all entities, or those that the facts have with the relation: "
+        f"{', '.join(CANDIDATE_SOURCES)}{'; or a file of candidates by relation' if has_files else ''} "
+        f"(default: {WITHOUT_PROTOCOL.candidates_from})",
+    )
+    if has_files:
+        group.add_argument(
+            "--negatives",
+            type=Path,
+            metavar="FILE",
+            help="for the protocols ogb and fixed-negatives: a line for each triple and side with its negatives",
+        )
+
+
+def settle_protocol(parsed: argparse.Namespace) -> None:
+    """Puts what the protocol settles in place of the options that it settles.
+
+    Raises:
+        RankingError: the protocol is unknown, or an option says something else than it.
+    """
+    rules = ranking_rules(parsed)
+    parsed.corruptions = None if rules.corruptions == "all" else rules.corruptions
+    parsed.unfiltered, parsed.ties = not rules.filtered, rules.ties
+    parsed.candidates_from = rules.candidates_from
+
+
+def ranking_rules(parsed: argparse.Namespace) -> RankingRules:
+    """The rules that the options ask for; raises as :func:`settle_protocol`."""
+    return settled(
+        getattr(parsed, "protocol", None),
+        corruptions="all" if parsed.corruptions is None else parsed.corruptions,
+        filtered=not parsed.unfiltered,
+        ties=getattr(parsed, "ties", WITHOUT_PROTOCOL.ties),
+        candidates_from=getattr(parsed, "candidates_from", WITHOUT_PROTOCOL.candidates_from),
     )
 
 

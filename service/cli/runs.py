@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from proofrank.service.cli.files import check_writable, write_output
-from proofrank.service.cli.listings import print_rows, time_text
+from proofrank.service.cli.listings import mrr_text, print_rows, share_text, time_text
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.client import Run
 from proofrank.service.wire import RunList, answer_to_json
@@ -51,14 +51,10 @@ def _steps(run: Run) -> list[tuple[str, ...]]:
         policy = f"{step.policy.name} ({step.policy.sha256[:12]})"
         labels = ", ".join(f"{name}={text}" for name, text in step.labels.items())
         for job in step.jobs or (None,):
-            if job is None or job.metrics is None:
-                metrics = ("", "", "")
-            else:
-                metrics = (
-                    f"{job.metrics.mrr:.4f}",
-                    f"{job.metrics.hits_at_1:.3f}",
-                    f"{job.metrics.hits_at_10:.3f}",
-                )
+            metrics = ("", "", "")
+            if job is not None:
+                shares = [share_text(name, job.metrics, job.intervals) for name in ("hits@1", "hits@10")]
+                metrics = (mrr_text(job.metrics, job.intervals), *shares)
             of_job = ("", "", "") if job is None else (job.id, job.state, job.request.split or "queries")
             rows.append((str(step.step), policy, *of_job, *metrics, labels))
     return rows

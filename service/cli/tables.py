@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from rich import box
@@ -110,6 +110,40 @@ def print_intervals(intervals: IntervalReport, title: str) -> None:
             label = f"depth {name}" if groups is intervals.by_depth and name.isdecimal() else name
             table.add_row(label, *_interval_cells(row))
     Console(width=max(Console().width, _INTERVAL_TABLE_WIDTH)).print(table)
+
+
+class RankInterval(Protocol):
+    """Where the rank of a query on one side lies."""
+
+    @property
+    def side(self) -> str: ...
+    @property
+    def rank_low(self) -> float: ...
+    @property
+    def rank_high(self) -> float: ...
+    @property
+    def num_candidates(self) -> int: ...
+    @property
+    def open(self) -> int: ...
+    @property
+    def proved(self) -> bool | None: ...
+
+
+def print_rank_intervals(rankings: Sequence[RankInterval], title: str) -> None:
+    """Prints where the ranks of a query lie, a row for each side."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("side", "rank", "candidates", "open", "proved"):
+        table.add_column(column, justify="left" if column == "side" else "right")
+    for ranking in rankings:
+        is_known = ranking.rank_low == ranking.rank_high
+        table.add_row(
+            ranking.side,
+            f"{ranking.rank_low:g}" if is_known else f"{ranking.rank_low:g}-{ranking.rank_high:g}",
+            str(ranking.num_candidates),
+            str(ranking.open),
+            {True: "yes", False: "no", None: "not tried"}[ranking.proved],
+        )
+    Console(highlight=False, markup=False, soft_wrap=True).print(table)
 
 
 def _interval_cells(row: Intervals) -> list[str]:

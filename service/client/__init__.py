@@ -30,7 +30,7 @@ from proofrank.service.client.errors import (
     UnreachableError,
 )
 from proofrank.service.client.requests import Query
-from proofrank.service.client.results import IntervalRankResult, JobResult, RankResult
+from proofrank.service.client.results import IntervalJobResult, IntervalRankResult, JobResult, RankResult
 from proofrank.service.client.retries import Retries
 from proofrank.service.wire import (
     CandidateScore,
@@ -44,6 +44,7 @@ from proofrank.service.wire import (
     GroupDifference,
     Identity,
     Info,
+    Interval,
     IntervalMetrics,
     IntervalQueryResult,
     IntervalReport,
@@ -51,6 +52,7 @@ from proofrank.service.wire import (
     JobOptions,
     JobProgress,
     JobRanking,
+    JobRankInterval,
     MetricInterval,
     Metrics,
     PolicyList,
@@ -96,6 +98,8 @@ __all__ = [
     "GroupDifference",
     "Identity",
     "Info",
+    "Interval",
+    "IntervalJobResult",
     "IntervalMetrics",
     "IntervalQueryResult",
     "IntervalRankResult",
@@ -105,6 +109,7 @@ __all__ = [
     "JobError",
     "JobOptions",
     "JobProgress",
+    "JobRankInterval",
     "JobRanking",
     "JobResult",
     "MetricInterval",

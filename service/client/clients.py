@@ -20,8 +20,8 @@ from proofrank.service.client.retries import Retries
 from proofrank.service.client.send_with_retries import Pause, Reply, Steps
 
 if TYPE_CHECKING:
-    from proofrank.service.client.results import IntervalRankResult, RankResult
-    from proofrank.service.client.signatures import Rank
+    from proofrank.service.client.results import IntervalJobResult, IntervalRankResult, JobResult, RankResult
+    from proofrank.service.client.signatures import Evaluate, Rank
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,7 +99,10 @@ class Client:
     else:
         rank = _blocking(operations.rank)
     why = _blocking(operations.why)
-    evaluate = _blocking(operations.evaluate)
+    if TYPE_CHECKING:
+        evaluate: Evaluate[JobResult, IntervalJobResult]
+    else:
+        evaluate = _blocking(operations.evaluate)
     submit = _blocking(operations.submit)
     wait = _blocking(operations.wait)
     job = _blocking(operations.job)
@@ -179,7 +182,10 @@ class AsyncClient:
     else:
         rank = _awaited(operations.rank)
     why = _awaited(operations.why)
-    evaluate = _awaited(operations.evaluate)
+    if TYPE_CHECKING:
+        evaluate: Evaluate[Coroutine[Any, Any, JobResult], Coroutine[Any, Any, IntervalJobResult]]
+    else:
+        evaluate = _awaited(operations.evaluate)
     submit = _awaited(operations.submit)
     wait = _awaited(operations.wait)
     job = _awaited(operations.job)

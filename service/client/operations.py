@@ -15,8 +15,20 @@ import httpx
 from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
-from proofrank.service.client.requests import Call, QueryLike, json_call, make_request, path_of
-from proofrank.service.client.results import IntervalRankResult, JobResult, RankResult
+from proofrank.service.client.requests import (
+    Call,
+    CandidatesFrom,
+    QueryLike,
+    json_call,
+    make_request,
+    path_of,
+)
+from proofrank.service.client.results import (
+    IntervalJobResult,
+    IntervalRankResult,
+    JobResult,
+    RankResult,
+)
 from proofrank.service.client.send_with_retries import Pause, Steps, exchange, failure_of, parsed
 from proofrank.service.wire import (
     BeamScore,
@@ -84,6 +96,8 @@ def rank(
     hits_at: Sequence[int] | None = None,
     scoring: ScoringKind | None = None,
     hybrid: Mapping[str, float | None] | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[RankResult | IntervalRankResult]:
     """Ranks triples against corrupted copies of themselves.
 
@@ -108,6 +122,8 @@ def rank(
         scoring: what a candidate's score is: ``proof``, which is the default; ``embedding``, the score by the server's
             embedding; or ``hybrid``, of both.
         hybrid: weights of hybrid scores by name (``weight``, ``bonus``, ``penalty``); the server's by default.
+        protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
+        candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
 
     Raises:
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
@@ -130,6 +146,8 @@ def rank(
         scoring=scoring,
         hybrid=None if hybrid is None else dict(hybrid),
         hits_at=None if hits_at is None else list(hits_at),
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     answer = yield from exchange(connection, json_call("/rank", request))
     return parsed(answer, RankResult if mrr_tolerance is None else IntervalRankResult)
@@ -205,10 +223,13 @@ def submit(
     pruning: PruningLevel | None = None,
     beam: int | None = None,
     beam_score: BeamScore | None = None,
+    mrr_tolerance: float | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
     hits_at: Sequence[int] | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[Job]:
     """Starts a job that ranks many triples, and returns at once.
 
@@ -219,15 +240,18 @@ def submit(
         filtered: leave out corruptions that are known triples.
         seed: of every draw.
         ties: which rank counts where scores are equal.
-        pruning: what may be left out, as for ``rank``; ``exact`` by default.
+        pruning: what may be left out, as for ``rank``; ``exact`` by default, and ``ranks`` with ``mrr_tolerance``.
         beam: as for ``rank``.
         beam_score: as for ``rank``.
+        mrr_tolerance: rank only until the MRR is certain to this, up and down; the job then has intervals.
         policy: which policy of the server ranks: what ``upload_policy`` returned, for exactly this content; or a name,
             for the content that it has when the job is submitted; the active one if None, whoever activated it.
         limit: rank only so many of the split's triples, drawn with ``seed``.
         idempotency_key: the same key gives the same job; one of its own if None. A program that may be started again
             and should then find its job gives one.
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
+        protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
+        candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
 
     Raises:
         ConflictError: the name of the policy has been given other content since.
@@ -246,10 +270,13 @@ def submit(
         pruning=pruning,
         beam=beam,
         beam_score=beam_score,
+        mrr_tolerance=mrr_tolerance,
         policy=_name_of(policy),
         policy_sha256=_sha256_of(policy),
         limit=limit,
         hits_at=None if hits_at is None else list(hits_at),
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
@@ -271,7 +298,7 @@ def wait(
     progress: bool = True,
     on_progress: Callable[[Job], None] | None = None,
 ) -> Steps[JobResult]:
-    """Waits until a job is done, and fetches its ranks.
+    """Waits until a job is done, and fetches its ranks: an :class:`IntervalJobResult` of one with ``mrr_tolerance``.
 
     Args:
         job_id: of the job.
@@ -297,9 +324,8 @@ def wait(
             now = yield from job(connection, job_id)
     if now.state != "done":
         raise JobError(now)
-    return parsed(
-        (yield from exchange(connection, Call("GET", path_of("jobs", job_id, "results")))), JobResult
-    )
+    answer = yield from exchange(connection, Call("GET", path_of("jobs", job_id, "results")))
+    return parsed(answer, JobResult if now.request.mrr_tolerance is None else IntervalJobResult)
 
 
 def evaluate(
@@ -314,14 +340,19 @@ def evaluate(
     pruning: PruningLevel | None = None,
     beam: int | None = None,
     beam_score: BeamScore | None = None,
+    mrr_tolerance: float | None = None,
     policy: PolicyLike | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
     progress: bool = True,
     on_progress: Callable[[Job], None] | None = None,
     hits_at: Sequence[int] | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
+
+    With ``mrr_tolerance`` the result is an :class:`IntervalJobResult`.
 
     The job goes on where this is interrupted; ``on_progress`` is told its id, for ``wait`` or ``cancel_job``.
 
@@ -345,10 +376,13 @@ def evaluate(
         pruning=pruning,
         beam=beam,
         beam_score=beam_score,
+        mrr_tolerance=mrr_tolerance,
         policy=policy,
         limit=limit,
         idempotency_key=idempotency_key,
         hits_at=hits_at,
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     return (yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress))
 

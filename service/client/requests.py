@@ -48,6 +48,9 @@ class Query(RankQuery):
             super().__init__(head=head, relation=relation, tail=tail, side=side, candidates=own)
 
 
+CandidatesFrom = Literal["domains", "entities", "relations"]
+"""Where candidates come from."""
+
 QueryLike = Query | tuple[str, str, str]
 """A query, or its head, relation and tail."""
 

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from proofrank.core.rank_metrics import RankMetrics, RankRow
 from proofrank.service import wire
 from proofrank.service.client.dataframes import frame, interval_row, ranking_row
+from proofrank.service.client.errors import ClientError
 
 if TYPE_CHECKING:
     import pandas
@@ -54,8 +55,15 @@ class JobResult(wire.JobResults):
 
     @property
     def metrics(self) -> wire.Report:
-        """The metrics of the whole job."""
-        assert self.job.metrics is not None
+        """The metrics of the whole job.
+
+        Raises:
+            ClientError: the job is one with ``mrr_tolerance``, which has ``intervals``.
+        """
+        if self.job.metrics is None:
+            raise ClientError(
+                f"job {self.job.id} has mrr_tolerance, so its metrics lie in intervals; read result.intervals"
+            )
         return self.job.metrics
 
     def rank_metrics(self) -> RankMetrics:
@@ -96,4 +104,25 @@ class JobResult(wire.JobResults):
                 "corruptions_proved": ranking.corruptions_proved,
             }
             for ranking in self.rankings
+        )
+
+
+@dataclass(frozen=True)
+class IntervalJobResult(JobResult):
+    """A job with ``mrr_tolerance`` that is done; it has no ``metrics``."""
+
+    @property
+    def intervals(self) -> wire.IntervalReport:
+        """The intervals of the metrics of the whole job."""
+        assert self.job.intervals is not None
+        return self.job.intervals
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each ranking, with the columns of the job's CSV.
+
+        Raises:
+            MissingLibraryError: pandas is not installed.
+        """
+        return frame(
+            interval_row(ranking.query_index, ranking, ranking) for ranking in self.rank_intervals or ()
         )

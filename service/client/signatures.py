@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypedDict, TypeVar, Unpack, overload
 
-from proofrank.service.client.requests import QueryLike
-from proofrank.service.wire import BeamScore, PruningLevel, SideOption, Ties
+from proofrank.service.client.requests import CandidatesFrom, QueryLike
+from proofrank.service.wire import (
+    BeamScore,
+    Identity,
+    Job,
+    PruningLevel,
+    ScoringKind,
+    SideOption,
+    StoredPolicy,
+    Ties,
+)
 
 Exact = TypeVar("Exact", covariant=True)
 """The answer with exact ranks."""
@@ -24,8 +33,21 @@ class RankingArguments(TypedDict, total=False):
     seed: int
     ties: Ties
     pruning: PruningLevel | None
+    protocol: str | None
+    candidates_from: CandidatesFrom | None
     beam: int | None
     beam_score: BeamScore | None
+    hits_at: Sequence[int] | None
+
+
+class EvaluationArguments(RankingArguments, total=False):
+    """What to rank as a job, and how; ``operations.submit`` and ``operations.wait`` say what each means."""
+
+    policy: str | StoredPolicy | Identity | None
+    limit: int | None
+    idempotency_key: str | None
+    progress: bool
+    on_progress: Callable[[Job], None] | None
 
 
 class Rank(Protocol[Exact, Intervals]):
@@ -40,7 +62,8 @@ class Rank(Protocol[Exact, Intervals]):
         return_candidates: bool = False,
         return_proof: bool = False,
         deadline_ms: int | None = None,
-        hits_at: Sequence[int] | None = None,
+        scoring: ScoringKind | None = None,
+        hybrid: Mapping[str, float | None] | None = None,
         **options: Unpack[RankingArguments],
     ) -> Exact: ...
 
@@ -51,7 +74,6 @@ class Rank(Protocol[Exact, Intervals]):
         *,
         mrr_tolerance: float,
         deadline_ms: int | None = None,
-        hits_at: Sequence[int] | None = None,
         **options: Unpack[RankingArguments],
     ) -> Intervals: ...
 
@@ -64,6 +86,38 @@ class Rank(Protocol[Exact, Intervals]):
         return_candidates: bool = False,
         return_proof: bool = False,
         deadline_ms: int | None = None,
-        hits_at: Sequence[int] | None = None,
+        scoring: ScoringKind | None = None,
+        hybrid: Mapping[str, float | None] | None = None,
         **options: Unpack[RankingArguments],
+    ) -> Exact | Intervals: ...
+
+
+class Evaluate(Protocol[Exact, Intervals]):
+    """``operations.evaluate``."""
+
+    @overload
+    def __call__(
+        self,
+        triples: str | Sequence[QueryLike] = "test",
+        *,
+        mrr_tolerance: None = None,
+        **options: Unpack[EvaluationArguments],
+    ) -> Exact: ...
+
+    @overload
+    def __call__(
+        self,
+        triples: str | Sequence[QueryLike] = "test",
+        *,
+        mrr_tolerance: float,
+        **options: Unpack[EvaluationArguments],
+    ) -> Intervals: ...
+
+    @overload
+    def __call__(
+        self,
+        triples: str | Sequence[QueryLike] = "test",
+        *,
+        mrr_tolerance: float | None,
+        **options: Unpack[EvaluationArguments],
     ) -> Exact | Intervals: ...

@@ -312,6 +312,11 @@ class EvaluatorHost:
                 candidates, evaluator.scheduler, policy, is_job=is_job, deadline=deadline
             )
 
+    async def engine_for(self, policy: Policy) -> str:
+        """Name of the engine that proves by ``policy``. Raises NotReady if the service is not ready."""
+        async with self.loaded.evaluators.using(policy) as evaluator:
+            return evaluator.engine
+
     @property
     def completions(self) -> ProvableCompletions:
         """What is known now of the atoms that may have a proof. Raises NotReady if the service is not ready."""

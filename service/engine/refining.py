@@ -29,7 +29,7 @@ async def refine(
         refinement: says what to prove next.
         tolerance: 0 or more.
         prove: proves candidates, and raises what the caller is to see.
-        metrics: count the parts, and the end.
+        metrics: count the parts and the end: of a request as one evaluation, of a job each part as one.
         kind: for the metrics.
         on_part: called after each part.
 
@@ -49,6 +49,11 @@ async def refine(
     while (part := await in_worker_unless_small(is_small, refinement.next_part, tolerance)) is not None:
         submitted = time.monotonic()
         finished = await prove(part.candidates)
+        if kind is Kind.JOB:
+            metrics.record_ended(
+                *(kind, Outcome.DONE, finished.queue_seconds),
+                *(finished.first_result_seconds, finished.execution_seconds),
+            )
         if first is None:
             first, began = finished, submitted + finished.queue_seconds
         await in_worker_unless_small(is_small, take_in, part, finished)
@@ -59,7 +64,8 @@ async def refine(
     if first is None:
         return Timing(0.0, 0.0, 0.0)
     timing = Timing(first.queue_seconds, first.first_result_seconds, time.monotonic() - began)
-    metrics.record_ended(
-        kind, Outcome.DONE, timing.queue_seconds, timing.first_result_seconds, timing.execution_seconds
-    )
+    if kind is Kind.INTERACTIVE:
+        metrics.record_ended(
+            kind, Outcome.DONE, timing.queue_seconds, timing.first_result_seconds, timing.execution_seconds
+        )
     return timing

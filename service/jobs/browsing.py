@@ -89,6 +89,8 @@ class RankingBrowser:
     async def groups(self, job: Job, depths: Mapping[tuple[str, str, str], str] | None) -> wire.RankingGroups:
         """Returns the metrics of a job by depth, if there are depths, and by the steps of the triple's proof.
 
+        A job with ``mrr_tolerance``, whose ranks lie in intervals, has none.
+
         Args:
             job: that has the rankings.
             depths: depth of each triple, by its names; None if none is known.
@@ -96,6 +98,11 @@ class RankingBrowser:
         Raises:
             NoSuchJob: the job was removed meanwhile.
         """
+        if (
+            not job.queries_done
+            or wire.JobOptions.model_validate_json(job.options_json).mrr_tolerance is not None
+        ):
+            return wire.RankingGroups({}, {})
         by_steps, by_depth = ReportTally(_ties(job)), ReportTally(_ties(job))
 
         def add(page: Iterable[StoredRanking]) -> None:
@@ -112,15 +119,15 @@ class RankingBrowser:
                 await asyncio.to_thread(add, page)
         except JobRemovedError as error:
             raise NoSuchJob(str(error)) from error
-        if not job.queries_done:
-            return wire.RankingGroups({}, {})
         return wire.RankingGroups(
             {} if depths is None else _by_depth(by_depth),
             _by_depth(by_steps),
         )
 
-    async def proved_triples(self, job: Job, limit: int) -> tuple[int, list[wire.NamedTriple]]:
-        """Returns the number of proved triples of a job, and at most ``limit`` of them, spread over the job."""
+    async def proved_triples(self, job: Job, limit: int) -> tuple[int, list[tuple[str, str, str]]]:
+        """Returns the number of proved triples of a job, and the names (head, relation, tail) of at most ``limit`` of
+        them, spread over the job.
+        """
 
         def work(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
             # The triple is proved on both sides or on none; it is counted once.
@@ -132,14 +139,16 @@ class RankingBrowser:
 
         found = await self._database.run(work)
         stride = max(1, -(-len(found) // limit))
-        return len(found), [
-            wire.NamedTriple(head=head, relation=relation, tail=tail)
-            for head, relation, tail in found[::stride]
-        ]
+        return len(found), found[::stride]
 
     async def with_intervals(self, run: wire.Run) -> wire.Run:
         """Returns the run with the interval of the MRR of each job that is done."""
-        jobs = [job for step in run.steps for job in step.jobs if job.state == "done"]
+        jobs = [
+            job
+            for step in run.steps
+            for job in step.jobs
+            if job.state == "done" and job.request.mrr_tolerance is None
+        ]
         missing = [job for job in jobs if job.id not in self._intervals]
 
         def work(connection: sqlite3.Connection, job: wire.StepJob) -> QuerySums:

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 from pydantic import TypeAdapter
 
+from proofrank.core.errors import RankingError
 from proofrank.core.graph import Dataset, Triple
-from proofrank.core.ranking import Corruptor, LazyQueries, Query, sample_triples, sides_of
+from proofrank.core.protocols import draws_of
+from proofrank.core.ranking import LazyQueries, Query, sample_triples, sides_of
 from proofrank.service.jobs.job import JobError
 from proofrank.service.wire import JobOptions, NamedTriple
 
@@ -23,29 +25,37 @@ class JobChunks(LazyQueries):
 
     @classmethod
     def of(cls, options: JobOptions, queries_json: str | None, dataset: Dataset) -> JobChunks:
-        """Makes the queries of a job from its options and the client's queries, if any, on the job's dataset."""
-        number = None if options.corruptions == "all" else options.corruptions
-        corruptor = Corruptor(dataset, number=number, is_filtered=options.filtered, seed=options.seed)
+        """Makes the queries of a job from its options and the client's queries, if any, on the job's dataset.
+
+        Raises:
+            JobError: its protocol does not rank such queries.
+        """
         if queries_json is None:
             assert options.split is not None
             triples = split_triples(dataset, options.split, options.limit, options.seed)
-            return cls(triples, [sides_of(options.side)] * len(triples), corruptor)
-        queries = QUERIES.validate_json(queries_json)
-        return cls(
-            [dataset.triple(query.head, query.relation, query.tail) for query in queries],
-            [sides_of(query.side or options.side) for query in queries],
-            corruptor,
-        )
+            sides = [sides_of(options.side)] * len(triples)
+        else:
+            queries = QUERIES.validate_json(queries_json)
+            triples = [dataset.triple(query.head, query.relation, query.tail) for query in queries]
+            sides = [sides_of(query.side or options.side) for query in queries]
+        try:
+            corruptor = draws_of(options.ranking_rules, dataset, options.seed, triples, sides)
+        except RankingError as error:
+            raise JobError(str(error)) from error
+        return cls(triples, sides, corruptor)
 
     def count_candidates(self, most: int) -> int:
         """Returns the number of candidates of all queries.
 
         Raises:
-            JobError: one query has more than ``most``.
+            JobError: one query has more than ``most``, or none can be drawn for it.
         """
         total = 0
         for index in range(len(self.triples)):
-            num = self.num_candidates(index)
+            try:
+                num = self.num_candidates(index)
+            except RankingError as error:
+                raise JobError(f"query {index}: {error}") from error
             if num > most:
                 raise JobError(
                     f"query {index} has {num} candidates, and max_candidates is {most}; ask for fewer corruptions"

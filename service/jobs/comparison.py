@@ -10,8 +10,8 @@ from proofrank.service.jobs.job import Job
 from proofrank.service.jobs.rows import RankRow
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.jobs.to_response import job_answer
-from proofrank.service.ranking.to_rankings import rankings_of_job
-from proofrank.service.wire import FieldError
+from proofrank.service.ranking.to_rankings import INTERVALS_MESSAGE, rankings_of_job
+from proofrank.service.wire import FieldError, JobOptions
 
 MOST_QUERIES = 200_000
 """Largest number of queries of a job that is compared here: rankings of both jobs are in memory at once."""
@@ -61,6 +61,8 @@ class JobComparer:
 def _check(name: str, job: Job) -> None:
     if job.state != "done":
         raise JobNotDone(f"{name}: job {job.id} is {job.state}; only jobs that are done are compared")
+    if JobOptions.model_validate_json(job.options_json).mrr_tolerance is not None:
+        raise InvalidInput([FieldError(field=name, value=job.id, message=INTERVALS_MESSAGE)])
     if job.num_queries > MOST_QUERIES:
         message = (
             f"has {job.num_queries} queries; up to {MOST_QUERIES} are compared here, more by 'proofrank compare' of "

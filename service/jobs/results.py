@@ -13,7 +13,7 @@ from proofrank.service.jobs.job import Job, StoredRanking
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.jobs.to_response import job_answer, ranking_answer
 from proofrank.service.storage.parquet import require_pyarrow, schema_of
-from proofrank.service.wire import JobOptions, answer_to_json
+from proofrank.service.wire import JobOptions, JobRankInterval, answer_to_json
 
 _QUERIES_A_PAGE = 1000
 
@@ -39,10 +39,30 @@ class ResultRow(NamedTuple):
     corruptions_proved: int | None
 
 
-RESULT_COLUMNS: Mapping[str, type] = {
-    name: next(iter(get_args(kind)), kind) for name, kind in get_type_hints(ResultRow).items()
-}
+class IntervalRow(NamedTuple):
+    """A row of a table of intervals: one query on one side."""
+
+    query_index: int
+    head: str
+    relation: str
+    tail: str
+    side: str
+    rank_low: float
+    rank_high: float
+    proved: bool | None
+    open: int
+    num_candidates: int
+
+
+def _columns(row: type[tuple[Any, ...]]) -> Mapping[str, type]:
+    return {name: next(iter(get_args(kind)), kind) for name, kind in get_type_hints(row).items()}
+
+
+RESULT_COLUMNS = _columns(ResultRow)
 """The type of each column, in which None may stand too where the row says so."""
+
+INTERVAL_COLUMNS = _columns(IntervalRow)
+"""The same of a table of intervals."""
 
 
 def result_row(ranking: StoredRanking, ties: str) -> ResultRow:
@@ -54,6 +74,11 @@ def result_row(ranking: StoredRanking, ties: str) -> ResultRow:
         *(ranking.score, ranking.log_probability, summary.is_proved, ranking.steps),
         *(ranks.num_candidates, summary.corruptions_proved_if_known),
     )
+
+
+def interval_row(ranking: JobRankInterval) -> IntervalRow:
+    """Returns the row of a ranking whose rank lies in an interval."""
+    return IntervalRow(*(getattr(ranking, name) for name in IntervalRow._fields))
 
 
 async def pages(job: Job, store: JobStore) -> AsyncIterator[list[StoredRanking]]:
@@ -69,24 +94,57 @@ async def pages(job: Job, store: JobStore) -> AsyncIterator[list[StoredRanking]]
         yield page
 
 
+async def interval_pages(job: Job, store: JobStore) -> AsyncIterator[list[JobRankInterval]]:
+    """Yields pages of where the ranks of a job with ``mrr_tolerance`` lie, in order. Raises as :func:`pages` does."""
+    num_stored = 0 if job.report_json is None else job.num_queries
+    for start in range(0, num_stored, _QUERIES_A_PAGE):
+        page = await store.intervals(job, start, start + _QUERIES_A_PAGE)
+        if not page:
+            raise JobRemovedError(job.id)
+        yield page
+
+
 async def json_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
     """Yields :class:`~proofrank.service.wire.JobResults` as JSON."""
-    ties = JobOptions.model_validate_json(job.options_json).ties
-    yield b'{"job":' + answer_to_json(job_answer(job)) + b',"rankings":['
+    options = JobOptions.model_validate_json(job.options_json)
+    has_intervals = options.mrr_tolerance is not None
+    yield b'{"job":' + answer_to_json(job_answer(job))
+    yield b',"rankings":[],"rank_intervals":[' if has_intervals else b',"rankings":['
     separator = b""
+    if has_intervals:
+        async for page in interval_pages(job, store):
+            yield separator + b",".join(map(answer_to_json, page))
+            separator = b","
+    else:
+        async for page in pages(job, store):
+            rankings = (answer_to_json(ranking_answer(ranking, options.ties)) for ranking in page)
+            yield separator + b",".join(rankings)
+            separator = b","
+    yield b"]}" if has_intervals else b'],"rank_intervals":null}'
+
+
+async def row_pages(job: Job, store: JobStore) -> AsyncIterator[list[tuple[Any, ...]]]:
+    """Yields pages of the rows of a table of results, with the columns of :func:`columns_of`."""
+    options = JobOptions.model_validate_json(job.options_json)
+    if options.mrr_tolerance is not None:
+        async for page in interval_pages(job, store):
+            yield [interval_row(ranking) for ranking in page]
+        return
     async for page in pages(job, store):
-        rankings = (answer_to_json(ranking_answer(ranking, ties)) for ranking in page)
-        yield separator + b",".join(rankings)
-        separator = b","
-    yield b"]}"
+        yield [result_row(ranking, options.ties) for ranking in page]
+
+
+def columns_of(job: Job) -> Mapping[str, type]:
+    """The columns of the table of a job's results, with their types."""
+    has_intervals = JobOptions.model_validate_json(job.options_json).mrr_tolerance is not None
+    return INTERVAL_COLUMNS if has_intervals else RESULT_COLUMNS
 
 
 async def csv_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
     """Yields a CSV table with a header, as in RFC 4180."""
-    ties = JobOptions.model_validate_json(job.options_json).ties
-    yield _csv([ResultRow._fields])
-    async for page in pages(job, store):
-        yield _csv([result_row(ranking, ties) for ranking in page])
+    yield _csv([tuple(columns_of(job))])
+    async for page in row_pages(job, store):
+        yield _csv(page)
 
 
 def _csv(rows: list[Any]) -> bytes:
@@ -106,17 +164,15 @@ def parquet_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
 
 
 async def _parquet_pieces(job: Job, store: JobStore, arrow: Any, parquet: Any) -> AsyncIterator[bytes]:
-    ties = JobOptions.model_validate_json(job.options_json).ties
-    schema = schema_of(RESULT_COLUMNS)
+    schema = schema_of(columns_of(job))
     pipe = _Pipe()
     writer = parquet.ParquetWriter(pipe, schema)
 
-    def write(page: list[StoredRanking]) -> None:
-        rows = [result_row(ranking, ties) for ranking in page]
-        columns = [list(column) for column in zip(*rows, strict=True)]
+    def write(page: list[tuple[Any, ...]]) -> None:
+        columns = [list(column) for column in zip(*page, strict=True)]
         writer.write_table(arrow.table(columns, schema=schema))
 
-    async for page in pages(job, store):
+    async for page in row_pages(job, store):
         await asyncio.to_thread(write, page)
         yield pipe.taken()
     await asyncio.to_thread(writer.close)

@@ -32,7 +32,7 @@ from proofrank.service.wire import JobOptions
 
 logger = logging.getLogger("proofrank")
 
-_ATTEMPTS = 3
+ATTEMPTS = 3
 """Number of attempts to rank a chunk before the job fails; another request may have caused the evaluator's failure."""
 
 
@@ -97,9 +97,9 @@ class JobRun:
                 )
             except ServiceError as error:
                 num_failures += 1
-                if num_failures == _ATTEMPTS:
+                if num_failures == ATTEMPTS:
                     raise JobError(error.detail) from error
-                logger.warning("job %s: %s (attempt %d of %d)", job.id, error.detail, num_failures, _ATTEMPTS)
+                logger.warning("job %s: %s (attempt %d of %d)", job.id, error.detail, num_failures, ATTEMPTS)
                 pace.failed()
                 continue
             num_failures = 0
@@ -175,7 +175,7 @@ class JobRun:
         seconds = max(duration.total_seconds(), 0.0)
         hits_at = {k: report[f"hits@{k}"] for k in HITS_AT}
         self._context.metrics.record_job_done(
-            report["mrr"],
+            (report["mrr"], report["mrr"]),
             hits_at,
             seconds,
             policy=job.policy.name,

@@ -15,8 +15,10 @@ from collections.abc import Callable
 from proofrank.service.errors import JobRemovedError, ServiceError
 from proofrank.service.jobs.job import Change, Job, JobError
 from proofrank.service.jobs.run import JobContext, JobRun
+from proofrank.service.jobs.tolerance_run import ToleranceRun
 from proofrank.service.jobs.updates import JobUpdates
 from proofrank.service.telemetry.metrics import ServiceMetrics
+from proofrank.service.wire import JobOptions
 
 logger = logging.getLogger("proofrank")
 
@@ -87,7 +89,8 @@ class JobRunner:
     async def _run_to_its_end(self, job: Job) -> None:
         logger.info("job %s begins: %d of %d queries are done", job.id, job.queries_done, job.num_queries)
         try:
-            await JobRun(job, self._context).run()
+            is_to_tolerance = JobOptions.model_validate_json(job.options_json).mrr_tolerance is not None
+            await (ToleranceRun if is_to_tolerance else JobRun)(job, self._context).run()
         except JobRemovedError as error:
             logger.info("%s while it ran", error)
         except (JobError, ServiceError) as error:

@@ -90,10 +90,15 @@ def _summary(run: str, steps: int, last_step: int, jobs: int, first: str, last: 
 
 
 def _job(job_id: str, state: wire.JobState, created: str, options: str, report: str | None) -> wire.StepJob:
+    request = wire.JobOptions.model_validate_json(options)
+    has_intervals = request.mrr_tolerance is not None
     return wire.StepJob(
         id=job_id,
         state=state,
         created=datetime.fromisoformat(created),
-        request=wire.JobOptions.model_validate_json(options),
-        metrics=None if report is None else wire.read_answer(wire.Metrics, report),
+        request=request,
+        metrics=None if report is None or has_intervals else wire.read_answer(wire.Metrics, report),
+        intervals=wire.read_answer(wire.IntervalMetrics, report)
+        if report is not None and has_intervals
+        else None,
     )

@@ -16,6 +16,13 @@ from proofrank.core.formats.times import write_time
 from proofrank.core.ranking import PruningCounts
 from proofrank.service.errors import JobRemovedError
 from proofrank.service.jobs.insertion import NewJob, find_submitted, insert
+from proofrank.service.jobs.interval_rows import (
+    IntervalProgress,
+    drop_state,
+    read_intervals,
+    read_state,
+    write_progress,
+)
 from proofrank.service.jobs.job import Change, Job, StoredRanking
 from proofrank.service.jobs.rows import (
     INSERT_RANKING,
@@ -31,7 +38,7 @@ from proofrank.service.jobs.rows import (
     write_ranking,
 )
 from proofrank.service.storage.database import Database
-from proofrank.service.wire import JOB_STATES, JobState, Ties
+from proofrank.service.wire import JOB_STATES, JobRankInterval, JobState, Ties
 
 
 @dataclass(frozen=True)
@@ -200,6 +207,25 @@ class JobStore:
 
         return await self._changed(work)
 
+    async def add_intervals(self, job: Job, progress: IntervalProgress) -> Job | None:
+        """Stores the progress of a running job with ``mrr_tolerance``; returns None if the job is no longer running."""
+
+        def work(connection: sqlite3.Connection) -> Job | None:
+            is_running = write_progress(connection, job.number, progress)
+            return existing_job(connection, job.id) if is_running else None
+
+        return await self._changed(work)
+
+    async def refinement_state(self, job: Job) -> tuple[str, bytes] | None:
+        """Returns what an unfinished job with ``mrr_tolerance`` may go on from, and what that was found out with."""
+        return await self._database.run(lambda connection: read_state(connection, job.number))
+
+    async def intervals(self, job: Job, start: int, stop: int) -> list[JobRankInterval]:
+        """Returns where the ranks of the queries from ``start`` to before ``stop`` lie, in order."""
+        return await self._database.run(
+            lambda connection: read_intervals(connection, job.number, start, stop)
+        )
+
     async def end(self, job: Job, state: JobState, error: str | None = None) -> Job | None:
         """Ends an unfinished job; returns None if it has already ended."""
 
@@ -208,6 +234,7 @@ class JobStore:
                 f"UPDATE jobs SET state = ?, finished = ?, error = ? WHERE number = ? AND {IS_UNFINISHED}",
                 (state, write_time(now()), error, job.number),
             )
+            drop_state(connection, job.number)
             return existing_job(connection, job.id) if cursor.rowcount else None
 
         return await self._changed(work)

@@ -20,6 +20,9 @@ IDEMPOTENCY_HEADER = "Idempotency-Key"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _RETRY_SECONDS = 30
 
+MOST_QUERIES_TO_TOLERANCE = 100_000
+"""Largest number of queries of a job with ``mrr_tolerance``, of all of which something is kept in memory at once."""
+
 
 def check_key(key: str | None) -> None:
     """Raises InvalidInput if the idempotency key cannot be stored."""
@@ -44,6 +47,9 @@ def count_queries(request: JobRequest, dataset: Dataset, most: int) -> int:
     if num > most:
         message = f"too many: {num} queries, and max_job_queries is {most}"
         raise InvalidInput([FieldError(field=field, value=value, message=message)])
+    if request.mrr_tolerance is not None and num > MOST_QUERIES_TO_TOLERANCE:
+        message = f"too many: {num} queries, and at most {MOST_QUERIES_TO_TOLERANCE} with mrr_tolerance"
+        raise InvalidInput([FieldError(field=field, value=value, message=message)])
     if num == 0:
         message = f"dataset {dataset.name!r} has no triples in it to rank"
         raise InvalidInput([FieldError(field=field, value=value, message=message)])
@@ -58,7 +64,7 @@ def write_body(request: JobRequest) -> SubmittedBody:
     """Makes the stored form of a request; takes a while with many queries."""
     options = JobOptions.model_validate(request.model_dump(exclude={"queries"}))
     shown = options.model_dump(mode="json")
-    for name in ("policy_sha256", "pruning"):
+    for name in ("policy_sha256", "pruning", "mrr_tolerance"):
         if shown[name] is None:
             # Keys that were used before this field existed must find the same body again.
             del shown[name]

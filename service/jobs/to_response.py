@@ -11,6 +11,10 @@ from proofrank.service.jobs.job import Job, StoredRanking
 def job_answer(job: Job) -> wire.Job:
     """A stored job as clients get it."""
     request = wire.JobOptions.model_validate_json(job.options_json)
+    has_intervals = request.mrr_tolerance is not None
+    report = (
+        None if job.report_json is None or has_intervals else wire.read_answer(wire.Report, job.report_json)
+    )
     return wire.Job(
         id=job.id,
         state=job.state,
@@ -33,7 +37,10 @@ def job_answer(job: Job) -> wire.Job:
             fallen_behind=job.candidates_fallen_behind,
             steps=job.trajectory_steps,
         ),
-        metrics=None if job.report_json is None else wire.read_answer(wire.Report, job.report_json),
+        metrics=report,
+        intervals=wire.read_answer(wire.IntervalReport, job.report_json)
+        if job.report_json is not None and has_intervals
+        else None,
         error=job.error,
         run=job.place.run,
         step=job.place.step,

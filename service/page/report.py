@@ -200,6 +200,9 @@ class _Collected:
             return
         self._on_progress(f"proofs of {of.relation}({of.head}, {of.tail})")
         options = job.request
+        if options.ranking_rules.draws_otherwise:
+            self.num_unexplained += 1
+            return
         try:
             why = self._client.why(
                 (of.head, of.relation, of.tail),
@@ -259,12 +262,26 @@ def _done(client: Client, job_id: str) -> Job:
     job = client.job(job_id)
     if job.state != "done":
         raise ProofrankError(f"job {job_id} is {job.state}; a report is made of jobs that are done")
+    if job.request.mrr_tolerance is not None:
+        raise ProofrankError(
+            f"job {job_id} has mrr_tolerance, so its ranks lie in intervals; a report is made of exact ranks"
+        )
     return job
 
 
 def _is_comparable(a: Job, b: Job) -> bool:
     """Whether both rank in the same way, and the same split if they rank one."""
-    fields = ("split", "limit", "side", "corruptions", "filtered", "ties", "seed")
+    fields = (
+        "split",
+        "limit",
+        "side",
+        "corruptions",
+        "filtered",
+        "ties",
+        "seed",
+        "beam_width",
+        "score_of_beam",
+    )
     is_same = all(getattr(a.request, field) == getattr(b.request, field) for field in fields)
     return is_same and a.dataset.sha256 == b.dataset.sha256
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from proofrank.core.graph import Dataset
+from proofrank.core.errors import RankingError
+from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
+from proofrank.core.protocols import check_tolerance_of, draws_of
 from proofrank.core.ranking import (
-    Corruptor,
     LazyQueries,
     PruningCounts,
     Refinement,
@@ -18,7 +19,14 @@ from proofrank.core.ranking import (
 )
 from proofrank.service import wire
 from proofrank.service.errors import InvalidInput
-from proofrank.service.ranking.to_queries import Limits, NameReader, check_beam, too_many
+from proofrank.service.ranking.to_queries import (
+    Limits,
+    NameReader,
+    check_beam,
+    check_protocol,
+    refusal_of_protocol,
+    too_many,
+)
 from proofrank.service.ranking.to_response import identity_of
 from proofrank.service.wire import PruningLevel, RankRequest, answer_from_python
 
@@ -37,11 +45,19 @@ def to_work(request: RankRequest, dataset: Dataset, limits: Limits) -> LazyQueri
     names = NameReader(dataset)
     triples = [names.triple(query, f"queries[{index}]") for index, query in enumerate(request.queries)]
     names.check()
-    number = None if request.corruptions == "all" else request.corruptions
-    corruptor = Corruptor(dataset, number=number, is_filtered=request.filtered, seed=request.seed)
-    work = LazyQueries(
-        triples, [sides_of(query.side or request.side) for query in request.queries], corruptor
-    )
+    check_protocol(request)
+    try:
+        return _drawn(request, dataset, triples, limits)
+    except RankingError as error:
+        raise refusal_of_protocol(request, error) from error
+
+
+def _drawn(request: RankRequest, dataset: Dataset, triples: list[Triple], limits: Limits) -> LazyQueries:
+    """The queries by index. Raises RankingError where the protocol or the source of candidates has none."""
+    rules = request.ranking_rules
+    check_tolerance_of(rules)
+    sides = [sides_of(query.side or request.side) for query in request.queries]
+    work = LazyQueries(triples, sides, draws_of(rules, dataset, request.seed, triples, sides))
     num_candidates = 0
     for index in range(len(triples)):
         num_candidates += work.num_candidates(index)
@@ -51,11 +67,13 @@ def to_work(request: RankRequest, dataset: Dataset, limits: Limits) -> LazyQueri
     return work
 
 
-def to_interval_report(refinement: Refinement, dataset: Dataset) -> wire.IntervalReport:
-    """The intervals of the metrics overall, per side and per relation."""
+def to_interval_report(
+    refinement: Refinement, dataset: Dataset, hits_at: Sequence[int]
+) -> wire.IntervalReport:
+    """The intervals of the metrics, with Hits@k for each of ``hits_at``, overall, per side and per relation."""
     so_far = refinement.so_far()
     parts = parts_of(refinement.rankings, dataset, None, so_far.query_index)
-    report = interval_report(so_far, parts, refinement.seconds)
+    report = interval_report(so_far, parts, refinement.seconds, hits_at)
     return answer_from_python(wire.IntervalReport, report.to_dict())
 
 
@@ -80,7 +98,7 @@ def to_response(
 ) -> wire.IntervalRankResponse:
     """The answer to a request whose MRR is certain enough."""
     assert request.mrr_tolerance is not None
-    metrics = to_interval_report(refinement, dataset)
+    metrics = to_interval_report(refinement, dataset, request.counted_hits_at)
     rankings: list[list[wire.RankInterval]] = [[] for _ in request.queries]
     for index, ranking in rank_intervals(refinement):
         rankings[index].append(ranking)
@@ -98,6 +116,7 @@ def to_response(
         pruning=to_pruning(request.pruning_level, refinement.counts, request.mrr_tolerance, metrics.open),
         beam=request.beam_width,
         beam_score=request.score_of_beam,
+        protocol=request.protocol,
     )
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from proofrank.core.errors import UnknownNameError
+from proofrank.core.errors import RankingError, UnknownNameError
 from proofrank.core.graph import Dataset, Triple
+from proofrank.core.protocols import draws_of
 from proofrank.core.prover.beams import Beam
-from proofrank.core.ranking import SIDES, Corruptor, Query, Side, sides_of
+from proofrank.core.ranking import SIDES, Query, Side, sides_of
 from proofrank.service.errors import InvalidInput
 from proofrank.service.threads import FEW_CANDIDATES
 from proofrank.service.wire import (
@@ -90,15 +91,58 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
     chosen = [_own_candidates(query, index, names) for index, query in enumerate(request.queries)]
     sides = [_sides(query, index, request, names.errors) for index, query in enumerate(request.queries)]
     names.check()
-    number = None if request.corruptions == "all" else request.corruptions
-    corruptor = Corruptor(dataset, number=number, is_filtered=request.filtered, seed=request.seed)
+    check_protocol(request)
+    try:
+        return _drawn(request, dataset, triples, chosen, sides, limits)
+    except RankingError as error:
+        raise refusal_of_protocol(request, error) from error
+
+
+def refusal_of_protocol(request: RankRequest, error: RankingError) -> InvalidInput:
+    """What the answer says of queries that the protocol or the source of candidates cannot rank."""
+    name = "protocol" if request.protocol is not None else "candidates_from"
+    return InvalidInput([FieldError(field=name, value=getattr(request, name), message=str(error))])
+
+
+def check_protocol(request: RankRequest) -> None:
+    """Refuses a protocol without the candidates that it needs, and candidates that it would not rank.
+
+    Raises:
+        InvalidInput: with the field.
+    """
+    if request.protocol is None:
+        return
+    needs = request.ranking_rules.has_fixed_negatives
+    numbers = [None if query.candidates is None else len(query.candidates) for query in request.queries]
+    wrong = [index for index, number in enumerate(numbers) if (number is not None) != needs]
+    if wrong:
+        verb = "needs the negatives of each query as its" if needs else "has no part for a query's own"
+        message = f"protocol {request.protocol!r} {verb} candidates"
+        raise InvalidInput([FieldError(field=f"queries[{wrong[0]}].candidates", value=None, message=message)])
+    if request.protocol == "ogb" and len(set(numbers)) > 1:
+        message = "protocol 'ogb' ranks each query among as many negatives"
+        raise InvalidInput([FieldError(field="queries", value=len(numbers), message=message)])
+
+
+def _drawn(
+    request: RankRequest,
+    dataset: Dataset,
+    triples: list[Triple],
+    chosen: list[np.ndarray | None],
+    sides: list[tuple[Side, ...]],
+    limits: Limits,
+) -> list[Query]:
+    """The queries with their corruptions. Raises RankingError where a relation has no candidates."""
+    corruptor = draws_of(request.ranking_rules, dataset, request.seed, triples, sides)
     queries: list[Query] = []
     num_candidates = 0
     for index, triple in enumerate(triples):
         for side in sides[index]:
             own = chosen[index]
-            constants = (
-                corruptor.constants(triple, side) if own is None else corruptor.among(triple, side, own)
+            constants, keys = (
+                corruptor.drawn(index, triple, side)
+                if own is None
+                else (corruptor.among(triple, side, own), None)
             )
             num_candidates += 1 + len(constants)
             if num_candidates > limits.max_candidates:
@@ -106,7 +150,7 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
                 raise InvalidInput(
                     [too_many("corruptions", request.corruptions, limits.max_candidates, message)]
                 )
-            queries.append(Query(index, triple, side, constants))
+            queries.append(Query(index, triple, side, constants, keys))
     return queries
 
 

@@ -20,6 +20,11 @@ EXPECTED = (
     "or the JSON of a job's results"
 )
 
+INTERVALS_MESSAGE = (
+    "its ranks lie in intervals, and a comparison pairs exact ranks; "
+    "submit the job without mrr_tolerance to compare it"
+)
+
 
 def to_comparison(comparison: Comparison) -> wire.Comparison:
     """Makes the form that goes over HTTP and into files."""
@@ -36,7 +41,13 @@ _COLUMNS = ("head", "relation", "tail", "side", "rank", "num_candidates", "prove
 
 
 def rankings_of_job(job: wire.Job, rows: Iterable[Mapping[str, Any]]) -> Rankings:
-    """The rankings of a job with these rows, as :meth:`Rankings.of_rows` takes them."""
+    """The rankings of a job with these rows, as :meth:`Rankings.of_rows` takes them.
+
+    Raises:
+        ComparisonError: its ranks are not known exactly.
+    """
+    if job.request.mrr_tolerance is not None:
+        raise ComparisonError(f"job {job.id}: {INTERVALS_MESSAGE}")
     return Rankings.of_rows(
         rows,
         label=f"job {job.id}",
@@ -60,6 +71,8 @@ def protocol_of(options: wire.JobOptions) -> Protocol:
         seed=options.seed,
         beam=options.beam_width,
         beam_score=options.score_of_beam,
+        name=options.protocol,
+        candidates_from=options.candidates_from or "domains",
     )
 
 
@@ -104,6 +117,9 @@ def _of_run(path: Path) -> Rankings:
             filtered=not run["unfiltered"],
             ties=run["ties"],
             seed=run["seed"],
+            name=run.get("protocol"),
+            candidates_from=run.get("candidates_from", "domains"),
+            negatives=run.get("negatives"),
         ),
         # The other levels, which give the same rows, are not told apart.
         pruning=run.get("pruning", "exact"),

@@ -10,6 +10,7 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Request
 
 from proofrank.core.errors import EvaluationError, PolicyError
+from proofrank.core.graph import Triple
 from proofrank.core.ranking import Query as RankedTriple
 from proofrank.service import wire
 from proofrank.service.errors import NoSuchJob, UnusablePolicy
@@ -25,11 +26,11 @@ _MOST_PROOFS = 1000
 
 def make_router(services: Services) -> APIRouter:
     """The routes on these services."""
-    router = APIRouter(tags=["server"])
+    router = APIRouter()
     host, store, policies = services.host, services.jobs.store, services.policies
     browser = RankingBrowser(services.database, store)
 
-    @router.get("/graph", responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
+    @router.get("/graph", tags=["server"], responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
     async def get_graph(
         offset: Annotated[
             int, Query(ge=0, le=2**53, description="Number of rules to leave out.", examples=[0])
@@ -42,7 +43,7 @@ def make_router(services: Services) -> APIRouter:
         """The served graph: counts, relations and rules."""
         return await asyncio.to_thread(to_graph, host.loaded.dataset, offset, limit)
 
-    @router.get("/names", responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
+    @router.get("/names", tags=["server"], responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
     async def list_names(
         kind: Annotated[wire.NameKind, Query(description="What the names are of.", examples=["constant"])],
         text: Annotated[
@@ -93,7 +94,14 @@ def make_router(services: Services) -> APIRouter:
 
             def read() -> list[RankedTriple]:
                 names = NameReader(dataset)
-                found = [names.triple(triple, "job") for triple in triples]
+                found = [
+                    Triple(
+                        names.predicate(relation, "job"),
+                        names.constant(head, "job"),
+                        names.constant(tail, "job"),
+                    )
+                    for head, relation, tail in triples
+                ]
                 names.check()
                 alone = np.empty(0, dtype=np.int64)
                 return [RankedTriple(index, triple, "tail", alone) for index, triple in enumerate(found)]

@@ -129,6 +129,7 @@ def make_router(services: RankingServices) -> APIRouter:
                         execution_seconds=execution.execution_seconds,
                     ),
                     queries=(),
+                    protocol=body.protocol,
                 )
                 if is_small:
                     return _json(with_results(answer, execution.ranked, builder))

@@ -106,6 +106,29 @@ MIGRATIONS: tuple[str, ...] = (
     UPDATE jobs SET trajectory_steps = 0 WHERE queries_done = 0;
     ALTER TABLE rankings ADD COLUMN knows_proved INTEGER NOT NULL DEFAULT 1;
     """,
+    # 5: jobs with `mrr_tolerance`: where each rank lies, and what a job goes on from, found out with `origin`. Their
+    # `report` has intervals.
+    """
+    CREATE TABLE rank_intervals (
+        job INTEGER NOT NULL REFERENCES jobs (number) ON DELETE CASCADE,
+        query_index INTEGER NOT NULL,
+        side TEXT NOT NULL,
+        head TEXT NOT NULL,
+        relation TEXT NOT NULL,
+        tail TEXT NOT NULL,
+        rank_low REAL NOT NULL,
+        rank_high REAL NOT NULL,
+        proved INTEGER,
+        open INTEGER NOT NULL,
+        num_candidates INTEGER NOT NULL,
+        PRIMARY KEY (job, query_index, side)
+    ) WITHOUT ROWID;
+    CREATE TABLE job_states (
+        job INTEGER PRIMARY KEY REFERENCES jobs (number) ON DELETE CASCADE,
+        origin TEXT NOT NULL,
+        state BLOB NOT NULL
+    );
+    """,
 )
 """Scripts that update an older file, in order; the file's ``user_version`` counts those it has had. A released script
 never changes; each change of the schema is a new script at the end.

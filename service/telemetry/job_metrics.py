@@ -28,7 +28,8 @@ class _Told(NamedTuple):
     """The last that was told of a place."""
 
     sha256: str
-    mrr: float
+    low: float
+    high: float
 
 
 class JobMrrCollector(Collector):
@@ -50,25 +51,38 @@ class JobMrrCollector(Collector):
             for place in [place for place in self._told if place.policy not in self._stored]:
                 del self._told[place]
 
-    def record(self, policy: str, sha256: str, split: str | None, mrr: float) -> None:
-        """Notes a job that was done, of the policy of this name and content; None for queries of the client's own."""
+    def record(self, policy: str, sha256: str, split: str | None, low: float, high: float) -> None:
+        """Notes a job that was done, of the policy of this name and content; None for queries of the client's own.
+
+        Its MRR is at least ``low`` and at most ``high``.
+        """
         with self._lock:
             if self._stored is not None and policy not in self._stored:
                 return
             place = _Place(policy, split or OWN_QUERIES)
-            self._told[place] = _Told(sha256, mrr)
+            self._told[place] = _Told(sha256, low, high)
             self._told.move_to_end(place)
             if len(self._told) > MAX_SERIES:
                 self._told.popitem(last=False)
 
     def collect(self) -> Iterable[Metric]:
-        """The family."""
-        family = GaugeMetricFamily(
-            "proofrank_policy_job_mrr",
-            "MRR of the last job that was done, by policy and split, under its ties.",
-            labels=["policy", "sha256", "split"],
+        """The families: what is known, and what is possible."""
+        labels = ["policy", "sha256", "split"]
+        known, low, high = (
+            GaugeMetricFamily(
+                f"proofrank_policy_job_mrr{end}", f"{what}, by policy and split.", labels=labels
+            )
+            for end, what in (
+                ("", "MRR of the last job that was done, under its ties, if it is known"),
+                ("_low", "Lowest value that the MRR of the last job can have"),
+                ("_high", "Highest value that the MRR of the last job can have"),
+            )
         )
         with self._lock:
             for place, told in self._told.items():
-                family.add_metric([place.policy, told.sha256, place.split], told.mrr)
-        yield family
+                values = [place.policy, told.sha256, place.split]
+                if told.low == told.high:
+                    known.add_metric(values, told.low)
+                low.add_metric(values, told.low)
+                high.add_metric(values, told.high)
+        yield from (known, low, high)

@@ -359,7 +359,7 @@ class ServiceMetrics:
 
     def record_job_done(
         self,
-        mrr: float,
+        mrr: tuple[float, float],
         hits_at: Mapping[int, float],
         seconds: float,
         *,
@@ -370,15 +370,16 @@ class ServiceMetrics:
         """Counts a job that was done, ``seconds`` after it began.
 
         Args:
-            mrr: of all that it ranked.
-            hits_at: k to Hits@k.
+            mrr: lowest and highest value that the MRR of all that it ranked can have.
+            hits_at: k to Hits@k, where that is known.
             seconds: from its beginning to its end.
             policy: name of the policy that it was ranked by.
             sha256: of the policy's content.
             split: what it ranked; None for queries of the client's own.
         """
-        self.job_mrr.set(mrr)
-        self._job_mrr_by_policy.record(policy, sha256, split, mrr)
+        if mrr[0] == mrr[1]:
+            self.job_mrr.set(mrr[0])
+        self._job_mrr_by_policy.record(policy, sha256, split, *mrr)
         for k, share in hits_at.items():
             self.job_hits.labels(str(k)).set(share)
         self.job_seconds.observe(seconds)

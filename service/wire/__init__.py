@@ -34,6 +34,7 @@ from proofrank.service.wire.graph import (
     RuleUse,
 )
 from proofrank.service.wire.intervals import (
+    Interval,
     IntervalMetrics,
     IntervalQueryResult,
     IntervalRankResponse,
@@ -50,6 +51,7 @@ from proofrank.service.wire.jobs import (
     JobOptions,
     JobProgress,
     JobRanking,
+    JobRankInterval,
     JobRequest,
     JobResults,
     JobState,
@@ -144,6 +146,7 @@ __all__ = [
     "HybridWeights",
     "Identity",
     "Info",
+    "Interval",
     "IntervalMetrics",
     "IntervalQueryResult",
     "IntervalRankResponse",
@@ -152,6 +155,7 @@ __all__ = [
     "JobList",
     "JobOptions",
     "JobProgress",
+    "JobRankInterval",
     "JobRanking",
     "JobRequest",
     "JobResults",

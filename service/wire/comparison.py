@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from proofrank.service.wire.described import described
 from proofrank.service.wire.rank_answer import SENT_IN_FULL, Head, Identity, Relation, Tail
+from proofrank.service.wire.rank_request import is_none
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,26 @@ class RankingProtocol:
     beam_score: Annotated[
         str, described("How several proofs of a candidate make its score.", "logsumexp")
     ] = "max"
+    name: Annotated[
+        str | None,
+        Field(description="Name of the protocol; missing without one.", examples=["ogb"], exclude_if=is_none),
+    ] = None
+    candidates_from: Annotated[
+        str | None,
+        Field(
+            description="Where candidates come from; missing for the domains of constants.",
+            examples=["entities"],
+            exclude_if=is_none,
+        ),
+    ] = None
+    negatives: Annotated[
+        str | None,
+        Field(
+            description="SHA-256 of the file of fixed negatives; missing without one.",
+            examples=["0a958d27" * 8],
+            exclude_if=is_none,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.dataclasses import dataclass
+from pydantic_core import CoreSchema, core_schema
 
 from proofrank.service.wire.described import described
 from proofrank.service.wire.rank_answer import SENT_IN_FULL, Head, Identity, Pruning, Relation, Tail, Timing
-from proofrank.service.wire.rank_request import BeamScore
+from proofrank.service.wire.rank_request import BeamScore, is_none
 
 _BY_NAME = ConfigDict(populate_by_name=True)
 
-Ends = Annotated[
-    tuple[float, float],
-    # Generators of clients know no tuples.
-    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
-]
-"""The lowest and the highest value that a number can have."""
+
+class Interval(NamedTuple):
+    """The lowest and the highest value that a number can have; a list of the two in JSON."""
+
+    low: float
+    high: float
+
+    @property
+    def middle(self) -> float:
+        """What is at most half of the width off."""
+        return (self.low + self.high) / 2
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """That of a pair: as a named tuple it would have a schema of its own in the OpenAPI document."""
+        pair = handler.generate_schema(tuple[float, float])
+        return core_schema.no_info_after_validator_function(lambda ends: cls(*ends), pair)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """That of a list, for generators of clients know no tuples."""
+        return {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
 
 
 @dataclass(frozen=True, config=_BY_NAME)
@@ -42,10 +61,10 @@ class IntervalMetrics:
     positives_proved: Annotated[float | None, described("Share of positives that were proved.", 0.85)]
     corruptions_proved: Annotated[float | None, described("Share of corruptions that were proved.", None)]
     intervals: Annotated[
-        dict[str, Ends | None],
+        dict[str, Interval | None],
         described(
-            "Lowest and highest value of each metric, by its name; the value of a whole evaluation lies between them. "
-            "Null where the metric is not defined.",
+            "Lowest and highest value of each metric, by its name, with Hits@k for each k of the request's `hits_at`. "
+            "The value of a whole evaluation lies between them. Null where the metric is not defined.",
             {"mrr": [0.7093, 0.7112], "hits@1": [0.6, 0.6]},
         ),
     ]
@@ -55,6 +74,18 @@ class IntervalMetrics:
     open: Annotated[int, described("Number of candidates that may still move a rank.", 310)]
     open_rankings: Annotated[int, described("Number of rankings with such candidates.", 9)]
     seconds: Annotated[float, described("Time of the evaluation, in seconds.", 0.2)]
+
+    @property
+    def mrr_ends(self) -> Interval:
+        """The lowest and the highest value of the MRR, which is always defined."""
+        found = self.intervals["mrr"]
+        assert found is not None
+        return found
+
+    @property
+    def by_name(self) -> dict[str, Interval | None]:
+        """The intervals by the names of the metrics."""
+        return self.intervals
 
     @property
     def hits_at(self) -> dict[int, float | None]:
@@ -75,6 +106,11 @@ class IntervalReport(IntervalMetrics):
     def overall(self) -> IntervalMetrics:
         """Those over all rankings, which the report itself has too."""
         return self
+
+    @property
+    def by_depth(self) -> dict[str, IntervalMetrics]:
+        """None: a server does not report depths."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -137,3 +173,11 @@ class IntervalRankResponse:
     pruning: Annotated[PruningToTolerance, described("What was left out, and what was left open.")]
     beam: Annotated[int, described("Maximum number of trajectories that a candidate had.", 8)] = 1
     beam_score: Annotated[BeamScore, described("How several proofs made a score.", "logsumexp")] = "max"
+    protocol: Annotated[
+        str | None,
+        Field(
+            description="Name of the protocol by which the queries were ranked; missing without one.",
+            examples=["filtered-all"],
+            exclude_if=is_none,
+        ),
+    ] = None

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
 from proofrank.service.wire.described import described
+from proofrank.service.wire.intervals import IntervalReport, RankInterval
 from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
 from proofrank.service.wire.rank_answer import (
     SENT_IN_FULL,
@@ -20,7 +21,13 @@ from proofrank.service.wire.rank_answer import (
     Report,
     Tail,
 )
-from proofrank.service.wire.rank_request import BeamOptions, NamedTriple, PruningLevel, ReportOptions
+from proofrank.service.wire.rank_request import (
+    BeamOptions,
+    NamedTriple,
+    PruningLevel,
+    ReportOptions,
+    ToleranceOptions,
+)
 from proofrank.service.wire.run_steps import RunStep
 from proofrank.service.wire.times import Time
 
@@ -31,7 +38,7 @@ EXAMPLE_JOB_ID = "57137823667a40cbaa0db2c61742e55e"
 UNFINISHED_STATES: tuple[JobState, ...] = ("queued", "running")
 
 
-class JobOptions(BeamOptions, ReportOptions):
+class JobOptions(BeamOptions, ReportOptions, ToleranceOptions):
     """What a job ranks, except for the client's own queries, and how."""
 
     split: Literal["train", "valid", "test"] | None = Field(
@@ -61,7 +68,7 @@ class JobOptions(BeamOptions, ReportOptions):
     @property
     def pruning_level(self) -> PruningLevel:
         """What may be left out."""
-        return self.pruning or "exact"
+        return self.pruning or ("exact" if self.mrr_tolerance is None else "ranks")
 
 
 class JobRequest(JobOptions):
@@ -86,6 +93,13 @@ class JobRequest(JobOptions):
             raise PydanticCustomError(
                 "limit_of_split", "'limit' applies to splits; send fewer queries instead"
             )
+        if self.ranking_rules.has_fixed_negatives:
+            raise PydanticCustomError(
+                "negatives_of_job",
+                "protocol '{protocol}' needs the negatives of each query, which a job has no room for; send them to "
+                "/rank as 'candidates'",
+                {"protocol": self.protocol},
+            )
         if self.policy_sha256 is not None and self.policy is None:
             raise PydanticCustomError("sha256_of_policy", "'policy_sha256' is of a 'policy'; name that too")
         return self
@@ -96,11 +110,24 @@ class JobProgress:
     """Progress of a job; what is done is stored."""
 
     queries: Annotated[int, described("Number of queries of the job.", 24)]
-    queries_done: Annotated[int, described("Number of queries whose rankings are stored.", 10)]
+    queries_done: Annotated[
+        int,
+        described(
+            "Number of queries whose rankings are stored; with `mrr_tolerance`, whose positives were tried, until the "
+            "job is done.",
+            10,
+        ),
+    ]
     candidates: Annotated[
         int | None, described("Number of candidates of all queries; null until the job has begun.", 2448)
     ]
-    candidates_done: Annotated[int, described("Number of candidates of the finished queries.", 1020)]
+    candidates_done: Annotated[
+        int,
+        described(
+            "Number of candidates of the finished queries; with `mrr_tolerance`, of those that move no rank any more.",
+            1020,
+        ),
+    ]
 
 
 @dataclass(frozen=True)
@@ -122,7 +149,10 @@ class _JobFields:
         JobOptions, described("Options of the job as submitted, without the client's own queries.")
     ]
     progress: Annotated[JobProgress, described("Progress of the job.")]
-    metrics: Annotated[Report | None, described("Metrics over the finished queries; null if there are none.")]
+    metrics: Annotated[
+        Report | None,
+        described("Metrics over the finished queries; null if there are none, and with `mrr_tolerance`."),
+    ]
     error: Annotated[
         str | None,
         described("Reason why the job failed, or why it waits; else null.", "the data folder is full"),
@@ -143,6 +173,10 @@ class Job(RunStep, _JobFields):
         described(
             "What was left out of the finished queries; missing from an older server, which left out nothing."
         ),
+    ] = None
+    intervals: Annotated[
+        IntervalReport | None,
+        described("Intervals of the metrics so far, of a job with `mrr_tolerance`; null for other jobs."),
     ] = None
 
 
@@ -173,11 +207,22 @@ class JobRanking(RankedPositive, _PlaceInJob):
 
 
 @dataclass(frozen=True)
+class JobRankInterval(RankInterval, _PlaceInJob):
+    """A query of a job on one side, and where its rank lies."""
+
+
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class JobResults:
     """A job and the rankings of its finished queries."""
 
     job: Annotated[Job, described("Job that the rankings are of.")]
     rankings: Annotated[
         tuple[JobRanking, ...],
-        described("Rankings of the finished queries, in the order of the split or the request."),
+        described(
+            "Rankings of the finished queries, in the order of the split or the request; none with `mrr_tolerance`."
+        ),
     ]
+    rank_intervals: Annotated[
+        tuple[JobRankInterval, ...] | None,
+        described("Intervals of the ranks so far, of a job with `mrr_tolerance`; null for other jobs."),
+    ] = None

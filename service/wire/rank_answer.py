@@ -314,3 +314,11 @@ class RankResponse:
     scoring: Annotated[
         Scoring | None, described("What the scores are; missing from an older server: those of proofs.")
     ] = None
+    protocol: Annotated[
+        str | None,
+        Field(
+            description="Name of the protocol by which the queries were ranked; missing without one.",
+            examples=["filtered-all"],
+            exclude_if=is_none,
+        ),
+    ] = None

@@ -16,6 +16,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from proofrank.core.choices import HITS_AT, MOST_HITS_AT, MOST_K
+from proofrank.core.errors import RankingError
+from proofrank.core.protocol_rules import RankingRules, settled
 
 MAX_NAME_LENGTH = 1024
 
@@ -194,6 +196,43 @@ class ReportOptions(RankOptions):
         description="The k of Hits@k, different whole numbers, which `hits_at` of the metrics then has.",
         examples=[[1, 5, 20]],
     )
+
+    protocol: Annotated[str, Field(max_length=64)] | None = Field(
+        None,
+        exclude_if=is_none,
+        description="Name of a protocol, which settles `corruptions`, `filtered`, `ties` and `candidates_from`: "
+        "`filtered-all`, `sampled-50`, `sampled-100`, `deepprooflog`, or, for queries with `candidates`, `ogb` or "
+        "`fixed-negatives`.",
+        examples=["filtered-all"],
+    )
+    candidates_from: Literal["domains", "entities", "relations"] | None = Field(
+        None,
+        exclude_if=is_none,
+        description="Where candidates come from: the `domains` of the replaced constant, which is the default, all "
+        "`entities`, or those that the facts have with the relation (`relations`).",
+        examples=["relations"],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle(cls, value: Any) -> Any:
+        """Puts what the protocol settles in place of what nobody chose."""
+        if not isinstance(value, dict) or not isinstance(value.get("protocol"), str):
+            return value
+        names = ("corruptions", "filtered", "ties", "candidates_from")
+        given = {name: value[name] for name in names if value.get(name) is not None}
+        try:
+            rules = settled(value["protocol"], **given)
+        except RankingError as error:
+            raise PydanticCustomError("protocol", "{text}", {"text": str(error)}) from error
+        return {**value, **{name: getattr(rules, name) for name in names}}
+
+    @property
+    def ranking_rules(self) -> RankingRules:
+        """How corruptions are chosen and ties are broken."""
+        return RankingRules(
+            self.protocol, self.corruptions, self.filtered, self.ties, self.candidates_from or "domains"
+        )
 
     @field_validator("hits_at")
     @classmethod

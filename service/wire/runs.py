@@ -9,6 +9,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from proofrank.service.wire.described import described
+from proofrank.service.wire.intervals import IntervalMetrics
 from proofrank.service.wire.jobs import EXAMPLE_JOB_ID, JobOptions, JobState
 from proofrank.service.wire.rank_answer import Identity, Metrics
 from proofrank.service.wire.run_steps import EXAMPLE_LABELS
@@ -53,13 +54,18 @@ class StepJob:
     created: Annotated[Time, described("Time of submission, UTC.", "2026-01-31T12:00:00.000Z")]
     request: Annotated[JobOptions, described("Options of the job.")]
     metrics: Annotated[
-        Metrics | None, described("Metrics over the finished queries; null if there are none.")
+        Metrics | None,
+        described("Metrics over the finished queries; null if there are none, and with `mrr_tolerance`."),
     ]
+    intervals: Annotated[
+        IntervalMetrics | None,
+        described("Intervals of the metrics so far, of a job with `mrr_tolerance`; null for other jobs."),
+    ] = None
     mrr_interval: Annotated[
         MetricInterval | None,
         described(
             "Interval (95 %) of the MRR over other queries of the kind; null if it was not asked for, for a job that "
-            "is not done, and with a single query."
+            "is not done, with a single query, and with `mrr_tolerance`."
         ),
     ] = None
 

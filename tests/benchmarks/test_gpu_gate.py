@@ -23,14 +23,14 @@ from torch.utils._triton import has_triton  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
 from benchmarks.gpu_gate.absent_device import ARCHITECTURES, WARP_SIZE, absent_device  # noqa: E402
-from benchmarks.gpu_gate.gate import Examined, groups_of, make_tick, problems_of  # noqa: E402
+from benchmarks.gpu_gate.gate import CUDA, Examined, groups_of, make_tick, options_of, problems_of  # noqa: E402
 from benchmarks.gpu_gate.machine_code import MachineCode, read_machine_code  # noqa: E402
 from benchmarks.gpu_gate.programs import Launch, Program, compiled  # noqa: E402
 from benchmarks.gpu_gate.tick_time import H200  # noqa: E402
 from benchmarks.gpu_gate.traced import Operations, Trace, operations_of, traced  # noqa: E402
 from proofrank.core.default import DATASET, POLICY  # noqa: E402
 from proofrank.core.evaluator import settings_for  # noqa: E402
-from proofrank.core.evaluator.modes import COMPILE_MODES  # noqa: E402
+from proofrank.core.evaluator.modes import COMPILE_MODES, Mode  # noqa: E402
 from proofrank.core.evaluator.options import EvaluatorOptions  # noqa: E402
 from proofrank.core.evaluator.tick import Tick  # noqa: E402
 from proofrank.core.graph import load_dataset  # noqa: E402
@@ -86,7 +86,7 @@ POINTERS = {"source": "*fp32", "target": "*fp32"}
 def problems_with(code: MachineCode) -> list[str]:
     """What the gate says of a tick with a kernel of that code."""
     program = Program("tick", [Launch("kernel", is_library=False)], {"kernel": code})
-    return problems_of(Examined(("default",), HOPPER, programs=[program]), {}, {})
+    return problems_of(Examined(("default",), HOPPER, programs=[program]), {})
 
 
 def test_a_kernel_that_fits_into_registers_is_no_problem() -> None:
@@ -124,7 +124,7 @@ def test_a_kernel_that_is_a_trap_is_refused() -> None:
 def test_a_number_that_the_host_reads_is_found(function: Callable[[Tensor], Tensor]) -> None:
     trace = traced("part", function, torch.arange(5), options={})
 
-    [problem, *_] = problems_of(Examined(("default",), HOPPER, traces=[trace]), {}, {})
+    [problem, *_] = problems_of(Examined(("default",), HOPPER, traces=[trace]), {})
 
     assert "the host waits for aten." in problem
 
@@ -136,7 +136,7 @@ def test_a_broken_graph_is_found() -> None:
 
     trace = traced("part", broken, torch.arange(5), options={})
 
-    assert any("the graph of part breaks" in text for text in problems_of(_of(trace), {}, {}))
+    assert any("the graph of part breaks" in text for text in problems_of(_of(trace), {}))
 
 
 def _of(trace: Trace) -> Examined:
@@ -146,8 +146,8 @@ def _of(trace: Trace) -> Examined:
 def test_more_launches_than_committed_are_refused() -> None:
     examined = Examined(("eager", "captured"), None, operations=Operations({"aten.add": 3}, 0, 0, 0, []))
 
-    assert problems_of(examined, {"eager": 3, "captured": 3}, {}) == []
-    assert problems_of(examined, {"eager": 3, "captured": 2}, {}) == [
+    assert problems_of(examined, {"eager": 3, "captured": 3}) == []
+    assert problems_of(examined, {"eager": 3, "captured": 2}) == [
         "eager, captured (any): 3 launches, more than 2"
     ]
 
@@ -170,13 +170,14 @@ def test_the_compiled_network_is_one_graph_of_sound_kernels() -> None:
     tick.network.compute_whole(num_states)
     states = torch.zeros(num_states, tick.environment.engine.working_atoms, dtype=torch.int64)
 
-    options = {"batch_invariant": True}
+    options = options_of(Mode.of("separate", fullgraph=True, device=CUDA))
     trace = traced("score", tick.score, states, options=options)
     program = compiled(trace, HOPPER, options, with_variants=False)
 
-    assert problems_of(Examined(("separate",), HOPPER, [trace], [program]), {}, {}) == []
+    assert problems_of(Examined(("separate",), HOPPER, [trace], [program]), {}) == []
     assert sum(launch.flops for launch in program.launches) == num_states * tick.network.flops_per_state()
-    assert sum(launch.is_library for launch in program.launches) == 6, "five products and the embedding"
+    assert sum(launch.is_library for launch in program.launches) == 5, "more than the five products"
+    assert len(program.launches) == 10
     kernels = {launch.name for launch in program.launches if not launch.is_library}
     assert kernels == set(program.kernels)
     vectors = num_states * tick.buffers.endf_feature.shape[0] * 4

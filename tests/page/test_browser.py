@@ -119,6 +119,21 @@ def test_the_uses_of_rules_are_counted_on_demand(trained: Trained, browser: Brow
         assert shown[rule["name"]].endswith(f" {rule['proofs']} {rule['uses']}")
 
 
+def test_a_job_by_beams_says_that_its_proofs_here_are_greedy(trained: Trained, browser: Browser) -> None:
+    with Client(trained.server.url) as client:
+        last = trained.jobs[-1]
+        job = client.evaluate("train", policy=last.policy, corruptions="all", beam=2, progress=False).job
+        try:
+            browser.open(f"{trained.server.url}/#/step/{job.id}")
+            browser.until_text("train, both sides, all corruptions, beam of 2 (max)")
+            browser.until_text("No other job has ranked the same queries in the same way.")
+            browser.find("[aria-label=Rankings] tbody a").click()
+            browser.until_text("The job ranked by beams of up to 2 trajectories.")
+        finally:
+            client.delete_job(job.id)
+    assert browser.complaints() == []
+
+
 def test_a_running_job_is_watched_and_cancelled(trained: Trained, browser: Browser) -> None:
     with Client(trained.server.url) as client:
         # So many candidates that it is still running when it is cancelled.

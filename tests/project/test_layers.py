@@ -18,13 +18,14 @@ FOLDERS = ("core", "service", "training")
 
 CORE_LAYERS = (
     ("errors", "choices", "default"),
-    ("metric_names",),
+    ("metric_names", "protocol_rules"),
     ("comparison", "formats", "rank_metrics"),
     ("graph",),
     ("provability", "prover"),
     ("policy",),
     ("embedding", "evaluator"),
     ("ranking",),
+    ("protocols",),
 )
 SERVICE_LAYERS = (
     ("wire",),
@@ -152,4 +153,5 @@ def test_what_goes_over_http_needs_nothing_but_pydantic_and_the_words_of_errors(
                 "proofrank.core.choices",
                 "proofrank.core.errors",
                 "proofrank.core.formats.times",
+                "proofrank.core.protocol_rules",
             }, module

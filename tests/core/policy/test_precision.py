@@ -94,3 +94,19 @@ def test_the_device_is_asked_whether_one_product_has_the_bits_of_chunks(
     monkeypatch.setattr(RowFeatures, "transform", other_bits)
 
     assert not features.has_same_bits_whole(2 * CHUNK_ROWS)
+
+
+def test_an_embedding_that_is_written_out_for_a_compiler_has_the_same_bits() -> None:
+    network = PolicyNetwork(PolicyConfig(max_variables=10), num_predicates=30, num_constants=300)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for table in (network.embedding.predicates, network.embedding.arguments):
+            table.copy_(torch.randn(table.shape, generator=generator))
+    features = RowFeatures(network)
+    assert features.is_fused_embedding
+    states = features._random_states(CHUNK_ROWS, generator)
+
+    in_a_bag = features.embed(states)
+    features.compute_whole(CHUNK_ROWS)
+
+    assert torch.equal(features.embed(states), in_a_bag)

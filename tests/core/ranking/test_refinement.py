@@ -23,6 +23,7 @@ from proofrank.core.provability import LeastModel, compute_least_model
 from proofrank.core.prover import Candidate, Outcome, Outcomes, ProverSettings
 from proofrank.core.ranking import (
     TIE_POLICIES,
+    AllCompletions,
     Corruptor,
     LazyQueries,
     Metrics,
@@ -231,7 +232,7 @@ def chain(make_dataset: DatasetMaker) -> Dataset:
     return make_dataset(links, rules, test=[f"v(n{index:02},n{index + 2:02})." for index in range(9)])
 
 
-def refinement_on(chain: Dataset, evaluator: Evaluator, **options: Any) -> Refinement:
+def refinement_on(chain: Dataset, evaluator: Evaluator | None, **options: Any) -> Refinement:
     """Of all test triples of ``chain``, in small parts."""
     triples = chain.splits["test"]
     work = LazyQueries(triples, [SIDES] * len(triples), Corruptor(chain))
@@ -318,6 +319,90 @@ def test_an_error_leaves_what_is_known_as_it_was(chain: Dataset, evaluator: Refe
     expected.refine(0)
     assert before.low < before.high
     assert refinement.mrr == expected.mrr
+
+
+def test_parts_that_the_caller_proves_give_the_same_as_an_evaluator(
+    chain: Dataset, evaluator: ReferenceEvaluator
+) -> None:
+    refinement = refinement_on(chain, None)
+    num_parts = 0
+    while (part := refinement.next_part(0.01)) is not None:
+        again = refinement.next_part(0.01)  # one that nobody proves leaves no trace
+        assert again is not None
+        assert list(again.candidates) == list(part.candidates)
+        part.put(Outcomes.of(evaluator.evaluate(part.candidates)))
+        num_parts += 1
+
+    expected = refinement_on(chain, evaluator)
+    expected.refine(0.01)
+    assert num_parts > 3
+    assert refinement.mrr == expected.mrr
+    assert refinement.counts == expected.counts
+    with pytest.raises(RankingError, match="there is no evaluator"):
+        refinement.refine(0)
+
+
+@pytest.mark.parametrize("ties", TIE_POLICIES)
+def test_what_another_one_has_found_out_is_gone_on_from(
+    chain: Dataset, evaluator: ReferenceEvaluator, ties: str
+) -> None:
+    whole, first, counting = (CountingEvaluator(evaluator) for _ in range(3))
+    expected = refinement_on(chain, whole, ties=ties)
+    expected.refine(0)
+    interrupted = refinement_on(chain, first, ties=ties)
+    interrupted.refine(0.05)
+    state = interrupted.state()
+    interrupted.refine(0.01)  # the state is a copy
+
+    refinement = refinement_on(chain, counting, ties=ties)
+    refinement.go_on_from(state)
+
+    assert 0.01 < refinement.mrr.half_width <= 0.05
+    refinement.refine(0)
+    assert refinement.so_far().low.tolist() == expected.so_far().low.tolist()
+    assert refinement.mrr == expected.mrr
+    assert refinement.counts == expected.counts
+    assert not any(candidate.is_positive for candidate in counting.asked)
+    assert counting.steps < whole.steps
+
+
+def test_a_state_of_other_work_or_of_another_model_is_refused(
+    chain: Dataset, evaluator: ReferenceEvaluator
+) -> None:
+    refinement = refinement_on(chain, evaluator)
+    refinement.refine(0.05)
+    state = refinement.state()
+    triples = list(chain.splits["test"])
+    others = {
+        "not one of this evaluation": Refinement(
+            evaluator, LazyQueries(triples[:3], [SIDES] * 3, Corruptor(chain)), compute_least_model(chain)
+        ),
+        "have changed since": Refinement(
+            evaluator,
+            LazyQueries(triples, [SIDES] * len(triples), Corruptor(chain)),
+            AllCompletions(chain.vocabulary.num_constants),
+        ),
+    }
+    for text, other in others.items():
+        with pytest.raises(RankingError, match=text):
+            other.go_on_from(state)
+        assert other.num_decided == 0
+
+
+def test_without_a_model_the_exact_value_lies_inside_too(
+    chain: Dataset, evaluator: ReferenceEvaluator
+) -> None:
+    triples = chain.splits["test"]
+    work = LazyQueries(triples, [SIDES] * len(triples), Corruptor(chain))
+    refinement = Refinement(evaluator, work, AllCompletions(chain.vocabulary.num_constants), most_at_once=8)
+
+    refinement.refine(0.02)
+
+    exact = aggregate(rank_queries(evaluator, work.all_queries()))
+    assert refinement.counts.unprovable == 0
+    assert_holds(metric_intervals(refinement.so_far(), 1.0), exact)
+    refinement.refine(0)
+    assert refinement.mrr.value == exact.mrr
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, math.nan, math.inf, "0.1", True, None])

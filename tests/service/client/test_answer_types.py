@@ -22,7 +22,7 @@ RANKS = {"optimistic": 1.0, "realistic": 1.5, "pessimistic": 2.0, "random": 1.0}
 RANKING = {
     "side": "tail", "rank": 1.5, "reciprocal_rank": 0.75, "ranks": RANKS, "score": -1.5, "log_probability": -1.5,
     "proved": True, "steps": 2, "num_candidates": 1, "num_filtered": None, "candidates": [SCORE], "proof": None,
-    "proofs": None,
+    "proofs": None, "embedding_score": None,
 }  # fmt: skip
 IDENTITY = {"name": "d", "sha256": "0"}
 PRUNING = {"level": "exact", "evaluated": 1, "unprovable": 1, "fallen_behind": 0, "steps": 2}
@@ -31,7 +31,7 @@ ANSWER: dict[str, Any] = {
     "metrics": {**METRICS, "by_side": {"tail": METRICS}, "by_relation": {}},
     "timing": {"queue_seconds": 0.0, "first_result_seconds": 0.1, "execution_seconds": 0.2},
     "queries": [{"head": "a", "relation": "p", "tail": "Zoë", "rankings": [RANKING]}],
-    "pruning": PRUNING, "beam": 1, "beam_score": "max",
+    "pruning": PRUNING, "beam": 1, "beam_score": "max", "scoring": None,
 }  # fmt: skip
 JOB = {
     "id": "j", "state": "done", "created": "2026-01-31T12:00:00.120+00:00", "started": None, "finished": None,

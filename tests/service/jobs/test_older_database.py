@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from pathlib import Path
 
 from proofrank.core.ranking import PruningCounts
@@ -11,27 +10,14 @@ from proofrank.service.jobs.job import Change, Job, StoredRanking
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.jobs.to_response import job_answer, ranking_answer
 from proofrank.service.storage.database import MIGRATIONS, Database
+from tests.helpers.older_jobs import insert_older_jobs
 
 BEFORE_PRUNING = MIGRATIONS[:3]
 
 
-def insert(connection: sqlite3.Connection) -> None:
-    """A job with a query done, and one that has not begun."""
-    for number, job_id, done in ((1, "begun", 1), (2, "waiting", 0)):
-        connection.execute(
-            "INSERT INTO jobs (number, id, body_sha256, state, created, policy_name, policy_sha256, dataset_name, "
-            "dataset_sha256, options, num_queries, queries_done, num_candidates, candidates_done) "
-            "VALUES (?, ?, '0', 'running', '2026-01-31T12:00:00.000Z', 'p', '0', 'd', '0', ?, 2, ?, 20, ?)",
-            (number, job_id, '{"split": "test"}', done, 10 * done),
-        )
-    connection.execute(
-        "INSERT INTO rankings VALUES (1, 0, 'tail', 'a', 'r', 'b', 1, 1.0, 1, 1, 10, -1.0, -1.0, 1, 3, 4, 0.5)"
-    )
-
-
 def test_jobs_that_an_older_version_has_begun_go_on(tmp_path: Path) -> None:
     older = Database.open(tmp_path, BEFORE_PRUNING)
-    older.transact(insert)
+    older.transact(insert_older_jobs)
     older.close()
 
     async def read() -> tuple[list[Job], list[StoredRanking], Job | None]:

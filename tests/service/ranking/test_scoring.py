@@ -82,14 +82,16 @@ def test_the_answer_is_that_of_the_function(
 
 def test_candidates_have_the_scores_that_they_are_ranked_by(scored: Client, family: Dataset) -> None:
     triple = family.names(family.splits["test"][0])
-    options: dict[str, Any] = {"corruptions": "all", "side": "tail", "return_candidates": True}
-    answer = scored.rank([triple], scoring="hybrid", **options)
+    answer = scored.rank([triple], scoring="hybrid", corruptions="all", side="tail", return_candidates=True)
     (ranking,) = answer.queries[0].rankings
     assert ranking.candidates is not None
     scores = [candidate.score for candidate in ranking.candidates]
     assert scores[0] == ranking.score
     assert ranking.ranks.optimistic == 1 + sum(score > scores[0] for score in scores[1:])
-    alone = scored.rank([triple], scoring="embedding", **options).queries[0].rankings[0]
+    answer = scored.rank(
+        [triple], scoring="embedding", corruptions="all", side="tail", return_candidates=True
+    )
+    (alone,) = answer.queries[0].rankings
     assert alone.candidates is not None
     assert alone.candidates[0].score == alone.score == alone.embedding_score
     assert {candidate.steps for candidate in alone.candidates} == {0}

@@ -33,7 +33,7 @@ def chain_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
     """A server whose requests are large enough to be ranked in several parts."""
     folder = write_chain(tmp_path_factory.mktemp("chain") / "chain")
     policy = write_untrained_policy(folder.parent / "policy", folder)
-    with RunningServer("--dataset", str(folder), "--policy", str(policy), "--engine", "original") as running:
+    with RunningServer("--dataset", str(folder), "--policy", str(policy), "--engine", "eager") as running:
         yield running.wait_until_ready()
 
 
@@ -66,6 +66,21 @@ def test_the_exact_value_lies_inside_on_random_cases(client: httpx.Client, famil
         check_pruning(found, tolerance, level or "ranks")
         num_open += found["pruning"]["open"]
     assert num_open > 0
+
+
+@pytest.mark.parametrize("beam_score", ["max", "logsumexp", "noisy-or"])
+def test_the_exact_value_lies_inside_with_beams(
+    client: httpx.Client, family: Dataset, beam_score: str
+) -> None:
+    random = np.random.default_rng(8)
+    for number in range(8):
+        queries = random_queries(family, random, 5)
+        options = {"corruptions": "all", "beam": 4, "beam_score": beam_score, "ties": TIES[number % 4]}
+        exact = rank(client, queries, **options, pruning="none")
+        for tolerance in (0.1, 0):
+            found = rank(client, queries, **options, mrr_tolerance=tolerance)
+            assert_metrics_hold(found["metrics"], exact["metrics"])
+            assert_ranks_hold(rankings_of(found), rankings_of(exact))
 
 
 def random_queries(dataset: Dataset, random: np.random.Generator, number: int) -> list[dict[str, Any]]:
@@ -148,7 +163,7 @@ def test_beside_others_and_beside_a_job_the_answer_is_the_same(chain_server: Run
 def test_a_small_request_does_not_wait_for_a_large_one(chain_server: RunningServer) -> None:
     client = chain_server.client
     with ThreadPoolExecutor(1) as threads:
-        large = threads.submit(rank, client, CHAIN * 5, corruptions="all", mrr_tolerance=0)
+        large = threads.submit(rank, client, CHAIN * 20, corruptions="all", mrr_tolerance=0)
         wait_for_queued(client)
         small = rank(client, CHAIN[:1], corruptions=2)
         assert not large.done()
@@ -160,7 +175,7 @@ def test_a_request_that_is_late_is_refused_and_leaves_the_others_as_they_are(
     chain_server: RunningServer,
 ) -> None:
     client = chain_server.client
-    body = {"queries": CHAIN * 5, "corruptions": "all", "mrr_tolerance": 0, "deadline_ms": 300}
+    body = {"queries": CHAIN * 20, "corruptions": "all", "mrr_tolerance": 0, "deadline_ms": 300}
     before = scrape(client)
 
     refused = refusal(client.post("/rank", json=body), 504)
@@ -174,7 +189,7 @@ def test_a_request_that_is_late_is_refused_and_leaves_the_others_as_they_are(
 
 def test_the_work_for_a_client_that_has_gone_ends(chain_server: RunningServer) -> None:
     client = chain_server.client
-    body = json.dumps({"queries": CHAIN * 5, "corruptions": "all", "mrr_tolerance": 0}).encode()
+    body = json.dumps({"queries": CHAIN * 20, "corruptions": "all", "mrr_tolerance": 0}).encode()
     before = scrape(client)
 
     with chain_server.unfinished_request("/rank", body) as connection:
@@ -296,6 +311,17 @@ def test_the_client_reads_both_kinds_of_answers(server: RunningServer) -> None:
     assert isinstance(frame, pandas.DataFrame)
     assert list(frame["side"]) == ["head", "tail"] * 2
     assert all(low <= high for low, high in zip(frame["rank_low"], frame["rank_high"], strict=True))
+
+
+def test_each_hits_at_k_that_is_asked_for_has_an_interval(client: httpx.Client) -> None:
+    queries = many_queries(4)
+    exact = rank(client, queries, corruptions="all", hits_at=[2, 5])
+
+    found = rank(client, queries, corruptions="all", hits_at=[2, 5], mrr_tolerance=0.1)
+
+    for k in (2, 5):
+        low, high = found["metrics"]["intervals"][f"hits@{k}"]
+        assert low <= exact["metrics"]["hits_at"][str(k)] <= high
 
 
 def test_the_openapi_document_has_both_answers(client: httpx.Client) -> None:

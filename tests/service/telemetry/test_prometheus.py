@@ -242,13 +242,21 @@ def test_the_mrr_of_jobs_is_shown_by_policy_with_points_and_each_activation_is_m
 def test_the_series_of_jobs_are_bounded_whatever_clients_upload() -> None:
     collector = JobMrrCollector()
     for number in range(1000):
-        collector.record(f"epoch-{number}", f"{number:064x}", "valid", 0.5)
-        collector.record("run", f"{number:064x}", None, number / 1000)
-    (family,) = collector.collect()
-    assert len(family.samples) == MAX_SERIES
+        collector.record(f"epoch-{number}", f"{number:064x}", "valid", 0.5, 0.5)
+        collector.record("run", f"{number:064x}", None, number / 1000, number / 1000)
+    family, *ends = collector.collect()
+    assert [len(each.samples) for each in (family, *ends)] == [MAX_SERIES] * 3
     (of_run,) = (sample for sample in family.samples if sample.labels["policy"] == "run")
     assert (of_run.value, of_run.labels["split"]) == (0.999, "queries")
     collector.keep({"run"})
-    collector.record("deleted", "0" * 64, "test", 1.0)
-    (family,) = collector.collect()
+    collector.record("deleted", "0" * 64, "test", 1.0, 1.0)
+    family, *_ = collector.collect()
     assert [sample.labels["policy"] for sample in family.samples] == ["run"]
+
+
+def test_an_mrr_that_is_not_known_has_its_ends_alone() -> None:
+    collector = JobMrrCollector()
+    collector.record("run", "0" * 64, "valid", 0.7, 0.72)
+    known, low, high = collector.collect()
+    assert not known.samples
+    assert [family.samples[0].value for family in (low, high)] == [0.7, 0.72]

@@ -105,9 +105,6 @@
         ${" "}${whole(overall.worse)} rankings are worse, ${whole(overall.better)} better, ${whole(same)} the same.</p>
       <p class="soft" role="status">${isWhole ? "" : "Computing intervals …"}</p>
       ${(comparison.a.certified || comparison.b.certified) && html`<p class="soft">Pruned: some ranks follow from bounds on scores, and are exact all the same.</p>`}
-      <h2>Metrics</h2>
-      <${Table} caption=${`Differences, B less A, with intervals of ${100 * comparison.confidence} %; macro counts each relation alike`}
-        columns=${differenceColumns("Metric", (row) => row)} rows=${metrics} what="metrics" />
       <h2>Changed rankings</h2>
       ${rows.length === 0 ? html`<p>No rank differs.</p>` : html`
         <${Table} caption="The worst loss of B first" columns=${changedColumns(address)} rows=${rows} what="changed rankings" numRows=${15} />
@@ -115,6 +112,9 @@
         <${Plot} make=${() => makePlot(changed, go)} keys=${[a, b]} onPick=${(plot) => go.pick(plot)}
           label="Rank in B against rank in A of the changed rankings; the table above has the same numbers" />
         <p class="soft">Above the line: worse in B. The ${whole(same)} rankings that did not change are not drawn. A click opens the nearest one.</p>`}
+      <h2>Metrics</h2>
+      <${Table} caption=${`Differences, B less A, with intervals of ${100 * comparison.confidence} %; macro counts each relation alike`}
+        columns=${differenceColumns("Metric", (row) => row)} rows=${metrics} what="metrics" />
       <${Groups} title="By relation" name="Relation" groups=${comparison.by_relation} />
       <${Groups} title="By side" name="Side" groups=${comparison.by_side} />
       <${Groups} title="By depth" name="Depth" groups=${comparison.by_depth} />`;
