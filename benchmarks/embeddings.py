@@ -78,15 +78,25 @@ def main() -> None:
     for name, hybrid in weights.items():
         columns[name] = table.hybrid_reciprocal_ranks(hybrid, "realistic")
     of = dict(zip(columns, estimates(list(columns.values()), table.triples, 0), strict=True))
-    gains = [column - columns["proof"] for column in columns.values()]
-    over = dict(zip(columns, estimates(gains, table.triples, 0), strict=True))
+    over = {
+        part: dict(
+            zip(
+                columns,
+                estimates([column - columns[part] for column in columns.values()], table.triples, 0),
+                strict=True,
+            )
+        )
+        for part in ("proof", "embedding")
+    }
     rows = [
         {
             "score": name,
             "MRR": f"{of[name].mean:.4f}",
             "interval": f"{of[name].low:.4f} to {of[name].high:.4f}",
-            "less that of proofs": f"{over[name].mean:+.4f}",
-            "its interval": f"{over[name].low:+.4f} to {over[name].high:+.4f}",
+            **{
+                f"less that of {part}": f"{own[name].mean:+.4f} ({own[name].low:+.4f} to {own[name].high:+.4f})"
+                for part, own in over.items()
+            },
         }
         for name in columns
     ]

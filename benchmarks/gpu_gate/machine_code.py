@@ -8,6 +8,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+KEPT_BYTES = 16
+"""Bytes of a stack that are no spill: a value or two that a thread keeps while it calls an assertion."""
+
 _TENSOR_CORE = re.compile(r"^(HMMA|HGMMA|QGMMA|IMMA|IGMMA|BGMMA|DMMA|UTC\w*MMA)")
 _GLOBAL_STORE = re.compile(r"^(STG|ST\.E|ST$|ATOMG|ATOM|REDG|RED|UTMASTG|UBLKCP|STAS)")
 _LOCAL = re.compile(r"^(STL|LDL)")
@@ -42,7 +45,7 @@ class MachineCode:
     @property
     def is_spilling(self) -> bool:
         """Whether registers did not suffice."""
-        return self.stack_bytes > 0 and self.spill_instructions > 0
+        return self.stack_bytes > KEPT_BYTES and self.spill_instructions > 0
 
     @property
     def is_hollow(self) -> bool:

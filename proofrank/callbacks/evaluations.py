@@ -8,13 +8,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, Unpack
 
-from proofrank.callbacks.metrics import metrics_by_name
+from proofrank.callbacks.metrics import metrics_by_name, metrics_of_intervals
 from proofrank.core.errors import ProofrankError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 
 if TYPE_CHECKING:
     from proofrank.in_process import EvaluationReport
+    from proofrank.interval_evaluation import IntervalEvaluation
     from proofrank.service.client import Client, Job, JobResult
 
 
@@ -27,6 +28,7 @@ class RankingOptions(TypedDict, total=False):
     seed: int
     ties: Literal["optimistic", "realistic", "pessimistic", "random"]
     pruning: Literal["none", "exact", "ranks"]
+    mrr_tolerance: float
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,15 @@ class StepResult:
 
     Attributes:
         step: the step.
-        metrics: name -> value over all rankings; an undefined metric is not among them.
-        report: what ``proofrank.evaluate`` or ``client.evaluate`` returns, with rankings and finer metrics.
+        metrics: name -> value over all rankings; an undefined metric is not among them. With ``mrr_tolerance``, ``mrr``
+            is the middle of its interval, ``mrr_low`` and ``mrr_high`` are the ends, and of the others those are there
+            that are known.
+        report: what ``proofrank.evaluate`` or ``client.evaluate`` returns: rankings, finer metrics or intervals.
     """
 
     step: int
     metrics: Mapping[str, float]
-    report: EvaluationReport | JobResult
+    report: EvaluationReport | IntervalEvaluation | JobResult
 
 
 class Evaluations(Protocol):
@@ -134,7 +138,11 @@ class OnServer:
     def _result(self, step: int, submitted: Future[Job]) -> StepResult:
         job = submitted.result()
         result = self._client.wait(job.id, progress=False, on_progress=self._check_open)
-        return StepResult(step, metrics_by_name(result.metrics), result)
+        intervals = result.job.intervals
+        metrics = (
+            metrics_by_name(result.metrics) if intervals is None else metrics_of_intervals(intervals.by_name)
+        )
+        return StepResult(step, metrics, result)
 
     def _store_best(self, step: int, policy: Policy) -> None:
         self._client.push(self._run, policy, step=step, name=self._best_name, labels=self._labels)
@@ -210,8 +218,11 @@ class InProcess:
 
     def _evaluate(self, step: int, policy: Policy) -> StepResult:
         from proofrank.in_process import evaluate
+        from proofrank.interval_evaluation import IntervalEvaluation
 
         report = evaluate(self._dataset, policy, **self._arguments)
+        if isinstance(report, IntervalEvaluation):
+            return StepResult(step, metrics_of_intervals(report.metrics.by_name), report)
         return StepResult(step, metrics_by_name(report.metrics), report)
 
 

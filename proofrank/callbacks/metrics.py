@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from proofrank.core.errors import ProofrankError
 from proofrank.core.metric_names import METRICS, SMALLER_IS_BETTER, MetricValues, by_name
 
@@ -9,6 +12,29 @@ from proofrank.core.metric_names import METRICS, SMALLER_IS_BETTER, MetricValues
 def metrics_by_name(metrics: MetricValues[float]) -> dict[str, float]:
     """The metrics over all rankings by the names in ``METRICS``, without those that are undefined or were left open."""
     return {name: float(value) for name, value in by_name(metrics).items() if value is not None}
+
+
+class Ends(Protocol):
+    """A number that is at least ``low`` and at most ``high``."""
+
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+def metrics_of_intervals(intervals: Mapping[str, Ends | None]) -> dict[str, float]:
+    """The metrics of an evaluation with ``mrr_tolerance``, by name: the middle of the MRR's interval, its ends as
+    ``mrr_low`` and ``mrr_high``, and those others that are known.
+    """
+    found = {
+        name: interval.low
+        for name, interval in intervals.items()
+        if interval is not None and interval.low == interval.high
+    }
+    mrr = intervals["mrr"]
+    assert mrr is not None, "the MRR is always defined"
+    return {**found, "mrr": (mrr.low + mrr.high) / 2, "mrr_low": mrr.low, "mrr_high": mrr.high}
 
 
 class Improvement:

@@ -262,6 +262,10 @@ def _done(client: Client, job_id: str) -> Job:
     job = client.job(job_id)
     if job.state != "done":
         raise ProofrankError(f"job {job_id} is {job.state}; a report is made of jobs that are done")
+    if job.request.mrr_tolerance is not None:
+        raise ProofrankError(
+            f"job {job_id} has mrr_tolerance, so its ranks lie in intervals; a report is made of exact ranks"
+        )
     return job
 
 

@@ -288,3 +288,15 @@ def test_what_can_never_be_right_is_refused(
         pytest.raises(proofrank.RankingError, match="split is 'vald'"),
     ):
         wrong(0, policy)
+
+
+def test_with_a_tolerance_the_mrr_is_the_middle_of_an_interval(
+    family: proofrank.Dataset, policy: Policy
+) -> None:
+    exact = proofrank.evaluate(family, policy, split="train", corruptions="all", engine="original")
+    ranking = InProcess(family, split="train", corruptions="all", engine="original", mrr_tolerance=0.05)
+    with Validation(ranking) as validation:
+        (result,) = validation(0, policy)
+    assert isinstance(result.report, proofrank.IntervalEvaluation)
+    assert result.metrics["mrr_low"] <= exact.metrics.mrr <= result.metrics["mrr_high"]
+    assert result.metrics["mrr"] == result.report.metrics.mrr.low / 2 + result.report.metrics.mrr.high / 2

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import proofrank
-from proofrank.callbacks import OnServer, Validation
-from proofrank.client import Client, JobResult, Retries
+from proofrank.callbacks import CsvLogger, OnServer, Validation
+from proofrank.client import Client, IntervalJobResult, JobResult, Retries
 from proofrank.core.policy import Policy, PolicyNetwork
 from tests.helpers.serving import RunningServer
 
@@ -159,3 +161,37 @@ def test_an_option_that_cannot_be_right_is_refused_before_anything_is_sent(
 ) -> None:
     with Client("http://127.0.0.1:9") as client, pytest.raises(proofrank.ProofrankError, match=message):
         OnServer(client, run, **options)
+
+
+def test_with_a_tolerance_it_logs_the_middle_and_the_ends_of_the_mrr(
+    server: RunningServer, policy: Policy, train: Train, tmp_path: Path
+) -> None:
+    loggers = [CsvLogger(tmp_path / "valid.csv")]
+    exact = []
+    with Client(server.url) as client:
+        on_server = OnServer(client, "run-9", split="train", corruptions="all", mrr_tolerance=0.05)
+        with Validation(on_server, like=policy, loggers=loggers, patience=5) as validation:
+            for step in range(3):
+                train(policy.network, step)
+                pushed = client.push("plain-9", policy, step=step)
+                exact.append(client.evaluate("train", policy=pushed, corruptions="all", progress=False))
+                validation(step, policy.network)
+    assert validation.failures == 0
+    with (tmp_path / "valid.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    for result, whole, line in zip(validation.results, exact, lines, strict=True):
+        assert isinstance(result.report, IntervalJobResult)
+        low, high = result.metrics["mrr_low"], result.metrics["mrr_high"]
+        assert low <= whole.metrics.mrr <= high
+        assert high - low <= 0.1
+        assert result.metrics["mrr"] == (low + high) / 2 == float(line["mrr"])
+        for name, interval in result.report.intervals.by_name.items():
+            if name != "mrr":
+                assert (name in result.metrics) == (interval is not None and interval.low == interval.high)
+    assert validation.best is not None
+
+
+@pytest.mark.parametrize("options", [{"mrr_tolerance": -1.0}, {"mrr_tolerance": 0.1, "pruning": "none"}])
+def test_a_wrong_tolerance_is_refused_at_once(server: RunningServer, options: dict[str, Any]) -> None:
+    with Client(server.url) as client, pytest.raises(proofrank.ProofrankError):
+        OnServer(client, "run-10", **options)

@@ -15,6 +15,15 @@ window.proofrank = (() => {
   const rank = (value) => (Number.isInteger(value) ? value.toLocaleString("en") : value.toFixed(1));
   const time = (text) => (text === null ? "–" : new Date(text).toLocaleString("sv").slice(0, 16));
   const interval = (low, high) => (low === null || high === null ? "–" : `${metric(low)} to ${metric(high)}`);
+  /** The interval [low, high] of a metric of a job with mrr_tolerance: one number where it is known. */
+  const ends = (found, show) => (found === null ? "–" : found[0] === found[1] ? show(found[0]) : `${show(found[0])} to ${show(found[1])}`);
+  /** The MRR of a job; of one with mrr_tolerance the middle of its interval. */
+  const mrrOf = (job) => job.metrics?.mrr ?? (job.intervals ? (job.intervals.intervals.mrr[0] + job.intervals.intervals.mrr[1]) / 2 : null);
+  /** The same as a text, marked with how far it may be off. */
+  const mrrText = (job) => {
+    const [low, high] = job.intervals?.intervals.mrr ?? [0, 0];
+    return low === high ? metric(mrrOf(job)) : `${metric(mrrOf(job))} ± ${metric(Math.ceil(((high - low) / 2) * 1e4 + 0.5) / 1e4)}`;
+  };
   const triple = (of) => `${of.relation}(${of.head}, ${of.tail})`;
 
   // ---- Addresses: everything after "#" is a path of encoded parts and a query string
@@ -50,6 +59,7 @@ window.proofrank = (() => {
       request.filtered ? null : "unfiltered",
       request.ties === "realistic" ? null : `${request.ties} ties`,
       request.seed === 0 ? null : `seed ${request.seed}`,
+      (request.mrr_tolerance ?? null) === null ? null : `MRR to ± ${request.mrr_tolerance}`,
     ];
     return parts.filter((part) => part !== null).join(", ");
   }
@@ -114,7 +124,7 @@ window.proofrank = (() => {
 
   return {
     ...{ html, useEffect, useMemo, useRef, useState, useLoaded, useRepeated, useSettled, whenLoaded, Failure },
-    ...{ metric, whole, signed, percent, rank, time, interval, triple, fixed },
+    ...{ metric, whole, signed, percent, rank, time, interval, ends, mrrOf, mrrText, triple, fixed },
     ...{ link, readLink, protocol, beam, jobName },
     views: {},
   };

@@ -70,9 +70,10 @@ def test_the_policy_with_the_embeddings_of_each_epoch_is_evaluated(
         tracked = tracker.metrics[result.step]
         assert tracked["proofrank.mrr"] == result.metrics["mrr"]
         assert tracked["proofrank.hits_at_1"] == result.metrics["hits@1"]
-    scores = [
-        [ranking.log_probability for ranking in result.report.rankings] for result in validation.results
-    ]
+    scores: list[list[float]] = []
+    for result in validation.results:
+        assert isinstance(result.report, proofrank.EvaluationReport)
+        scores.append([ranking.log_probability for ranking in result.report.rankings])
     assert scores[0] != scores[1] != scores[2]
 
 

@@ -237,3 +237,20 @@ def test_the_command_and_the_client_ask_a_server_for_a_protocol(
         whole = speaker.evaluate("test", protocol="filtered-all", progress=False)
     assert result.metrics.candidates < whole.metrics.candidates
     assert whole.job.request.corruptions == "all"
+
+
+def test_an_mrr_to_a_tolerance_is_that_of_the_protocol_and_has_the_asked_hits(
+    client: httpx.Client, family: Dataset
+) -> None:
+    options = {"protocol": "filtered-all", "hits_at": [2]}
+    exact = rank(client, queries_of(family), **options)
+    found = rank(client, queries_of(family), **options, mrr_tolerance=0.0)
+    assert found["protocol"] == "filtered-all"
+    assert found["metrics"]["mrr"] == exact["metrics"]["mrr"]
+    assert found["metrics"]["candidates"] == exact["metrics"]["candidates"]
+    assert found["metrics"]["intervals"]["hits@2"] == [exact["metrics"]["hits_at"]["2"]] * 2
+    body = {"queries": queries_of(family), "protocol": "deepprooflog", "mrr_tolerance": 0.1}
+    answer = client.post("/rank", json=body)
+    assert answer.status_code == 422 and "needs exact ranks" in answer.text
+    body = {"queries": queries_of(family), "protocol": "ogb", "mrr_tolerance": 0.1}
+    assert client.post("/rank", json=body).json()["errors"][0]["field"] == "queries[0].candidates"

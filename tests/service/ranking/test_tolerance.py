@@ -68,6 +68,21 @@ def test_the_exact_value_lies_inside_on_random_cases(client: httpx.Client, famil
     assert num_open > 0
 
 
+@pytest.mark.parametrize("beam_score", ["max", "logsumexp", "noisy-or"])
+def test_the_exact_value_lies_inside_with_beams(
+    client: httpx.Client, family: Dataset, beam_score: str
+) -> None:
+    random = np.random.default_rng(8)
+    for number in range(8):
+        queries = random_queries(family, random, 5)
+        options = {"corruptions": "all", "beam": 4, "beam_score": beam_score, "ties": TIES[number % 4]}
+        exact = rank(client, queries, **options, pruning="none")
+        for tolerance in (0.1, 0):
+            found = rank(client, queries, **options, mrr_tolerance=tolerance)
+            assert_metrics_hold(found["metrics"], exact["metrics"])
+            assert_ranks_hold(rankings_of(found), rankings_of(exact))
+
+
 def random_queries(dataset: Dataset, random: np.random.Generator, number: int) -> list[dict[str, Any]]:
     """Triples of any constants, most of which are not true."""
     names = [dataset.vocabulary.argument_name(index) for index in range(1, 1 + 8)]

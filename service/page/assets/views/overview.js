@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const { html, useEffect, useLoaded, useRepeated, useState, whenLoaded } = proofrank;
-  const { Facts, Table, Failure, fixed, jobName, link, metric, percent, protocol, time, whole } = proofrank;
+  const { Facts, Table, Failure, fixed, jobName, link, mrrOf, mrrText, percent, protocol, time, whole } = proofrank;
 
   const SECONDS_BETWEEN = 2;
   const MOST_FOLLOWED = 3; // A browser keeps six connections to a server, and the views need some.
@@ -33,7 +33,7 @@
       <td>${protocol(now.request)}</td>
       <td>${now.state}${now.error && `: ${now.error}`}</td>
       <td><progress max=${queries} value=${done} aria-label="Queries that are ranked"></progress> ${whole(done)} of ${whole(queries)}</td>
-      <td class="number">${metric(now.metrics?.mrr)}</td>
+      <td class="number">${mrrText(now)}</td>
       <td><${Cancel} job=${now} onDone=${onEnd} /></td>
     </tr>`;
   }
@@ -52,7 +52,7 @@
     { name: "Job", isText: true, value: jobName, show: (name, job) => html`<a href=${link(["step", job.id])}>${name}</a>` },
     { name: "Ranks", isText: true, value: (job) => protocol(job.request) },
     { name: "State", isText: true, value: (job) => job.state },
-    { name: "MRR", value: (job) => job.metrics?.mrr ?? null, show: metric },
+    { name: "MRR", value: mrrOf, show: (_, job) => mrrText(job) },
     { name: "Hits@1", value: (job) => job.metrics?.["hits@1"] ?? null, show: percent },
     { name: "Hits@10", value: (job) => job.metrics?.["hits@10"] ?? null, show: percent },
     { name: "Queries", value: (job) => job.progress.queries, show: whole },

@@ -2,14 +2,14 @@
 "use strict";
 (() => {
   const { html, useEffect, useLoaded, useMemo, useState, whenLoaded } = proofrank;
-  const { Plot, Table, axis, interval, link, metric, nearest, percent, protocol, seriesClass, seriesColour, time } = proofrank;
+  const { Plot, Table, axis, interval, link, mrrOf, mrrText, nearest, percent, protocol, seriesClass, seriesColour, time } = proofrank;
 
   const MOST_RUNS = 20;
   const WHOLE = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
 
-  /** The evaluations of runs: one row for each job with metrics. */
+  /** The evaluations of runs: one row for each job with metrics, or with intervals of them. */
   function evaluations(runs) {
-    return runs.flatMap((run) => run.steps.flatMap((step) => step.jobs.filter((job) => job.metrics !== null).map((job) => ({
+    return runs.flatMap((run) => run.steps.flatMap((step) => step.jobs.filter((job) => job.metrics !== null || job.intervals).map((job) => ({
       ...{ key: job.id, run: run.name, step: step.step, policy: step.policy, isStored: step.is_stored },
       ...{ labels: step.labels, job, protocol: protocol(job.request) },
     }))));
@@ -27,8 +27,8 @@
       const last = new Map(rows.filter((row) => row.run === name).map((row) => [row.step, row]));
       const steps = [...last.keys()].sort((a, b) => a - b);
       const of = steps.map((step) => last.get(step).job);
-      const bound = (which) => of.map((job) => job.mrr_interval?.[which] ?? null);
-      return [steps, of.map((job) => job.metrics.mrr), bound("low"), bound("high"), of.map((job) => job.id)];
+      const bound = (which) => of.map((job) => (job.intervals ? job.intervals.intervals.mrr[which === "low" ? 0 : 1] : job.mrr_interval?.[which] ?? null));
+      return [steps, of.map(mrrOf), bound("low"), bound("high"), of.map((job) => job.id)];
     });
     const joined = uPlot.join(tables);
     const data = [joined[0]];
@@ -55,11 +55,11 @@
   const COLUMNS = [
     { name: "Step", isText: true, value: (row) => row.step, show: (step, row) => html`<a href=${link(["step", row.job.id])}>${row.run} step ${step}</a>` },
     { name: "Run", isText: true, value: (row) => row.run },
-    { name: "MRR", value: (row) => row.job.metrics.mrr, show: metric },
+    { name: "MRR", value: (row) => mrrOf(row.job), show: (_, row) => mrrText(row.job) },
     { name: "Interval (95 %)", value: (row) => row.job.mrr_interval?.low ?? null,
       show: (_, row) => interval(row.job.mrr_interval?.low ?? null, row.job.mrr_interval?.high ?? null) },
-    { name: "Hits@1", value: (row) => row.job.metrics["hits@1"], show: percent },
-    { name: "Hits@10", value: (row) => row.job.metrics["hits@10"], show: percent },
+    { name: "Hits@1", value: (row) => (row.job.metrics ?? row.job.intervals)["hits@1"], show: percent },
+    { name: "Hits@10", value: (row) => (row.job.metrics ?? row.job.intervals)["hits@10"], show: percent },
     { name: "State", isText: true, value: (row) => row.job.state },
     { name: "Policy", isText: true, value: (row) => row.policy.name, show: (name, row) => `${name}${row.isStored ? "" : " (no longer stored)"}` },
     { name: "Labels", isText: true, value: (row) => Object.entries(row.labels).map(([name, text]) => `${name}=${text}`).join(", ") },
@@ -83,7 +83,8 @@
       <ul class="legend">${shown.map((name, index) => html`<li><span class=${`swatch ${seriesClass(index)}`}></span>${name}</li>`)}</ul>
       <${Plot} make=${() => makePlot(shown, rows, go)} keys=${[runs, chosen]} onPick=${(plot) => go.pick(plot)}
         label=${`MRR by step of ${shown.join(", ")}; the table below has the same numbers`} />
-      <p class="soft">Bands are intervals of 95 % over other queries of the kind. A click opens the nearest step.</p>
+      <p class="soft">Bands are intervals of 95 % over other queries of the kind; where the
+        MRR is ranked to a tolerance, the values that it can have. A click opens the nearest step.</p>
       <${Table} caption=${`Steps, ${chosen}`} columns=${COLUMNS} rows=${[...rows].reverse()} what="evaluations" />`;
   }
 

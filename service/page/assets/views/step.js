@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const { html, useLoaded, useState, whenLoaded } = proofrank;
-  const { Facts, Pager, Rows, Table, ROWS, jobName, link, metric, percent, protocol, rank, time, triple, whole } = proofrank;
+  const { Facts, Pager, Rows, Table, ROWS, ends, jobName, link, metric, percent, protocol, rank, time, triple, whole } = proofrank;
 
   const metricColumns = (name) => [
     { name, isText: true, value: (row) => row.key },
@@ -23,13 +23,13 @@
   }
 
   const isComparable = (job, other) =>
-    other.id !== job.id && other.state === "done" && other.dataset.sha256 === job.dataset.sha256 &&
+    other.id !== job.id && other.state === "done" && !other.intervals && !job.intervals && other.dataset.sha256 === job.dataset.sha256 &&
     protocol(other.request) === protocol(job.request);
 
   /** Links to comparisons: with the step before first, then a choice of all. */
   function Comparisons({ job }) {
     const found = useLoaded(() => proofrank.data.get("jobs?limit=100&state=done"), []);
-    if (job.state !== "done") return null;
+    if (job.state !== "done" || job.intervals) return null;
     return whenLoaded(found, ({ jobs }) => {
       const others = jobs.filter((other) => isComparable(job, other));
       const earlier = others.filter((other) => job.run !== null && other.run === job.run && other.step < job.step);
@@ -118,6 +118,30 @@
       <${Rankings} job=${job} />`;
   }
 
+  /** What is known of a job with mrr_tolerance. */
+  function Intervals({ job }) {
+    const { intervals: found } = job;
+    const of = (name, show) => ends(found.intervals[name], show);
+    return html`<p class="soft">Each exact value lies in its interval for certain.</p><${Facts} facts=${[
+        ["MRR", of("mrr", metric), "large"],
+        ["Hits@1", of("hits@1", percent), "large"],
+        ["Hits@3", of("hits@3", percent), "large"],
+        ["Hits@10", of("hits@10", percent), "large"],
+        ["Mean rank", of("mean_rank", (value) => value.toFixed(2))],
+        ["Positives proved", of("positives_proved", percent)],
+        ["Corruptions proved", of("corruptions_proved", percent)],
+        ["Rankings", whole(found.rankings)],
+        ["Candidates", whole(found.candidates)],
+        ["Candidates that are open", whole(found.open)],
+        ["Seconds", found.seconds.toFixed(1)],
+      ]} />`;
+  }
+
+  function Shown({ job }) {
+    if (job.intervals) return html`<${Intervals} job=${job} />`;
+    return job.metrics === null ? html`<p>No query is ranked yet.</p>` : html`<${Metrics} job=${job} />`;
+  }
+
   function Step({ parts }) {
     const found = useLoaded(() => proofrank.data.get(`jobs/${encodeURIComponent(parts[0] ?? "")}`), []);
     return whenLoaded(found, (job) => html`<h1 tabindex="-1">${jobName(job)}</h1>
@@ -130,7 +154,7 @@
         ["Job", job.id],
       ]} />
       <${Comparisons} job=${job} />
-      ${job.metrics === null ? html`<p>No query is ranked yet.</p>` : html`<${Metrics} job=${job} />`}`);
+      <${Shown} job=${job} />`);
   }
 
   proofrank.isComparable = isComparable;
