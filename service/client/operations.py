@@ -166,7 +166,9 @@ def why(
     first: int = 5,
     alternatives: int = 5,
     also: Sequence[str] = (),
+    candidates: Sequence[str] | None = None,
     policy: PolicyLike | None = None,
+    job: JobLike | None = None,
     deadline_ms: int | None = None,
 ) -> Steps[RankExplanation]:
     """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much.
@@ -182,10 +184,13 @@ def why(
         first: how many of those that score higher or as much are explained, at most 50.
         alternatives: how many actions of each step are shown at most, up to 50.
         also: constants whose corruptions are explained besides, wherever they rank, at most 50.
+        candidates: constants to put in the place of the side's constant, instead of drawn corruptions.
         policy: which policy of the server ranks, as for ``submit``; the active one if None.
+        job: in place of ``policy``: a job whose policy ranks, as long as the server holds its content under any name.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
 
     Raises:
+        ConflictError: the content of the policy is no longer stored, or the name has other content.
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
     head, relation, tail = triple
@@ -204,8 +209,10 @@ def why(
         first=first,
         alternatives=alternatives,
         also=list(also),
+        candidates=None if candidates is None else list(candidates),
         policy=_name_of(policy),
         policy_sha256=_sha256_of(policy),
+        job=None if job is None else _id_of(job),
         deadline_ms=deadline_ms,
     )
     return parsed((yield from exchange(connection, json_call("/why", request))), RankExplanation)

@@ -88,7 +88,12 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
     _check_own_candidates(request, limits)
     names = NameReader(dataset)
     triples = [names.triple(query, f"queries[{index}]") for index, query in enumerate(request.queries)]
-    chosen = [_own_candidates(query, index, names) for index, query in enumerate(request.queries)]
+    chosen = [
+        None
+        if query.candidates is None
+        else own_candidates(query.candidates, f"queries[{index}].candidates", names)
+        for index, query in enumerate(request.queries)
+    ]
     sides = [_sides(query, index, request, names.errors) for index, query in enumerate(request.queries)]
     names.check()
     check_protocol(request)
@@ -207,16 +212,21 @@ def _sides(query: RankQuery, index: int, request: RankRequest, errors: list[Fiel
     return sides_of(option)
 
 
-def _own_candidates(query: RankQuery, index: int, names: NameReader) -> np.ndarray | None:
-    if query.candidates is None:
-        return None
+def own_candidates(given: list[str], field: str, names: NameReader) -> np.ndarray:
+    """The constants ``[n]`` int64 of a caller's own candidates; what is wrong with them is added to ``names``.
+
+    Args:
+        given: their names.
+        field: of the request, for errors.
+        names: looks them up.
+    """
     constants: dict[int, None] = {}
-    for position, name in enumerate(query.candidates):
-        field = f"queries[{index}].candidates[{position}]"
-        constant = names.constant(name, field)
+    for position, name in enumerate(given):
+        where = f"{field}[{position}]"
+        constant = names.constant(name, where)
         if constant in constants and constant:
             names.errors.append(
-                FieldError(field=field, value=name, message="a candidate for the second time")
+                FieldError(field=where, value=name, message="a candidate for the second time")
             )
         constants[constant] = None
     return np.fromiter(constants, dtype=np.int64, count=len(constants))

@@ -11,7 +11,7 @@ from proofrank.core.ranking import Corruptor, Query, RankedQuery, no_corruption,
 from proofrank.rank_reasons import named_candidate
 from proofrank.service import wire
 from proofrank.service.errors import InvalidInput
-from proofrank.service.ranking.to_queries import Limits, NameReader, too_many
+from proofrank.service.ranking.to_queries import Limits, NameReader, own_candidates, too_many
 from proofrank.service.ranking.to_response import identity_of, positive_fields
 from proofrank.service.wire import FieldError, WhyRequest, answer_from_python, shortened
 
@@ -26,6 +26,10 @@ def to_query(request: WhyRequest, dataset: Dataset, limits: Limits) -> tuple[Que
     if num_proofs > limits.max_proofs:
         what = "proofs in one answer, the triple's own and those of also included"
         raise InvalidInput([too_many("first", request.first, limits.max_proofs, what)])
+    own = request.candidates
+    if own is not None and len(own) > limits.max_candidates:  # before any is looked up
+        what = "candidates in one request"
+        raise InvalidInput([too_many("candidates", len(own), limits.max_candidates, what)])
     names = NameReader(dataset)
     triple = Triple(
         names.predicate(request.relation, "relation"),
@@ -33,15 +37,29 @@ def to_query(request: WhyRequest, dataset: Dataset, limits: Limits) -> tuple[Que
         names.constant(request.tail, "tail"),
     )
     also = [names.constant(name, f"also[{index}]") for index, name in enumerate(request.also)]
+    chosen = None if own is None else own_candidates(own, "candidates", names)
     names.check()
     number = None if request.corruptions == "all" else request.corruptions
     corruptor = Corruptor(dataset, number=number, is_filtered=request.filtered, seed=request.seed)
-    if 1 + corruptor.count(triple, request.side) > limits.max_candidates:
+    if chosen is None and 1 + corruptor.count(triple, request.side) > limits.max_candidates:
         what = "candidates in one request; ask for fewer corruptions"
         raise InvalidInput([too_many("corruptions", request.corruptions, limits.max_candidates, what)])
-    query = Query(0, triple, request.side, corruptor.constants(triple, request.side))
+    constants = (
+        corruptor.constants(triple, request.side)
+        if chosen is None
+        else corruptor.among(triple, request.side, chosen)
+    )
+    if 1 + len(constants) > limits.max_candidates:
+        what = "candidates in one request, the triple itself included"
+        raise InvalidInput([too_many("candidates", len(constants), limits.max_candidates, what)])
+    query = Query(0, triple, request.side, constants)
+    what = (
+        no_corruption(query)
+        if chosen is None
+        else f"which is none of the {len(constants)} candidates that are ranked"
+    )
     wrong = [
-        FieldError(field=f"also[{index}]", value=shortened(name), message=no_corruption(query))
+        FieldError(field=f"also[{index}]", value=shortened(name), message=what)
         for index, (name, constant) in enumerate(zip(request.also, also, strict=True))
         if constant not in query.constants
     ]

@@ -11,7 +11,7 @@ from proofrank.core.errors import EvaluationError, PolicyError
 from proofrank.core.policy import Policy
 from proofrank.service import wire
 from proofrank.service.engine.ranker import count_candidates
-from proofrank.service.errors import PolicyReplaced, UnusablePolicy
+from proofrank.service.errors import NoSuchJob, PolicyReplaced, UnusablePolicy
 from proofrank.service.ranking.to_queries import Limits
 from proofrank.service.ranking.to_why import to_explanation, to_query
 from proofrank.service.routes.deadlines import by_deadline, deadline_of
@@ -27,15 +27,30 @@ def make_router(services: Services) -> APIRouter:
     limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)
     router = APIRouter(tags=["ranking"], route_class=bounded_route())
 
+    async def loaded_policy(name: str, sha256: str) -> Policy:
+        try:
+            return await services.policies.load(name, sha256)
+        except (PolicyError, EvaluationError) as error:
+            raise UnusablePolicy(str(error)) from error
+
     async def stored(name: str, sha256: str | None) -> Policy:
         """The policy of this name, which must have this content."""
         record = await services.policies.find(name)
         if sha256 is not None and record.sha256 != sha256:
             raise PolicyReplaced(f"policy {name!r} has the content {record.sha256} by now, not {sha256}")
-        try:
-            return await services.policies.load(name, record.sha256)
-        except (PolicyError, EvaluationError) as error:
-            raise UnusablePolicy(str(error)) from error
+        return await loaded_policy(name, record.sha256)
+
+    async def of_job(job_id: str) -> Policy:
+        """The policy that a job ranks by, under the name that it had, whatever name has its content by now."""
+        job = await services.jobs.store.get(job_id)
+        if job is None:
+            raise NoSuchJob(f"there is no job {job_id!r}; it may have been removed")
+        name, sha256 = job.policy.name, job.policy.sha256
+        if all(record.sha256 != sha256 for record in await services.policies.records()):
+            raise PolicyReplaced(
+                f"job {job_id!r} is ranked by policy {name!r} with the content {sha256}, which no policy has by now"
+            )
+        return await loaded_policy(name, sha256)
 
     @router.post(
         "/why",
@@ -59,8 +74,12 @@ def make_router(services: Services) -> APIRouter:
         dataset = loaded.dataset
 
         async def evaluate() -> Response:
-            host.room.check(1)
-            policy = active if body.policy is None else await stored(body.policy, body.policy_sha256)
+            host.room.check(min(max(1, len(body.candidates or ())), limits.max_candidates))
+            policy = active
+            if body.job is not None:
+                policy = await of_job(body.job)
+            elif body.policy is not None:
+                policy = await stored(body.policy, body.policy_sha256)
             query, also = await asyncio.to_thread(to_query, body, dataset, limits)
             request.state.until_sent.enter_context(host.room.taken(count_candidates([query])))
             execution = await host.rank(

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
 from proofrank.service.wire.described import described
+from proofrank.service.wire.jobs import EXAMPLE_JOB_ID
 from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
 from proofrank.service.wire.rank_answer import Head, Identity, RankedPositive, Relation, Tail
 from proofrank.service.wire.rank_request import Name, PruningLevel, RankOptions
@@ -49,6 +50,14 @@ class WhyRequest(RankOptions):
         description="Constants whose corruptions are explained besides, wherever they rank.",
         examples=[["asia"]],
     )
+    candidates: list[Name] | None = Field(
+        None,
+        min_length=1,
+        fail_fast=True,
+        description="Constants to put in the place of the side's constant, instead of drawn corruptions, as those of a "
+        "query of `/rank`.",
+        examples=[["asia", "africa", "oceania"]],
+    )
     policy: str | None = Field(
         None,
         pattern=POLICY_NAME_PATTERN,
@@ -61,6 +70,13 @@ class WhyRequest(RankOptions):
         description="SHA-256 that the content of `policy` must have; the answer is 409 if the name has other content.",
         examples=["0a958d27" * 8],
     )
+    job: str | None = Field(
+        None,
+        max_length=64,
+        description="Id of a job whose policy ranks, in place of `policy` and `policy_sha256`; the answer is 409 if "
+        "its content is no longer stored.",
+        examples=[EXAMPLE_JOB_ID],
+    )
     deadline_ms: int | None = Field(
         None,
         ge=1,
@@ -72,6 +88,12 @@ class WhyRequest(RankOptions):
     def _sha256_of_policy(self) -> WhyRequest:
         if self.policy_sha256 is not None and self.policy is None:
             raise PydanticCustomError("sha256_of_policy", "'policy_sha256' is of a 'policy'; name that too")
+        return self
+
+    @model_validator(mode="after")
+    def _one_policy(self) -> WhyRequest:
+        if self.job is not None and self.policy is not None:
+            raise PydanticCustomError("policy_of_job", "'job' and 'policy' both name a policy; expected one")
         return self
 
     @property

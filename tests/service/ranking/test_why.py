@@ -14,8 +14,15 @@ import pytest
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import Candidate
-from proofrank.service.client import AsyncClient, Client, InvalidRequestError
+from proofrank.service.client import (
+    AsyncClient,
+    Client,
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+)
 from tests.helpers.answers import rank, rankings_of, refusal
+from tests.helpers.family import write_untrained_policy
 from tests.helpers.limits import MAX_PROOFS
 from tests.helpers.serving import RunningServer
 
@@ -83,6 +90,58 @@ def test_the_rank_is_that_of_rank_and_all_that_is_ahead_is_there(
             assert math.log(chosen["probability"]) == pytest.approx(step["log_probability"], abs=1e-9)
 
 
+def test_candidates_of_ones_own_are_ranked_as_by_rank(many_proofs: RunningServer) -> None:
+    client = many_proofs.client
+    names = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
+    own = ["eva", "ben", "cara", "Zoë"]
+    whole = rank(client, [{**names, "side": "tail", "candidates": own}], return_candidates=True)
+    (ranking,) = rankings_of(whole)
+    others = {one["tail"]: one["score"] for one in ranking["candidates"][1:]}
+    assert list(others) == ["eva", "ben"]  # not the triple's own, nor cara, which makes a known triple
+
+    answer = client.post("/why", json={**names, "candidates": own, "first": 50, "also": [*others]})
+
+    assert answer.status_code == 200, answer.text
+    why = answer.json()
+    assert why["ranking"] == {name: ranking[name] for name in why["ranking"]}
+    assert why["ranking"]["num_candidates"] == 3
+    assert {one["tail"]: one["score"] for one in why["also"]} == others
+    with Client(many_proofs.url) as proofrank_client:
+        found = proofrank_client.why(("anna", "ancestor", "Zoë"), candidates=own)
+    assert found.ranking.rank == why["ranking"]["rank"]
+    unfiltered = client.post("/why", json={**names, "candidates": own, "filtered": False}).json()
+    assert unfiltered["ranking"]["num_candidates"] == 4
+
+
+def test_a_job_says_which_policy_ranks_whatever_name_it_has(
+    many_proofs: RunningServer, policy_folder: Path, family_folder: Path, tmp_path: Path
+) -> None:
+    other = write_untrained_policy(tmp_path / "other", family_folder, seed=5)
+    with Client(many_proofs.url) as client:
+        options: dict[str, Any] = {"corruptions": 1, "limit": 1, "progress": False}
+        uploaded = client.upload_policy("step", other)
+        job = client.evaluate("test", policy=uploaded, **options).job
+        expected = client.why(TRIPLE, policy=uploaded, corruptions="all")
+        assert expected.positive.score != client.why(TRIPLE, corruptions="all").positive.score
+        live = client.evaluate("test", **options).job
+        assert client.why(TRIPLE, job=live).policy == live.policy
+
+        client.upload_policy("kept", other)
+        client.upload_policy("step", policy_folder)
+
+        found = client.why(TRIPLE, job=job.id, corruptions="all")
+        assert found.policy == job.policy
+        assert (found.ranking, found.positive) == (expected.ranking, expected.positive)
+        client.delete_policy("kept")
+        with pytest.raises(ConflictError, match="which no policy has by now"):
+            client.why(TRIPLE, job=job)
+        with pytest.raises(NotFoundError, match="there is no job 'none'"):
+            client.why(TRIPLE, job="none")
+        with pytest.raises(InvalidRequestError, match="'job' and 'policy' both name a policy"):
+            client.why(TRIPLE, job=job, policy="step")
+        client.delete_policy("step")
+
+
 def test_the_clients_give_the_same(server: RunningServer) -> None:
     with Client(server.url) as client:
         blocking = client.why(TRIPLE, side="head", corruptions="all", first=1, alternatives=2)
@@ -108,6 +167,11 @@ def test_the_clients_give_the_same(server: RunningServer) -> None:
         ({"side": "both"}, "side", "'head' or 'tail'"),
         ({"also": ["ava"], "first": 0}, "also[0]", "unknown constant"),
         ({"also": ["cara"], "first": 0}, "also[0]", "makes no corruption of this query"),
+        ({"candidates": ["eva"], "also": ["ben"], "first": 0}, "also[0]", "none of the 1 candidates"),
+        ({"candidates": ["eva", "ava"]}, "candidates[1]", "unknown constant"),
+        ({"candidates": ["eva", "eva"]}, "candidates[1]", "a candidate for the second time"),
+        ({"candidates": []}, "candidates", "at least 1"),
+        ({"candidates": ["eva"] * 10_000}, "candidates", "candidates in one request"),
         ({"tail": "carra"}, "tail", "unknown constant"),
         ({"relation": "anchestor"}, "relation", "unknown predicate"),
     ],
