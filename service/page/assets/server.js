@@ -54,7 +54,7 @@ proofrank.server = (() => {
     const { head, relation, tail, side } = of;
     return post("why", {
       ...{ head, relation, tail, side, filtered, seed, ties, corruptions },
-      ...{ policy: job.policy.name, policy_sha256: job.policy.sha256, ...more },
+      ...{ job: job.id, ...more },
     });
   }
 
