@@ -4,12 +4,12 @@ from proofrank.core.policy.checkpoint import (
     Policy,
     build_network,
     load_policy,
-    policy_of,
     save_policy,
     save_untrained,
     untrained_policy,
 )
 from proofrank.core.policy.config import PolicyConfig
+from proofrank.core.policy.in_memory import files_of, policy_of
 from proofrank.core.policy.inductive import carried_over
 from proofrank.core.policy.network import PolicyNetwork
 from proofrank.core.policy.scorer import StateScorer
@@ -21,6 +21,7 @@ __all__ = [
     "StateScorer",
     "build_network",
     "carried_over",
+    "files_of",
     "load_policy",
     "policy_of",
     "save_policy",

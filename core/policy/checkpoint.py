@@ -147,7 +147,7 @@ def load_policy(
     if unused and not with_unused_predicates:
         vocabulary, tensors = _without(unused, vocabulary, tensors)
     network = network_with(config, vocabulary, tensors)
-    content_hash = _content_hash(weights_bytes, config_bytes, vocabulary_bytes)
+    content_hash = content_hash_of(weights_bytes, config_bytes, vocabulary_bytes)
     policy = Policy(folder.resolve().name, network, vocabulary, settings, content_hash)
     if dataset is not None:
         policy.check_fits(dataset)
@@ -177,7 +177,7 @@ def _load_exported(
             f"has {num_variables} variables and {len(unused)} unused predicates; {paths.config.name} has "
             f"{network.config.max_variables} variables, and no predicate of such a network is unused",
         )
-    content_hash = _content_hash(weights_bytes, config_bytes, vocabulary_bytes)
+    content_hash = content_hash_of(weights_bytes, config_bytes, vocabulary_bytes)
     return Policy(folder.resolve().name, network, vocabulary, settings, content_hash)
 
 
@@ -193,35 +193,8 @@ def untrained_policy(dataset: Dataset, seed: int) -> Policy:
     settings = ProverSettings()
     network = _untrained_network(dataset, seed, settings)
     files = checkpoint_files(network, dataset.vocabulary, settings)
-    content_hash = _content_hash(files[WEIGHTS_FILE], files[CONFIG_FILE], files[VOCABULARY_FILE])
+    content_hash = content_hash_of(files[WEIGHTS_FILE], files[CONFIG_FILE], files[VOCABULARY_FILE])
     return Policy(untrained_name(seed), network, dataset.vocabulary, settings, content_hash)
-
-
-def policy_of(
-    network: PolicyNetwork, vocabulary: Vocabulary, settings: ProverSettings, *, name: str
-) -> Policy:
-    """A policy with a copy of a network, which may be in training; torch's random numbers are left as they are.
-
-    Args:
-        network: the network, on any device; the copy is on the CPU.
-        vocabulary: names of the indices of its embeddings.
-        settings: prover settings that it is trained with.
-        name: name of the policy.
-
-    Raises:
-        PolicyError: the network is not of the size of the vocabulary, or a weight is not finite.
-    """
-    weights = {
-        key: tensor.detach().to("cpu", copy=True).contiguous() for key, tensor in network.state_dict().items()
-    }
-    check_weights(network.config, vocabulary, weights, Path(name))
-    with torch.device("meta"):  # no weights are drawn
-        copy = build_network(network.config, vocabulary)
-    copy.load_state_dict(weights, assign=True)
-    copy.requires_grad_(False)
-    files = checkpoint_files(copy, vocabulary, settings)
-    content_hash = _content_hash(files[WEIGHTS_FILE], files[CONFIG_FILE], files[VOCABULARY_FILE])
-    return Policy(name, copy, vocabulary, settings, content_hash)
 
 
 def save_untrained(folder: Path, dataset: Dataset, seed: int) -> None:
@@ -236,8 +209,8 @@ def _untrained_network(dataset: Dataset, seed: int, settings: ProverSettings) ->
     return random_network(config, dataset.vocabulary, seed)
 
 
-def _content_hash(*contents: bytes) -> str:
-    """The hash of weights, config and vocabulary."""
+def content_hash_of(*contents: bytes) -> str:
+    """The SHA-256, in hexadecimal, of the contents of weights, config and vocabulary."""
     digest = hashlib.sha256()
     for content in contents:
         digest.update(hashlib.sha256(content).digest())

@@ -15,25 +15,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from proofrank.core.errors import PolicyError, shown
 from proofrank.core.graph import TERMINAL_PREDICATES, Dataset
-from proofrank.core.policy.checkpoint import (
-    CONFIG_FILE,
-    VOCABULARY_FILE,
-    WEIGHTS_FILE,
-    Policy,
-    load_policy,
-    vocabulary_file,
-)
+from proofrank.core.policy.checkpoint import Policy, load_policy
 from proofrank.core.policy.exported import ExportedNetwork
 from proofrank.core.policy.exported import checkpoint as exported
 from proofrank.core.policy.exported.checking import TILE_ROWS, check, first_line
 from proofrank.core.policy.exported.program import Maps
 from proofrank.core.policy.exported.rows import random_inputs
 from proofrank.core.policy.exported.tracing import trace
+from proofrank.core.policy.in_memory import exported_files
 from proofrank.core.prover import ProverSettings
 from proofrank.core.prover.growth import most_places, most_variables
 
@@ -123,23 +116,10 @@ def export_policy(
         network = ExportedNetwork(config, program, weights, sizes.num_arguments).eval()
         exported.check_rows(network, dataset.vocabulary)
         _compare(module, network, sizes)
-    weights_file = save_tensors(weights)
-    names_file = vocabulary_file(dataset.vocabulary, num_variables)
-    config_file = exported.config_text(
-        program, float(logit_scale), num_variables, settings, training or {}, weights_file, names_file
-    )
-    if len(config_file) > exported.MOST_CONFIG_BYTES:
-        raise PolicyError(
-            f"the network's {len(program.nodes)} nodes take {len(config_file)} bytes; expected at most "
-            f"{exported.MOST_CONFIG_BYTES}"
-        )
+    files = exported_files(network, dataset.vocabulary, settings, training)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (
-        (WEIGHTS_FILE, weights_file),
-        (CONFIG_FILE, config_file),
-        (VOCABULARY_FILE, names_file),
-    ):
+    for name, content in files.items():
         (folder / name).write_bytes(content)
     return load_policy(folder, dataset)
 

@@ -6,7 +6,7 @@ import logging
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,8 @@ from proofrank.callbacks.evaluations import Evaluations, StepResult
 from proofrank.callbacks.loggers import Logger
 from proofrank.callbacks.metrics import Improvement
 from proofrank.core.errors import PolicyError, ProofrankError, RankingError
-from proofrank.core.policy import Policy, PolicyNetwork, policy_of, save_policy
+from proofrank.core.policy import Policy, PolicyNetwork, files_of, policy_of
+from proofrank.core.policy.exported import ExportedNetwork
 from proofrank.core.prover import ProverSettings
 
 _LOG = logging.getLogger("proofrank.callbacks")
@@ -48,6 +49,7 @@ class Validation:
         evaluations: Evaluations,
         *,
         like: Policy | None = None,
+        export: Callable[[Any, Path], Policy] | None = None,
         loggers: Sequence[Logger] = (),
         metric: str = "mrr",
         patience: int | None = None,
@@ -61,6 +63,9 @@ class Validation:
         Args:
             evaluations: where to evaluate: ``OnServer`` or ``InProcess``.
             like: policy whose vocabulary and prover settings the network has; not needed if whole policies are given.
+            export: for a network of one's own: is called with the module and an empty folder, and returns the policy
+                that it writes there, as ``lambda module, folder: proofrank.export_policy(module, dataset, folder)``
+                does. The training waits for it; tracing takes seconds. Notes on the training are not kept.
             loggers: are given the metrics of each result.
             metric: the metric that decides which policy is the best and when to stop.
             patience: number of results in a row without an improvement after which ``should_stop`` is true; None for
@@ -72,8 +77,13 @@ class Validation:
             strict: whether a failure is raised, where it is taken in.
 
         Raises:
-            ProofrankError: ``metric``, ``patience``, ``min_delta`` or ``max_pending`` is wrong.
+            ProofrankError: ``metric``, ``patience``, ``min_delta`` or ``max_pending`` is wrong, or both ``like`` and
+                ``export`` are given.
         """
+        if like is not None and export is not None:
+            raise ProofrankError(
+                "like is for the built-in network, export for one's own; expected one of them"
+            )
         if type(max_pending) is not int or max_pending < 1:
             raise ProofrankError(f"max_pending is {max_pending!r}; expected a whole number, 1 or more")
         self.results: list[StepResult] = []
@@ -81,6 +91,8 @@ class Validation:
         self.failures = 0
         self._evaluations = evaluations
         self._like = like
+        self._export = export
+        self._has_exported = False
         self._loggers = tuple(loggers)
         self._metric = metric
         self._improvement = Improvement(metric, patience, min_delta)
@@ -107,13 +119,15 @@ class Validation:
 
         Args:
             step: number of the step, 0 or more, and larger than the one before.
-            module: a ``PolicyNetwork``, perhaps wrapped by ``torch.compile``, or a ``Policy``.
+            module: a ``PolicyNetwork``, perhaps wrapped by ``torch.compile``; or a ``Policy`` with any network; or,
+                with ``export``, a network of one's own.
 
         Returns:
             The results that were taken in, in the order of their steps; often those of earlier steps.
 
         Raises:
             ProofrankError: the step is not larger, ``module`` is no policy, or the validation was closed.
+            PolicyError: the first module that was to be exported cannot be; a later one that cannot is a failure.
             RankingError: an option of the ranking is wrong.
             Exception: what failed, if strict.
         """
@@ -129,7 +143,18 @@ class Validation:
                 step, ProofrankError(f"{self._max_pending} evaluations are unfinished; it is left out")
             )
             return before
-        network, like = _network_of(module, self._like)
+        if self._export is None or isinstance(module, Policy):
+            network, like = _network_of(module, self._like)
+        else:
+            try:
+                like = _exported(self._export, module)
+            except (PolicyError, OSError) as error:
+                if not self._has_exported:  # a module that can never be exported is known at its first step
+                    raise
+                self._fail(step, error)
+                return before
+            self._has_exported = True
+            network = like.model
         try:
             policy = policy_of(network, like.vocabulary, like.settings or ProverSettings(), name=like.name)
         except PolicyError as error:  # such as a weight that is not finite
@@ -236,24 +261,44 @@ class Validation:
             raise error
 
 
-def _network_of(module: Any, like: Policy | None) -> tuple[PolicyNetwork, Policy]:
+def _network_of(module: Any, like: Policy | None) -> tuple[PolicyNetwork | ExportedNetwork, Policy]:
     """The network in ``module``, and the policy whose vocabulary and prover settings it has."""
     if isinstance(module, Policy):
-        return module.network, module
+        return module.model, module
     network = getattr(module, "_orig_mod", module)  # what torch.compile has wrapped
     if not isinstance(network, PolicyNetwork):
-        raise PolicyError(f"module is a {type(module).__name__}; expected a PolicyNetwork or a Policy")
+        raise PolicyError(
+            f"module is a {type(module).__name__}; expected a PolicyNetwork or a Policy, or export= for a network of "
+            "one's own"
+        )
     if like is None:
         raise PolicyError("a network needs like=, a policy whose vocabulary and prover settings it has")
     return network, like
 
 
+def _exported(export: Callable[[Any, Path], Policy], module: Any) -> Policy:
+    """The policy that ``export`` makes of ``module``, under the name of its class."""
+    with tempfile.TemporaryDirectory(prefix="proofrank-export-") as temporary:
+        folder = Path(temporary) / type(module).__name__
+        folder.mkdir()
+        policy = export(module, folder)
+    if not isinstance(policy, Policy):
+        raise PolicyError(
+            f"export returned a {type(policy).__name__}; expected the Policy that proofrank.export_policy returns"
+        )
+    return policy
+
+
 def _save(folder: Path, step: int, policy: Policy) -> None:
-    """Writes the policy into ``folder``, in place of the one there; a kill leaves the old weights or the new ones."""
+    """Writes the policy into ``folder``, in place of the one there.
+
+    A kill leaves the old weights or the new ones. Of a network of somebody's own it may leave files of both, which
+    ``load_policy`` refuses by their checksums.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as new:
-        settings = policy.settings or ProverSettings()
-        save_policy(new, policy.network, policy.vocabulary, settings, {"step": step})
+        for name, content in files_of(policy, {"step": step}).items():
+            (Path(new) / name).write_bytes(content)
         for file in Path(new).iterdir():
             file.replace(folder / file.name)
 

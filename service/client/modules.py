@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from proofrank.core.policy import Policy, PolicyNetwork
+from proofrank.core.errors import PolicyError
+from proofrank.core.policy import Policy, PolicyNetwork, files_of
 from proofrank.core.policy.checkpoint import (
     CONFIG_FILE,
     VOCABULARY_FILE,
     WEIGHTS_FILE,
     checkpoint_files,
 )
+from proofrank.core.policy.files import policy_paths
 from proofrank.core.prover import ProverSettings
 from proofrank.service.client.errors import ClientError
 
 _PARTS = {"weights": WEIGHTS_FILE, "config": CONFIG_FILE, "vocabulary": VOCABULARY_FILE}
 
 
-def policy_parts(module: Any, like: Any = None) -> dict[str, bytes]:
+def policy_parts(
+    module: Any, like: Any = None, export: Callable[[Any, Path], Any] | None = None
+) -> dict[str, bytes]:
     """The parts of an upload, by their names in the API, with the weights as they are now.
 
     Args:
-        module: a :class:`Policy`, or a :class:`PolicyNetwork`, perhaps wrapped by ``torch.compile``.
+        module: a :class:`Policy`; or a :class:`PolicyNetwork`, perhaps wrapped by ``torch.compile``; or, with
+            ``export``, any module.
         like: for a network: a policy whose vocabulary and prover settings it has.
+        export: writes a policy folder of ``module`` into an empty folder.
 
     Raises:
-        ClientError: they are something else, or do not fit together.
+        ClientError: they are something else, or do not fit together; or ``export`` has not written a policy folder.
     """
+    if export is not None:
+        return _exported_parts(module, like, export)
     if like is not None and not isinstance(like, Policy):
         raise ClientError(f"like is a {type(like).__name__}; expected a proofrank.Policy")
     if isinstance(module, Policy):
@@ -35,16 +46,15 @@ def policy_parts(module: Any, like: Any = None) -> dict[str, bytes]:
                 "like is for a network; a proofrank.Policy has vocabulary and settings of its own"
             )
         if not isinstance(module.model, PolicyNetwork):
-            raise ClientError(
-                "the policy has a network of its own; upload the folder that export_policy has written by upload_policy"
-            )
+            return _parts(files_of(module))
         network, like = module.model, module
     else:
         # torch.compile keeps the module that it wraps under this name.
         network = getattr(module, "_orig_mod", module)
     if not isinstance(network, PolicyNetwork):
         raise ClientError(
-            f"module is a {type(module).__name__}; expected a proofrank.Policy or a PolicyNetwork"
+            f"module is a {type(module).__name__}; expected a proofrank.Policy or a PolicyNetwork, "
+            "or export= for a network of one's own"
         )
     if like is None:
         raise ClientError(
@@ -60,5 +70,22 @@ def policy_parts(module: Any, like: Any = None) -> dict[str, bytes]:
             f"the network embeds {embedded[0]} predicates and {embedded[1]} constants, and like= has {wanted[0]} and "
             f"{wanted[1]}"
         )
-    files = checkpoint_files(network, like.vocabulary, like.settings or ProverSettings())
+    return _parts(checkpoint_files(network, like.vocabulary, like.settings or ProverSettings()))
+
+
+def _exported_parts(module: Any, like: Any, export: Callable[[Any, Path], Any]) -> dict[str, bytes]:
+    """The parts of what ``export`` writes, unchanged."""
+    if like is not None:
+        raise ClientError("like is for the built-in network, export for one's own; expected one of them")
+    if isinstance(module, Policy):
+        raise ClientError("export is for a module; a proofrank.Policy is uploaded as it is")
+    with tempfile.TemporaryDirectory(prefix="proofrank-push-") as folder:
+        export(module, Path(folder))
+        try:
+            return {part: path.read_bytes() for part, path in policy_paths(Path(folder))._asdict().items()}
+        except (OSError, PolicyError) as error:
+            raise ClientError(f"export has not written a policy folder: {error}") from error
+
+
+def _parts(files: dict[str, bytes]) -> dict[str, bytes]:
     return {part: files[name] for part, name in _PARTS.items()}

@@ -539,30 +539,37 @@ def push(
     *,
     step: int,
     like: Any = None,
+    export: Callable[[Any, Path], Any] | None = None,
     name: str | None = None,
     activate: bool = False,
     labels: Mapping[str, str] | None = None,
 ) -> Steps[StoredPolicy]:
-    """Uploads a policy from memory as a step of a training run; no files are written.
+    """Uploads a policy from memory as a step of a training run.
+
+    No files are written, but for the temporary ones of ``export``.
 
     Args:
         run: name of the run, of letters, digits, ``.``, ``_`` and ``-``, 64 at most.
         module: the policy: a :class:`proofrank.Policy` with the network as it is now, or a ``PolicyNetwork``, also one
-            that ``torch.compile`` has wrapped.
+            that ``torch.compile`` has wrapped; or, with ``export``, a network of one's own.
         step: step of the run, 0 or more.
         like: for a network: a :class:`proofrank.Policy` whose vocabulary and prover settings it has.
+        export: for a network of one's own: is called with the module and an empty folder, and writes a policy folder,
+            such as ``lambda module, folder: proofrank.export_policy(module, dataset, folder)``. Tracing takes seconds,
+            in which nothing else runs in this thread. A proofrank.Policy that was exported needs none.
         name: name of the policy, in place of what had that name; that of the run by default. A name of its own for each
             step keeps the policies of all steps.
         activate: rank with it from now on.
         labels: what to keep beside, name to text.
 
     Raises:
+        PolicyError: ``proofrank.export_policy`` cannot export the module.
         ClientError: ``module`` is no policy, no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
     # Imported here: it needs torch, which whoever has a module has loaded.
     from proofrank.service.client.modules import policy_parts
 
-    parts = policy_parts(module, like)
+    parts = policy_parts(module, like, export)
     return (yield from _upload(connection, name or run, parts, activate, run, step, labels))
 
 

@@ -120,7 +120,7 @@ def read_network(
     if not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
         raise PolicyError(f"'logit_scale' is {shown(scale)}; expected a number above 0")
     config = make_config(program, float(scale), max_variables)
-    _check_weights(program, tensors)
+    check_weights(program, tensors)
     try:
         made = ExportedNetwork(config, program, tensors, 1 + vocabulary.num_constants + max_variables).eval()
     # What depends on no weight and no input is computed here; some operations take no such dtype on a CPU.
@@ -171,7 +171,12 @@ def check_rows(network: ExportedNetwork, vocabulary: Vocabulary) -> None:
         )
 
 
-def _check_weights(program: Program, tensors: Mapping[str, Tensor]) -> None:
+def check_weights(program: Program, tensors: Mapping[str, Tensor]) -> None:
+    """Checks names, shapes, dtypes and values of the weights of a program.
+
+    Raises:
+        PolicyError: names the tensor and what was expected.
+    """
     nodes = {node.tensor: node for node in program.weights}
     missing, extra = sorted(nodes.keys() - tensors.keys()), sorted(tensors.keys() - nodes.keys())
     if missing or extra:

@@ -94,12 +94,15 @@ class ExportedNetwork(nn.Module):
         """Returns parameters and constants, in the order of the program."""
         return [getattr(self, f"weight_{place}") for place in range(len(self.program.weights))]
 
+    def named_weights(self) -> dict[str, Tensor]:
+        """Returns parameters and constants by the names that they have in a file of weights."""
+        return {
+            node.tensor: weight for node, weight in zip(self.program.weights, self.weights(), strict=True)
+        }
+
     def in_dtype(self, dtype: torch.dtype) -> ExportedNetwork:
         """Returns a copy that computes in ``dtype``, float32 or float64."""
-        weights = {
-            node.tensor: weight.clone()
-            for node, weight in zip(self.program.weights, self.weights(), strict=True)
-        }
+        weights = {name: weight.clone() for name, weight in self.named_weights().items()}
         return ExportedNetwork(self.config, self.program, weights, self.num_arguments, dtype)
 
     def features(self, states: Tensor) -> Tensor:
