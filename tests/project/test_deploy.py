@@ -13,8 +13,8 @@ from proofrank.service.app import create_app
 from proofrank.service.settings.settings import PREFIX, Settings, SettingsError, load_settings
 from proofrank.service.web import server
 from proofrank.service.web.request_middleware import METRICS_PATH
+from tests.helpers.dockerfile import stage
 from tests.helpers.serving import REPOSITORY
-from tests.project.test_containers import stage
 
 DOCUMENTS: list[dict[str, Any]] = list(
     yaml.safe_load_all((REPOSITORY / "deploy/kubernetes.yaml").read_text(encoding="utf-8"))
