@@ -368,6 +368,8 @@ class EvaluatorsByShape:
         """Ends an unused evaluator, and gives its memory back."""
         # Removed first, so that nothing begins to use it.
         with self._lock:
+            if self._evaluators.get(evaluator.shape) is not evaluator:
+                return  # it is being ended already
             del self._evaluators[evaluator.shape]
             work = evaluator.scheduler.snapshot.work
             if work is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from proofrank.core.comparison import Comparison, ComparisonError, Rankings, compare_rankings
 from proofrank.service.errors import InvalidInput, JobNotDone, NoSuchJob
@@ -27,9 +28,24 @@ class JobComparer:
         self._turn = asyncio.Lock()
 
     async def compare(
-        self, a: Job, b: Job, *, confidence: float, resamples: int | None, seed: int
+        self,
+        a: Job,
+        b: Job,
+        *,
+        confidence: float,
+        resamples: int | None,
+        seed: int,
+        depths: Mapping[tuple[str, str, str], str] | None = None,
     ) -> Comparison:
         """Compares job ``b`` with job ``a``.
+
+        Args:
+            a: the job to compare with.
+            b: the job that is judged.
+            confidence: of the intervals.
+            resamples: of the bootstrap; as suits the number of triples if None, and no intervals for 0.
+            seed: of the bootstrap.
+            depths: depth of triples, by their names; there are metrics by depth if it has all that are ranked.
 
         Raises:
             JobNotDone: one of them is not done.
@@ -40,9 +56,15 @@ class JobComparer:
             _check(name, job)
         async with self._turn:
             rankings = [await self._rankings(job) for job in (a, b)]
+            is_known = depths is not None and all(triple in depths for triple in set(rankings[0].triples))
             try:
                 return await asyncio.to_thread(
-                    compare_rankings, *rankings, confidence=confidence, resamples=resamples, seed=seed
+                    compare_rankings,
+                    *rankings,
+                    confidence=confidence,
+                    resamples=resamples,
+                    seed=seed,
+                    depths=depths if is_known else None,
                 )
             except ComparisonError as error:
                 raise InvalidInput([FieldError(field="b", value=b.id, message=str(error))]) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from fastapi.responses import Response
 
 from proofrank.core.comparison.comparison import MOST_RESAMPLES
 from proofrank.service import wire
+from proofrank.service.engine.lifecycle import READY
 from proofrank.service.errors import NoSuchJob
 from proofrank.service.jobs.comparison import JobComparer
 from proofrank.service.jobs.job import Job
@@ -30,6 +32,15 @@ def make_router(services: Services) -> APIRouter:
         if job is None:
             raise NoSuchJob(f"there is no job {job_id[:64]!r}; it may have been removed")
         return job
+
+    async def depths_of(*compared: Job) -> Mapping[tuple[str, str, str], str] | None:
+        """The depths of triples, where both jobs are of the served graph and it has a file of them."""
+        if services.host.stage != READY:
+            return None
+        served = services.host.loaded.dataset.content_hash
+        if any(job.dataset.sha256 != served for job in compared):
+            return None
+        return await asyncio.to_thread(services.host.depths)
 
     @router.get(
         "/compare",
@@ -70,12 +81,13 @@ def make_router(services: Services) -> APIRouter:
         ] = 0,
     ) -> Response:
         """Compares two finished jobs that rank the same queries: differences with intervals, and what changed."""
+        jobs_to_compare = await required(a), await required(b)
         found = await comparer.compare(
-            await required(a),
-            await required(b),
+            *jobs_to_compare,
             confidence=confidence,
             resamples=resamples if intervals else 0,
             seed=seed,
+            depths=await depths_of(*jobs_to_compare),
         )
         body = await asyncio.to_thread(lambda: wire.answer_to_json(to_comparison(found)))
         return Response(body, media_type="application/json")

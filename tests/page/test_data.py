@@ -133,6 +133,19 @@ def test_a_comparison_without_intervals_has_the_same_differences(
     assert whole["overall"]["metrics"]["mrr"]["low"] < whole["overall"]["metrics"]["mrr"]["high"]
 
 
+def test_a_comparison_by_the_depths_of_the_graphs_files(trained: Trained, http: httpx.Client) -> None:
+    first, last = trained.jobs[0].id, trained.jobs[2].id
+    by_depth = http.get("/compare", params={"a": first, "b": last}).json()["by_depth"]
+    groups = [http.get(f"/jobs/{job}/groups").json()["by_depth"] for job in (first, last)]
+    assert by_depth
+    assert list(by_depth) == list(groups[0])
+    for depth, compared in by_depth.items():
+        mrr = compared["metrics"]["mrr"]
+        assert (mrr["a"], mrr["b"]) == tuple(
+            pytest.approx(group[depth]["mrr"], rel=1e-12) for group in groups
+        ), depth
+
+
 def test_the_activity_says_what_is_live_and_what_was_done(trained: Trained, http: httpx.Client) -> None:
     activity = http.get("/activity").json()
     assert activity["stage"] == "ready"

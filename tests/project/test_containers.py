@@ -13,18 +13,11 @@ import pytest
 import yaml
 
 from proofrank.service.settings.settings import CONFIG_VARIABLE, PREFIX, Settings
+from tests.helpers.dockerfile import DOCKERFILE, stage
 from tests.helpers.serving import REPOSITORY
 
-DOCKERFILE = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8"))
 GPU: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.gpu.yml").read_text(encoding="utf-8"))
-
-
-def stage(name: str) -> str:
-    """The instructions of one stage, continued lines joined."""
-    found = re.search(rf"^FROM \S+ AS {name}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, flags=re.MULTILINE | re.DOTALL)
-    assert found is not None, f"no stage {name}"
-    return re.sub(r"\s*\\\n\s*", " ", found[1])
 
 
 def mounts() -> list[tuple[str, str, str]]:

@@ -1,0 +1,179 @@
+"""The fused residual block: its formula, the precision of split products, and its machine code, all without a GPU."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from proofrank.core.errors import EvaluationError
+from proofrank.core.policy import PolicyConfig, PolicyNetwork
+from proofrank.core.policy.fused_block import (
+    HAS_TRITON,
+    NUM_STAGES,
+    NUM_WARPS,
+    SIZES,
+    SPLIT_PRODUCTS,
+    constants_of,
+    fused_residual_block,
+    jitted_kernel,
+)
+from proofrank.core.policy.network import ResidualBlock
+from tests.helpers.split_products import PRODUCTS, block_by, multiply_by, parts, to_bfloat16, to_tf32
+from tests.helpers.web_libraries import ROOT
+
+needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="needs triton: pip install 'proofrank[test]'")
+
+MOST_SHARED_BYTES = 232_448
+"""Shared memory of one block on sm_90."""
+
+
+# --- The formula, by Triton's interpreter.
+
+
+@needs_triton
+def test_the_kernel_computes_the_block_and_no_row_depends_on_another() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.helpers.interpreted_block"],
+        cwd=ROOT,
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+
+    assert len(found["errors"]) == 5
+    assert max(found["errors"].values()) < 1e-5
+    assert found["other_bits"] == 0
+    assert found["nan_rows"] == [False, True, False]
+
+
+# --- What is refused.
+
+
+def test_a_size_or_a_split_that_the_kernel_has_not_is_refused() -> None:
+    with pytest.raises(EvaluationError, match="size 48; fused are 16, 32, 64, 128, 256"):
+        fused_residual_block(torch.zeros(1, 48), ResidualBlock(48, eps=1e-5))
+    with pytest.raises(EvaluationError, match="products is 'tf32'; expected one of tf32x3, bf16x6"):
+        fused_residual_block(torch.zeros(1, 64), ResidualBlock(64, eps=1e-5), products="tf32")
+
+
+@needs_triton
+def test_features_of_another_shape_dtype_or_device_are_refused() -> None:
+    block = ResidualBlock(64, eps=1e-5)
+    with pytest.raises(EvaluationError, match=r"shape \[1, 32\]; expected \[N, 64\]"):
+        fused_residual_block(torch.zeros(1, 32), block)
+    with pytest.raises(EvaluationError, match=r"features has the dtype torch\.bfloat16"):
+        fused_residual_block(torch.zeros(1, 64, dtype=torch.bfloat16), block)
+    with pytest.raises(EvaluationError, match="parameter of the block is on cpu; expected meta"):
+        fused_residual_block(torch.zeros(1, 64, device="meta"), block)
+    with pytest.raises(EvaluationError, match=r"features are on cpu; .* needs a CUDA device"):
+        fused_residual_block(torch.zeros(1, 64), block)
+
+
+# --- The precision of split products, imitated in float32.
+
+
+def test_parts_add_up_to_the_number() -> None:
+    values = torch.randn(4096, generator=torch.Generator().manual_seed(0))
+
+    for rounded, number, bits in ((to_tf32, 2, 22), (to_bfloat16, 3, 24)):
+        left_over = values.double() - sum(part.double() for part in parts(values, rounded, number))
+        assert (left_over.abs() <= values.abs().double() * 2.0**-bits).all()
+
+
+def logits_by(products: str) -> Tensor:
+    """Logits of the same states by a network of the usual shape; ``float64`` for the definition in that type."""
+    torch.manual_seed(3)
+    network = PolicyNetwork(PolicyConfig(), num_predicates=8, num_constants=400).eval().requires_grad_(False)
+    for table in (network.embedding.predicates, network.embedding.arguments):
+        table.copy_(torch.randn(table.shape))
+    states = torch.stack([torch.randint(1, most, (257, 6)) for most in (9, 401, 401)], dim=-1)
+    if products == "float64":
+        return network.double()(states[0], states[1:])
+    multiply_by(products, network)
+    return network(states[0], states[1:])
+
+
+def test_split_products_are_as_good_as_float32_and_unsplit_ones_are_not() -> None:
+    exact = logits_by("float64")
+    error = {name: (logits_by(name).double() - exact).abs().max().item() for name in PRODUCTS}
+    print(error)
+
+    assert exact.abs().max() > 0.1
+    for name in SPLIT_PRODUCTS:
+        assert error[name] < 5e-6
+        assert error[name] < 2 * error["float32"]
+    assert error["tf32"] > 100 * error["float32"]
+
+
+@pytest.mark.parametrize("products", SPLIT_PRODUCTS)
+def test_a_block_by_split_products_is_as_good_as_by_float32(products: str) -> None:
+    generator = torch.Generator().manual_seed(11)
+    torch.manual_seed(11)
+    block = ResidualBlock(256, eps=1e-5).requires_grad_(False)
+    features = torch.randn(512, 256, generator=generator)
+    exact = copy.deepcopy(block).double()(features.double())
+
+    def error(name: str) -> float:
+        return (block_by(name, features, block).double() - exact).abs().max().item()
+
+    assert error(products) < min(1e-5, 2 * error("float32"))
+    assert error("tf32") > 20 * error(products)
+
+
+# --- The machine code for sm_90.
+
+
+def compiled_kernel(size: int, products: str) -> Any:
+    """The kernel as it would be launched on sm_90."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    constants = constants_of(size, products)
+    pointers = ("features", "weight", "bias", "norm_weight", "norm_bias", "target")
+    signature = {**dict.fromkeys(pointers, "*fp32"), "num_rows": "i32", "eps": "fp32"}
+    is_aligned = {(place,): [["tt.divisibility", 16]] for place in range(len(pointers))}
+    source = ASTSource(
+        jitted_kernel(), {**signature, **dict.fromkeys(constants, "constexpr")}, constants, is_aligned
+    )
+    return triton.compile(
+        source, target=GPUTarget("cuda", 90, 32), options={"num_warps": NUM_WARPS, "num_stages": NUM_STAGES}
+    )
+
+
+@needs_triton
+@pytest.mark.parametrize(
+    ("size", "products"),
+    [
+        pytest.param(size, products, marks=() if size in (64, 256) else pytest.mark.slow)
+        for size in SIZES
+        for products in SPLIT_PRODUCTS
+    ],
+)
+def test_the_machine_code_uses_tensor_cores_and_does_not_spill(size: int, products: str) -> None:
+    from benchmarks.gpu_gate.machine_code import read_machine_code
+
+    binary = compiled_kernel(size, products)
+    code = read_machine_code(binary.asm["cubin"], binary.metadata.shared)
+
+    assert (code.stack_bytes, code.spill_instructions) == (0, 0)
+    assert code.registers <= 255
+    assert code.shared_bytes <= MOST_SHARED_BYTES
+    assert code.tensor_core_instructions > 0
+    assert ("wgmma.mma_async" in binary.asm["ptx"]) or size < 64
+    assert not code.is_hollow and not code.is_trap
+    # No sum is shared between programs, so no row's bits depend on their order.
+    assert re.search(r"^\s*(@!?%p\d+ )?(atom|red)\.", binary.asm["ptx"], flags=re.MULTILINE) is None
