@@ -125,7 +125,7 @@ def fused_residual_block(features: Tensor, block: ResidualBlock, products: str =
     """Computes ``block(features)`` in one launch, without gradients.
 
     The result differs from the block's own by rounding. The bits of a row depend on that row alone, not on
-    other rows or on their number. Features must be finite: the parts of an infinite number are NaN.
+    other rows or on their number. Features must be finite.
 
     Args:
         features: ``[N, size]`` float32 on a CUDA device; on the CPU only under ``TRITON_INTERPRET=1``.

@@ -27,6 +27,7 @@ from proofrank.core.policy.fused_block import (
     jitted_kernel,
 )
 from proofrank.core.policy.network import ResidualBlock
+from tests.helpers.interpreted_block import drawn_block
 from tests.helpers.split_products import PRODUCTS, block_by, multiply_by, parts, to_bfloat16, to_tf32
 from tests.helpers.web_libraries import ROOT
 
@@ -175,5 +176,31 @@ def test_the_machine_code_uses_tensor_cores_and_does_not_spill(size: int, produc
     assert code.tensor_core_instructions > 0
     assert ("wgmma.mma_async" in binary.asm["ptx"]) or size < 64
     assert not code.is_hollow and not code.is_trap
+    # The interpreter keeps a NaN in any case.
+    assert set(re.findall(r"\bmax[.\w]+", binary.asm["ptx"])) == {"max.NaN.f32"}
     # No sum is shared between programs, so no row's bits depend on their order.
     assert re.search(r"^\s*(@!?%p\d+ )?(atom|red)\.", binary.asm["ptx"], flags=re.MULTILINE) is None
+
+
+# --- On a card.
+
+
+@needs_triton
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("products", SPLIT_PRODUCTS)
+@pytest.mark.parametrize("size", SIZES)
+def test_on_cuda_rows_are_as_exact_as_float32_and_have_the_same_bits_among_any_rows(
+    size: int, products: str
+) -> None:
+    generator = torch.Generator().manual_seed(size)
+    block = drawn_block(size, generator)
+    features = torch.randn(1000, size, generator=generator)
+    exact = copy.deepcopy(block).double()(features.double())
+    on_cuda = copy.deepcopy(block).cuda()
+
+    found = fused_residual_block(features.cuda(), on_cuda, products).cpu()
+
+    assert (found.double() - exact).abs().max() < 1e-5
+    for begin, number in ((0, 1), (0, 16), (3, 64), (17, 65), (500, 500)):
+        some = fused_residual_block(features[begin : begin + number].cuda(), on_cuda, products).cpu()
+        assert torch.equal(some.view(torch.int32), found[begin : begin + number].view(torch.int32))
