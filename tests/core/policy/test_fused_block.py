@@ -200,7 +200,8 @@ def test_on_cuda_rows_are_as_exact_as_float32_and_have_the_same_bits_among_any_r
 
     found = fused_residual_block(features.cuda(), on_cuda, products).cpu()
 
-    assert (found.double() - exact).abs().max() < 1e-5
+    error_of_float32 = (block(features).double() - exact).abs().max()
+    assert (found.double() - exact).abs().max() < 2 * error_of_float32
     for begin, number in ((0, 1), (0, 16), (3, 64), (17, 65), (500, 500)):
         some = fused_residual_block(features[begin : begin + number].cuda(), on_cuda, products).cpu()
         assert torch.equal(some.view(torch.int32), found[begin : begin + number].view(torch.int32))
