@@ -131,7 +131,8 @@ def fused_residual_block(features: Tensor, block: ResidualBlock, products: str =
     other rows or on their number. Features must be finite.
 
     Args:
-        features: ``[N, size]`` float32 on a CUDA device of compute capability 9; on the CPU only under ``TRITON_INTERPRET=1``.
+        features: ``[N, size]`` float32 on a CUDA device of compute capability 9; on the CPU only under
+            ``TRITON_INTERPRET=1``.
         block: block with float32 parameters on the same device.
         products: one of ``SPLIT_PRODUCTS``.
 
@@ -139,7 +140,8 @@ def fused_residual_block(features: Tensor, block: ResidualBlock, products: str =
         ``[N, size]`` float32.
 
     Raises:
-        EvaluationError: triton is missing, or the GPU, the size, ``products``, a shape, dtype or device is not as above.
+        EvaluationError: triton is missing, or the GPU, the size, ``products``, a shape, dtype or device is not as
+            above.
     """
     size = block.linear.in_features
     constants = constants_of(size, products)
