@@ -39,6 +39,9 @@ TILE_ROWS = 64
 NUM_WARPS = 8
 NUM_STAGES = 2
 
+CAPABILITY_MAJOR = 9
+"""Generation of the GPUs that may run the kernel. Triton 3.7 makes code for 8.0 that spills, and for 10.0 a trap."""
+
 _MOST_TILE_INPUTS = 32
 """Maximum inputs of a step of the product."""
 
@@ -125,10 +128,11 @@ def fused_residual_block(features: Tensor, block: ResidualBlock, products: str =
     """Computes ``block(features)`` in one launch, without gradients.
 
     The result differs from the block's own by rounding. The bits of a row depend on that row alone, not on
-    other rows or on their number. Features must be finite: the parts of an infinite number are NaN.
+    other rows or on their number. Features must be finite.
 
     Args:
-        features: ``[N, size]`` float32 on a CUDA device; on the CPU only under ``TRITON_INTERPRET=1``.
+        features: ``[N, size]`` float32 on a CUDA device of compute capability 9; on the CPU only under
+            ``TRITON_INTERPRET=1``.
         block: block with float32 parameters on the same device.
         products: one of ``SPLIT_PRODUCTS``.
 
@@ -136,7 +140,8 @@ def fused_residual_block(features: Tensor, block: ResidualBlock, products: str =
         ``[N, size]`` float32.
 
     Raises:
-        EvaluationError: triton is missing, or the size, ``products``, a shape, dtype or device is not as above.
+        EvaluationError: triton is missing, or the GPU, the size, ``products``, a shape, dtype or device is not as
+            above.
     """
     size = block.linear.in_features
     constants = constants_of(size, products)
@@ -164,6 +169,22 @@ def fused_residual_block(features: Tensor, block: ResidualBlock, products: str =
     return target
 
 
+def check_capability(capability: tuple[int, int]) -> None:
+    """Refuses a GPU for which the kernel has no good code.
+
+    Args:
+        capability: compute capability, major and minor.
+
+    Raises:
+        EvaluationError: the major number is not ``CAPABILITY_MAJOR``.
+    """
+    major, minor = capability
+    if major != CAPABILITY_MAJOR:
+        raise EvaluationError(
+            f"the GPU has compute capability {major}.{minor}; a fused residual block needs {CAPABILITY_MAJOR}.x"
+        )
+
+
 def _check(features: Tensor, size: int, parameters: list[Tensor]) -> None:
     jitted_kernel()
     if features.dim() != 2 or features.shape[1] != size:
@@ -175,7 +196,9 @@ def _check(features: Tensor, size: int, parameters: list[Tensor]) -> None:
             raise EvaluationError(
                 f"{name} is on {tensor.device}; expected {features.device}, as the features"
             )
-    if features.device.type != "cuda" and not knobs.runtime.interpret:
+    if features.device.type == "cuda":
+        check_capability(torch.cuda.get_device_capability(features.device))
+    elif not knobs.runtime.interpret:
         raise EvaluationError(
             f"features are on {features.device}; a fused residual block needs a CUDA device, or TRITON_INTERPRET=1"
         )

@@ -17,16 +17,19 @@ from torch import Tensor
 from proofrank.core.errors import EvaluationError
 from proofrank.core.policy import PolicyConfig, PolicyNetwork
 from proofrank.core.policy.fused_block import (
+    CAPABILITY_MAJOR,
     HAS_TRITON,
     NUM_STAGES,
     NUM_WARPS,
     SIZES,
     SPLIT_PRODUCTS,
+    check_capability,
     constants_of,
     fused_residual_block,
     jitted_kernel,
 )
 from proofrank.core.policy.network import ResidualBlock
+from tests.helpers.interpreted_block import drawn_block
 from tests.helpers.split_products import PRODUCTS, block_by, multiply_by, parts, to_bfloat16, to_tf32
 from tests.helpers.web_libraries import ROOT
 
@@ -136,8 +139,8 @@ def test_a_block_by_split_products_is_as_good_as_by_float32(products: str) -> No
 # --- The machine code for sm_90.
 
 
-def compiled_kernel(size: int, products: str) -> Any:
-    """The kernel as it would be launched on sm_90."""
+def compiled_kernel(size: int, products: str, capability: int = 90) -> Any:
+    """The kernel as it would be launched on a GPU of that compute capability."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -150,7 +153,9 @@ def compiled_kernel(size: int, products: str) -> Any:
         jitted_kernel(), {**signature, **dict.fromkeys(constants, "constexpr")}, constants, is_aligned
     )
     return triton.compile(
-        source, target=GPUTarget("cuda", 90, 32), options={"num_warps": NUM_WARPS, "num_stages": NUM_STAGES}
+        source,
+        target=GPUTarget("cuda", capability, 32),
+        options={"num_warps": NUM_WARPS, "num_stages": NUM_STAGES},
     )
 
 
@@ -175,5 +180,50 @@ def test_the_machine_code_uses_tensor_cores_and_does_not_spill(size: int, produc
     assert code.tensor_core_instructions > 0
     assert ("wgmma.mma_async" in binary.asm["ptx"]) or size < 64
     assert not code.is_hollow and not code.is_trap
+    # The interpreter keeps a NaN in any case.
+    assert set(re.findall(r"\bmax[.\w]+", binary.asm["ptx"])) == {"max.NaN.f32"}
     # No sum is shared between programs, so no row's bits depend on their order.
     assert re.search(r"^\s*(@!?%p\d+ )?(atom|red)\.", binary.asm["ptx"], flags=re.MULTILINE) is None
+
+
+@needs_triton
+@pytest.mark.parametrize("capability", [80, 100])
+def test_a_gpu_for_which_the_code_spills_or_is_a_trap_is_refused(capability: int) -> None:
+    from benchmarks.gpu_gate.machine_code import read_machine_code
+
+    binary = compiled_kernel(256, "tf32x3", capability)
+    code = read_machine_code(binary.asm["cubin"], binary.metadata.shared)
+    assert code.is_spilling or code.is_trap
+
+    major, minor = divmod(capability, 10)
+    with pytest.raises(EvaluationError, match=rf"compute capability {major}\.{minor}; .* needs 9\.x"):
+        check_capability((major, minor))
+    check_capability((9, 0))
+
+
+# --- On a card.
+
+
+@needs_triton
+@pytest.mark.skipif(
+    not torch.cuda.is_available() or torch.cuda.get_device_capability()[0] != CAPABILITY_MAJOR,
+    reason="needs a CUDA device of compute capability 9",
+)
+@pytest.mark.parametrize("products", SPLIT_PRODUCTS)
+@pytest.mark.parametrize("size", SIZES)
+def test_on_cuda_rows_are_as_exact_as_float32_and_have_the_same_bits_among_any_rows(
+    size: int, products: str
+) -> None:
+    generator = torch.Generator().manual_seed(size)
+    block = drawn_block(size, generator)
+    features = torch.randn(1000, size, generator=generator)
+    exact = copy.deepcopy(block).double()(features.double())
+    on_cuda = copy.deepcopy(block).cuda()
+
+    found = fused_residual_block(features.cuda(), on_cuda, products).cpu()
+
+    error_of_float32 = (block(features).double() - exact).abs().max()
+    assert (found.double() - exact).abs().max() < 2 * error_of_float32
+    for begin, number in ((0, 1), (0, 16), (3, 64), (17, 65), (500, 500)):
+        some = fused_residual_block(features[begin : begin + number].cuda(), on_cuda, products).cpu()
+        assert torch.equal(some.view(torch.int32), found[begin : begin + number].view(torch.int32))
