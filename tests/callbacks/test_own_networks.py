@@ -40,8 +40,9 @@ def train(network: nn.Module, step: int) -> None:
     network.train()
 
 
-def ranks(report: proofrank.EvaluationReport | JobResult) -> list[float]:
-    """The ranks, in the order of triples and sides, which both kinds of reports share."""
+def ranks(report: proofrank.EvaluationReport | proofrank.IntervalEvaluation | JobResult) -> list[float]:
+    """The exact ranks, in the order of triples and sides, which both kinds of reports share."""
+    assert not isinstance(report, proofrank.IntervalEvaluation)
     return [ranking.rank for ranking in report.rankings]
 
 
