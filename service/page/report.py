@@ -1,7 +1,8 @@
 """A report: the page with the answers of a server about some jobs, as a folder that opens from disk.
 
 ``data.js`` holds what the page would ask: answers as the API sends them, and, because they are most of it, rankings as
-columns and comparisons without the list of changed rankings, which the page makes from the columns in the same order.
+columns and comparisons without the list of changed rankings, of which only the depths are kept: the page makes the rest
+of it from the columns, in the same order.
 """
 
 from __future__ import annotations
@@ -176,7 +177,12 @@ class _Collected:
                 # They rank queries of their own, and not the same ones.
                 continue
             self._changed[a.id, b.id] = comparison.changed
-            self.comparisons[f"{a.id} {b.id}"] = {**_json(comparison), "changed": None}
+            depths = [change.depth for change in comparison.changed]
+            self.comparisons[f"{a.id} {b.id}"] = {
+                **_json(comparison),
+                "changed": None,
+                "depths": depths if any(depth is not None for depth in depths) else None,
+            }
 
     def add_reasons(self, jobs: Sequence[Job], results: dict[str, JobResult], number: int) -> None:
         """Adds the proofs of the rankings that changed most from one job to the next, and of the last job's worst."""

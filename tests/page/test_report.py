@@ -43,7 +43,8 @@ def test_a_report_holds_the_page_and_the_answers_of_the_server(
         assert data["answers"][path] == http.get(f"/{path}").json(), path
     a, b = trained.jobs[0].id, trained.jobs[1].id
     expected = http.get("/compare", params={"a": a, "b": b}).json()
-    assert data["comparisons"][f"{a} {b}"] == {**expected, "changed": None}
+    depths = [change["depth"] for change in expected["changed"]]
+    assert data["comparisons"][f"{a} {b}"] == {**expected, "changed": None, "depths": depths}
     page = (tmp_path / "report" / "index.html").read_text()
     assert '<script defer src="data.js"></script>' in page
     assert page.index("data.js") < page.index("report.js")

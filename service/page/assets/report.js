@@ -67,7 +67,9 @@ proofrank.report = (() => {
     if (found === undefined && `${b} ${a}` in kept.comparisons)
       return Promise.reject(new Problem(404, "This report compares the earlier job with the later one: swap A and B."));
     if (found === undefined) return missing("this comparison: the two jobs rank different queries, or otherwise");
-    return Promise.resolve({ ...found, changed: changed(a, b) });
+    const { depths, ...others } = found;
+    const rows = changed(a, b).map((row, place) => ({ ...row, depth: depths === null ? null : depths[place] }));
+    return Promise.resolve({ ...others, changed: rows });
   }
 
   function why(job, of) {
