@@ -64,7 +64,7 @@ def write_body(request: JobRequest) -> SubmittedBody:
     """Makes the stored form of a request; takes a while with many queries."""
     options = JobOptions.model_validate(request.model_dump(exclude={"queries"}))
     shown = options.model_dump(mode="json")
-    for name in ("policy_sha256", "pruning", "mrr_tolerance"):
+    for name in ("policy_sha256", "pruning"):
         if shown[name] is None:
             # Keys that were used before this field existed must find the same body again.
             del shown[name]

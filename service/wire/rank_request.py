@@ -254,6 +254,7 @@ class ToleranceOptions(RankOptions):
         None,
         ge=0,
         allow_inf_nan=False,
+        exclude_if=is_none,
         description="Rank only until the MRR is certain to this, up and down; the answer has intervals of metrics and "
         "ranks, in which the exact values lie. By default ranks are exact.",
         examples=[0.001],

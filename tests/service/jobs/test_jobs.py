@@ -63,7 +63,9 @@ def rankings_asked(answer: dict[str, Any]) -> list[dict[str, Any]]:
             **ranking,
         }
         for index, query in enumerate(
-            without_keys(answer["queries"], ("num_filtered", "candidates", "proof", "proofs"))
+            without_keys(
+                answer["queries"], ("num_filtered", "candidates", "proof", "proofs", "embedding_score")
+            )
         )
         for ranking in query["rankings"]
     ]
