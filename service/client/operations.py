@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 import uuid
@@ -356,8 +357,12 @@ def evaluate(
     hits_at: Sequence[int] | None = None,
     protocol: str | None = None,
     candidates_from: CandidatesFrom | None = None,
+    proofs_of: Sequence[tuple[str, str, str]] = (),
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
+
+    ``proofs_of`` are triples (head, relation, tail) whose proofs, or failures, the result's ``proofs`` then hold: the
+    greedy trajectories of the policy that ranked. The server must still have its content.
 
     With ``mrr_tolerance`` the result is an :class:`IntervalJobResult`.
 
@@ -367,7 +372,8 @@ def evaluate(
     client activates another one meanwhile.
 
     Raises:
-        ConflictError: the name of the policy has been given other content since.
+        ConflictError: the name of the policy has been given other content since; or proofs are asked for, and the
+            server no longer has the policy's content.
         JobError: the job failed or was cancelled.
         NotFoundError: the job was removed meanwhile, with its results.
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
@@ -391,7 +397,14 @@ def evaluate(
         protocol=protocol,
         candidates_from=candidates_from,
     )
-    return (yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress))
+    result = yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress)
+    proofs = {}
+    for triple in proofs_of:
+        explained = yield from why(
+            connection, triple, corruptions=0, first=0, alternatives=1, job=result.job.id
+        )
+        proofs[triple] = explained.positive
+    return dataclasses.replace(result, proofs=proofs) if proofs else result
 
 
 def job(connection: Connection, job_id: str) -> Steps[Job]:

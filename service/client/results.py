@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pydantic.dataclasses import dataclass
@@ -51,7 +52,13 @@ class IntervalRankResult(wire.IntervalRankResponse):
 
 @dataclass(frozen=True)
 class JobResult(wire.JobResults):
-    """A job that is done; ``rankings`` are in the order of the split or the request."""
+    """A job that is done; ``rankings`` are in the order of the split or the request.
+
+    Attributes:
+        proofs: the proof of each triple of ``proofs_of``, by its names.
+    """
+
+    proofs: dict[tuple[str, str, str], wire.ExplainedCandidate] = field(default_factory=dict)
 
     @property
     def metrics(self) -> wire.Report:

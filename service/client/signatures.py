@@ -48,6 +48,7 @@ class EvaluationArguments(RankingArguments, total=False):
     idempotency_key: str | None
     progress: bool
     on_progress: Callable[[Job], None] | None
+    proofs_of: Sequence[tuple[str, str, str]]
 
 
 class Rank(Protocol[Exact, Intervals]):

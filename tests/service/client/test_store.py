@@ -91,6 +91,25 @@ def test_the_asynchronous_client_evaluates_too(server: RunningServer, speaker: C
     assert asyncio.run(evaluated()) == speaker.evaluate("test", seed=3).metrics.mrr
 
 
+def test_an_evaluation_brings_the_proofs_of_chosen_triples_by_the_policy_that_ranked(
+    speaker: Client, family: Dataset, family_folder: Path, tmp_path: Path
+) -> None:
+    chosen = [family.names(triple) for triple in family.splits["test"][:2]]
+    folder = write_untrained_policy(tmp_path / "epoch", family_folder, seed=8)
+    try:
+        uploaded = speaker.upload_policy("epoch-8", folder)  # not the live one
+        result = speaker.evaluate("test", policy=uploaded, side="tail", proofs_of=chosen)
+        assert list(result.proofs) == chosen
+        scores = {(one.head, one.relation, one.tail): one for one in result.rankings}
+        for triple, proof in result.proofs.items():
+            assert (proof.head, proof.relation, proof.tail) == triple
+            assert (proof.score, proof.proved) == (scores[triple].score, scores[triple].proved)
+            assert proof.proof.startswith(f"{triple[1]}({triple[0]}, {triple[2]})")
+        assert speaker.evaluate("test").proofs == {}
+    finally:
+        speaker.delete_policy("epoch-8")
+
+
 def test_a_policy_is_uploaded_activated_and_deleted(
     speaker: Client, family_folder: Path, tmp_path: Path
 ) -> None:
