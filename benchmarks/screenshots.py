@@ -98,7 +98,7 @@ class Camera:
     """A browser that writes pictures."""
 
     def __init__(self, folder: Path) -> None:
-        from selenium import webdriver
+        from selenium import webdriver  # pyright: ignore[reportMissingImports]
 
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium") or "chromium"
@@ -112,7 +112,7 @@ class Camera:
 
     def take(self, name: str, address: str, selector: str, theme: str = "light") -> None:
         """Writes a picture of a view, once an element is there."""
-        from selenium.webdriver.support.ui import WebDriverWait
+        from selenium.webdriver.support.ui import WebDriverWait  # pyright: ignore[reportMissingImports]
 
         feature = {"name": "prefers-color-scheme", "value": theme}
         self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})

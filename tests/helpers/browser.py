@@ -48,8 +48,8 @@ class Browser:
 
     def until(self, condition: Any, what: str) -> Any:
         """Returns what ``condition`` returns, once that is true."""
-        from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
-        from selenium.webdriver.support.ui import WebDriverWait
+        from selenium.common.exceptions import StaleElementReferenceException, TimeoutException  # pyright: ignore[reportMissingImports]
+        from selenium.webdriver.support.ui import WebDriverWait  # pyright: ignore[reportMissingImports]
 
         wait = WebDriverWait(
             self.driver,

@@ -57,7 +57,7 @@ def test_a_new_view_takes_the_focus_and_names_the_window(trained: Trained, brows
 
 
 def test_a_table_is_sorted_and_a_link_followed_by_the_keyboard(trained: Trained, browser: Browser) -> None:
-    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.common.keys import Keys  # pyright: ignore[reportMissingImports]
 
     browser.open(f"{trained.server.url}/#/runs")
     heading = browser.find("th:nth-child(3) button")
@@ -77,8 +77,8 @@ def test_a_table_is_sorted_and_a_link_followed_by_the_keyboard(trained: Trained,
 
 
 def test_the_keyboard_reaches_everything_in_the_order_of_the_page(trained: Trained, browser: Browser) -> None:
-    from selenium.webdriver.common.action_chains import ActionChains
-    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.common.action_chains import ActionChains  # pyright: ignore[reportMissingImports]
+    from selenium.webdriver.common.keys import Keys  # pyright: ignore[reportMissingImports]
 
     browser.open(f"{trained.server.url}/#/runs")
     browser.find(".plot canvas")
