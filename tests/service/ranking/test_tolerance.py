@@ -265,6 +265,7 @@ def test_too_much_and_unknown_names_are_refused_as_without_a_tolerance(client: h
 
 def test_the_metrics_show_what_is_known(chain_server: RunningServer) -> None:
     client = chain_server.client
+    rank(client, CHAIN, corruptions=2)  # so that there is an MRR of a last request
     before = scrape(client)
     found = rank(client, CHAIN, corruptions="all", mrr_tolerance=0.05)
     after = scrape(client)
