@@ -41,6 +41,18 @@ class Evaluator(Protocol):
         ...
 
 
+def check_same_shape(policy: Policy, before: Policy) -> None:
+    """Checks that an evaluator made for ``before`` can go on with ``policy``.
+
+    Raises:
+        EvaluationError: their shapes differ.
+    """
+    if policy.shape != before.shape:
+        raise EvaluationError(
+            f"policy {policy.name!r} has another shape than {before.name!r}; make a new evaluator for it"
+        )
+
+
 def check_enough_variables(
     dataset: Dataset, policy: Policy, settings: ProverSettings, steps_per_depth: int
 ) -> None:

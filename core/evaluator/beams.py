@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator.base import check_enough_atoms, check_enough_variables
+from proofrank.core.evaluator.base import check_enough_atoms, check_enough_variables, check_same_shape
 from proofrank.core.evaluator.capacities import choose_capacities
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.reference import ReferenceEvaluator
@@ -195,10 +195,7 @@ class BeamEvaluator:
         if policy is self._policy:
             return
         policy.check_fits(self._dataset)
-        if policy.shape != self._policy.shape:
-            raise EvaluationError(
-                f"policy {policy.name!r} has another shape than {self._policy.name!r}; make a new evaluator for it"
-            )
+        check_same_shape(policy, self._policy)
         self._policy = policy
         self._features.load(policy.model)
         self._network = self._network_now()

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator.base import check_enough_atoms, check_enough_variables
+from proofrank.core.evaluator.base import check_enough_atoms, check_enough_variables, check_same_shape
 from proofrank.core.evaluator.bits import warn_if_buckets_differ
 from proofrank.core.evaluator.bucket_ticks import BucketTicks
 from proofrank.core.evaluator.capacities import (
@@ -215,10 +215,7 @@ class CompiledEvaluator:
         if policy is self._policy:
             return
         policy.check_fits(self._dataset)
-        if policy.shape != self._policy.shape:
-            raise EvaluationError(
-                f"policy {policy.name!r} has another shape than {self._policy.name!r}; make a new evaluator for it"
-            )
+        check_same_shape(policy, self._policy)
         self._policy = policy
         self._features.load(policy.model)
         self._policy_changed()

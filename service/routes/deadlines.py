@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -12,6 +13,16 @@ from fastapi import Request
 from proofrank.core.errors import EvaluationError
 from proofrank.service.errors import DeadlinePassed, EvaluationFailed
 from proofrank.service.web.client_disconnect import unless_client_goes
+
+ERRORS_OF_RANKING = (
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
+"""Errors that every request that ranks may be answered with."""
 
 _MOST_SECONDS_LATE = 0.5
 """By which the answer that a deadline has passed comes after it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
@@ -36,7 +35,7 @@ from proofrank.service.ranking.to_response import (
     to_send,
     with_results,
 )
-from proofrank.service.routes.deadlines import by_deadline, deadline_of
+from proofrank.service.routes.deadlines import ERRORS_OF_RANKING, by_deadline, deadline_of
 from proofrank.service.services import RankingServices
 from proofrank.service.telemetry.metrics import Kind
 from proofrank.service.threads import in_worker_unless_small
@@ -64,14 +63,7 @@ def make_router(services: RankingServices) -> APIRouter:
     @router.post(
         "/rank",
         response_model=RankResponse | IntervalRankResponse,
-        responses=problem_responses(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            HTTPStatus.TOO_MANY_REQUESTS,
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            HTTPStatus.GATEWAY_TIMEOUT,
-        ),
+        responses=problem_responses(*ERRORS_OF_RANKING),
     )
     async def rank(body: RankRequest, request: Request) -> Response:
         """Ranks triples against corrupted copies of themselves; with `mrr_tolerance`, the answer has intervals."""
@@ -87,6 +79,7 @@ def make_router(services: RankingServices) -> APIRouter:
             queries = await in_worker_unless_small(is_small, to_queries, body, dataset, limits)
             # An answer may hold more than the evaluation did.
             request.state.until_sent.enter_context(host.room.taken(count_candidates(queries)))
+            beam = beam_of(body)
             try:
                 execution = await host.rank(
                     queries,
@@ -95,14 +88,13 @@ def make_router(services: RankingServices) -> APIRouter:
                     pruning=body.pruning_level,
                     scoring=scoring,
                     deadline=deadline,
-                    beam=beam_of(body),
+                    beam=beam,
                 )
             except EmbeddingError as error:
                 fault = FieldError(field="scoring", value=body.scoring_kind, message=str(error))
                 raise InvalidInput([fault]) from error
             reference = host.reference(loaded, policy) if body.return_proof else None
             make_proof = proof_maker(reference, dataset) if reference is not None else None
-            beam = beam_of(body)
             make_proofs = (
                 proofs_maker(reference, dataset, beam) if reference is not None and beam is not None else None
             )
@@ -141,6 +133,7 @@ def make_router(services: RankingServices) -> APIRouter:
             host.room.check(len(body.queries))
             is_small = asks_little(body, dataset)
             work = await in_worker_unless_small(is_small, to_work, body, dataset, limits)
+            beam = beam_of(body)
             refinement = await in_worker_unless_small(
                 is_small,
                 Refinement,
@@ -155,7 +148,7 @@ def make_router(services: RankingServices) -> APIRouter:
             timing = await refine(
                 refinement,
                 tolerance,
-                partial(host.prove, policy=policy, deadline=deadline, beam=beam_of(body)),
+                partial(host.prove, policy=policy, deadline=deadline, beam=beam),
                 services.metrics,
                 Kind.INTERACTIVE,
             )
@@ -167,7 +160,7 @@ def make_router(services: RankingServices) -> APIRouter:
                     dataset,
                     policy,
                     # Beams have an engine of their own, whatever the server's.
-                    engine=host.engine if beam_of(body) is None else BeamEvaluator.engine,
+                    engine=host.engine if beam is None else BeamEvaluator.engine,
                     request_id=request.state.request_id,
                     timing=timing,
                 )

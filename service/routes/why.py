@@ -14,7 +14,7 @@ from proofrank.service.engine.ranker import count_candidates
 from proofrank.service.errors import NoSuchJob, PolicyReplaced, UnusablePolicy
 from proofrank.service.ranking.to_queries import Limits
 from proofrank.service.ranking.to_why import to_explanation, to_query
-from proofrank.service.routes.deadlines import by_deadline, deadline_of
+from proofrank.service.routes.deadlines import ERRORS_OF_RANKING, by_deadline, deadline_of
 from proofrank.service.services import Services
 from proofrank.service.web.json_bodies import bounded_route
 from proofrank.service.web.problems import problem_responses
@@ -55,16 +55,7 @@ def make_router(services: Services) -> APIRouter:
     @router.post(
         "/why",
         response_model=wire.RankExplanation,
-        responses=problem_responses(
-            HTTPStatus.NOT_FOUND,
-            HTTPStatus.CONFLICT,
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            HTTPStatus.TOO_MANY_REQUESTS,
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            HTTPStatus.GATEWAY_TIMEOUT,
-        ),
+        responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, *ERRORS_OF_RANKING),
     )
     async def why(body: WhyRequest, request: Request) -> Response:
         """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much."""

@@ -9,8 +9,17 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import CoreSchema, core_schema
 
 from proofrank.service.wire.described import described
-from proofrank.service.wire.rank_answer import SENT_IN_FULL, Head, Identity, Pruning, Relation, Tail, Timing
-from proofrank.service.wire.rank_request import BeamScore, is_none
+from proofrank.service.wire.rank_answer import (
+    SENT_IN_FULL,
+    Head,
+    Identity,
+    Pruning,
+    RankedByProtocol,
+    Relation,
+    Tail,
+    Timing,
+)
+from proofrank.service.wire.rank_request import BeamScore
 
 _BY_NAME = ConfigDict(populate_by_name=True)
 
@@ -173,11 +182,4 @@ class IntervalRankResponse:
     pruning: Annotated[PruningToTolerance, described("What was left out, and what was left open.")]
     beam: Annotated[int, described("Maximum number of trajectories that a candidate had.", 8)] = 1
     beam_score: Annotated[BeamScore, described("How several proofs made a score.", "logsumexp")] = "max"
-    protocol: Annotated[
-        str | None,
-        Field(
-            description="Name of the protocol by which the queries were ranked; missing without one.",
-            examples=["filtered-all"],
-            exclude_if=is_none,
-        ),
-    ] = None
+    protocol: RankedByProtocol = None

@@ -286,6 +286,16 @@ class Timing:
     ]
 
 
+RankedByProtocol = Annotated[
+    str | None,
+    Field(
+        description="Name of the protocol by which the queries were ranked; missing without one.",
+        examples=["filtered-all"],
+        exclude_if=is_none,
+    ),
+]
+
+
 @dataclass(frozen=True, config=SENT_IN_FULL)
 class RankResponse:
     """The answer to ``POST /rank``."""
@@ -314,11 +324,4 @@ class RankResponse:
     scoring: Annotated[
         Scoring | None, described("What the scores are; missing from an older server: those of proofs.")
     ] = None
-    protocol: Annotated[
-        str | None,
-        Field(
-            description="Name of the protocol by which the queries were ranked; missing without one.",
-            examples=["filtered-all"],
-            exclude_if=is_none,
-        ),
-    ] = None
+    protocol: RankedByProtocol = None

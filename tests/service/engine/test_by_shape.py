@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proofrank.core.errors import MemoryShortError
-from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import ProverSettings
-from proofrank.core.ranking import Corruptor, Query, corrupted_queries
 from proofrank.service.engine import by_shape, evaluators
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
 from proofrank.service.errors import Draining
-from proofrank.service.settings.settings import load_settings
-from proofrank.service.telemetry.metrics import ServiceMetrics
 from tests.helpers.family import write_untrained_policy
+from tests.helpers.hosting import hosting, queries_of, run
 from tests.helpers.rebuilding import PATIENCE, FailingStream, HeldRebuild
-
-
-@asynccontextmanager
-async def hosting(dataset: Path, policy: Path, **options: Any) -> AsyncIterator[EvaluatorHost]:
-    """Yields a host that is ready, and stops it."""
-    values = {"dataset": dataset, "policy": policy, "engine": "original", "grace_seconds": 1.0, **options}
-    host = EvaluatorHost(load_settings(values, environment={}), ServiceMetrics())
-    await host.start()
-    assert host.stage == READY, host.failure
-    try:
-        yield host
-    finally:
-        await host.stop()
 
 
 @pytest.fixture
@@ -49,24 +31,9 @@ def others(family_folder: Path, tmp_path: Path) -> list[Policy]:
     ]
 
 
-def queries_of(dataset: Dataset) -> list[Query]:
-    """Some queries."""
-    return list(corrupted_queries(dataset.splits["test"], ("tail",), Corruptor(dataset)))
-
-
 def num_evaluators(host: EvaluatorHost) -> int:
     """Number of evaluators that there are."""
     return len(host.loaded.evaluators._evaluators)
-
-
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs a test on an event loop."""
-
-    async def within_patience() -> None:
-        async with asyncio.timeout(PATIENCE):
-            await test()
-
-    asyncio.run(within_patience())
 
 
 def test_an_unused_evaluator_is_ended_after_a_while_and_its_work_stays_counted(

@@ -8,8 +8,6 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,47 +16,14 @@ import pytest
 from proofrank.client import Client
 from proofrank.core.errors import MemoryShortError
 from proofrank.core.evaluator import CompiledEvaluator
-from proofrank.core.graph import Dataset
-from proofrank.core.ranking import Corruptor, Query, corrupted_queries
 from proofrank.service.engine import by_shape
-from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import ASLEEP, READY
 from proofrank.service.errors import NotReady
-from proofrank.service.settings.settings import load_settings
-from proofrank.service.telemetry.metrics import ServiceMetrics
+from tests.helpers.hosting import hosting, queries_of, run
 from tests.helpers.rebuilding import PATIENCE
 from tests.helpers.serving import REPOSITORY, RunningServer, clean_environment
 
 FRANCE = {"head": "france", "relation": "locatedInCR", "tail": "europe", "side": "tail"}
-
-
-@asynccontextmanager
-async def hosting(dataset: Path, policy: Path, **options: Any) -> AsyncIterator[EvaluatorHost]:
-    """Yields a host that is ready, and stops it."""
-    values = {"dataset": dataset, "policy": policy, "engine": "eager", "grace_seconds": 1.0, **options}
-    host = EvaluatorHost(load_settings(values, environment={}), ServiceMetrics())
-    await host.start()
-    assert host.stage == READY, host.failure
-    try:
-        yield host
-    finally:
-        await host.stop()
-        assert host.has_ended
-
-
-def queries_of(dataset: Dataset) -> list[Query]:
-    """Some queries."""
-    return list(corrupted_queries(dataset.splits["test"], ("tail",), Corruptor(dataset)))
-
-
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs a test on an event loop."""
-
-    async def within_patience() -> None:
-        async with asyncio.timeout(PATIENCE):
-            await test()
-
-    asyncio.run(within_patience())
 
 
 def living_evaluators() -> list[CompiledEvaluator]:
@@ -72,7 +37,7 @@ def test_no_evaluator_is_left_and_the_next_one_gives_the_same_bits(
 ) -> None:
     async def test() -> None:
         num_before = len(living_evaluators())
-        async with hosting(family_folder, policy_folder) as host:
+        async with hosting(family_folder, policy_folder, engine="eager") as host:
             queries = queries_of(host.loaded.dataset)
             before = await host.rank(queries, 0)
             assert len(living_evaluators()) == num_before + 1
@@ -94,6 +59,7 @@ def test_no_evaluator_is_left_and_the_next_one_gives_the_same_bits(
             assert [ranked.outcomes for ranked in after.ranked] == [
                 ranked.outcomes for ranked in before.ranked
             ]
+        assert host.has_ended
 
     run(test)
 
@@ -110,7 +76,7 @@ def test_what_ranks_now_is_finished_first(
         advance(evaluator, *arguments, **options)
 
     async def test() -> None:
-        async with hosting(family_folder, policy_folder) as host:
+        async with hosting(family_folder, policy_folder, engine="eager") as host:
             queries = queries_of(host.loaded.dataset)
             monkeypatch.setattr(CompiledEvaluator, "advance", held)
             ranking = asyncio.create_task(host.rank(queries, 0))
@@ -122,6 +88,7 @@ def test_what_ranks_now_is_finished_first(
             may_move.set()
             assert len((await ranking).ranked) == len(queries)
             await sleeping
+        assert host.has_ended
 
     run(test)
 
@@ -135,7 +102,7 @@ def test_a_server_that_has_no_memory_to_wake_in_sleeps_on(
         raise MemoryShortError("buckets needs about 2.0 GiB on cpu, of which 1.0 GiB are free")
 
     async def test() -> None:
-        async with hosting(family_folder, policy_folder) as host:
+        async with hosting(family_folder, policy_folder, engine="eager") as host:
             await host.sleep()
             monkeypatch.setattr(by_shape, "make_evaluator", without_memory)
             with pytest.raises(NotReady, match=r"still asleep: .*2\.0 GiB on cpu, of which 1\.0 GiB"):
@@ -145,6 +112,7 @@ def test_a_server_that_has_no_memory_to_wake_in_sleeps_on(
             await host.wake()
             await host.rank(queries_of(host.loaded.dataset), 0)
             await host.sleep()  # and is stopped in its sleep
+        assert host.has_ended
 
     run(test)
 
