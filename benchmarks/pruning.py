@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -97,9 +98,12 @@ def main() -> int:
         parsed.engine, dataset, policy, settings_for(policy), buckets=[parsed.bucket]
     )
     results: dict[str, Result] = {}
+    processor_seconds: dict[str, list[float]] = {name: [] for name in parsed.levels}
 
     def run(name: str, level: Callable[[], Result]) -> None:
+        began = time.process_time()
         results[name] = level()
+        processor_seconds[name].append(time.process_time() - began)
 
     levels = {
         name: partial(run, name, partial(_to_tolerance, evaluator, work, model, parsed))
@@ -108,13 +112,21 @@ def main() -> int:
         for name in parsed.levels
     }
     seconds = interleaved(levels, parsed.repeats)
-    rows = [_row(name, results, seconds) for name in levels]
+    rows = [_row(name, results, seconds, median(processor_seconds[name])) for name in levels]
     print(machine())
     print(
         f"least model: {model.num_atoms} atoms, {'exact' if model.is_exact else 'a superset'}, {model.seconds:.1f} s"
     )
     print_table(rows)
-    write_output(parsed.json, {"arguments": arguments_of(parsed), "rows": rows, "seconds": seconds})
+    write_output(
+        parsed.json,
+        {
+            "arguments": arguments_of(parsed),
+            "rows": rows,
+            "seconds": seconds,
+            "processor_seconds": processor_seconds,
+        },
+    )
     return int(any(row["wrong"] for row in rows))
 
 
@@ -134,7 +146,9 @@ def _to_tolerance(
     return Result(refinement.counts, mrr, int(refinement.so_far().num_open.sum()))
 
 
-def _row(name: str, results: dict[str, Result], seconds: dict[str, list[float]]) -> dict[str, Any]:
+def _row(
+    name: str, results: dict[str, Result], seconds: dict[str, list[float]], processor_seconds: float
+) -> dict[str, Any]:
     result, first_name = results[name], next(iter(results))
     first = results[first_name]
     if result.ranked is None or first.ranked is None:
@@ -145,6 +159,7 @@ def _row(name: str, results: dict[str, Result], seconds: dict[str, list[float]])
     return {
         "pruning": name,
         "s": median(seconds[name]),
+        "processor s": processor_seconds,
         f"times as fast as {first_name}": median(
             [whole / own for whole, own in zip(seconds[first_name], seconds[name], strict=True)]
         ),
