@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -157,7 +157,8 @@ def make_tick(
     options: EvaluatorOptions,
     num_lanes: int,
 ) -> Tick:
-    """A tick on the CPU of the class that ``compile_mode`` has on CUDA, not compiled."""
+    """A tick on the CPU of the class that ``compile_mode`` has on CUDA, not compiled; with pruning as there."""
+    options = replace(options, has_model_bits=True)
     mode = Mode.of(compile_mode, fullgraph=True, device=CUDA)
     on_cpu = "separate" if mode.tick is SeparateTick else "captured"
     tick = CompiledEvaluator(dataset, policy, settings, options, compile_mode=on_cpu).make_tick(num_lanes)

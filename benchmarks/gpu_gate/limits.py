@@ -15,4 +15,5 @@ MOST_LAUNCHES = {
     "graph-trees": 40,
     "separate": 41,
 }
-"""The most launches of a tick by compile mode. In the first two, every operation of torch is one."""
+"""The most launches of a tick by compile mode, with the bits of a least model for pruning. In the first two, every
+operation of torch is one."""

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator.base import check_enough_atoms, check_enough_variables, check_same_shape
+from proofrank.core.evaluator.base import GivesBits, check_enough_atoms, check_enough_variables, check_same_shape
 from proofrank.core.evaluator.bits import warn_if_buckets_differ
 from proofrank.core.evaluator.bucket_ticks import BucketTicks
 from proofrank.core.evaluator.capacities import (
@@ -52,6 +52,7 @@ from proofrank.core.prover import (
     first_of_the_best,
     recorded,
 )
+from proofrank.core.prover.atom_bits import MOST_BYTES, AtomBits, num_bytes_of
 from proofrank.core.prover.environment import EvalOnlyEnvCompiled, evaluate_trajectory_compiled
 from proofrank.core.prover.lanes import CandidatePool, LaneShape, empty_pool, idle_lanes
 from proofrank.core.prover.observation import Capacities
@@ -102,7 +103,9 @@ class CompiledEvaluator:
         self._policy = policy
         with matrix_products_in(options.precision):
             self._features = features_of(policy.model, options.precision).to(self.device)
-        self._tables = build_tables(dataset, self.device)
+        self._provable = _provable_atoms(dataset, options)
+        self._model: object = None
+        self._tables = build_tables(dataset, self.device, provable=self._provable)
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.shape.embedding_dim)
         check_enough_atoms(policy, self._shape.working_atoms)
         self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
@@ -176,12 +179,12 @@ class CompiledEvaluator:
 
     @property
     def required_bytes(self) -> int:
-        """Memory of all buckets, estimated from above."""
+        """Memory of all buckets and of the bits of a least model, estimated from above."""
         body, hidden = self._tables.longest_body, self._policy.shape.hidden_dim
         return sum(
             required_bytes(capacities, self._shape, body, hidden, self._embedding_floats)
             for capacities in self._capacities.values()
-        )
+        ) + (0 if self._provable is None else self._provable.table.nbytes)
 
     @property
     def num_free_slots(self) -> int:
@@ -220,6 +223,26 @@ class CompiledEvaluator:
         self._features.load(policy.model)
         self._policy_changed()
         self._slots.hold_others(policy)
+
+    @torch.inference_mode()
+    def load_model(self, model: object) -> None:
+        """Puts a least model of the graph into the bits that ticks look up, for all candidates from the next tick on.
+
+        A candidate outside of it ends once its sum less the penalty is below its threshold, whether or not it was said
+        to have no proof when it was submitted. Nothing happens where there are no such bits, if ``model`` gives none,
+        or if it is the one that was loaded last.
+
+        Args:
+            model: of the evaluator's graph, as ``proofrank.core.provability`` computes it.
+
+        Raises:
+            EvaluationError: it is of a graph of another size.
+        """
+        if self._provable is None or model is self._model or not isinstance(model, GivesBits):
+            return
+        vocabulary = self._dataset.vocabulary
+        self._provable.load(model.bits(vocabulary.num_predicates, vocabulary.num_constants))
+        self._model = model
 
     @torch.inference_mode()
     def _policy_changed(self) -> None:
@@ -437,3 +460,13 @@ class CompiledEvaluator:
             *self._ticks.tensors(),
         ]
         return [tensor.data_ptr() for tensor in tensors]
+
+
+def _provable_atoms(dataset: Dataset, options: EvaluatorOptions) -> AtomBits | None:
+    """The bits of a least model that is not known yet; None if they are not wanted, or too many."""
+    vocabulary = dataset.vocabulary
+    size = (vocabulary.num_predicates, vocabulary.num_constants)
+    is_wanted = options.has_model_bits
+    if is_wanted is None:
+        is_wanted = options.device.type == "cuda"
+    return AtomBits.full(*size, options.device) if is_wanted and num_bytes_of(*size) <= MOST_BYTES else None

@@ -27,7 +27,12 @@ from proofrank.core.prover.rows import (
     counted_before,
     rows_of,
 )
-from proofrank.core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, TIE_TOLERANCE, ProverSettings
+from proofrank.core.prover.settings import (
+    FAILURE_PENALTY,
+    MAX_SKIPPED_UNARY_ACTIONS,
+    TIE_TOLERANCE,
+    ProverSettings,
+)
 from proofrank.core.prover.state_sets import same_set, set_hash
 from proofrank.core.prover.steps import (
     Expansion,
@@ -585,13 +590,18 @@ class EvalOnlyEnvCompiled:
             num_visited=lanes.num_visited + is_added,
         )
 
-    @staticmethod
-    def has_fallen_behind(lanes: LaneState, pool: CandidatePool) -> Tensor:
+    def has_fallen_behind(self, lanes: LaneState, pool: CandidatePool) -> Tensor:
         """Whether each lane's candidate is certain to score below its threshold, ``[B]`` bool.
 
-        See :meth:`proofrank.core.prover.Candidate.has_fallen_behind`; an idle lane's answer means nothing.
+        See :meth:`proofrank.core.prover.Candidate.has_fallen_behind`; an idle lane's answer means nothing. That a
+        candidate has no proof is known from the pool, or from the set of atoms that may have one.
         """
-        return lanes.log_probability - pool.penalty[lanes.candidate] < pool.threshold[lanes.candidate]
+        penalty, threshold = pool.penalty[lanes.candidate], pool.threshold[lanes.candidate]
+        provable = self.engine.tables.provable
+        if provable is not None:
+            may_be_proved = provable.contains(pool.atom[lanes.candidate])
+            penalty = torch.where(may_be_proved, penalty, FAILURE_PENALTY)
+        return lanes.log_probability - penalty < threshold
 
     def retire(
         self, lanes: LaneState, pool: CandidatePool, is_ended: Tensor, success: Tensor, is_pruned: Tensor
