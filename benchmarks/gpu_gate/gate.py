@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from benchmarks.gpu_gate.absent_device import Architecture
+from benchmarks.gpu_gate.fused import compiled_block
+from benchmarks.gpu_gate.machine_code import read_machine_code
 from benchmarks.gpu_gate.programs import Program, compiled
 from benchmarks.gpu_gate.traced import Operations, Trace, operations_of, traces_of
 from proofrank.core.evaluator import CompiledEvaluator
@@ -19,9 +21,13 @@ from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.tick import SeparateTick, Tick
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.policy.fused_block import CAPABILITY_MAJOR
 from proofrank.core.prover import ProverSettings
 
 CUDA = torch.device("cuda")
+
+FUSED_BLOCK = "residual_block"
+"""Beginning of the name of the network's fused kernel."""
 
 
 @dataclass
@@ -143,6 +149,11 @@ def problems_of(examined: Examined, most_launches: Mapping[str, int]) -> list[st
         for kernel, code in codes
         if code.is_spilling
     ]
+    found += [
+        f"{name}: kernel {kernel} has no product on tensor cores"
+        for kernel, code in codes
+        if kernel.startswith(FUSED_BLOCK) and not code.tensor_core_instructions
+    ]
     for mode in examined.modes:
         if examined.num_launches > most_launches.get(mode, examined.num_launches):
             found.append(f"{name}: {examined.num_launches} launches, more than {most_launches[mode]}")
@@ -163,6 +174,7 @@ def make_tick(
     on_cpu = "separate" if mode.tick is SeparateTick else "captured"
     tick = CompiledEvaluator(dataset, policy, settings, options, compile_mode=on_cpu).make_tick(num_lanes)
     assert type(tick) is mode.tick
+    tick.network.fuse_blocks(mode.products)
     return tick
 
 
@@ -171,7 +183,7 @@ def groups_of(compile_modes: Iterable[str]) -> list[tuple[str, ...]]:
     groups: dict[Any, list[str]] = {}
     for name in compile_modes:
         mode = Mode.of(name, fullgraph=True, device=CUDA)
-        groups.setdefault((mode.tick, str(sorted(options_of(mode).items()))), []).append(name)
+        groups.setdefault((mode.tick, mode.products, str(sorted(options_of(mode).items()))), []).append(name)
     return [tuple(group) for group in groups.values()]
 
 
@@ -221,6 +233,8 @@ def examine(
             continue
         told = options_of(mode)
         for architecture in architectures:
+            if mode.products is not None and architecture.capability // 10 != CAPABILITY_MAJOR:
+                continue  # An evaluator refuses such a card.
             # Compiling changes a graph, so that each architecture has its own.
             examined = Examined(group, architecture, traces_of(make(), told))
             if not examined.num_graph_breaks and not examined.host_reads:
@@ -234,5 +248,11 @@ def examine(
                     )
                     for trace in examined.traces
                 ]
+            if mode.products is not None and with_machine_code:
+                size = policy.shape.hidden_dim
+                binary = compiled_block(size, mode.products, architecture.capability)
+                code = read_machine_code(binary.asm["cubin"], binary.metadata.shared)
+                for program in examined.programs:
+                    program.kernels[f"{FUSED_BLOCK}_{mode.products}_{size}"] = code
             print(f"{examined.target} {group}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             yield examined

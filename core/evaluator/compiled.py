@@ -19,7 +19,12 @@ import numpy as np
 import torch
 
 from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator.base import GivesBits, check_enough_atoms, check_enough_variables, check_same_shape
+from proofrank.core.evaluator.base import (
+    GivesBits,
+    check_enough_atoms,
+    check_enough_variables,
+    check_same_shape,
+)
 from proofrank.core.evaluator.bits import warn_if_buckets_differ
 from proofrank.core.evaluator.bucket_ticks import BucketTicks
 from proofrank.core.evaluator.capacities import (
@@ -103,6 +108,13 @@ class CompiledEvaluator:
         self._policy = policy
         with matrix_products_in(options.precision):
             self._features = features_of(policy.model, options.precision).to(self.device)
+        self._features.settle(policy.model)
+        if mode.products is not None:
+            # Imported here: it imports triton, which others need not wait for.
+            from proofrank.core.policy.fused_block import check_device
+
+            check_device(self.device)
+            self._features.fuse_blocks(mode.products)
         self._provable = _provable_atoms(dataset, options)
         self._model: object = None
         self._tables = build_tables(dataset, self.device, provable=self._provable)
@@ -130,7 +142,9 @@ class CompiledEvaluator:
             check_capacities(capacities, self._tables, settings)
         wanted = f"buckets of {', '.join(map(str, options.buckets))} lanes"
         check_memory(self.required_bytes, wanted, self.device, options.memory_share)
-        self._input_buffer: CandidatePool = empty_pool(options.pool_size, settings.max_depth, self.device)
+        self._input_buffer: CandidatePool = empty_pool(
+            options.pool_size, settings.max_depth, self.device, self._shape.action_dtype
+        )
         self._slots = PoolSlots(self._input_buffer, is_read_late=mode.is_recorded)
         self._reference: ReferenceEvaluator | None = None
         self._endf_states = torch.zeros(
@@ -195,6 +209,11 @@ class CompiledEvaluator:
     def num_in_flight(self) -> int:
         """How many submitted candidates have not been collected."""
         return len(self._slots.taken)
+
+    @property
+    def num_weight_copies(self) -> int:
+        """Number of copies to the device by which other policies were loaded."""
+        return self._features.num_weight_copies
 
     @property
     def flops_per_state(self) -> int:

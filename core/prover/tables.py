@@ -98,9 +98,7 @@ class GraphTables:
 _COLUMNS = tuple(field.name for field in dataclasses.fields(GraphTables) if field.type in ("Tensor", Tensor))
 
 
-def build_tables(
-    dataset: Dataset, device: torch.device, *, provable: AtomBits | None = None
-) -> GraphTables:
+def build_tables(dataset: Dataset, device: torch.device, *, provable: AtomBits | None = None) -> GraphTables:
     """Builds the tables of ``dataset``, whose size must have been checked by ``check_packable``.
 
     Args:

@@ -18,8 +18,8 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.provability import LeastModel, compute_least_model
 from proofrank.core.prover import Candidate, Candidates, Outcomes, ProverSettings
-from proofrank.core.ranking import AllAtoms, Pruning, rank_queries
-from tests.core.ranking.test_pruning import assert_same_ranks, check, queries_of
+from proofrank.core.ranking import AllAtoms
+from tests.core.ranking.test_pruning import check
 from tests.helpers.cases import Case, cases
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.outcomes import assert_same
@@ -170,20 +170,20 @@ def test_bits_of_another_graph_are_refused(dataset: Dataset) -> None:
 
 
 def test_a_set_that_is_too_large_is_left_out_and_the_host_still_prunes(
-    some_cases: list[Case], make_dataset: DatasetMaker, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiled, "MOST_BYTES", 10)
-    case = some_cases[0]
-    dataset = case.dataset(make_dataset)
-    policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-    evaluator = evaluator_with_bits(dataset, policy, case.settings)
-    queries, model = queries_of(case, dataset), compute_least_model(dataset)
+    model = compute_least_model(dataset)
+    paths = Candidates.of(all_paths(dataset))
+    is_provable = model.contains(paths.triples)
+    candidates = paths.with_threshold(np.full(len(paths), -50.0), is_provable)
+    evaluator = evaluator_with_bits(dataset, make_policy(dataset, 1), ProverSettings(max_depth=6))
 
-    pruned = rank_queries(evaluator, queries, pruning=Pruning("exact", model))
+    evaluator.load_model(model)
+    outcomes = evaluator.evaluate(candidates)
 
     assert evaluator.make_tick(3).environment.engine.tables.provable is None
-    assert_same_ranks(pruned, rank_queries(evaluator, queries))
-    assert any(ranked.outcomes.is_pruned.any() for ranked in pruned)
+    assert outcomes.is_pruned.any() and not outcomes.is_pruned[is_provable].any()
 
 
 def test_bits_count_in_the_memory_that_is_needed(dataset: Dataset) -> None:

@@ -261,6 +261,43 @@ def test_another_policy_runs_in_the_same_memory(
     assert len(addresses) > 60
 
 
+class CopiesInto(TorchDispatchMode):
+    """Counts operations that write into the storages of some tensors."""
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.number = 0
+        self._storages = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        is_write = any(given.alias_info and given.alias_info.is_write for given in function._schema.arguments)
+        if is_write and args[0].untyped_storage().data_ptr() in self._storages:
+            self.number += 1
+        return result
+
+
+def test_another_policy_is_one_copy_into_the_weights(
+    dataset: Dataset, policy: Policy, expected: list[Outcome]
+) -> None:
+    evaluator = captured(dataset, make_policy(dataset, 7, spread=2.0))
+    network = evaluator.make_tick(4).network
+    weights = [*network.parameters(), *network.buffers()]
+    policies = [policy, make_policy(dataset, 8), policy]
+
+    with CopiesInto(weights) as copies:
+        for number, other in enumerate(policies, start=1):
+            evaluator.load_policy(other)
+            assert evaluator.num_weight_copies == copies.number == number
+        evaluator.load_policy(policy)
+
+    assert evaluator.num_weight_copies == copies.number == len(policies)
+    assert len({tensor.untyped_storage().data_ptr() for tensor in weights}) == 1
+    assert_same(evaluator.evaluate(all_paths(dataset)), expected)
+
+
 @pytest.mark.parametrize("skip_unary_actions", [False, True])
 def test_a_tick_of_fixed_shape_reads_nothing_back_to_the_host(
     skip_unary_actions: bool, dataset: Dataset
@@ -329,10 +366,13 @@ def test_without_a_compiler_cuda_still_captures_and_a_cpu_follows_the_true_count
 
     assert Mode.of("reduce-overhead", fullgraph=True, device=cuda).uncompiled(cuda).engine == "captured"
     assert Mode.of("default", fullgraph=True, device=cuda).uncompiled(cuda).engine == "eager"
+    fused = Mode.of("fused-blocks", fullgraph=True, device=cuda)
+    assert fused.products == "tf32x3"
+    assert (fused.uncompiled(cuda).engine, fused.uncompiled(cuda).products) == ("captured", None)
     assert Mode.of("separate", fullgraph=True, device=cpu).uncompiled(cpu).is_trimming
 
 
-@pytest.mark.parametrize("name", ["reduce-overhead", "graph-trees"])
+@pytest.mark.parametrize("name", ["reduce-overhead", "graph-trees", "fused-blocks"])
 def test_modes_of_cuda_alone_are_refused_elsewhere(name: str) -> None:
     with pytest.raises(EvaluationError, match=f"'{name}' captures CUDA graphs and needs a CUDA device"):
         Mode.of(name, fullgraph=True, device=torch.device("cpu"))

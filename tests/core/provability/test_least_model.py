@@ -175,8 +175,6 @@ def test_bits_say_of_every_atom_what_the_model_says(
 
     table = model.bits(vocabulary.num_predicates, vocabulary.num_constants)
 
-    found = [
-        bool(table[predicate, head, tail // 8] >> tail % 8 & 1) for predicate, head, tail in triples
-    ]
+    found = [bool(table[predicate, head, tail // 8] >> tail % 8 & 1) for predicate, head, tail in triples]
     assert found == model.contains(triples).tolist()
     assert np.unpackbits(table).sum() == sum(found)
