@@ -160,6 +160,13 @@ def problems_of(examined: Examined, most_launches: Mapping[str, int]) -> list[st
     return found
 
 
+def add_fused_block(program: Program, size: int, products: str, architecture: Architecture) -> None:
+    """Adds the machine code of the fused residual block to the kernels of ``program``, which calls it."""
+    binary = compiled_block(size, products, architecture.capability)
+    code = read_machine_code(binary.asm["cubin"], binary.metadata.shared)
+    program.kernels[f"{FUSED_BLOCK}_{products}_{size}"] = code
+
+
 def make_tick(
     compile_mode: str,
     dataset: Dataset,
@@ -249,10 +256,7 @@ def examine(
                     for trace in examined.traces
                 ]
             if mode.products is not None and with_machine_code:
-                size = policy.shape.hidden_dim
-                binary = compiled_block(size, mode.products, architecture.capability)
-                code = read_machine_code(binary.asm["cubin"], binary.metadata.shared)
                 for program in examined.programs:
-                    program.kernels[f"{FUSED_BLOCK}_{mode.products}_{size}"] = code
+                    add_fused_block(program, policy.shape.hidden_dim, mode.products, architecture)
             print(f"{examined.target} {group}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             yield examined

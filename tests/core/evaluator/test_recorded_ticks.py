@@ -23,8 +23,8 @@ from proofrank.core.evaluator.snapshots import Snapshots
 from proofrank.core.evaluator.tick_program import TickProgram, tensors_of
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Outcome, ProverSettings
-from proofrank.core.prover.lanes import empty_pool
+from proofrank.core.prover import Candidates, Outcome, ProverSettings
+from proofrank.core.prover.lanes import action_dtype_of, empty_pool
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.outcomes import assert_same
 from tests.helpers.paths import all_paths, make_paths
@@ -259,6 +259,67 @@ def test_another_policy_runs_in_the_same_memory(
     assert_same(evaluator.evaluate(all_paths(dataset)), expected)
     assert evaluator.buffer_addresses() == addresses
     assert len(addresses) > 60
+
+
+def test_a_recorded_action_that_no_kept_action_can_be_is_an_error_and_does_not_become_another(
+    dataset: Dataset, policy: Policy, expected: list[Outcome]
+) -> None:
+    number = next(place for place, outcome in enumerate(expected) if outcome.steps > 1)
+    actions = list(expected[number].actions)
+    evaluator = captured(dataset, policy)
+    assert evaluator.make_tick(4).buffers.pool.recorded.dtype == torch.int16
+
+    for beyond in (2**16, 2**32):
+        with pytest.raises(EvaluationError, match="an action of its record does not exist"):
+            evaluator.evaluate(
+                [all_paths(dataset)[number]], recorded_actions=[[actions[0] + beyond, *actions[1:]]]
+            )
+
+
+@pytest.mark.parametrize(
+    ("padding_states", "dtype"), [(32_767, torch.int16), (32_768, torch.int32), (2**31 - 1, torch.int32)]
+)
+def test_actions_are_kept_in_the_fewest_bits_that_hold_every_action(
+    padding_states: int, dtype: torch.dtype
+) -> None:
+    assert action_dtype_of(ProverSettings(padding_states=padding_states)) == dtype
+
+
+def test_more_actions_than_any_type_holds_are_refused() -> None:
+    with pytest.raises(EvaluationError, match="padding_states is 2147483648; expected at most 2147483647"):
+        action_dtype_of(ProverSettings(padding_states=2**31))
+
+
+class HostReads(TorchDispatchMode):
+    """Remembers operations for whose result a host waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.num_operations = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.num_operations += 1
+        if {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(function.tags):
+            self.found.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_loop_of_replays_reads_nothing_of_the_device_but_the_copies_of_outcomes(
+    dataset: Dataset, policy: Policy, expected: list[Outcome]
+) -> None:
+    evaluator = captured(dataset, policy, pool_size=64)
+    evaluator.warm_up()
+    candidates = Candidates.of(all_paths(dataset))
+
+    with HostReads() as reads:
+        outcomes = evaluator.evaluate(candidates)
+
+    assert_same(outcomes, expected)
+    assert reads.num_operations > 1000
+    assert reads.found == []
 
 
 class CopiesInto(TorchDispatchMode):
