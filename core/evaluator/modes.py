@@ -64,10 +64,10 @@ _ELSEWHERE: Mapping[str, _Way] = {
     "eager": _Way(WholeTick),
     "default": _Way(WholeTick, Compilation.AT_FIRST_CALL),
     "reduce-overhead": _Way(WholeTick, Compilation.AT_FIRST_CALL, is_recorded=True),
-    "fused-blocks": _Way(WholeTick, Compilation.AT_FIRST_CALL, is_recorded=True, products="tf32x3"),
     "separate": _Way(SeparateTick, Compilation.AT_FIRST_CALL),
     "captured": _Way(WholeTick, is_recorded=True),
     "graph-trees": _Way(WholeTick, Compilation.AT_FIRST_CALL),
+    "fused-blocks": _Way(WholeTick, Compilation.AT_FIRST_CALL, is_recorded=True, products="tf32x3"),
 }
 
 COMPILE_MODES = tuple(_ELSEWHERE)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks.gpu_gate.traced import reads_back
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import ReferenceEvaluator, bucket_ticks
 from proofrank.core.evaluator.compiled import CompiledEvaluator
@@ -302,7 +303,7 @@ class HostReads(TorchDispatchMode):
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         self.num_operations += 1
-        if {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(function.tags):
+        if reads_back(function, args):
             self.found.append(str(function))
         return function(*args, **(kwargs or {}))
 
