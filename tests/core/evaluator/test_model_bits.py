@@ -26,6 +26,8 @@ from tests.helpers.outcomes import assert_same
 from tests.helpers.paths import all_paths, make_paths
 from tests.helpers.policies import make_policy
 
+NUM_LANES = 64
+
 few = settings(
     max_examples=15,
     deadline=None,
@@ -37,12 +39,10 @@ def evaluator_with_bits(
     dataset: Dataset,
     policy: Policy,
     prover_settings: ProverSettings,
-    pool_size: int = 16,
-    compile_mode: str = "captured",
 ) -> CompiledEvaluator:
     """An evaluator whose ticks are those of CUDA, with the bits of a model."""
-    options = EvaluatorOptions(buckets=(3,), pool_size=pool_size, has_model_bits=True)
-    return CompiledEvaluator(dataset, policy, prover_settings, options, compile_mode=compile_mode)
+    options = EvaluatorOptions(buckets=(NUM_LANES,), pool_size=2 * NUM_LANES, has_model_bits=True)
+    return CompiledEvaluator(dataset, policy, prover_settings, options, compile_mode="captured")
 
 
 class WithoutFlags:
@@ -67,7 +67,7 @@ def test_ranks_are_those_of_whole_evaluations(case: Case, make_dataset: DatasetM
     dataset = case.dataset(make_dataset)
     policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
 
-    check(case, dataset, WithoutFlags(evaluator_with_bits(dataset, policy, case.settings, case.pool_size)))
+    check(case, dataset, WithoutFlags(evaluator_with_bits(dataset, policy, case.settings)))
 
 
 @few
@@ -83,7 +83,7 @@ def test_trajectories_end_at_the_step_at_which_the_reference_ends_them(
     expected = ReferenceEvaluator(dataset, policy, case.settings).evaluate(
         known.with_threshold(threshold, model.contains(known.triples))
     )
-    evaluator = evaluator_with_bits(dataset, policy, case.settings, case.pool_size)
+    evaluator = evaluator_with_bits(dataset, policy, case.settings)
     evaluator.load_model(model)
 
     outcomes = evaluator.evaluate(known.with_threshold(threshold, np.ones(len(known), dtype=bool)))
@@ -182,18 +182,18 @@ def test_a_set_that_is_too_large_is_left_out_and_the_host_still_prunes(
     evaluator.load_model(model)
     outcomes = evaluator.evaluate(candidates)
 
-    assert evaluator.make_tick(3).environment.engine.tables.provable is None
+    assert evaluator.make_tick(NUM_LANES).environment.engine.tables.provable is None
     assert outcomes.is_pruned.any() and not outcomes.is_pruned[is_provable].any()
 
 
 def test_bits_count_in_the_memory_that_is_needed(dataset: Dataset) -> None:
     policy, settings_ = make_policy(dataset, 1), ProverSettings(max_depth=6)
-    options = EvaluatorOptions(buckets=(3,), pool_size=4)
+    options = EvaluatorOptions(buckets=(NUM_LANES,), pool_size=4)
     without, with_bits = (
         CompiledEvaluator(dataset, policy, settings_, replace(options, has_model_bits=flag))
         for flag in (None, True)
     )
 
-    table = with_bits.make_tick(3).environment.engine.tables.provable
+    table = with_bits.make_tick(NUM_LANES).environment.engine.tables.provable
     assert table is not None
     assert with_bits.required_bytes == without.required_bytes + table.table.nbytes
