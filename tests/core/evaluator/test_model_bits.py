@@ -19,17 +19,17 @@ from proofrank.core.policy import Policy
 from proofrank.core.provability import LeastModel, compute_least_model
 from proofrank.core.prover import Candidate, Candidates, Outcomes, ProverSettings
 from proofrank.core.ranking import AllAtoms
-from tests.core.ranking.test_pruning import check
 from tests.helpers.cases import Case, cases
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.outcomes import assert_same
 from tests.helpers.paths import all_paths, make_paths
 from tests.helpers.policies import make_policy
+from tests.helpers.whole_ranks import check
 
 NUM_LANES = 64
 
 few = settings(
-    max_examples=15,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -92,17 +92,15 @@ def test_trajectories_end_at_the_step_at_which_the_reference_ends_them(
     assert outcomes.is_pruned.tolist() == expected.is_pruned.tolist()
 
 
-def broken_bits(cases_: Sequence[Case], make_dataset: DatasetMaker) -> int:
-    """How many of the cases the comparison with whole evaluations refuses."""
-    num_refused = 0
-    for case in cases_:
-        dataset = case.dataset(make_dataset)
-        policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-        try:
-            check(case, dataset, evaluator_with_bits(dataset, policy, case.settings))
-        except AssertionError:
-            num_refused += 1
-    return num_refused
+def is_refused(case: Case, make_dataset: DatasetMaker) -> bool:
+    """Whether the comparison with whole evaluations refuses the case."""
+    dataset = case.dataset(make_dataset)
+    policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
+    try:
+        check(case, dataset, evaluator_with_bits(dataset, policy, case.settings))
+    except AssertionError:
+        return True
+    return False
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +127,7 @@ def test_bits_that_lack_atoms_are_seen(
     sound = LeastModel.bits
     monkeypatch.setattr(LeastModel, "bits", lambda *given: np.zeros_like(sound(*given)))
 
-    assert broken_bits(some_cases, make_dataset)
+    assert any(is_refused(case, make_dataset) for case in some_cases)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +173,8 @@ def test_a_set_that_is_too_large_is_left_out_and_the_host_still_prunes(
     monkeypatch.setattr(compiled, "MOST_BYTES", 10)
     model = compute_least_model(dataset)
     paths = Candidates.of(all_paths(dataset))
-    is_provable = model.contains(paths.triples)
+    # What the host says of candidates, and nothing else, ends them.
+    is_provable = np.arange(len(paths)) % 2 == 0
     candidates = paths.with_threshold(np.full(len(paths), -50.0), is_provable)
     evaluator = evaluator_with_bits(dataset, make_policy(dataset, 1), ProverSettings(max_depth=6))
 
