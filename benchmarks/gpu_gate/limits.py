@@ -14,7 +14,7 @@ MOST_LAUNCHES = {
     "reduce-overhead": 40,
     "graph-trees": 40,
     "separate": 41,
-    "fused-blocks": 38,
+    "fused-blocks": 37,
 }
 """The most launches of a tick by compile mode, with the bits of a least model for pruning. In the first two, every
 operation of torch is one."""

@@ -13,6 +13,7 @@ An evaluator belongs to the thread that makes it: that thread's stream of the de
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
@@ -115,12 +116,9 @@ class CompiledEvaluator:
 
             check_device(self.device)
             self._features.fuse_blocks(mode.products)
-        self._provable = _provable_atoms(dataset, options)
-        self._model: object = None
-        self._tables = build_tables(dataset, self.device, provable=self._provable)
+        self._tables = build_tables(dataset, self.device)
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.shape.embedding_dim)
         check_enough_atoms(policy, self._shape.working_atoms)
-        self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
         self._capacities = {
             num_lanes: choose_capacities(
                 num_lanes,
@@ -141,7 +139,13 @@ class CompiledEvaluator:
         for capacities in self._capacities.values():
             check_capacities(capacities, self._tables, settings)
         wanted = f"buckets of {', '.join(map(str, options.buckets))} lanes"
+        self._num_model_bytes = _num_model_bytes(dataset, options)
         check_memory(self.required_bytes, wanted, self.device, options.memory_share)
+        self._model: object = None
+        if self._num_model_bytes:
+            bits = AtomBits.full(*_model_size(dataset), self.device)
+            self._tables = dataclasses.replace(self._tables, provable=bits)
+        self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
         self._input_buffer: CandidatePool = empty_pool(
             options.pool_size, settings.max_depth, self.device, self._shape.action_dtype
         )
@@ -195,10 +199,11 @@ class CompiledEvaluator:
     def required_bytes(self) -> int:
         """Memory of all buckets and of the bits of a least model, estimated from above."""
         body, hidden = self._tables.longest_body, self._policy.shape.hidden_dim
-        return sum(
+        of_buckets = sum(
             required_bytes(capacities, self._shape, body, hidden, self._embedding_floats)
             for capacities in self._capacities.values()
-        ) + (0 if self._provable is None else self._provable.table.nbytes)
+        )
+        return of_buckets + self._num_model_bytes
 
     @property
     def num_free_slots(self) -> int:
@@ -257,10 +262,10 @@ class CompiledEvaluator:
         Raises:
             EvaluationError: it is of a graph of another size.
         """
-        if self._provable is None or model is self._model or not isinstance(model, GivesBits):
+        bits = self._tables.provable
+        if bits is None or model is self._model or not isinstance(model, GivesBits):
             return
-        vocabulary = self._dataset.vocabulary
-        self._provable.load(model.bits(vocabulary.num_predicates, vocabulary.num_constants))
+        bits.load(model.bits(*_model_size(self._dataset)))
         self._model = model
 
     @torch.inference_mode()
@@ -481,11 +486,15 @@ class CompiledEvaluator:
         return [tensor.data_ptr() for tensor in tensors]
 
 
-def _provable_atoms(dataset: Dataset, options: EvaluatorOptions) -> AtomBits | None:
-    """The bits of a least model that is not known yet; None if they are not wanted, or too many."""
-    vocabulary = dataset.vocabulary
-    size = (vocabulary.num_predicates, vocabulary.num_constants)
+def _model_size(dataset: Dataset) -> tuple[int, int]:
+    """Numbers of predicates and constants of a least model."""
+    return dataset.vocabulary.num_predicates, dataset.vocabulary.num_constants
+
+
+def _num_model_bytes(dataset: Dataset, options: EvaluatorOptions) -> int:
+    """Bytes of the bits of a least model; 0 if they are not wanted, or would be too many."""
     is_wanted = options.has_model_bits
     if is_wanted is None:
         is_wanted = options.device.type == "cuda"
-    return AtomBits.full(*size, options.device) if is_wanted and num_bytes_of(*size) <= MOST_BYTES else None
+    number = num_bytes_of(*_model_size(dataset))
+    return number if is_wanted and number <= MOST_BYTES else 0

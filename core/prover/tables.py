@@ -98,14 +98,8 @@ class GraphTables:
 _COLUMNS = tuple(field.name for field in dataclasses.fields(GraphTables) if field.type in ("Tensor", Tensor))
 
 
-def build_tables(dataset: Dataset, device: torch.device, *, provable: AtomBits | None = None) -> GraphTables:
-    """Builds the tables of ``dataset``, whose size must have been checked by ``check_packable``.
-
-    Args:
-        dataset: the graph.
-        device: device of all tensors.
-        provable: the atoms that a tick looks up, on ``device``; None for none.
-    """
+def build_tables(dataset: Dataset, device: torch.device) -> GraphTables:
+    """Builds the tables of ``dataset``, whose size must have been checked by ``check_packable``."""
     triples = np.asarray(dataset.fact_triples, dtype=np.int64).reshape(-1, 3)
     # Packed integers sort like (predicate, first, second).
     facts = np.unique(triples[:, 0] << PREDICATE_SHIFT | triples[:, 1] << FIRST_SHIFT | triples[:, 2])
@@ -139,7 +133,6 @@ def build_tables(dataset: Dataset, device: torch.device, *, provable: AtomBits |
         max_rules=int(num_rules.max()),
         max_fresh=max(rule.num_fresh_variables for rule in rules),
         device=device,
-        provable=provable,
     )
 
 
