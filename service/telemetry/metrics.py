@@ -451,7 +451,7 @@ class ServiceMetrics:
         self._record_trajectories([_joined([outcomes])])
 
     def record_refined(self, metrics: MetricIntervals, kind: Kind) -> None:
-        """Counts the queries of a ranking to a tolerance that is done and what it has left open, and shows those metrics
+        """Counts the queries of a ranking to a tolerance that is done, and what it has left open; shows those metrics
         that are known.
         """
         self.queries.inc(metrics.queries)

@@ -169,7 +169,7 @@ def test_the_client_gives_intervals_of_jobs_and_of_runs(server: RunningServer, p
 
 def test_the_metrics_show_the_ends_of_an_mrr_and_what_was_left_open(client: httpx.Client) -> None:
     before = scrape(client)
-    job, _ = done(client, queries=many_queries(24), corruptions="all", mrr_tolerance=0.2, seed=5)
+    job, _ = done(client, queries=many_queries(24), corruptions="all", mrr_tolerance=0.45, seed=5)
     samples = scrape(client)
     assert growth(before, samples, "proofrank_open_candidates_total") == job["intervals"]["open"] > 0
     labels = (("policy", job["policy"]["name"]), ("sha256", job["policy"]["sha256"]), ("split", "queries"))

@@ -251,7 +251,7 @@ def test_the_interval_of_a_job_to_a_tolerance_is_shown_and_what_it_left_open(
         time.sleep(0.02)
     interval = job["intervals"]["intervals"]["mrr"]
     assert interval[0] < interval[1]
-    assert job["pruning"]["open"] > 0
+    assert job["intervals"]["open"] > 0
 
     def shown() -> list[float]:
         of_queries = [
@@ -265,7 +265,7 @@ def test_the_interval_of_a_job_to_a_tolerance_is_shown_and_what_it_left_open(
         return [number for numbers in of_queries for number in numbers]
 
     assert until(serving, lambda: shown() == [pytest.approx(end) for end in interval])
-    assert prometheus.numbers("sum(proofrank_open_candidates_total)") == [job["pruning"]["open"]]
+    assert prometheus.numbers("sum(proofrank_open_candidates_total)") == [job["intervals"]["open"]]
 
 
 def test_the_series_of_jobs_are_bounded_whatever_clients_upload() -> None:
