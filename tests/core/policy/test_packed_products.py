@@ -67,6 +67,18 @@ def test_a_layer_with_other_weights_than_the_packed_is_computed_with_its_own() -
 
 
 @pytest.mark.usefixtures("packing")
+def test_a_weight_that_is_not_a_number_shows_in_the_vectors() -> None:
+    network = made(1).network
+    with torch.no_grad():
+        network.body_input.weight[3, 5] = float("nan")
+
+    vectors = RowFeatures(network)(states_of(made(1)))
+
+    # oneDNN's own ReLU would make 0 of it, and nobody would notice.
+    assert vectors.isnan().all()
+
+
+@pytest.mark.usefixtures("packing")
 def test_a_network_has_its_vectors_to_rounding_and_those_of_the_next_after_load(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
