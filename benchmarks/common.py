@@ -7,8 +7,11 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,6 +83,18 @@ def interleaved(
             run()
             seconds[name].append(clock() - began)
     return seconds
+
+
+@contextmanager
+def busy_loops(number: int) -> Iterator[None]:
+    """Keeps ``number`` processes busy meanwhile, at this one's priority."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def median(values: Sequence[float]) -> float:
