@@ -66,9 +66,10 @@ def main() -> int:
             runs = list(_runs(name, level, num_triples, processors, parsed.cores, parsed.repeats))
             is_same &= len({json.dumps(run.metrics, sort_keys=True) for run in runs}) == 1
             rows += _rows(name, level, runs, parsed.cores)
-            print(rows[-1], flush=True)
+            print(*rows[-len(parsed.cores) :], sep="\n", flush=True)
+            # After each, so that a run that is stopped keeps its rows.
+            write_output(parsed.json, {"arguments": arguments_of(parsed), "rows": rows})
     print_table(rows)
-    write_output(parsed.json, {"arguments": arguments_of(parsed), "rows": rows})
     if not is_same:
         print("a metric depends on the number of processors")
     return 0 if is_same else 1
