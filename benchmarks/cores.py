@@ -81,7 +81,7 @@ class Run(NamedTuple):
     num_cores: int
     command_seconds: float
     seconds: float
-    metrics: dict[str, float]
+    metrics: dict[str, Any]
 
 
 def _runs(
@@ -103,7 +103,9 @@ def _runs(
                 subprocess.run(command, check=True, capture_output=True)
                 seconds = time.perf_counter() - began
                 written = json.loads(path.read_text(encoding="utf-8"))
-                metrics = {key: value for key, value in written.items() if isinstance(value, int | float)}
+                metrics: dict[str, Any] = {
+                    key: value for key, value in written.items() if isinstance(value, int | float)
+                }
                 yield Run(number, seconds, metrics.pop("seconds"), metrics)
 
 
