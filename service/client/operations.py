@@ -22,6 +22,7 @@ from proofrank.service.client.requests import (
     QueryLike,
     json_call,
     make_request,
+    named_triple,
     path_of,
 )
 from proofrank.service.client.results import (
@@ -51,6 +52,8 @@ from proofrank.service.wire import (
     Run,
     RunList,
     RunSummary,
+    SampleRequest,
+    SampleResponse,
     ScoringKind,
     SideOption,
     StoredPolicy,
@@ -217,6 +220,39 @@ def why(
         deadline_ms=deadline_ms,
     )
     return parsed((yield from exchange(connection, json_call("/why", request))), RankExplanation)
+
+
+def sample(
+    connection: Connection,
+    triples: Sequence[tuple[str, str, str]],
+    *,
+    samples: int = 100,
+    seed: int = 0,
+    confidence: float = 0.95,
+    deadline_ms: int | None = None,
+) -> Steps[SampleResponse]:
+    """Draws trajectories of triples, and says how many of them are proofs; the numbers of ``proofrank.sample``.
+
+    Args:
+        triples: names (head, relation, tail).
+        samples: number of trajectories of each.
+        seed: of all draws.
+        confidence: share of such intervals that hold the probability of a proof.
+        deadline_ms: milliseconds after which the server gives up; with each attempt anew.
+
+    Raises:
+        ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
+    """
+    request = make_request(
+        SampleRequest,
+        None,
+        triples=[named_triple(triple, index) for index, triple in enumerate(triples)],
+        samples=samples,
+        seed=seed,
+        confidence=confidence,
+        deadline_ms=deadline_ms,
+    )
+    return parsed((yield from exchange(connection, json_call("/sample", request))), SampleResponse)
 
 
 def submit(

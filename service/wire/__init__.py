@@ -105,6 +105,7 @@ from proofrank.service.wire.run_steps import (
     RunStep,
 )
 from proofrank.service.wire.runs import MetricInterval, Run, RunList, RunSummary, StepJob, StepOfRun
+from proofrank.service.wire.sample import SampledTriple, SampleRequest, SampleResponse, SampleTriple
 from proofrank.service.wire.validation import field_error, first_error_of_answer, model_within
 from proofrank.service.wire.why import (
     ExplainedCandidate,
@@ -198,6 +199,10 @@ __all__ = [
     "RunList",
     "RunStep",
     "RunSummary",
+    "SampleRequest",
+    "SampleResponse",
+    "SampleTriple",
+    "SampledTriple",
     "Scoring",
     "ScoringKind",
     "ScoringRequest",
