@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -119,16 +120,27 @@ def test_the_uses_of_rules_are_counted_on_demand(trained: Trained, browser: Brow
         assert shown[rule["name"]].endswith(f" {rule['proofs']} {rule['uses']}")
 
 
-def test_a_job_by_beams_says_that_its_proofs_here_are_greedy(trained: Trained, browser: Browser) -> None:
+def test_a_job_by_beams_has_all_proofs_of_the_beam(trained: Trained, browser: Browser) -> None:
     with Client(trained.server.url) as client:
         last = trained.jobs[-1]
-        job = client.evaluate("train", policy=last.policy, corruptions="all", beam=2, progress=False).job
+        result = client.evaluate("train", policy=last.policy, corruptions="all", beam=2, progress=False)
+        job = result.job
+        explained = (
+            client.why((one.head, one.relation, one.tail), side="tail", job=job, beam=2, first=0).positive
+            for one in result.rankings
+        )
+        found = next(one for one in explained if len(one.proofs) > 1)
+        query = {"head": found.head, "relation": found.relation, "tail": found.tail, "side": "tail"}
         try:
             browser.open(f"{trained.server.url}/#/step/{job.id}")
             browser.until_text("train, both sides, all corruptions, beam of 2 (max)")
             browser.until_text("No other job has ranked the same queries in the same way.")
             browser.find("[aria-label=Rankings] tbody a").click()
             browser.until_text("The job ranked by beams of up to 2 trajectories.")
+            browser.open(f"{trained.server.url}/#/query/{job.id}?{urlencode(query)}")
+            browser.until_text("2 proofs in the beam")
+            browser.find(".candidate[data-standing=positive] details summary").click()
+            browser.until(lambda: found.proofs[1].splitlines()[-1] in browser.text, "the second proof")
         finally:
             client.delete_job(job.id)
     assert browser.complaints() == []
