@@ -186,7 +186,7 @@ def reasons_of(
 
 
 def no_corruption(query: Query, *, is_own: bool = False) -> str:
-    """What to say of a constant that makes no corruption of ``query``, whose candidates may be the caller's own."""
+    """Says why a constant makes no corruption of ``query``, whose candidates may be the caller's own."""
     if is_own:
         return f"which is none of the {len(query.constants)} candidates that are ranked"
     return (

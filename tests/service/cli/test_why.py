@@ -125,7 +125,7 @@ def test_with_a_beam_the_rank_is_that_of_evaluate_and_all_proofs_are_there(
         for names in map(dataset.names, dataset.splits["test"])
         if len(proofrank.explain(dataset, policy, names, **beam).proofs) > 1
     )
-    options = {"side": "tail", "corruptions": "all", **beam}
+    options: dict = {"side": "tail", "corruptions": "all", **beam}
     (ranking,) = proofrank.evaluate(dataset, policy, triples=[triple], **options).rankings
 
     why = proofrank.why(dataset, policy, triple, **options, also=["asia"])
@@ -170,7 +170,11 @@ def test_candidates_of_ones_own_and_protocols_rank_as_evaluate_does(
     assert main(["why", *TRIPLE, "--candidate", "asia", "--candidate", "africa", "--also", "asia"]) == 0
     assert capsys.readouterr().out.rstrip("\n") == plain.text
 
-    for options in ({"protocol": "filtered-all"}, {"candidates_from": "relations", "corruptions": "all"}):
+    protocols: list[dict] = [
+        {"protocol": "filtered-all"},
+        {"candidates_from": "relations", "corruptions": "all"},
+    ]
+    for options in protocols:
         whole = proofrank.evaluate(dataset, policy, triples=[TRIPLE], **options).rankings
         for ranking in whole:
             found = proofrank.why(dataset, policy, TRIPLE, side=ranking.side, **options)
