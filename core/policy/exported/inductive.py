@@ -227,7 +227,7 @@ def _of_arguments(
     if node.op in _RESHAPING or node.op == "aten.cat.default":
         return Kind.ARGUMENTS
     if node.op == "aten.split_with_sizes.default":
-        return [Kind.ARGUMENTS] * len(node.results)
+        return [Kind.ARGUMENTS for _ in node.results]
     offset = _FIRST_VARIABLE.get(node.op)
     if offset is not None and len(node.args) == 2 and _numbers(node) == [num_constants + offset]:
         found.comparisons.add(node.name)
@@ -245,7 +245,8 @@ def _of_atoms(node: Node, source: Node) -> Held | list[Held] | None:
         if type(axis) is not int:
             return None
         if axis % rank != rank - 1:
-            return [Kind.ATOMS] * len(node.results) if len(node.results) > 1 else Kind.ATOMS
+            several = node.op == "aten.split_with_sizes.default"
+            return [Kind.ATOMS for _ in node.results] if several else Kind.ATOMS
         return _of_columns(node)
     if node.op in _KEEPS_LAST_AXIS:
         inserted = _argument(node, 1, "dim", 0) if node.op == "aten.unsqueeze.default" else 0

@@ -186,7 +186,8 @@ class OfKinds(torch.nn.Module):
 
 def alike_table(network: torch.nn.Module, num_constants: int) -> torch.nn.Module:
     """The network with one vector for all constants."""
-    table = network.arguments.weight.data  # pyright: ignore[reportAttributeAccessIssue]
+    assert isinstance(network.arguments, torch.nn.Embedding)
+    table = network.arguments.weight.data
     table[1 : 1 + num_constants] = table[2].clone()
     return network
 

@@ -328,7 +328,7 @@ def test_a_bound_of_beams_without_failures_is_seen(make_dataset: DatasetMaker) -
     evaluator = BeamReferenceEvaluator(dataset, make_policy(dataset), settings_, beam)
     of_b = dataset.vocabulary.constant_index("b")
     # The positive v(a,d) fails either way; v(b,d) fails with probability 1, nearly, and has a proof.
-    evaluator.reference.scorer = lambda state, actions: [0.0, -150.0 if state[0].head == of_b else 0.0]
+    evaluator.reference.scorer = lambda state, actions: [0.0, -150.0 if state[0].head == of_b else 0.0]  # pyright: ignore[reportAttributeAccessIssue]
     query = Query(0, dataset.triple("a", "v", "d"), "head", np.array([of_b]))
     pruning = Pruning("ranks", compute_least_model(dataset))
     [whole] = rank_queries(evaluator, [query])
