@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 
 import pytest
 
+import proofrank
 from proofrank.client import Client
+from proofrank.core.default import DATASET, POLICY
 from proofrank.service.cli.main import main
 from tests.helpers.browser import Browser
 from tests.helpers.keys import RANKER
@@ -120,27 +122,37 @@ def test_the_uses_of_rules_are_counted_on_demand(trained: Trained, browser: Brow
         assert shown[rule["name"]].endswith(f" {rule['proofs']} {rule['uses']}")
 
 
-def test_a_job_by_beams_has_all_proofs_of_the_beam(trained: Trained, browser: Browser) -> None:
+def test_a_query_of_a_job_by_beams_has_all_proofs_of_the_beam(browser: Browser) -> None:
+    dataset = proofrank.load_dataset(DATASET)
+    policy = proofrank.load_policy(POLICY, dataset)
+    proved = (
+        names
+        for names in map(dataset.names, dataset.splits["test"])
+        if len(proofrank.explain(dataset, policy, names, beam=4).proofs) > 1
+    )
+    triple = next(proved)
+    proofs = proofrank.explain(dataset, policy, triple, beam=4).proofs
+    with RunningServer("--engine", "original") as server, Client(server.wait_until_ready().url) as client:
+        job = client.evaluate([triple], side="tail", corruptions="all", beam=4, progress=False).job
+        query = dict(zip(("head", "relation", "tail", "side"), (*triple, "tail"), strict=True))
+        browser.open(f"{server.url}/#/query/{job.id}?{urlencode(query)}")
+        browser.until_text("The job ranked by beams of up to 4 trajectories.")
+        browser.until_text(f"{len(proofs)} proofs in the beam")
+        browser.find(".candidate[data-standing=positive] details summary").click()
+        browser.until(lambda: proofs[1].splitlines()[-1] in browser.text, "the second proof")
+    assert browser.complaints() == []
+
+
+def test_a_job_by_beams_says_so(trained: Trained, browser: Browser) -> None:
     with Client(trained.server.url) as client:
         last = trained.jobs[-1]
-        result = client.evaluate("train", policy=last.policy, corruptions="all", beam=2, progress=False)
-        job = result.job
-        explained = (
-            client.why((one.head, one.relation, one.tail), side="tail", job=job, beam=2, first=0).positive
-            for one in result.rankings
-        )
-        found = next(one for one in explained if len(one.proofs) > 1)
-        query = {"head": found.head, "relation": found.relation, "tail": found.tail, "side": "tail"}
+        job = client.evaluate("train", policy=last.policy, corruptions="all", beam=2, progress=False).job
         try:
             browser.open(f"{trained.server.url}/#/step/{job.id}")
             browser.until_text("train, both sides, all corruptions, beam of 2 (max)")
             browser.until_text("No other job has ranked the same queries in the same way.")
             browser.find("[aria-label=Rankings] tbody a").click()
             browser.until_text("The job ranked by beams of up to 2 trajectories.")
-            browser.open(f"{trained.server.url}/#/query/{job.id}?{urlencode(query)}")
-            browser.until_text("2 proofs in the beam")
-            browser.find(".candidate[data-standing=positive] details summary").click()
-            browser.until(lambda: found.proofs[1].splitlines()[-1] in browser.text, "the second proof")
         finally:
             client.delete_job(job.id)
     assert browser.complaints() == []
