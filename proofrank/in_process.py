@@ -669,8 +669,10 @@ def _total(progress: bool | Progress, work: LazyQueries) -> int:
 
 
 @contextmanager
-def progress_of(progress: bool | Progress, total: int) -> Iterator[Callable[[int], None]]:
-    """A function to tell the number of candidates done, of ``total``, for what the caller asked to be shown.
+def progress_of(
+    progress: bool | Progress, total: int, what: str = "candidates"
+) -> Iterator[Callable[[int], None]]:
+    """A function to tell the number of candidates, or ``what``, done, of ``total``, as the caller asked to be shown.
 
     Raises:
         ProofrankError: a bar is asked for, and rich is not installed.
@@ -687,7 +689,7 @@ def progress_of(progress: bool | Progress, total: int) -> Iterator[Callable[[int
         from proofrank.service.terminal.progress import progress_bar
     except ImportError as error:
         raise ProofrankError("progress=True needs rich: pip install rich") from error
-    with progress_bar(Console(stderr=True), "candidates", total) as on_done:
+    with progress_bar(Console(stderr=True), what, total) as on_done:
         yield on_done
 
 

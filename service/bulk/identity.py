@@ -30,7 +30,8 @@ def identity_of(
 
     Shards and workers are left out, because no rank depends on them. So are engine and device, which differ only in
     rounding (docs/semantics.md). The precision is included, because it changes the rounding on purpose. The pruning
-    is included where it leaves numbers of proved corruptions open; else the rows are the same. Of ``protocol``, what
+    is included where it leaves numbers of proved corruptions open; else the rows are the same. A beam is included where
+    there is one. Of ``protocol``, what
     :class:`proofrank.core.comparison.Protocol` has beside the options, what was chosen is included.
     """
     return {
@@ -46,6 +47,7 @@ def identity_of(
         "ties": parsed.ties,
         "precision": parsed.precision,
         **({"pruning": level} if level == "ranks" else {}),
+        **({"beam": parsed.beam, "beam_score": parsed.beam_score} if parsed.beam > 1 else {}),
         **_chosen(protocol),
         **dataclasses.asdict(settings),
     }

@@ -73,8 +73,6 @@ def check_bulk(parsed: argparse.Namespace) -> None:
             "--mrr-tolerance cannot be combined with --on ray, --results or --trace: these prove whole queries in "
             "shards, and with a tolerance what is proved next depends on all of them"
         )
-    if is_bulk(parsed) and parsed.beam > 1:
-        raise ProofrankError("--beam cannot be combined with --on ray, --results or --trace")
     check_writable("--trace", parsed.trace)
 
 

@@ -14,6 +14,7 @@ from proofrank.core.comparison import Protocol
 from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import Evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
+from proofrank.core.evaluator.engines import check_engine
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.protocols import check_tolerance_of, protocol_fields
@@ -122,8 +123,11 @@ def run(parsed: argparse.Namespace) -> int:
         check_scoring(parsed)
         check_names_of_floors(parsed)
         check_writable("--json", parsed.json)
-    if parsed.on != RAY:  # whose workers have devices of their own
-        engine_options(parsed).check()
+    options = engine_options(parsed)
+    if parsed.on == RAY:  # whose workers have devices of their own
+        check_engine(options.engine, options.beam)
+    else:
+        options.check()
     dataset = read_dataset(parsed)
     dataset, policy = other_graph(parsed, dataset, read_policy(parsed, dataset))
     settings = settings_for(policy, prover_overrides(parsed))

@@ -22,6 +22,7 @@ from proofrank.service.client.requests import (
     QueryLike,
     json_call,
     make_request,
+    named_triple,
     path_of,
 )
 from proofrank.service.client.results import (
@@ -51,6 +52,8 @@ from proofrank.service.wire import (
     Run,
     RunList,
     RunSummary,
+    SampleRequest,
+    SampleResponse,
     ScoringKind,
     SideOption,
     StoredPolicy,
@@ -171,6 +174,10 @@ def why(
     policy: PolicyLike | None = None,
     job: JobLike | None = None,
     deadline_ms: int | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[RankExplanation]:
     """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much.
 
@@ -189,6 +196,10 @@ def why(
         policy: which policy of the server ranks, as for ``submit``; the active one if None.
         job: in place of ``policy``: a job whose policy ranks, as long as the server holds its content under any name.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
+        beam: maximum number of trajectories of a candidate, whose proofs are all shown; 1 by default.
+        beam_score: how several proofs make a score, as for ``rank``.
+        protocol: name of a protocol, as for ``rank``; but not ``deepprooflog``.
+        candidates_from: where candidates come from, as for ``rank``.
 
     Raises:
         ConflictError: the content of the policy is no longer stored, or the name has other content.
@@ -215,8 +226,45 @@ def why(
         policy_sha256=_sha256_of(policy),
         job=None if job is None else _id_of(job),
         deadline_ms=deadline_ms,
+        beam=beam,
+        beam_score=beam_score,
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     return parsed((yield from exchange(connection, json_call("/why", request))), RankExplanation)
+
+
+def sample(
+    connection: Connection,
+    triples: Sequence[tuple[str, str, str]],
+    *,
+    samples: int = 100,
+    seed: int = 0,
+    confidence: float = 0.95,
+    deadline_ms: int | None = None,
+) -> Steps[SampleResponse]:
+    """Draws trajectories of triples, and says how many of them are proofs; the numbers of ``proofrank.sample``.
+
+    Args:
+        triples: names (head, relation, tail).
+        samples: number of trajectories of each.
+        seed: of all draws.
+        confidence: share of such intervals that hold the probability of a proof.
+        deadline_ms: milliseconds after which the server gives up; with each attempt anew.
+
+    Raises:
+        ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
+    """
+    request = make_request(
+        SampleRequest,
+        None,
+        triples=[named_triple(triple, index) for index, triple in enumerate(triples)],
+        samples=samples,
+        seed=seed,
+        confidence=confidence,
+        deadline_ms=deadline_ms,
+    )
+    return parsed((yield from exchange(connection, json_call("/sample", request))), SampleResponse)
 
 
 def submit(
@@ -362,8 +410,8 @@ def evaluate(
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
 
-    ``proofs_of`` are triples (head, relation, tail) whose proofs, or failures, the result's ``proofs`` then hold: the
-    greedy trajectories of the policy that ranked. The server must still have its content.
+    ``proofs_of`` are triples (head, relation, tail) whose proofs, or failures, the result's ``proofs`` then hold, by
+    the policy that ranked; with a beam, all proofs of the beam. The server must still have the policy's content.
 
     With ``mrr_tolerance`` the result is an :class:`IntervalJobResult`.
 
@@ -402,7 +450,14 @@ def evaluate(
     proofs = {}
     for triple in proofs_of:
         explained = yield from why(
-            connection, triple, corruptions=0, first=0, alternatives=1, job=result.job.id
+            connection,
+            triple,
+            corruptions=0,
+            first=0,
+            alternatives=1,
+            job=result.job.id,
+            beam=beam,
+            beam_score=beam_score,
         )
         proofs[triple] = explained.positive
     return dataclasses.replace(result, proofs=proofs) if proofs else result

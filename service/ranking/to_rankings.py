@@ -117,6 +117,8 @@ def _of_run(path: Path) -> Rankings:
             filtered=not run["unfiltered"],
             ties=run["ties"],
             seed=run["seed"],
+            beam=run.get("beam", 1),
+            beam_score=run.get("beam_score", "max"),
             name=run.get("protocol"),
             candidates_from=run.get("candidates_from", "domains"),
             negatives=run.get("negatives"),

@@ -103,7 +103,8 @@ class ServiceMetrics:
             ["endpoint", "status"],
         )
         # The alert on faults must see the first one.
-        self.request_seconds.labels("/rank", "500")
+        for endpoint in ("/rank", "/sample"):
+            self.request_seconds.labels(endpoint, "500")
         self.requests_in_flight = self._gauge(
             "proofrank_requests_in_flight", "Requests in progress, except those for metrics."
         )
@@ -162,6 +163,11 @@ class ServiceMetrics:
             self.pruned_candidates.labels(lever)
         for pruned in ("true", "false"):
             self.trajectory_steps.labels(pruned)
+        self.sampled_trajectories = self._counter(
+            "proofrank_sampled_trajectories", "Trajectories drawn, by whether they are proofs.", ["proved"]
+        )
+        for proved in ("true", "false"):
+            self.sampled_trajectories.labels(proved)
         self.last_mrr = self._gauge(
             "proofrank_last_request_mrr", "MRR of the last request for ranks by proofs."
         )
@@ -450,6 +456,12 @@ class ServiceMetrics:
         self.candidates.labels("corruption", _UNKNOWN).inc(len(outcomes) - len(success) + num_unprovable)
         self.pruned_candidates.labels("provability").inc(num_unprovable)
         self._record_trajectories([_joined([outcomes])])
+
+    def record_sampled(self, outcomes: Outcomes) -> None:
+        """Counts the trajectories of a request that drew them."""
+        num_proved = int(np.count_nonzero(outcomes.success))
+        self.sampled_trajectories.labels("true").inc(num_proved)
+        self.sampled_trajectories.labels("false").inc(len(outcomes) - num_proved)
 
     def record_refined(self, metrics: MetricIntervals, kind: Kind) -> None:
         """Counts the queries of a ranking to a tolerance that is done, and what it has left open; shows those metrics

@@ -87,6 +87,7 @@ from proofrank.service.wire.rank_request import (
     BeamScore,
     HybridWeights,
     NamedTriple,
+    ProtocolOptions,
     PruningLevel,
     RankOptions,
     RankQuery,
@@ -105,6 +106,7 @@ from proofrank.service.wire.run_steps import (
     RunStep,
 )
 from proofrank.service.wire.runs import MetricInterval, Run, RunList, RunSummary, StepJob, StepOfRun
+from proofrank.service.wire.sample import SampledTriple, SampleRequest, SampleResponse, SampleTriple
 from proofrank.service.wire.validation import field_error, first_error_of_answer, model_within
 from proofrank.service.wire.why import (
     ExplainedCandidate,
@@ -171,6 +173,7 @@ __all__ = [
     "ProblemBody",
     "Proof",
     "ProofStep",
+    "ProtocolOptions",
     "Pruning",
     "PruningLevel",
     "PruningToTolerance",
@@ -198,6 +201,10 @@ __all__ = [
     "RunList",
     "RunStep",
     "RunSummary",
+    "SampleRequest",
+    "SampleResponse",
+    "SampleTriple",
+    "SampledTriple",
     "Scoring",
     "ScoringKind",
     "ScoringRequest",

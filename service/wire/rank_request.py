@@ -185,17 +185,8 @@ class BeamOptions(RankOptions):
         return "max" if self.beam_score is None else self.beam_score
 
 
-class ReportOptions(RankOptions):
-    """How to rank queries, and what to report of all of them."""
-
-    hits_at: list[Annotated[int, Field(ge=1, le=MOST_K)]] | None = Field(
-        None,
-        min_length=1,
-        max_length=MOST_HITS_AT,
-        exclude_if=is_none,
-        description="The k of Hits@k, different whole numbers, which `hits_at` of the metrics then has.",
-        examples=[[1, 5, 20]],
-    )
+class ProtocolOptions(RankOptions):
+    """How to rank queries, perhaps by a protocol."""
 
     protocol: Annotated[str, Field(max_length=64)] | None = Field(
         None,
@@ -233,6 +224,19 @@ class ReportOptions(RankOptions):
         return RankingRules(
             self.protocol, self.corruptions, self.filtered, self.ties, self.candidates_from or "domains"
         )
+
+
+class ReportOptions(ProtocolOptions):
+    """How to rank queries, and what to report of all of them."""
+
+    hits_at: list[Annotated[int, Field(ge=1, le=MOST_K)]] | None = Field(
+        None,
+        min_length=1,
+        max_length=MOST_HITS_AT,
+        exclude_if=is_none,
+        description="The k of Hits@k, different whole numbers, which `hits_at` of the metrics then has.",
+        examples=[[1, 5, 20]],
+    )
 
     @field_validator("hits_at")
     @classmethod

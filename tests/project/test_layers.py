@@ -106,7 +106,7 @@ def test_core_imports_neither_service_nor_training_and_service_imports_no_traini
         if module.startswith("proofrank.core"):
             assert parts <= {"core"}, module
         elif module.startswith("proofrank.service"):
-            in_process = {"in_process", "interval_evaluation", "rank_reasons", "hybrid_fitting"}
+            in_process = {"in_process", "interval_evaluation", "rank_reasons", "hybrid_fitting", "sampling"}
             assert parts <= {"core", "service", "_version", *in_process}, module
 
 

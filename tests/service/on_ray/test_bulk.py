@@ -212,6 +212,29 @@ LONG_RUN = [
 """Options for 24 shards of some tenths of a second each, so that the evaluation outlasts the first shard."""
 
 
+def test_beams_have_the_numbers_of_one_process(address: str, tmp_path: Path) -> None:
+    beam = ["--beam", "3", "--beam-score", "logsumexp"]
+    command = [
+        "evaluate",
+        "--corruptions",
+        "5",
+        "--queries",
+        "4",
+        "--without-seconds",
+        "--threads",
+        "1",
+        *beam,
+    ]
+    on_ray = ["--on", "ray", "--address", address, "--workers", "1", "--worker-cpus", "1"]
+    alone, shared = tmp_path / "alone.json", tmp_path / "shared.json"
+
+    assert main([*command, "--json", str(alone)]) == 0
+    assert main([*command, *on_ray, "--json", str(shared)]) == 0
+
+    assert shared.read_text() == alone.read_text()
+    assert json.loads(shared.read_text())["protocol"]["beam"] == 3
+
+
 def test_an_error_of_a_shard_ends_the_evaluation_before_it_ends_ray(
     address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
