@@ -139,6 +139,7 @@ def rank_outcomes(
                 knows_proved=knows_proved,
                 scores=None if scoring is None else own_scores,
                 embedding=None if embedding is None else embedding[place],
+                tries_proofs=scoring is None or scoring.kind != "embedding",
             )
         )
     return ranked

@@ -179,7 +179,13 @@ class Metrics:
             "Adjusted mean rank index: 0 is chance, 1 is perfect; null if no positive has a corruption.", 0.9
         ),
     ]
-    positives_proved: Annotated[float, described("Share of positives that were proved.", 0.85)]
+    positives_proved: Annotated[
+        float | None,
+        described(
+            "Share of positives that were proved; null where nothing was to be proved, with scoring `embedding`.",
+            0.85,
+        ),
+    ]
     corruptions_proved: Annotated[
         float | None,
         described(

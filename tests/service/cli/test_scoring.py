@@ -88,7 +88,9 @@ def test_an_embedding_alone_proves_nothing(
     found = written(tmp_path)
     assert [row["score"] for row in found["results"]] == [row["embedding_score"] for row in found["results"]]
     assert {(row["proved"], row["steps"]) for row in found["results"]} == {(False, 0)}
-    assert found["corruptions_proved"] is None
+    assert found["positives_proved"] is found["corruptions_proved"] is None
+    for part in ("by_side", "by_relation"):
+        assert {metrics["positives_proved"] for metrics in found[part].values()} == {None}
     assert found["pruning"] == {"level": "none"}
 
 

@@ -67,6 +67,8 @@ def test_the_answer_is_that_of_the_function(
     )
     answer = scored.rank(triples, corruptions="all", scoring=scoring, hybrid=hybrid)
     assert answer.metrics.mrr == expected.metrics.mrr
+    assert answer.metrics.positives_proved == expected.metrics.positives_proved
+    assert (answer.metrics.positives_proved is None) == (scoring == "embedding")
     rankings = [ranking for query in answer.queries for ranking in query.rankings]
     for ranking, other in zip(rankings, expected.rankings, strict=True):
         for name in ("side", "rank", "score", "proved", "embedding_score", "num_candidates"):
