@@ -22,9 +22,9 @@ import numpy as np
 from proofrank.core.comparison.bootstrap import interval, resampled_means
 from proofrank.core.errors import RankingError
 from proofrank.core.graph import Dataset
+from proofrank.core.hybrid import Hybrid, HybridWeights
 from proofrank.core.prover import Outcomes
 from proofrank.core.ranking.metrics import RankedQuery
-from proofrank.core.ranking.scoring import Hybrid, HybridWeights
 
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0)
 PENALTIES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)

@@ -224,4 +224,5 @@ def _ranking(row: Mapping[str, Any]) -> StoredRanking:
         *(row["head"], row["relation"], row["tail"]),
         *(row["score"], row["log_probability"], row["steps"]),
         summary,
+        row.get("embedding_score"),
     )

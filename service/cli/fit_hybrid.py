@@ -9,9 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from proofrank.core.ranking import HybridWeights
+from proofrank.core.hybrid import HYBRID_FORMAT, HybridWeights
 from proofrank.core.ranking.hybrid_fit import TIES, Estimate
-from proofrank.core.ranking.scoring import HYBRID_FORMAT
 from proofrank.hybrid_fitting import fit_hybrid
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import (

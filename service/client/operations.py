@@ -23,6 +23,7 @@ from proofrank.service.client.requests import (
     json_call,
     make_request,
     path_of,
+    weights_fields,
 )
 from proofrank.service.client.results import (
     IntervalJobResult,
@@ -96,7 +97,7 @@ def rank(
     deadline_ms: int | None = None,
     hits_at: Sequence[int] | None = None,
     scoring: ScoringKind | None = None,
-    hybrid: Mapping[str, float | None] | None = None,
+    hybrid: Mapping[str, Any] | None = None,
     protocol: str | None = None,
     candidates_from: CandidatesFrom | None = None,
 ) -> Steps[RankResult | IntervalRankResult]:
@@ -122,7 +123,8 @@ def rank(
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
         scoring: what a candidate's score is: ``proof``, which is the default; ``embedding``, the score by the server's
             embedding; or ``hybrid``, of both.
-        hybrid: weights of hybrid scores by name (``weight``, ``bonus``, ``penalty``); the server's by default.
+        hybrid: weights of hybrid scores by name (``weight``, ``bonus``, ``penalty``), and perhaps ``by_relation``, such
+            weights by the names of relations; those stored with the policy, or else the server's, by default.
         protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
         candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
 
@@ -145,7 +147,7 @@ def rank(
         return_proof=return_proof,
         deadline_ms=deadline_ms,
         scoring=scoring,
-        hybrid=None if hybrid is None else dict(hybrid),
+        hybrid=weights_fields(hybrid),
         hits_at=None if hits_at is None else list(hits_at),
         protocol=protocol,
         candidates_from=candidates_from,
@@ -238,6 +240,8 @@ def submit(
     hits_at: Sequence[int] | None = None,
     protocol: str | None = None,
     candidates_from: CandidatesFrom | None = None,
+    scoring: ScoringKind | None = None,
+    hybrid: Mapping[str, Any] | None = None,
 ) -> Steps[Job]:
     """Starts a job that ranks many triples, and returns at once.
 
@@ -260,6 +264,8 @@ def submit(
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
         protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
         candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
+        scoring: as for ``rank``.
+        hybrid: as for ``rank``.
 
     Raises:
         ConflictError: the name of the policy has been given other content since.
@@ -285,6 +291,8 @@ def submit(
         hits_at=None if hits_at is None else list(hits_at),
         protocol=protocol,
         candidates_from=candidates_from,
+        scoring=scoring,
+        hybrid=weights_fields(hybrid),
     )
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
@@ -357,6 +365,8 @@ def evaluate(
     hits_at: Sequence[int] | None = None,
     protocol: str | None = None,
     candidates_from: CandidatesFrom | None = None,
+    scoring: ScoringKind | None = None,
+    hybrid: Mapping[str, Any] | None = None,
     proofs_of: Sequence[tuple[str, str, str]] = (),
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
@@ -396,6 +406,8 @@ def evaluate(
         hits_at=hits_at,
         protocol=protocol,
         candidates_from=candidates_from,
+        scoring=scoring,
+        hybrid=hybrid,
     )
     result = yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress)
     proofs = {}

@@ -69,6 +69,7 @@ def protocol_of(options: wire.JobOptions) -> Protocol:
         filtered=options.filtered,
         ties=options.ties,
         seed=options.seed,
+        scoring=options.scoring_kind,
         beam=options.beam_width,
         beam_score=options.score_of_beam,
         name=options.protocol,

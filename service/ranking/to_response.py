@@ -127,10 +127,11 @@ def to_scoring(scoring: Scoring | None) -> wire.Scoring:
     if scoring.kind == "embedding":
         return wire.Scoring("embedding", embedding)
     of_relations = {name: to_weights(own) for name, own in scoring.hybrid.by_relation.items()}
-    return wire.Scoring("hybrid", embedding, to_weights(scoring.hybrid.overall), of_relations)
+    overall = to_weights(scoring.hybrid.overall)
+    return wire.Scoring("hybrid", embedding, overall, of_relations, scoring.weights_from)
 
 
-def to_weights(weights: HybridWeights) -> wire.Weights:
+def to_weights(weights: HybridWeights | wire.RelationWeights) -> wire.Weights:
     """Weights of hybrid scores, as the answer has them."""
     return wire.Weights(weights.weight, weights.bonus, weights.penalty)
 

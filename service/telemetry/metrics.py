@@ -366,8 +366,11 @@ class ServiceMetrics:
         policy: str,
         sha256: str,
         split: str | None,
+        is_by_proofs: bool = True,
     ) -> None:
         """Counts a job that was done, ``seconds`` after it began.
+
+        What says how good a policy is has the figures of those alone that were ranked by proofs alone.
 
         Args:
             mrr: lowest and highest value that the MRR of all that it ranked can have.
@@ -376,13 +379,16 @@ class ServiceMetrics:
             policy: name of the policy that it was ranked by.
             sha256: of the policy's content.
             split: what it ranked; None for queries of the client's own.
+            is_by_proofs: whether its scores are those of proofs alone.
         """
+        self.job_seconds.observe(seconds)
+        if not is_by_proofs:
+            return
         if mrr[0] == mrr[1]:
             self.job_mrr.set(mrr[0])
         self._job_mrr_by_policy.record(policy, sha256, split, *mrr)
         for k, share in hits_at.items():
             self.job_hits.labels(str(k)).set(share)
-        self.job_seconds.observe(seconds)
 
     def _record_trajectories(self, parts: Iterable[_Trajectories]) -> None:
         """Counts steps, and what pruning has left out."""

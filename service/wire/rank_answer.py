@@ -8,7 +8,13 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from proofrank.service.wire.described import described
-from proofrank.service.wire.rank_request import BeamScore, PruningLevel, ScoringKind, is_none
+from proofrank.service.wire.rank_request import (
+    BeamScore,
+    PruningLevel,
+    ScoringKind,
+    WeightsFrom,
+    is_none,
+)
 
 Head = Annotated[str, described("Name of the first constant.", "albania")]
 Relation = Annotated[str, described("Name of the predicate.", "locatedInCR")]
@@ -275,6 +281,14 @@ class Scoring:
     by_relation: Annotated[
         dict[str, Weights], described("Weights of single relations, by name; empty where there are none.")
     ] = Field(default_factory=dict)
+    weights_from: Annotated[
+        WeightsFrom | None,
+        described(
+            "Whose the weights are: `given` in the request, stored with the `policy`, of the `server`'s setting, or "
+            "the `default`; null without weights.",
+            "policy",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

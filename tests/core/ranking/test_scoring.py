@@ -17,8 +17,9 @@ from proofrank.core.evaluator import Evaluator, ReferenceEvaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
+from proofrank.core.hybrid import DEFAULT_PENALTY
 from proofrank.core.provability import compute_least_model
-from proofrank.core.prover import Outcomes, ProverSettings
+from proofrank.core.prover import FAILURE_PENALTY, Outcomes, ProverSettings
 from proofrank.core.ranking import (
     Hybrid,
     HybridWeights,
@@ -246,6 +247,10 @@ def test_what_does_not_go_together_is_refused(chain: Dataset) -> None:
 def test_wrong_weights_are_named(fields: dict[str, object], message: str) -> None:
     with pytest.raises(RankingError, match=message):
         Hybrid.from_dict(fields)
+
+
+def test_a_failure_costs_as_much_as_with_scores_of_proofs() -> None:
+    assert HybridWeights().penalty == DEFAULT_PENALTY == FAILURE_PENALTY
 
 
 def test_weights_are_read_as_they_are_written(tmp_path: Path) -> None:
