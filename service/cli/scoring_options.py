@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from proofrank.core.choices import SCORINGS
 from proofrank.core.errors import ProofrankError
 from proofrank.core.hybrid import Hybrid, HybridWeights, read_hybrid
-from proofrank.service.cli.bulk_options import is_bulk
+from proofrank.service.cli.bulk_options import RAY
 
 if TYPE_CHECKING:
     from proofrank.core.graph import Dataset
@@ -90,7 +90,6 @@ def check_scoring(parsed: argparse.Namespace) -> None:
     for flag, is_given in (
         ("--mrr-tolerance", parsed.mrr_tolerance is not None),
         (f"--beam {parsed.beam}", parsed.beam > 1),
-        ("--on ray, --results or --trace", is_bulk(parsed)),
     ):
         if is_given:
             raise ProofrankError(f"--scoring {parsed.scoring} cannot be combined with {flag}")
@@ -112,6 +111,6 @@ def read_scoring(parsed: argparse.Namespace, dataset: Dataset) -> Scoring | None
     from proofrank.in_process import scoring_of
 
     triples = dataset.splits[parsed.split]
-    return scoring_of(
-        parsed.scoring, parsed.embedding, given_weights(parsed), dataset, triples, parsed.device
-    )
+    # The workers of Ray may have no device like this one's; on every device the scores have the same bits.
+    device = "cpu" if parsed.on == RAY else parsed.device
+    return scoring_of(parsed.scoring, parsed.embedding, given_weights(parsed), dataset, triples, device)

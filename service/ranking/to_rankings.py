@@ -118,6 +118,7 @@ def _of_run(path: Path) -> Rankings:
             filtered=not run["unfiltered"],
             ties=run["ties"],
             seed=run["seed"],
+            scoring=run.get("scoring", "proof"),
             name=run.get("protocol"),
             candidates_from=run.get("candidates_from", "domains"),
             negatives=run.get("negatives"),

@@ -58,6 +58,7 @@ def test_the_command_and_the_function_give_the_same(
                 "kind": "DistMult",
             },
             "weights": WEIGHTS,
+            "weights_from": "given",
         }
     )
     assert found["protocol"]["scoring"] == "hybrid"
@@ -111,7 +112,6 @@ def test_evaluations_of_two_scorings_are_not_compared(
         ([*FLAGS, "--hybrid", "x.json"], "--hybrid and --weight both give weights"),
         ([*FLAGS[:2], "--weight", "-1"], "weight of hybrid scores is -1.0"),
         ([*FLAGS[:2], "--hybrid", "none.json"], "none.json: cannot be read"),
-        ([*FLAGS, "--results", "rows.jsonl"], "cannot be combined with --on ray, --results or --trace"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
