@@ -11,9 +11,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from proofrank.core.errors import RankingError, shown
+
+HYBRID_FILE = "hybrid.json"
+"""Name of the file of weights in the folder of a policy."""
 
 HYBRID_FORMAT = "proofrank-hybrid-1"
 
@@ -61,6 +64,18 @@ class HybridWeights:
         return cls(**fields)
 
 
+class EmbeddingIdentity(NamedTuple):
+    """Name and content of an embedding.
+
+    Attributes:
+        name: name of its folder or file.
+        sha256: hash of its content, in hexadecimal.
+    """
+
+    name: str
+    sha256: str
+
+
 @dataclass(frozen=True)
 class Hybrid:
     """The weights of hybrid scores, overall and perhaps per relation.
@@ -68,10 +83,15 @@ class Hybrid:
     Attributes:
         overall: for relations that have none of their own.
         by_relation: weights of relations, by their names.
+        fitted_with: the embedding that they were fitted with; None if that is not known.
+        fitted_to: SHA-256 of weights, config and vocabulary of the policy that they were fitted to; None if it is not
+            known.
     """
 
     overall: HybridWeights = HybridWeights()
     by_relation: Mapping[str, HybridWeights] = field(default_factory=dict)
+    fitted_with: EmbeddingIdentity | None = field(default=None, compare=False)
+    fitted_to: str | None = field(default=None, compare=False)
 
     def of(self, relation: str) -> HybridWeights:
         """The weights of a relation."""
@@ -79,10 +99,13 @@ class Hybrid:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Hybrid:
-        """What :meth:`to_dict` gives; ``format`` and ``fitted`` are ignored. Raises RankingError."""
-        own = {
-            name: value for name, value in fields.items() if name not in ("by_relation", "format", "fitted")
-        }
+        """What :meth:`to_dict` gives, or a file holds, whose ``format`` and ``fitted`` are ignored.
+
+        Raises:
+            RankingError: names what is wrong.
+        """
+        beside = ("by_relation", "format", "fitted", "embedding", "policy")
+        own = {name: value for name, value in fields.items() if name not in beside}
         by_relation = fields.get("by_relation", {})
         if not isinstance(by_relation, Mapping) or not all(
             isinstance(of, Mapping) for of in by_relation.values()
@@ -93,12 +116,36 @@ class Hybrid:
         return cls(
             HybridWeights.from_dict(own),
             {name: HybridWeights.from_dict(of) for name, of in by_relation.items()},
+            _embedding(fields.get("embedding")),
+            _policy(fields.get("policy")),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """The weights by name, with ``by_relation`` where there are any."""
         of_relations = {name: dataclasses.asdict(of) for name, of in self.by_relation.items()}
         return dataclasses.asdict(self.overall) | ({"by_relation": of_relations} if of_relations else {})
+
+
+def _embedding(value: Any) -> EmbeddingIdentity | None:
+    """The embedding that a file names. Raises RankingError."""
+    if value is None:
+        return None
+    if not (
+        isinstance(value, Mapping)
+        and set(value) == {"name", "sha256"}
+        and all(isinstance(part, str) for part in value.values())
+    ):
+        raise RankingError(
+            f"embedding of hybrid scores is {shown(value)}; expected an object of 'name' and 'sha256'"
+        )
+    return EmbeddingIdentity(value["name"], value["sha256"])
+
+
+def _policy(value: Any) -> str | None:
+    """The policy that a file names, by its hash. Raises RankingError."""
+    if value is not None and not isinstance(value, str):
+        raise RankingError(f"policy of hybrid scores is {shown(value)}; expected a SHA-256")
+    return value
 
 
 def read_hybrid(path: Path) -> Hybrid:
@@ -115,12 +162,13 @@ def read_hybrid(path: Path) -> Hybrid:
     return parse_hybrid(content, str(path))
 
 
-def parse_hybrid(content: bytes, shown_as: str) -> Hybrid:
+def parse_hybrid(content: bytes, shown_as: str, *, with_format: bool = False) -> Hybrid:
     """The weights in the content of such a file.
 
     Args:
         content: of the file, or its beginning where it is larger than ``MOST_HYBRID_BYTES``.
         shown_as: what errors call the file.
+        with_format: whether ``format`` must be there.
 
     Raises:
         RankingError: it is too large, not as expected, or a weight is wrong; the text begins with the file.
@@ -135,8 +183,9 @@ def parse_hybrid(content: bytes, shown_as: str) -> Hybrid:
         raise RankingError(f"{shown_as}: not JSON: {error}") from error
     if not isinstance(fields, dict):
         raise RankingError(f"{shown_as}: a JSON {type(fields).__name__}; expected an object")
-    if fields.get("format", HYBRID_FORMAT) != HYBRID_FORMAT:
-        raise RankingError(f"{shown_as}: 'format' is {shown(fields['format'])}; expected {HYBRID_FORMAT!r}")
+    found = fields.get("format", None if with_format else HYBRID_FORMAT)
+    if found != HYBRID_FORMAT:
+        raise RankingError(f"{shown_as}: 'format' is {shown(found)}; expected {HYBRID_FORMAT!r}")
     try:
         return Hybrid.from_dict(fields)
     except RankingError as error:

@@ -49,6 +49,7 @@ from proofrank.core.ranking.scored_queue import ScoredQueue, scored_queue_of
 from proofrank.core.ranking.scoring import (
     PROOF_SCORING,
     Scoring,
+    check_fitted_with,
     hybrid_score,
     log_sigmoid,
     make_scoring,
@@ -94,6 +95,7 @@ __all__ = [
     "Standing",
     "aggregate",
     "candidates_of",
+    "check_fitted_with",
     "check_level",
     "check_tolerance",
     "corrupted_queries",

@@ -22,7 +22,7 @@ import numpy as np
 
 from proofrank.core.choices import SCORINGS, ScoringKind, WeightsFrom
 from proofrank.core.embedding import ScoreSource, TripleScorer
-from proofrank.core.errors import RankingError
+from proofrank.core.errors import RankingError, shown
 from proofrank.core.graph import Dataset
 from proofrank.core.hybrid import Hybrid, HybridWeights
 from proofrank.core.prover import Outcomes
@@ -162,18 +162,22 @@ def make_scoring(
     hybrid: Hybrid | None,
     dataset: Dataset,
     device: str | None = None,
+    *,
+    stored: Hybrid | None = None,
 ) -> Scoring | None:
     """The scoring of a name; None for ``proof``.
 
     Args:
         kind: one of ``SCORINGS``.
         source: the embedding; None for ``proof``.
-        hybrid: the weights; None takes the defaults.
+        hybrid: the weights; None takes those that are stored, or else the defaults.
         dataset: the graph.
         device: where to score, as torch names it.
+        stored: weights that are stored with the policy; None without any.
 
     Raises:
-        RankingError: the kind is unknown, the embedding is missing, or something is given that the kind does not use.
+        RankingError: the kind is unknown, the embedding is missing, something is given that the kind does not use, or
+            the stored weights were fitted with another embedding.
         EmbeddingError: the embedding lacks a constant of the graph.
     """
     if kind not in SCORINGS:
@@ -188,7 +192,26 @@ def make_scoring(
         return None
     if source is None:
         raise RankingError(f"scoring is {kind!r}, which needs an embedding; none is given")
+    found: ScoringKind = "embedding" if kind == "embedding" else "hybrid"
+    weights_from: WeightsFrom | None = None
+    if found == "hybrid" and hybrid is None and stored is not None:
+        check_fitted_with(stored, source)
+        hybrid, weights_from = stored, "policy"
     for name in {} if hybrid is None else hybrid.by_relation:
         dataset.vocabulary.predicate_index(name)
-    found: ScoringKind = "embedding" if kind == "embedding" else "hybrid"
-    return Scoring(found, source, source.scorer(dataset, device), dataset, hybrid)
+    return Scoring(found, source, source.scorer(dataset, device), dataset, hybrid, weights_from)
+
+
+def check_fitted_with(stored: Hybrid, source: ScoreSource) -> None:
+    """Refuses weights of a policy for another embedding than they were fitted with.
+
+    Raises:
+        RankingError: names both.
+    """
+    wanted = stored.fitted_with
+    if wanted is not None and wanted.sha256 != source.content_hash:
+        raise RankingError(
+            f"the weights that are stored with the policy were fitted with the embedding {shown(wanted.name)} with "
+            f"SHA-256 {shown(wanted.sha256)}, and scores are of {source.name!r} with {source.content_hash}; expected "
+            "that embedding, or weights that are given"
+        )

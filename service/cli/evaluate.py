@@ -143,7 +143,7 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.mrr_tolerance is not None:
         return _evaluate_to_tolerance(parsed, dataset, policy, settings, errors)
     rankings: list[TripleRanking] | None = None
-    scoring = read_scoring(parsed, dataset)
+    scoring = read_scoring(parsed, dataset, policy)
     if is_bulk(parsed):
         # Imported here, for it needs what the server needs, and every command would start later.
         from proofrank.service.cli.bulk import evaluate_in_shards
@@ -178,7 +178,14 @@ def run(parsed: argparse.Namespace) -> int:
         _write(parsed, written)
     title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}{_beam_words(parsed)}"
     if scoring is not None:
-        title += f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name})"
+        whose = {
+            "given": "",
+            "policy": ", weights of the policy",
+            "server": "",
+            "default": ", default weights",
+        }
+        weights = whose[scoring.weights_from] if scoring.kind == "hybrid" else ""
+        title += f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name}{weights})"
     print_metrics(metrics, title, metrics.by_depth)
     return check_floors(parsed, metrics.overall.to_dict(), errors)
 

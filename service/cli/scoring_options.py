@@ -13,6 +13,7 @@ from proofrank.service.cli.bulk_options import RAY
 
 if TYPE_CHECKING:
     from proofrank.core.graph import Dataset
+    from proofrank.core.policy import Policy
     from proofrank.core.ranking import Scoring
 
 _WEIGHTS = ("weight", "bonus", "penalty")
@@ -100,11 +101,11 @@ def is_embedding_alone(parsed: argparse.Namespace) -> bool:
     return parsed.scoring == "embedding"
 
 
-def read_scoring(parsed: argparse.Namespace, dataset: Dataset) -> Scoring | None:
+def read_scoring(parsed: argparse.Namespace, dataset: Dataset, policy: Policy) -> Scoring | None:
     """The scoring that the options name; None for proofs alone.
 
     Raises:
-        RankingError: a weight is wrong.
+        RankingError: a weight is wrong, or those of the policy were fitted with another embedding.
         EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
     """
     # Imported here: the parser of a command that speaks to a server needs nothing of this.
@@ -113,4 +114,6 @@ def read_scoring(parsed: argparse.Namespace, dataset: Dataset) -> Scoring | None
     triples = dataset.splits[parsed.split]
     # The workers of Ray may have no device like this one's; on every device the scores have the same bits.
     device = "cpu" if parsed.on == RAY else parsed.device
-    return scoring_of(parsed.scoring, parsed.embedding, given_weights(parsed), dataset, triples, device)
+    return scoring_of(
+        parsed.scoring, parsed.embedding, given_weights(parsed), dataset, triples, device, policy
+    )

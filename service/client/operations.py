@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import httpx
 
+from proofrank.core.hybrid import HYBRID_FILE
 from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
@@ -65,6 +66,9 @@ POLICY_FILES = {
     "vocabulary": ("vocab.json",),
 }
 """Field of an upload -> names of its file, of which the first comes first."""
+
+HYBRID_PART = "hybrid"
+"""Field of the weights of hybrid scores, which a policy's folder may have."""
 
 RESULT_FILES = {".json": "results", ".csv": "results.csv", ".parquet": "results.parquet"}
 """The routes of a job's results, by the suffix of a file."""
@@ -533,6 +537,9 @@ def policy_files(folder: Path) -> dict[str, Path]:
         if part == "weights" and len(found) > 1:
             raise ClientError(f"{folder}: has {' and '.join(names)}; expected one of them")
         files[part] = found[0]
+    hybrid = folder / HYBRID_FILE
+    if hybrid.is_file():
+        files[HYBRID_PART] = hybrid
     return files
 
 
@@ -551,7 +558,8 @@ def upload_policy(
     Args:
         name: of letters, digits, ``.``, ``_`` and ``-``, 64 at most.
         folder: with ``policy.safetensors``, ``policy.json`` and ``vocab.json``, the first two perhaps under the names
-            of the Hugging Face convention: ``model.safetensors`` and ``config.json``.
+            of the Hugging Face convention: ``model.safetensors`` and ``config.json``. Weights of hybrid scores go with
+            them, if ``hybrid.json`` is there.
         activate: rank with it from now on.
         run: training run that it belongs to; needs ``step``.
         step: its step.
@@ -578,7 +586,8 @@ def push(
 ) -> Steps[StoredPolicy]:
     """Uploads a policy from memory as a step of a training run.
 
-    No files are written, but for the temporary ones of ``export``.
+    No files are written, but for the temporary ones of ``export``. Weights of hybrid scores that a policy has are not
+    sent, for they were fitted to what it was.
 
     Args:
         run: name of the run, of letters, digits, ``.``, ``_`` and ``-``, 64 at most.

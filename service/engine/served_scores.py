@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proofrank.core.embedding import ScoreSource, TripleScorer, load_embedding
-from proofrank.core.errors import EmbeddingError, ProofrankError
+from proofrank.core.errors import EmbeddingError, ProofrankError, RankingError
 from proofrank.core.graph import Dataset, Triple
-from proofrank.core.ranking import Hybrid, HybridWeights, Scoring, read_hybrid
+from proofrank.core.ranking import Hybrid, HybridWeights, Scoring, check_fitted_with, read_hybrid
 from proofrank.service import wire
 from proofrank.service.errors import InvalidInput
 from proofrank.service.ranking.to_queries import NameReader
@@ -23,25 +23,33 @@ class ServedScores:
     Attributes:
         source: the embedding, or file of scores.
         scorer: scores the triples of the served graph.
-        hybrid: the server's weights for requests that give none; None for the defaults.
+        hybrid: the server's weights, for requests and policies that have none; None for the defaults.
     """
 
     source: ScoreSource
     scorer: TripleScorer
     hybrid: Hybrid | None
 
-    def scoring(self, request: ScoringRequest, dataset: Dataset) -> Scoring:
+    def scoring(self, request: ScoringRequest, dataset: Dataset, of_policy: Hybrid | None) -> Scoring:
         """The scoring that a request asks for, which is not ``proof``.
 
+        Args:
+            request: says what the scores are.
+            dataset: the served graph.
+            of_policy: weights that are stored with the policy that ranks; None without any.
+
         Raises:
-            InvalidInput: a relation with weights of its own is unknown.
+            InvalidInput: a relation with weights of its own is unknown, or the policy's weights were fitted with
+                another embedding.
         """
         if request.scoring_kind == "embedding":
             return Scoring("embedding", self.source, self.scorer, dataset)
-        hybrid, weights_from = self._weights(request, dataset)
+        hybrid, weights_from = self._weights(request, dataset, of_policy)
         return Scoring("hybrid", self.source, self.scorer, dataset, hybrid, weights_from)
 
-    def _weights(self, request: ScoringRequest, dataset: Dataset) -> tuple[Hybrid, WeightsFrom]:
+    def _weights(
+        self, request: ScoringRequest, dataset: Dataset, of_policy: Hybrid | None
+    ) -> tuple[Hybrid, WeightsFrom]:
         """The weights of hybrid scores, and whose they are."""
         given = request.hybrid
         if given is not None:
@@ -50,6 +58,12 @@ class ServedScores:
                 names.predicate(relation, "hybrid.by_relation")
             names.check()
             return _to_hybrid(given, given.by_relation or {}), "given"
+        if of_policy is not None:
+            try:
+                check_fitted_with(of_policy, self.source)
+            except RankingError as error:
+                raise InvalidInput([FieldError(field="hybrid", value=None, message=str(error))]) from error
+            return of_policy, "policy"
         return (Hybrid(), "default") if self.hybrid is None else (self.hybrid, "server")
 
     def as_stored(self, stored: wire.Scoring, dataset: Dataset) -> Scoring:
@@ -109,19 +123,26 @@ def load_scores(settings: Settings, dataset: Dataset) -> ServedScores | None:
 
 
 def scoring_of_request(
-    request: ScoringRequest, scores: ServedScores | None, dataset: Dataset
+    request: ScoringRequest, scores: ServedScores | None, dataset: Dataset, of_policy: Hybrid | None
 ) -> Scoring | None:
     """The scoring that a request asks for; None for proofs alone.
 
+    Args:
+        request: says what the scores are.
+        scores: the server's embedding; None without one.
+        dataset: the served graph.
+        of_policy: weights that are stored with the policy that ranks; None without any.
+
     Raises:
-        InvalidInput: the server has no embedding, or a relation with weights of its own is unknown.
+        InvalidInput: the server has no embedding, a relation with weights of its own is unknown, or the policy's
+            weights were fitted with another embedding.
     """
     if request.scoring_kind == "proof":
         return None
     if scores is None:
         message = "this server has no embedding; expected 'proof', or a server with the setting 'embedding'"
         raise InvalidInput([FieldError(field="scoring", value=request.scoring_kind, message=message)])
-    return scores.scoring(request, dataset)
+    return scores.scoring(request, dataset, of_policy)
 
 
 def check_scored(scoring: Scoring, triples: Sequence[Triple]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -53,7 +54,7 @@ class NewJob:
         dataset: dataset of its triples.
         num_queries: number of triples to rank.
         idempotency_key: the client's key, if it sent one.
-        scoring: what the scores are; None for those of proofs.
+        scoring_of: says what the scores are, given the policy that is pinned; None for those of proofs.
     """
 
     body: SubmittedBody
@@ -62,7 +63,7 @@ class NewJob:
     dataset: Identity
     num_queries: int
     idempotency_key: str | None
-    scoring: Scoring | None = None
+    scoring_of: Callable[[Identity], Scoring] | None = None
 
 
 def find_submitted(
@@ -92,6 +93,7 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
         NoSuchPolicy: there is no policy with the requested name.
         PolicyReplaced: the policy of that name has other content than the request names.
         TooManyJobsError: ``max_unfinished`` jobs are unfinished.
+        ServiceError: what ``new.scoring_of`` raises.
     """
     (num,) = connection.execute(f"SELECT count(*) FROM jobs WHERE {IS_UNFINISHED}").fetchone()
     if num >= max_unfinished:
@@ -106,7 +108,7 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
             *(job_id, new.idempotency_key, new.body.sha256, write_time(datetime.now(UTC))),
             *(policy.name, policy.sha256, new.dataset.name, new.dataset.sha256),
             *(new.body.options_json, new.num_queries),
-            None if new.scoring is None else answer_to_json(new.scoring).decode(),
+            None if new.scoring_of is None else answer_to_json(new.scoring_of(policy)).decode(),
             *records.place_columns(_place_of(connection, policy)),
         ),
     )

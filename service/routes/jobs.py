@@ -61,13 +61,18 @@ def make_router(services: Services) -> APIRouter:
         check_beam(body, settings.max_beam)
         loaded = host.loaded
         dataset = loaded.dataset
-        scoring = await asyncio.to_thread(scoring_of_request, body, loaded.scores, dataset)
+        scoring = await asyncio.to_thread(scoring_of_request, body, loaded.scores, dataset, None)
         num_queries = await asyncio.to_thread(
             submission.count_queries, body, dataset, settings.max_job_queries, scoring
         )
+
+        def scoring_of(policy: wire.Identity) -> wire.Scoring:
+            of_policy = services.policies.hybrid(policy.name, policy.sha256)
+            return to_scoring(scoring_of_request(body, loaded.scores, dataset, of_policy))
+
         new = NewJob(
             *(written, body.policy, body.policy_sha256, identity_of(dataset), num_queries, key),
-            scoring=None if scoring is None else to_scoring(scoring),
+            scoring_of=None if scoring is None else scoring_of,
         )
         return await uncancelled(store(new))
 

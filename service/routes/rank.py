@@ -73,7 +73,7 @@ def make_router(services: RankingServices) -> APIRouter:
         async def evaluate() -> Response:
             host.room.check(least_candidates(body, limits))
             is_small = asks_little(body, dataset)
-            scoring = scoring_of_request(body, loaded.scores, dataset)
+            scoring = scoring_of_request(body, loaded.scores, dataset, policy.hybrid)
             queries = await in_worker_unless_small(is_small, to_queries, body, dataset, limits)
             # An answer may hold more than the evaluation did.
             request.state.until_sent.enter_context(host.room.taken(count_candidates(queries)))
