@@ -399,8 +399,8 @@ def evaluate(
         check_tolerance_of(rules)
         if scoring != "proof":
             raise RankingError(f"scoring is {scoring!r}; with mrr_tolerance expected 'proof'")
-    if scoring != "proof" and searched.width > 1:
-        raise RankingError(f"scoring is {scoring!r}; with a beam of {beam} expected 'proof'")
+    if scoring == "embedding" and searched.width > 1:
+        raise RankingError(f"scoring is {scoring!r}; with a beam of {beam} expected 'proof' or 'hybrid'")
     scores_by = scoring_of(scoring, embedding, hybrid, dataset, chosen, device, policy)
     evaluator = None
     if scoring != "embedding":

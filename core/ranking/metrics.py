@@ -74,6 +74,7 @@ class RankedQuery:
         scores: by which the candidates are ranked, ``[C]`` float64; None for those of the outcomes.
         embedding: the embedding's scores of the candidates, ``[C]`` float64; None if none is asked.
         tries_proofs: whether candidates were to be proved; not where the embedding alone scores them.
+        embedding_part: the embedding's part of the candidates' hybrid scores, ``[C]`` float64; None for other scores.
     """
 
     query_index: int
@@ -87,6 +88,7 @@ class RankedQuery:
     scores: np.ndarray | None = None
     embedding: np.ndarray | None = None
     tries_proofs: bool = True
+    embedding_part: np.ndarray | None = None
 
     @property
     def candidate_scores(self) -> np.ndarray:

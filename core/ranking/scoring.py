@@ -8,6 +8,8 @@
 ``hybrid``      proved: ``w k + b``, or ``w k`` + its log-probability; failed: ``w k - penalty``; k is log sigmoid(s)
 ==============  ====================================================================================================
 
+With a beam, what its proofs give together (``beam_score``) takes the place of the log-probability.
+
 All of it is float64. :func:`hybrid_score` is the definition; :meth:`Scoring.scores` computes the same bits for many.
 """
 
@@ -39,7 +41,7 @@ def hybrid_score(embedding: float, proved: bool, log_probability: float, weights
     Args:
         embedding: the embedding's score of its triple.
         proved: whether it was proved.
-        log_probability: of its trajectory; it counts only if proved.
+        log_probability: of its trajectory, or of the proofs of its beam together; it counts only if proved.
         weights: of its relation.
     """
     if not proved:

@@ -105,6 +105,11 @@ def _check(parsed: argparse.Namespace) -> None:
             parsed.mrr_tolerance is not None,
             "a proof comes with exact ranks",
         ),
+        "--proof with --scoring embedding": (
+            parsed.proof,
+            parsed.scoring == "embedding",
+            "an embedding alone proves nothing",
+        ),
         "--deadline-ms": (parsed.deadline_ms is not None, not parsed.triple, "it is for a single triple"),
     }
     for flag, (is_given, is_out_of_place, reason) in only_for.items():

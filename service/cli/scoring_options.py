@@ -90,7 +90,7 @@ def check_scoring(parsed: argparse.Namespace) -> None:
         raise ProofrankError(f"--scoring {parsed.scoring} needs --embedding")
     for flag, is_given in (
         ("--mrr-tolerance", parsed.mrr_tolerance is not None),
-        (f"--beam {parsed.beam}", parsed.beam > 1),
+        (f"--beam {parsed.beam}", parsed.beam > 1 and parsed.scoring == "embedding"),
     ):
         if is_given:
             raise ProofrankError(f"--scoring {parsed.scoring} cannot be combined with {flag}")

@@ -42,10 +42,40 @@ class CandidateScore:
     relation: Relation
     tail: Tail
     score: Annotated[
-        float, described("Log-probability of the trajectory, less 100 if it is no proof.", _LOG_PROBABILITY)
+        float,
+        described(
+            "Score by which it is ranked; with scoring `proof`, the log-probability of the trajectory, less 100 if it "
+            "is no proof.",
+            _LOG_PROBABILITY,
+        ),
     ]
     proved: Annotated[bool, described("Whether the policy proved the candidate.", True)]
     steps: Annotated[int, described("Number of steps of the trajectory.", 3)]
+    log_probability: Annotated[
+        float | None,
+        Field(
+            description="Log-probability of the trajectory, or of a beam: what a proof adds to a `hybrid` score that "
+            "has no `bonus`. Missing with the other scorings.",
+            examples=[_LOG_PROBABILITY],
+            exclude_if=is_none,
+        ),
+    ] = None
+    embedding_score: Annotated[
+        float | None,
+        Field(
+            description="The embedding's score; missing with scoring `proof`.",
+            examples=[3.25],
+            exclude_if=is_none,
+        ),
+    ] = None
+    embedding_part: Annotated[
+        float | None,
+        Field(
+            description="The embedding's part of a `hybrid` score: `weight` times k; missing with the other scorings.",
+            examples=[-0.038],
+            exclude_if=is_none,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +142,8 @@ class RankedPositive:
     score: Annotated[
         float,
         described(
-            "Score of the positive: log-probability of its trajectory, less 100 if it is no proof.",
+            "Score by which the positive is ranked; with scoring `proof`, the log-probability of its trajectory, less "
+            "100 if it is no proof.",
             _LOG_PROBABILITY,
         ),
     ]
@@ -151,6 +182,13 @@ class Ranking(RankedPositive):
     ] = None
     embedding_score: Annotated[
         float | None, described("The embedding's score of the positive; null with scoring `proof`.", 3.25)
+    ] = None
+    embedding_part: Annotated[
+        float | None,
+        described(
+            "The embedding's part of the positive's `hybrid` score: `weight` times k; null with other scorings.",
+            -0.038,
+        ),
     ] = None
 
 

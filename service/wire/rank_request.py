@@ -291,16 +291,14 @@ class ScoredOptions(BeamOptions, ToleranceOptions, ScoringRequest):
 
     @model_validator(mode="after")
     def _proves_as_scored(self) -> Self:
-        for name, is_asked in (
-            ("beam", self.beam_width > 1),
-            ("mrr_tolerance", self.mrr_tolerance is not None),
-        ):
-            if is_asked and self.scoring_kind != "proof":
-                raise PydanticCustomError(
-                    "scoring_of_proofs",
-                    "'{name}' is for scores of proofs; expected 'proof' as 'scoring'",
-                    {"name": name},
-                )
+        if self.beam_width > 1 and self.scoring_kind == "embedding":
+            raise PydanticCustomError(
+                "beam_of_proofs", "'beam' is for scores of proofs; expected 'proof' or 'hybrid' as 'scoring'"
+            )
+        if self.mrr_tolerance is not None and self.scoring_kind != "proof":
+            raise PydanticCustomError(
+                "scoring_of_proofs", "'mrr_tolerance' is for scores of proofs; expected 'proof' as 'scoring'"
+            )
         return self
 
 
@@ -344,6 +342,15 @@ class RankRequest(ScoredOptions, ReportOptions):
         if self.mrr_tolerance is not None:
             return self.pruning or "ranks"
         return self.pruning or ("none" if self.return_candidates else "exact")
+
+    @model_validator(mode="after")
+    def _has_a_proof_to_return(self) -> Self:
+        if self.return_proof and self.scoring_kind == "embedding":
+            raise PydanticCustomError(
+                "proof_of_embedding",
+                "'return_proof' needs what is proved, and 'scoring' is 'embedding'; expected 'proof' or 'hybrid'",
+            )
+        return self
 
     @model_validator(mode="after")
     def _needs_no_exact_rank(self) -> RankRequest:
