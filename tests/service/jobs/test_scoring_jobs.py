@@ -160,6 +160,11 @@ def test_figures_of_a_policy_are_of_its_proofs_alone(
         after = scrape(client)
     name = ("proofrank_job_mrr", ())
     assert after[name] == before[name] == by_proofs
+    for scoring in ("embedding", "hybrid"):
+        counted = ("proofrank_scored_candidates_total", (("scoring", scoring),))
+        assert after[counted] - before[counted] == result.metrics.candidates
+    queries = ("proofrank_queries_total", ())
+    assert after[queries] - before[queries] == 2 * result.metrics.queries
 
 
 def test_jobs_of_two_scorings_are_not_compared_and_tables_have_the_score_of_the_embedding(
