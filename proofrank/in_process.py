@@ -670,7 +670,7 @@ def _batches(work: LazyQueries) -> Iterator[tuple[Sequence[Query], int]]:
 
 
 def _total(progress: bool | Progress, work: LazyQueries) -> int:
-    """Number of all candidates; 0 where nobody is told."""
+    """Number of all candidates; 0 without progress."""
     return 0 if progress is False else sum(work.num_candidates(index) for index in range(len(work.triples)))
 
 

@@ -1,4 +1,4 @@
-"""How the threads of the process share it: a choice of whoever owns the process, never of ``core``."""
+"""Settings of the process's threads. The program that owns the process makes them, never ``core``."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def start_daemon(function: Callable[[], T], name: str) -> tuple[threading.Thread
     """Runs ``function`` in a thread that computes alone, and that neither the event loop nor the process waits for at
     its end; the thread, and what it will give."""
     given: Future[T] = Future()
-    given.set_running_or_notify_cancel()  # from here on nobody can cancel it
+    given.set_running_or_notify_cancel()  # from here on it cannot be cancelled
 
     def run() -> None:
         compute_alone()

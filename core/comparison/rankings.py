@@ -61,7 +61,7 @@ class Protocol:
     negatives: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The protocol as JSON, without what nobody chose."""
+        """The protocol as JSON, without fields that have their default."""
         unless = {"name": None, "candidates_from": "domains", "negatives": None}
         return {
             name: value

@@ -1,4 +1,4 @@
-"""What the policy could have done at each step of a trajectory, with the probability of each action."""
+"""The actions that the policy could have taken at each step of a trajectory, with their probabilities."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _choices(
 
 
 def _how(prover: ReferenceProver, step: ProofStep, excluded: Atom | None) -> list[str]:
-    """What each action of ``step`` resolves the first goal with, in words.
+    """Describes in words what each action of ``step`` resolves the first goal with.
 
     Actions are some of the resolvents, in their order; two rules may lead to the same state, so both lists are walked
     along, and each resolvent serves one action.

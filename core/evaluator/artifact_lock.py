@@ -1,6 +1,7 @@
 """Has processes that are about to make the same artifact take turns, so that one makes it and the others load it.
 
-The lock is the kernel's, on an open file: it ends with its process, however that ends, so nobody waits for the dead.
+The lock is the kernel's, on an open file. It ends with its process, even a killed one, so no process
+waits for a dead one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ logger = logging.getLogger("proofrank")
 def artifact_lock(artifact: Path) -> Iterator[None]:
     """While it lasts, no other process has its turn at ``artifact``; waits until none has.
 
-    Where no lock can be had, as in a folder that cannot be written to, nobody waits: all make it, as best they can.
+    Where no lock can be had, as in a folder that cannot be written to, no process waits, and each makes the artifact.
 
     Args:
         artifact: the file or folder that is to be made, whose name need not be known to its end; the lock is a hidden

@@ -41,14 +41,14 @@ _NOT_LISTED = ("precompiled_headers", "locks")
 
 
 def default_cache_folder() -> Path:
-    """Where artifacts are kept if nobody says otherwise."""
+    """Default folder of artifacts."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "proofrank"
 
 
 @dataclass(frozen=True)
 class CompileCounts:
-    """What the compiler did so far in this process.
+    """Counts of the compiler's work in this process.
 
     Attributes:
         cache_hits: graphs taken from the cache.
@@ -174,7 +174,7 @@ def write_at_once(path: Path, content: bytes) -> None:
 
 
 def _environment_key() -> dict[str, str]:
-    """What every artifact depends on."""
+    """Parts of the key that all artifacts share."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
         "torch": torch.__version__,

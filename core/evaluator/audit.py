@@ -54,7 +54,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit found.
+    """Result of an audit.
 
     Attributes:
         num_candidates: how many candidates were judged.

@@ -17,7 +17,7 @@ import torch
 
 
 class _Files(NamedTuple):
-    """Names of the files of a control group, and of the entry for copies of files that nobody has used for a while."""
+    """Names of the files of a control group, and of the entry for copies of files that were not used for a while."""
 
     limit: str
     usage: str
@@ -48,7 +48,7 @@ class Available(NamedTuple):
 
 
 def available_on(device: torch.device, share: float | None = None) -> Available:
-    """What this process may still take on ``device``, a CPU or a CUDA device.
+    """Memory that this process may still take on ``device``, a CPU or a CUDA device.
 
     Args:
         device: where.
@@ -56,7 +56,7 @@ def available_on(device: torch.device, share: float | None = None) -> Available:
     """
     if device.type == "cuda":
         # Given back first: what torch still holds after that is in use, or belongs to a captured graph, whose memory
-        # nobody else can have while the graph lives.
+        # stays taken while the graph lives.
         torch.cuda.empty_cache()
         free, total = torch.cuda.mem_get_info(device)
         taken = torch.cuda.memory_reserved(device)

@@ -1,4 +1,4 @@
-"""What every evaluator offers, whatever it does inside."""
+"""The interface of all evaluators."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class BeamEvaluator:
 
     @property
     def work(self) -> Work:
-        """What was done so far. Busy lanes are trajectories under way; all lanes are those of running candidates."""
+        """Work so far. Busy lanes are trajectories under way; all lanes are those of running candidates."""
         return Work.total([self._counts])
 
     @property

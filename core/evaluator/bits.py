@@ -18,7 +18,7 @@ logger = logging.getLogger("proofrank")
 
 
 class EvaluatorWithBuckets(Protocol):
-    """What is asked: an evaluator that takes the smallest bucket in which all candidates find a lane."""
+    """The part of an evaluator that is compared: it takes the smallest bucket with a lane for each candidate."""
 
     @property
     def buckets(self) -> tuple[int, ...]:

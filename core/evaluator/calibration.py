@@ -38,7 +38,7 @@ _GOOD_ENOUGH = 1.03
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was found.
+    """Result of a calibration.
 
     Attributes:
         demand: of a lane.
@@ -105,7 +105,7 @@ def calibrate(
             )
 
         calibration = timed(calibration, make, sample, buckets)
-        gc.collect()  # whoever calibrates goes on with an evaluator of its own
+        gc.collect()  # the caller goes on with an evaluator of its own
     logger.info("calibrated in %.1f s: %s", time.perf_counter() - began, calibration)
     return calibration
 

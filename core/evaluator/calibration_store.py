@@ -68,7 +68,7 @@ class CalibrationStore:
 
 
 def _read(path: Path) -> Calibration | None:
-    """What ``path`` holds; None, with a warning unless it is not there, where that is no calibration."""
+    """Reads the calibration in ``path``; None if there is none, with a warning if the file holds something else."""
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError(f"larger than {_MOST_BYTES} bytes")

@@ -129,7 +129,7 @@ def choose_capacities(
 
 
 def _usual_capacities(num_lanes: int, tables: GraphTables, per_lane: PerLane) -> Capacities:
-    """What ``num_lanes`` lanes ask for where only the graph is known; no more states than rows that are set."""
+    """Demand of ``num_lanes`` lanes where only the graph is known; no more states than rows that are set."""
     rows = min(_MOST_ROWS_PER_LANE, max(4, round(_HEADROOM * tables.mean_choices)))
     states = min(rows, per_lane.rows if per_lane.rows is not None else rows)
     return Capacities(
@@ -141,14 +141,14 @@ def _usual_capacities(num_lanes: int, tables: GraphTables, per_lane: PerLane) ->
 
 
 def _fitted_capacities(num_lanes: int, demand: Demand, *, is_counting: bool) -> Capacities:
-    """What fits ``num_lanes`` lanes of that demand."""
+    """Capacities that fit ``num_lanes`` lanes of that demand."""
     states = num_lanes * demand.states
     return Capacities(
         num_lanes=num_lanes,
         num_rows=math.ceil(num_lanes * demand.rows * _AMPLE),
         num_checks=math.ceil(num_lanes * demand.checks * _AMPLE),
-        # Less than is asked for, where the network computes all there is room for: whoever does not fit waits, and
-        # there is no padding.
+        # Less than is asked for, where the network computes every place: lanes that do not fit wait, and there is
+        # no padding.
         num_states=math.ceil(states * _AMPLE)
         if is_counting
         else int(states * _SCARCE) // CHUNK_ROWS * CHUNK_ROWS,

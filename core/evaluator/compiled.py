@@ -200,7 +200,7 @@ class CompiledEvaluator:
 
     @property
     def work(self) -> Work:
-        """What was done so far, over all buckets."""
+        """Work so far, over all buckets."""
         return Work.total(self._ticks.counts())
 
     def load_policy(self, policy: Policy) -> None:
@@ -240,7 +240,7 @@ class CompiledEvaluator:
                 on_bucket(num_lanes)
             self._run([Candidate(self._dataset.splits["train"][0], is_positive=True)], None, None, num_lanes)
         if self.device.type == "cuda":
-            # Elsewhere tests have shown that they are the same; of a card nobody knows before it is asked.
+            # On a CPU tests have shown that they are the same; on a GPU this has to be measured.
             warn_if_buckets_differ(self, sample_candidates(self._dataset))
 
     def evaluate(
@@ -428,7 +428,7 @@ class CompiledEvaluator:
         return mode.tick(environment, self._features, buffers)
 
     def buffer_addresses(self) -> list[int]:
-        """Addresses of every static tensor, for whoever must be sure that they stay."""
+        """Addresses of every static tensor, by which a caller can check that they stay."""
         tensors = [
             *self._input_buffer,
             *self._features.parameters(),

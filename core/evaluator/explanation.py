@@ -1,7 +1,7 @@
 """Turns a trajectory into a proof tree that a person can read.
 
-The tree is made by walking the outcome's recorded actions once more with the reference prover, so that it can be
-had for the outcome of any engine, and costs nothing where nobody asks.
+The tree is made by walking the outcome's recorded actions once more with the reference prover. So any engine's outcome
+can be explained, and an evaluation without explanations pays nothing.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class GraphRecorder:
     """Captures CUDA graphs; all of them take what a tick allocates from one pool.
 
     They may share it because no graph leaves anything in it, and because one stream replays them one after another.
-    Whoever makes the recorder must be the thread that replays.
+    The thread that makes the recorder must be the one that replays.
     """
 
     def __init__(self, device: torch.device) -> None:

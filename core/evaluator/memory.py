@@ -35,7 +35,7 @@ class TickMemory(NamedTuple):
 
 
 def memory_of(tick: Tick) -> TickMemory:
-    """What ``tick``, which must be of fixed shape, takes."""
+    """Memory of ``tick``, which must be of fixed shape."""
     tensors = tensors_of(tick)
     shapes = [torch.empty_like(tensor, device="meta") for tensor in tensors]
     with torch.no_grad(), _LiveBytes(shapes) as live:

@@ -121,7 +121,7 @@ class Mode:
         return self.compilation is not Compilation.NEVER
 
     def uncompiled(self, device: torch.device) -> Mode:
-        """What is left of this mode on ``device`` where there is no compiler."""
+        """The mode that takes the place of this one on ``device`` without a compiler."""
         is_captured = self.is_recorded and device.type == "cuda"
         return Mode.of("captured" if is_captured else "eager", fullgraph=self.fullgraph, device=device)
 
@@ -155,7 +155,7 @@ def compile_tick(tick: Tick, mode: Mode, packages: PackageCache) -> None:
 
 
 def compiler_options(mode: Mode, device: torch.device) -> dict[str, str | int | bool | Callable[..., Any]]:
-    """What the compiler is told for ``mode`` on ``device``: nothing but what differs from its own defaults."""
+    """Options of the compiler for ``mode`` on ``device``, where they differ from its defaults."""
     options: dict[str, str | int | bool | Callable[..., Any]] = {}
     if mode.compile_mode == "graph-trees":
         options["triton.cudagraphs"] = True

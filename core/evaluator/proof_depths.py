@@ -32,7 +32,7 @@ _REMEMBERED_ROWS = 500
 
 @dataclass(frozen=True)
 class ProofDepth:
-    """What is known of the fewest steps that prove a triple.
+    """Bounds of the fewest steps that prove a triple.
 
     Attributes:
         at_least: no trajectory of fewer steps proves it; None if none proves it at all.

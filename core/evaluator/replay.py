@@ -114,7 +114,7 @@ def _difference(
     reference: ReferenceEvaluator,
     dataset: Dataset,
 ) -> str:
-    """What differs first between ``outcome`` and ``record``; empty where nothing does."""
+    """Describes the first difference between ``outcome`` and ``record``; empty if there is none."""
     if outcome is None:
         return "no outcome"
     steps: tuple[ProofStep, ...] | None = None

@@ -36,7 +36,7 @@ class Submitted(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What is done: the slots, and the outcomes with a row for each."""
+    """Finished candidates: their slots, and their outcomes with a row for each."""
 
     slots: list[int]
     outcomes: PoolOutcomes
@@ -153,7 +153,7 @@ class PoolSlots:
         return values.pin_memory().to(self._device, non_blocking=True)
 
     def submitted(self, slot: int) -> Submitted:
-        """What is in a slot that has a candidate."""
+        """The candidate of an occupied slot, and its state."""
         return Submitted(self._candidates[slot], self._submitted[slot], self._recorded.get(slot))
 
     def take_out(self, slots: Sequence[int]) -> None:
@@ -188,10 +188,10 @@ class PoolSlots:
         is_held.index_fill_(0, self._on_device(torch.tensor(sorted(held), dtype=torch.int64)), True)
 
     def done(self) -> Done:
-        """What is done; where it is read late, what was done at the look before.
+        """Takes the finished candidates; those of the look before, where outcomes are read late.
 
-        So whoever runs ticks and looks, again and again, waits for no more than the ticks before the last look; whoever
-        looks once more without having run any is told of all that is done.
+        So a loop of ticks and looks waits for no more than the ticks before its last look. A second look without a tick
+        in between returns everything that is done.
         """
         if self._snapshots is None:
             return self._done_now()
@@ -200,7 +200,7 @@ class PoolSlots:
 
     @torch.inference_mode()
     def _done_now(self) -> Done:
-        """What is done by now; waits for the device."""
+        """Takes all candidates that are finished by now; waits for the device."""
         pool = self._pool
         slots = [
             slot for slot in torch.nonzero(pool.is_done[:-1]).squeeze(1).tolist() if slot in self._submitted
@@ -213,7 +213,7 @@ class PoolSlots:
         return Done(slots, outcomes)
 
     def _done_in(self, snapshot: Snapshot | None) -> Done:
-        """What was done at ``snapshot``.
+        """Takes the candidates that were finished at ``snapshot``.
 
         Of a slot that was given to another candidate since, it would tell of the one before, and is not asked.
         """

@@ -1,8 +1,8 @@
-"""What is done, copied off the device while it goes on.
+"""Copies of finished outcomes, made while the device goes on.
 
 After each replay the pool's outcomes are copied to the host without waiting for them; the host then looks at the copy
 of the replay before, which has ended by the time the next one is under way. So the device always has work queued, and
-nobody waits for more than what has been done already.
+the host waits only for work that has been done already.
 """
 
 from __future__ import annotations

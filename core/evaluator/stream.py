@@ -16,7 +16,7 @@ from proofrank.core.prover.columns import Columns
 
 
 class Collected(Columns[tuple[int, Outcome | EvaluationError]]):
-    """What is done, with the slot of each: the outcomes, and after them the errors.
+    """Finished candidates with their slots: the outcomes, and after them the errors.
 
     Attributes:
         slots: ``[n]`` int64, of the outcomes.
@@ -88,8 +88,8 @@ class CandidateStream(Protocol):
     def collect(self) -> Collected:
         """Takes out what is done, with its slot.
 
-        It may tell of what was done at the call before, so as not to wait; whoever stops advancing thus asks once more
-        and is told of all that is done.
+        To avoid waiting, it may return what was done at the call before. A caller that stops advancing calls it once
+        more, and gets all that is done.
         """
         ...
 
@@ -165,6 +165,6 @@ class OriginalStream:
         """See :class:`CandidateStream`."""
         if policy is self._evaluator.policy:
             return
-        # What waits under a policy that is loaded again has to go on with the evaluator that it came with.
+        # Candidates that wait under a policy that is loaded again go on with the evaluator that they came with.
         known = (evaluator for _, evaluator in self._waiting.values() if evaluator.policy is policy)
         self._evaluator = next(known, None) or ReferenceEvaluator(self._dataset, policy, self._settings)

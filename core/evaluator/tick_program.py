@@ -1,5 +1,5 @@
-"""A tick, or half of one, as a function of tensors alone: halves are what an ahead-of-time compiler takes, and what its
-machine code is given; the whole is for whoever wants to run a tick on other tensors than its own.
+"""A tick, or half of one, as a function of tensors alone. The ahead-of-time compiler takes halves, and its machine code
+is called with their tensors; the whole serves callers that run a tick on other tensors than its own.
 
 Every tensor that a half reads or writes is an argument: lanes, pool, counters, the graph's tables, what was observed
 and the network's vectors of it. So the machine code holds no graph and no policy and works on the static buffers in

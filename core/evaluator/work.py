@@ -1,4 +1,4 @@
-"""What was done, counted: the same on a busy machine as on an idle one."""
+"""Counts of work, which are the same on a busy machine as on an idle one."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Work:
         return 1 - self.states_scored / self.states_padded if self.states_padded else 0.0
 
     def __add__(self, other: Work) -> Work:
-        """What was done in both."""
+        """The sum of both."""
         names = [field.name for field in dataclasses.fields(self)]
         return Work(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     def __sub__(self, earlier: Work) -> Work:
-        """What was done since ``earlier``, of the same evaluator."""
+        """Work since ``earlier``, of the same evaluator."""
         names = [field.name for field in dataclasses.fields(self)]
         return Work(**{name: getattr(self, name) - getattr(earlier, name) for name in names})
 

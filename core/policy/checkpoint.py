@@ -73,7 +73,7 @@ class Policy:
 
     @property
     def shape(self) -> PolicyConfig | ExportedConfig:
-        """What policies have in common that differ in their weights alone: one can be loaded into an evaluator of the
+        """Shape of a policy, which is all but its weights. It can be loaded into an evaluator of any policy of the
         other, which goes on with all that was compiled.
         """
         return self.model.config

@@ -1,4 +1,4 @@
-"""What facts and rules can prove at all, whatever the policy."""
+"""Triples that facts and rules can prove under any policy."""
 
 from proofrank.core.provability.immediate import immediate_model
 from proofrank.core.provability.least_model import LeastModel, compute_least_model

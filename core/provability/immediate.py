@@ -1,4 +1,4 @@
-"""What every policy proves or fails to prove, because the first state leaves it no choice."""
+"""Candidates that every policy proves, or fails to prove, because the first state leaves it no choice."""
 
 from __future__ import annotations
 

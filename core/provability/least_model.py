@@ -45,7 +45,7 @@ DEFAULT_MAX_ATOMS = 50_000_000
 
 @dataclass(frozen=True)
 class LeastModel:
-    """What can be proved, or a superset of it.
+    """The triples that can be proved, or a superset of them.
 
     Attributes:
         relations: predicate -> its pairs of constants, exact.
@@ -282,7 +282,7 @@ class _Rounds:
     def _add(
         self, heads: set[int], steps: Iterable[tuple[Rule, int | None, Relation | None]]
     ) -> dict[int, Relation]:
-        """What is new of each predicate once each rule was tried with recent pairs for its atom at ``place``."""
+        """New pairs of each predicate, found by trying each rule with recent pairs for its atom at ``place``."""
         derived = {predicate: empty_relation(self.num_constants) for predicate in heads}
         for rule, place, recent in steps:
             relations = [self._relation(atom[0]) for atom in rule.body]

@@ -1,6 +1,6 @@
 """The candidates of an evaluation: which may be proved next, and what is known of each so far.
 
-Whoever has room takes the next candidates, and puts the outcomes back as they come, in any order.
+An evaluator with free lanes takes the next candidates, and puts the outcomes back as they come, in any order.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class RankedSoFar:
-    """What is known of some rankings, a column each; R is their number.
+    """Knowledge of some rankings, as columns; R is their number.
 
     Attributes:
         low: lowest possible rank of the positive, ``[R]`` float64.

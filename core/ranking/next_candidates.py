@@ -1,4 +1,4 @@
-"""Which rankings to prove candidates of next, so that the interval of the MRR narrows fastest.
+"""Chooses the rankings whose candidates are proved next, so that the interval of the MRR narrows fastest.
 
 A ranking whose rank is between ``low`` and ``high`` adds ``1 / low - 1 / high`` to the width. Its next candidate raises
 ``low`` with some probability, estimated from the ranking's own candidates and from those of others like it; else it
@@ -24,7 +24,7 @@ _NUM_HALVINGS = 50
 
 @dataclass(frozen=True, eq=False)
 class Outlook:
-    """What is known and expected of the rankings that are open, a column each; N is their number.
+    """Knowledge and expectations of the open rankings, as columns; N is their number.
 
     Attributes:
         low: lowest possible rank, ``[N]`` float64.

@@ -1,6 +1,6 @@
-"""What is known of the ranks of many rankings while their candidates are proved bit by bit.
+"""Bounds of the ranks of many rankings while their candidates are proved bit by bit.
 
-A ranking has corruptions that score more than its positive, as much, or less, and some that are open: nobody knows yet.
+A ranking has corruptions that score more than its positive, as much, or less, and some that are open: not yet known.
 If all open ones turn out lower, its rank is the lowest possible; if all turn out higher, the highest.
 """
 
@@ -103,7 +103,7 @@ class RankTable:
         return rank_positive(scores, self._seed_of(row)).random
 
     def so_far(self) -> RankedSoFar:
-        """What metrics need."""
+        """The columns that metrics need."""
         low, high = self.bounds()
         return RankedSoFar(
             low=low,

@@ -167,7 +167,7 @@ def reasons_of(
 
 
 def no_corruption(query: Query) -> str:
-    """What to say of a constant that makes no corruption of ``query``."""
+    """Says why a constant makes no corruption of ``query``."""
     return (
         f"which makes no corruption of this query; expected one of the {len(query.constants)} that are ranked: of the "
         "same domain, no known triple unless unfiltered, and drawn"

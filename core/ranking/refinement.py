@@ -86,7 +86,7 @@ class AllCompletions:
 
 @dataclass(frozen=True, eq=False)
 class RefinementPart:
-    """What to prove next.
+    """The candidates to prove next.
 
     Attributes:
         candidates: of one or more rankings.
@@ -228,7 +228,7 @@ class Refinement:
         return mrr_interval(self._table.so_far())
 
     def so_far(self) -> RankedSoFar:
-        """What is known of the rankings, in order."""
+        """Bounds of the rankings, in order."""
         return self._table.so_far()
 
     def refine(
@@ -266,7 +266,7 @@ class Refinement:
         return self.mrr
 
     def next_part(self, tolerance: float) -> RefinementPart | None:
-        """What narrows the interval of the MRR most; None once it is certain to ``tolerance``.
+        """Candidates that narrow the interval of the MRR most; None once it is certain to ``tolerance``.
 
         A part that is not proved leaves all as it was, and comes again.
 
@@ -395,7 +395,7 @@ class Refinement:
         return self._part_of(rows[is_worked_on], counts[is_worked_on])
 
     def _expectations(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the next candidate of each of ``rows`` is expected to add to its lowest rank, and its steps; ``[n]``
+        """Expected gain of the lowest rank by the next candidate of each of ``rows``, and its expected steps; ``[n]``
         each.
         """
         is_provable = self._num_taken[rows] < self._num_provable[rows]

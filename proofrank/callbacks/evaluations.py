@@ -56,7 +56,7 @@ class Evaluations(Protocol):
     """Evaluates policies, one after another."""
 
     def start(self, step: int, policy: Policy) -> Future[StepResult]:
-        """Begins the evaluation of a policy that nobody changes any more."""
+        """Begins the evaluation of a policy, which must not change any more."""
         ...
 
     def keep(self, step: int, policy: Policy) -> Future[None] | None:

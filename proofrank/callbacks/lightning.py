@@ -26,7 +26,7 @@ class LightningValidation(Callback):
         every_n_epochs: int = 1,
         prefix: str = "proofrank/",
     ) -> None:
-        """Does not own the validation: whoever made it closes it after the training.
+        """Does not own the validation: the caller closes it after the training.
 
         Args:
             validation: what to call.

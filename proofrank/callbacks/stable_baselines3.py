@@ -27,7 +27,7 @@ class StableBaselinesValidation(BaseCallback):
         every_n_steps: int,
         prefix: str = "proofrank/",
     ) -> None:
-        """Does not own the validation: whoever made it closes it after the training.
+        """Does not own the validation: the caller closes it after the training.
 
         Args:
             validation: what to call.

@@ -50,7 +50,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--public-defaults",
         action="store_true",
-        help="take the public code's defaults for facts that nobody tells",
+        help="take the public code's defaults for facts that are not given",
     )
     group.add_argument("--factory", metavar="NAME", help=f"what made the policy: {', '.join(FACTORIES)}")
     group.add_argument(

@@ -261,7 +261,8 @@ def submit(
         beam_score: as for ``rank``.
         mrr_tolerance: rank only until the MRR is certain to this, up and down; the job then has intervals.
         policy: which policy of the server ranks: what ``upload_policy`` returned, for exactly this content; or a name,
-            for the content that it has when the job is submitted; the active one if None, whoever activated it.
+            for the content that it has when the job is submitted; the active one if None, also if another client
+            activated it.
         limit: rank only so many of the split's triples, drawn with ``seed``.
         idempotency_key: the same key gives the same job; one of its own if None. A program that may be started again
             and should then find its job gives one.
@@ -607,7 +608,7 @@ def push(
         PolicyError: ``proofrank.export_policy`` cannot export the module.
         ClientError: ``module`` is no policy, no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
-    # Imported here: it needs torch, which whoever has a module has loaded.
+    # Imported here: it needs torch, which a caller with a module has loaded.
     from proofrank.service.client.modules import policy_parts
 
     parts = policy_parts(module, like, export)
@@ -685,7 +686,7 @@ def upload_checkpoint(
         file: a ``.pt`` state dict or a ``.zip`` of Stable-Baselines3.
         facts: what the file does not tell, by name, such as ``{"l2_norm": True, "temperature": 0.1}``; or a JSON file.
         activate: rank with it from now on.
-        public_defaults: take the public code's defaults for facts that nobody tells.
+        public_defaults: take the public code's defaults for facts that are not given.
         run: training run that it belongs to; needs ``step``.
         step: its step.
         labels: what to keep beside, name to text.

@@ -1,4 +1,4 @@
-"""One request and its answer, sent again where that can help, for whoever does the sending and the waiting.
+"""One request and its answer, sent again where that can help; the caller does the sending and the waiting.
 
 The functions are generators: they yield a :class:`Call` to be sent, and are sent the response or the error that came of
 it, or a :class:`Pause` to be waited; what they return is the answer.

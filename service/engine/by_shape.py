@@ -221,7 +221,7 @@ class EvaluatorsByShape:
         return all(have_ended) and not any(thread.is_alive() for thread in list(self._threads))
 
     async def _made(self, shape: Shape, policy: Policy) -> None:
-        """Returns once the evaluator is there; whoever else needs it waits for the same one."""
+        """Returns once the evaluator is there; other callers that need it wait for the same one."""
         making = self._making.get(shape)
         if making is None:
             making = self._making[shape] = asyncio.create_task(self._make_beside(shape, policy))
@@ -229,7 +229,7 @@ class EvaluatorsByShape:
             def forget(made: asyncio.Task[None]) -> None:
                 del self._making[shape]
                 if not made.cancelled():
-                    made.exception()  # whoever waited has it; a log of errors that nobody asked for would not help
+                    made.exception()  # the callers that waited have raised it; asyncio would log it once more
 
             making.add_done_callback(forget)
         # A client that goes away does not end what others may wait for.

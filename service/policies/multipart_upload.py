@@ -121,7 +121,7 @@ async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             raise UploadStalled(
                 f"nothing of the body has come for {_PATIENCE_SECONDS:.0f} seconds"
             ) from error
-        except ClientDisconnect as error:  # nobody will read this; but it is no fault of ours
+        except ClientDisconnect as error:  # the client does not read this; but it is no fault of the server
             raise UploadAborted("the client has gone away") from error
         if len(pending) >= _WRITE_BYTES:
             yield bytes(pending)

@@ -167,7 +167,7 @@ class Scheduler:
                 self._is_stopping = True
             self._turns.leave(self)
             _fail_as_stopped((*self._tasks, *self._inbox))
-            # Its memory is given back with the thread, whoever still holds the scheduler.
+            # Its memory is given back with the thread, even if something still holds the scheduler.
             self.__dict__.pop("_stream", None)
 
     def _begin(self, fault: Exception | None) -> None:

@@ -49,7 +49,7 @@ _MOST_LANES = 2**20
 """Maximum number of lanes of a bucket."""
 
 UNIX_SOCKET_PEER = "unix"
-"""Stands for whoever connects to the unix socket, among the addresses of proxies and of clients."""
+"""Address of a peer of the unix socket, among those of proxies and of clients."""
 
 _ROOT_PATH = re.compile(r"(/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 

@@ -218,7 +218,8 @@ class ServiceMetrics:
             "proofrank_least_model_atoms", "Atoms that can be proved, of relations where they are known."
         )
         self.least_model_seconds = self._gauge(
-            "proofrank_least_model_seconds", "Time in which the least model was computed, by whoever did."
+            "proofrank_least_model_seconds",
+            "Time in which the least model was computed, also by an earlier process.",
         )
         self.least_model_is_superset = self._gauge(
             "proofrank_least_model_is_superset",

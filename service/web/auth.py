@@ -43,9 +43,9 @@ def right_needed(method: str, path: str, *, metrics_needs_key: bool) -> Right | 
 
 
 class AuthMiddleware:
-    """Refuses who has no key, lacks a right, or comes too often: 401, 403, 429.
+    """Refuses clients that have no key, lack a right, or come too often: 401, 403, 429.
 
-    What is open to all is not counted either: whoever watches the service must not be turned away for it.
+    Paths that are open to all are not counted: a monitor of the service must not be turned away.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 CLIENT_GONE_STATUS = 499
-"""In the metrics, as web servers have it; nobody is there to read an answer."""
+"""Status in the metrics, as web servers have it; there is no client left to read an answer."""
 
 Result = TypeVar("Result")
 

@@ -1,7 +1,7 @@
 """Connections of uvicorn that have one request at a time, and tell the application where there are too many of them.
 
 uvicorn queues what a client sends before it has its answer (pipelining), stops reading, and when the client goes
-tells the last request that it sent. The one that runs would never learn that nobody waits for it.
+tells the last request that it sent. The one that runs would never learn that its client has gone.
 
 Where there are more connections than may be, uvicorn answers itself, in plain text. Here the application does, which
 counts and logs what it refuses, and knows what it answers all the same. For uvicorn ``limit_concurrency`` connections

@@ -1,7 +1,7 @@
 """Reads JSON bodies so that a big or odd one does not hold up everybody else.
 
 FastAPI parses and validates bodies on the event loop. Here both run in a thread, in small steps, because a thread
-helps nobody while it keeps the interpreter to itself. An object with more fields than any request has is refused by the
+is no help while it keeps the interpreter to itself. An object with more fields than any request has is refused by the
 parser: a million unknown names would otherwise become a million errors.
 
 Pydantic's own parser (``model_validate_json``) would stop all threads until the body is read, and longer still where

@@ -1,4 +1,4 @@
-"""What a process sets up before it serves, whoever runs it, and how it leaves."""
+"""Set-up of a process before it serves, and its end."""
 
 from __future__ import annotations
 

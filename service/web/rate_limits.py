@@ -50,9 +50,9 @@ class ClientRates:
 
 
 def network_of(address: str) -> str:
-    """What one client can call its own of an address: all of it, but of IPv6 the first half.
+    """Part of an address that belongs to one client: all of it, or the first half for IPv6.
 
-    Whoever has one address of IPv6 has 2**64 of them.
+    A client with one IPv6 address usually has 2**64 of them.
     """
     try:
         parsed = ipaddress.ip_address(address)

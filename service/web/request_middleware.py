@@ -36,8 +36,8 @@ from proofrank.service.web.problems import (
 
 METRICS_PATH = "/metrics"
 WATCHING_PATHS = frozenset({"/healthz", "/readyz", METRICS_PATH})
-"""Answered however many connections there are: else whoever watches would end a server that is merely full, and would
-not see what it refuses."""
+"""Paths that are answered however many connections there are. Otherwise a monitor would end a server that is merely
+full, and would not see what it refuses."""
 
 _READING = frozenset({"GET", "HEAD"})
 _USUAL_STATUSES = frozenset({int(HTTPStatus.OK), int(HTTPStatus.SERVICE_UNAVAILABLE)})
@@ -104,7 +104,7 @@ class RequestMiddleware:
         began = time.perf_counter()
         status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
         has_begun = False
-        # Whoever scrapes would see itself, and never a server at rest.
+        # A scraper would see its own request, and never a server at rest.
         path = route_path(scope)
         counted = 0 if path == METRICS_PATH else 1
         self._metrics.requests_in_flight.inc(counted)

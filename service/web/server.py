@@ -153,7 +153,7 @@ async def _serving(app: FastAPI, listeners: Sequence[Listener]) -> AsyncIterator
         access_log=False,
         proxy_headers=False,
         lifespan="off",
-        # Whoever still scrapes when all else has ended is not waited for.
+        # A scrape that goes on when all else has ended is not waited for.
         timeout_graceful_shutdown=1,
     )
     server = _WatchingServer(config)

@@ -1,7 +1,7 @@
 """Closes the connections of clients that are too slow: a head that never ends, a body that trickles, an answer unread.
 
-uvicorn bounds none of these in time. A connection costs little, but there are only so many, and an answer that nobody
-reads stays in memory.
+uvicorn bounds none of these in time. A connection costs little, but there are only so many, and an answer that is not
+read stays in memory.
 """
 
 from __future__ import annotations

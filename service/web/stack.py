@@ -76,7 +76,7 @@ def _complete_document(app: FastAPI, settings: Settings) -> None:
 async def _on_fault(request: Request, error: Exception) -> JSONResponse:
     """A fault of ours: the client learns its request id and nothing else."""
     if isinstance(error, JobRemovedError):
-        # An answer that was under way, which breaks off; nobody will see this one.
+        # The answer was under way and breaks off; the client does not see this one.
         logger.info("the answer to request %s breaks off: %s", request.state.request_id, error)
     else:
         logger.error("fault in request %s", request.state.request_id, exc_info=error)

@@ -232,7 +232,7 @@ class ReportOptions(RankOptions):
     @model_validator(mode="before")
     @classmethod
     def _settle(cls, value: Any) -> Any:
-        """Puts what the protocol settles in place of what nobody chose."""
+        """Fills fields that were not given from the protocol."""
         if not isinstance(value, dict) or not isinstance(value.get("protocol"), str):
             return value
         names = ("corruptions", "filtered", "ties", "candidates_from")

@@ -84,6 +84,7 @@ class PairScorer(nn.Module):
 
 
 NETWORKS = {"two towers": TwoTowers, "transformer": AtomTransformer, "pairs": PairScorer}
+LOGIT_SCALES = {"two towers": 0.5, "transformer": 3.0, "pairs": 2.0}
 
 
 @cache
@@ -116,7 +117,8 @@ def exported(kind: str, seed: int = 0) -> Path:
     root = Path(tempfile.mkdtemp(prefix="proofrank-test-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     folder = root / kind.replace(" ", "-")
-    export_policy(make_network(kind, dataset, seed), dataset, folder, training={"seed": seed})
+    network = make_network(kind, dataset, seed)
+    export_policy(network, dataset, folder, logit_scale=LOGIT_SCALES[kind], training={"seed": seed})
     return folder
 
 

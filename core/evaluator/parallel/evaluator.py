@@ -85,7 +85,7 @@ class ParallelEvaluator:
 
     @property
     def work(self) -> Work:
-        """What all processes have done so far."""
+        """Work of all processes so far."""
         own: Work = getattr(self._stream, "work", Work())
         return sum((helper.work for helper in self._helpers), own + self._work_of_ended)
 
@@ -187,7 +187,7 @@ class ParallelEvaluator:
                 len(helper.given),
             )
         shared.queue.give_back(sorted(helper.given))
-        # What has ended one may end the next.
+        # The cause of one helper's end may end the next one.
         self._may_start = False
 
     def _start_helpers(self, shared: _SharedEvaluation) -> None:

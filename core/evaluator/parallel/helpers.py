@@ -30,7 +30,7 @@ _PROGRAM = (
 """Program of a helper. It imports nothing of the caller's own, so a script of a user needs no guard around its code."""
 
 _SECONDS_TO_END = 5.0
-"""Time that a helper has for its end once nobody needs it, before it is killed."""
+"""Time that a helper has to end, in seconds, before it is killed."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Helper:
                 raise
         self.connection = Connection(mine.detach())
         self._process = process
-        # Also where nobody closes it, and at the end of the interpreter.
+        # Runs without a call of `close` too, and at the end of the interpreter.
         self._end = weakref.finalize(self, _end, process, self.connection)
 
     @property
@@ -105,13 +105,13 @@ class Helper:
             self.connection.send(Given(evaluation, indices, candidates, num_lanes))
 
     def drop(self) -> None:
-        """Tells it that nobody needs the rest."""
+        """Tells it that the rest is no longer needed."""
         self.given.clear()
         with suppress(OSError):
             self.connection.send(Dropped())
 
     def receive(self) -> Proved | None:
-        """What it says: candidates of its last evaluation that are done, or nothing that concerns them.
+        """Receives one message: finished candidates of its last evaluation, or nothing that concerns them.
 
         Raises:
             EOFError: it has ended, or cannot be used; its candidates need another.

@@ -30,7 +30,7 @@ class IndexedStream:
     """A stream that is given candidates with their places, and tells outcomes with their places."""
 
     def __init__(self, stream: CandidateStream) -> None:
-        """Of a ``stream`` that holds no candidates, and that nobody else uses meanwhile."""
+        """Wraps a ``stream`` that holds no candidates and has no other user meanwhile."""
         self._stream = stream
         self._index_of_slot: dict[int, int] = {}
 

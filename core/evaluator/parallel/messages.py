@@ -1,4 +1,4 @@
-"""What an evaluation and its helpers tell each other."""
+"""Messages between an evaluation and its helpers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Dropped:
-    """To a helper: nobody needs the rest any more."""
+    """To a helper: the rest is no longer needed."""
 
 
 @dataclass(frozen=True)

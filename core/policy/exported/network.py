@@ -15,7 +15,7 @@ from proofrank.core.policy.exported.program import Maps, Program, graph_of
 
 @dataclass(frozen=True)
 class ExportedConfig:
-    """What two exported networks have in common that differ in their weights alone.
+    """Shape of an exported network: all but its weights.
 
     Attributes:
         maps: ``states`` to vectors, or ``pairs`` of a state and an action to logits.

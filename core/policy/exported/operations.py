@@ -67,7 +67,7 @@ MAKING_TENSORS = frozenset(["aten.arange.start_step", "aten.full.default", "aten
 ABOUT_MEMORY = frozenset(
     ["device", "layout", "memory_format", "non_blocking", "out", "pin_memory", "requires_grad"]
 )
-"""Arguments that say where and how a result lies in memory, which whoever runs a program decides."""
+"""Arguments about where and how a result lies in memory, which the engine decides."""
 
 WITHOUT_EFFECT = frozenset(["aten.alias.default", "aten.clone.default"])
 """Operations that only give their input a name or a place of its own. Nothing is written to, so they are left out."""

@@ -54,7 +54,7 @@ _KNOWN_GLOBALS = {
 _UNREADABLE = (
     zipfile.BadZipFile, ValueError, OverflowError, EOFError, NotImplementedError, RuntimeError, OSError, struct.error,
 )  # fmt: skip
-"""What zipfile raises for a damaged archive."""
+"""Errors that zipfile raises for a damaged archive."""
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def import_checkpoint(
         path: the file.
         dataset: graph that it was trained on; the vocabulary is rebuilt from it.
         facts: what the file does not tell.
-        with_defaults: whether facts of the network that nobody told take the public code's defaults.
+        with_defaults: whether facts of the network that were not given take the public code's defaults.
         shown_as: what errors and the notes in the policy folder call the file; its path by default.
 
     Raises:

@@ -1,6 +1,6 @@
-"""What a file of the public DeepProofLog code does not tell, and has to be told: formulas, sizes and prover settings.
+"""Facts that a file of the public DeepProofLog code does not tell: formulas, sizes and prover settings.
 
-A fact comes from the file, from whoever imports it, or, if asked for, from the public code's defaults. A fact of the
+A fact comes from the file, from the user, or, if asked for, from the public code's defaults. A fact of the
 network that comes from nowhere is an error; one that is told and contradicts the file is one too.
 """
 
@@ -72,7 +72,7 @@ class FactError(PolicyError):
 
 
 class MissingFactsError(PolicyError):
-    """A file does not tell facts that a logit depends on, and nobody else did.
+    """A logit depends on facts that neither the file nor the user tells.
 
     Attributes:
         facts: name of each -> what it may be, and the default of the public code, in words.
@@ -227,7 +227,7 @@ def resolve(
         network: what the file tells.
         facts: what was told.
         num_variables: variables with an embedding.
-        with_defaults: whether facts of the network that nobody told take the public code's defaults.
+        with_defaults: whether facts of the network that were not given take the public code's defaults.
         where: path of the file, for errors.
 
     Raises:

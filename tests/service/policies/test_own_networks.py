@@ -159,3 +159,26 @@ def test_commands_take_the_folder(kind: str, tmp_path: Path) -> None:
     options = ("--corruptions", "1", "--side", "tail", "--engine", "eager", "--split", "valid")
     evaluated = run_command("evaluate", *folder, *options)
     assert evaluated.returncode == 0, evaluated.stderr
+
+
+def test_a_server_of_another_precision_refuses_it_and_ranks_on(tmp_path: Path) -> None:
+    arguments = ["--dataset", str(DATASET), "--policy", str(POLICY), "--data-folder", str(tmp_path)]
+    with RunningServer(*arguments, "--engine", "eager", "--precision", "bfloat16") as server:
+        client = server.wait_until_ready().client
+        before = ranked(client)
+
+        stored = client.put("/policies/towers", files=files_of(exported("two towers")))
+        activated = client.post("/policies/towers/activate")
+
+        assert stored.status_code == 201, stored.text
+        assert activated.status_code == 409, activated.text
+        assert "'bfloat16' is not for a network of one's own; expected float32" in activated.text
+        assert ranked(client)["queries"] == before["queries"]
+        assert client.get("/info").json()["policy"]["name"] == before["policy"]["name"]
+
+
+def test_a_start_with_it_in_another_precision_ends_with_the_reason() -> None:
+    policy = ["--dataset", str(DATASET), "--policy", str(exported("pairs"))]
+    with RunningServer(*policy, "--precision", "bfloat16") as server:
+        assert server.wait() != 0
+        assert "'bfloat16' is not for a network of one's own" in server.log
