@@ -109,7 +109,7 @@ class Scoring:
             hybrid: the weights of hybrid scores; None takes the defaults.
             weights_from: whose they are; by default ``given``, or ``default`` where there are none.
         """
-        self.kind = kind
+        self.kind: ScoringKind = kind
         self.source = source
         self.scorer = scorer
         self.hybrid = hybrid or Hybrid()

@@ -118,7 +118,8 @@ def test_a_beam_has_its_score_in_place_of_the_log_probability(
 ) -> None:
     triples = [family.names(triple) for triple in family.splits["train"]]
     options: dict[str, Any] = {"corruptions": "all", "scoring": "hybrid", "beam": 3, "beam_score": beam_score}
-    by_proofs = scored.rank(triples, **{**options, "scoring": "proof"}, return_candidates=True)
+    of_proofs_alone: dict[str, Any] = {**options, "scoring": "proof"}
+    by_proofs = scored.rank(triples, **of_proofs_alone, return_candidates=True)
     whole = scored.rank(triples, hybrid=WEIGHTS_OF_PROOFS, **options, return_candidates=True)
     weights = HybridWeights(**WEIGHTS_OF_PROOFS)
     for of_proofs, of_both in zip(by_proofs.queries, whole.queries, strict=True):
