@@ -157,6 +157,10 @@ class ServiceMetrics:
             "Candidates without a trajectory (provability), or whose trajectory was ended early (bound).",
             ["lever"],
         )
+        self.open_candidates = self._counter(
+            "proofrank_open_candidates",
+            "Candidates that rankings to a tolerance have left open.",
+        )
         self.trajectory_steps = self._counter(
             "proofrank_trajectory_steps",
             "Steps of all trajectories, by whether the trajectory was ended early.",
@@ -475,8 +479,11 @@ class ServiceMetrics:
         self._record_trajectories([_joined([outcomes])])
 
     def record_refined(self, metrics: MetricIntervals, kind: Kind) -> None:
-        """Counts the queries of a ranking to a tolerance that is done, and shows those metrics that are known."""
+        """Counts the queries of a ranking to a tolerance that is done, and what it has left open; shows those metrics
+        that are known.
+        """
         self.queries.inc(metrics.queries)
+        self.open_candidates.inc(metrics.open)
         if kind is Kind.INTERACTIVE and metrics.mrr.value is not None:
             self.last_mrr.set(metrics.mrr.value)
             for k, share in metrics.hits_at.items():
