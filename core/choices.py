@@ -18,6 +18,8 @@ PRUNING_LEVELS: tuple[PruningLevel, ...] = ("none", "exact", "ranks")
 ScoringKind = Literal["proof", "embedding", "hybrid"]
 SCORINGS: tuple[ScoringKind, ...] = ("proof", "embedding", "hybrid")
 
+WeightsFrom = Literal["given", "policy", "server", "default"]
+
 BeamScore = Literal["max", "logsumexp", "noisy-or"]
 BEAM_SCORES: tuple[BeamScore, ...] = ("max", "logsumexp", "noisy-or")
 

@@ -270,7 +270,7 @@ def _table(dataset: Dataset, measurement: Measurement, measured: dict[str, Metri
             f"{metrics.mrr:.4f}",
             f"{metrics.hits_at[1]:.4f}",
             f"{metrics.hits_at[10]:.4f}",
-            f"{metrics.positives_proved:.4f}",
+            "-" if metrics.positives_proved is None else f"{metrics.positives_proved:.4f}",
             "-" if metrics.corruptions_proved is None else f"{metrics.corruptions_proved:.5f}",
             str(metrics.queries),
         )

@@ -48,6 +48,7 @@ def carried_over(policy: Policy, dataset: Dataset) -> Policy:
         Vocabulary(names.predicates, dataset.vocabulary.constants),
         policy.settings,
         policy.content_hash,
+        policy.hybrid,
     )
 
 

@@ -82,7 +82,11 @@ def is_bulk(parsed: argparse.Namespace) -> bool:
 
 
 def pruning_level(parsed: argparse.Namespace) -> PruningLevel:
-    """What may be left out; by default nothing where a trace is to show what all candidates take."""
+    """What may be left out; by default nothing where a trace is to show what all candidates take. Nothing where an
+    embedding alone ranks.
+    """
+    if parsed.scoring == "embedding":
+        return "none"
     return parsed.pruning or ("none" if parsed.trace is not None else "exact")
 
 

@@ -147,15 +147,16 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.mrr_tolerance is not None:
         return _evaluate_to_tolerance(parsed, dataset, policy, settings, errors)
     rankings: list[TripleRanking] | None = None
-    scoring: Scoring | None = None
+    scoring = read_scoring(parsed, dataset, policy)
     if is_bulk(parsed):
         # Imported here, for it needs what the server needs, and every command would start later.
         from proofrank.service.cli.bulk import evaluate_in_shards
 
         say_files(dataset)
-        metrics, engine, pruning, corruptor = evaluate_in_shards(parsed, dataset, policy, settings, errors)
+        metrics, engine, pruning, corruptor = evaluate_in_shards(
+            parsed, dataset, policy, settings, scoring, errors
+        )
     else:
-        scoring = read_scoring(parsed, dataset)
         evaluator = None if is_embedding_alone(parsed) else make_evaluator(parsed, dataset, policy, settings)
         say_files(dataset)
         work = drawn_work(parsed, dataset)
@@ -181,7 +182,14 @@ def run(parsed: argparse.Namespace) -> int:
         _write(parsed, written)
     title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}{_beam_words(parsed)}"
     if scoring is not None:
-        title += f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name})"
+        whose = {
+            "given": "",
+            "policy": ", weights of the policy",
+            "server": "",
+            "default": ", default weights",
+        }
+        weights = whose[scoring.weights_from] if scoring.kind == "hybrid" else ""
+        title += f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name}{weights})"
     print_metrics(metrics, title, metrics.by_depth)
     return check_floors(parsed, metrics.overall.to_dict(), errors)
 
@@ -265,7 +273,7 @@ def _evaluate(
     errors: Console,
 ) -> tuple[list[RankedQuery], dict[str, Any]]:
     """The ranked queries, and what was left out; the evaluator is None where nothing is proved."""
-    level = "none" if evaluator is None else pruning_level(parsed)
+    level = pruning_level(parsed)
     pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
     queries = work.all_queries()
     num_candidates = sum(query.num_candidates for query in queries)

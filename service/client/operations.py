@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import httpx
 
+from proofrank.core.hybrid import HYBRID_FILE
 from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
@@ -24,6 +25,7 @@ from proofrank.service.client.requests import (
     make_request,
     named_triple,
     path_of,
+    weights_fields,
 )
 from proofrank.service.client.results import (
     IntervalJobResult,
@@ -68,6 +70,9 @@ POLICY_FILES = {
 }
 """Field of an upload -> names of its file, of which the first comes first."""
 
+HYBRID_PART = "hybrid"
+"""Field of the weights of hybrid scores, which a policy's folder may have."""
+
 RESULT_FILES = {".json": "results", ".csv": "results.csv", ".parquet": "results.parquet"}
 """The routes of a job's results, by the suffix of a file."""
 
@@ -99,7 +104,7 @@ def rank(
     deadline_ms: int | None = None,
     hits_at: Sequence[int] | None = None,
     scoring: ScoringKind | None = None,
-    hybrid: Mapping[str, float | None] | None = None,
+    hybrid: Mapping[str, Any] | None = None,
     protocol: str | None = None,
     candidates_from: CandidatesFrom | None = None,
 ) -> Steps[RankResult | IntervalRankResult]:
@@ -125,7 +130,8 @@ def rank(
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
         scoring: what a candidate's score is: ``proof``, which is the default; ``embedding``, the score by the server's
             embedding; or ``hybrid``, of both.
-        hybrid: weights of hybrid scores by name (``weight``, ``bonus``, ``penalty``); the server's by default.
+        hybrid: weights of hybrid scores by name (``weight``, ``bonus``, ``penalty``), and perhaps ``by_relation``, such
+            weights by the names of relations; those stored with the policy, or else the server's, by default.
         protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
         candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
 
@@ -148,7 +154,7 @@ def rank(
         return_proof=return_proof,
         deadline_ms=deadline_ms,
         scoring=scoring,
-        hybrid=None if hybrid is None else dict(hybrid),
+        hybrid=weights_fields(hybrid),
         hits_at=None if hits_at is None else list(hits_at),
         protocol=protocol,
         candidates_from=candidates_from,
@@ -286,6 +292,8 @@ def submit(
     hits_at: Sequence[int] | None = None,
     protocol: str | None = None,
     candidates_from: CandidatesFrom | None = None,
+    scoring: ScoringKind | None = None,
+    hybrid: Mapping[str, Any] | None = None,
 ) -> Steps[Job]:
     """Starts a job that ranks many triples, and returns at once.
 
@@ -309,6 +317,8 @@ def submit(
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
         protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
         candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
+        scoring: as for ``rank``.
+        hybrid: as for ``rank``.
 
     Raises:
         ConflictError: the name of the policy has been given other content since.
@@ -334,6 +344,8 @@ def submit(
         hits_at=None if hits_at is None else list(hits_at),
         protocol=protocol,
         candidates_from=candidates_from,
+        scoring=scoring,
+        hybrid=weights_fields(hybrid),
     )
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
@@ -406,6 +418,8 @@ def evaluate(
     hits_at: Sequence[int] | None = None,
     protocol: str | None = None,
     candidates_from: CandidatesFrom | None = None,
+    scoring: ScoringKind | None = None,
+    hybrid: Mapping[str, Any] | None = None,
     proofs_of: Sequence[tuple[str, str, str]] = (),
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
@@ -445,6 +459,8 @@ def evaluate(
         hits_at=hits_at,
         protocol=protocol,
         candidates_from=candidates_from,
+        scoring=scoring,
+        hybrid=hybrid,
     )
     result = yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress)
     proofs = {}
@@ -577,6 +593,9 @@ def policy_files(folder: Path) -> dict[str, Path]:
         if part == "weights" and len(found) > 1:
             raise ClientError(f"{folder}: has {' and '.join(names)}; expected one of them")
         files[part] = found[0]
+    hybrid = folder / HYBRID_FILE
+    if hybrid.is_file():
+        files[HYBRID_PART] = hybrid
     return files
 
 
@@ -595,7 +614,8 @@ def upload_policy(
     Args:
         name: of letters, digits, ``.``, ``_`` and ``-``, 64 at most.
         folder: with ``policy.safetensors``, ``policy.json`` and ``vocab.json``, the first two perhaps under the names
-            of the Hugging Face convention: ``model.safetensors`` and ``config.json``.
+            of the Hugging Face convention: ``model.safetensors`` and ``config.json``. Weights of hybrid scores go with
+            them, if ``hybrid.json`` is there.
         activate: rank with it from now on.
         run: training run that it belongs to; needs ``step``.
         step: its step.
@@ -622,7 +642,8 @@ def push(
 ) -> Steps[StoredPolicy]:
     """Uploads a policy from memory as a step of a training run.
 
-    No files are written, but for the temporary ones of ``export``.
+    No files are written, but for the temporary ones of ``export``. Weights of hybrid scores that a policy has are not
+    sent, for they were fitted to what it was.
 
     Args:
         run: name of the run, of letters, digits, ``.``, ``_`` and ``-``, 64 at most.

@@ -97,6 +97,19 @@ def make_request(kind: type[R], queries: Iterable[QueryLike] | None, **fields: A
         return kind.model_validate(fields)
 
 
+def weights_fields(hybrid: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Weights of hybrid scores as fields of a request; ``by_relation`` holds such mappings by name."""
+    if hybrid is None:
+        return None
+    fields = dict(hybrid)
+    by_relation = fields.get("by_relation")
+    if isinstance(by_relation, Mapping):
+        fields["by_relation"] = {
+            name: dict(own) if isinstance(own, Mapping) else own for name, own in by_relation.items()
+        }
+    return fields
+
+
 def json_call(path: str, request: BaseModel, headers: Mapping[str, str] | None = None) -> Call:
     """The POST of a request; what was not asked for is not sent, for an older server would refuse it."""
     body = request.model_dump_json(exclude_none=True).encode()

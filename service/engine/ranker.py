@@ -119,9 +119,11 @@ class Ranker:
         is_small = num_candidates <= FEW_CANDIDATES
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
         if scoring is not None and scoring.kind == "embedding":
-            return await in_worker_unless_small(
+            batch = await in_worker_unless_small(
                 is_small, _ranked_by_embedding, queries, seed, policy, scoring
             )
+            self._metrics.record_scored(scoring.kind, batch.ranked)
+            return batch
         queue, embedding = await in_worker_unless_small(is_small, _queue, queries, pruning, scoring)
         finished = await self._outcome(Task(queue, policy, is_job=is_job, deadline=deadline), scheduler, kind)
         self._throughput.count(num_candidates)
@@ -144,6 +146,8 @@ class Ranker:
                 embedding=embedding,
             )
             self._metrics.record_ranked(ranked, dataset, policy, kind, is_by_proofs=scoring is None)
+            if scoring is not None:
+                self._metrics.record_scored(scoring.kind, ranked)
             return ranked, PruningCounts.of(finished.outcomes)
 
         ranked, counts = await in_worker_unless_small(is_small, rank)

@@ -289,6 +289,7 @@ def _is_comparable(a: Job, b: Job) -> bool:
         "filtered",
         "ties",
         "seed",
+        "scoring_kind",
         "beam_width",
         "score_of_beam",
     )

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollec
 from prometheus_client import Counter as CounterMetric
 
 from proofrank._version import __version__
+from proofrank.core.choices import ScoringKind
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidates, Outcomes
@@ -145,6 +146,13 @@ class ServiceMetrics:
             for proved in ("true", "false"):
                 self.candidates.labels(kind, proved)
         self.candidates.labels("corruption", _UNKNOWN)
+        self.scored_candidates = self._counter(
+            "proofrank_scored_candidates",
+            "Candidates that an embedding has scored, by what they were ranked by.",
+            ["scoring"],
+        )
+        for scoring in ("embedding", "hybrid"):
+            self.scored_candidates.labels(scoring)
         self.pruned_candidates = self._counter(
             "proofrank_pruned_candidates",
             "Candidates without a trajectory (provability), or whose trajectory was ended early (bound).",
@@ -377,8 +385,11 @@ class ServiceMetrics:
         policy: str,
         sha256: str,
         split: str | None,
+        is_by_proofs: bool = True,
     ) -> None:
         """Counts a job that was done, ``seconds`` after it began.
+
+        What says how good a policy is has the figures of those alone that were ranked by proofs alone.
 
         Args:
             mrr: lowest and highest value that the MRR of all that it ranked can have.
@@ -387,13 +398,16 @@ class ServiceMetrics:
             policy: name of the policy that it was ranked by.
             sha256: of the policy's content.
             split: what it ranked; None for queries of the client's own.
+            is_by_proofs: whether its scores are those of proofs alone.
         """
+        self.job_seconds.observe(seconds)
+        if not is_by_proofs:
+            return
         if mrr[0] == mrr[1]:
             self.job_mrr.set(mrr[0])
         self._job_mrr_by_policy.record(policy, sha256, split, *mrr)
         for k, share in hits_at.items():
             self.job_hits.labels(str(k)).set(share)
-        self.job_seconds.observe(seconds)
 
     def _record_trajectories(self, parts: Iterable[_Trajectories]) -> None:
         """Counts steps, and what pruning has left out."""
@@ -406,6 +420,19 @@ class ServiceMetrics:
         self.pruned_candidates.labels("bound").inc(int(np.count_nonzero(is_pruned)) - num_unprovable)
         for pruned in (False, True):
             self.trajectory_steps.labels(str(pruned).lower()).inc(int(steps[is_pruned == pruned].sum()))
+
+    def record_scored(self, scoring: ScoringKind, ranked: Sequence[RankedQuery]) -> None:
+        """Counts what an embedding has scored for one request or one chunk of a job; may be called in any thread.
+
+        Queries are counted here where nothing is proved, else by :meth:`record_ranked`.
+
+        Args:
+            scoring: ``embedding`` or ``hybrid``.
+            ranked: the queries.
+        """
+        self.scored_candidates.labels(scoring).inc(sum(len(query.outcomes) for query in ranked))
+        if scoring == "embedding":
+            self.queries.inc(len({query.query_index for query in ranked}))
 
     def record_ranked(
         self,

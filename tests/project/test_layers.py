@@ -18,7 +18,7 @@ FOLDERS = ("core", "service", "training")
 
 CORE_LAYERS = (
     ("errors", "choices", "default"),
-    ("metric_names", "protocol_rules"),
+    ("hybrid", "metric_names", "protocol_rules"),
     ("comparison", "formats", "rank_metrics"),
     ("graph",),
     ("provability", "prover"),

@@ -22,8 +22,7 @@ from proofrank.core.graph import Dataset, Triple
 from proofrank.core.provability import LeastModel, compute_least_model
 from proofrank.core.prover import Candidate, Outcomes, ProverSettings
 from proofrank.core.prover.beams import Beam, combined
-from proofrank.core.ranking import Pruning, PruningCounts, Query, RankedQuery, aggregate, rank_queries
-from proofrank.core.ranking.corruptions import SIDES
+from proofrank.core.ranking import Pruning, PruningCounts, Query, rank_queries
 from tests.helpers.cases import Case, cases
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.outcomes import assert_same
