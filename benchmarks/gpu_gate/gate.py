@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
 
 from benchmarks.gpu_gate.absent_device import Architecture
+from benchmarks.gpu_gate.fused import compiled_block
+from benchmarks.gpu_gate.machine_code import read_machine_code
 from benchmarks.gpu_gate.programs import Program, compiled
 from benchmarks.gpu_gate.traced import Operations, Trace, operations_of, traces_of
 from proofrank.core.evaluator import CompiledEvaluator
@@ -19,9 +21,13 @@ from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.tick import SeparateTick, Tick
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.policy.fused_block import CAPABILITY_MAJOR
 from proofrank.core.prover import ProverSettings
 
 CUDA = torch.device("cuda")
+
+FUSED_BLOCK = "residual_block"
+"""Beginning of the name of the network's fused kernel."""
 
 
 @dataclass
@@ -143,10 +149,22 @@ def problems_of(examined: Examined, most_launches: Mapping[str, int]) -> list[st
         for kernel, code in codes
         if code.is_spilling
     ]
+    found += [
+        f"{name}: kernel {kernel} has no product on tensor cores"
+        for kernel, code in codes
+        if kernel.startswith(FUSED_BLOCK) and not code.tensor_core_instructions
+    ]
     for mode in examined.modes:
         if examined.num_launches > most_launches.get(mode, examined.num_launches):
             found.append(f"{name}: {examined.num_launches} launches, more than {most_launches[mode]}")
     return found
+
+
+def add_fused_block(program: Program, size: int, products: str, architecture: Architecture) -> None:
+    """Adds the machine code of the fused residual block to the kernels of ``program``, which calls it."""
+    binary = compiled_block(size, products, architecture.capability)
+    code = read_machine_code(binary.asm["cubin"], binary.metadata.shared)
+    program.kernels[f"{FUSED_BLOCK}_{products}_{size}"] = code
 
 
 def make_tick(
@@ -157,11 +175,13 @@ def make_tick(
     options: EvaluatorOptions,
     num_lanes: int,
 ) -> Tick:
-    """A tick on the CPU of the class that ``compile_mode`` has on CUDA, not compiled."""
+    """A tick on the CPU of the class that ``compile_mode`` has on CUDA, not compiled; with pruning as there."""
+    options = replace(options, has_model_bits=True)
     mode = Mode.of(compile_mode, fullgraph=True, device=CUDA)
     on_cpu = "separate" if mode.tick is SeparateTick else "captured"
     tick = CompiledEvaluator(dataset, policy, settings, options, compile_mode=on_cpu).make_tick(num_lanes)
     assert type(tick) is mode.tick
+    tick.network.fuse_blocks(mode.products)
     return tick
 
 
@@ -170,7 +190,7 @@ def groups_of(compile_modes: Iterable[str]) -> list[tuple[str, ...]]:
     groups: dict[Any, list[str]] = {}
     for name in compile_modes:
         mode = Mode.of(name, fullgraph=True, device=CUDA)
-        groups.setdefault((mode.tick, str(sorted(options_of(mode).items()))), []).append(name)
+        groups.setdefault((mode.tick, mode.products, str(sorted(options_of(mode).items()))), []).append(name)
     return [tuple(group) for group in groups.values()]
 
 
@@ -220,6 +240,8 @@ def examine(
             continue
         told = options_of(mode)
         for architecture in architectures:
+            if mode.products is not None and architecture.capability // 10 != CAPABILITY_MAJOR:
+                continue  # An evaluator refuses such a card.
             # Compiling changes a graph, so that each architecture has its own.
             examined = Examined(group, architecture, traces_of(make(), told))
             if not examined.num_graph_breaks and not examined.host_reads:
@@ -233,5 +255,8 @@ def examine(
                     )
                     for trace in examined.traces
                 ]
+            if mode.products is not None and with_machine_code:
+                for program in examined.programs:
+                    add_fused_block(program, policy.shape.hidden_dim, mode.products, architecture)
             print(f"{examined.target} {group}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             yield examined

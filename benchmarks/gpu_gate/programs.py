@@ -25,6 +25,7 @@ from torch._inductor.utils import BoxedBool
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
+from torch.utils.flop_counter import register_flop_formula
 
 from benchmarks.gpu_gate.absent_device import Architecture, absent_device
 from benchmarks.gpu_gate.machine_code import MachineCode, read_machine_code
@@ -34,10 +35,18 @@ from proofrank.core.evaluator.kernel_choices import kernel_choices
 DEVICE = torch.device("cuda", 0)
 
 _CALL = re.compile(
-    r"^\s+(?:\w+ = )?(?:(?P<kernel>triton_\w+)\.run\(|(?P<library>extern_kernels\.\w+|(?:torch\.ops\.)?aten\.[\w.]+)\()"
+    r"^\s+(?:\w+ = )?(?:(?P<kernel>triton_\w+)\.run\("
+    r"|(?P<library>extern_kernels\.\w+|(?:torch\.ops\.)?(?:aten|proofrank)\.[\w.]+)\()"
 )
 _MEMORY = re.compile(r"\.(zero_|fill_|copy_)\(")
 _MEMSET = "memset"
+_OWN = "torch.ops.proofrank."
+
+
+@register_flop_formula(torch.ops.proofrank.residual_block)
+def _flops_of_residual_block(features: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
+    """Multiplications and additions of the block's product; arguments are shapes."""
+    return 2 * features[0] * weight[0] * weight[1]
 
 
 @dataclass
@@ -192,4 +201,7 @@ def _called(source: str, planned: list[Launch]) -> list[Launch]:
         for launch, plan in zip(known, planned, strict=True):
             launch.bytes_read, launch.bytes_written = plan.bytes_read, plan.bytes_written
             launch.flops = plan.flops
+    for launch in calls:
+        # A kernel of the project's own, whose machine code is seen.
+        launch.is_library = launch.is_library and not launch.name.startswith(_OWN)
     return calls

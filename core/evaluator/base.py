@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.graph import Dataset
@@ -38,6 +40,24 @@ class Evaluator(Protocol):
         Raises:
             EvaluationError: a candidate cannot be evaluated exactly, or not along its recorded actions.
         """
+        ...
+
+
+@runtime_checkable
+class GivesBits(Protocol):
+    """A least model that can say of every ground atom whether it may have a proof."""
+
+    def bits(self, num_predicates: int, num_constants: int) -> np.ndarray:
+        """``[P + 1, C + 1, ceil((C + 1) / 8)]`` uint8, as :class:`proofrank.core.prover.atom_bits.AtomBits` has it."""
+        ...
+
+
+@runtime_checkable
+class TakesModel(Protocol):
+    """An evaluator that can look up which candidates may have a proof."""
+
+    def load_model(self, model: object) -> None:
+        """Takes what is known of the atoms that may have a proof; ``model`` may give no bits."""
         ...
 
 

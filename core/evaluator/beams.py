@@ -16,7 +16,12 @@ from torch import Tensor
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator.base import check_enough_atoms, check_enough_variables, check_same_shape
-from proofrank.core.evaluator.capacities import choose_capacities
+from proofrank.core.evaluator.capacities import (
+    check_capacities,
+    check_memory,
+    choose_capacities,
+    required_bytes,
+)
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.reference import ReferenceEvaluator
 from proofrank.core.evaluator.stream import Collected
@@ -45,6 +50,13 @@ from proofrank.core.prover.packing import check_packable, pack_atom
 from proofrank.core.prover.state_sets import set_hash
 from proofrank.core.prover.tables import build_tables
 from proofrank.core.prover.vectorized import UnificationEngineVectorized
+
+_LANE_COPIES = 4
+"""Number of copies of the lanes that a tick holds at once, at most: those that keep still are apart from those that
+move, which are gathered by the trajectory that each continues, and changed."""
+
+_CHOICE_COLUMNS = 6
+"""Number of 64-bit columns, with a number for each choice of each lane, that a tick holds at once, at most."""
 
 _TICKS_AT_ONCE = 64
 """Number of ticks between two reports of progress of :meth:`BeamEvaluator.evaluate`."""
@@ -133,7 +145,8 @@ class BeamEvaluator:
 
         Raises:
             PolicyError: the policy does not fit the graph.
-            EvaluationError: the graph or the settings cannot be evaluated exactly.
+            EvaluationError: the graph or the settings cannot be evaluated exactly, or the buffers do not fit into
+                memory.
         """
         options = options if options is not None else EvaluatorOptions()
         policy.check_fits(dataset)
@@ -148,15 +161,21 @@ class BeamEvaluator:
         self._pool_size = options.pool_size
         with matrix_products_in(options.precision):
             self._features = features_of(policy.model, options.precision).to(self.device)
+        self._features.settle(policy.model)
         tables = build_tables(dataset, self.device)
         self._shape = LaneShape.of(settings, tables.longest_body, policy.shape.embedding_dim)
         check_enough_atoms(policy, self._shape.working_atoms)
         endf_atom = pack_atom(dataset.vocabulary.endf_index, 0, 0)
         num_lanes = self.buckets[-1] * beam.width
+        self._capacities = choose_capacities(num_lanes, tables, settings, options.per_lane)
+        check_capacities(self._capacities, tables, settings)
+        self._longest_body = tables.longest_body
+        wanted = f"a beam of {beam.width} with {self.buckets[-1]} candidates at once"
+        check_memory(self.required_bytes, wanted, self.device, options.memory_share)
         self._environment = BeamEnvironment(
             UnificationEngineVectorized(tables, self._shape.working_atoms),
             settings,
-            choose_capacities(num_lanes, tables, settings, options.per_lane),
+            self._capacities,
             dataset.vocabulary.first_variable_index,
             is_trimming=True,
             endf_of_pairs=endf_atom if self._features.is_pairwise else None,
@@ -174,6 +193,18 @@ class BeamEvaluator:
         self._done: dict[int, BeamOutcome | EvaluationError] = {}
         self._next_slot = 0
         self._counts: Counter[str] = Counter()
+
+    @property
+    def required_bytes(self) -> int:
+        """Memory of the largest bucket, estimated from above; buffers follow the true counts, which are not more."""
+        choices = self._capacities.num_lanes * (self.settings.padding_states + 1)
+        return choices * 8 * _CHOICE_COLUMNS + required_bytes(
+            self._capacities,
+            self._shape,
+            self._longest_body,
+            self._policy.shape.hidden_dim,
+            lane_copies=_LANE_COPIES,
+        )
 
     @property
     def work(self) -> Work:

@@ -142,6 +142,8 @@ class BucketTicks:
             )
             self.mode = self.mode.uncompiled(self._device)
             self._features.compute_in_chunks()
+            # Without the compiler, the engine's name is that of a mode that computes the network as defined.
+            self._features.fuse_blocks(None)
             # One mode for all buckets: those compiled before are made again when they are next used.
             self._ticks.clear()
             self._recorded.clear()

@@ -12,6 +12,7 @@ from proofrank.core.evaluator.available_memory import available_on
 from proofrank.core.policy.features import CHUNK_ROWS
 from proofrank.core.prover.lanes import LaneShape
 from proofrank.core.prover.observation import Capacities
+from proofrank.core.prover.rows import MOST_ROWS
 from proofrank.core.prover.settings import ProverSettings
 from proofrank.core.prover.tables import GraphTables
 
@@ -172,8 +173,14 @@ def check_capacities(capacities: Capacities, tables: GraphTables, settings: Prov
     """Refuses sizes with which a lane might wait for ever.
 
     Raises:
-        EvaluationError: names the sizes that are too small, and what they must be at least.
+        EvaluationError: names the sizes that are too small, and what they must be at least; or the one that is too
+            large.
     """
+    if capacities.num_rows > MOST_ROWS:
+        raise EvaluationError(
+            f"a bucket of {capacities.num_lanes} lanes has {capacities.num_rows} rows; expected at most {MOST_ROWS}: "
+            "use fewer lanes"
+        )
     least = least_capacities(1, tables, settings)
     too_small = [
         f"{field.name} is {getattr(capacities, field.name)}, must be at least {getattr(least, field.name)}"
@@ -189,7 +196,13 @@ def check_capacities(capacities: Capacities, tables: GraphTables, settings: Prov
 
 
 def required_bytes(
-    capacities: Capacities, shape: LaneShape, longest_body: int, hidden_dim: int, embedding_floats: int = 0
+    capacities: Capacities,
+    shape: LaneShape,
+    longest_body: int,
+    hidden_dim: int,
+    embedding_floats: int = 0,
+    *,
+    lane_copies: int = 2,
 ) -> int:
     """Bytes that one bucket needs, estimated from above.
 
@@ -199,6 +212,7 @@ def required_bytes(
         longest_body: most atoms in the body of a rule.
         hidden_dim: width of the network's body.
         embedding_floats: numbers that the embedding of a state needs at once, where all states are embedded together.
+        lane_copies: how often the lanes are there at once.
     """
     row_atoms = longest_body + shape.working_atoms
     lanes = capacities.num_lanes * (
@@ -208,7 +222,7 @@ def required_bytes(
     rows = capacities.num_rows * row_atoms * 8 * _COPIES + capacities.num_rows * shape.num_visited * 16
     checks = capacities.num_checks * 8 * _COPIES * 2
     states = capacities.num_states * 4 * (3 * hidden_dim + 4 * shape.embedding_dim + embedding_floats)
-    return 2 * lanes + rows + checks + states
+    return lane_copies * lanes + rows + checks + states
 
 
 def check_memory(num_bytes: int, what: str, device: torch.device, share: float | None = None) -> None:

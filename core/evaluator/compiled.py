@@ -13,13 +13,19 @@ An evaluator belongs to the thread that makes it: that thread's stream of the de
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import torch
 
 from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator.base import check_enough_atoms, check_enough_variables, check_same_shape
+from proofrank.core.evaluator.base import (
+    GivesBits,
+    check_enough_atoms,
+    check_enough_variables,
+    check_same_shape,
+)
 from proofrank.core.evaluator.bits import warn_if_buckets_differ
 from proofrank.core.evaluator.bucket_ticks import BucketTicks
 from proofrank.core.evaluator.capacities import (
@@ -52,6 +58,7 @@ from proofrank.core.prover import (
     first_of_the_best,
     recorded,
 )
+from proofrank.core.prover.atom_bits import MOST_BYTES, AtomBits, num_bytes_of
 from proofrank.core.prover.environment import EvalOnlyEnvCompiled, evaluate_trajectory_compiled
 from proofrank.core.prover.lanes import CandidatePool, LaneShape, empty_pool, idle_lanes
 from proofrank.core.prover.observation import Capacities
@@ -102,10 +109,16 @@ class CompiledEvaluator:
         self._policy = policy
         with matrix_products_in(options.precision):
             self._features = features_of(policy.model, options.precision).to(self.device)
+        self._features.settle(policy.model)
+        if mode.products is not None:
+            # Imported here: it imports triton, which others need not wait for.
+            from proofrank.core.policy.fused_block import check_device
+
+            check_device(self.device)
+            self._features.fuse_blocks(mode.products)
         self._tables = build_tables(dataset, self.device)
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.shape.embedding_dim)
         check_enough_atoms(policy, self._shape.working_atoms)
-        self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
         self._capacities = {
             num_lanes: choose_capacities(
                 num_lanes,
@@ -126,8 +139,16 @@ class CompiledEvaluator:
         for capacities in self._capacities.values():
             check_capacities(capacities, self._tables, settings)
         wanted = f"buckets of {', '.join(map(str, options.buckets))} lanes"
+        self._num_model_bytes = _num_model_bytes(dataset, options)
         check_memory(self.required_bytes, wanted, self.device, options.memory_share)
-        self._input_buffer: CandidatePool = empty_pool(options.pool_size, settings.max_depth, self.device)
+        self._model: object = None
+        if self._num_model_bytes:
+            bits = AtomBits.full(*_model_size(dataset), self.device)
+            self._tables = dataclasses.replace(self._tables, provable=bits)
+        self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
+        self._input_buffer: CandidatePool = empty_pool(
+            options.pool_size, settings.max_depth, self.device, self._shape.action_dtype
+        )
         self._slots = PoolSlots(self._input_buffer, is_read_late=mode.is_recorded)
         self._reference: ReferenceEvaluator | None = None
         self._endf_states = torch.zeros(
@@ -176,12 +197,13 @@ class CompiledEvaluator:
 
     @property
     def required_bytes(self) -> int:
-        """Memory of all buckets, estimated from above."""
+        """Memory of all buckets and of the bits of a least model, estimated from above."""
         body, hidden = self._tables.longest_body, self._policy.shape.hidden_dim
-        return sum(
+        of_buckets = sum(
             required_bytes(capacities, self._shape, body, hidden, self._embedding_floats)
             for capacities in self._capacities.values()
         )
+        return of_buckets + self._num_model_bytes
 
     @property
     def num_free_slots(self) -> int:
@@ -192,6 +214,11 @@ class CompiledEvaluator:
     def num_in_flight(self) -> int:
         """How many submitted candidates have not been collected."""
         return len(self._slots.taken)
+
+    @property
+    def num_weight_copies(self) -> int:
+        """Number of copies to the device by which other policies were loaded."""
+        return self._features.num_weight_copies
 
     @property
     def flops_per_state(self) -> int:
@@ -220,6 +247,26 @@ class CompiledEvaluator:
         self._features.load(policy.model)
         self._policy_changed()
         self._slots.hold_others(policy)
+
+    @torch.inference_mode()
+    def load_model(self, model: object) -> None:
+        """Puts a least model of the graph into the bits that ticks look up, for all candidates from the next tick on.
+
+        A candidate outside of it ends once its sum less the penalty is below its threshold, whether or not it was said
+        to have no proof when it was submitted. Nothing happens where there are no such bits, if ``model`` gives none,
+        or if it is the one that was loaded last.
+
+        Args:
+            model: of the evaluator's graph, as ``proofrank.core.provability`` computes it.
+
+        Raises:
+            EvaluationError: it is of a graph of another size.
+        """
+        bits = self._tables.provable
+        if bits is None or model is self._model or not isinstance(model, GivesBits):
+            return
+        bits.load(model.bits(*_model_size(self._dataset)))
+        self._model = model
 
     @torch.inference_mode()
     def _policy_changed(self) -> None:
@@ -437,3 +484,17 @@ class CompiledEvaluator:
             *self._ticks.tensors(),
         ]
         return [tensor.data_ptr() for tensor in tensors]
+
+
+def _model_size(dataset: Dataset) -> tuple[int, int]:
+    """Numbers of predicates and constants of a least model."""
+    return dataset.vocabulary.num_predicates, dataset.vocabulary.num_constants
+
+
+def _num_model_bytes(dataset: Dataset, options: EvaluatorOptions) -> int:
+    """Bytes of the bits of a least model; 0 if they are not wanted, or would be too many."""
+    is_wanted = options.has_model_bits
+    if is_wanted is None:
+        is_wanted = options.device.type == "cuda"
+    number = num_bytes_of(*_model_size(dataset))
+    return number if is_wanted and number <= MOST_BYTES else 0

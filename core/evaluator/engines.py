@@ -93,6 +93,7 @@ def create_evaluator(
                 buckets=buckets or DEFAULT_BUCKETS,
                 per_lane=per_lane,
                 precision=precision,
+                memory_share=memory_share,
             ),
         )
     elif engine == "original":

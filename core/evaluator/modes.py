@@ -5,7 +5,8 @@ time (``core.evaluator.packages``), with the network between them on the states 
 the whole at its first call and captures some ticks into one CUDA graph (``core.evaluator.graphs``); ``captured``
 captures the tick as it is, without the compiler, and on a CPU, where nothing can be captured, runs on the same buffers
 of fixed shape through the same loop; ``graph-trees`` leaves the capture of each tick to the compiler; ``separate``
-compiles the environment and the policy apart.
+compiles the environment and the policy apart; ``fused-blocks`` is ``reduce-overhead`` with each residual block of the
+network as one kernel, whose sums are rounded otherwise than those of all other modes.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class _Way(NamedTuple):
     tick: type[Tick]
     compilation: Compilation = Compilation.NEVER
     is_recorded: bool = False
+    products: str | None = None
 
 
 _ON_A_CPU: Mapping[str, _Way] = {
@@ -65,6 +67,7 @@ _ELSEWHERE: Mapping[str, _Way] = {
     "separate": _Way(SeparateTick, Compilation.AT_FIRST_CALL),
     "captured": _Way(WholeTick, is_recorded=True),
     "graph-trees": _Way(WholeTick, Compilation.AT_FIRST_CALL),
+    "fused-blocks": _Way(WholeTick, Compilation.AT_FIRST_CALL, is_recorded=True, products="tf32x3"),
 }
 
 COMPILE_MODES = tuple(_ELSEWHERE)
@@ -81,6 +84,8 @@ class Mode:
         compilation: when the compiler has its turn.
         is_recorded: whether groups of ticks are recorded and replayed, and the host looks at what is done one replay
             late.
+        products: how the products of fused residual blocks are split, one of
+            ``proofrank.core.policy.fused_block.SPLIT_PRODUCTS``; None where blocks are computed as defined.
     """
 
     compile_mode: str
@@ -88,6 +93,7 @@ class Mode:
     tick: type[Tick]
     compilation: Compilation
     is_recorded: bool
+    products: str | None = None
 
     @classmethod
     def of(cls, compile_mode: str, *, fullgraph: bool, device: torch.device) -> Mode:
@@ -108,7 +114,7 @@ class Mode:
         way = (_ON_A_CPU if device.type == "cpu" else _ELSEWHERE)[compile_mode]
         if way.compilation is Compilation.AHEAD_OF_TIME and not (fullgraph and is_available()):
             way = way._replace(compilation=Compilation.AT_FIRST_CALL)
-        return cls(compile_mode, fullgraph, way.tick, way.compilation, way.is_recorded)
+        return cls(compile_mode, fullgraph, way.tick, way.compilation, way.is_recorded, way.products)
 
     @property
     def is_trimming(self) -> bool:

@@ -34,6 +34,8 @@ class EvaluatorOptions:
         cache_folder: where compiled artifacts are kept.
         memory_share: of the device's memory, what this process may have, above 0 and at most 1; None for all that is
             free.
+        has_model_bits: whether a tick looks up in a set of bits whether a candidate may have a proof; None for on CUDA,
+            if the set is not too large.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -45,6 +47,7 @@ class EvaluatorOptions:
     ticks_per_look: int = TICKS_PER_LOOK
     cache_folder: Path = field(default_factory=default_cache_folder)
     memory_share: float | None = None
+    has_model_bits: bool | None = None
 
     def __post_init__(self) -> None:
         """Raises EvaluationError for what no evaluator can be made of."""

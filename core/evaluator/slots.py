@@ -101,7 +101,7 @@ class PoolSlots:
         """
         if len(candidates) > len(self._free):
             raise EvaluationError(f"{len(candidates)} candidates for {len(self._free)} free slots")
-        actions = self._action_table(len(candidates), recorded_actions)
+        actions = None if recorded_actions is None else self._action_table(recorded_actions)
         if not candidates:
             return []
         atoms = pack(*torch.from_numpy(np.ascontiguousarray(candidates.triples.T)))
@@ -114,7 +114,10 @@ class PoolSlots:
         pool.excluded[index] = self._on_device(torch.where(is_positive, atoms, NO_FACT))
         pool.is_done.index_fill_(0, index, False)
         pool.is_held.index_fill_(0, index, False)
-        pool.recorded[index] = self._on_device(actions)
+        if actions is None:
+            pool.recorded.index_fill_(0, index, NOT_RECORDED)
+        else:
+            pool.recorded[index] = self._on_device(actions)
         pool.threshold[index] = self._on_device(torch.from_numpy(candidates.threshold.copy()))
         pool.penalty[index] = self._on_device(
             torch.from_numpy(np.where(candidates.is_provable, 0.0, FAILURE_PENALTY))
@@ -132,18 +135,19 @@ class PoolSlots:
         self._num_of_policy[id(policy)] += len(slots)
         return slots
 
-    def _action_table(self, number: int, recorded_actions: Sequence[Sequence[int]] | None) -> Tensor:
-        """Recorded actions as ``[number, T]`` int64."""
-        table = torch.full((number, self._max_depth), NOT_RECORDED)
-        for row, actions in enumerate(recorded_actions or ()):
+    def _action_table(self, recorded_actions: Sequence[Sequence[int]]) -> Tensor:
+        """Recorded actions of n candidates as ``[n, T]`` of the pool's type."""
+        dtype = self._pool.recorded.dtype
+        # A step past the end of the record is an error, and so is an action that cannot exist.
+        table = torch.full((len(recorded_actions), self._max_depth), NOT_RECORDED - 1, dtype=dtype)
+        for row, actions in enumerate(recorded_actions):
             if len(actions) > self._max_depth:
                 raise EvaluationError(
                     f"{len(actions)} recorded actions of a trajectory of at most {self._max_depth} steps"
                 )
-            # A step past the end of the record is an error, and so is an action that cannot exist.
-            table[row] = NOT_RECORDED - 1
             taken = torch.tensor(list(actions), dtype=torch.int64)
-            table[row, : len(actions)] = torch.where(taken < 0, NOT_RECORDED - 1, taken)
+            can_exist = (taken >= 0) & (taken <= torch.iinfo(dtype).max)
+            table[row, : len(actions)] = torch.where(can_exist, taken, NOT_RECORDED - 1).to(dtype)
         return table
 
     def _on_device(self, values: Tensor) -> Tensor:

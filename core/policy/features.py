@@ -20,11 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from proofrank.core.errors import EvaluationError
+from proofrank.core.policy.block_operation import residual_block
 from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.embeddings import ADDITIVE_SIGNS
 from proofrank.core.policy.network import PolicyNetwork, ResidualBlock, empty_network
 from proofrank.core.policy.packed_products import PackedProducts, is_packing_faster
 from proofrank.core.policy.precision import PRECISIONS
+from proofrank.core.policy.static_weights import StaticWeights
 from proofrank.core.prover.packing import first_of, pack, predicate_of, second_of
 
 CHUNK_ROWS = 512
@@ -51,10 +53,39 @@ class StateFeatures(nn.Module, ABC):
 
     precision: str
     is_row_invariant: bool
+    _static: StaticWeights | None = None
 
     @abstractmethod
+    def weights_of(self, network: Any) -> dict[str, Tensor]:
+        """Returns for each parameter and buffer of this module that ``network`` sets, by name, its value."""
+
+    @torch.no_grad()
     def load(self, network: Any) -> None:
-        """Copies the parameters of another network of the same shape into the buffers, whose addresses stay."""
+        """Copies the parameters of another network of the same shape into the buffers, whose addresses stay.
+
+        Once :meth:`settle` was called, it is one copy to the device.
+        """
+        values = self.weights_of(network)
+        if self._static is not None:
+            self._static.load(values)
+            return
+        own = self._own_tensors()
+        for name, value in values.items():
+            own[name].copy_(value)
+
+    @torch.no_grad()
+    def settle(self, network: Any) -> None:
+        """Puts all that ``network`` sets into one buffer of the device; to be called where the module will stay."""
+        own = self._own_tensors()
+        self._static = StaticWeights({name: own[name] for name in self.weights_of(network)})
+
+    def _own_tensors(self) -> dict[str, Tensor]:
+        return {**dict(self.named_parameters()), **dict(self.named_buffers())}
+
+    @property
+    def num_weight_copies(self) -> int:
+        """Number of copies of weights to the device since :meth:`settle`."""
+        return 0 if self._static is None else self._static.num_copies
 
     @property
     @abstractmethod
@@ -81,6 +112,17 @@ class StateFeatures(nn.Module, ABC):
     @abstractmethod
     def compute_in_chunks(self) -> None:
         """Computes rows in chunks from now on, as at first."""
+
+    @abstractmethod
+    def fuse_blocks(self, products: str | None) -> None:
+        """Computes each residual block as one kernel from now on; as defined if ``products`` is None, as at first.
+
+        Args:
+            products: one of ``proofrank.core.policy.fused_block.SPLIT_PRODUCTS``.
+
+        Raises:
+            EvaluationError: this network cannot be computed so.
+        """
 
     @abstractmethod
     def has_same_bits_whole(self, num_rows: int) -> bool:
@@ -137,6 +179,7 @@ class RowFeatures(StateFeatures):
         self._first_offset = num_predicates
         self._second_offset = num_predicates + num_arguments
         self.is_chunked = True
+        self._split_products: str | None = None
         self._divisor = network.config.padding_atoms if network.config.state_pooling == "mean" else 1
         of_one_row = max(network.config.embedding_dim, 1) * ROW_MULTIPLE
         self._embedding_chunk = ROW_MULTIPLE * min(
@@ -165,23 +208,40 @@ class RowFeatures(StateFeatures):
         """See :class:`StateFeatures`."""
         self.is_chunked = True
 
+    def fuse_blocks(self, products: str | None) -> None:
+        """See :class:`StateFeatures`."""
+        if products is not None:
+            # Imported here: it imports triton, which others need not wait for.
+            from proofrank.core.policy.fused_block import constants_of
+
+            constants_of(self.config.hidden_dim, products)
+            if self.precision != "float32":
+                raise EvaluationError(
+                    f"fused residual blocks have the precision float32, not {self.precision!r}"
+                )
+        self._split_products = products
+
     def num_floats(self, num_atoms: int) -> int:
         """See :class:`StateFeatures`."""
         return self.network.embedding.num_floats(num_atoms)
 
     @torch.no_grad()
     def load(self, network: PolicyNetwork) -> None:
-        """Copies the parameters of another network of the same shape into the buffers."""
-        self.network.load_state_dict(network.state_dict())
+        """See :class:`StateFeatures`."""
+        super().load(network)
         self._pack()
-        if not self.is_fused_embedding:
-            return
-        embedding = self.network.embedding
-        sign_of_first, sign_of_second = ADDITIVE_SIGNS[self.config.atom_embedder]
-        table = self.get_buffer("table")
-        table[: self._first_offset] = embedding.predicates
-        table[self._first_offset : self._second_offset] = sign_of_first * embedding.arguments
-        table[self._second_offset :] = sign_of_second * embedding.arguments
+
+    def weights_of(self, network: PolicyNetwork) -> dict[str, Tensor]:
+        """See :class:`StateFeatures`."""
+        values = {f"network.{name}": value.detach() for name, value in network.state_dict().items()}
+        if self.is_fused_embedding:
+            embedding = network.embedding
+            sign_of_first, sign_of_second = ADDITIVE_SIGNS[self.config.atom_embedder]
+            arguments = embedding.arguments.detach()
+            values["table"] = torch.cat(
+                [embedding.predicates.detach(), sign_of_first * arguments, sign_of_second * arguments]
+            )
+        return values
 
     @property
     def logit_scale(self) -> float:
@@ -222,6 +282,9 @@ class RowFeatures(StateFeatures):
         hidden = network.body_norm(functional.relu_(product(network.body_input, embedded)))
         for block in network.body_blocks:
             assert isinstance(block, ResidualBlock)
+            if self._split_products is not None:
+                hidden = residual_block(hidden, block, self._split_products)
+                continue
             hidden += block.norm(functional.relu_(product(block.linear, hidden)))
         vectors = product(network.head_output, functional.relu_(product(network.head_hidden, hidden)))
         return functional.normalize(vectors, dim=-1) if self.config.l2_norm else vectors

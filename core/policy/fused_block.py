@@ -1,7 +1,8 @@
 """A residual block of the policy network as one kernel for CUDA, in Triton.
 
-**No engine uses it.** It has been compiled for sm_90 and its formula has been run by Triton's interpreter, but it has
-never run on a GPU (``docs/gpu.md``). ``ResidualBlock`` is the definition.
+Only the engine ``fused-blocks`` uses it, by the operation in ``block_operation.py``. It has been compiled for sm_90 and
+its formula has been run by Triton's interpreter, but it has never run on a GPU (``docs/gpu.md``). ``ResidualBlock`` is
+the definition.
 
 Tensor cores have no float32. A *split product* writes each float32 factor as a sum of two TF32 or three bfloat16
 numbers and adds up the products of the parts, all but the smallest. Its error is that of a float32 product.
@@ -10,6 +11,7 @@ numbers and adds up the products of the parts, all but the smallest. Its error i
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -144,13 +146,30 @@ def fused_residual_block(features: Tensor, block: ResidualBlock, products: str =
             above.
     """
     size = block.linear.in_features
-    constants = constants_of(size, products)
-    parameters = [
-        parameter.detach().contiguous()
-        for parameter in (block.linear.weight, block.linear.bias, block.norm.weight, block.norm.bias)
-    ]
+    constants_of(size, products)
+    parameters = [parameter.detach().contiguous() for parameter in parameters_of(block)]
     _check(features, size, parameters)
-    features = features.detach().contiguous()
+    return launch(features.detach().contiguous(), parameters, block.norm.eps, products)
+
+
+def parameters_of(block: ResidualBlock) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns weight, bias, and the norm's weight and bias."""
+    return block.linear.weight, block.linear.bias, block.norm.weight, block.norm.bias
+
+
+def launch(features: Tensor, parameters: Sequence[Tensor], eps: float, products: str) -> Tensor:
+    """Launches the kernel on contiguous tensors that have been checked.
+
+    Args:
+        features: ``[N, size]`` float32.
+        parameters: of the block, as :func:`parameters_of` lists them.
+        eps: of the layer norm.
+        products: one of ``SPLIT_PRODUCTS``.
+
+    Returns:
+        ``[N, size]`` float32.
+    """
+    constants = constants_of(features.shape[1], products)
     num_rows = features.shape[0]
     target = torch.empty_like(features)
     if num_rows:
@@ -161,12 +180,24 @@ def fused_residual_block(features: Tensor, block: ResidualBlock, products: str =
                 *parameters,
                 target,
                 num_rows,
-                block.norm.eps,
+                eps,
                 **constants,
                 num_warps=NUM_WARPS,
                 num_stages=NUM_STAGES,
             )
     return target
+
+
+def check_device(device: torch.device) -> None:
+    """Refuses a device on which the kernel cannot run.
+
+    Raises:
+        EvaluationError: it is no CUDA device, its generation is another one, or triton is missing.
+    """
+    if device.type != "cuda":
+        raise EvaluationError(f"a fused residual block needs a CUDA device; this is {device}")
+    jitted_kernel()
+    check_capability(torch.cuda.get_device_capability(device))
 
 
 def check_capability(capability: tuple[int, int]) -> None:

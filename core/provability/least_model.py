@@ -42,6 +42,9 @@ DEFAULT_SECONDS = 20.0
 DEFAULT_MAX_ATOMS = 50_000_000
 """Maximum atoms of one relation by default; each takes five bytes, and a computation holds a few such relations."""
 
+_MOST_UNPACKED = 1 << 24
+"""Maximum number of atoms that are unpacked at once, each into a byte, to make their bits."""
+
 
 @dataclass(frozen=True)
 class LeastModel:
@@ -111,6 +114,30 @@ class LeastModel:
             else self.coarse.completions(predicate, side, other)
         )
 
+    def bits(self, num_predicates: int, num_constants: int) -> np.ndarray:
+        """The model with one bit for every ground atom.
+
+        Args:
+            num_predicates: P of the graph.
+            num_constants: C of the graph.
+
+        Returns:
+            ``[P + 1, C + 1, ceil((C + 1) / 8)]`` uint8. The bit of an atom is bit ``tail % 8``, the lowest first, of
+            the byte at (predicate, head, tail // 8).
+        """
+        table = np.zeros((num_predicates + 1, num_constants + 1, num_constants // 8 + 1), dtype=np.uint8)
+        heads_at_once = max(1, _MOST_UNPACKED // (num_constants + 1))
+        for predicate in range(1, num_predicates + 1):
+            for begin in range(0, num_constants, heads_at_once):
+                heads = np.arange(begin, min(begin + heads_at_once, num_constants))
+                is_atom = np.zeros((len(heads), num_constants + 1), dtype=bool)
+                if predicate in self.relations:
+                    is_atom[:, 1:] = self.relations[predicate][heads].toarray()
+                elif self.coarse is not None:
+                    is_atom[:, 1:] = self.coarse.rows(predicate, heads)
+                table[predicate, heads + 1] = np.packbits(is_atom, axis=1, bitorder="little")
+        return table
+
     def _by(self, predicate: int, side: Side) -> Relation | sparse.csc_array:
         """The relation of ``predicate``, stored so that what stands on ``side`` is found at once."""
         if side == "tail":
@@ -142,6 +169,13 @@ class CoarseModel:
         if relation is None:
             return np.zeros(len(heads), dtype=bool)
         return _contains(relation, self.block_of[heads], self.block_of[tails])
+
+    def rows(self, predicate: int, heads: np.ndarray) -> np.ndarray:
+        """For each of ``heads`` ``[n]``, from 0, which constants make a pair of blocks with it, ``[n, C]`` bool."""
+        relation = self.relations.get(predicate)
+        if relation is None:
+            return np.zeros((len(heads), len(self.block_of)), dtype=bool)
+        return relation[self.block_of[heads]].toarray()[:, self.block_of]
 
     def completions(self, predicate: int, side: Side, other: int) -> np.ndarray:
         """See :meth:`LeastModel.completions`."""

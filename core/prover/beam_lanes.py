@@ -341,7 +341,7 @@ class BeamEnvironment(EvalOnlyEnvCompiled):
                 is_new, lanes.log_probability + log_probability, lanes.log_probability
             ),
             passes_near_tie=lanes.passes_near_tie | (is_new & found.is_near_tie[source]),
-            actions=_where(is_step, action.unsqueeze(1), lanes.actions),
+            actions=_where(is_step, action.to(lanes.actions.dtype).unsqueeze(1), lanes.actions),
         )
 
 

@@ -19,7 +19,10 @@ class CandidateQueue:
     Attributes:
         num_left: number of candidates that are not done.
         num_ready: number of candidates that may be taken.
+        model: says which candidates may have a proof; None if nothing is known.
     """
+
+    model: object = None
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self._candidates = Candidates.of(candidates)

@@ -27,7 +27,12 @@ from proofrank.core.prover.rows import (
     counted_before,
     rows_of,
 )
-from proofrank.core.prover.settings import MAX_SKIPPED_UNARY_ACTIONS, TIE_TOLERANCE, ProverSettings
+from proofrank.core.prover.settings import (
+    FAILURE_PENALTY,
+    MAX_SKIPPED_UNARY_ACTIONS,
+    TIE_TOLERANCE,
+    ProverSettings,
+)
 from proofrank.core.prover.state_sets import same_set, set_hash
 from proofrank.core.prover.steps import (
     Expansion,
@@ -378,7 +383,7 @@ class EvalOnlyEnvCompiled:
         place = torch.arange(self.capacities.num_states, device=row_lane.device)
         is_self, is_state = place < scoring.num_self, place < scoring.num_self + scoring.scored.total
         own = torch.searchsorted(scoring.self_place, place).clamp(max=lanes.depth.shape[0] - 1)
-        row = torch.searchsorted(scoring.scored.inclusive, place - scoring.num_self + 1)
+        row = torch.searchsorted(scoring.scored.inclusive, (place - scoring.num_self + 1).int())
         row = row.clamp(max=row_lane.shape[0] - 1)
         state_lane = torch.where(is_self, own, row_lane[row])
         states = torch.where(is_self.unsqueeze(1), lanes.observed[own], row_atoms[row])
@@ -414,7 +419,7 @@ class EvalOnlyEnvCompiled:
                 logits before the scale.
             endf_feature: ``[E]`` float, the vector of ``[Endf]``.
             logit_scale: factor by which a dot product becomes a logit.
-            recorded: ``[P + 1, T]`` int64, actions to take instead of the policy's, or ``NOT_RECORDED``.
+            recorded: ``[P + 1, T]``, actions to take instead of the policy's, or ``NOT_RECORDED``.
 
         Returns:
             The lanes after the tick, whether each has ended, and whether it ended in success, ``[B]`` bool each.
@@ -438,8 +443,7 @@ class EvalOnlyEnvCompiled:
     ) -> TakenAction:
         """Returns the recorded action of each lane's step, or the selected one if there is none."""
         settings, is_scored = self.settings, observation.is_scored
-        step = lanes.depth.clamp(max=settings.max_depth - 1).unsqueeze(1)
-        wanted = recorded[lanes.candidate].gather(1, step).squeeze(1)
+        wanted = recorded[lanes.candidate, lanes.depth.clamp(max=settings.max_depth - 1)].long()
         is_given = wanted != NOT_RECORDED
         num_choices = observation.num_actions + int(settings.end_proof_action)
         num_choices = torch.where(is_scored, num_choices, 1)
@@ -461,7 +465,7 @@ class EvalOnlyEnvCompiled:
         is_placed = is_moved | observation.is_skipping
         # The row of the chosen action, from its rank among the scored rows of the lane.
         rank = counted_before(observation.action_tally, observation.row_begin) + taken.chosen + 1
-        chosen_row = torch.searchsorted(observation.action_tally, rank)
+        chosen_row = torch.searchsorted(observation.action_tally, rank.int())
         row = torch.where(is_scored & ~is_endf, chosen_row, observation.single_row)
         return Move(is_step, depth, is_ended, is_moved, is_placed, torch.where(is_placed, row, 0))
 
@@ -484,7 +488,9 @@ class EvalOnlyEnvCompiled:
             passes_near_tie=lanes.passes_near_tie | (is_scored & selection.is_near_tie),
             is_ambiguous=lanes.is_ambiguous | observation.is_ambiguous,
             is_broken=lanes.is_broken | (is_scored & ~selection.is_finite) | (move.is_step & taken.is_wrong),
-            actions=torch.where(is_this_step, taken.chosen.unsqueeze(1), lanes.actions),
+            actions=torch.where(
+                is_this_step, taken.chosen.to(lanes.actions.dtype).unsqueeze(1), lanes.actions
+            ),
         )
 
     def _place(
@@ -585,13 +591,18 @@ class EvalOnlyEnvCompiled:
             num_visited=lanes.num_visited + is_added,
         )
 
-    @staticmethod
-    def has_fallen_behind(lanes: LaneState, pool: CandidatePool) -> Tensor:
+    def has_fallen_behind(self, lanes: LaneState, pool: CandidatePool) -> Tensor:
         """Whether each lane's candidate is certain to score below its threshold, ``[B]`` bool.
 
-        See :meth:`proofrank.core.prover.Candidate.has_fallen_behind`; an idle lane's answer means nothing.
+        See :meth:`proofrank.core.prover.Candidate.has_fallen_behind`; an idle lane's answer means nothing. That a
+        candidate has no proof is known from the pool, or from the set of atoms that may have one.
         """
-        return lanes.log_probability - pool.penalty[lanes.candidate] < pool.threshold[lanes.candidate]
+        penalty, threshold = pool.penalty[lanes.candidate], pool.threshold[lanes.candidate]
+        provable = self.engine.tables.provable
+        if provable is not None:
+            may_be_proved = provable.contains(pool.atom[lanes.candidate])
+            penalty = torch.where(may_be_proved, penalty, FAILURE_PENALTY)
+        return lanes.log_probability - penalty < threshold
 
     def retire(
         self, lanes: LaneState, pool: CandidatePool, is_ended: Tensor, success: Tensor, is_pruned: Tensor

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from proofrank.core.errors import EvaluationError
 from proofrank.core.prover.settings import ProverSettings
 
 NO_FACT = -1
@@ -35,12 +36,15 @@ class LaneShape:
         num_visited: V.
         max_depth: T.
         embedding_dim: E.
+        action_dtype: of the actions that are kept: int16 where every action of a state has a place below 2**15, or
+            else int32.
     """
 
     working_atoms: int
     num_visited: int
     max_depth: int
     embedding_dim: int
+    action_dtype: torch.dtype
 
     @classmethod
     def of(cls, settings: ProverSettings, longest_body: int, embedding_dim: int) -> LaneShape:
@@ -51,7 +55,22 @@ class LaneShape:
             num_visited=1 + settings.max_depth * settings.max_resolutions_per_step,
             max_depth=settings.max_depth,
             embedding_dim=embedding_dim,
+            action_dtype=action_dtype_of(settings),
         )
+
+
+def action_dtype_of(settings: ProverSettings) -> torch.dtype:
+    """Returns the narrowest type that holds every action of a state, ``Endf`` included, and ``NOT_RECORDED`` - 1.
+
+    Raises:
+        EvaluationError: there are so many that no type does.
+    """
+    for dtype in (torch.int16, torch.int32):
+        if settings.padding_states <= torch.iinfo(dtype).max:
+            return dtype
+    raise EvaluationError(
+        f"padding_states is {settings.padding_states}; expected at most {torch.iinfo(torch.int32).max}"
+    )
 
 
 class LaneState(NamedTuple):
@@ -79,7 +98,7 @@ class LaneState(NamedTuple):
         is_ambiguous: ``[B]`` bool, whether two different states with one hash occurred, so that the reference must
             prove the candidate.
         is_broken: ``[B]`` bool, whether a logit was not finite or a recorded action did not exist.
-        actions: ``[B, T]`` int64, the actions taken.
+        actions: ``[B, T]`` of the shape's ``action_dtype``, the actions taken.
     """
 
     candidate: Tensor
@@ -141,7 +160,7 @@ def idle_lanes(num_lanes: int, shape: LaneShape, device: torch.device) -> LaneSt
         passes_near_tie=booleans(),
         is_ambiguous=booleans(),
         is_broken=booleans(),
-        actions=integers(shape.max_depth),
+        actions=torch.zeros(num_lanes, shape.max_depth, dtype=shape.action_dtype, device=device),
     )
 
 
@@ -151,7 +170,7 @@ class CandidatePool(NamedTuple):
     Attributes:
         atom: ``[P + 1]`` int64, the candidates, packed.
         excluded: ``[P + 1]`` int64, the fact that each must not use, or ``NO_FACT``.
-        recorded: ``[P + 1, T]`` int64, actions to take, or ``NOT_RECORDED``.
+        recorded: ``[P + 1, T]`` of the lanes' type of actions, actions to take, or ``NOT_RECORDED``.
         threshold: ``[P + 1]`` float64, the score that matters; see :class:`proofrank.core.prover.Candidate`.
         penalty: ``[P + 1]`` float64, what a score is known to lose: the penalty of candidates without a proof, or 0.
         is_held: ``[P + 1]`` bool, whether a candidate's lane does not move.
@@ -162,7 +181,7 @@ class CandidatePool(NamedTuple):
         success: ``[P + 1]`` bool.
         log_probability: ``[P + 1]`` float64.
         steps: ``[P + 1]`` int64.
-        actions: ``[P + 1, T]`` int64.
+        actions: ``[P + 1, T]``, likewise.
         passes_near_tie: ``[P + 1]`` bool.
         largest_logit: ``[P + 1]`` float64.
         is_ambiguous: ``[P + 1]`` bool.
@@ -196,7 +215,9 @@ class CandidatePool(NamedTuple):
         return self.queue.shape[0]
 
 
-def empty_pool(size: int, max_depth: int, device: torch.device) -> CandidatePool:
+def empty_pool(
+    size: int, max_depth: int, device: torch.device, action_dtype: torch.dtype = torch.int16
+) -> CandidatePool:
     """Makes a pool of ``size`` slots without candidates."""
 
     def integers(*sizes: int, value: int = 0) -> Tensor:
@@ -211,7 +232,7 @@ def empty_pool(size: int, max_depth: int, device: torch.device) -> CandidatePool
     return CandidatePool(
         atom=integers(size + 1),
         excluded=integers(size + 1, value=NO_FACT),
-        recorded=integers(size + 1, max_depth, value=NOT_RECORDED),
+        recorded=torch.full((size + 1, max_depth), NOT_RECORDED, dtype=action_dtype, device=device),
         threshold=torch.full((size + 1,), -torch.inf, dtype=torch.float64, device=device),
         penalty=doubles(),
         is_held=booleans(),
@@ -222,7 +243,7 @@ def empty_pool(size: int, max_depth: int, device: torch.device) -> CandidatePool
         success=booleans(),
         log_probability=doubles(),
         steps=integers(size + 1),
-        actions=integers(size + 1, max_depth),
+        actions=torch.zeros(size + 1, max_depth, dtype=action_dtype, device=device),
         passes_near_tie=booleans(),
         largest_logit=doubles(),
         is_ambiguous=booleans(),

@@ -12,6 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+MOST_ROWS = 2**31 - 1
+"""Maximum number of rows, which are counted in 32 bits."""
+
 
 def places(num_lanes: int, first_lane: Tensor) -> Tensor:
     """Returns the place of each lane in the order of turns, which begins with ``first_lane`` ``[]`` int64: ``[B]``
@@ -109,7 +112,7 @@ def counted_before(inclusive: Tensor, row: Tensor) -> Tensor:
     No sum with a 0 in front is built for it, which would take two launches on a GPU.
 
     Args:
-        inclusive: ``[R]`` int64, prefix sum up to and with each row.
+        inclusive: ``[R]`` integers, prefix sum up to and with each row.
         row: ``[...]`` int64, from 0 to R.
     """
     return torch.where(row > 0, inclusive[(row - 1).clamp(min=0)], 0)
@@ -119,30 +122,30 @@ class Tally:
     """Counts flagged rows by prefix sums.
 
     Attributes:
-        inclusive: ``[R]`` int64, flagged rows up to and with each row.
-        total: ``[]`` int64, all flagged rows.
+        inclusive: ``[R]`` int32, flagged rows up to and with each row; there are at most ``MOST_ROWS``.
+        total: ``[]`` int32, all flagged rows.
     """
 
     def __init__(self, flags: Tensor) -> None:
         """Counts ``flags`` ``[R]`` bool."""
         self._flags = flags
-        self.inclusive = torch.cumsum(flags, dim=0)
+        self.inclusive = torch.cumsum(flags, dim=0, dtype=torch.int32)
         self.total = self.inclusive[-1]
 
     def before(self, row: Tensor) -> Tensor:
-        """Returns the number of flagged rows before each ``row`` ``[...]`` int64, from 0 to R."""
+        """Returns the number of flagged rows before each ``row`` ``[...]`` int64, from 0 to R: ``[...]`` int32."""
         return counted_before(self.inclusive, row)
 
     def of_lanes(self, admission: Admission) -> Tensor:
-        """Returns the number of flagged rows of each lane, ``[B]`` int64."""
+        """Returns the number of flagged rows of each lane, ``[B]`` int32."""
         return self.before(admission.end) - self.before(admission.begin)
 
     def rank(self, rows: Rows, admission: Admission) -> Tensor:
-        """Returns the number of flagged rows of the same lane before each row, ``[R]`` int64."""
-        return self.inclusive - self._flags.long() - self.before(admission.begin)[rows.lane]
+        """Returns the number of flagged rows of the same lane before each row, ``[R]`` int32."""
+        return self.inclusive - self._flags.int() - self.before(admission.begin)[rows.lane]
 
     def find(self, admission: Admission, rank: Tensor) -> Tensor:
         """Returns the flagged row of that rank in each lane, ``[B]`` int64; any row if there is none."""
         wanted = self.before(admission.begin) + rank + 1
-        row = torch.searchsorted(self.inclusive, wanted)
+        row = torch.searchsorted(self.inclusive, wanted.int())
         return row.clamp(max=max(0, self.inclusive.shape[0] - 1))

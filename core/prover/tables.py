@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from proofrank.core.graph import Dataset, Rule
+from proofrank.core.prover.atom_bits import AtomBits
 from proofrank.core.prover.fact_set import FactSet
 from proofrank.core.prover.packing import ARGUMENT_BITS, ARGUMENT_MASK, FIRST_SHIFT, PREDICATE_SHIFT
 
@@ -46,6 +47,7 @@ class GraphTables:
         max_rules: the most rules of one predicate.
         max_fresh: the most fresh variables of one rule.
         device: device of all tensors.
+        provable: the atoms that may have a proof, which a tick looks up; None if it does not.
     """
 
     num_constants: int
@@ -60,15 +62,19 @@ class GraphTables:
     max_rules: int
     max_fresh: int
     device: torch.device
+    provable: AtomBits | None = None
 
     def tensors(self) -> list[Tensor]:
         """Returns every tensor on the device."""
-        return [*(getattr(self, name) for name in _COLUMNS), self.facts.table]
+        columns = [*(getattr(self, name) for name in _COLUMNS), self.facts.table]
+        return columns if self.provable is None else [*columns, self.provable.table]
 
     def on(self, given: Iterator[Tensor]) -> GraphTables:
         """Returns the same graph on the next tensors of ``given``, as :meth:`tensors` lists them."""
         columns = {name: next(given) for name in _COLUMNS}
-        return dataclasses.replace(self, **columns, facts=FactSet(next(given)))
+        facts = FactSet(next(given))
+        provable = None if self.provable is None else AtomBits(next(given))
+        return dataclasses.replace(self, **columns, facts=facts, provable=provable)
 
     @property
     def longest_body(self) -> int:

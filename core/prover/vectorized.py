@@ -43,7 +43,7 @@ class Resolvents(NamedTuple):
 
     Attributes:
         atoms: ``[R, W]`` int64, without known atoms, padded; cut if there are more than W.
-        num_atoms: ``[R]`` int64, number before that cut.
+        num_atoms: ``[R]`` integers, number before that cut.
         is_valid: ``[R]`` bool, whether the choice unifies with the goal and is not the excluded fact.
         num_fresh: ``[R]`` int64, fresh variables of the rule; 0 for a fact.
     """
@@ -253,12 +253,13 @@ class UnificationEngineVectorized:
             is_trimming: whether this is for a CPU, uncompiled: an atom is written into its place there. A compiler
                 makes two launches of that, and none of a place that looks for its atom.
         """
-        place = torch.cumsum(is_kept, dim=1)
+        # A compiled tick keeps the places between two launches; written with a scatter, they must be int64.
+        place = torch.cumsum(is_kept, dim=1, dtype=torch.int64 if is_trimming else torch.int32)
         width = self.working_atoms
         if is_trimming:
             target = torch.where(is_kept & (place <= width), place - 1, width)
             compacted = torch.zeros(atoms.shape[0], width + 1, dtype=atoms.dtype, device=atoms.device)
             return compacted.scatter(1, target, atoms)[:, :width], place[:, -1]
-        column = torch.arange(1, width + 1, device=atoms.device)
+        column = torch.arange(1, width + 1, dtype=torch.int32, device=atoms.device)
         is_here = is_kept.unsqueeze(2) & (place.unsqueeze(2) == column)
         return torch.where(is_here, atoms.unsqueeze(2), 0).sum(dim=1), place[:, -1]

@@ -28,6 +28,7 @@ class PrunedQueue(CandidateQueue):
         """
         super().__init__(candidates_of(queries))
         self._pruning = pruning
+        self.model = pruning.model
         sizes = np.array([query.num_candidates for query in queries], dtype=np.int64)
         positives = np.cumsum(sizes) - sizes
         is_provable = pruning.model.contains(self._candidates.triples)

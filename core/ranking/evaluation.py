@@ -13,6 +13,7 @@ import numpy as np
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import Evaluator
+from proofrank.core.evaluator.base import TakesModel
 from proofrank.core.prover import CandidateQueue, Outcome, Outcomes
 from proofrank.core.ranking.candidate_queue import queue_of
 from proofrank.core.ranking.corruptions import query_seed
@@ -56,6 +57,8 @@ def rank_queries(
         queue = scored_queue_of(queries, pruning, scoring, embedding)
     is_proving = scoring is None or scoring.kind != "embedding"
     if is_proving and evaluator is not None:
+        if pruning is not None and isinstance(evaluator, TakesModel):
+            evaluator.load_model(pruning.model)
         outcomes = _prove(evaluator, queue, on_progress)
     elif is_proving:
         raise EvaluationError("no evaluator is given; expected one where candidates are proved")

@@ -107,6 +107,7 @@ def make_beam_evaluator(
     """
     use_threads(settings.threads)
     device = settings.device or default_device()
+    _limit_torch(device, settings.device_memory)
     evaluator = create_evaluator(
         "eager",
         dataset,
@@ -115,6 +116,7 @@ def make_beam_evaluator(
         device=device,
         buckets=settings.buckets or serving_buckets(device, calibrate=settings.calibrate),
         precision=settings.precision,
+        memory_share=settings.device_memory,
         beam=beam,
     )
     assert isinstance(evaluator, BeamEvaluator)

@@ -18,6 +18,7 @@ from itertools import islice
 import numpy as np
 
 from proofrank.core.evaluator import Work
+from proofrank.core.evaluator.base import TakesModel
 from proofrank.core.evaluator.stream import CandidateStream
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidates
@@ -335,6 +336,10 @@ class Scheduler:
 
         One call submits those of all tasks, because its cost hardly depends on their number.
         """
+        if isinstance(self._stream, TakesModel):
+            for task, _ in taken:
+                if task.model is not None:
+                    self._stream.load_model(task.model)
         candidates = Candidates.joined([task.candidates(indices) for task, indices in taken])
         slots = iter(self._stream.submit(candidates))
         for task, indices in taken:

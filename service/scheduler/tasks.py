@@ -91,6 +91,11 @@ class Task:
         self._first_result: float | None = None
 
     @property
+    def model(self) -> object:
+        """What is known of the proofs that its candidates may have; None for nothing."""
+        return self._queue.model
+
+    @property
     def num_remaining(self) -> int:
         """Number of candidates that are not done."""
         return self._queue.num_left

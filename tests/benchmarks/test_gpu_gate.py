@@ -18,12 +18,23 @@ if torch.cuda.is_available():
     pytest.skip("the gate is for machines without a GPU", allow_module_level=True)
 
 import triton.language as tl  # noqa: E402
-from torch._dynamo.device_interface import device_interfaces  # noqa: E402
+from torch._dynamo.device_interface import (  # noqa: E402
+    device_interfaces,
+    get_registered_device_interfaces,
+)
 from torch.utils._triton import has_triton  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
 from benchmarks.gpu_gate.absent_device import ARCHITECTURES, WARP_SIZE, absent_device  # noqa: E402
-from benchmarks.gpu_gate.gate import CUDA, Examined, groups_of, make_tick, options_of, problems_of  # noqa: E402
+from benchmarks.gpu_gate.gate import (  # noqa: E402
+    CUDA,
+    Examined,
+    add_fused_block,
+    groups_of,
+    make_tick,
+    options_of,
+    problems_of,
+)
 from benchmarks.gpu_gate.machine_code import MachineCode, read_machine_code  # noqa: E402
 from benchmarks.gpu_gate.programs import Launch, Program, compiled  # noqa: E402
 from benchmarks.gpu_gate.tick_time import H200  # noqa: E402
@@ -164,6 +175,7 @@ def test_a_tick_that_is_not_compiled_reads_nothing_back_and_multiplies_what_its_
 
 
 def test_the_compiled_network_is_one_graph_of_sound_kernels() -> None:
+    list(get_registered_device_interfaces())  # which registers them, the first time
     before = dict(device_interfaces)
     tick = tick_of("separate")
     num_states = tick.environment.capacities.num_states
@@ -184,6 +196,36 @@ def test_the_compiled_network_is_one_graph_of_sound_kernels() -> None:
     assert program.launches[-1].bytes_written == vectors
     assert not torch.cuda.is_available() and not has_triton(), "the absent device has stayed"
     assert dict(device_interfaces) == before
+
+
+def test_a_network_of_fused_blocks_has_one_launch_for_each_and_products_on_tensor_cores() -> None:
+    tick = tick_of("fused-blocks")
+    num_states = tick.environment.capacities.num_states
+    tick.network.compute_whole(num_states)
+    states = torch.zeros(num_states, tick.environment.engine.working_atoms, dtype=torch.int64)
+    mode = Mode.of("fused-blocks", fullgraph=True, device=CUDA)
+
+    trace = traced("score", tick.score, states, options=options_of(mode))
+    program = compiled(trace, HOPPER, options_of(mode), with_machine_code=False)
+    assert mode.products is not None
+    add_fused_block(program, 64, mode.products, HOPPER)
+
+    assert problems_of(Examined(("fused-blocks",), HOPPER, [trace], [program]), {}) == []
+    assert sum(launch.flops for launch in program.launches) == num_states * tick.network.flops_per_state()
+    blocks = [launch for launch in program.launches if launch.name.endswith("residual_block.default")]
+    assert len(blocks) == 2 and not any(launch.is_library for launch in blocks)
+    assert len(program.launches) == 8, "two launches fewer than without"
+    [code] = program.kernels.values()
+    assert code.tensor_core_instructions > 0 and code.registers <= 255
+
+
+def test_a_fused_block_without_tensor_cores_is_refused() -> None:
+    code = code_of(share_of_sum, POINTERS, {"SIZE": 1024}, num_warps=4)
+    program = Program("tick", [], {"residual_block_tf32x3_64": code})
+
+    [problem] = problems_of(Examined(("fused-blocks",), HOPPER, programs=[program]), {})
+
+    assert "kernel residual_block_tf32x3_64 has no product on tensor cores" in problem
 
 
 def test_modes_that_run_the_same_are_examined_once() -> None:

@@ -22,8 +22,8 @@ from proofrank.core.ranking import (
 )
 from proofrank.service.scheduler import Finished, Lanes, Scheduler, Task
 
-PATIENCE = 300
-"""Seconds after which a missing event counts as a failure; never waited in full."""
+PATIENCE = 3600
+"""Seconds after which a missing event counts as a failure; never waited in full. Some engines compile meanwhile."""
 
 LEVELS: tuple[PruningLevel, ...] = ("exact", "ranks")
 

@@ -68,11 +68,16 @@ class ExportedFeatures(StateFeatures):
     def _weights(self) -> list[Tensor]:
         return [self.get_buffer(f"weight_{place}") for place in range(len(self.program.weights))]
 
-    @torch.no_grad()
-    def load(self, network: ExportedNetwork) -> None:
+    def weights_of(self, network: ExportedNetwork) -> dict[str, Tensor]:
         """See :class:`StateFeatures`."""
-        for mine, theirs in zip(self._weights(), network.weights(), strict=True):
-            mine.copy_(theirs)
+        return {f"weight_{place}": weight.detach() for place, weight in enumerate(network.weights())}
+
+    def fuse_blocks(self, products: str | None) -> None:
+        """See :class:`StateFeatures`."""
+        if products is not None:
+            raise EvaluationError(
+                "a network of one's own has no residual blocks that can be fused; expected another engine"
+            )
 
     @property
     def logit_scale(self) -> float:

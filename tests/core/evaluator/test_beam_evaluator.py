@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proofrank.core.choices import BEAM_SCORES, BeamScore
-from proofrank.core.errors import EvaluationError
+from proofrank.core.errors import EvaluationError, MemoryShortError
 from proofrank.core.evaluator import CompiledEvaluator, EvaluatorOptions
 from proofrank.core.evaluator import beams as beams_module
 from proofrank.core.evaluator.beams import BeamEvaluator, BeamReferenceEvaluator
@@ -23,6 +23,7 @@ from tests.helpers.buffers import least_capacities
 from tests.helpers.cases import Case, cases, many, some
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.examples import Example, family_example, made_example
+from tests.helpers.paths import make_paths
 from tests.helpers.policies import make_policy, with_nan, without_choice
 
 widths = st.sampled_from((1, 2, 3, 5, 8))
@@ -231,3 +232,22 @@ def test_two_states_of_one_hash_are_proved_by_the_reference(
 
     for found, other in zip(evaluator_of(example, 3).prove(example.candidates), expected, strict=True):
         assert_agree(found, other)
+
+
+def test_a_beam_that_does_not_fit_into_its_share_of_memory_is_refused_with_the_figures(
+    make_dataset: DatasetMaker,
+) -> None:
+    dataset = make_paths(make_dataset)
+    policy = make_policy(dataset)
+    fits = BeamEvaluator(dataset, policy, ProverSettings(), Beam(4), EvaluatorOptions(buckets=(64,)))
+
+    with pytest.raises(
+        MemoryShortError,
+        match=r"a beam of 4 with 16 candidates at once needs about \d+\.\d GiB on cpu, of which 0\.0 GiB are free "
+        r"within a budget of 0\.0 GiB \(1e-06 of the device\); use fewer lanes",
+    ):
+        BeamEvaluator(
+            dataset, policy, ProverSettings(), Beam(4), EvaluatorOptions(buckets=(64,), memory_share=1e-6)
+        )
+    more = BeamEvaluator(dataset, policy, ProverSettings(), Beam(4), EvaluatorOptions(buckets=(640,)))
+    assert more.required_bytes > 5 * fits.required_bytes

@@ -87,6 +87,16 @@ def test_sizes_one_below_are_refused_with_what_they_must_be(name: str, tables: G
     assert "the 2 rules of a predicate, padding_states 8 actions and one more" in str(caught.value)
 
 
+def test_more_rows_than_32_bits_count_are_refused(tables: GraphTables) -> None:
+    sizes = dataclasses.replace(least_capacities(3, tables, SETTINGS), num_rows=2**31)
+
+    with pytest.raises(
+        EvaluationError, match="has 2147483648 rows; expected at most 2147483647: use fewer lanes"
+    ):
+        check_capacities(sizes, tables, SETTINGS)
+    check_capacities(dataclasses.replace(sizes, num_rows=2**31 - 1), tables, SETTINGS)
+
+
 def test_a_bucket_without_lanes_is_refused(tables: GraphTables) -> None:
     with pytest.raises(EvaluationError, match="num_lanes is 0, must be at least 1"):
         check_capacities(least_capacities(0, tables, SETTINGS), tables, SETTINGS)

@@ -33,7 +33,8 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 NUM_LANES = 64
 CAPTURING = ("captured", "reduce-overhead", "graph-trees")
 MODES = [
-    *((name, True) for name in COMPILE_MODES),
+    # `fused-blocks` rounds otherwise: tests/core/policy/test_fused_block.py has its numbers.
+    *((name, True) for name in COMPILE_MODES if name != "fused-blocks"),
     *((name, False) for name in ("default", "reduce-overhead", "separate")),
 ]
 

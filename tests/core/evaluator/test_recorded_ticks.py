@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks.gpu_gate.traced import reads_back
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import ReferenceEvaluator, bucket_ticks
 from proofrank.core.evaluator.compiled import CompiledEvaluator
@@ -23,8 +24,8 @@ from proofrank.core.evaluator.snapshots import Snapshots
 from proofrank.core.evaluator.tick_program import TickProgram, tensors_of
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Outcome, ProverSettings
-from proofrank.core.prover.lanes import empty_pool
+from proofrank.core.prover import Candidates, Outcome, ProverSettings
+from proofrank.core.prover.lanes import action_dtype_of, empty_pool
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.outcomes import assert_same
 from tests.helpers.paths import all_paths, make_paths
@@ -261,6 +262,104 @@ def test_another_policy_runs_in_the_same_memory(
     assert len(addresses) > 60
 
 
+def test_a_recorded_action_that_no_kept_action_can_be_is_an_error_and_does_not_become_another(
+    dataset: Dataset, policy: Policy, expected: list[Outcome]
+) -> None:
+    number = next(place for place, outcome in enumerate(expected) if outcome.steps > 1)
+    actions = list(expected[number].actions)
+    evaluator = captured(dataset, policy)
+    assert evaluator.make_tick(4).buffers.pool.recorded.dtype == torch.int16
+
+    for beyond in (2**16, 2**32):
+        with pytest.raises(EvaluationError, match="an action of its record does not exist"):
+            evaluator.evaluate(
+                [all_paths(dataset)[number]], recorded_actions=[[actions[0] + beyond, *actions[1:]]]
+            )
+
+
+@pytest.mark.parametrize(
+    ("padding_states", "dtype"), [(32_767, torch.int16), (32_768, torch.int32), (2**31 - 1, torch.int32)]
+)
+def test_actions_are_kept_in_the_fewest_bits_that_hold_every_action(
+    padding_states: int, dtype: torch.dtype
+) -> None:
+    assert action_dtype_of(ProverSettings(padding_states=padding_states)) == dtype
+
+
+def test_more_actions_than_any_type_holds_are_refused() -> None:
+    with pytest.raises(EvaluationError, match="padding_states is 2147483648; expected at most 2147483647"):
+        action_dtype_of(ProverSettings(padding_states=2**31))
+
+
+class HostReads(TorchDispatchMode):
+    """Remembers operations for whose result a host waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.num_operations = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.num_operations += 1
+        if reads_back(function, args):
+            self.found.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_loop_of_replays_reads_nothing_of_the_device_but_the_copies_of_outcomes(
+    dataset: Dataset, policy: Policy, expected: list[Outcome]
+) -> None:
+    evaluator = captured(dataset, policy, pool_size=64)
+    evaluator.warm_up()
+    candidates = Candidates.of(all_paths(dataset))
+
+    with HostReads() as reads:
+        outcomes = evaluator.evaluate(candidates)
+
+    assert_same(outcomes, expected)
+    assert reads.num_operations > 1000
+    assert reads.found == []
+
+
+class CopiesInto(TorchDispatchMode):
+    """Counts operations that write into the storages of some tensors."""
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.number = 0
+        self._storages = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        is_write = any(given.alias_info and given.alias_info.is_write for given in function._schema.arguments)
+        if is_write and args[0].untyped_storage().data_ptr() in self._storages:
+            self.number += 1
+        return result
+
+
+def test_another_policy_is_one_copy_into_the_weights(
+    dataset: Dataset, policy: Policy, expected: list[Outcome]
+) -> None:
+    evaluator = captured(dataset, make_policy(dataset, 7, spread=2.0))
+    network = evaluator.make_tick(4).network
+    weights = [*network.parameters(), *network.buffers()]
+    policies = [policy, make_policy(dataset, 8), policy]
+
+    with CopiesInto(weights) as copies:
+        for number, other in enumerate(policies, start=1):
+            evaluator.load_policy(other)
+            assert evaluator.num_weight_copies == copies.number == number
+        evaluator.load_policy(policy)
+
+    assert evaluator.num_weight_copies == copies.number == len(policies)
+    assert len({tensor.untyped_storage().data_ptr() for tensor in weights}) == 1
+    assert_same(evaluator.evaluate(all_paths(dataset)), expected)
+
+
 @pytest.mark.parametrize("skip_unary_actions", [False, True])
 def test_a_tick_of_fixed_shape_reads_nothing_back_to_the_host(
     skip_unary_actions: bool, dataset: Dataset
@@ -329,10 +428,13 @@ def test_without_a_compiler_cuda_still_captures_and_a_cpu_follows_the_true_count
 
     assert Mode.of("reduce-overhead", fullgraph=True, device=cuda).uncompiled(cuda).engine == "captured"
     assert Mode.of("default", fullgraph=True, device=cuda).uncompiled(cuda).engine == "eager"
+    fused = Mode.of("fused-blocks", fullgraph=True, device=cuda)
+    assert fused.products == "tf32x3"
+    assert (fused.uncompiled(cuda).engine, fused.uncompiled(cuda).products) == ("captured", None)
     assert Mode.of("separate", fullgraph=True, device=cpu).uncompiled(cpu).is_trimming
 
 
-@pytest.mark.parametrize("name", ["reduce-overhead", "graph-trees"])
+@pytest.mark.parametrize("name", ["reduce-overhead", "graph-trees", "fused-blocks"])
 def test_modes_of_cuda_alone_are_refused_elsewhere(name: str) -> None:
     with pytest.raises(EvaluationError, match=f"'{name}' captures CUDA graphs and needs a CUDA device"):
         Mode.of(name, fullgraph=True, device=torch.device("cpu"))

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 import torch
@@ -16,17 +15,15 @@ from torch import Tensor
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.policy import PolicyConfig, PolicyNetwork
+from proofrank.core.policy.block_operation import residual_block
 from proofrank.core.policy.fused_block import (
     CAPABILITY_MAJOR,
     HAS_TRITON,
-    NUM_STAGES,
-    NUM_WARPS,
     SIZES,
     SPLIT_PRODUCTS,
     check_capability,
-    constants_of,
+    check_device,
     fused_residual_block,
-    jitted_kernel,
 )
 from proofrank.core.policy.network import ResidualBlock
 from tests.helpers.interpreted_block import drawn_block
@@ -85,6 +82,26 @@ def test_features_of_another_shape_dtype_or_device_are_refused() -> None:
         fused_residual_block(torch.zeros(1, 64), block)
 
 
+def test_a_cpu_is_refused_as_the_device_of_the_kernel() -> None:
+    with pytest.raises(EvaluationError, match="a fused residual block needs a CUDA device; this is cpu"):
+        check_device(torch.device("cpu"))
+
+
+def test_the_operation_that_a_compiler_sees_is_the_definition_on_a_cpu() -> None:
+    block = drawn_block(64, torch.Generator().manual_seed(1))
+    features = torch.randn(5, 64, generator=torch.Generator().manual_seed(2))
+
+    assert torch.equal(residual_block(features, block, "tf32x3"), block(features))
+    torch.library.opcheck(
+        torch.ops.proofrank.residual_block.default,
+        (
+            features, block.linear.weight, block.linear.bias, block.norm.weight, block.norm.bias, block.norm.eps,
+            "tf32x3",
+        ),
+        test_utils=("test_schema", "test_faketensor"),
+    )  # fmt: skip
+
+
 # --- The precision of split products, imitated in float32.
 
 
@@ -139,26 +156,6 @@ def test_a_block_by_split_products_is_as_good_as_by_float32(products: str) -> No
 # --- The machine code for sm_90.
 
 
-def compiled_kernel(size: int, products: str, capability: int = 90) -> Any:
-    """The kernel as it would be launched on a GPU of that compute capability."""
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    constants = constants_of(size, products)
-    pointers = ("features", "weight", "bias", "norm_weight", "norm_bias", "target")
-    signature = {**dict.fromkeys(pointers, "*fp32"), "num_rows": "i32", "eps": "fp32"}
-    is_aligned = {(place,): [["tt.divisibility", 16]] for place in range(len(pointers))}
-    source = ASTSource(
-        jitted_kernel(), {**signature, **dict.fromkeys(constants, "constexpr")}, constants, is_aligned
-    )
-    return triton.compile(
-        source,
-        target=GPUTarget("cuda", capability, 32),
-        options={"num_warps": NUM_WARPS, "num_stages": NUM_STAGES},
-    )
-
-
 @needs_triton
 @pytest.mark.parametrize(
     ("size", "products"),
@@ -169,9 +166,10 @@ def compiled_kernel(size: int, products: str, capability: int = 90) -> Any:
     ],
 )
 def test_the_machine_code_uses_tensor_cores_and_does_not_spill(size: int, products: str) -> None:
+    from benchmarks.gpu_gate.fused import compiled_block
     from benchmarks.gpu_gate.machine_code import read_machine_code
 
-    binary = compiled_kernel(size, products)
+    binary = compiled_block(size, products, 90)
     code = read_machine_code(binary.asm["cubin"], binary.metadata.shared)
 
     assert (code.stack_bytes, code.spill_instructions) == (0, 0)
@@ -189,9 +187,10 @@ def test_the_machine_code_uses_tensor_cores_and_does_not_spill(size: int, produc
 @needs_triton
 @pytest.mark.parametrize("capability", [80, 100])
 def test_a_gpu_for_which_the_code_spills_or_is_a_trap_is_refused(capability: int) -> None:
+    from benchmarks.gpu_gate.fused import compiled_block
     from benchmarks.gpu_gate.machine_code import read_machine_code
 
-    binary = compiled_kernel(256, "tf32x3", capability)
+    binary = compiled_block(256, "tf32x3", capability)
     code = read_machine_code(binary.asm["cubin"], binary.metadata.shared)
     assert code.is_spilling or code.is_trap
 

@@ -160,3 +160,21 @@ def test_models_of_known_size(name: str, num_atoms: int, shared_data: Path) -> N
     assert model.num_atoms == num_atoms
     assert model.contains(dataset.splits["train"]).all()
     assert compute_least_model(replace(dataset, splits={**dataset.splits, "test": ()})).num_atoms == num_atoms
+
+
+@many
+@given(graph=graphs(), max_atoms=st.sampled_from([2, 1000]))
+def test_bits_say_of_every_atom_what_the_model_says(
+    graph: tuple[list[str], list[str]], max_atoms: int, make_dataset: DatasetMaker
+) -> None:
+    dataset = make_dataset(*graph)
+    vocabulary = dataset.vocabulary
+    triples = all_triples(dataset)
+    # With two atoms of a relation, most predicates have the model of a smaller graph.
+    model = compute_least_model(dataset, max_atoms=max_atoms, max_blocks=3)
+
+    table = model.bits(vocabulary.num_predicates, vocabulary.num_constants)
+
+    found = [bool(table[predicate, head, tail // 8] >> tail % 8 & 1) for predicate, head, tail in triples]
+    assert found == model.contains(triples).tolist()
+    assert np.unpackbits(table).sum() == sum(found)

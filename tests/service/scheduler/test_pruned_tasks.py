@@ -146,6 +146,29 @@ def test_positives_go_in_together_and_what_has_no_proof_never_takes_a_lane(
             )
 
 
+def test_an_evaluator_is_given_the_model_of_its_pruned_tasks_before_their_candidates(
+    make_stage: Callable[..., AskingStage], policy: Policy, model: LeastModel, queries: list[Query]
+) -> None:
+    stage = make_stage()
+    seen: list[object] = []
+    submit = stage.evaluator.submit
+
+    def noting(candidates: Sequence[Candidate]) -> list[int]:
+        seen.append("candidates")
+        return submit(candidates)
+
+    with (
+        patch.object(stage.evaluator, "load_model", seen.append),
+        patch.object(stage.evaluator, "submit", noting),
+    ):
+        stage.submit_queries(queries[:1], policy, None).future.result(PATIENCE)
+        num_whole = len(seen)
+        stage.submit_queries(queries[:1], policy, Pruning("exact", model)).future.result(PATIENCE)
+
+    assert seen[:num_whole] == ["candidates"] * num_whole
+    assert seen[num_whole] is model and seen[num_whole + 1] == "candidates"
+
+
 def test_no_tick_waits_for_the_positives_of_other_queries(
     make_stage: Callable[..., AskingStage], policy: Policy, model: LeastModel, queries: list[Query]
 ) -> None:
