@@ -7,8 +7,11 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,17 +66,35 @@ def random_policy(dataset: Dataset, like: Policy, seed: int) -> Policy:
     return Policy(f"random-{seed}", network, dataset.vocabulary, like.settings, "")
 
 
-def interleaved(contestants: dict[Name, Callable[[], Any]], repeats: int) -> dict[Name, list[float]]:
+def interleaved(
+    contestants: dict[Name, Callable[[], Any]],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[Name, list[float]]:
     """Returns the seconds of each contestant, run in turn ``repeats`` times so that changes of the machine
     affect all.
+
+    ``clock`` is ``time.process_time`` where the seconds of this process on a processor are meant.
     """
     seconds: dict[Name, list[float]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, run in contestants.items():
-            began = time.perf_counter()
+            began = clock()
             run()
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(clock() - began)
     return seconds
+
+
+@contextmanager
+def busy_loops(number: int) -> Iterator[None]:
+    """Keeps ``number`` processes busy meanwhile, at this one's priority."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def median(values: Sequence[float]) -> float:

@@ -59,6 +59,14 @@ def main() -> int:
     parser.add_argument("--buckets", type=int, nargs="+", default=[512])
     parser.add_argument("--only", nargs="+", metavar="ENGINE", help="only these engines")
     parser.add_argument(
+        "--plain", action="store_true", help="without bfloat16 and without graphs that may be partial"
+    )
+    parser.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="measure seconds on a processor, which other programs change less than those by the clock",
+    )
+    parser.add_argument(
         "--pruning", nargs="+", default=[], choices=PRUNING_LEVELS[1:], help="levels to rank at beside none"
     )
     parser.add_argument("--cache-folder", type=Path, help="folder of compiled artifacts")
@@ -70,6 +78,8 @@ def main() -> int:
     warm_up: dict[str, float] = {}
     for engine, fullgraph, precision in CONTESTANTS:
         if parsed.only and engine not in parsed.only:
+            continue
+        if parsed.plain and not (fullgraph and precision == "float32"):
             continue
         name = (
             engine
@@ -124,7 +134,8 @@ def main() -> int:
     for name in evaluators:
         contestants[name, "none"] = partial(run, name)
         contestants |= {(name, level): partial(run_pruned, name, level) for level in levels}
-    seconds = interleaved(contestants, parsed.repeats)
+    clock = time.process_time if parsed.processor_time else time.perf_counter
+    seconds = interleaved(contestants, parsed.repeats, clock)
     rows = [
         _row(name, workload, evaluators[name], outcomes, warm_up[name], seconds[name, "none"])
         for name in evaluators

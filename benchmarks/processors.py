@@ -11,17 +11,25 @@ priority, and measures each way beside them as well. The outcomes of all ways ar
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.common import SHARED, interleaved, load_workload, machine, median, print_table, write_output
+from benchmarks.common import (
+    SHARED,
+    busy_loops,
+    interleaved,
+    load_workload,
+    machine,
+    median,
+    print_table,
+    write_output,
+)
 from proofrank.core.evaluator import Evaluator, create_evaluator
 from proofrank.core.evaluator.parallel import ParallelEvaluator, usable_processors
 from proofrank.core.prover import Candidate, Outcome
@@ -33,7 +41,6 @@ RECORDINGS = {
     "nations": "nations-seed0",
     "wn18rr": "wn18rr-seed0",
 }
-BUSY_LOOP = "while True: pass"
 
 Way = Callable[[Sequence[Candidate]], Sequence[Outcome]]
 
@@ -81,7 +88,7 @@ def _rows(name: str, num_processors: int, parsed: argparse.Namespace) -> Iterato
         alone = _medians(ways, work.candidates, parsed.repeats)
         beside: dict[str, float] = {}
         if parsed.busy:
-            with _busy(parsed.busy):
+            with busy_loops(parsed.busy):
                 beside = _medians(ways, work.candidates, parsed.repeats)
     first = next(iter(alone.values()))
     for way, seconds in alone.items():
@@ -108,18 +115,6 @@ def _medians(ways: dict[str, Way], candidates: Sequence[Candidate], repeats: int
     """The median of seconds of each way; the ways take turns."""
     contestants = {name: partial(way, candidates) for name, way in ways.items()}
     return {name: median(seconds) for name, seconds in interleaved(contestants, repeats).items()}
-
-
-@contextmanager
-def _busy(number: int) -> Iterator[None]:
-    """Keeps ``number`` processes busy meanwhile."""
-    loops = [subprocess.Popen([sys.executable, "-c", BUSY_LOOP]) for _ in range(number)]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
 
 
 if __name__ == "__main__":

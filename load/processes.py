@@ -31,10 +31,13 @@ class ProcessError(Exception):
     """A process to measure did not start, or ended."""
 
 
-def clean_environment(threads: int, extra: Mapping[str, str]) -> dict[str, str]:
-    """Returns this environment without settings of the service, with ``threads`` for torch, and with ``extra``."""
+def clean_environment(threads: int, extra: Mapping[str, str], source: Path = REPOSITORY) -> dict[str, str]:
+    """Returns this environment without settings of the service, with ``threads`` for torch, and with ``extra``.
+
+    ``source`` is the checkout whose code is run.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PROOFRANK_")}
-    return {**kept, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": str(threads), **extra}
+    return {**kept, "PYTHONPATH": str(source), "OMP_NUM_THREADS": str(threads), **extra}
 
 
 def _cpu_seconds(process: int) -> float:
@@ -45,9 +48,16 @@ def _cpu_seconds(process: int) -> float:
 class ServerProcess:
     """A server on a free port with its own data folder; a context manager that ends it."""
 
-    def __init__(self, dataset: Path, policy: Path, threads: int, *arguments: str) -> None:
+    def __init__(
+        self, dataset: Path, policy: Path, threads: int, *arguments: str, source: Path = REPOSITORY
+    ) -> None:
+        """Starts ``proofrank serve`` of the checkout ``source``, with ``arguments``."""
         self._home = tempfile.TemporaryDirectory(prefix="proofrank-load-")
-        folders = ("--dataset", str(dataset), "--policy", str(policy), "--data-folder", self._home.name)
+        folders = (
+            *("--dataset", str(dataset.absolute())),
+            *("--policy", str(policy.absolute() if policy.exists() else policy)),
+            *("--data-folder", self._home.name),
+        )
         self._process = subprocess.Popen(
             [
                 *(
@@ -62,7 +72,8 @@ class ServerProcess:
                 ),
                 *(*folders, *arguments),
             ],
-            env=clean_environment(threads, {}),
+            cwd=source,
+            env=clean_environment(threads, {}, source),
             stderr=subprocess.PIPE,
             text=True,
         )

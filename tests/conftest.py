@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from tests.helpers.datasets import SHARED, DatasetMaker, write_dataset
 
 # Programs that tests start have one thread as well; it is set before torch reads it.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+_data_home = tempfile.TemporaryDirectory(prefix="proofrank-data-")
+# Default data folder of commands that tests run: never the user's, which another version may have written.
+os.environ["XDG_DATA_HOME"] = _data_home.name
 
 SLOW_SECONDS = 4 * 3600
 """That a slow test may take; the others have the ``timeout`` of the configuration, so that none hangs for ever."""

@@ -22,7 +22,7 @@ from tests.helpers.answers import rank, refusal, without_time
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.intervals import assert_metrics_hold, assert_ranks_hold, write_chain
 from tests.helpers.job_client import ended, get, many_queries, results, submit
-from tests.helpers.scrapes import scrape
+from tests.helpers.scrapes import growth, scrape
 from tests.helpers.serving import RunningServer
 
 LARGE: dict[str, Any] = {"split": "test", "corruptions": "all", "mrr_tolerance": 0.003}
@@ -167,9 +167,11 @@ def test_the_client_gives_intervals_of_jobs_and_of_runs(server: RunningServer, p
     assert {"query_index", "rank_low", "rank_high", "open"} <= set(frame.columns)
 
 
-def test_the_metrics_show_the_ends_of_an_mrr(client: httpx.Client) -> None:
-    job, _ = done(client, queries=many_queries(24), corruptions="all", mrr_tolerance=0.2, seed=5)
+def test_the_metrics_show_the_ends_of_an_mrr_and_what_was_left_open(client: httpx.Client) -> None:
+    before = scrape(client)
+    job, _ = done(client, queries=many_queries(24), corruptions="all", mrr_tolerance=0.45, seed=5)
     samples = scrape(client)
+    assert growth(before, samples, "proofrank_open_candidates_total") == job["intervals"]["open"] > 0
     labels = (("policy", job["policy"]["name"]), ("sha256", job["policy"]["sha256"]), ("split", "queries"))
     low, high = job["intervals"]["intervals"]["mrr"]
     assert samples["proofrank_policy_job_mrr_low", labels] == low

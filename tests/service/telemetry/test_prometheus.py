@@ -239,6 +239,35 @@ def test_the_mrr_of_jobs_is_shown_by_policy_with_points_and_each_activation_is_m
     assert mark["metric"]["hash"] == done["run-b"][1][:8]
 
 
+def test_the_interval_of_a_job_to_a_tolerance_is_shown_and_what_it_left_open(
+    serving: RunningServer, prometheus: RunningPrometheus
+) -> None:
+    panels = {panel["title"]: panel for panel in PANELS}
+    ends = [target["expr"] for target in panels["Interval of the MRR of jobs"]["targets"]]
+    client = serving.client
+    wanted = {"queries": QUERIES * 12, "corruptions": "all", "mrr_tolerance": 0.2}
+    job_id = client.post("/jobs", json=wanted).json()["id"]
+    while (job := client.get(f"/jobs/{job_id}").json())["state"] != "done":
+        time.sleep(0.02)
+    interval = job["intervals"]["intervals"]["mrr"]
+    assert interval[0] < interval[1]
+    assert job["intervals"]["open"] > 0
+
+    def shown() -> list[float]:
+        of_queries = [
+            [
+                float(series["value"][1])
+                for series in prometheus.query(end.replace("$instance", ".+"))
+                if series["metric"]["split"] == "queries"
+            ]
+            for end in ends
+        ]
+        return [number for numbers in of_queries for number in numbers]
+
+    assert until(serving, lambda: shown() == [pytest.approx(end) for end in interval])
+    assert prometheus.numbers("sum(proofrank_open_candidates_total)") == [job["intervals"]["open"]]
+
+
 def test_the_series_of_jobs_are_bounded_whatever_clients_upload() -> None:
     collector = JobMrrCollector()
     for number in range(1000):
