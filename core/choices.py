@@ -18,11 +18,16 @@ PRUNING_LEVELS: tuple[PruningLevel, ...] = ("none", "exact", "ranks")
 ScoringKind = Literal["proof", "embedding", "hybrid"]
 SCORINGS: tuple[ScoringKind, ...] = ("proof", "embedding", "hybrid")
 
+WeightsFrom = Literal["given", "policy", "server", "default"]
+
 BeamScore = Literal["max", "logsumexp", "noisy-or"]
 BEAM_SCORES: tuple[BeamScore, ...] = ("max", "logsumexp", "noisy-or")
 
 MOST_TRAJECTORIES = 64
 """Maximum number of trajectories of a candidate: the width of a beam."""
+
+MOST_SAMPLES = 1_000_000
+"""Maximum number of sampled trajectories of a candidate."""
 
 HITS_AT = (1, 3, 10)
 """The k of Hits@k, unless others are asked for."""

@@ -55,11 +55,6 @@ class RankingRules:
         return self.protocol in ("ogb", "fixed-negatives")
 
     @property
-    def draws_otherwise(self) -> bool:
-        """Whether candidates are others than those of the options alone, as ``/why`` draws them."""
-        return self.has_fixed_negatives or self.is_deepprooflog or self.candidates_from != "domains"
-
-    @property
     def is_deepprooflog(self) -> bool:
         """Whether candidates and ties are drawn as by the public DeepProofLog code."""
         return self.protocol is not None and self.protocol.startswith("deepprooflog")

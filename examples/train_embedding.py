@@ -48,6 +48,12 @@ def main() -> None:
     parser.add_argument("--margin", type=float, default=6.0, metavar="M", help="of the loss (default: 6)")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--threads", type=int, default=1, metavar="N")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="where PyKEEN keeps the training each minute; the same command goes on from there",
+    )
     parsed = parser.parse_args()
     torch.set_num_threads(parsed.threads)
     dataset = proofrank.load_dataset(parsed.dataset)
@@ -67,7 +73,23 @@ def main() -> None:
         negative_sampler="basic",
         negative_sampler_kwargs={"num_negs_per_pos": parsed.negatives},
     )
-    loop.train(factory, num_epochs=parsed.epochs, batch_size=parsed.batch_size, use_tqdm_batch=False)
+    checkpoint: dict[str, Any] = {}
+    if parsed.checkpoint is not None:
+        # PyKEEN's own form, which is unpickled: only a file of one's own should be given.
+        folder, name = parsed.checkpoint.resolve().parent, parsed.checkpoint.name
+        checkpoint = {
+            "checkpoint_directory": folder,
+            "checkpoint_name": name,
+            "checkpoint_frequency": 1,
+            "checkpoint_on_failure": True,
+        }
+    loop.train(
+        factory,
+        num_epochs=parsed.epochs,
+        batch_size=parsed.batch_size,
+        use_tqdm_batch=False,
+        **checkpoint,
+    )
     notes = {"dataset": dataset.content_hash, "epochs": parsed.epochs, "seed": parsed.seed}
     saved = proofrank.save_embedding(model, factory, parsed.out, notes=notes, overwrite=True)
     print(f"wrote {parsed.out}: {saved.kind}, SHA-256 {saved.content_hash}")

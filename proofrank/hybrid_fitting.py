@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from proofrank.core.errors import RankingError
 from proofrank.core.evaluator import create_evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
+from proofrank.core.hybrid import EmbeddingIdentity
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import (
     Corruptor,
@@ -98,4 +100,5 @@ def fit_hybrid(
     total = sum(query.num_candidates for query in drawn)
     with progress_of(progress, total) as on_done:
         ranked = rank_queries(evaluator, drawn, seed=seed, on_progress=on_done, pruning=pruning)
-    return fit_weights(ranked, scores, dataset, ties=ties, by_relation=by_relation, seed=seed)
+    fitted = fit_weights(ranked, scores, dataset, ties=ties, by_relation=by_relation, seed=seed)
+    return dataclasses.replace(fitted, embedding=EmbeddingIdentity(source.name, source.content_hash))

@@ -143,7 +143,8 @@ class EvaluationReport:
         pruning_counts: how many candidates took their course, and how many were left out or ended early.
         protocol: how it ranked: split, side, corruptions, filtered, ties, seed, scoring, and the name of the protocol.
         scoring: what the scores are: their ``kind``, and if it is not ``proof``, the ``embedding`` (``name``,
-            ``sha256`` and ``kind``) and the ``weights`` of hybrid scores.
+            ``sha256`` and ``kind``), the ``weights`` of hybrid scores, and whose they are: ``weights_from`` is
+            ``given``, ``policy`` or ``default``.
     """
 
     metrics: Metrics
@@ -350,7 +351,8 @@ def evaluate(
             ``embedding``, the embedding's score, by which nothing is proved; or ``hybrid``, of both.
         embedding: the embedding of the last two: its path, or what :func:`load_embedding` gives.
         hybrid: the weights of ``hybrid``: a file that ``proofrank fit-hybrid`` wrote, a mapping such as
-            ``{"weight": 1.0, "bonus": None, "penalty": 100.0}``, or a :class:`Hybrid`. By default those of the example.
+            ``{"weight": 1.0, "bonus": None, "penalty": 100.0}``, or a :class:`Hybrid`. By default those that are stored
+            with the policy, or else those of the example.
         hits_at: the k of Hits@k: 1 to 20 whole numbers.
         protocol: name of a protocol, which settles corruptions, filtered, ties and candidates: ``filtered-all``,
             ``sampled-50``, ``ogb``, ``fixed-negatives`` or ``deepprooflog`` (``docs/protocols.md``).
@@ -397,9 +399,9 @@ def evaluate(
         check_tolerance_of(rules)
         if scoring != "proof":
             raise RankingError(f"scoring is {scoring!r}; with mrr_tolerance expected 'proof'")
-    if scoring != "proof" and searched.width > 1:
-        raise RankingError(f"scoring is {scoring!r}; with a beam of {beam} expected 'proof'")
-    scores_by = scoring_of(scoring, embedding, hybrid, dataset, chosen, device)
+    if scoring == "embedding" and searched.width > 1:
+        raise RankingError(f"scoring is {scoring!r}; with a beam of {beam} expected 'proof' or 'hybrid'")
+    scores_by = scoring_of(scoring, embedding, hybrid, dataset, chosen, device, policy)
     evaluator = None
     if scoring != "embedding":
         evaluator = create_evaluator(
@@ -486,6 +488,7 @@ def scoring_of(
     dataset: Dataset,
     triples: Sequence[Triple],
     device: str | None = None,
+    policy: Policy | None = None,
 ) -> Scoring | None:
     """The scoring that the options of :func:`evaluate` name; None for ``proof``.
 
@@ -496,9 +499,11 @@ def scoring_of(
         dataset: the graph.
         triples: that are ranked; their relations must have an embedding.
         device: where the embedding is computed.
+        policy: whose weights score where ``hybrid`` gives none.
 
     Raises:
-        RankingError: the options do not go together, or weights are wrong.
+        RankingError: the options do not go together, weights are wrong, or those of the policy were fitted with another
+            embedding.
         EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
     """
     if isinstance(embedding, (str, Path)):
@@ -507,7 +512,8 @@ def scoring_of(
         hybrid = read_hybrid(Path(hybrid))
     elif isinstance(hybrid, Mapping):
         hybrid = Hybrid.from_dict(hybrid)
-    scoring = make_scoring(kind, embedding, hybrid, dataset, device)
+    stored = None if policy is None else policy.hybrid
+    scoring = make_scoring(kind, embedding, hybrid, dataset, device, stored=stored)
     if scoring is not None:
         scoring.scorer.check(triples)
     return scoring
@@ -669,8 +675,10 @@ def _total(progress: bool | Progress, work: LazyQueries) -> int:
 
 
 @contextmanager
-def progress_of(progress: bool | Progress, total: int) -> Iterator[Callable[[int], None]]:
-    """A function to tell the number of candidates done, of ``total``, for what the caller asked to be shown.
+def progress_of(
+    progress: bool | Progress, total: int, what: str = "candidates"
+) -> Iterator[Callable[[int], None]]:
+    """A function to tell the number of candidates, or ``what``, done, of ``total``, as the caller asked to be shown.
 
     Raises:
         ProofrankError: a bar is asked for, and rich is not installed.
@@ -687,7 +695,7 @@ def progress_of(progress: bool | Progress, total: int) -> Iterator[Callable[[int
         from proofrank.service.terminal.progress import progress_bar
     except ImportError as error:
         raise ProofrankError("progress=True needs rich: pip install rich") from error
-    with progress_bar(Console(stderr=True), "candidates", total) as on_done:
+    with progress_bar(Console(stderr=True), what, total) as on_done:
         yield on_done
 
 

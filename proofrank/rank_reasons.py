@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from proofrank.core.choices import SIDES
 from proofrank.core.errors import RankingError
 from proofrank.core.evaluator import (
@@ -26,7 +28,10 @@ from proofrank.core.evaluator.alternatives import StepChoices, goal_texts, rende
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.protocol_rules import RankingRules, settled
+from proofrank.core.protocols import check_protocol_of_one, corruptor_of
 from proofrank.core.prover import ProverSettings
+from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking import (
     TIE_POLICIES,
     Corruptor,
@@ -36,7 +41,7 @@ from proofrank.core.ranking import (
     rank_reasons,
     sides_of,
 )
-from proofrank.in_process import NamedTriple, TripleRanking, number_of, triple_ranking
+from proofrank.in_process import NamedTriple, TripleRanking, beam_of, number_of, triple_ranking
 
 _STANDINGS = {
     "positive": "the triple itself",
@@ -94,11 +99,12 @@ class ExplainedCandidate:
         tail: name of its second constant.
         standing: how its score compares with the positive's: ``higher``, ``tied`` or ``lower``; or ``positive``.
         score: its log-probability, less 100 where it was not proved.
-        log_probability: sum over its steps.
+        log_probability: sum over its steps; of several proofs together, as the beam's score says.
         proved: whether it was proved.
-        steps: its steps, with the alternatives at each.
-        proof: the proof as a tree, a goal a line.
+        steps: its steps, with the alternatives at each; with a beam, those of its best proof.
+        proof: the proof as a tree, a goal a line; with a beam, the best one.
         choices: the steps as text, a line for each alternative.
+        proofs: with a beam, all proofs that it has in the beam, the best first.
     """
 
     head: str
@@ -111,6 +117,17 @@ class ExplainedCandidate:
     steps: tuple[ExplainedStep, ...]
     proof: str
     choices: str
+    proofs: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Its score, its proof with the alternatives at each step, and its further proofs."""
+        further = [
+            f"proof {number} of {len(self.proofs)}:\n{proof}"
+            for number, proof in enumerate(self.proofs[1:], start=2)
+        ]
+        title = f"{_STANDINGS[self.standing]}, score {self.score:.4f}:"
+        return "\n".join([title, self.proof, self.choices, *further])
 
 
 @dataclass(frozen=True)
@@ -128,6 +145,8 @@ class RankExplanation:
         dataset: name of the dataset.
         policy: name of the policy.
         engine: name of the engine that ranked.
+        beam: number of trajectories of a candidate.
+        beam_score: how several proofs made a score.
     """
 
     ranking: TripleRanking
@@ -139,6 +158,8 @@ class RankExplanation:
     dataset: str
     policy: str
     engine: str
+    beam: int = 1
+    beam_score: str = "max"
 
     @property
     def text(self) -> str:
@@ -150,12 +171,7 @@ class RankExplanation:
             f"{ranking.num_candidates}; {self.num_higher} score higher, {self.num_tied} score as much"
         ]
         for candidate in (self.positive, *self.ahead, *self.also):
-            lines += [
-                "",
-                f"{_STANDINGS[candidate.standing]}, score {candidate.score:.4f}:",
-                candidate.proof,
-                candidate.choices,
-            ]
+            lines += ["", candidate.text]
         if left_out:
             lines += ["", f"{left_out} more that score higher or as much are not shown"]
         return "\n".join(lines)
@@ -175,6 +191,7 @@ def why(
     first: int | None = 5,
     alternatives: int | None = 5,
     also: Sequence[str] = (),
+    candidates: Sequence[str] | None = None,
     filtered: bool = True,
     ties: str = "realistic",
     seed: int = 0,
@@ -182,6 +199,11 @@ def why(
     device: str | None = None,
     prover: Mapping[str, int | bool] | None = None,
     pruning: str = "exact",
+    beam: int = 1,
+    beam_score: str = "max",
+    protocol: str | None = None,
+    candidates_from: str | Path = "domains",
+    negatives: str | Path | None = None,
 ) -> RankExplanation:
     """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much.
 
@@ -196,6 +218,8 @@ def why(
         first: how many of the corruptions that score higher or as much are explained; None for all.
         alternatives: how many actions of each step are shown at most, the one taken included; None for all.
         also: names of constants whose corruptions are explained besides, wherever they rank.
+        candidates: names of constants to put in the place of the side's constant, instead of drawn corruptions; with
+            ``filtered``, those that make a known triple are left out.
         filtered: whether corruptions that are known triples are left out.
         ties: the rank that counts among equal scores.
         seed: seed of the draw of corruptions and of random ties.
@@ -203,27 +227,46 @@ def why(
         device: where to compute, as torch names it; CUDA where there is one by default.
         prover: prover settings that differ from those the policy was trained under.
         pruning: what may be left out: ``none``, ``exact`` or ``ranks``; the answer is the same with each.
+        beam: number of trajectories of a candidate, whose proofs are all shown; 1 is the greedy one alone.
+        beam_score: how several proofs of a candidate make its score: ``max``, ``logsumexp`` or ``noisy-or``.
+        protocol: name of a protocol, as for ``evaluate``; but not ``deepprooflog``, by which what a query is ranked
+            against depends on its place in an evaluation.
+        candidates_from: where candidates come from, as for ``evaluate``.
+        negatives: file of fixed negatives, as for ``evaluate``.
 
     Raises:
         UnknownNameError: a name is unknown; the nearest known names are in the error.
         RankingError: an option is wrong, or a name in ``also`` makes no corruption of this query.
+        DatasetError: a file of candidates or negatives is not as expected; with the line.
         PolicyError: the policy does not fit the graph.
         EvaluationError: the triple cannot be evaluated exactly, or a setting is wrong.
     """
+    number_of(corruptions)
+    rules = settled(
+        protocol,
+        corruptions=corruptions,
+        filtered=filtered,
+        ties=ties,
+        candidates_from=str(candidates_from),
+    )
+    searched = beam_of(beam, beam_score)
     settings = settings_for(policy, prover)
     return explain_rank(
-        lambda: create_evaluator(engine, dataset, policy, settings, device=device),
+        lambda: create_evaluator(engine, dataset, policy, settings, device=device, beam=searched),
         dataset,
         policy,
         settings,
         triple,
         side=side,
-        corruptor=Corruptor(dataset, number=number_of(corruptions), is_filtered=filtered, seed=seed),
+        rules=rules,
+        candidates=candidates,
+        negatives=None if negatives is None else Path(negatives),
         first=first,
         alternatives=alternatives,
         also=also,
-        ties=ties,
+        seed=seed,
         pruning=pruning,
+        beam=searched,
     )
 
 
@@ -235,12 +278,15 @@ def explain_rank(
     triple: NamedTriple,
     *,
     side: str,
-    corruptor: Corruptor,
+    rules: RankingRules,
+    candidates: Sequence[str] | None,
+    negatives: Path | None,
     first: int | None,
     alternatives: int | None,
     also: Sequence[str],
-    ties: str,
+    seed: int,
     pruning: str,
+    beam: Beam,
     cache_folder: Path | None = None,
 ) -> RankExplanation:
     """What :func:`why` gives, by an evaluator of the caller's; the command takes this way.
@@ -252,26 +298,23 @@ def explain_rank(
         settings: of the prover.
         triple: the names (head, relation, tail).
         side: as for ``why``.
-        corruptor: draws the corruptions; its seed is also that of random ties.
+        rules: how corruptions are chosen and ties are broken.
+        candidates: as for ``why``.
+        negatives: as for ``why``.
         first: as for ``why``.
         alternatives: as for ``why``.
         also: as for ``why``.
-        ties: as for ``why``.
+        seed: as for ``why``.
         pruning: as for ``why``.
+        beam: that of the evaluator.
         cache_folder: where least models are kept; None for the user's cache.
 
     Raises:
         ProofrankError: as for ``why``.
     """
-    if side not in SIDES:
-        raise RankingError(
-            f"side is {side!r}; expected {' or '.join(SIDES)}: one ranking is explained at a time"
-        )
-    if ties not in TIE_POLICIES:
-        raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
-    positive = dataset.triple(*triple)
-    (on_side,) = sides_of(side)
-    query = Query(0, positive, on_side, corruptor.constants(positive, on_side))
+    if rules.ties not in TIE_POLICIES:
+        raise RankingError(f"ties is {rules.ties!r}; expected one of {', '.join(TIE_POLICIES)}")
+    query = _query(dataset, triple, side, rules, candidates, negatives, seed)
     others = [dataset.vocabulary.constant_index(name) for name in also]
     evaluator = make_evaluator()
     reasons = rank_reasons(
@@ -282,11 +325,13 @@ def explain_rank(
         first=first,
         alternatives=alternatives,
         also=others,
-        seed=corruptor.seed,
+        seed=seed,
         pruning=pruning_of(pruning, dataset, cache_folder or default_cache_folder()),
+        beam=beam,
+        is_own=candidates is not None,
     )
     return RankExplanation(
-        ranking=triple_ranking(reasons.ranked, dataset, ties),
+        ranking=triple_ranking(reasons.ranked, dataset, rules.ties),
         positive=named_candidate(reasons.positive, dataset),
         ahead=tuple(named_candidate(candidate, dataset) for candidate in reasons.ahead),
         also=tuple(named_candidate(candidate, dataset) for candidate in reasons.also),
@@ -295,7 +340,49 @@ def explain_rank(
         dataset=dataset.name,
         policy=policy.name,
         engine=evaluator.engine,
+        beam=beam.width,
+        beam_score=beam.score,
     )
+
+
+def _query(
+    dataset: Dataset,
+    triple: NamedTriple,
+    side: str,
+    rules: RankingRules,
+    candidates: Sequence[str] | None,
+    negatives: Path | None,
+    seed: int,
+) -> Query:
+    """The query whose rank is explained.
+
+    Raises:
+        ProofrankError: as for :func:`why`.
+    """
+    if side not in SIDES:
+        raise RankingError(
+            f"side is {side!r}; expected {' or '.join(SIDES)}: one ranking is explained at a time"
+        )
+    check_protocol_of_one(rules)
+    positive = dataset.triple(*triple)
+    (on_side,) = sides_of(side)
+    if candidates is None:
+        # OGB ranks both sides, and each of them apart.
+        on_sides = SIDES if rules.protocol == "ogb" else (on_side,)
+        corruptor = corruptor_of(rules, dataset, seed, [positive], [on_sides], negatives)
+        return Query(0, positive, on_side, corruptor.constants(positive, on_side))
+    if rules.protocol is not None and not rules.has_fixed_negatives:
+        raise RankingError(f"protocol {rules.protocol!r} has no part for candidates of one's own")
+    if negatives is not None:
+        raise RankingError("candidates and a file of negatives both say what is ranked; expected one of them")
+    constants = np.array([dataset.vocabulary.constant_index(name) for name in candidates], dtype=np.int64)
+    if not constants.size:
+        raise RankingError("candidates is empty; expected at least one name")
+    if len(set(candidates)) < len(candidates):
+        twice = next(name for name in candidates if candidates.count(name) > 1)
+        raise RankingError(f"candidates has {twice!r} for the second time")
+    corruptor = Corruptor(dataset, number=None, is_filtered=rules.filtered, seed=seed)
+    return Query(0, positive, on_side, corruptor.among(positive, on_side, constants))
 
 
 def named_candidate(explained: ExplainedOutcome, dataset: Dataset) -> ExplainedCandidate:
@@ -312,6 +399,7 @@ def named_candidate(explained: ExplainedOutcome, dataset: Dataset) -> ExplainedC
         steps=tuple(_named_step(step, dataset) for step in explained.steps),
         proof=render_proof(explained.explanation, dataset),
         choices=render_choices(explained.steps, dataset),
+        proofs=tuple(render_proof(proof, dataset) for proof in explained.proofs),
     )
 
 

@@ -12,6 +12,7 @@ from proofrank.core.evaluator.sampling import SamplingEvaluator
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate
+from proofrank.in_process import Progress, progress_of
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def sample(
     confidence: float = 0.95,
     prover: Mapping[str, int | bool] | None = None,
     device: str | None = None,
+    progress: bool | Progress = False,
 ) -> tuple[SampledTriple, ...]:
     """Draws trajectories of triples, and says how many of them are proofs.
 
@@ -65,6 +67,7 @@ def sample(
         confidence: share of such intervals that hold the probability of a proof.
         prover: prover settings that differ from those the policy was trained under.
         device: where to compute, as torch names it; CUDA where there is one by default.
+        progress: True for a progress bar on standard error, or a function that is told (done, total) triples.
 
     Raises:
         UnknownNameError: a name is unknown; the nearest known names are in the error.
@@ -78,8 +81,10 @@ def sample(
     candidates = [Candidate(triple, is_positive=tuple(triple) in dataset.facts) for triple in by_index]
     options = EvaluatorOptions(device=usable_device(device))
     evaluator = SamplingEvaluator(dataset, policy, settings_for(policy, prover), options, seed=seed)
+    with progress_of(progress, len(candidates), "triples") as on_progress:
+        shares = evaluator.sample(candidates, samples, on_progress=on_progress)
     found: list[SampledTriple] = []
-    for (head, relation, tail), share in zip(named, evaluator.sample(candidates, samples), strict=True):
+    for (head, relation, tail), share in zip(named, shares, strict=True):
         low, high = share.interval(confidence)
         found.append(
             SampledTriple(head, relation, tail, share.num_samples, share.num_proved, share.share, low, high)

@@ -24,6 +24,7 @@ from proofrank.service.routes import (
     rank,
     rankings,
     runs,
+    sample,
     sleep,
     why,
 )
@@ -37,7 +38,7 @@ from proofrank.service.web.drain_middleware import DrainMiddleware
 from proofrank.service.web.openapi import operation_id
 from proofrank.service.web.stack import install_stack
 
-_ROUTES = (rank, why, jobs, rankings, compare, policies, runs, graph, operation, sleep, page, pages)
+_ROUTES = (rank, why, sample, jobs, rankings, compare, policies, runs, graph, operation, sleep, page, pages)
 
 
 def create_app(

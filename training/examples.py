@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from proofrank.core.graph import Dataset, Triple
-from proofrank.core.prover import Atom, Candidate, ProverSettings, State
+from proofrank.core.prover import Candidate, ProverSettings, State
 from proofrank.core.ranking import Corruptor, sides_of
 from proofrank.training.batches import Example
 from proofrank.training.options import TrainingOptions
 from proofrank.training.rollout import Choosing, LogitsOf, roll_out
 from proofrank.training.search import ProofSearch, SearchBudgetExceeded
+from proofrank.training.state import Examples
 
 
 def without_held_out(dataset: Dataset) -> Dataset:
@@ -27,7 +28,11 @@ def without_held_out(dataset: Dataset) -> Dataset:
 
 
 class ExampleCollector:
-    """Collects examples round after round; a choice that occurs again is not searched again."""
+    """Collects examples round after round; a choice that occurs again is not searched again.
+
+    Attributes:
+        examples: of all rounds so far, by the choice.
+    """
 
     def __init__(self, dataset: Dataset, settings: ProverSettings, options: TrainingOptions) -> None:
         """Makes a collector without examples.
@@ -42,7 +47,7 @@ class ExampleCollector:
         self._search = ProofSearch(self._dataset, settings, budget=options.search_budget)
         # The state after giving up; without such an action, corruptions teach nothing.
         self._endf_state: State = self._search.prover.endf_state
-        self._examples: dict[tuple[Atom | None, tuple[State, ...]], Example | None] = {}
+        self.examples: Examples = {}
 
     def collect(
         self,
@@ -74,7 +79,7 @@ class ExampleCollector:
             self._add(trajectory.choices)
             if on_progress is not None:
                 on_progress(done, len(candidates))
-        return [example for example in self._examples.values() if example is not None]
+        return [example for example in self.examples.values() if example is not None]
 
     def _candidates(self, round_index: int) -> Iterator[Candidate]:
         """Yields train triples that have a rule, each with its corruptions."""
@@ -101,8 +106,8 @@ class ExampleCollector:
     def _add(self, choices: Iterable[Choosing]) -> None:
         for choice in choices:
             key = (choice.excluded, (choice.state, *choice.actions))
-            if key not in self._examples:
-                self._examples[key] = self._example(choice)
+            if key not in self.examples:
+                self.examples[key] = self._example(choice)
 
     def _example(self, choice: Choosing) -> Example | None:
         """Makes an example of the choice; None if it teaches nothing."""

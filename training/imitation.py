@@ -7,12 +7,15 @@ with one thread the weights are the same to the bit.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from proofrank.core.graph import PADDING, Dataset, Vocabulary
 from proofrank.core.policy import PolicyConfig, PolicyNetwork
@@ -22,6 +25,7 @@ from proofrank.training.batches import Example, ExampleSet, batch_logits, imitat
 from proofrank.training.examples import ExampleCollector
 from proofrank.training.options import TrainingOptions
 from proofrank.training.rollout import exploring, logits_of_network
+from proofrank.training.state import Examples, TrainingState, read_state, write_state
 
 _WARM_UP_STEPS = 200
 _MOST_GRADIENT_NORM = 1.0
@@ -60,6 +64,7 @@ def train(
     settings: ProverSettings,
     options: TrainingOptions,
     progress: Progress,
+    state_file: Path | None = None,
 ) -> PolicyNetwork:
     """Trains a network on the train triples of ``dataset``.
 
@@ -69,18 +74,28 @@ def train(
         settings: settings of the prover.
         options: options of the training.
         progress: receives the progress.
+        state_file: file to which the training is written after each round, and from which it goes on if it is there;
+            None for neither.
 
     Returns:
         The network, in evaluation mode and without gradients.
 
     Raises:
         ValueError: the search finds no proof of any train triple, so there is nothing to imitate.
+        ProofrankError: the file is of another training.
     """
     start = time.monotonic()
     network = untrained_network(config, dataset.vocabulary, options.seed, options.embedding_scale)
     collector = ExampleCollector(dataset, settings, options)
     learner = _Learner(network, options)
-    for round_index in range(options.rounds):
+    identity = _identity(dataset, config, settings, options)
+    num_done = 0
+    if state_file is not None and (state := read_state(state_file, identity)) is not None:
+        network.load_state_dict(state.network)
+        learner.go_on(state)
+        collector.examples = state.examples
+        num_done = state.num_rounds
+    for round_index in range(num_done, options.rounds):
         examples = collector.collect(
             exploring(
                 logits_of_network(network), options.exploration, seed=options.seed * 1000 + round_index
@@ -93,9 +108,24 @@ def train(
                 f"no train triple of {dataset.name!r} is proved within {options.search_limit} steps"
             )
         learner.learn(examples, round_index, progress)
+        if state_file is not None:
+            write_state(state_file, learner.state(round_index + 1, collector.examples), identity)
         if options.time_limit is not None and time.monotonic() - start > options.time_limit:
             break
     return network
+
+
+def _identity(
+    dataset: Dataset, config: PolicyConfig, settings: ProverSettings, options: TrainingOptions
+) -> dict[str, Any]:
+    """Name -> value of everything that the weights depend on."""
+    return {
+        "dataset": dataset.content_hash,
+        "torch": torch.__version__,
+        **{f"network.{name}": value for name, value in dataclasses.asdict(config).items()},
+        **{f"prover.{name}": value for name, value in dataclasses.asdict(settings).items()},
+        **{name: value for name, value in dataclasses.asdict(options).items() if name != "time_limit"},
+    }
 
 
 class _Learner:
@@ -116,6 +146,33 @@ class _Learner:
                 {"params": others, "weight_decay": options.weight_decay},
             ]
         )
+
+    def state(self, num_rounds: int, examples: Examples) -> TrainingState:
+        """The training after ``num_rounds`` rounds."""
+        of_parameters = self._optimizer.state_dict()["state"]
+        return TrainingState(
+            num_rounds,
+            self._steps,
+            dict(self._generator.bit_generator.state),
+            self._network.state_dict(),
+            {
+                f"{place}.{name}": tensor
+                for place, own in of_parameters.items()
+                for name, tensor in own.items()
+            },
+            examples,
+        )
+
+    def go_on(self, state: TrainingState) -> None:
+        """Takes optimiser, generator and number of steps of a state."""
+        self._steps = state.num_steps
+        self._generator.bit_generator.state = state.generator
+        of_parameters: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in state.optimizer.items():
+            place, name = key.split(".")
+            of_parameters.setdefault(int(place), {})[name] = tensor
+        before = self._optimizer.state_dict()
+        self._optimizer.load_state_dict({**before, "state": of_parameters})
 
     def learn(self, examples: Sequence[Example], round_index: int, progress: Progress) -> None:
         """Runs one round's epochs over ``examples``."""

@@ -140,6 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rules-format", choices=tuple(RULE_FORMATS), help="of the graph's rules")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--seed", type=int, default=options.seed, help="seed of everything random")
+    parser.add_argument(
+        "--state", type=Path, help="file to write after each round; the same command goes on from it"
+    )
 
     shape = parser.add_argument_group("network")
     shape.add_argument("--embedding-dim", type=int, default=32)
@@ -243,7 +246,7 @@ def _run(parsed: argparse.Namespace, console: Console, errors: Console) -> None:
     )
     untrained = untrained_network(config, dataset.vocabulary, options.seed, options.embedding_scale)
     with _Bars(errors, options) as bars:
-        network = train(dataset, config, settings, options, bars)
+        network = train(dataset, config, settings, options, bars, parsed.state)
         record = {"dataset": dataset.content_hash, "torch": torch.__version__, **dataclasses.asdict(options)}
         save_policy(parsed.out, network, dataset.vocabulary, settings, record)
         measured = {"trained": measure(dataset, network, settings, measurement, bars.ranking)}
@@ -267,7 +270,7 @@ def _table(dataset: Dataset, measurement: Measurement, measured: dict[str, Metri
             f"{metrics.mrr:.4f}",
             f"{metrics.hits_at[1]:.4f}",
             f"{metrics.hits_at[10]:.4f}",
-            f"{metrics.positives_proved:.4f}",
+            "-" if metrics.positives_proved is None else f"{metrics.positives_proved:.4f}",
             "-" if metrics.corruptions_proved is None else f"{metrics.corruptions_proved:.5f}",
             str(metrics.queries),
         )

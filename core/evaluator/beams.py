@@ -78,6 +78,14 @@ class BeamReferenceEvaluator:
         self.reference = ReferenceEvaluator(dataset, policy, settings)
         self._prover = BeamReferenceProver(self.reference.prover)
 
+    @classmethod
+    def around(cls, reference: ReferenceEvaluator, beam: Beam) -> BeamReferenceEvaluator:
+        """The evaluator of beams with the graph, policy and settings of ``reference``, which it shares."""
+        made = cls.__new__(cls)
+        made.beam, made.reference = beam, reference
+        made._prover = BeamReferenceProver(reference.prover)
+        return made
+
     def evaluate(
         self,
         candidates: Sequence[Candidate],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,11 +18,28 @@ from proofrank.core.prover import Candidate, ProverSettings
 from proofrank.core.prover.beam_lanes import Found, Taken
 from proofrank.core.prover.beams import Beam, BeamOutcome, EndedTrajectory, outcome_of
 from proofrank.core.prover.lanes import LaneState
-from proofrank.core.prover.sampling import SampledShare, check_sampling, drawn, drawn_action, uniform
+from proofrank.core.prover.sampling import (
+    SampledCandidates,
+    SampledShare,
+    check_sampling,
+    drawn,
+    drawn_action,
+    uniform,
+)
+
+
+class _Draws(NamedTuple):
+    """The key of a trajectory's draws, beside its triple."""
+
+    seed: int
+    sample: int
 
 
 class SamplingEvaluator(BeamEvaluator):
-    """Draws trajectories; a draw depends on the seed, the candidate, the number of the sample and the step alone."""
+    """Draws trajectories; a draw depends on the seed, the candidate, the number of the sample and the step alone.
+
+    As a stream it takes :class:`SampledCandidates`.
+    """
 
     def __init__(
         self,
@@ -32,11 +50,11 @@ class SamplingEvaluator(BeamEvaluator):
         *,
         seed: int = 0,
     ) -> None:
-        """See :class:`BeamEvaluator`; ``seed`` is of all draws."""
+        """See :class:`BeamEvaluator`; ``seed`` is of the draws of :meth:`sample` and :meth:`trajectories`."""
         super().__init__(dataset, policy, settings, Beam(1), options)
         check_sampling(1, seed)
         self._seed = seed
-        self._sample_of_slot: dict[int, int] = {}
+        self._draws_of_slot: dict[int, _Draws] = {}
 
     def sample(
         self,
@@ -60,14 +78,37 @@ class SamplingEvaluator(BeamEvaluator):
 
     def trajectories(self, candidate: Candidate, number: int) -> list[BeamOutcome]:
         """Draws ``number`` trajectories of a candidate; returns each as an outcome with one trajectory, in order."""
-        check_sampling(number, self._seed)
-        first_slot = self._next_slot
-        self._sample_of_slot = {first_slot + sample: sample for sample in range(number)}
-        return self.prove([candidate] * number)
+        return self.prove(SampledCandidates.drawn([candidate], number, self._seed))
+
+    def submit(self, candidates: Sequence[Candidate]) -> list[int]:
+        """See :class:`BeamEvaluator`.
+
+        Raises:
+            EvaluationError: they are not :class:`SampledCandidates`, or more than there are free slots.
+        """
+        if not isinstance(candidates, SampledCandidates):
+            raise EvaluationError("candidates without the key of their draws; expected SampledCandidates")
+        slots = super().submit(candidates)
+        draws = map(_Draws, candidates.seed.tolist(), candidates.sample.tolist())
+        self._draws_of_slot.update(zip(slots, draws, strict=True))
+        return slots
+
+    def cancel(self, slots: Collection[int]) -> None:
+        """See :class:`BeamEvaluator`."""
+        super().cancel(slots)
+        for slot in slots:
+            self._draws_of_slot.pop(slot, None)
+
+    def _taken_out(self) -> dict[int, BeamOutcome | EvaluationError]:
+        done = super()._taken_out()
+        for slot in done:
+            del self._draws_of_slot[slot]
+        return done
 
     def _prove_again(self, asked: Asked) -> BeamOutcome | EvaluationError:
         """The same draws by the reference, where two states of one hash were met."""
-        choose = drawn(self._seed, asked.candidate.triple, self._sample_of_slot[asked.slot])
+        draws = self._draws_of_slot[asked.slot]
+        choose = drawn(draws.seed, asked.candidate.triple, draws.sample)
         try:
             found = ReferenceEvaluator(self._dataset, asked.policy, self.settings).prove(
                 asked.candidate, choose=choose
@@ -92,7 +133,8 @@ class SamplingEvaluator(BeamEvaluator):
             possible = [
                 value for value, flag in zip(log_probabilities[lane], has_action[lane], strict=True) if flag
             ]
-            draw = uniform(self._seed, asked.candidate.triple, self._sample_of_slot[asked.slot], depths[lane])
+            draws = self._draws_of_slot[asked.slot]
+            draw = uniform(draws.seed, asked.candidate.triple, draws.sample, depths[lane])
             # Actions come first, without gaps; one that is stuck has none.
             actions.append(drawn_action(possible, draw) if possible else 0)
         number = torch.arange(len(actions), device=is_open.device)

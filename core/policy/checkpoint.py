@@ -25,8 +25,9 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from proofrank.core.choices import untrained_name, untrained_seed
-from proofrank.core.errors import EvaluationError, PolicyError, shown
+from proofrank.core.errors import EvaluationError, PolicyError, RankingError, shown
 from proofrank.core.graph import PADDING, TERMINAL_PREDICATES, Dataset, Vocabulary
+from proofrank.core.hybrid import MOST_HYBRID_BYTES, Hybrid, parse_hybrid
 from proofrank.core.policy import deepprooflog
 from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.exported import ExportedConfig, ExportedNetwork
@@ -58,7 +59,9 @@ class Policy:
         model: the network, in evaluation mode and without gradients.
         vocabulary: names of the indices of its embeddings.
         settings: prover settings that it was trained with; defaults for those that the checkpoint does not give.
-        content_hash: SHA-256 of weights, config and vocabulary, in hexadecimal.
+        content_hash: SHA-256 of weights, config and vocabulary, and of the weights of hybrid scores if there are any,
+            in hexadecimal.
+        hybrid: weights of hybrid scores that are stored with it; None without any.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Policy:
     vocabulary: Vocabulary
     settings: ProverSettings | None
     content_hash: str
+    hybrid: Hybrid | None = None
 
     @property
     def shape(self) -> PolicyConfig | ExportedConfig:
@@ -103,8 +107,8 @@ def load_policy(
 
     Args:
         folder: folder of ``policy.safetensors``, ``policy.json`` and ``vocab.json``, the first two perhaps as
-            ``model.safetensors`` and ``config.json``; or ``untrained`` or ``untrained:SEED`` for
-            :func:`untrained_policy`. A folder of that name is ``./untrained``.
+            ``model.safetensors`` and ``config.json``, and perhaps ``hybrid.json``; or ``untrained`` or
+            ``untrained:SEED`` for :func:`untrained_policy`. A folder of that name is ``./untrained``.
         dataset: graph that the policy must fit, if known.
         with_unused_predicates: whether to keep the predicates that ``vocab.json`` lists as ``unused_predicates``, which
             no graph has; without them the vocabulary is that of the graph.
@@ -147,8 +151,10 @@ def load_policy(
     if unused and not with_unused_predicates:
         vocabulary, tensors = _without(unused, vocabulary, tensors)
     network = network_with(config, vocabulary, tensors)
-    content_hash = content_hash_of(weights_bytes, config_bytes, vocabulary_bytes)
-    policy = Policy(folder.resolve().name, network, vocabulary, settings, content_hash)
+    contents = (weights_bytes, config_bytes, vocabulary_bytes)
+    hybrid, hybrid_bytes = _read_hybrid(paths.hybrid, vocabulary, contents)
+    content_hash = content_hash_of(*contents, *hybrid_bytes)
+    policy = Policy(folder.resolve().name, network, vocabulary, settings, content_hash, hybrid)
     if dataset is not None:
         policy.check_fits(dataset)
     return policy
@@ -177,8 +183,43 @@ def _load_exported(
             f"has {num_variables} variables and {len(unused)} unused predicates; {paths.config.name} has "
             f"{network.config.max_variables} variables, and no predicate of such a network is unused",
         )
-    content_hash = content_hash_of(weights_bytes, config_bytes, vocabulary_bytes)
-    return Policy(folder.resolve().name, network, vocabulary, settings, content_hash)
+    contents = (weights_bytes, config_bytes, vocabulary_bytes)
+    hybrid, hybrid_bytes = _read_hybrid(paths.hybrid, vocabulary, contents)
+    content_hash = content_hash_of(*contents, *hybrid_bytes)
+    return Policy(folder.resolve().name, network, vocabulary, settings, content_hash, hybrid)
+
+
+def _read_hybrid(
+    path: Path, vocabulary: Vocabulary, contents: Sequence[bytes]
+) -> tuple[Hybrid | None, tuple[bytes, ...]]:
+    """The weights of hybrid scores in a policy's folder and the content of their file; neither if there is none.
+
+    Args:
+        path: of their file.
+        vocabulary: has the relations that may have weights.
+        contents: of the policy's other files.
+
+    Raises:
+        PolicyError: they are not as expected, or were fitted to other contents.
+    """
+    if not path.is_file():
+        return None, ()
+    content = _read(path, MOST_HYBRID_BYTES)
+    try:
+        hybrid = parse_hybrid(content, str(path), with_format=True)
+    except RankingError as error:
+        raise PolicyError(str(error), file=path.name) from error
+    own = content_hash_of(*contents)
+    if hybrid.fitted_to not in (None, own):
+        raise _file_error(
+            path,
+            f"has weights that were fitted to the policy {shown(hybrid.fitted_to)}, and this one is {own!r}; fit them "
+            "again by proofrank fit-hybrid --with-policy, or remove the file",
+        )
+    for name in hybrid.by_relation:
+        if not vocabulary.has_predicate(name):
+            raise _file_error(path, f"has weights of relation {shown(name)}, which the policy does not know")
+    return hybrid, (content,)
 
 
 def untrained_policy(dataset: Dataset, seed: int) -> Policy:
@@ -210,11 +251,42 @@ def _untrained_network(dataset: Dataset, seed: int, settings: ProverSettings) ->
 
 
 def content_hash_of(*contents: bytes) -> str:
-    """The SHA-256, in hexadecimal, of the contents of weights, config and vocabulary."""
+    """The SHA-256, in hexadecimal, of the contents of weights, config and vocabulary, and of the weights of hybrid
+    scores where those are stored with them.
+    """
     digest = hashlib.sha256()
     for content in contents:
         digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()
+
+
+def store_hybrid(folder: Path | str, policy: Policy, fields: Mapping[str, Any]) -> str:
+    """Writes weights of hybrid scores into the folder of a policy, of which they are a part from then on.
+
+    Args:
+        folder: of the policy.
+        policy: loaded from ``folder`` before the weights were fitted to it.
+        fields: content of the file, as :meth:`HybridFit.to_file` gives it.
+
+    Returns:
+        The policy's content hash with them.
+
+    Raises:
+        PolicyError: the folder has other content by now, or the file cannot be written.
+    """
+    paths = policy_paths(Path(folder))
+    contents = [_read(path) for path in (paths.weights, paths.config, paths.vocabulary)]
+    before = [_read(paths.hybrid)] if paths.hybrid.is_file() else []
+    if content_hash_of(*contents, *before) != policy.content_hash:
+        raise PolicyError(f"{folder}: has changed since the weights were fitted to it; fit them again")
+    content = _json({**fields, "policy": content_hash_of(*contents)})
+    scratch = paths.hybrid.with_name(f".{paths.hybrid.name}")
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(paths.hybrid)
+    except OSError as error:
+        raise _file_error(paths.hybrid, f"cannot be written: {error.strerror}") from error
+    return content_hash_of(*contents, content)
 
 
 def save_policy(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from proofrank.core.errors import PolicyError
+from proofrank.core.hybrid import HYBRID_FILE
 
 WEIGHTS_FILE = "policy.safetensors"
 CONFIG_FILE = "policy.json"
@@ -20,11 +21,12 @@ _HUB_SHARDS_FILE = "model.safetensors.index.json"
 
 
 class PolicyPaths(NamedTuple):
-    """Paths of the files of one policy; none of them need exist."""
+    """Paths of the files of one policy; none of them need exist, and the last one often does not."""
 
     weights: Path
     config: Path
     vocabulary: Path
+    hybrid: Path
 
 
 def policy_paths(folder: Path) -> PolicyPaths:
@@ -47,6 +49,7 @@ def policy_paths(folder: Path) -> PolicyPaths:
         weights=hub if hub.is_file() else ours,
         config=_first_there(folder, CONFIG_FILE, HUB_CONFIG_FILE),
         vocabulary=folder / VOCABULARY_FILE,
+        hybrid=folder / HYBRID_FILE,
     )
 
 

@@ -2,7 +2,8 @@
 
 The built-in network embeds each constant by a row of a table. If all rows are one vector, the network cannot tell
 constants apart: it knows relations, rules and variables alone. The same vector then stands for every constant of
-another graph. Rows of their own say nothing of constants that training has not seen.
+another graph. Rows of their own say nothing of constants that training has not seen. Of a network of one's own, its
+operations show whether it tells constants apart (:mod:`proofrank.core.policy.exported.inductive`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import torch
 from proofrank.core.errors import PolicyError, counted
 from proofrank.core.graph import Dataset, Vocabulary
 from proofrank.core.policy.checkpoint import Policy, build_network
+from proofrank.core.policy.exported import ExportedNetwork
+from proofrank.core.policy.exported.checkpoint import check_rows
+from proofrank.core.policy.exported.inductive import with_other_constants
 from proofrank.core.policy.network import PolicyNetwork
 
 
@@ -23,7 +27,8 @@ def carried_over(policy: Policy, dataset: Dataset) -> Policy:
         dataset: other graph, with the same relations.
 
     Raises:
-        PolicyError: the graph has other relations, or the policy embeds constants by vectors of their own.
+        PolicyError: the graph has other relations, or the policy embeds constants by vectors of their own, or tells
+            constants apart otherwise.
     """
     names = policy.vocabulary
     where = f"policy {policy.name!r} cannot be carried over to dataset {dataset.name!r}"
@@ -34,18 +39,29 @@ def carried_over(policy: Policy, dataset: Dataset) -> Policy:
         )
     if dataset.vocabulary.constants == names.constants:
         return policy
-    if not isinstance(policy.model, PolicyNetwork):
-        raise PolicyError(
-            f"{where}: it has a network of its own, whose operations hold the numbers of the constants it was made "
-            "for; export it for the other graph"
-        )
+    others = dataset.vocabulary
     return Policy(
         policy.name,
-        _with_constants(policy.model, names, dataset.vocabulary, where),
+        _with_constants(policy.model, names, others, where)
+        if isinstance(policy.model, PolicyNetwork)
+        else _exported_with_constants(policy.model, names, others, where),
         Vocabulary(names.predicates, dataset.vocabulary.constants),
         policy.settings,
         policy.content_hash,
+        policy.hybrid,
     )
+
+
+def _exported_with_constants(
+    network: ExportedNetwork, names: Vocabulary, others: Vocabulary, where: str
+) -> ExportedNetwork:
+    """The network for the constants of ``others``, whose operations must not tell constants apart."""
+    try:
+        carried = with_other_constants(network, names.num_constants, others.num_constants)
+        check_rows(carried, others)
+    except PolicyError as error:
+        raise PolicyError(f"{where}: {error}; export it for the other graph") from error
+    return carried
 
 
 def _with_constants(

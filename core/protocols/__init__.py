@@ -3,6 +3,7 @@ the public DeepProofLog code.
 """
 
 from proofrank.core.protocols.corruptors import (
+    check_protocol_of_one,
     check_tolerance_of,
     corruptor_of,
     draws_of,
@@ -19,6 +20,7 @@ __all__ = [
     "CandidatesByRelation",
     "DeepProofLogDraws",
     "FixedNegatives",
+    "check_protocol_of_one",
     "check_tolerance_of",
     "corruptor_of",
     "draws_of",

@@ -99,6 +99,15 @@ def check_tolerance_of(rules: RankingRules) -> None:
         )
 
 
+def check_protocol_of_one(rules: RankingRules) -> None:
+    """Refuses a protocol by which a query's candidates cannot be told from the query alone. Raises RankingError."""
+    if rules.is_deepprooflog:
+        raise RankingError(
+            f"by protocol {rules.protocol!r} the candidates of a query depend on its place in an evaluation, which a "
+            "triple alone does not have"
+        )
+
+
 def _check_negatives(rules: RankingRules, negatives: Path | None) -> None:
     """Refuses a missing file of negatives, and one that has no part in the protocol. Raises RankingError."""
     if rules.has_fixed_negatives and negatives is None:

@@ -76,7 +76,7 @@ class Candidates(Columns[Candidate]):
             return parts[0]
         if not parts:
             return cls.of([])
-        return cls(
+        return type(parts[0])(
             *(np.concatenate(columns) for columns in zip(*(part._columns() for part in parts), strict=True))
         )
 
@@ -94,7 +94,7 @@ class Candidates(Columns[Candidate]):
 
     def taken(self, indices: Indices) -> Candidates:
         """Returns the candidates at ``indices``."""
-        return Candidates(*(column[indices] for column in self._columns()))
+        return type(self)(*(column[indices] for column in self._columns()))
 
     def __len__(self) -> int:
         return len(self.is_positive)
@@ -105,7 +105,7 @@ class Candidates(Columns[Candidate]):
     def __getitem__(self, index: slice) -> Candidates: ...
     def __getitem__(self, index: int | slice) -> Candidate | Candidates:
         if isinstance(index, slice):
-            return Candidates(*(column[index] for column in self._columns()))
+            return type(self)(*(column[index] for column in self._columns()))
         return Candidate(
             Triple._make(self.triples[index].tolist()),
             bool(self.is_positive[index]),
@@ -114,7 +114,7 @@ class Candidates(Columns[Candidate]):
         )
 
     def __iter__(self) -> Iterator[Candidate]:
-        for triple, is_positive, threshold, is_provable in zip(
+        for triple, is_positive, threshold, is_provable, *_ in zip(
             *(column.tolist() for column in self._columns()), strict=True
         ):
             yield Candidate(Triple._make(triple), is_positive, threshold, is_provable)

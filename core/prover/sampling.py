@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+import numpy as np
+
+from proofrank.core.choices import MOST_SAMPLES
 from proofrank.core.errors import EvaluationError, shown
 from proofrank.core.graph import Triple
 from proofrank.core.prover.choice import Choice, log_softmax
-
-MOST_SAMPLES = 1_000_000
-"""Maximum number of trajectories that are drawn of a candidate."""
+from proofrank.core.prover.columns import Candidates
+from proofrank.core.prover.outcome import Candidate
 
 
 def check_sampling(number: int, seed: int) -> None:
@@ -68,6 +70,53 @@ def drawn(seed: int, triple: Triple, sample: int) -> Choice:
         return drawn_action(log_softmax(logits), uniform(seed, triple, sample, step - 1))
 
     return choose
+
+
+class SampledCandidates(Candidates):
+    """Candidates with the key of each one's draws: a candidate for each trajectory.
+
+    Attributes:
+        seed: ``[C]`` int64, of its draws.
+        sample: ``[C]`` int64, which of the triple's trajectories it is, from 0.
+    """
+
+    def __init__(
+        self,
+        triples: np.ndarray,
+        is_positive: np.ndarray,
+        threshold: np.ndarray | None = None,
+        is_provable: np.ndarray | None = None,
+        seed: np.ndarray | None = None,
+        sample: np.ndarray | None = None,
+    ) -> None:
+        """Columns as of :class:`Candidates`; seed and sample are 0 by default."""
+        super().__init__(triples, is_positive, threshold, is_provable)
+        self.seed = np.zeros(len(is_positive), dtype=np.int64) if seed is None else seed
+        self.sample = np.zeros(len(is_positive), dtype=np.int64) if sample is None else sample
+
+    @classmethod
+    def drawn(cls, candidates: Sequence[Candidate], number: int, seed: int) -> SampledCandidates:
+        """``number`` trajectories of each of ``candidates``, those of a candidate in a row.
+
+        Raises:
+            EvaluationError: ``number`` or ``seed`` is out of its range.
+        """
+        check_sampling(number, seed)
+        once = Candidates.of(candidates)
+        return cls(
+            once.triples.repeat(number, axis=0),
+            once.is_positive.repeat(number),
+            seed=np.full(len(once) * number, seed, dtype=np.int64),
+            sample=np.tile(np.arange(number), len(once)),
+        )
+
+    def _columns(self) -> tuple[np.ndarray, ...]:
+        return *super()._columns(), self.seed, self.sample
+
+
+def shares_of(success: np.ndarray, number: int) -> list[SampledShare]:
+    """The share of each candidate, of ``success`` ``[C * number]`` bool in the order of ``SampledCandidates.drawn``."""
+    return [SampledShare(number, proved) for proved in success.reshape(-1, number).sum(axis=1).tolist()]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Corruptions, ranks and metrics: from proved candidates to MRR."""
 
+from proofrank.core.hybrid import Hybrid, HybridWeights, read_hybrid
 from proofrank.core.ranking.candidate_queue import queue_of
 from proofrank.core.ranking.corruptions import (
     SIDE_OPTIONS,
@@ -47,13 +48,11 @@ from proofrank.core.ranking.refinement import (
 from proofrank.core.ranking.scored_queue import ScoredQueue, scored_queue_of
 from proofrank.core.ranking.scoring import (
     PROOF_SCORING,
-    Hybrid,
-    HybridWeights,
     Scoring,
+    check_fitted_with,
     hybrid_score,
     log_sigmoid,
     make_scoring,
-    read_hybrid,
 )
 from proofrank.core.ranking.tally import ReportTally, aggregate, report
 
@@ -96,6 +95,7 @@ __all__ = [
     "Standing",
     "aggregate",
     "candidates_of",
+    "check_fitted_with",
     "check_level",
     "check_tolerance",
     "corrupted_queries",

@@ -117,10 +117,14 @@ def rank_outcomes(
         embedding: the embedding's score of each candidate, ``[C]`` float64; needed with ``scoring``.
     """
     columns = Outcomes.of(outcomes)
+    part = None
     if scoring is None or embedding is None:
         scores = columns.scores
     else:
-        scores = scoring.scores(embedding, candidates_of(queries).triples, columns)
+        triples = candidates_of(queries).triples
+        scores = scoring.scores(embedding, triples, columns)
+        if scoring.kind == "hybrid":
+            part = scoring.columns(embedding, triples).embedding_part
     total_steps = int(columns.steps.sum())
     ranked: list[RankedQuery] = []
     position = 0
@@ -142,6 +146,8 @@ def rank_outcomes(
                 knows_proved=knows_proved,
                 scores=None if scoring is None else own_scores,
                 embedding=None if embedding is None else embedding[place],
+                tries_proofs=scoring is None or scoring.kind != "embedding",
+                embedding_part=None if part is None else part[place],
             )
         )
     return ranked

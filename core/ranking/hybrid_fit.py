@@ -22,9 +22,9 @@ import numpy as np
 from proofrank.core.comparison.bootstrap import interval, resampled_means
 from proofrank.core.errors import RankingError
 from proofrank.core.graph import Dataset
+from proofrank.core.hybrid import HYBRID_FORMAT, EmbeddingIdentity, Hybrid, HybridWeights
 from proofrank.core.prover import Outcomes
 from proofrank.core.ranking.metrics import RankedQuery
-from proofrank.core.ranking.scoring import Hybrid, HybridWeights
 
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0)
 PENALTIES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
@@ -84,6 +84,7 @@ class HybridFit:
         gain: MRR of ``held_out`` less that of ``proof`` and of ``embedding``.
         triples: number of triples.
         rankings: number of rankings.
+        embedding: the embedding that they were fitted with; None if it has no name.
     """
 
     hybrid: Hybrid
@@ -91,6 +92,17 @@ class HybridFit:
     gain: dict[str, Estimate]
     triples: int
     rankings: int
+    embedding: EmbeddingIdentity | None = None
+
+    def to_file(self) -> dict[str, Any]:
+        """The content of a file of weights, as ``proofrank fit-hybrid`` writes it."""
+        of_embedding = {} if self.embedding is None else {"embedding": self.embedding._asdict()}
+        return {
+            "format": HYBRID_FORMAT,
+            **self.hybrid.to_dict(),
+            **of_embedding,
+            "fitted": self.to_dict(),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The figures by name, as the file of weights holds them under ``fitted``."""

@@ -40,6 +40,7 @@ class RankingSummary:
         corruptions_proved: number of corruptions known to be proved.
         seconds: share of the time of the evaluation.
         knows_proved: whether the other corruptions are known not to be proved; pruning may leave that open.
+        tries_proofs: whether candidates were to be proved; not where an embedding alone scores them.
     """
 
     query_index: int
@@ -49,6 +50,7 @@ class RankingSummary:
     corruptions_proved: int
     seconds: float
     knows_proved: bool = True
+    tries_proofs: bool = True
 
     @property
     def corruptions_proved_if_known(self) -> int | None:
@@ -71,6 +73,8 @@ class RankedQuery:
         knows_proved: whether ``outcomes`` say of each corruption whether it is proved.
         scores: by which the candidates are ranked, ``[C]`` float64; None for those of the outcomes.
         embedding: the embedding's scores of the candidates, ``[C]`` float64; None if none is asked.
+        tries_proofs: whether candidates were to be proved; not where the embedding alone scores them.
+        embedding_part: the embedding's part of the candidates' hybrid scores, ``[C]`` float64; None for other scores.
     """
 
     query_index: int
@@ -83,6 +87,8 @@ class RankedQuery:
     knows_proved: bool = True
     scores: np.ndarray | None = None
     embedding: np.ndarray | None = None
+    tries_proofs: bool = True
+    embedding_part: np.ndarray | None = None
 
     @property
     def candidate_scores(self) -> np.ndarray:
@@ -110,6 +116,7 @@ class RankedQuery:
             corruptions_proved=int(np.count_nonzero(self.outcomes.success[1:])),
             seconds=self.seconds,
             knows_proved=self.knows_proved,
+            tries_proofs=self.tries_proofs,
         )
 
 
@@ -129,7 +136,8 @@ class Metrics:
     mean_rank: float
     adjusted_mean_rank_index: float | None
     """None if every positive was alone, so that there is no chance level."""
-    positives_proved: float
+    positives_proved: float | None
+    """None if nothing was to be proved, as an embedding alone ranks."""
     corruptions_proved: float | None
     """None if there is no corruption, or if pruning has left it open."""
     rankings: int

@@ -20,6 +20,8 @@ from proofrank.core.evaluator.alternatives import StepChoices, check_most, choic
 from proofrank.core.evaluator.explanation import Explanation
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.prover import Candidate, Outcome
+from proofrank.core.prover.beam_reference import BeamReferenceProver
+from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking.corruptions import with_constant
 from proofrank.core.ranking.evaluation import rank_queries
 from proofrank.core.ranking.metrics import RankedQuery
@@ -41,6 +43,8 @@ class ExplainedOutcome:
         explanation: the same actions, walked by the reference prover. Its log-probability may differ from the
             outcome's in the last digits, as that of any two engines may.
         steps: what the policy could choose from at each step.
+        proofs: with a beam, each proof that the candidate has in it, the best first; ``explanation`` is the first of
+            them, or the most probable trajectory if there is none.
     """
 
     triple: Triple
@@ -48,6 +52,7 @@ class ExplainedOutcome:
     outcome: Outcome
     explanation: Explanation
     steps: tuple[StepChoices, ...]
+    proofs: tuple[Explanation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,8 @@ def rank_reasons(
     also: Sequence[int] = (),
     seed: int = 0,
     pruning: Pruning | None = None,
+    beam: Beam | None = None,
+    is_own: bool = False,
 ) -> RankReasons:
     """Ranks ``query`` and explains its positive and what is not below it.
 
@@ -95,6 +102,8 @@ def rank_reasons(
         also: constants of corruptions to explain besides, wherever they rank.
         seed: seed of the random order of ties.
         pruning: what may be left out; nothing by default.
+        beam: that of ``evaluator``; None for one trajectory of a candidate.
+        is_own: whether the candidates of ``query`` are the caller's own, for the words of an error.
 
     Raises:
         RankingError: ``first`` is negative, or one of ``also`` makes no corruption of this query.
@@ -105,11 +114,12 @@ def rank_reasons(
     check_most(alternatives)
     for constant in also:
         if constant not in query.constants:
-            raise RankingError(
-                f"also has {dataset.vocabulary.argument_name(constant)!r}, {no_corruption(query)}"
-            )
+            name = dataset.vocabulary.argument_name(constant)
+            raise RankingError(f"also has {name!r}, {no_corruption(query, is_own=is_own)}")
     (ranked,) = rank_queries(evaluator, [query], seed=seed, pruning=pruning)
-    return reasons_of(ranked, evaluator, reference, first=first, alternatives=alternatives, also=also)
+    return reasons_of(
+        ranked, evaluator, reference, first=first, alternatives=alternatives, also=also, beam=beam
+    )
 
 
 def reasons_of(
@@ -120,6 +130,7 @@ def reasons_of(
     first: int | None,
     alternatives: int | None,
     also: Sequence[int] = (),
+    beam: Beam | None = None,
 ) -> RankReasons:
     """Explains a query that has been ranked, with pruning or without.
 
@@ -130,11 +141,16 @@ def reasons_of(
         first: as for :func:`rank_reasons`.
         alternatives: as for :func:`rank_reasons`.
         also: constants of ``ranked``.
+        beam: by which ``ranked`` was ranked; None for one trajectory of a candidate.
 
     Raises:
         EvaluationError: a candidate cannot be evaluated exactly, or ``alternatives`` is below 1.
     """
     scores = ranked.outcomes.scores
+    prover = BeamReferenceProver(reference.prover) if beam is not None and beam.width > 1 else None
+
+    def along(candidate: Candidate, actions: Sequence[int]) -> Explanation:
+        return explain(reference.prover, reference.scorer, candidate, actions)
 
     def explained(index: int) -> ExplainedOutcome:
         is_positive = index == 0
@@ -144,12 +160,15 @@ def reasons_of(
             else with_constant(ranked.query, ranked.side, int(ranked.constants[index - 1]))
         )
         candidate = Candidate(triple, is_positive)
-        outcome = ranked.outcomes[index]
+        outcome, proofs = ranked.outcomes[index], ()
+        if prover is not None and beam is not None:
+            found = prover.prove(candidate, reference.scorer, beam)
+            proofs = tuple(along(candidate, proof.actions) for proof in found.proofs)
         if outcome.is_pruned:
             outcome = evaluator.evaluate([candidate])[0]
-        explanation = explain(reference.prover, reference.scorer, candidate, outcome.actions)
+        explanation = along(candidate, outcome.actions)
         steps = choices_of(reference.prover, explanation, alternatives)
-        return ExplainedOutcome(triple, _standing(index, scores), outcome, explanation, steps)
+        return ExplainedOutcome(triple, _standing(index, scores), outcome, explanation, steps, proofs)
 
     not_below = 1 + np.flatnonzero(scores[1:] >= scores[0])
     # A stable sort: equal scores stay in ascending order of the constant, as everywhere.
@@ -166,8 +185,10 @@ def reasons_of(
     )
 
 
-def no_corruption(query: Query) -> str:
-    """Says why a constant makes no corruption of ``query``."""
+def no_corruption(query: Query, *, is_own: bool = False) -> str:
+    """Says why a constant makes no corruption of ``query``, whose candidates may be the caller's own."""
+    if is_own:
+        return f"which is none of the {len(query.constants)} candidates that are ranked"
     return (
         f"which makes no corruption of this query; expected one of the {len(query.constants)} that are ranked: of the "
         "same domain, no known triple unless unfiltered, and drawn"

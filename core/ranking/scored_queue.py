@@ -8,6 +8,8 @@ is known before anything is proved. So once the positive's score p is known:
   still be needs no more steps. It is proved with at most log-probability 0, or with the bonus; along its trajectory,
   with at most the sum so far.
 
+With a beam, the sum so far is the bound of what its proofs give together, which is never above 0 either.
+
 ``docs/pruning.md`` has the argument.
 """
 

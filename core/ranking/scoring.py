@@ -8,133 +8,26 @@
 ``hybrid``      proved: ``w k + b``, or ``w k`` + its log-probability; failed: ``w k - penalty``; k is log sigmoid(s)
 ==============  ====================================================================================================
 
+With a beam, what its proofs give together (``beam_score``) takes the place of the log-probability.
+
 All of it is float64. :func:`hybrid_score` is the definition; :meth:`Scoring.scores` computes the same bits for many.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from proofrank.core.choices import SCORINGS, ScoringKind
+from proofrank.core.choices import SCORINGS, ScoringKind, WeightsFrom
 from proofrank.core.embedding import ScoreSource, TripleScorer
 from proofrank.core.errors import RankingError, shown
 from proofrank.core.graph import Dataset
-from proofrank.core.prover import FAILURE_PENALTY, Outcomes
-
-HYBRID_FORMAT = "proofrank-hybrid-1"
-
-MOST_HYBRID_BYTES = 16 << 20
-"""Maximum size of a file of weights in bytes."""
-
-
-@dataclass(frozen=True)
-class HybridWeights:
-    """How a proof and an embedding make one score.
-
-    Attributes:
-        weight: w, by which log sigmoid of the embedding's score is multiplied; 0 or more.
-        bonus: b, what a proof adds; None adds the log-probability of the proof instead.
-        penalty: what a failure takes away; 0 or more.
-    """
-
-    weight: float = 1.0
-    bonus: float | None = None
-    penalty: float = FAILURE_PENALTY
-
-    def __post_init__(self) -> None:
-        """Raises RankingError for a value that is no finite number, or negative where it may not be."""
-        for name in ("weight", "bonus", "penalty"):
-            value = getattr(self, name)
-            if value is None and name == "bonus":
-                continue
-            is_number = (
-                isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            )
-            if not is_number or value is None or (value < 0 and name != "bonus"):
-                wanted = "a finite number, or null" if name == "bonus" else "a finite number of 0 or more"
-                raise RankingError(f"{name} of hybrid scores is {shown(value)}; expected {wanted}")
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> HybridWeights:
-        """The weights by name; those that are missing have their defaults. Raises RankingError."""
-        known = [known.name for known in dataclasses.fields(cls)]
-        for name in fields:
-            if name not in known:
-                raise RankingError(f"{shown(name)} of hybrid scores is unknown; expected {', '.join(known)}")
-        return cls(**fields)
-
-
-@dataclass(frozen=True)
-class Hybrid:
-    """The weights of hybrid scores, overall and perhaps per relation.
-
-    Attributes:
-        overall: for relations that have none of their own.
-        by_relation: weights of relations, by their names.
-    """
-
-    overall: HybridWeights = HybridWeights()
-    by_relation: Mapping[str, HybridWeights] = field(default_factory=dict)
-
-    def of(self, relation: str) -> HybridWeights:
-        """The weights of a relation."""
-        return self.by_relation.get(relation, self.overall)
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Hybrid:
-        """What :meth:`to_dict` gives; ``format`` and ``fitted`` are ignored. Raises RankingError."""
-        own = {
-            name: value for name, value in fields.items() if name not in ("by_relation", "format", "fitted")
-        }
-        by_relation = fields.get("by_relation", {})
-        if not isinstance(by_relation, Mapping) or not all(
-            isinstance(of, Mapping) for of in by_relation.values()
-        ):
-            raise RankingError(
-                f"by_relation of hybrid scores is {shown(by_relation)}; expected weights by the name of a relation"
-            )
-        return cls(
-            HybridWeights.from_dict(own),
-            {name: HybridWeights.from_dict(of) for name, of in by_relation.items()},
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The weights by name, with ``by_relation`` where there are any."""
-        of_relations = {name: dataclasses.asdict(of) for name, of in self.by_relation.items()}
-        return dataclasses.asdict(self.overall) | ({"by_relation": of_relations} if of_relations else {})
-
-
-def read_hybrid(path: Path) -> Hybrid:
-    """Reads a file of weights, as ``proofrank fit-hybrid`` writes it.
-
-    Raises:
-        RankingError: it cannot be read, or a weight is wrong.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_HYBRID_BYTES + 1)
-        if len(content) > MOST_HYBRID_BYTES:
-            raise RankingError(
-                f"{path}: larger than {MOST_HYBRID_BYTES} bytes; expected weights of hybrid scores"
-            )
-        fields = json.loads(content)
-        if not isinstance(fields, dict):
-            raise RankingError(f"{path}: a JSON {type(fields).__name__}; expected an object")
-        if fields.get("format", HYBRID_FORMAT) != HYBRID_FORMAT:
-            raise RankingError(f"{path}: 'format' is {shown(fields['format'])}; expected {HYBRID_FORMAT!r}")
-        return Hybrid.from_dict(fields)
-    except OSError as error:
-        raise RankingError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise RankingError(f"{path}: not JSON: {error}") from error
+from proofrank.core.hybrid import Hybrid, HybridWeights
+from proofrank.core.prover import Outcomes
 
 
 def log_sigmoid(score: float) -> float:
@@ -148,7 +41,7 @@ def hybrid_score(embedding: float, proved: bool, log_probability: float, weights
     Args:
         embedding: the embedding's score of its triple.
         proved: whether it was proved.
-        log_probability: of its trajectory; it counts only if proved.
+        log_probability: of its trajectory, or of the proofs of its beam together; it counts only if proved.
         weights: of its relation.
     """
     if not proved:
@@ -192,6 +85,9 @@ class Scoring:
 
     Attributes:
         kind: ``embedding`` or ``hybrid``.
+        source: the embedding.
+        hybrid: the weights of hybrid scores.
+        weights_from: whose they are.
     """
 
     def __init__(
@@ -201,6 +97,7 @@ class Scoring:
         scorer: TripleScorer,
         dataset: Dataset,
         hybrid: Hybrid | None = None,
+        weights_from: WeightsFrom | None = None,
     ) -> None:
         """A way to score; :func:`make_scoring` checks what it is made of.
 
@@ -209,12 +106,14 @@ class Scoring:
             source: what ``scorer`` was made of.
             scorer: scores triples of ``dataset``.
             dataset: gives the names of relations.
-            hybrid: the weights of hybrid scores.
+            hybrid: the weights of hybrid scores; None takes the defaults.
+            weights_from: whose they are; by default ``given``, or ``default`` where there are none.
         """
-        self.kind = kind
+        self.kind: ScoringKind = kind
         self.source = source
         self.scorer = scorer
         self.hybrid = hybrid or Hybrid()
+        self.weights_from: WeightsFrom = weights_from or ("default" if hybrid is None else "given")
         of_index = [self.hybrid.of(name) for name in ("", *dataset.vocabulary.predicates)]
         self._weight = np.array([of.weight for of in of_index], dtype=np.float64)
         self._bonus = np.array(
@@ -249,7 +148,9 @@ class Scoring:
     def to_dict(self) -> dict[str, Any]:
         """What an answer says of its scores."""
         identity = {"name": self.source.name, "sha256": self.source.content_hash, "kind": self.source.kind}
-        weights = {"weights": self.hybrid.to_dict()} if self.kind == "hybrid" else {}
+        weights: dict[str, Any] = {}
+        if self.kind == "hybrid":
+            weights = {"weights": self.hybrid.to_dict(), "weights_from": self.weights_from}
         return {"kind": self.kind, "embedding": identity, **weights}
 
 
@@ -263,18 +164,22 @@ def make_scoring(
     hybrid: Hybrid | None,
     dataset: Dataset,
     device: str | None = None,
+    *,
+    stored: Hybrid | None = None,
 ) -> Scoring | None:
     """The scoring of a name; None for ``proof``.
 
     Args:
         kind: one of ``SCORINGS``.
         source: the embedding; None for ``proof``.
-        hybrid: the weights; None takes the defaults.
+        hybrid: the weights; None takes those that are stored, or else the defaults.
         dataset: the graph.
         device: where to score, as torch names it.
+        stored: weights that are stored with the policy; None without any.
 
     Raises:
-        RankingError: the kind is unknown, the embedding is missing, or something is given that the kind does not use.
+        RankingError: the kind is unknown, the embedding is missing, something is given that the kind does not use, or
+            the stored weights were fitted with another embedding.
         EmbeddingError: the embedding lacks a constant of the graph.
     """
     if kind not in SCORINGS:
@@ -289,7 +194,26 @@ def make_scoring(
         return None
     if source is None:
         raise RankingError(f"scoring is {kind!r}, which needs an embedding; none is given")
+    found: ScoringKind = "embedding" if kind == "embedding" else "hybrid"
+    weights_from: WeightsFrom | None = None
+    if found == "hybrid" and hybrid is None and stored is not None:
+        check_fitted_with(stored, source)
+        hybrid, weights_from = stored, "policy"
     for name in {} if hybrid is None else hybrid.by_relation:
         dataset.vocabulary.predicate_index(name)
-    found: ScoringKind = "embedding" if kind == "embedding" else "hybrid"
-    return Scoring(found, source, source.scorer(dataset, device), dataset, hybrid)
+    return Scoring(found, source, source.scorer(dataset, device), dataset, hybrid, weights_from)
+
+
+def check_fitted_with(stored: Hybrid, source: ScoreSource) -> None:
+    """Refuses weights of a policy for another embedding than they were fitted with.
+
+    Raises:
+        RankingError: names both.
+    """
+    wanted = stored.fitted_with
+    if wanted is not None and wanted.sha256 != source.content_hash:
+        raise RankingError(
+            f"the weights that are stored with the policy were fitted with the embedding {shown(wanted.name)} with "
+            f"SHA-256 {shown(wanted.sha256)}, and scores are of {source.name!r} with {source.content_hash}; expected "
+            "that embedding, or weights that are given"
+        )

@@ -30,6 +30,7 @@ class Tally:
         self._num_proved = 0
         self._num_corruptions_proved = 0
         self._knows_proved = True
+        self._tries_proofs = True
         self._seconds = 0.0
 
     def add(self, ranking: RankingSummary) -> None:
@@ -41,6 +42,7 @@ class Tally:
         self._num_proved += ranking.is_proved
         self._num_corruptions_proved += ranking.corruptions_proved
         self._knows_proved &= ranking.knows_proved
+        self._tries_proofs &= ranking.tries_proofs
         self._seconds += ranking.seconds
 
     def metrics(self) -> Metrics:
@@ -60,7 +62,7 @@ class Tally:
             adjusted_mean_rank_index=1 - (sum_of_ranks - num) / (num_corruptions / 2)
             if num_corruptions
             else None,
-            positives_proved=self._num_proved / num,
+            positives_proved=self._num_proved / num if self._tries_proofs else None,
             corruptions_proved=self._num_corruptions_proved / num_corruptions
             if num_corruptions and self._knows_proved
             else None,

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, Unpack
 
 from proofrank.callbacks.metrics import metrics_by_name, metrics_of_intervals
@@ -14,6 +15,7 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 
 if TYPE_CHECKING:
+    from proofrank.core.embedding import ScoreSource
     from proofrank.in_process import EvaluationReport
     from proofrank.interval_evaluation import IntervalEvaluation
     from proofrank.service.client import Client, Job, JobResult
@@ -29,6 +31,8 @@ class RankingOptions(TypedDict, total=False):
     ties: Literal["optimistic", "realistic", "pessimistic", "random"]
     pruning: Literal["none", "exact", "ranks"]
     mrr_tolerance: float
+    scoring: Literal["proof", "embedding", "hybrid"]
+    hybrid: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,14 @@ class OnServer:
         Raises:
             ProofrankError: an option is wrong, or both names are one.
         """
-        from proofrank.service.client.requests import make_request
+        from proofrank.service.client.requests import make_request, weights_fields
         from proofrank.service.wire import JobRequest
 
         _check_names(options)
         if best_name == run:
             raise ProofrankError(f"best_name is {best_name!r}, the run's name, which each step replaces")
-        make_request(JobRequest, None, split=split, limit=limit, policy=run, **options)
+        fields = {**options, "hybrid": weights_fields(options.get("hybrid"))}
+        make_request(JobRequest, None, split=split, limit=limit, policy=run, **fields)
         if best_name is not None:
             make_request(JobRequest, None, split=split, policy=best_name)
         self._client = client
@@ -166,6 +171,7 @@ class InProcess:
         device: str | None = None,
         prover: Mapping[str, int | bool] | None = None,
         processes: int = 1,
+        embedding: str | Path | ScoreSource | None = None,
         **options: Unpack[RankingOptions],
     ) -> None:
         """Evaluates nothing yet.
@@ -179,12 +185,24 @@ class InProcess:
             device: where to compute.
             prover: prover settings that differ from the policy's.
             processes: how many processes may take part.
+            embedding: what scores triples with ``scoring`` ``embedding`` or ``hybrid``: its path, which is read once,
+                or what :func:`proofrank.load_embedding` gives.
             options: how to rank.
 
         Raises:
-            ProofrankError: an option is unknown.
+            ProofrankError: an option is unknown, or the scores lack an embedding.
+            EmbeddingError: the embedding cannot be read.
         """
         _check_names(options)
+        if (options.get("scoring", "proof") == "proof") != (embedding is None):
+            raise ProofrankError(
+                f"scoring is {options.get('scoring', 'proof')!r}, and an embedding is "
+                f"{'missing' if embedding is None else 'given'}; expected one with 'embedding' and 'hybrid' alone"
+            )
+        if isinstance(embedding, (str, Path)):
+            from proofrank.core.embedding import load_embedding
+
+            embedding = load_embedding(embedding)
         self._dataset = dataset
         self._arguments: dict[str, Any] = {
             "split": split,
@@ -192,6 +210,7 @@ class InProcess:
             "device": device,
             "prover": prover,
             "processes": processes,
+            "embedding": embedding,
             **options,
         }
         self._thread = ThreadPoolExecutor(1, "proofrank-evaluate") if background else None

@@ -13,6 +13,7 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.protocol_rules import WITHOUT_PROTOCOL
 from proofrank.core.prover import ProverSettings
+from proofrank.core.ranking import Scoring
 
 Identity = dict[str, Any]
 """Name -> value of everything that the results of a run depend on, as JSON."""
@@ -25,13 +26,15 @@ def identity_of(
     settings: ProverSettings,
     level: PruningLevel,
     protocol: Mapping[str, Any],
+    scoring: Scoring | None = None,
 ) -> Identity:
     """Returns the identity of the evaluation that a command line asks for.
 
     Shards and workers are left out, because no rank depends on them. So are engine and device, which differ only in
     rounding (docs/semantics.md). The precision is included, because it changes the rounding on purpose. The pruning
-    is included where it leaves numbers of proved corruptions open; else the rows are the same. Of ``protocol``, what
-    :class:`proofrank.core.comparison.Protocol` has beside the options, what was chosen is included.
+    is included where it leaves numbers of proved corruptions open; else the rows are the same. A beam is included where
+    there is one. Of ``protocol``, what :class:`proofrank.core.comparison.Protocol` has beside the options, what was
+    chosen is included. So are embedding and weights, but for scores of proofs.
     """
     return {
         "proofrank": __version__,
@@ -46,7 +49,9 @@ def identity_of(
         "ties": parsed.ties,
         "precision": parsed.precision,
         **({"pruning": level} if level == "ranks" else {}),
+        **({"beam": parsed.beam, "beam_score": parsed.beam_score} if parsed.beam > 1 else {}),
         **_chosen(protocol),
+        **({} if scoring is None else _of_scoring(scoring)),
         **dataclasses.asdict(settings),
     }
 
@@ -57,6 +62,12 @@ def _chosen(protocol: Mapping[str, Any]) -> dict[str, Any]:
     if protocol["candidates_from"] != WITHOUT_PROTOCOL.candidates_from:
         chosen["candidates_from"] = protocol["candidates_from"]
     return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _of_scoring(scoring: Scoring) -> dict[str, Any]:
+    """What the scores are."""
+    weights = {"hybrid": scoring.hybrid.to_dict()} if scoring.kind == "hybrid" else {}
+    return {"scoring": scoring.kind, "embedding": scoring.source.content_hash, **weights}
 
 
 def first_difference(mine: Identity, other: Identity) -> str | None:

@@ -40,11 +40,14 @@ _PARTS = "queries-*.parquet"
 class ResultsFile(ABC):
     """Rankings on disk; see the module."""
 
-    def __init__(self, path: Path, run_file: RunFile, ties: str, num_sides: int) -> None:
+    def __init__(
+        self, path: Path, run_file: RunFile, ties: str, num_sides: int, tries_proofs: bool = True
+    ) -> None:
         self._path = path
         self._run_file = run_file
         self._ties = ties
         self._num_sides = num_sides
+        self._tries_proofs = tries_proofs
 
     def resume(self) -> list[StoredRanking]:
         """Returns the rankings of the complete queries, and removes what is torn.
@@ -91,6 +94,28 @@ class ResultsFile(ABC):
             if len(own) == self._num_sides:
                 yield own
 
+    def _ranking(self, row: Mapping[str, Any]) -> StoredRanking:
+        """The ranking of a row. Raises ValueError, TypeError or KeyError for what is none."""
+        ranks = Ranks(
+            row["rank_optimistic"],
+            row["rank_realistic"],
+            row["rank_pessimistic"],
+            row["rank_random"],
+            row["num_candidates"],
+        )
+        corruptions_proved = row["corruptions_proved"]
+        summary = RankingSummary(
+            *(row["query_index"], row["side"], ranks, row["proved"]),
+            *(corruptions_proved or 0, row[SECONDS], corruptions_proved is not None),
+            tries_proofs=self._tries_proofs,
+        )
+        return StoredRanking(
+            *(row["head"], row["relation"], row["tail"]),
+            *(row["score"], row["log_probability"], row["steps"]),
+            summary,
+            row.get("embedding_score"),
+        )
+
     def _check_each_once(self, rankings: Iterable[StoredRanking]) -> None:
         """Refuses a file that holds a ranking twice."""
         places = Counter((ranking.summary.query_index, ranking.summary.side) for ranking in rankings)
@@ -122,7 +147,7 @@ class JsonLines(ResultsFile):
 
     def _read(self, number: int, line: bytes) -> StoredRanking:
         try:
-            return _ranking(json.loads(line))
+            return self._ranking(json.loads(line))
         except (ValueError, TypeError, KeyError) as error:
             raise ResultsError(
                 f"--results {self._path}, line {number}: {shown(line.decode(errors='replace'))} is not a row of "
@@ -148,7 +173,7 @@ class ParquetParts(ResultsFile):
         rankings: list[StoredRanking] = []
         for path in sorted(self._path.glob(_PARTS)):
             try:
-                rankings.extend(_ranking(row) for row in read_rows(path))
+                rankings.extend(self._ranking(row) for row in read_rows(path))
             except (ValueError, TypeError, KeyError, OSError) as error:
                 raise ResultsError(f"--results {path}: not a file of results: {error}") from error
         self._check_each_once(rankings)
@@ -195,7 +220,8 @@ def open_results(path: Path, identity: Identity, num_sides: int) -> Iterator[Res
                 else:
                     path.mkdir()
                 sync_folder(path.parent)
-        yield kind(path, run_file, identity["ties"], num_sides)
+        tries_proofs = identity.get("scoring") != "embedding"
+        yield kind(path, run_file, identity["ties"], num_sides, tries_proofs)
 
 
 @contextmanager
@@ -205,23 +231,3 @@ def _telling_system_errors_of(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ResultsError(f"--results {path}: cannot be written: {error.strerror or error}") from error
-
-
-def _ranking(row: Mapping[str, Any]) -> StoredRanking:
-    ranks = Ranks(
-        row["rank_optimistic"],
-        row["rank_realistic"],
-        row["rank_pessimistic"],
-        row["rank_random"],
-        row["num_candidates"],
-    )
-    corruptions_proved = row["corruptions_proved"]
-    summary = RankingSummary(
-        *(row["query_index"], row["side"], ranks, row["proved"]),
-        *(corruptions_proved or 0, row[SECONDS], corruptions_proved is not None),
-    )
-    return StoredRanking(
-        *(row["head"], row["relation"], row["tail"]),
-        *(row["score"], row["log_probability"], row["steps"]),
-        summary,
-    )

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from proofrank.core.evaluator import Evaluator
 from proofrank.core.evaluator.artifacts import compile_counts
-from proofrank.core.ranking import LazyQueries, Pruning, PruningCounts, rank_queries
+from proofrank.core.ranking import LazyQueries, Pruning, PruningCounts, Scoring, rank_queries
+from proofrank.in_process import NO_ENGINE
 from proofrank.service.jobs.job import StoredRanking
 
 SHARDS_PER_WORKER = 16
@@ -112,18 +113,32 @@ def _cut_by_candidates(
 
 
 def prove_shard(
-    evaluator: Evaluator, work: LazyQueries, shard: Shard, pruning: Pruning | None = None
+    evaluator: Evaluator | None,
+    work: LazyQueries,
+    shard: Shard,
+    pruning: Pruning | None = None,
+    scoring: Scoring | None = None,
 ) -> ShardResult:
-    """Ranks the queries of ``shard``, without what ``pruning`` leaves out; None for nothing.
+    """Ranks the queries of ``shard``.
+
+    Args:
+        evaluator: proves candidates; None where ``scoring`` is by an embedding alone.
+        work: the whole evaluation.
+        shard: which of its queries.
+        pruning: what may be left out; None for nothing.
+        scoring: what scores beside or instead of proofs; None for proofs alone.
 
     Raises:
         EvaluationError: a candidate cannot be evaluated exactly.
+        EmbeddingError: a candidate has no score by the embedding.
     """
     began, start = time.time(), time.perf_counter()
     num_compiled = compile_counts().cache_misses
     queries = [query for index in shard.query_indices for query in work.queries(index)]
-    ranked = rank_queries(evaluator, queries, seed=work.corruptor.seed, pruning=pruning)
-    counts = sum((PruningCounts.of(query.outcomes) for query in ranked), PruningCounts())
+    ranked = rank_queries(evaluator, queries, seed=work.corruptor.seed, pruning=pruning, scoring=scoring)
+    counts = PruningCounts()
+    if evaluator is not None:
+        counts = sum((PruningCounts.of(query.outcomes) for query in ranked), counts)
     return ShardResult(
         shard=shard,
         rankings=tuple(StoredRanking.of(query, work.corruptor.dataset) for query in ranked),
@@ -134,6 +149,6 @@ def prove_shard(
         node=socket.gethostname(),
         process=os.getpid(),
         graphs_compiled=compile_counts().cache_misses - num_compiled,
-        engine=evaluator.engine,
+        engine=NO_ENGINE if evaluator is None else evaluator.engine,
         counts=counts,
     )

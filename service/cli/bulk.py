@@ -22,6 +22,7 @@ from proofrank.core.ranking import (
     PruningCounts,
     Report,
     ReportTally,
+    Scoring,
     pruning_of,
     sides_of,
 )
@@ -34,13 +35,19 @@ from proofrank.service.cli.files import write_output
 from proofrank.service.cli.options import engine_options, make_evaluator
 from proofrank.service.cli.queries import drawn_work
 from proofrank.service.cli.ranking_options import ranking_rules
+from proofrank.service.cli.scoring_options import is_embedding_alone
 from proofrank.service.cli.tables import pruning_line
 from proofrank.service.jobs.job import StoredRanking
 from proofrank.service.terminal.progress import progress_bar
 
 
 def evaluate_in_shards(
-    parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings, errors: Console
+    parsed: argparse.Namespace,
+    dataset: Dataset,
+    policy: Policy,
+    settings: ProverSettings,
+    scoring: Scoring | None,
+    errors: Console,
 ) -> tuple[Report, str, dict[str, Any], Corruptor]:
     """The metrics of the evaluation that the options ask for, the name of what evaluated, what was left out, and what
     drew the corruptions.
@@ -52,9 +59,8 @@ def evaluate_in_shards(
     """
     work = drawn_work(parsed, dataset)
     level = pruning_level(parsed)
-    identity = identity_of(
-        parsed, dataset, policy, settings, level, protocol_fields(ranking_rules(parsed), work.corruptor)
-    )
+    protocol = protocol_fields(ranking_rules(parsed), work.corruptor)
+    identity = identity_of(parsed, dataset, policy, settings, level, protocol, scoring)
     pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
     tally, trace, counts = ReportTally(parsed.ties, parsed.hits_at), Trace(), PruningCounts()
     with ExitStack() as until_done:
@@ -70,9 +76,9 @@ def evaluate_in_shards(
                 errors,
             )
         if parsed.on == RAY:
-            proved, num_workers = _on_ray(parsed, work, policy, settings, pruning, done, until_done)
+            proved, num_workers = _on_ray(parsed, work, policy, settings, pruning, scoring, done, until_done)
         else:
-            proved, num_workers = _in_this_process(parsed, work, policy, settings, pruning, done), 1
+            proved, num_workers = _in_this_process(parsed, work, policy, settings, pruning, scoring, done), 1
         if parsed.trace is not None:
             # Also of an evaluation that is interrupted.
             until_done.callback(_write_trace, trace, parsed, identity, num_workers)
@@ -123,11 +129,14 @@ def _in_this_process(
     policy: Policy,
     settings: ProverSettings,
     pruning: Pruning | None,
+    scoring: Scoring | None,
     done: set[int],
 ) -> Iterator[ShardResult]:
     shards = cut_shards(work, 1, parsed.queries_per_shard, done)
-    evaluator = make_evaluator(parsed, work.corruptor.dataset, policy, settings)
-    return (prove_shard(evaluator, work, shard, pruning) for shard in shards)
+    evaluator = None
+    if not is_embedding_alone(parsed):
+        evaluator = make_evaluator(parsed, work.corruptor.dataset, policy, settings)
+    return (prove_shard(evaluator, work, shard, pruning, scoring) for shard in shards)
 
 
 def _on_ray(
@@ -136,6 +145,7 @@ def _on_ray(
     policy: Policy,
     settings: ProverSettings,
     pruning: Pruning | None,
+    scoring: Scoring | None,
     done: set[int],
     until_done: ExitStack,
 ) -> tuple[Iterator[ShardResult], int]:
@@ -149,7 +159,7 @@ def _on_ray(
     shards = cut_shards(work, pool.number, parsed.queries_per_shard, done)
     if not shards:
         return iter(()), pool.number
-    proved = proved_on_ray(shards, work, policy, settings, engine_options(parsed), pool, pruning)
+    proved = proved_on_ray(shards, work, policy, settings, engine_options(parsed), pool, pruning, scoring)
     # However the evaluation ends, it ends before Ray: whatever called Ray afterwards would start another.
     until_done.enter_context(closing(proved))
     return proved, pool.number

@@ -73,8 +73,6 @@ def check_bulk(parsed: argparse.Namespace) -> None:
             "--mrr-tolerance cannot be combined with --on ray, --results or --trace: these prove whole queries in "
             "shards, and with a tolerance what is proved next depends on all of them"
         )
-    if is_bulk(parsed) and parsed.beam > 1:
-        raise ProofrankError("--beam cannot be combined with --on ray, --results or --trace")
     check_writable("--trace", parsed.trace)
 
 
@@ -84,7 +82,11 @@ def is_bulk(parsed: argparse.Namespace) -> bool:
 
 
 def pruning_level(parsed: argparse.Namespace) -> PruningLevel:
-    """What may be left out; by default nothing where a trace is to show what all candidates take."""
+    """What may be left out; by default nothing where a trace is to show what all candidates take. Nothing where an
+    embedding alone ranks.
+    """
+    if parsed.scoring == "embedding":
+        return "none"
     return parsed.pruning or ("none" if parsed.trace is not None else "exact")
 
 

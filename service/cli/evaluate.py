@@ -14,6 +14,7 @@ from proofrank.core.comparison import Protocol
 from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import Evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
+from proofrank.core.evaluator.engines import check_engine
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.protocols import check_tolerance_of, protocol_fields
@@ -122,8 +123,11 @@ def run(parsed: argparse.Namespace) -> int:
         check_scoring(parsed)
         check_names_of_floors(parsed)
         check_writable("--json", parsed.json)
-    if parsed.on != RAY:  # whose workers have devices of their own
-        engine_options(parsed).check()
+    options = engine_options(parsed)
+    if parsed.on == RAY:  # whose workers have devices of their own
+        check_engine(options.engine, options.beam)
+    else:
+        options.check()
     dataset = read_dataset(parsed)
     dataset, policy = other_graph(parsed, dataset, read_policy(parsed, dataset))
     settings = settings_for(policy, prover_overrides(parsed))
@@ -143,15 +147,16 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.mrr_tolerance is not None:
         return _evaluate_to_tolerance(parsed, dataset, policy, settings, errors)
     rankings: list[TripleRanking] | None = None
-    scoring: Scoring | None = None
+    scoring = read_scoring(parsed, dataset, policy)
     if is_bulk(parsed):
         # Imported here, for it needs what the server needs, and every command would start later.
         from proofrank.service.cli.bulk import evaluate_in_shards
 
         say_files(dataset)
-        metrics, engine, pruning, corruptor = evaluate_in_shards(parsed, dataset, policy, settings, errors)
+        metrics, engine, pruning, corruptor = evaluate_in_shards(
+            parsed, dataset, policy, settings, scoring, errors
+        )
     else:
-        scoring = read_scoring(parsed, dataset)
         evaluator = None if is_embedding_alone(parsed) else make_evaluator(parsed, dataset, policy, settings)
         say_files(dataset)
         work = drawn_work(parsed, dataset)
@@ -177,7 +182,14 @@ def run(parsed: argparse.Namespace) -> int:
         _write(parsed, written)
     title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}{_beam_words(parsed)}"
     if scoring is not None:
-        title += f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name})"
+        whose = {
+            "given": "",
+            "policy": ", weights of the policy",
+            "server": "",
+            "default": ", default weights",
+        }
+        weights = whose[scoring.weights_from] if scoring.kind == "hybrid" else ""
+        title += f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name}{weights})"
     print_metrics(metrics, title, metrics.by_depth)
     return check_floors(parsed, metrics.overall.to_dict(), errors)
 
@@ -261,7 +273,7 @@ def _evaluate(
     errors: Console,
 ) -> tuple[list[RankedQuery], dict[str, Any]]:
     """The ranked queries, and what was left out; the evaluator is None where nothing is proved."""
-    level = "none" if evaluator is None else pruning_level(parsed)
+    level = pruning_level(parsed)
     pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
     queries = work.all_queries()
     num_candidates = sum(query.num_candidates for query in queries)

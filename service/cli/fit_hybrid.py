@@ -9,9 +9,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from proofrank.core.ranking import HybridWeights
+from proofrank.core.choices import untrained_seed
+from proofrank.core.errors import ProofrankError
+from proofrank.core.hybrid import HYBRID_FILE, HybridWeights
+from proofrank.core.policy.checkpoint import store_hybrid
+from proofrank.core.policy.files import policy_paths
 from proofrank.core.ranking.hybrid_fit import TIES, Estimate
-from proofrank.core.ranking.scoring import HYBRID_FORMAT
 from proofrank.hybrid_fitting import fit_hybrid
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import (
@@ -37,8 +40,12 @@ def set_up(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="an embedding's folder, one of the public DeepProofLog code, or a file of scores",
     )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="file of weights for evaluate --hybrid")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="file of weights for evaluate --hybrid"
+        "--with-policy",
+        action="store_true",
+        help=f"write them to {HYBRID_FILE} in the policy's folder, whose content and SHA-256 they are a part of from "
+        "then on",
     )
     parser.add_argument(
         "--split", default="valid", metavar="NAME", help="valid or train, and never test (default: valid)"
@@ -61,6 +68,12 @@ def set_up(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
+    if parsed.out is None and not parsed.with_policy:
+        raise ProofrankError("the weights go nowhere; expected --out FILE, --with-policy, or both")
+    if parsed.with_policy and untrained_seed(parsed.policy) is not None:
+        raise ProofrankError(
+            f"--with-policy needs the folder of a policy, and --policy is {str(parsed.policy)!r}"
+        )
     check_writable("--out", parsed.out)
     options = engine_options(parsed)
     options.check()
@@ -84,8 +97,16 @@ def run(parsed: argparse.Namespace) -> int:
         cache_folder=parsed.cache_folder,
         progress=True,
     )
-    content = {"format": HYBRID_FORMAT, **fitted.hybrid.to_dict(), "fitted": fitted.to_dict()}
-    write_output("--out", parsed.out, json.dumps(content, indent=1) + "\n")
+    written = []
+    if parsed.out is not None:
+        write_output("--out", parsed.out, json.dumps(fitted.to_file(), indent=1) + "\n")
+        written.append(f"wrote {parsed.out}")
+    if parsed.with_policy:
+        sha256 = store_hybrid(parsed.policy, policy, fitted.to_file())
+        path = policy_paths(parsed.policy).hybrid
+        written.append(
+            f"wrote {path}: the policy's SHA-256 is {sha256} now, before it was {policy.content_hash}"
+        )
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"{dataset.name} {parsed.split}: {fitted.triples} triples, {fitted.rankings} rankings")
     table = Table(box=None, pad_edge=False)
@@ -105,7 +126,8 @@ def run(parsed: argparse.Namespace) -> int:
     console.print(f"weights: {_weights(fitted.hybrid.overall)}")
     for relation, weights in fitted.hybrid.by_relation.items():
         console.print(f"  {relation}: {_weights(weights)}")
-    console.print(f"wrote {parsed.out}")
+    for line in written:
+        console.print(line)
     return 0
 
 

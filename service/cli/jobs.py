@@ -30,7 +30,10 @@ def run(parsed: argparse.Namespace) -> int:
     check_writable("--json", parsed.json)
     with make_client(parsed) as client:
         jobs = client.jobs(limit=parsed.limit, state=parsed.state, run=parsed.training_run)
-    print_rows(("job", "state", "done", "split", "MRR", "policy", "run", "step", "created"), map(_row, jobs))
+    print_rows(
+        ("job", "state", "done", "split", "scores", "MRR", "policy", "run", "step", "created"),
+        map(_row, jobs),
+    )
     if parsed.json is not None:
         write_output("--json", parsed.json, answer_to_json(JobList(jobs), indent=1).decode() + "\n")
     return 0
@@ -42,6 +45,7 @@ def _row(job: Job) -> tuple[str, ...]:
         job.state,
         f"{job.progress.queries_done}/{job.progress.queries}",
         job.request.split or "queries",
+        job.request.scoring_kind,
         mrr_text(job.metrics, job.intervals),
         job.policy.name,
         job.run or "",

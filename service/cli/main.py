@@ -31,6 +31,7 @@ COMMANDS = {
     ),
     "metrics": Command("rank_metrics", SERVER, "compute metrics of stored ranks, by PyKEEN's names"),
     "why": Command("why", SERVER, "say why a triple has its rank: its proof, and what scores higher"),
+    "sample": Command("sample", SERVER, "draw trajectories of triples and say how many of them are proofs"),
     "check": Command(
         "check", SERVER, "read a dataset and say what was understood and what is probably wrong"
     ),

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -31,6 +32,7 @@ from proofrank.service.cli.ranking_options import (
     positive,
     settle_protocol,
 )
+from proofrank.service.cli.scoring_options import add_scoring, check_weights, given_weights
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import (
     print_intervals,
@@ -41,7 +43,7 @@ from proofrank.service.cli.tables import (
 from proofrank.service.client import Client
 from proofrank.service.client.requests import CandidatesFrom
 from proofrank.service.terminal.trees import fit_tree
-from proofrank.service.wire import answer_to_json
+from proofrank.service.wire import Scoring, ScoringKind, answer_to_json
 
 _QUERY = re.compile(r"queries\[(?P<index>\d+)\]\.")
 
@@ -60,6 +62,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_pruning(parser, default="exact; ranks with --mrr-tolerance")
     add_tolerance(parser)
     add_beam(parser)
+    add_scoring(parser, has_embedding=False)
     parser.add_argument("--policy", metavar="NAME", help="for files and splits: a policy of the server")
     parser.add_argument("--proof", action="store_true", help="for a triple: print its proof")
     parser.add_argument(
@@ -71,6 +74,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     _check(parsed)
+    check_weights(parsed)
     settle_protocol(parsed)
     check_writable("--json", parsed.json)
     with make_client(parsed) as speaker:
@@ -101,6 +105,11 @@ def _check(parsed: argparse.Namespace) -> None:
             parsed.mrr_tolerance is not None,
             "a proof comes with exact ranks",
         ),
+        "--proof with --scoring embedding": (
+            parsed.proof,
+            parsed.scoring == "embedding",
+            "an embedding alone proves nothing",
+        ),
         "--deadline-ms": (parsed.deadline_ms is not None, not parsed.triple, "it is for a single triple"),
     }
     for flag, (is_given, is_out_of_place, reason) in only_for.items():
@@ -129,12 +138,15 @@ def _rank_triple(
         hits_at=_hits_at(parsed),
         protocol=parsed.protocol,
         candidates_from=_candidates_from(parsed),
+        scoring=_scoring(parsed),
+        hybrid=_weights(parsed),
     )
     title = f"{relation}({head}, {tail}): {_names(result.dataset, result.policy)}, engine {result.engine}"
     if isinstance(result, client.IntervalRankResult):
         print_rank_intervals(result.queries[0].rankings, title)
         _say_pruning(result.pruning, result.metrics.open)
         return result
+    title += _scores(result.scoring)
     rankings = result.queries[0].rankings
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("side", "rank", "candidates", "score", "proved", "steps"):
@@ -161,6 +173,20 @@ def _rank_triple(
     for text in dict.fromkeys(proof.text for proof in proofs):
         console.print(fit_tree(text, sys.stdout))
     return result
+
+
+def _scores(scoring: Scoring | None) -> str:
+    """What the scores are, in words; nothing for those of proofs, as an older server's are."""
+    if scoring is None or scoring.embedding is None:
+        return ""
+    whose = {
+        "given": "given weights",
+        "policy": "weights of the policy",
+        "server": "weights of the server",
+        "default": "default weights",
+    }
+    weights = "" if scoring.weights_from is None else f", {whose[scoring.weights_from]}"
+    return f", scoring {scoring.kind} ({scoring.embedding.name}{weights})"
 
 
 def _say_pruning(pruning: client.Pruning | None, num_open: int | None = None) -> None:
@@ -195,6 +221,8 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             hits_at=_hits_at(parsed),
             protocol=parsed.protocol,
             candidates_from=_candidates_from(parsed),
+            scoring=_scoring(parsed),
+            hybrid=_weights(parsed),
         )
     except client.InvalidRequestError as error:
         if untrained_seed(parsed.policy or "") is not None and "policy" in {
@@ -218,7 +246,7 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
         print_intervals(result.intervals, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
     else:
         _say_pruning(result.job.pruning)
-        print_metrics(result.metrics, title)
+        print_metrics(result.metrics, title + _scores(result.job.scoring))
     return result
 
 
@@ -272,6 +300,17 @@ def _candidates_from(parsed: argparse.Namespace) -> CandidatesFrom | None:
             "proofrank evaluate"
         )
     return None
+
+
+def _scoring(parsed: argparse.Namespace) -> ScoringKind | None:
+    """What a score is to be; None for scores of proofs, as every server has them."""
+    return None if parsed.scoring == "proof" else parsed.scoring
+
+
+def _weights(parsed: argparse.Namespace) -> dict[str, Any] | None:
+    """The weights to send; None for those that the server has."""
+    hybrid = given_weights(parsed)
+    return None if hybrid is None else hybrid.to_dict()
 
 
 def _names(dataset: client.Identity, policy: client.Identity) -> str:

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from proofrank.core.choices import SIDES
 from proofrank.core.evaluator import settings_for
-from proofrank.core.ranking import Corruptor
 from proofrank.rank_reasons import explain_rank
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import (
@@ -23,7 +22,17 @@ from proofrank.service.cli.options import (
     read_dataset,
     read_policy,
 )
-from proofrank.service.cli.ranking_options import add_draw, add_pruning, add_ties, not_negative, positive
+from proofrank.service.cli.ranking_options import (
+    add_beam,
+    add_draw,
+    add_protocol,
+    add_pruning,
+    add_ties,
+    beam_of,
+    not_negative,
+    positive,
+    ranking_rules,
+)
 from proofrank.service.terminal.trees import fit_tree
 
 
@@ -41,7 +50,9 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     )
     add_draw(group)
     add_ties(parser)
+    add_protocol(parser, has_files=True)
     add_pruning(parser)
+    add_beam(parser)
     parser.add_argument(
         "--first",
         type=not_negative,
@@ -63,6 +74,13 @@ def set_up(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a constant whose corruption is shown too, wherever it ranks; may be given several times",
     )
+    parser.add_argument(
+        "--candidate",
+        action="append",
+        metavar="NAME",
+        dest="candidates",
+        help="a constant to rank against, in place of drawn corruptions; may be given several times",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it to FILE")
     add_prover_settings(parser)
 
@@ -83,14 +101,15 @@ def run(parsed: argparse.Namespace) -> int:
         settings,
         (head, relation, tail),
         side=parsed.side,
-        corruptor=Corruptor(
-            dataset, number=parsed.corruptions, is_filtered=not parsed.unfiltered, seed=parsed.seed
-        ),
+        rules=ranking_rules(parsed),
+        candidates=parsed.candidates,
+        negatives=parsed.negatives,
         first=parsed.first,
         alternatives=parsed.alternatives,
         also=parsed.also,
-        ties=parsed.ties,
+        seed=parsed.seed,
         pruning=parsed.pruning or "exact",
+        beam=beam_of(parsed),
         cache_folder=parsed.cache_folder,
     )
     if parsed.json is not None:

@@ -99,6 +99,7 @@ class Client:
     else:
         rank = _blocking(operations.rank)
     why = _blocking(operations.why)
+    sample = _blocking(operations.sample)
     if TYPE_CHECKING:
         evaluate: Evaluate[JobResult, IntervalJobResult]
     else:
@@ -182,6 +183,7 @@ class AsyncClient:
     else:
         rank = _awaited(operations.rank)
     why = _awaited(operations.why)
+    sample = _awaited(operations.sample)
     if TYPE_CHECKING:
         evaluate: Evaluate[Coroutine[Any, Any, JobResult], Coroutine[Any, Any, IntervalJobResult]]
     else:

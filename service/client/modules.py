@@ -82,7 +82,8 @@ def _exported_parts(module: Any, like: Any, export: Callable[[Any, Path], Any]) 
     with tempfile.TemporaryDirectory(prefix="proofrank-push-") as folder:
         export(module, Path(folder))
         try:
-            return {part: path.read_bytes() for part, path in policy_paths(Path(folder))._asdict().items()}
+            paths = policy_paths(Path(folder))._asdict()
+            return {part: paths[part].read_bytes() for part in _PARTS}
         except (OSError, PolicyError) as error:
             raise ClientError(f"export has not written a policy folder: {error}") from error
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import httpx
 
+from proofrank.core.hybrid import HYBRID_FILE
 from proofrank.service.client.connection import Connection
 from proofrank.service.client.errors import ClientError, JobError, NotReadyError
 from proofrank.service.client.progress import job_bar
@@ -22,7 +23,9 @@ from proofrank.service.client.requests import (
     QueryLike,
     json_call,
     make_request,
+    named_triple,
     path_of,
+    weights_fields,
 )
 from proofrank.service.client.results import (
     IntervalJobResult,
@@ -51,6 +54,8 @@ from proofrank.service.wire import (
     Run,
     RunList,
     RunSummary,
+    SampleRequest,
+    SampleResponse,
     ScoringKind,
     SideOption,
     StoredPolicy,
@@ -64,6 +69,9 @@ POLICY_FILES = {
     "vocabulary": ("vocab.json",),
 }
 """Field of an upload -> names of its file, of which the first comes first."""
+
+HYBRID_PART = "hybrid"
+"""Field of the weights of hybrid scores, which a policy's folder may have."""
 
 RESULT_FILES = {".json": "results", ".csv": "results.csv", ".parquet": "results.parquet"}
 """The routes of a job's results, by the suffix of a file."""
@@ -96,7 +104,7 @@ def rank(
     deadline_ms: int | None = None,
     hits_at: Sequence[int] | None = None,
     scoring: ScoringKind | None = None,
-    hybrid: Mapping[str, float | None] | None = None,
+    hybrid: Mapping[str, Any] | None = None,
     protocol: str | None = None,
     candidates_from: CandidatesFrom | None = None,
 ) -> Steps[RankResult | IntervalRankResult]:
@@ -122,7 +130,8 @@ def rank(
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
         scoring: what a candidate's score is: ``proof``, which is the default; ``embedding``, the score by the server's
             embedding; or ``hybrid``, of both.
-        hybrid: weights of hybrid scores by name (``weight``, ``bonus``, ``penalty``); the server's by default.
+        hybrid: weights of hybrid scores by name (``weight``, ``bonus``, ``penalty``), and perhaps ``by_relation``, such
+            weights by the names of relations; those stored with the policy, or else the server's, by default.
         protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
         candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
 
@@ -145,7 +154,7 @@ def rank(
         return_proof=return_proof,
         deadline_ms=deadline_ms,
         scoring=scoring,
-        hybrid=None if hybrid is None else dict(hybrid),
+        hybrid=weights_fields(hybrid),
         hits_at=None if hits_at is None else list(hits_at),
         protocol=protocol,
         candidates_from=candidates_from,
@@ -171,6 +180,10 @@ def why(
     policy: PolicyLike | None = None,
     job: JobLike | None = None,
     deadline_ms: int | None = None,
+    beam: int | None = None,
+    beam_score: BeamScore | None = None,
+    protocol: str | None = None,
+    candidates_from: CandidatesFrom | None = None,
 ) -> Steps[RankExplanation]:
     """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much.
 
@@ -189,6 +202,10 @@ def why(
         policy: which policy of the server ranks, as for ``submit``; the active one if None.
         job: in place of ``policy``: a job whose policy ranks, as long as the server holds its content under any name.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
+        beam: maximum number of trajectories of a candidate, whose proofs are all shown; 1 by default.
+        beam_score: how several proofs make a score, as for ``rank``.
+        protocol: name of a protocol, as for ``rank``; but not ``deepprooflog``.
+        candidates_from: where candidates come from, as for ``rank``.
 
     Raises:
         ConflictError: the content of the policy is no longer stored, or the name has other content.
@@ -215,8 +232,45 @@ def why(
         policy_sha256=_sha256_of(policy),
         job=None if job is None else _id_of(job),
         deadline_ms=deadline_ms,
+        beam=beam,
+        beam_score=beam_score,
+        protocol=protocol,
+        candidates_from=candidates_from,
     )
     return parsed((yield from exchange(connection, json_call("/why", request))), RankExplanation)
+
+
+def sample(
+    connection: Connection,
+    triples: Sequence[tuple[str, str, str]],
+    *,
+    samples: int = 100,
+    seed: int = 0,
+    confidence: float = 0.95,
+    deadline_ms: int | None = None,
+) -> Steps[SampleResponse]:
+    """Draws trajectories of triples, and says how many of them are proofs; the numbers of ``proofrank.sample``.
+
+    Args:
+        triples: names (head, relation, tail).
+        samples: number of trajectories of each.
+        seed: of all draws.
+        confidence: share of such intervals that hold the probability of a proof.
+        deadline_ms: milliseconds after which the server gives up; with each attempt anew.
+
+    Raises:
+        ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
+    """
+    request = make_request(
+        SampleRequest,
+        None,
+        triples=[named_triple(triple, index) for index, triple in enumerate(triples)],
+        samples=samples,
+        seed=seed,
+        confidence=confidence,
+        deadline_ms=deadline_ms,
+    )
+    return parsed((yield from exchange(connection, json_call("/sample", request))), SampleResponse)
 
 
 def submit(
@@ -238,6 +292,8 @@ def submit(
     hits_at: Sequence[int] | None = None,
     protocol: str | None = None,
     candidates_from: CandidatesFrom | None = None,
+    scoring: ScoringKind | None = None,
+    hybrid: Mapping[str, Any] | None = None,
 ) -> Steps[Job]:
     """Starts a job that ranks many triples, and returns at once.
 
@@ -261,6 +317,8 @@ def submit(
         hits_at: the k of Hits@k, 1 to 20 of them; 1, 3 and 10 by default.
         protocol: name of a protocol, which settles corruptions, filtered, ties and candidates (``docs/protocols.md``).
         candidates_from: where candidates come from: ``domains`` by default, ``entities`` or ``relations``.
+        scoring: as for ``rank``.
+        hybrid: as for ``rank``.
 
     Raises:
         ConflictError: the name of the policy has been given other content since.
@@ -286,6 +344,8 @@ def submit(
         hits_at=None if hits_at is None else list(hits_at),
         protocol=protocol,
         candidates_from=candidates_from,
+        scoring=scoring,
+        hybrid=weights_fields(hybrid),
     )
     # With a key, a request whose answer was lost can be sent again without making a second job.
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
@@ -358,12 +418,14 @@ def evaluate(
     hits_at: Sequence[int] | None = None,
     protocol: str | None = None,
     candidates_from: CandidatesFrom | None = None,
+    scoring: ScoringKind | None = None,
+    hybrid: Mapping[str, Any] | None = None,
     proofs_of: Sequence[tuple[str, str, str]] = (),
 ) -> Steps[JobResult]:
     """Ranks a split, or many triples, as a job: ``submit``, then ``wait``, whose arguments it takes.
 
-    ``proofs_of`` are triples (head, relation, tail) whose proofs, or failures, the result's ``proofs`` then hold: the
-    greedy trajectories of the policy that ranked. The server must still have its content.
+    ``proofs_of`` are triples (head, relation, tail) whose proofs, or failures, the result's ``proofs`` then hold, by
+    the policy that ranked; with a beam, all proofs of the beam. The server must still have the policy's content.
 
     With ``mrr_tolerance`` the result is an :class:`IntervalJobResult`.
 
@@ -397,12 +459,21 @@ def evaluate(
         hits_at=hits_at,
         protocol=protocol,
         candidates_from=candidates_from,
+        scoring=scoring,
+        hybrid=hybrid,
     )
     result = yield from wait(connection, submitted.id, progress=progress, on_progress=on_progress)
     proofs = {}
     for triple in proofs_of:
         explained = yield from why(
-            connection, triple, corruptions=0, first=0, alternatives=1, job=result.job.id
+            connection,
+            triple,
+            corruptions=0,
+            first=0,
+            alternatives=1,
+            job=result.job.id,
+            beam=beam,
+            beam_score=beam_score,
         )
         proofs[triple] = explained.positive
     return dataclasses.replace(result, proofs=proofs) if proofs else result
@@ -522,6 +593,9 @@ def policy_files(folder: Path) -> dict[str, Path]:
         if part == "weights" and len(found) > 1:
             raise ClientError(f"{folder}: has {' and '.join(names)}; expected one of them")
         files[part] = found[0]
+    hybrid = folder / HYBRID_FILE
+    if hybrid.is_file():
+        files[HYBRID_PART] = hybrid
     return files
 
 
@@ -540,7 +614,8 @@ def upload_policy(
     Args:
         name: of letters, digits, ``.``, ``_`` and ``-``, 64 at most.
         folder: with ``policy.safetensors``, ``policy.json`` and ``vocab.json``, the first two perhaps under the names
-            of the Hugging Face convention: ``model.safetensors`` and ``config.json``.
+            of the Hugging Face convention: ``model.safetensors`` and ``config.json``. Weights of hybrid scores go with
+            them, if ``hybrid.json`` is there.
         activate: rank with it from now on.
         run: training run that it belongs to; needs ``step``.
         step: its step.
@@ -567,7 +642,8 @@ def push(
 ) -> Steps[StoredPolicy]:
     """Uploads a policy from memory as a step of a training run.
 
-    No files are written, but for the temporary ones of ``export``.
+    No files are written, but for the temporary ones of ``export``. Weights of hybrid scores that a policy has are not
+    sent, for they were fitted to what it was.
 
     Args:
         run: name of the run, of letters, digits, ``.``, ``_`` and ``-``, 64 at most.

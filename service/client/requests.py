@@ -97,6 +97,19 @@ def make_request(kind: type[R], queries: Iterable[QueryLike] | None, **fields: A
         return kind.model_validate(fields)
 
 
+def weights_fields(hybrid: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Weights of hybrid scores as fields of a request; ``by_relation`` holds such mappings by name."""
+    if hybrid is None:
+        return None
+    fields = dict(hybrid)
+    by_relation = fields.get("by_relation")
+    if isinstance(by_relation, Mapping):
+        fields["by_relation"] = {
+            name: dict(own) if isinstance(own, Mapping) else own for name, own in by_relation.items()
+        }
+    return fields
+
+
 def json_call(path: str, request: BaseModel, headers: Mapping[str, str] | None = None) -> Call:
     """The POST of a request; what was not asked for is not sent, for an older server would refuse it."""
     body = request.model_dump_json(exclude_none=True).encode()
@@ -106,9 +119,26 @@ def json_call(path: str, request: BaseModel, headers: Mapping[str, str] | None =
 def _query_fields(query: QueryLike, index: int) -> dict[str, Any]:
     if isinstance(query, Query):
         return query.model_dump(exclude_none=True)
-    if isinstance(query, str) or len(query) != 3:
-        raise ClientError(f"queries[{index}] is {query!r}; expected a Query or (head, relation, tail)")
-    return dict(zip(("head", "relation", "tail"), query, strict=True))
+    return named_triple(query, index, "queries", "a Query or ")
+
+
+def named_triple(
+    triple: tuple[str, str, str], index: int, field: str = "triples", also: str = ""
+) -> dict[str, str]:
+    """The fields of a triple of a request, by its names.
+
+    Args:
+        triple: its names (head, relation, tail).
+        index: its place, for errors.
+        field: of the request, for errors.
+        also: what else may be in its place, for errors.
+
+    Raises:
+        ClientError: it is no triple of names.
+    """
+    if isinstance(triple, str) or len(triple) != 3:
+        raise ClientError(f"{field}[{index}] is {triple!r}; expected {also}(head, relation, tail)")
+    return dict(zip(("head", "relation", "tail"), triple, strict=True))
 
 
 @contextmanager

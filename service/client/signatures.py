@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Literal, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from proofrank.service.client.requests import CandidatesFrom, QueryLike
 from proofrank.service.wire import (
@@ -38,6 +38,8 @@ class RankingArguments(TypedDict, total=False):
     beam: int | None
     beam_score: BeamScore | None
     hits_at: Sequence[int] | None
+    scoring: ScoringKind | None
+    hybrid: Mapping[str, Any] | None
 
 
 class EvaluationArguments(RankingArguments, total=False):
@@ -63,8 +65,6 @@ class Rank(Protocol[Exact, Intervals]):
         return_candidates: bool = False,
         return_proof: bool = False,
         deadline_ms: int | None = None,
-        scoring: ScoringKind | None = None,
-        hybrid: Mapping[str, float | None] | None = None,
         **options: Unpack[RankingArguments],
     ) -> Exact: ...
 
@@ -87,8 +87,6 @@ class Rank(Protocol[Exact, Intervals]):
         return_candidates: bool = False,
         return_proof: bool = False,
         deadline_ms: int | None = None,
-        scoring: ScoringKind | None = None,
-        hybrid: Mapping[str, float | None] | None = None,
         **options: Unpack[RankingArguments],
     ) -> Exact | Intervals: ...
 

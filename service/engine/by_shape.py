@@ -24,7 +24,11 @@ from proofrank.core.evaluator import CandidateStream, Work
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover.beams import Beam
-from proofrank.service.engine.evaluators import make_beam_evaluator, make_evaluator
+from proofrank.service.engine.evaluators import (
+    make_beam_evaluator,
+    make_evaluator,
+    make_sampling_evaluator,
+)
 from proofrank.service.engine.lifecycle import ASLEEP, READY, STARTING, Stages
 from proofrank.service.engine.shape import Shape
 from proofrank.service.errors import Draining, NotReady
@@ -96,11 +100,11 @@ class EvaluatorsByShape:
         """The evaluator of the live policy."""
         return self._live
 
-    def shape_of(self, policy: Policy, beam: Beam | None = None) -> Shape:
-        """Returns the shape of ``policy`` in this server, for a beam or for one trajectory of a candidate. Raises
-        EvaluationError if its settings are bad.
+    def shape_of(self, policy: Policy, beam: Beam | None = None, *, is_sampling: bool = False) -> Shape:
+        """Returns the shape of ``policy`` in this server, for a beam, for one trajectory of a candidate or for
+        sampling. Raises EvaluationError if its settings are bad.
         """
-        return Shape.of(policy, self._settings.prover_overrides, beam)
+        return Shape.of(policy, self._settings.prover_overrides, beam, is_sampling=is_sampling)
 
     def begin(self, policy: Policy) -> None:
         """Makes the first evaluator, whose stages are those of the server. Waits for it."""
@@ -113,10 +117,12 @@ class EvaluatorsByShape:
         self._show()
 
     @asynccontextmanager
-    async def using(self, policy: Policy, beam: Beam | None = None) -> AsyncIterator[ShapeEvaluator]:
+    async def using(
+        self, policy: Policy, beam: Beam | None = None, *, is_sampling: bool = False
+    ) -> AsyncIterator[ShapeEvaluator]:
         """Yields the evaluator for ``policy``, which stays as long as the context lasts; makes it if there is none.
 
-        One for a beam is another than that for one trajectory of a candidate.
+        One for a beam is another than that for one trajectory of a candidate, and so is one that draws trajectories.
 
         Raises:
             MemoryShortError: there is no memory for it.
@@ -124,7 +130,7 @@ class EvaluatorsByShape:
             Draining: the service stops.
             NotReady: it sleeps.
         """
-        shape = self.shape_of(policy, beam)
+        shape = self.shape_of(policy, beam, is_sampling=is_sampling)
         while (evaluator := self._evaluators.get(shape)) is None:
             await self._made(shape, policy)
         evaluator.num_users += 1
@@ -322,7 +328,9 @@ class EvaluatorsByShape:
     def _make_once(self, evaluator: ShapeEvaluator, policy: Policy) -> tuple[CandidateStream, Lanes]:
         shape = evaluator.shape
         try:
-            if shape.beam is not None:
+            if shape.is_sampling:
+                stream, lanes = make_sampling_evaluator(self._settings, self._dataset, policy, shape.settings)
+            elif shape.beam is not None:
                 stream, lanes = make_beam_evaluator(
                     self._settings, self._dataset, policy, shape.settings, shape.beam
                 )

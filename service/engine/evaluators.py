@@ -15,6 +15,10 @@ from proofrank.core.evaluator import (
     default_device,
 )
 from proofrank.core.evaluator.beams import BeamEvaluator
+from proofrank.core.evaluator.capacities import DEFAULT_BUCKETS
+from proofrank.core.evaluator.engines import usable_device
+from proofrank.core.evaluator.options import EvaluatorOptions
+from proofrank.core.evaluator.sampling import SamplingEvaluator
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
@@ -120,5 +124,24 @@ def make_beam_evaluator(
         beam=beam,
     )
     assert isinstance(evaluator, BeamEvaluator)
+    gather_seconds = settings.gather_ms / 1000
+    return evaluator, Lanes(evaluator.buckets, is_cost_by_lane=True, gather_seconds=gather_seconds)
+
+
+def make_sampling_evaluator(
+    settings: Settings, dataset: Dataset, policy: Policy, prover_settings: ProverSettings
+) -> tuple[CandidateStream, Lanes]:
+    """Makes an evaluator that draws trajectories, which is ``eager`` whatever the engine, and needs no warming.
+
+    Its lanes are one for each trajectory. Arguments and errors are those of :func:`make_evaluator`.
+    """
+    use_threads(settings.threads)
+    device = settings.device or default_device()
+    options = EvaluatorOptions(
+        device=usable_device(device),
+        buckets=settings.buckets or serving_buckets(device, calibrate=settings.calibrate) or DEFAULT_BUCKETS,
+        precision=settings.precision,
+    )
+    evaluator = SamplingEvaluator(dataset, policy, prover_settings, options)
     gather_seconds = settings.gather_ms / 1000
     return evaluator, Lanes(evaluator.buckets, is_cost_by_lane=True, gather_seconds=gather_seconds)

@@ -15,7 +15,7 @@ from proofrank.core.errors import DatasetError, MemoryShortError, PolicyError, P
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
-from proofrank.core.prover import Candidates
+from proofrank.core.prover import Candidate, Candidates
 from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking import ProvableCompletions, Query, Scoring
 from proofrank.service.engine.by_shape import EvaluatorsByShape
@@ -24,7 +24,7 @@ from proofrank.service.engine.lifecycle import ASLEEP, DRAINING, FAILED, READY, 
 from proofrank.service.engine.live_policy import LivePolicy
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.provability import Provability
-from proofrank.service.engine.ranker import RankedBatch, Ranker
+from proofrank.service.engine.ranker import RankedBatch, Ranker, SampledBatch
 from proofrank.service.engine.served_scores import load_scores
 from proofrank.service.errors import NotReady
 from proofrank.service.scheduler import Finished
@@ -310,6 +310,24 @@ class EvaluatorHost:
         async with self.loaded.evaluators.using(policy, beam) as evaluator:
             return await self._ranker.prove(
                 candidates, evaluator.scheduler, policy, is_job=is_job, deadline=deadline
+            )
+
+    async def sample(
+        self, candidates: Sequence[Candidate], number: int, seed: int, policy: Policy, *, deadline: float
+    ) -> SampledBatch:
+        """Draws ``number`` trajectories of each of ``candidates`` beside other tasks, as :meth:`Ranker.sample` does.
+
+        Raises NotReady if the service is not ready.
+        """
+        async with self.loaded.evaluators.using(policy, is_sampling=True) as evaluator:
+            return await self._ranker.sample(
+                candidates,
+                number,
+                seed,
+                evaluator.scheduler,
+                policy,
+                engine=evaluator.engine,
+                deadline=deadline,
             )
 
     async def engine_for(self, policy: Policy) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.prover import CandidateQueue, Candidates, Outcomes
+from proofrank.core.prover import Candidate, CandidateQueue, Candidates, Outcomes
+from proofrank.core.prover.sampling import SampledCandidates, SampledShare, shares_of
 from proofrank.core.ranking import (
     Pruning,
     PruningCounts,
@@ -52,6 +53,18 @@ class RankedBatch:
     first_result_seconds: float
     execution_seconds: float
     engine: str = ""
+
+
+@dataclass(frozen=True)
+class SampledBatch:
+    """The share of proofs among the sampled trajectories of each candidate, in order, and the times as in
+    :class:`RankedBatch`."""
+
+    shares: list[SampledShare]
+    engine: str
+    queue_seconds: float
+    first_result_seconds: float
+    execution_seconds: float
 
 
 class Ranker:
@@ -106,9 +119,11 @@ class Ranker:
         is_small = num_candidates <= FEW_CANDIDATES
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
         if scoring is not None and scoring.kind == "embedding":
-            return await in_worker_unless_small(
+            batch = await in_worker_unless_small(
                 is_small, _ranked_by_embedding, queries, seed, policy, scoring
             )
+            self._metrics.record_scored(scoring.kind, batch.ranked)
+            return batch
         queue, embedding = await in_worker_unless_small(is_small, _queue, queries, pruning, scoring)
         finished = await self._outcome(Task(queue, policy, is_job=is_job, deadline=deadline), scheduler, kind)
         self._throughput.count(num_candidates)
@@ -131,6 +146,8 @@ class Ranker:
                 embedding=embedding,
             )
             self._metrics.record_ranked(ranked, dataset, policy, kind, is_by_proofs=scoring is None)
+            if scoring is not None:
+                self._metrics.record_scored(scoring.kind, ranked)
             return ranked, PruningCounts.of(finished.outcomes)
 
         ranked, counts = await in_worker_unless_small(is_small, rank)
@@ -160,6 +177,42 @@ class Ranker:
         finished = await self._outcome(task, scheduler, Kind.JOB if is_job else Kind.INTERACTIVE)
         self._throughput.count(len(candidates))
         return finished
+
+    async def sample(
+        self,
+        candidates: Sequence[Candidate],
+        number: int,
+        seed: int,
+        scheduler: Scheduler,
+        policy: Policy,
+        *,
+        engine: str,
+        deadline: float,
+    ) -> SampledBatch:
+        """Draws trajectories beside other tasks; cancelling it frees its lanes.
+
+        Args:
+            candidates: what to prove.
+            number: of trajectories of each.
+            seed: of all draws.
+            scheduler: scheduler of the sampling evaluator for ``policy``.
+            policy: draws by its probabilities.
+            engine: name of that evaluator's engine.
+            deadline: latest end by ``time.monotonic()``.
+
+        Raises:
+            EvaluationError: ``number`` or ``seed`` is out of its range, or a candidate cannot be evaluated; else as
+                :meth:`rank` does.
+        """
+        num_trajectories = len(candidates) * number
+        is_small = num_trajectories <= FEW_CANDIDATES
+        drawn = await in_worker_unless_small(is_small, SampledCandidates.drawn, candidates, number, seed)
+        finished = await self._outcome(Task(drawn, policy, deadline=deadline), scheduler, Kind.INTERACTIVE)
+        self._throughput.count(num_trajectories)
+        times = (finished.queue_seconds, finished.first_result_seconds, finished.execution_seconds)
+        self._metrics.record_ended(Kind.INTERACTIVE, Outcome.DONE, *times)
+        self._metrics.record_sampled(finished.outcomes)
+        return SampledBatch(shares_of(finished.outcomes.success, number), engine, *times)
 
     async def _outcome(self, task: Task, scheduler: Scheduler, kind: Kind) -> Finished:
         outcome = Outcome.FAILED

@@ -24,21 +24,31 @@ class Shape:
         network: sizes and formulas.
         settings: prover settings in force.
         beam: how many trajectories a candidate has; None for one.
+        is_sampling: whether trajectories are drawn in place of chosen.
     """
 
     network: PolicyConfig | ExportedConfig
     settings: ProverSettings
     beam: Beam | None = None
+    is_sampling: bool = False
 
     @classmethod
-    def of(cls, policy: Policy, overrides: Mapping[str, Any], beam: Beam | None = None) -> Shape:
-        """Returns the shape of ``policy`` under the prover settings that the service overrides, for a beam.
+    def of(
+        cls,
+        policy: Policy,
+        overrides: Mapping[str, Any],
+        beam: Beam | None = None,
+        *,
+        is_sampling: bool = False,
+    ) -> Shape:
+        """Returns the shape of ``policy`` under the prover settings that the service overrides, for a beam or for
+        sampling.
 
         Raises:
             EvaluationError: a setting is bad.
         """
         with_beam = beam if beam is not None and beam.width > 1 else None
-        return cls(policy.shape, settings_for(policy, overrides), with_beam)
+        return cls(policy.shape, settings_for(policy, overrides), with_beam, is_sampling)
 
     @property
     def name(self) -> str:
@@ -48,7 +58,8 @@ class Shape:
         content = json.dumps([dataclasses.asdict(network), dataclasses.asdict(self.settings)], sort_keys=True)
         digits = hashlib.sha256(content.encode()).hexdigest()[:6]
         of_beam = "" if self.beam is None else f"-beam{self.beam.width}-{self.beam.score}"
-        return f"{network.summary}-{digits}{of_beam}"
+        of_sampling = "-sampling" if self.is_sampling else ""
+        return f"{network.summary}-{digits}{of_beam}{of_sampling}"
 
     def differences(self, other: Shape) -> list[str]:
         """Returns a text for each field in which ``other`` differs, such as ``hidden_dim 64 (before 32)``."""

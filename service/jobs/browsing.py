@@ -119,9 +119,11 @@ class RankingBrowser:
                 await asyncio.to_thread(add, page)
         except JobRemovedError as error:
             raise NoSuchJob(str(error)) from error
+        # Where nothing is proved, no proof has steps.
+        is_proving = wire.JobOptions.model_validate_json(job.options_json).scoring != "embedding"
         return wire.RankingGroups(
             {} if depths is None else _by_depth(by_depth),
-            _by_depth(by_steps),
+            _by_depth(by_steps) if is_proving else {},
         )
 
     async def proved_triples(self, job: Job, limit: int) -> tuple[int, list[tuple[str, str, str]]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,7 +16,7 @@ from proofrank.service.errors import PolicyReplaced
 from proofrank.service.jobs.job import Job
 from proofrank.service.jobs.rows import IS_UNFINISHED, existing_job
 from proofrank.service.policies import records
-from proofrank.service.wire import Identity, RunStep
+from proofrank.service.wire import Identity, RunStep, Scoring, answer_to_json
 
 
 class TooManyJobsError(Exception):
@@ -53,6 +54,7 @@ class NewJob:
         dataset: dataset of its triples.
         num_queries: number of triples to rank.
         idempotency_key: the client's key, if it sent one.
+        scoring_of: says what the scores are, given the policy that is pinned; None for those of proofs.
     """
 
     body: SubmittedBody
@@ -61,6 +63,7 @@ class NewJob:
     dataset: Identity
     num_queries: int
     idempotency_key: str | None
+    scoring_of: Callable[[Identity], Scoring] | None = None
 
 
 def find_submitted(
@@ -90,6 +93,7 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
         NoSuchPolicy: there is no policy with the requested name.
         PolicyReplaced: the policy of that name has other content than the request names.
         TooManyJobsError: ``max_unfinished`` jobs are unfinished.
+        ServiceError: what ``new.scoring_of`` raises.
     """
     (num,) = connection.execute(f"SELECT count(*) FROM jobs WHERE {IS_UNFINISHED}").fetchone()
     if num >= max_unfinished:
@@ -98,12 +102,13 @@ def insert(connection: sqlite3.Connection, new: NewJob, max_unfinished: int) -> 
     job_id = uuid.uuid4().hex
     cursor = connection.execute(
         "INSERT INTO jobs (id, idempotency_key, body_sha256, state, created, policy_name, policy_sha256, "
-        "dataset_name, dataset_sha256, options, num_queries, run, step, labels, trajectory_steps) "
-        "VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        "dataset_name, dataset_sha256, options, num_queries, scoring, run, step, labels, trajectory_steps) "
+        "VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
         (
             *(job_id, new.idempotency_key, new.body.sha256, write_time(datetime.now(UTC))),
             *(policy.name, policy.sha256, new.dataset.name, new.dataset.sha256),
             *(new.body.options_json, new.num_queries),
+            None if new.scoring_of is None else answer_to_json(new.scoring_of(policy)).decode(),
             *records.place_columns(_place_of(connection, policy)),
         ),
     )

@@ -37,6 +37,7 @@ class Job:
         trajectory_steps: steps of their trajectories; None if a version that did not count them has begun the job.
         report_json: metrics over the queries done; None if there are none.
         error: why it failed, or why it waits.
+        scoring_json: the :class:`~proofrank.service.wire.Scoring`, fixed at submission; None for scores of proofs.
         place: run, step and labels that the policy had at submission.
     """
 
@@ -58,6 +59,7 @@ class Job:
     trajectory_steps: int | None
     report_json: str | None
     error: str | None
+    scoring_json: str | None
     place: RunStep
 
     @property
@@ -88,10 +90,11 @@ class StoredRanking:
         head: name of the first constant.
         relation: name of the predicate.
         tail: name of the second constant.
-        score: score of the positive: its log-probability, less 100 if it was not proved.
+        score: score of the positive, by which it is ranked.
         log_probability: log-probability of the positive's trajectory.
         steps: steps of that trajectory.
         summary: place in the job, side, ranks, number of proofs, seconds.
+        embedding_score: the embedding's score of the positive; None for scores of proofs alone.
     """
 
     head: str
@@ -101,6 +104,7 @@ class StoredRanking:
     log_probability: float
     steps: int
     summary: RankingSummary
+    embedding_score: float | None = None
 
     @classmethod
     def of(cls, ranked: RankedQuery, dataset: Dataset) -> StoredRanking:
@@ -108,5 +112,7 @@ class StoredRanking:
         head, relation, tail = dataset.names(ranked.query)
         positive = ranked.outcomes[0]
         return cls(
-            head, relation, tail, positive.score, positive.log_probability, positive.steps, ranked.summary
+            *(head, relation, tail),
+            *(ranked.positive_score, positive.log_probability, positive.steps, ranked.summary),
+            embedding_score=None if ranked.embedding is None else float(ranked.embedding[0]),
         )

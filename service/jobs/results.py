@@ -37,6 +37,7 @@ class ResultRow(NamedTuple):
     steps: int
     num_candidates: int
     corruptions_proved: int | None
+    embedding_score: float | None
 
 
 class IntervalRow(NamedTuple):
@@ -72,7 +73,7 @@ def result_row(ranking: StoredRanking, ties: str) -> ResultRow:
         *(summary.query_index, ranking.head, ranking.relation, ranking.tail, summary.side, ranks.by(ties)),
         *(ranks.optimistic, ranks.realistic, ranks.pessimistic, ranks.random),
         *(ranking.score, ranking.log_probability, summary.is_proved, ranking.steps),
-        *(ranks.num_candidates, summary.corruptions_proved_if_known),
+        *(ranks.num_candidates, summary.corruptions_proved_if_known, ranking.embedding_score),
     )
 
 

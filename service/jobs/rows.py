@@ -17,12 +17,13 @@ IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED_STATE
 JOB_COLUMNS = (
     "number, id, state, created, started, finished, policy_name, policy_sha256, dataset_name, dataset_sha256, "
     "options, num_queries, queries_done, num_candidates, candidates_done, candidates_unprovable, "
-    "candidates_fallen_behind, trajectory_steps, report, error, run, step, labels"
+    "candidates_fallen_behind, trajectory_steps, report, error, scoring, run, step, labels"
 )
 
 RANKING_COLUMNS = (
     "query_index, side, head, relation, tail, optimistic, realistic, pessimistic, random, num_candidates, score, "
-    "log_probability, proved, steps, corruptions_proved, seconds, knows_proved"
+    "log_probability, proved, steps, corruptions_proved, seconds, knows_proved, tries_proofs, "
+    "embedding_score"
 )
 
 RANK_COLUMN_OF_TIES: Mapping[Ties, str] = {
@@ -88,7 +89,8 @@ def write_ranking(job_number: int, ranking: StoredRanking) -> tuple[Any, ...]:
         *(job_number, summary.query_index, summary.side, ranking.head, ranking.relation, ranking.tail),
         *(ranks.optimistic, ranks.realistic, ranks.pessimistic, ranks.random, ranks.num_candidates),
         *(ranking.score, ranking.log_probability, summary.is_proved, ranking.steps),
-        *(summary.corruptions_proved, summary.seconds, summary.knows_proved),
+        *(summary.corruptions_proved, summary.seconds, summary.knows_proved, summary.tries_proofs),
+        ranking.embedding_score,
     )
 
 
@@ -108,10 +110,15 @@ def read_ranking(row: tuple[Any, ...]) -> StoredRanking:
         corruptions,
         seconds,
         knows_proved,
+        tries_proofs,
+        embedding_score,
     ) = row
     return StoredRanking(
         *(head, relation, tail, score, log_probability, steps),
         RankingSummary(
-            query_index, side, Ranks(*ranks), bool(proved), corruptions, seconds, bool(knows_proved)
+            *(query_index, side, Ranks(*ranks), bool(proved), corruptions, seconds),
+            knows_proved=bool(knows_proved),
+            tries_proofs=bool(tries_proofs),
         ),
+        embedding_score,
     )

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from proofrank.core.errors import EvaluationError, PolicyError
+from proofrank.core.errors import EmbeddingError, EvaluationError, PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.ranking import HITS_AT, Query, ReportTally
+from proofrank.core.ranking import HITS_AT, Query, ReportTally, Scoring
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.ranker import RankedBatch
+from proofrank.service.engine.served_scores import check_same
 from proofrank.service.errors import ServiceError
 from proofrank.service.jobs.chunk_size import ChunkSizer
 from proofrank.service.jobs.chunks import JobChunks
@@ -28,7 +29,8 @@ from proofrank.service.ranking.to_queries import beam_of
 from proofrank.service.ranking.to_response import report_fields
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from proofrank.service.wire import JobOptions
+from proofrank.service.wire import JobOptions, read_answer
+from proofrank.service.wire import Scoring as StoredScoring
 
 logger = logging.getLogger("proofrank")
 
@@ -64,6 +66,7 @@ class JobRun:
         self._job = job
         self._options = JobOptions.model_validate_json(job.options_json)
         self._context = context
+        self._scoring: Scoring | None = None
 
     async def run(self) -> None:
         """Runs the job to its end, or until the store no longer has it as running.
@@ -73,6 +76,7 @@ class JobRun:
         """
         job, context = self._job, self._context
         dataset = await context.patience.until_ready(self._dataset)
+        self._scoring = await context.patience.until_ready(partial(self._stored_scoring, dataset))
         policy = await context.patience.until_ready(self._policy)
         queries_json = await context.store.queries_json(job)
         work = await asyncio.to_thread(JobChunks.of, self._options, queries_json, dataset)
@@ -121,6 +125,19 @@ class JobRun:
             )
         return dataset
 
+    async def _stored_scoring(self, dataset: Dataset) -> Scoring | None:
+        """What the job's scores are; None for those of proofs."""
+        if self._job.scoring_json is None:
+            return None
+        stored = read_answer(StoredScoring, self._job.scoring_json)
+        scores = self._context.host.loaded.scores
+        try:
+            check_same(stored, scores)
+        except EmbeddingError as error:
+            raise JobError(str(error)) from error
+        assert scores is not None, "it was checked"
+        return scores.as_stored(stored, dataset)
+
     async def _policy(self) -> Policy:
         wanted = self._job.policy
         try:
@@ -143,10 +160,11 @@ class JobRun:
                 self._options.seed,
                 policy=policy,
                 pruning=self._options.pruning_level,
+                scoring=self._scoring,
                 is_job=True,
                 beam=beam_of(self._options),
             )
-        except EvaluationError as error:
+        except (EvaluationError, EmbeddingError) as error:
             raise JobError(f"evaluation failed: {error}") from error
 
     async def _store_chunk(
@@ -181,4 +199,5 @@ class JobRun:
             policy=job.policy.name,
             sha256=job.policy.sha256,
             split=self._options.split,
+            is_by_proofs=self._scoring is None,
         )

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 
-from proofrank.core.graph import Dataset
+from proofrank.core.graph import Dataset, Triple
+from proofrank.core.ranking import Scoring
+from proofrank.service.engine.served_scores import check_scored
 from proofrank.service.errors import InvalidInput, NoSuchPolicy, QueueFull
 from proofrank.service.jobs.chunks import QUERIES, split_triples
 from proofrank.service.jobs.insertion import NewJob, OtherBodyError, SubmittedBody, TooManyJobsError
@@ -31,15 +34,24 @@ def check_key(key: str | None) -> None:
         raise InvalidInput([FieldError(field=IDEMPOTENCY_HEADER, value=shortened(key), message=message)])
 
 
-def count_queries(request: JobRequest, dataset: Dataset, most: int) -> int:
+def count_queries(request: JobRequest, dataset: Dataset, most: int, scoring: Scoring | None = None) -> int:
     """Returns the number of triples that the request ranks.
 
+    Args:
+        request: names a split or triples.
+        dataset: the served graph.
+        most: number of triples that a job may have.
+        scoring: what scores them beside or instead of proofs; None for proofs alone.
+
     Raises:
-        InvalidInput: there are none or more than ``most``, or the dataset does not know their names.
+        InvalidInput: there are none or more than ``most``, or the dataset does not know their names, or the embedding
+            their relations.
     """
+    triples: Sequence[Triple] = ()
     if request.queries is None:
         assert request.split is not None
-        num = len(split_triples(dataset, request.split, request.limit, request.seed))
+        triples = split_triples(dataset, request.split, request.limit, request.seed)
+        num = len(triples)
         field, value = ("split", request.split) if request.limit is None else ("limit", request.limit)
     else:
         num = len(request.queries)
@@ -53,10 +65,12 @@ def count_queries(request: JobRequest, dataset: Dataset, most: int) -> int:
     if num == 0:
         message = f"dataset {dataset.name!r} has no triples in it to rank"
         raise InvalidInput([FieldError(field=field, value=value, message=message)])
-    names = NameReader(dataset)
-    for index, query in enumerate(request.queries or ()):
-        names.triple(query, f"queries[{index}]")
-    names.check()
+    if request.queries is not None:
+        names = NameReader(dataset)
+        triples = [names.triple(query, f"queries[{index}]") for index, query in enumerate(request.queries)]
+        names.check()
+    if scoring is not None:
+        check_scored(scoring, triples)
     return num
 
 

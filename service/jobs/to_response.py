@@ -42,6 +42,9 @@ def job_answer(job: Job) -> wire.Job:
         if job.report_json is not None and has_intervals
         else None,
         error=job.error,
+        scoring=wire.Scoring("proof")
+        if job.scoring_json is None
+        else wire.read_answer(wire.Scoring, job.scoring_json),
         run=job.place.run,
         step=job.place.step,
         labels=job.place.labels,
@@ -72,6 +75,7 @@ def ranking_answer(ranking: StoredRanking, ties: wire.Ties) -> wire.JobRanking:
         steps=ranking.steps,
         num_candidates=ranks.num_candidates,
         corruptions_proved=summary.corruptions_proved_if_known,
+        embedding_score=ranking.embedding_score,
     )
 
 

@@ -101,7 +101,11 @@ def write_artifacts(files: ArtifactFiles, folder: Path | None) -> None:
 
 def is_compiling(order: WorkOrder, size: WorkerSize) -> bool:
     """Returns whether the evaluator of ``order`` has anything to compile on a worker of ``size``."""
-    engine = order.engine.engine
+    if not order.is_proving:
+        return False
+    engine, beam = order.engine.engine, order.engine.beam
+    if beam is not None and beam.width > 1:
+        return False  # beams are proved by eager
     if engine == "auto":
         import torch
 

@@ -22,7 +22,7 @@ from proofrank.core.errors import EvaluationError, ProofrankError
 from proofrank.core.evaluator.capacities import DEFAULT_BUCKETS
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
-from proofrank.core.ranking import LazyQueries, Pruning
+from proofrank.core.ranking import LazyQueries, Pruning, Scoring
 from proofrank.service.bulk.shards import Shard, ShardResult
 from proofrank.service.engine.engine_options import EngineOptions
 from proofrank.service.on_ray.artifacts import is_compiling, made_artifacts, name_of_artifacts
@@ -76,6 +76,7 @@ def proved_on_ray(
     engine: EngineOptions,
     pool: WorkerPool,
     pruning: Pruning | None = None,
+    scoring: Scoring | None = None,
 ) -> Generator[ShardResult]:
     """Yields the result of each of ``shards`` once, as they are done; close it before Ray is shut down.
 
@@ -87,13 +88,14 @@ def proved_on_ray(
         engine: evaluator that each worker makes; processes and device default to those of a worker.
         pool: the workers.
         pruning: what may be left out; nothing by default.
+        scoring: what scores beside or instead of proofs, on the CPU; None for proofs alone.
 
     Raises:
         EvaluationError: a candidate cannot be evaluated exactly.
         RayError: the cluster was lost.
     """
     try:
-        order = _work_order(shards, work, policy, settings, engine, pool.size)
+        order = _work_order(shards, work, policy, settings, engine, pool.size, scoring)
         order = dataclasses.replace(order, pruning=pruning)
         with closing(_streamed(order, pool)) as results:
             for result in results:
@@ -146,6 +148,7 @@ def _work_order(
     settings: ProverSettings,
     engine: EngineOptions,
     size: WorkerSize,
+    scoring: Scoring | None,
 ) -> WorkOrder:
     """Returns the order for workers of ``size``."""
     engine = dataclasses.replace(
@@ -153,7 +156,7 @@ def _work_order(
         processes=engine.processes if engine.processes is not None else max(1, math.floor(size.cpus)),
         device=engine.device if engine.device is not None or size.gpus else "cpu",
     )
-    order = WorkOrder(work, policy, settings, engine, tuple(DEFAULT_BUCKETS), tuple(shards))
+    order = WorkOrder(work, policy, settings, engine, tuple(DEFAULT_BUCKETS), tuple(shards), scoring=scoring)
     if is_compiling(order, size):
         # One bucket for all shards; otherwise the smaller last shard would need another one compiled.
         largest = max(sum(work.num_candidates(index) for index in shard.query_indices) for shard in shards)

@@ -10,7 +10,7 @@ from proofrank.core.evaluator import Evaluator
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.policy import Policy
 from proofrank.core.prover import ProverSettings
-from proofrank.core.ranking import LazyQueries, Pruning
+from proofrank.core.ranking import LazyQueries, Pruning, Scoring
 from proofrank.service.bulk.shards import Shard
 from proofrank.service.engine.engine_options import EngineOptions
 
@@ -27,6 +27,7 @@ class WorkOrder:
         buckets: buckets of that evaluator.
         shards: shards of the queries, by number.
         pruning: what may be left out; None for nothing.
+        scoring: what scores beside or instead of proofs, on the CPU; None for proofs alone.
         artifacts: name of the folder of everything that is compiled for this order; None if nothing is compiled.
     """
 
@@ -37,6 +38,7 @@ class WorkOrder:
     buckets: tuple[int, ...]
     shards: tuple[Shard, ...]
     pruning: Pruning | None = None
+    scoring: Scoring | None = None
     artifacts: str | None = None
 
     @property
@@ -46,6 +48,11 @@ class WorkOrder:
             return None
         root = self.engine.cache_folder if self.engine.cache_folder is not None else default_cache_folder()
         return root / "on-ray" / self.artifacts
+
+    @property
+    def is_proving(self) -> bool:
+        """Whether candidates are proved."""
+        return self.scoring is None or self.scoring.kind != "embedding"
 
     def make_evaluator(self) -> Evaluator:
         """Makes the evaluator. Raises EvaluationError if this machine cannot have one of this kind."""

@@ -47,9 +47,10 @@ class ShardWorker:
 
     def _prove(self, shard: Shard) -> Any:
         try:
-            if self._evaluator is None:
-                write_artifacts(ray.get(self._artifacts), self._order.artifact_folder)
-                self._evaluator = self._order.make_evaluator()
-            return prove_shard(self._evaluator, self._order.work, shard, self._order.pruning)
+            order = self._order
+            if self._evaluator is None and order.is_proving:
+                write_artifacts(ray.get(self._artifacts), order.artifact_folder)
+                self._evaluator = order.make_evaluator()
+            return prove_shard(self._evaluator, order.work, shard, order.pruning, order.scoring)
         except ProofrankError as error:
             return str(error)

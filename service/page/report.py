@@ -206,7 +206,7 @@ class _Collected:
             return
         self._on_progress(f"proofs of {of.relation}({of.head}, {of.tail})")
         options = job.request
-        if options.ranking_rules.draws_otherwise:
+        if options.ranking_rules.is_deepprooflog:
             self.num_unexplained += 1
             return
         try:
@@ -219,6 +219,10 @@ class _Collected:
                 ties=options.ties,
                 first=_CANDIDATES_EXPLAINED,
                 policy=job.policy,
+                beam=options.beam,
+                beam_score=options.beam_score,
+                protocol=options.protocol,
+                candidates_from=options.candidates_from,
             )
         except (NotFoundError, ConflictError):
             self.num_unexplained += 1
@@ -285,6 +289,7 @@ def _is_comparable(a: Job, b: Job) -> bool:
         "filtered",
         "ties",
         "seed",
+        "scoring_kind",
         "beam_width",
         "score_of_beam",
     )

@@ -16,17 +16,27 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from proofrank.core.graph import Dataset
+from proofrank.core.hybrid import MOST_HYBRID_BYTES
 from proofrank.core.policy.importing.facts import MAX_FACTS_BYTES
 from proofrank.service.errors import InvalidInput, UploadAborted, UploadStalled, UploadTooLarge
-from proofrank.service.policies.policy_files import CHECKPOINT, CONFIG, FACTS, PARTS, VOCABULARY, Part
+from proofrank.service.policies.policy_files import (
+    ALL_PARTS,
+    CHECKPOINT,
+    CONFIG,
+    FACTS,
+    HYBRID,
+    PARTS,
+    VOCABULARY,
+    Part,
+)
 from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.wire import FieldError, shortened
 
 _EXPECTED = (
-    f"expected multipart/form-data with the files {', '.join(part.field for part in PARTS)}, or with the file "
-    f"{CHECKPOINT.field} and perhaps {FACTS.field}"
+    f"expected multipart/form-data with the files {', '.join(part.field for part in PARTS)} and perhaps "
+    f"{HYBRID.field}, or with the file {CHECKPOINT.field} and perhaps {FACTS.field}"
 )
-_PARTS = (*PARTS, CHECKPOINT, FACTS)
+_PARTS = (*ALL_PARTS, CHECKPOINT, FACTS)
 _MOST_CONFIG_BYTES = 2**20
 _MAX_FILE_NAME = 200
 """Number of letters that are kept of the name of a checkpoint's file."""
@@ -54,7 +64,12 @@ def size_limits(dataset: Dataset) -> Mapping[Part, int]:
     names = sum(
         12 * len(name) + 64 for group in (vocabulary.predicates, vocabulary.constants) for name in group
     )
-    return {CONFIG: _MOST_CONFIG_BYTES, VOCABULARY: names + 2**20, FACTS: MAX_FACTS_BYTES}
+    return {
+        CONFIG: _MOST_CONFIG_BYTES,
+        VOCABULARY: names + 2**20,
+        HYBRID: MOST_HYBRID_BYTES,
+        FACTS: MAX_FACTS_BYTES,
+    }
 
 
 async def receive(
@@ -155,7 +170,7 @@ class _PartWriter:
     def check_whole(self) -> None:
         """Raises InvalidInput unless the parts of one form have come, and the end of the body."""
         is_import = CHECKPOINT in self._sizes or FACTS in self._sizes
-        surplus = [part for part in PARTS if part in self._sizes] if is_import else []
+        surplus = [part for part in ALL_PARTS if part in self._sizes] if is_import else []
         if surplus:
             raise InvalidInput(
                 [

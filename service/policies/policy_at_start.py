@@ -16,7 +16,7 @@ from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, save_untrained
 from proofrank.core.policy.files import policy_paths
-from proofrank.service.policies.policy_files import PARTS, load_named
+from proofrank.service.policies.policy_files import ALL_PARTS, HYBRID, load_named
 from proofrank.service.policies.store import PolicyStore
 from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.telemetry.metrics import ServiceMetrics
@@ -99,8 +99,10 @@ def _told(policy: Policy, reason: str) -> Policy:
 def _copy_checkpoint(source: Path, target: Path) -> None:
     """Copies the files first, so that the checked files are stored even if a training job writes to ``source``."""
     if not source.is_dir():
-        raise PolicyError(f"{source}: no such folder; expected a checkpoint folder with {PARTS[0].file}")
-    for part, path in zip(PARTS, policy_paths(source), strict=True):
+        raise PolicyError(f"{source}: no such folder; expected a checkpoint folder with {ALL_PARTS[0].file}")
+    for part, path in zip(ALL_PARTS, policy_paths(source), strict=True):
+        if part is HYBRID and not path.exists():
+            continue
         try:
             content = path.read_bytes()
         except OSError as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from proofrank.core.errors import PolicyError
+from proofrank.core.hybrid import HYBRID_FILE, Hybrid, read_hybrid
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.policy.files import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from proofrank.service.storage.data_folder import sync_folder
@@ -36,6 +37,10 @@ WEIGHTS = Part("weights", WEIGHTS_FILE)
 CONFIG = Part("config", CONFIG_FILE)
 VOCABULARY = Part("vocabulary", VOCABULARY_FILE)
 PARTS = (WEIGHTS, CONFIG, VOCABULARY)
+"""Files that every policy has."""
+HYBRID = Part("hybrid", HYBRID_FILE)
+"""Weights of hybrid scores, which a policy may have."""
+ALL_PARTS = (*PARTS, HYBRID)
 CHECKPOINT = Part("checkpoint", "checkpoint")
 FACTS = Part("facts", "facts.json")
 
@@ -56,13 +61,14 @@ class PolicyFiles:
     def place(self, folder: Path, content_hash: str) -> None:
         """Moves a complete, checked policy from ``folder`` to the folder of its content."""
         target = self._policies / content_hash
-        for part in PARTS:
-            _sync_file(folder / part.file)
+        own = _paths(folder)
+        for path in own:
+            _sync_file(path)
         sync_folder(folder)
         if target.is_dir():
             # A read error may have damaged the same content since; replaced file by file, it is complete at each step.
-            for part in PARTS:
-                (folder / part.file).replace(target / part.file)
+            for path in own:
+                path.replace(target / path.name)
             sync_folder(target)
         else:
             folder.rename(target)
@@ -86,6 +92,15 @@ class PolicyFiles:
             OSError: the files are not there.
         """
         return contents_of(self._policies / content_hash)
+
+    def hybrid(self, content_hash: str) -> Hybrid | None:
+        """Returns the weights of hybrid scores that are stored with the policy of this content; None without any.
+
+        Raises:
+            RankingError: their file is damaged.
+        """
+        path = self._policies / content_hash / HYBRID.file
+        return read_hybrid(path) if path.exists() else None
 
     def keep(self, content_hashes: Collection[str]) -> None:
         """Removes all policies with other content than these."""
@@ -119,12 +134,19 @@ def load_named(folder: Path, name: str, shown_as: str | None = None) -> Policy:
 
 def contents_of(folder: Path) -> dict[str, bytes]:
     """Returns the files of the policy in ``folder``, as name -> content. Raises OSError."""
-    return {part.file: (folder / part.file).read_bytes() for part in PARTS}
+    return {path.name: path.read_bytes() for path in _paths(folder)}
 
 
 def num_bytes(folder: Path) -> int:
     """Returns the size of a policy's files in bytes."""
-    return sum((folder / part.file).stat().st_size for part in PARTS)
+    return sum(path.stat().st_size for path in _paths(folder))
+
+
+def _paths(folder: Path) -> list[Path]:
+    """The files of the policy in ``folder``, under our names."""
+    without_hybrid = [folder / part.file for part in PARTS]
+    hybrid = folder / HYBRID.file
+    return [*without_hybrid, hybrid] if hybrid.exists() else without_hybrid
 
 
 def _sync_file(path: Path) -> None:

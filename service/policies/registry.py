@@ -11,15 +11,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from proofrank.core.errors import EvaluationError, PolicyError
+from proofrank.core.errors import EvaluationError, PolicyError, RankingError
 from proofrank.core.graph import Dataset
+from proofrank.core.hybrid import Hybrid
 from proofrank.core.policy import Policy
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.errors import BadCheckpoint, NotReady, QueueFull, UnusablePolicy
 from proofrank.service.policies import multipart_upload as upload
 from proofrank.service.policies.imported import import_upload
 from proofrank.service.policies.policy_at_start import policy_at_start
-from proofrank.service.policies.policy_files import CONFIG, PARTS, VOCABULARY, contents_of, load_named
+from proofrank.service.policies.policy_files import ALL_PARTS, CONFIG, VOCABULARY, contents_of, load_named
 from proofrank.service.policies.records import NO_RUN, LivePolicy, PolicyRecord
 from proofrank.service.policies.replicas import Replicas
 from proofrank.service.policies.store import PolicyStore, Put
@@ -88,6 +89,17 @@ class PolicyRegistry:
     async def find(self, name: str) -> PolicyRecord:
         """Returns the policy of this name. Raises NoSuchPolicy if there is none."""
         return await asyncio.to_thread(self.store.required, name)
+
+    def hybrid(self, name: str, content_hash: str) -> Hybrid | None:
+        """Returns the weights of hybrid scores of a stored policy; None without any. Waits for the disk.
+
+        Raises:
+            UnusablePolicy: their file is damaged.
+        """
+        try:
+            return self.store.files.hybrid(content_hash)
+        except RankingError as error:
+            raise UnusablePolicy(f"the stored policy {name!r} cannot be used: {error}") from error
 
     async def load(self, name: str, content_hash: str) -> Policy:
         """Loads the policy with this content, under ``name``, ready to rank.
@@ -249,7 +261,7 @@ class PolicyRegistry:
         try:
             policy = load_named(folder, name)
         except PolicyError as error:
-            part = next((part for part in PARTS if part.file == error.file), None)
+            part = next((part for part in ALL_PARTS if part.file == error.file), None)
             raise BadCheckpoint("body" if part is None else part.field, str(error)) from error
         try:
             self._host.check_policy(policy)

@@ -8,9 +8,11 @@ from typing import Any
 
 from proofrank.service.errors import InvalidInput
 from proofrank.service.policies.policy_files import (
+    ALL_PARTS,
     CHECKPOINT,
     CONFIG,
     FACTS,
+    HYBRID,
     PARTS,
     VOCABULARY,
     WEIGHTS,
@@ -78,6 +80,7 @@ _DESCRIPTIONS = {
     WEIGHTS: "Weights: the file `policy.safetensors`.",
     CONFIG: "Shape and settings of the prover: the file `policy.json`.",
     VOCABULARY: "Names of predicates and constants: the file `vocab.json`.",
+    HYBRID: "Weights of hybrid scores, which are stored with the policy: the file `hybrid.json`.",
     CHECKPOINT: "Checkpoint file of the public DeepProofLog code: a `.pt` state dict or a Stable-Baselines3 `.zip`.",
     FACTS: "JSON object of the facts that the checkpoint does not tell, by name, such as `l2_norm` and `temperature`.",
 }
@@ -104,7 +107,7 @@ UPLOAD_BODY: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "oneOf": [
-                        _form("PolicyFolder", PARTS, PARTS),
+                        _form("PolicyFolder", ALL_PARTS, PARTS),
                         _form("PublicCheckpoint", (CHECKPOINT, FACTS), (CHECKPOINT,)),
                     ]
                 }

@@ -19,6 +19,7 @@ from proofrank.service.wire import (
     BeamOptions,
     FieldError,
     NamedTriple,
+    ProtocolOptions,
     RankQuery,
     RankRequest,
     shortened,
@@ -103,7 +104,7 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
         raise refusal_of_protocol(request, error) from error
 
 
-def refusal_of_protocol(request: RankRequest, error: RankingError) -> InvalidInput:
+def refusal_of_protocol(request: ProtocolOptions, error: RankingError) -> InvalidInput:
     """What the answer says of queries that the protocol or the source of candidates cannot rank."""
     name = "protocol" if request.protocol is not None else "candidates_from"
     return InvalidInput([FieldError(field=name, value=getattr(request, name), message=str(error))])

@@ -127,10 +127,11 @@ def to_scoring(scoring: Scoring | None) -> wire.Scoring:
     if scoring.kind == "embedding":
         return wire.Scoring("embedding", embedding)
     of_relations = {name: to_weights(own) for name, own in scoring.hybrid.by_relation.items()}
-    return wire.Scoring("hybrid", embedding, to_weights(scoring.hybrid.overall), of_relations)
+    overall = to_weights(scoring.hybrid.overall)
+    return wire.Scoring("hybrid", embedding, overall, of_relations, scoring.weights_from)
 
 
-def to_weights(weights: HybridWeights) -> wire.Weights:
+def to_weights(weights: HybridWeights | wire.RelationWeights) -> wire.Weights:
     """Weights of hybrid scores, as the answer has them."""
     return wire.Weights(weights.weight, weights.bonus, weights.penalty)
 
@@ -248,20 +249,41 @@ def _scores_json(ranked: RankedQuery, constants: np.ndarray, part: slice, names:
     else:
         before, after = f'{{"head":{head},"relation":{relation},"tail":', ',"score":'
     outcomes = ranked.outcomes[part]
-    # As a model writes them, which is not always as Python does: 1e-7, not 1e-07.
-    scores = to_json(ranked.candidate_scores[part].tolist())[1:-1].decode().split(",")
+    # Of each column its values as JSON, after the key.
+    columns: list[Sequence[Any]] = [
+        names.constants(constants[part].tolist()),
+        _numbers_json(ranked.candidate_scores[part]),
+        outcomes.success.tolist(),
+        outcomes.steps.tolist(),
+    ]
+    keys = ""
+    for name, column in _parts(ranked).items():
+        keys += f',"{name}":%s'
+        columns.append(_numbers_json(column[part]))
     return ",".join(
         [
-            f'{before}{name}{after}{score},"proved":{"true" if proved else "false"},"steps":{steps}}}'
-            for name, score, proved, steps in zip(
-                names.constants(constants[part].tolist()),
-                scores,
-                outcomes.success.tolist(),
-                outcomes.steps.tolist(),
-                strict=True,
-            )
+            f'{before}{name}{after}{score},"proved":{"true" if proved else "false"},"steps":{steps}'
+            f"{keys % tuple(parts) if parts else ''}}}"
+            for name, score, proved, steps, *parts in zip(*columns, strict=True)
         ]
     ).encode()
+
+
+def _numbers_json(column: np.ndarray) -> list[str]:
+    """The numbers of a column ``[C]`` as a model writes them, which is not always as Python does: 1e-7, not 1e-07."""
+    return to_json(column.tolist())[1:-1].decode().split(",")
+
+
+def _parts(ranked: RankedQuery) -> dict[str, np.ndarray]:
+    """The parts of the candidates' scores, ``[C]`` float64 each, by field; none for scores of proofs alone."""
+    parts: dict[str, np.ndarray] = {}
+    if ranked.embedding_part is not None:
+        parts["log_probability"] = ranked.outcomes.log_probability
+    if ranked.embedding is not None:
+        parts["embedding_score"] = ranked.embedding
+    if ranked.embedding_part is not None:
+        parts["embedding_part"] = ranked.embedding_part
+    return parts
 
 
 def _filled(answer: Any, field: str, items: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
@@ -294,6 +316,7 @@ def _ranking(
         proof=builder.make_proof(ranked) if builder.make_proof is not None else None,
         proofs=builder.make_proofs(ranked) if builder.make_proofs is not None else None,
         embedding_score=None if ranked.embedding is None else float(ranked.embedding[0]),
+        embedding_part=None if ranked.embedding_part is None else float(ranked.embedding_part[0]),
     )
 
 
@@ -332,12 +355,16 @@ def _scores(ranked: RankedQuery, builder: ResponseBuilder) -> tuple[wire.Candida
     """Those of all candidates, where the request asks for them."""
     if not builder.request.return_candidates:
         return None
-    columns = (ranked.candidate_scores, ranked.outcomes.success, ranked.outcomes.steps)
+    columns = {
+        "score": ranked.candidate_scores,
+        "proved": ranked.outcomes.success,
+        "steps": ranked.outcomes.steps,
+        **_parts(ranked),
+    }
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     return tuple(
-        wire.CandidateScore(head=head, relation=relation, tail=tail, score=score, proved=proved, steps=steps)
-        for (head, relation, tail), score, proved, steps in zip(
-            map(builder.dataset.names, ranked.candidates),
-            *(column.tolist() for column in columns),
-            strict=True,
+        wire.CandidateScore(head=head, relation=relation, tail=tail, **dict(zip(columns, row, strict=True)))
+        for (head, relation, tail), row in zip(
+            map(builder.dataset.names, ranked.candidates), rows, strict=True
         )
     )

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
+import numpy as np
+
+from proofrank.core.errors import RankingError
 from proofrank.core.evaluator import ReferenceEvaluator
+from proofrank.core.evaluator.beams import BeamReferenceEvaluator
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
+from proofrank.core.protocols import check_protocol_of_one, draws_of
 from proofrank.core.ranking import Corruptor, Query, RankedQuery, no_corruption, reasons_of
 from proofrank.rank_reasons import named_candidate
 from proofrank.service import wire
 from proofrank.service.errors import InvalidInput
-from proofrank.service.ranking.to_queries import Limits, NameReader, own_candidates, too_many
+from proofrank.service.ranking.to_queries import (
+    Limits,
+    NameReader,
+    beam_of,
+    check_beam,
+    own_candidates,
+    refusal_of_protocol,
+    too_many,
+)
 from proofrank.service.ranking.to_response import identity_of, positive_fields
 from proofrank.service.wire import FieldError, WhyRequest, answer_from_python, shortened
 
@@ -22,9 +36,11 @@ def to_query(request: WhyRequest, dataset: Dataset, limits: Limits) -> tuple[Que
     Raises:
         InvalidInput: with the field, the value and the nearest known names.
     """
-    num_proofs = 1 + request.first + len(request.also)
+    check_beam(request, limits.max_beam)
+    check_rules(request)
+    num_proofs = (1 + request.first + len(request.also)) * request.beam_width
     if num_proofs > limits.max_proofs:
-        what = "proofs in one answer, the triple's own and those of also included"
+        what = "proofs in one answer, the triple's own and those of also included, each as often as the beam is wide"
         raise InvalidInput([too_many("first", request.first, limits.max_proofs, what)])
     own = request.candidates
     if own is not None and len(own) > limits.max_candidates:  # before any is looked up
@@ -39,8 +55,46 @@ def to_query(request: WhyRequest, dataset: Dataset, limits: Limits) -> tuple[Que
     also = [names.constant(name, f"also[{index}]") for index, name in enumerate(request.also)]
     chosen = None if own is None else own_candidates(own, "candidates", names)
     names.check()
-    number = None if request.corruptions == "all" else request.corruptions
-    corruptor = Corruptor(dataset, number=number, is_filtered=request.filtered, seed=request.seed)
+    try:
+        corruptor = draws_of(request.ranking_rules, dataset, request.seed, [triple], [(request.side,)])
+        return _query(request, triple, also, corruptor, chosen, limits), also
+    except RankingError as error:
+        raise refusal_of_protocol(request, error) from error
+
+
+def check_rules(request: WhyRequest) -> None:
+    """Refuses a protocol that ranks one triple otherwise than an evaluation, or without its negatives.
+
+    Raises:
+        InvalidInput: with the field.
+    """
+    rules, protocol = request.ranking_rules, request.protocol
+    if protocol is None:
+        return
+    try:
+        check_protocol_of_one(rules)
+    except RankingError as error:
+        raise refusal_of_protocol(request, error) from error
+    if rules.has_fixed_negatives != (request.candidates is not None):
+        verb = "needs the negatives as" if rules.has_fixed_negatives else "has no part for"
+        message = f"protocol {protocol!r} {verb} candidates"
+        raise InvalidInput([FieldError(field="candidates", value=None, message=message)])
+
+
+def _query(
+    request: WhyRequest,
+    triple: Triple,
+    also: Sequence[int],
+    corruptor: Corruptor,
+    chosen: np.ndarray | None,
+    limits: Limits,
+) -> Query:
+    """The query, whose candidates are ``chosen`` ``[n]`` int64, or drawn where that is None.
+
+    Raises:
+        InvalidInput: they are too many, or one of ``also`` is none of them.
+        RankingError: the relation has no candidates.
+    """
     if chosen is None and 1 + corruptor.count(triple, request.side) > limits.max_candidates:
         what = "candidates in one request; ask for fewer corruptions"
         raise InvalidInput([too_many("corruptions", request.corruptions, limits.max_candidates, what)])
@@ -53,19 +107,18 @@ def to_query(request: WhyRequest, dataset: Dataset, limits: Limits) -> tuple[Que
         what = "candidates in one request, the triple itself included"
         raise InvalidInput([too_many("candidates", len(constants), limits.max_candidates, what)])
     query = Query(0, triple, request.side, constants)
-    what = (
-        no_corruption(query)
-        if chosen is None
-        else f"which is none of the {len(constants)} candidates that are ranked"
-    )
     wrong = [
-        FieldError(field=f"also[{index}]", value=shortened(name), message=what)
+        FieldError(
+            field=f"also[{index}]",
+            value=shortened(name),
+            message=no_corruption(query, is_own=chosen is not None),
+        )
         for index, (name, constant) in enumerate(zip(request.also, also, strict=True))
         if constant not in query.constants
     ]
     if wrong:
         raise InvalidInput(wrong)
-    return query, also
+    return query
 
 
 def to_explanation(
@@ -84,8 +137,15 @@ def to_explanation(
     Raises:
         EvaluationError: a candidate cannot be evaluated exactly.
     """
+    beam = beam_of(request)
     reasons = reasons_of(
-        ranked, reference, reference, first=request.first, alternatives=request.alternatives, also=also
+        ranked,
+        reference if beam is None else BeamReferenceEvaluator.around(reference, beam),
+        reference,
+        first=request.first,
+        alternatives=request.alternatives,
+        also=also,
+        beam=beam,
     )
     return answer_from_python(
         wire.RankExplanation,
@@ -100,5 +160,8 @@ def to_explanation(
             "positive": dataclasses.asdict(named_candidate(reasons.positive, dataset)),
             "ahead": [dataclasses.asdict(named_candidate(one, dataset)) for one in reasons.ahead],
             "also": [dataclasses.asdict(named_candidate(one, dataset)) for one in reasons.also],
+            "beam": request.beam_width,
+            "beam_score": request.score_of_beam,
+            "protocol": request.protocol,
         },
     )

@@ -15,6 +15,7 @@ from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from proofrank.service import wire
+from proofrank.service.engine.served_scores import scoring_of_request
 from proofrank.service.errors import MissingFeature, NoSuchJob
 from proofrank.service.jobs import results, submission
 from proofrank.service.jobs.insertion import NewJob
@@ -23,7 +24,7 @@ from proofrank.service.jobs.store import Submission, as_removed
 from proofrank.service.jobs.submission import IDEMPOTENCY_HEADER
 from proofrank.service.jobs.to_response import job_answer
 from proofrank.service.ranking.to_queries import check_beam
-from proofrank.service.ranking.to_response import identity_of
+from proofrank.service.ranking.to_response import identity_of, to_scoring
 from proofrank.service.services import Services
 from proofrank.service.storage.data_folder import DataFolderFullError
 from proofrank.service.storage.parquet import ParquetMissingError
@@ -58,11 +59,21 @@ def make_router(services: Services) -> APIRouter:
         if before is not None:
             return Submission(before, is_new=False)
         check_beam(body, settings.max_beam)
-        dataset = host.loaded.dataset
+        loaded = host.loaded
+        dataset = loaded.dataset
+        scoring = await asyncio.to_thread(scoring_of_request, body, loaded.scores, dataset, None)
         num_queries = await asyncio.to_thread(
-            submission.count_queries, body, dataset, settings.max_job_queries
+            submission.count_queries, body, dataset, settings.max_job_queries, scoring
         )
-        new = NewJob(written, body.policy, body.policy_sha256, identity_of(dataset), num_queries, key)
+
+        def scoring_of(policy: wire.Identity) -> wire.Scoring:
+            of_policy = services.policies.hybrid(policy.name, policy.sha256)
+            return to_scoring(scoring_of_request(body, loaded.scores, dataset, of_policy))
+
+        new = NewJob(
+            *(written, body.policy, body.policy_sha256, identity_of(dataset), num_queries, key),
+            scoring_of=None if scoring is None else scoring_of,
+        )
         return await uncancelled(store(new))
 
     async def store(new: NewJob) -> Submission:

@@ -98,8 +98,8 @@ def make_router(services: Services) -> APIRouter:
     ) -> StoredPolicy:
         """Uploads a policy under a name, new or not; it is checked before it is stored.
 
-        The body has the three files of a policy folder, or a checkpoint file of the public DeepProofLog code and what
-        that file does not tell.
+        The body has the three files of a policy folder, and perhaps weights of hybrid scores; or a checkpoint file of
+        the public DeepProofLog code and what that file does not tell.
         """
         _ = host.loaded  # 503 before anything is received
         place = to_run_step(run, step, label or ())

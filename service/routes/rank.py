@@ -11,8 +11,7 @@ from proofrank.core.evaluator.beams import BeamEvaluator
 from proofrank.core.ranking import Refinement, report
 from proofrank.service.engine.ranker import count_candidates
 from proofrank.service.engine.refining import refine
-from proofrank.service.engine.served_scores import scoring_of_request
-from proofrank.service.errors import InvalidInput
+from proofrank.service.engine.served_scores import scoring_of_request, unscored
 from proofrank.service.ranking.json_names import JsonNamesOfServed
 from proofrank.service.ranking.to_intervals import to_response, to_work
 from proofrank.service.ranking.to_queries import (
@@ -42,7 +41,6 @@ from proofrank.service.threads import in_worker_unless_small
 from proofrank.service.web.json_bodies import bounded_route
 from proofrank.service.web.problems import problem_responses
 from proofrank.service.wire import (
-    FieldError,
     IntervalRankResponse,
     RankRequest,
     RankResponse,
@@ -75,7 +73,7 @@ def make_router(services: RankingServices) -> APIRouter:
         async def evaluate() -> Response:
             host.room.check(least_candidates(body, limits))
             is_small = asks_little(body, dataset)
-            scoring = scoring_of_request(body, loaded.scores, dataset)
+            scoring = scoring_of_request(body, loaded.scores, dataset, policy.hybrid)
             queries = await in_worker_unless_small(is_small, to_queries, body, dataset, limits)
             # An answer may hold more than the evaluation did.
             request.state.until_sent.enter_context(host.room.taken(count_candidates(queries)))
@@ -91,8 +89,7 @@ def make_router(services: RankingServices) -> APIRouter:
                     beam=beam,
                 )
             except EmbeddingError as error:
-                fault = FieldError(field="scoring", value=body.scoring_kind, message=str(error))
-                raise InvalidInput([fault]) from error
+                raise unscored(body.scoring_kind, error) from error
             reference = host.reference(loaded, policy) if body.return_proof else None
             make_proof = proof_maker(reference, dataset) if reference is not None else None
             make_proofs = (

@@ -12,7 +12,7 @@ from proofrank.core.policy import Policy
 from proofrank.service import wire
 from proofrank.service.engine.ranker import count_candidates
 from proofrank.service.errors import NoSuchJob, PolicyReplaced, UnusablePolicy
-from proofrank.service.ranking.to_queries import Limits
+from proofrank.service.ranking.to_queries import Limits, beam_of
 from proofrank.service.ranking.to_why import to_explanation, to_query
 from proofrank.service.routes.deadlines import ERRORS_OF_RANKING, by_deadline, deadline_of
 from proofrank.service.services import Services
@@ -24,7 +24,7 @@ from proofrank.service.wire import WhyRequest
 def make_router(services: Services) -> APIRouter:
     """The route on these services."""
     host, settings = services.host, services.settings
-    limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)
+    limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs, settings.max_beam)
     router = APIRouter(tags=["ranking"], route_class=bounded_route())
 
     async def loaded_policy(name: str, sha256: str) -> Policy:
@@ -74,7 +74,12 @@ def make_router(services: Services) -> APIRouter:
             query, also = await asyncio.to_thread(to_query, body, dataset, limits)
             request.state.until_sent.enter_context(host.room.taken(count_candidates([query])))
             execution = await host.rank(
-                [query], body.seed, policy=policy, pruning=body.pruning_level, deadline=deadline
+                [query],
+                body.seed,
+                policy=policy,
+                pruning=body.pruning_level,
+                deadline=deadline,
+                beam=beam_of(body),
             )
 
             def word() -> bytes:
@@ -85,7 +90,7 @@ def make_router(services: Services) -> APIRouter:
                     host.reference(loaded, policy),
                     dataset,
                     policy,
-                    engine=host.engine,
+                    engine=execution.engine,
                     request_id=request.state.request_id,
                 )
                 return wire.answer_to_json(answer)

@@ -81,7 +81,7 @@ class Settings(BaseModel):
         description="folder of an embedding, or file of scores, for requests whose `scoring` is not `proof`",
     )
     hybrid: Path | None = Field(
-        None, description="file of weights of hybrid scores, for requests that give none"
+        None, description="file of weights of hybrid scores, where neither request nor policy has any"
     )
     engine: str = Field("auto", description="evaluator engine")
     device: str | None = Field(None, description="torch device; unset takes CUDA if there is one")

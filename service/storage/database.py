@@ -129,6 +129,13 @@ MIGRATIONS: tuple[str, ...] = (
         state BLOB NOT NULL
     );
     """,
+    # 6: what the scores of a job are, as JSON, null where they are those of proofs; the embedding's score of each
+    # positive; and whether its candidates were to be proved.
+    """
+    ALTER TABLE jobs ADD COLUMN scoring TEXT;
+    ALTER TABLE rankings ADD COLUMN embedding_score REAL;
+    ALTER TABLE rankings ADD COLUMN tries_proofs INTEGER NOT NULL DEFAULT 1;
+    """,
 )
 """Scripts that update an older file, in order; the file's ``user_version`` counts those it has had. A released script
 never changes; each change of the schema is a new script at the end.

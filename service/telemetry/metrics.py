@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollec
 from prometheus_client import Counter as CounterMetric
 
 from proofrank._version import __version__
+from proofrank.core.choices import ScoringKind
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidates, Outcomes
@@ -103,7 +104,8 @@ class ServiceMetrics:
             ["endpoint", "status"],
         )
         # The alert on faults must see the first one.
-        self.request_seconds.labels("/rank", "500")
+        for endpoint in ("/rank", "/sample"):
+            self.request_seconds.labels(endpoint, "500")
         self.requests_in_flight = self._gauge(
             "proofrank_requests_in_flight", "Requests in progress, except those for metrics."
         )
@@ -144,6 +146,13 @@ class ServiceMetrics:
             for proved in ("true", "false"):
                 self.candidates.labels(kind, proved)
         self.candidates.labels("corruption", _UNKNOWN)
+        self.scored_candidates = self._counter(
+            "proofrank_scored_candidates",
+            "Candidates that an embedding has scored, by what they were ranked by.",
+            ["scoring"],
+        )
+        for scoring in ("embedding", "hybrid"):
+            self.scored_candidates.labels(scoring)
         self.pruned_candidates = self._counter(
             "proofrank_pruned_candidates",
             "Candidates without a trajectory (provability), or whose trajectory was ended early (bound).",
@@ -162,6 +171,11 @@ class ServiceMetrics:
             self.pruned_candidates.labels(lever)
         for pruned in ("true", "false"):
             self.trajectory_steps.labels(pruned)
+        self.sampled_trajectories = self._counter(
+            "proofrank_sampled_trajectories", "Trajectories drawn, by whether they are proofs.", ["proved"]
+        )
+        for proved in ("true", "false"):
+            self.sampled_trajectories.labels(proved)
         self.last_mrr = self._gauge(
             "proofrank_last_request_mrr", "MRR of the last request for ranks by proofs."
         )
@@ -371,8 +385,11 @@ class ServiceMetrics:
         policy: str,
         sha256: str,
         split: str | None,
+        is_by_proofs: bool = True,
     ) -> None:
         """Counts a job that was done, ``seconds`` after it began.
+
+        What says how good a policy is has the figures of those alone that were ranked by proofs alone.
 
         Args:
             mrr: lowest and highest value that the MRR of all that it ranked can have.
@@ -381,13 +398,16 @@ class ServiceMetrics:
             policy: name of the policy that it was ranked by.
             sha256: of the policy's content.
             split: what it ranked; None for queries of the client's own.
+            is_by_proofs: whether its scores are those of proofs alone.
         """
+        self.job_seconds.observe(seconds)
+        if not is_by_proofs:
+            return
         if mrr[0] == mrr[1]:
             self.job_mrr.set(mrr[0])
         self._job_mrr_by_policy.record(policy, sha256, split, *mrr)
         for k, share in hits_at.items():
             self.job_hits.labels(str(k)).set(share)
-        self.job_seconds.observe(seconds)
 
     def _record_trajectories(self, parts: Iterable[_Trajectories]) -> None:
         """Counts steps, and what pruning has left out."""
@@ -400,6 +420,19 @@ class ServiceMetrics:
         self.pruned_candidates.labels("bound").inc(int(np.count_nonzero(is_pruned)) - num_unprovable)
         for pruned in (False, True):
             self.trajectory_steps.labels(str(pruned).lower()).inc(int(steps[is_pruned == pruned].sum()))
+
+    def record_scored(self, scoring: ScoringKind, ranked: Sequence[RankedQuery]) -> None:
+        """Counts what an embedding has scored for one request or one chunk of a job; may be called in any thread.
+
+        Queries are counted here where nothing is proved, else by :meth:`record_ranked`.
+
+        Args:
+            scoring: ``embedding`` or ``hybrid``.
+            ranked: the queries.
+        """
+        self.scored_candidates.labels(scoring).inc(sum(len(query.outcomes) for query in ranked))
+        if scoring == "embedding":
+            self.queries.inc(len({query.query_index for query in ranked}))
 
     def record_ranked(
         self,
@@ -450,6 +483,12 @@ class ServiceMetrics:
         self.candidates.labels("corruption", _UNKNOWN).inc(len(outcomes) - len(success) + num_unprovable)
         self.pruned_candidates.labels("provability").inc(num_unprovable)
         self._record_trajectories([_joined([outcomes])])
+
+    def record_sampled(self, outcomes: Outcomes) -> None:
+        """Counts the trajectories of a request that drew them."""
+        num_proved = int(np.count_nonzero(outcomes.success))
+        self.sampled_trajectories.labels("true").inc(num_proved)
+        self.sampled_trajectories.labels("false").inc(len(outcomes) - num_proved)
 
     def record_refined(self, metrics: MetricIntervals, kind: Kind) -> None:
         """Counts the queries of a ranking to a tolerance that is done, and what it has left open; shows those metrics

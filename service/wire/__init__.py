@@ -87,15 +87,18 @@ from proofrank.service.wire.rank_request import (
     BeamScore,
     HybridWeights,
     NamedTriple,
+    ProtocolOptions,
     PruningLevel,
     RankOptions,
     RankQuery,
     RankRequest,
+    RelationWeights,
     ScoringKind,
     ScoringRequest,
     SideOption,
     Ties,
     ToleranceOptions,
+    WeightsFrom,
 )
 from proofrank.service.wire.run_steps import (
     LABEL_NAME_PATTERN,
@@ -105,6 +108,7 @@ from proofrank.service.wire.run_steps import (
     RunStep,
 )
 from proofrank.service.wire.runs import MetricInterval, Run, RunList, RunSummary, StepJob, StepOfRun
+from proofrank.service.wire.sample import SampledTriple, SampleRequest, SampleResponse, SampleTriple
 from proofrank.service.wire.validation import field_error, first_error_of_answer, model_within
 from proofrank.service.wire.why import (
     ExplainedCandidate,
@@ -171,6 +175,7 @@ __all__ = [
     "ProblemBody",
     "Proof",
     "ProofStep",
+    "ProtocolOptions",
     "Pruning",
     "PruningLevel",
     "PruningToTolerance",
@@ -190,6 +195,7 @@ __all__ = [
     "Ranks",
     "Readiness",
     "RelationCounts",
+    "RelationWeights",
     "Report",
     "Rule",
     "RuleUsage",
@@ -198,6 +204,10 @@ __all__ = [
     "RunList",
     "RunStep",
     "RunSummary",
+    "SampleRequest",
+    "SampleResponse",
+    "SampleTriple",
+    "SampledTriple",
     "Scoring",
     "ScoringKind",
     "ScoringRequest",
@@ -210,6 +220,7 @@ __all__ = [
     "Timing",
     "ToleranceOptions",
     "Weights",
+    "WeightsFrom",
     "WhyRequest",
     "answer_from_python",
     "answer_to_json",

@@ -19,14 +19,14 @@ from proofrank.service.wire.rank_answer import (
     RankedPositive,
     Relation,
     Report,
+    Scoring,
     Tail,
 )
 from proofrank.service.wire.rank_request import (
-    BeamOptions,
     NamedTriple,
     PruningLevel,
     ReportOptions,
-    ToleranceOptions,
+    ScoredOptions,
 )
 from proofrank.service.wire.run_steps import RunStep
 from proofrank.service.wire.times import Time
@@ -38,7 +38,7 @@ EXAMPLE_JOB_ID = "57137823667a40cbaa0db2c61742e55e"
 UNFINISHED_STATES: tuple[JobState, ...] = ("queued", "running")
 
 
-class JobOptions(BeamOptions, ReportOptions, ToleranceOptions):
+class JobOptions(ScoredOptions, ReportOptions):
     """What a job ranks, except for the client's own queries, and how."""
 
     split: Literal["train", "valid", "test"] | None = Field(
@@ -67,7 +67,9 @@ class JobOptions(BeamOptions, ReportOptions, ToleranceOptions):
 
     @property
     def pruning_level(self) -> PruningLevel:
-        """What may be left out."""
+        """What may be left out; nothing where nothing is proved."""
+        if self.scoring == "embedding":
+            return "none"
         return self.pruning or ("exact" if self.mrr_tolerance is None else "ranks")
 
 
@@ -178,6 +180,12 @@ class Job(RunStep, _JobFields):
         IntervalReport | None,
         described("Intervals of the metrics so far, of a job with `mrr_tolerance`; null for other jobs."),
     ] = None
+    scoring: Annotated[
+        Scoring | None,
+        described(
+            "What the scores are, fixed when the job was submitted; missing from an older server: those of proofs."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -197,13 +205,16 @@ class _PlaceInJob:
     tail: Tail
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class JobRanking(RankedPositive, _PlaceInJob):
     """A query of a job, ranked on one side."""
 
     corruptions_proved: Annotated[
         int | None, described("Number of corruptions that were proved; null if pruning left it open.", 6)
     ]
+    embedding_score: Annotated[
+        float | None, described("The embedding's score of the positive; null with scoring `proof`.", 3.25)
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,13 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from proofrank.service.wire.described import described
-from proofrank.service.wire.rank_request import BeamScore, PruningLevel, ScoringKind, is_none
+from proofrank.service.wire.rank_request import (
+    BeamScore,
+    PruningLevel,
+    ScoringKind,
+    WeightsFrom,
+    is_none,
+)
 
 Head = Annotated[str, described("Name of the first constant.", "albania")]
 Relation = Annotated[str, described("Name of the predicate.", "locatedInCR")]
@@ -36,10 +42,40 @@ class CandidateScore:
     relation: Relation
     tail: Tail
     score: Annotated[
-        float, described("Log-probability of the trajectory, less 100 if it is no proof.", _LOG_PROBABILITY)
+        float,
+        described(
+            "Score by which it is ranked; with scoring `proof`, the log-probability of the trajectory, less 100 if it "
+            "is no proof.",
+            _LOG_PROBABILITY,
+        ),
     ]
     proved: Annotated[bool, described("Whether the policy proved the candidate.", True)]
     steps: Annotated[int, described("Number of steps of the trajectory.", 3)]
+    log_probability: Annotated[
+        float | None,
+        Field(
+            description="Log-probability of the trajectory, or of a beam: what a proof adds to a `hybrid` score that "
+            "has no `bonus`. Missing with the other scorings.",
+            examples=[_LOG_PROBABILITY],
+            exclude_if=is_none,
+        ),
+    ] = None
+    embedding_score: Annotated[
+        float | None,
+        Field(
+            description="The embedding's score; missing with scoring `proof`.",
+            examples=[3.25],
+            exclude_if=is_none,
+        ),
+    ] = None
+    embedding_part: Annotated[
+        float | None,
+        Field(
+            description="The embedding's part of a `hybrid` score: `weight` times k; missing with the other scorings.",
+            examples=[-0.038],
+            exclude_if=is_none,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +142,8 @@ class RankedPositive:
     score: Annotated[
         float,
         described(
-            "Score of the positive: log-probability of its trajectory, less 100 if it is no proof.",
+            "Score by which the positive is ranked; with scoring `proof`, the log-probability of its trajectory, less "
+            "100 if it is no proof.",
             _LOG_PROBABILITY,
         ),
     ]
@@ -146,6 +183,13 @@ class Ranking(RankedPositive):
     embedding_score: Annotated[
         float | None, described("The embedding's score of the positive; null with scoring `proof`.", 3.25)
     ] = None
+    embedding_part: Annotated[
+        float | None,
+        described(
+            "The embedding's part of the positive's `hybrid` score: `weight` times k; null with other scorings.",
+            -0.038,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +223,13 @@ class Metrics:
             "Adjusted mean rank index: 0 is chance, 1 is perfect; null if no positive has a corruption.", 0.9
         ),
     ]
-    positives_proved: Annotated[float, described("Share of positives that were proved.", 0.85)]
+    positives_proved: Annotated[
+        float | None,
+        described(
+            "Share of positives that were proved; null where nothing was to be proved, with scoring `embedding`.",
+            0.85,
+        ),
+    ]
     corruptions_proved: Annotated[
         float | None,
         described(
@@ -269,6 +319,14 @@ class Scoring:
     by_relation: Annotated[
         dict[str, Weights], described("Weights of single relations, by name; empty where there are none.")
     ] = Field(default_factory=dict)
+    weights_from: Annotated[
+        WeightsFrom | None,
+        described(
+            "Whose the weights are: `given` in the request, stored with the `policy`, of the `server`'s setting, or "
+            "the `default`; null without weights.",
+            "policy",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from proofrank.core.errors import RankingError
 from proofrank.core.protocol_rules import RankingRules, settled
 
 MAX_NAME_LENGTH = 1024
+MOST_RELATIONS = 100_000
+"""Maximum number of relations with weights of their own in a request."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH)]
 SideOption = Literal["head", "tail", "both"]
@@ -28,6 +30,7 @@ AllCorruptions = Annotated[Literal["all"], WithJsonSchema({"type": "string", "en
 Ties = Literal["realistic", "optimistic", "pessimistic", "random"]
 PruningLevel = Literal["none", "exact", "ranks"]
 ScoringKind = Literal["proof", "embedding", "hybrid"]
+WeightsFrom = Literal["given", "policy", "server", "default"]
 BeamScore = Literal["max", "logsumexp", "noisy-or"]
 
 
@@ -108,7 +111,7 @@ def is_none(value: Any) -> bool:
     return value is None
 
 
-class HybridWeights(RequestPart):
+class RelationWeights(RequestPart):
     """Weights of hybrid scores: `weight` times k, k being log sigmoid of the embedding's score, and a proof's part."""
 
     weight: float = Field(
@@ -125,6 +128,18 @@ class HybridWeights(RequestPart):
     )
 
 
+class HybridWeights(RelationWeights):
+    """Weights of hybrid scores, and perhaps others for the candidates of single relations."""
+
+    by_relation: dict[Name, RelationWeights] | None = Field(
+        None,
+        max_length=MOST_RELATIONS,
+        exclude_if=is_none,
+        description="Weights of relations, by name, in place of those beside; a relation that is not named has those.",
+        examples=[{"locatedInCR": {"weight": 0.25, "penalty": 10.0}}],
+    )
+
+
 class ScoringRequest(RequestPart):
     """What a candidate's score is."""
 
@@ -138,7 +153,8 @@ class ScoringRequest(RequestPart):
     hybrid: HybridWeights | None = Field(
         None,
         exclude_if=is_none,
-        description="Weights of `hybrid` scores; by default those of the server's setting `hybrid`.",
+        description="Weights of `hybrid` scores; by default those stored with the policy, else those of the server's "
+        "setting `hybrid`.",
     )
 
     @property
@@ -185,17 +201,8 @@ class BeamOptions(RankOptions):
         return "max" if self.beam_score is None else self.beam_score
 
 
-class ReportOptions(RankOptions):
-    """How to rank queries, and what to report of all of them."""
-
-    hits_at: list[Annotated[int, Field(ge=1, le=MOST_K)]] | None = Field(
-        None,
-        min_length=1,
-        max_length=MOST_HITS_AT,
-        exclude_if=is_none,
-        description="The k of Hits@k, different whole numbers, which `hits_at` of the metrics then has.",
-        examples=[[1, 5, 20]],
-    )
+class ProtocolOptions(RankOptions):
+    """How to rank queries, perhaps by a protocol."""
 
     protocol: Annotated[str, Field(max_length=64)] | None = Field(
         None,
@@ -234,6 +241,19 @@ class ReportOptions(RankOptions):
             self.protocol, self.corruptions, self.filtered, self.ties, self.candidates_from or "domains"
         )
 
+
+class ReportOptions(ProtocolOptions):
+    """How to rank queries, and what to report of all of them."""
+
+    hits_at: list[Annotated[int, Field(ge=1, le=MOST_K)]] | None = Field(
+        None,
+        min_length=1,
+        max_length=MOST_HITS_AT,
+        exclude_if=is_none,
+        description="The k of Hits@k, different whole numbers, which `hits_at` of the metrics then has.",
+        examples=[[1, 5, 20]],
+    )
+
     @field_validator("hits_at")
     @classmethod
     def _different(cls, value: list[int] | None) -> list[int] | None:
@@ -270,7 +290,23 @@ class ToleranceOptions(RankOptions):
         return self
 
 
-class RankRequest(BeamOptions, ReportOptions, ToleranceOptions, ScoringRequest):
+class ScoredOptions(BeamOptions, ToleranceOptions, ScoringRequest):
+    """How to rank queries, and by which scores."""
+
+    @model_validator(mode="after")
+    def _proves_as_scored(self) -> Self:
+        if self.beam_width > 1 and self.scoring_kind == "embedding":
+            raise PydanticCustomError(
+                "beam_of_proofs", "'beam' is for scores of proofs; expected 'proof' or 'hybrid' as 'scoring'"
+            )
+        if self.mrr_tolerance is not None and self.scoring_kind != "proof":
+            raise PydanticCustomError(
+                "scoring_of_proofs", "'mrr_tolerance' is for scores of proofs; expected 'proof' as 'scoring'"
+            )
+        return self
+
+
+class RankRequest(ScoredOptions, ReportOptions):
     """Queries and how to rank them."""
 
     model_config = ConfigDict(
@@ -312,17 +348,12 @@ class RankRequest(BeamOptions, ReportOptions, ToleranceOptions, ScoringRequest):
         return self.pruning or ("none" if self.return_candidates else "exact")
 
     @model_validator(mode="after")
-    def _proves_as_scored(self) -> Self:
-        for name, is_asked in (
-            ("beam", self.beam_width > 1),
-            ("mrr_tolerance", self.mrr_tolerance is not None),
-        ):
-            if is_asked and self.scoring_kind != "proof":
-                raise PydanticCustomError(
-                    "scoring_of_proofs",
-                    "'{name}' is for scores of proofs; expected 'proof' as 'scoring'",
-                    {"name": name},
-                )
+    def _has_a_proof_to_return(self) -> Self:
+        if self.return_proof and self.scoring_kind == "embedding":
+            raise PydanticCustomError(
+                "proof_of_embedding",
+                "'return_proof' needs what is proved, and 'scoring' is 'embedding'; expected 'proof' or 'hybrid'",
+            )
         return self
 
     @model_validator(mode="after")

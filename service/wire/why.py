@@ -11,8 +11,22 @@ from pydantic_core import PydanticCustomError
 from proofrank.service.wire.described import described
 from proofrank.service.wire.jobs import EXAMPLE_JOB_ID
 from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
-from proofrank.service.wire.rank_answer import Head, Identity, RankedPositive, Relation, Tail
-from proofrank.service.wire.rank_request import Name, PruningLevel, RankOptions
+from proofrank.service.wire.rank_answer import (
+    SENT_IN_FULL,
+    Head,
+    Identity,
+    RankedByProtocol,
+    RankedPositive,
+    Relation,
+    Tail,
+)
+from proofrank.service.wire.rank_request import (
+    BeamOptions,
+    BeamScore,
+    Name,
+    ProtocolOptions,
+    PruningLevel,
+)
 
 MAX_EXPLAINED = 50
 """Number of candidates, beside the positive, that an answer explains at most: by ``first``, and by ``also``."""
@@ -21,7 +35,7 @@ MAX_ALTERNATIVES = 50
 """Number of actions of each step that an answer shows at most."""
 
 
-class WhyRequest(RankOptions):
+class WhyRequest(BeamOptions, ProtocolOptions):
     """A triple whose rank on one side is to be explained."""
 
     head: Name = Field(description="Name of the first constant.", examples=["albania"])
@@ -140,7 +154,7 @@ class ExplainedStep:
     log_probability: Annotated[float, described("Log-probability of the chosen action.", -0.3636)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class ExplainedCandidate:
     """A candidate of a ranking, its score and the trajectory that the policy takes for it."""
 
@@ -157,7 +171,10 @@ class ExplainedCandidate:
     score: Annotated[
         float, described("Log-probability of the trajectory, less 100 if it is no proof.", -1.4538)
     ]
-    log_probability: Annotated[float, described("Log-probability of the trajectory.", -1.4538)]
+    log_probability: Annotated[
+        float,
+        described("Log-probability of the trajectory; with a `beam`, of its proofs together.", -1.4538),
+    ]
     proved: Annotated[bool, described("Whether the policy proved the candidate.", True)]
     steps: Annotated[tuple[ExplainedStep, ...], described("Steps of the policy, in order.")]
     proof: Annotated[
@@ -172,9 +189,16 @@ class ExplainedCandidate:
             "The steps as text, a line for each alternative.", "step 1: locatedInCR(albania, europe)\n…"
         ),
     ]
+    proofs: Annotated[
+        tuple[str, ...],
+        described(
+            "With a `beam`, every proof that the candidate has in it, each as `proof`, the best first; empty without.",
+            ["locatedInCR(albania, europe)  [rule r2]  p=0.695\n…"],
+        ),
+    ] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SENT_IN_FULL)
 class RankExplanation:
     """The answer to ``POST /why``."""
 
@@ -196,3 +220,6 @@ class RankExplanation:
         ),
     ]
     also: Annotated[tuple[ExplainedCandidate, ...], described("The corruptions that were asked for besides.")]
+    beam: Annotated[int, described("Maximum number of trajectories that a candidate had.", 8)] = 1
+    beam_score: Annotated[BeamScore, described("How several proofs made a score.", "logsumexp")] = "max"
+    protocol: RankedByProtocol = None

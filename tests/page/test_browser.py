@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
+import proofrank
 from proofrank.client import Client
+from proofrank.core.default import DATASET, POLICY
 from proofrank.service.cli.main import main
 from tests.helpers.browser import Browser
 from tests.helpers.keys import RANKER
@@ -119,7 +122,29 @@ def test_the_uses_of_rules_are_counted_on_demand(trained: Trained, browser: Brow
         assert shown[rule["name"]].endswith(f" {rule['proofs']} {rule['uses']}")
 
 
-def test_a_job_by_beams_says_that_its_proofs_here_are_greedy(trained: Trained, browser: Browser) -> None:
+def test_a_query_of_a_job_by_beams_has_all_proofs_of_the_beam(browser: Browser) -> None:
+    dataset = proofrank.load_dataset(DATASET)
+    policy = proofrank.load_policy(POLICY, dataset)
+    proved = (
+        names
+        for names in map(dataset.names, dataset.splits["test"])
+        if len(proofrank.explain(dataset, policy, names, beam=4).proofs) > 1
+    )
+    triple = next(proved)
+    proofs = proofrank.explain(dataset, policy, triple, beam=4).proofs
+    with RunningServer("--engine", "original") as server, Client(server.wait_until_ready().url) as client:
+        job = client.evaluate([triple], side="tail", corruptions="all", beam=4, progress=False).job
+        head, relation, tail = triple
+        query = {"head": head, "relation": relation, "tail": tail, "side": "tail"}
+        browser.open(f"{server.url}/#/query/{job.id}?{urlencode(query)}")
+        browser.until_text("The job ranked by beams of up to 4 trajectories.")
+        browser.until_text(f"{len(proofs)} proofs in the beam")
+        browser.find(".candidate[data-standing=positive] details summary").click()
+        browser.until(lambda: proofs[1].splitlines()[-1] in browser.text, "the second proof")
+    assert browser.complaints() == []
+
+
+def test_a_job_by_beams_says_so(trained: Trained, browser: Browser) -> None:
     with Client(trained.server.url) as client:
         last = trained.jobs[-1]
         job = client.evaluate("train", policy=last.policy, corruptions="all", beam=2, progress=False).job

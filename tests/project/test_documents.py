@@ -15,7 +15,7 @@ from proofrank.service.cli.main import make_parser
 from proofrank.service.settings.settings import Settings, show_value
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.telemetry.rejections import Rejection
-from proofrank.service.wire import JobRequest, RankRequest, WhyRequest
+from proofrank.service.wire import JobRequest, RankRequest, SampleRequest, WhyRequest
 from tests.helpers.serving import REPOSITORY
 
 DOCUMENTS = sorted(
@@ -148,7 +148,8 @@ def test_the_documented_fields_of_a_request_are_those_that_there_are() -> None:
 def test_every_request_of_a_document_is_one_that_is_taken(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for before, body in re.findall(r"(?m)^(.*)(?:-d|--data) '([^']+)'", text):
-        model = JobRequest if "/jobs" in before else WhyRequest if "/why" in before else RankRequest
+        models = {"/jobs": JobRequest, "/why": WhyRequest, "/sample": SampleRequest}
+        model = next((model for path, model in models.items() if path in before), RankRequest)
         model.model_validate(json.loads(body))
 
 

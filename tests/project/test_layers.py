@@ -18,7 +18,7 @@ FOLDERS = ("core", "service", "training")
 
 CORE_LAYERS = (
     ("errors", "choices", "default"),
-    ("metric_names", "protocol_rules"),
+    ("hybrid", "metric_names", "protocol_rules"),
     ("comparison", "formats", "rank_metrics"),
     ("graph",),
     ("provability", "prover"),
@@ -106,7 +106,7 @@ def test_core_imports_neither_service_nor_training_and_service_imports_no_traini
         if module.startswith("proofrank.core"):
             assert parts <= {"core"}, module
         elif module.startswith("proofrank.service"):
-            in_process = {"in_process", "interval_evaluation", "rank_reasons", "hybrid_fitting"}
+            in_process = {"in_process", "interval_evaluation", "rank_reasons", "hybrid_fitting", "sampling"}
             assert parts <= {"core", "service", "_version", *in_process}, module
 
 

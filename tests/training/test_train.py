@@ -12,7 +12,7 @@ from proofrank.core.graph import load_dataset
 from proofrank.core.policy import load_policy
 from proofrank.core.policy.checkpoint import WEIGHTS_FILE
 from proofrank.core.ranking import Metrics
-from proofrank.training.imitation import untrained_network
+from proofrank.training.imitation import _Learner, untrained_network
 from proofrank.training.options import TrainingOptions
 from proofrank.training.train import Measurement, main, measure
 from tests.helpers.datasets import write_dataset
@@ -85,6 +85,41 @@ def test_the_same_command_gives_the_same_bytes(streets: Path, tmp_path: Path) ->
     }
     other = trained(streets, tmp_path / "other", seed=1)
     assert (other / WEIGHTS_FILE).read_bytes() != (first / WEIGHTS_FILE).read_bytes()
+
+
+def test_a_training_that_was_cut_off_goes_on_and_ends_with_the_same_bytes(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = trained(streets, tmp_path / "whole")
+    state = tmp_path / "training.state"
+    flags = ["--dataset", str(streets), "--no-untrained", *NETWORK, *TRAINING, "--state", str(state)]
+    rounds = []
+
+    def cut_off(learner: _Learner, examples: list, round_index: int, progress: object) -> None:
+        rounds.append(round_index)
+        if len(rounds) == 2:
+            raise KeyboardInterrupt
+        learn(learner, examples, round_index, progress)  # pyright: ignore[reportArgumentType]
+
+    learn = _Learner.learn
+    monkeypatch.setattr(_Learner, "learn", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        main([*flags, "--out", str(tmp_path / "policy")])
+    assert main([*flags, "--out", str(tmp_path / "policy")]) == 0
+
+    assert rounds == [0, 1, 1, 2]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "policy").iterdir()} == {
+        path.name: path.read_bytes() for path in whole.iterdir()
+    }
+    assert main([*flags, "--out", str(tmp_path / "again")]) == 0
+    assert rounds == [0, 1, 1, 2], "all rounds are done"
+    assert (tmp_path / "again" / WEIGHTS_FILE).read_bytes() == (whole / WEIGHTS_FILE).read_bytes()
+    capsys.readouterr()
+    assert main([*flags, "--out", str(tmp_path / "other"), "--learning-rate", "0.1"]) == 2
+    assert "learning_rate is 0.002 there and 0.1 here" in " ".join(capsys.readouterr().err.split())
+    state.write_bytes(b"nothing")
+    assert main([*flags, "--out", str(tmp_path / "other")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
 
 
 def test_valid_and_test_triples_change_nothing(streets: Path, tmp_path: Path) -> None:

@@ -49,12 +49,15 @@ window.proofrank = (() => {
 
   const beam = (request) => request.beam ?? 1;
 
+  const scoring = (request) => request.scoring ?? "proof";
+
   function protocol(request) {
     const parts = [
       request.split ?? "own queries",
       request.limit === null ? null : `${request.limit} triples`,
       request.side === "both" ? "both sides" : `${request.side} side`,
       request.corruptions === "all" ? "all corruptions" : `${request.corruptions} corruptions`,
+      scoring(request) === "proof" ? null : `scores: ${scoring(request)}`,
       beam(request) === 1 ? null : `beam of ${beam(request)} (${request.beam_score ?? "max"})`,
       request.filtered ? null : "unfiltered",
       request.ties === "realistic" ? null : `${request.ties} ties`,
@@ -125,7 +128,7 @@ window.proofrank = (() => {
   return {
     ...{ html, useEffect, useMemo, useRef, useState, useLoaded, useRepeated, useSettled, whenLoaded, Failure },
     ...{ metric, whole, signed, percent, rank, time, interval, ends, mrrOf, mrrText, triple, fixed },
-    ...{ link, readLink, protocol, beam, jobName },
+    ...{ link, readLink, protocol, beam, scoring, jobName },
     views: {},
   };
 })();

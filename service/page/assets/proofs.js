@@ -56,6 +56,9 @@
       <p class="soft">Score ${metric(candidate.score)}, ${candidate.proved ? "proved" : "not proved"} in ${
         candidate.steps.length} steps</p>
       <${Proof} text=${candidate.proof} />
+      ${(candidate.proofs ?? []).length > 1 && html`<details><summary>${candidate.proofs.length} proofs in the beam</summary>
+        ${candidate.proofs.slice(1).map((text, index) => html`<${Proof} key=${index} text=${text} />`)}
+      </details>`}
       <details><summary>Alternatives of each step</summary>
         <ol class="tree">${candidate.steps.map((step, index) => html`<${Step} step=${step} number=${index + 1} />`)}</ol>
       </details>

@@ -48,12 +48,13 @@ proofrank.server = (() => {
 
   /** The reasons of a rank under the policy of a job, ranked as the job ranked it. */
   function why(job, of, more = {}) {
-    const { filtered, seed, ties, corruptions, protocol = "", candidates_from: from = "domains" } = job.request;
-    if (from !== "domains" || protocol.startsWith("deepprooflog"))
-      return Promise.reject(new Problem(422, `Proofs are told among the candidates of domains; this job ranked by protocol ${protocol || from}`));
+    const { filtered, seed, ties, corruptions, protocol = null, candidates_from = null, beam = null, beam_score = null } = job.request;
+    if (protocol?.startsWith("deepprooflog"))
+      return Promise.reject(new Problem(422, `By protocol ${protocol} the candidates of a triple depend on its place in the job`));
     const { head, relation, tail, side } = of;
     return post("why", {
       ...{ head, relation, tail, side, filtered, seed, ties, corruptions },
+      ...{ protocol, candidates_from, beam, beam_score },
       ...{ job: job.id, ...more },
     });
   }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
 from unittest.mock import patch
 
 import numpy as np
@@ -13,13 +15,13 @@ from hypothesis import strategies as st
 from proofrank.core.choices import BEAM_SCORES, BeamScore
 from proofrank.core.errors import RankingError
 from proofrank.core.evaluator import Evaluator, ReferenceEvaluator
-from proofrank.core.evaluator.beams import BeamEvaluator
+from proofrank.core.evaluator.beams import BeamEvaluator, BeamReferenceEvaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.provability import LeastModel, compute_least_model
 from proofrank.core.prover import Candidate, Outcomes, ProverSettings
-from proofrank.core.prover.beams import Beam
+from proofrank.core.prover.beams import Beam, combined
 from proofrank.core.ranking import Pruning, PruningCounts, Query, rank_queries
 from tests.helpers.cases import Case, cases
 from tests.helpers.datasets import DatasetMaker
@@ -215,3 +217,128 @@ def test_a_bound_that_ends_ties_is_seen(some_cases: list[Case], make_dataset: Da
 
     with patch.object(Candidate, "has_fallen_behind", not_strict):
         assert broken_checks(some_cases, make_dataset)
+
+
+# The bound of beams, broken.
+
+BeamBound = Callable[..., bool]
+"""Takes what ``has_fallen_behind`` of beams takes."""
+
+
+@contextlib.contextmanager
+def bound_of_beams(broken: BeamBound) -> Iterator[None]:
+    with (
+        patch("proofrank.core.prover.beam_reference.has_fallen_behind", broken),
+        patch("proofrank.core.evaluator.beams.has_fallen_behind", broken),
+    ):
+        yield
+
+
+def broken_beams(case_list: list[Case], make_dataset: DatasetMaker) -> int:
+    """How many of the cases the comparison refuses, with four trajectories of a candidate."""
+    num_refused = 0
+    for case in case_list:
+        dataset = case.dataset(make_dataset)
+        policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
+        evaluator = BeamReferenceEvaluator(dataset, policy, case.settings, Beam(4, "logsumexp"))
+        try:
+            check(case, dataset, evaluator)
+        except AssertionError:
+            num_refused += 1
+    return num_refused
+
+
+def bound_by(candidate: Candidate, beam: Beam, *, proved: Sequence[float], failed: Sequence[float]) -> float:
+    """The bound without its margin, of trajectories of which ``proved`` are proofs or may become some."""
+    as_failure = max([*failed, *proved, -math.inf]) - 100.0
+    if not candidate.is_provable or not proved:
+        return as_failure
+    return max(combined(proved, beam.score), as_failure)
+
+
+def test_a_bound_of_beams_without_trajectories_under_way_is_seen(
+    some_cases: list[Case], make_dataset: DatasetMaker
+) -> None:
+    def of_the_ended(candidate: Candidate, beam: Beam, *, proved, failed, open_) -> bool:
+        return bound_by(candidate, beam, proved=proved, failed=failed) < candidate.threshold
+
+    with bound_of_beams(of_the_ended):
+        assert broken_beams(some_cases, make_dataset)
+
+
+def test_a_bound_of_beams_without_the_proofs_found_is_seen(
+    some_cases: list[Case], make_dataset: DatasetMaker
+) -> None:
+    def of_the_open(candidate: Candidate, beam: Beam, *, proved, failed, open_) -> bool:
+        return bound_by(candidate, beam, proved=open_, failed=failed) < candidate.threshold
+
+    with bound_of_beams(of_the_open):
+        assert broken_beams(some_cases, make_dataset)
+
+
+def test_a_bound_of_beams_without_failures_is_seen(make_dataset: DatasetMaker) -> None:
+    """It matters where a proof is less probable than the failure of a positive that fails, less 100."""
+    dataset = make_dataset(
+        ["e(b,d).", "z(n,m).", "c(a,n)."],
+        ["z(X,Y) -> v(X,Y)", "u(X,Y) -> v(X,Y)", "t(X,Y) -> u(X,Y)", "e(X,Y) -> t(X,Y)"],
+    )
+    beam = Beam(2, "logsumexp")
+    settings_ = ProverSettings(padding_states=8, padding_atoms=4, max_depth=8, end_proof_action=False)
+    evaluator = BeamReferenceEvaluator(dataset, make_policy(dataset), settings_, beam)
+    of_b = dataset.vocabulary.constant_index("b")
+    # The positive v(a,d) fails either way; v(b,d) fails with probability 1, nearly, and has a proof.
+    evaluator.reference.scorer = lambda state, actions: [0.0, -150.0 if state[0].head == of_b else 0.0]  # pyright: ignore[reportAttributeAccessIssue]
+    query = Query(0, dataset.triple("a", "v", "d"), "head", np.array([of_b]))
+    pruning = Pruning("ranks", compute_least_model(dataset))
+    [whole] = rank_queries(evaluator, [query])
+    assert whole.outcomes.success.tolist() == [False, True]
+    assert whole.ranks.optimistic == whole.ranks.pessimistic == 1
+
+    assert rank_queries(evaluator, [query], pruning=pruning)[0].ranks == whole.ranks
+
+    def of_proofs(candidate: Candidate, beam: Beam, *, proved, failed, open_) -> bool:
+        return combined([*proved, *open_], beam.score) < candidate.threshold
+
+    with bound_of_beams(of_proofs):
+        assert rank_queries(evaluator, [query], pruning=pruning)[0].ranks != whole.ranks
+
+
+def test_a_bound_of_beams_that_ends_ties_is_seen(some_cases: list[Case], make_dataset: DatasetMaker) -> None:
+    def not_strict(candidate: Candidate, beam: Beam, *, proved, failed, open_) -> bool:
+        return bound_by(candidate, beam, proved=[*proved, *open_], failed=failed) <= candidate.threshold
+
+    with bound_of_beams(not_strict):
+        assert broken_beams(some_cases, make_dataset)
+
+
+@pytest.fixture(scope="module")
+def divided(make_dataset: DatasetMaker) -> Dataset:
+    """``v(a,d)`` and ``v(b,d)`` have two proofs each, of probability 1/6, which part after two steps; the float64 sum
+    of their probabilities is above that of the trajectory that they have in common.
+    """
+    one_of_three = ["u(X,Y) -> v(X,Y)", "z(X,Y) -> v(X,Y)", "y(X,Y) -> v(X,Y)", "t(X,Y) -> u(X,Y)"]
+    one_of_two = ["w(X,Y) -> t(X,Y)", "x(X,Y) -> t(X,Y)", "e(X,Y) -> w(X,Y)", "e(X,Y) -> x(X,Y)"]
+    nowhere = ["z(n,m).", "y(n,m)."]
+    return make_dataset(["e(a,d).", "e(b,d).", *nowhere], [*one_of_three, *one_of_two], test=["v(a,d)."])
+
+
+@pytest.mark.parametrize("make_evaluator", [BeamReferenceEvaluator, BeamEvaluator])
+def test_a_bound_of_beams_without_its_margin_is_seen(
+    make_evaluator: type[BeamReferenceEvaluator | BeamEvaluator], divided: Dataset
+) -> None:
+    settings_ = ProverSettings(padding_states=8, padding_atoms=4, max_depth=8, end_proof_action=False)
+    evaluator = make_evaluator(divided, without_choice(make_policy(divided)), settings_, Beam(6, "logsumexp"))
+    constants = np.array([divided.vocabulary.constant_index("b")])
+    query = Query(0, divided.triple("a", "v", "d"), "head", constants)
+    pruning = Pruning("ranks", compute_least_model(divided))
+    [whole] = rank_queries(evaluator, [query])
+    assert whole.outcomes.success.all()
+    assert (whole.ranks.optimistic, whole.ranks.pessimistic) == (1, 2), "the two tie"
+
+    assert rank_queries(evaluator, [query], pruning=pruning)[0].ranks == whole.ranks
+
+    def without_margin(candidate: Candidate, beam: Beam, *, proved, failed, open_) -> bool:
+        return bound_by(candidate, beam, proved=[*proved, *open_], failed=failed) < candidate.threshold
+
+    with bound_of_beams(without_margin):
+        assert rank_queries(evaluator, [query], pruning=pruning)[0].ranks != whole.ranks

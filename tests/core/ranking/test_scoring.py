@@ -12,13 +12,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from proofrank.core.choices import BEAM_SCORES
 from proofrank.core.errors import RankingError, UnknownNameError
 from proofrank.core.evaluator import Evaluator, ReferenceEvaluator
+from proofrank.core.evaluator.beams import BeamEvaluator, BeamReferenceEvaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
+from proofrank.core.hybrid import DEFAULT_PENALTY
 from proofrank.core.provability import compute_least_model
-from proofrank.core.prover import Outcomes, ProverSettings
+from proofrank.core.prover import FAILURE_PENALTY, Outcomes, ProverSettings
+from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking import (
     Hybrid,
     HybridWeights,
@@ -146,6 +150,32 @@ def test_the_vectorised_engine_gives_the_same_ranks(
     check(case, dataset, CompiledEvaluator(dataset, policy, case.settings, options), hybrid)
 
 
+beams = st.builds(Beam, width=st.integers(2, 4), score=st.sampled_from(BEAM_SCORES))
+
+
+@few
+@given(case=cases, beam=beams, hybrid=hybrids)
+def test_beams_give_the_same_ranks(
+    case: Case, beam: Beam, hybrid: Hybrid, make_dataset: DatasetMaker
+) -> None:
+    dataset = case.dataset(make_dataset)
+    policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
+    reference = BeamReferenceEvaluator(dataset, policy, case.settings, beam)
+    check(case, dataset, reference, hybrid)
+    options = EvaluatorOptions(buckets=(12,), pool_size=case.pool_size)
+    vectorised = BeamEvaluator(dataset, policy, case.settings, beam, options)
+    check(case, dataset, vectorised, hybrid)
+    scoring, queries = scoring_of(dataset, "hybrid", hybrid, case.seed), queries_of(case, dataset)
+    for mine, expected in zip(
+        rank_queries(vectorised, queries, scoring=scoring),
+        rank_queries(reference, queries, scoring=scoring),
+        strict=True,
+    ):
+        assert np.array_equal(mine.outcomes.success, expected.outcomes.success)
+        assert mine.scores is not None and expected.scores is not None
+        assert mine.scores == pytest.approx(expected.scores, abs=1e-4)
+
+
 numbers = st.floats(-1e6, 1e6) | st.floats(-3, 0) | st.sampled_from((0.0, -1.0, -1e-300))
 
 
@@ -246,6 +276,10 @@ def test_what_does_not_go_together_is_refused(chain: Dataset) -> None:
 def test_wrong_weights_are_named(fields: dict[str, object], message: str) -> None:
     with pytest.raises(RankingError, match=message):
         Hybrid.from_dict(fields)
+
+
+def test_a_failure_costs_as_much_as_with_scores_of_proofs() -> None:
+    assert HybridWeights().penalty == DEFAULT_PENALTY == FAILURE_PENALTY
 
 
 def test_weights_are_read_as_they_are_written(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from proofrank.core.evaluator.parallel import ParallelEvaluator
 from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking import Corruptor, corrupted_queries, rank_queries, report, sides_of
 from proofrank.service.cli.main import main
+from tests.helpers.result_rows import place, read_rows
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +72,42 @@ def test_numbers_of_other_beams_are_not_compared(tmp_path: Path, capsys: pytest.
     assert "beam is 1 in A and 2 in B" in " ".join(capsys.readouterr().err.split())
 
 
+def test_results_of_a_beam_are_gone_on_with_and_name_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    options = ["--corruptions", "3", "--queries", "4", "--threads", "1"]
+    beam = ["--beam", "3", "--beam-score", "logsumexp"]
+    whole = written_by(tmp_path / "a.json", *options, *beam, "--without-seconds")
+    in_shards = ["evaluate", *options, "--results", str(rows), "--queries-per-shard", "1"]
+    in_file = ["--json", str(tmp_path / "b.json"), "--without-seconds"]
+    assert main([*in_shards, *beam, *in_file]) == 0
+    by_shards = json.loads((tmp_path / "b.json").read_text())
+    results = whole.pop("results")
+    assert by_shards == whole
+    complete = read_rows(rows)
+    assert [row["score"] for row in complete] == [one["score"] for one in results]
+
+    rows.write_text("".join(f"{line}\n" for line in rows.read_text().splitlines()[:4]))
+    assert main([*in_shards, *beam]) == 0
+    assert sorted(read_rows(rows), key=place) == sorted(complete, key=place)
+
+    capsys.readouterr()
+    assert main(in_shards) == 2
+    assert "beam is 3 there and None here" in " ".join(capsys.readouterr().err.split())
+    greedy = tmp_path / "greedy.jsonl"
+    assert main(["evaluate", *options, "--results", str(greedy)]) == 0
+    assert "beam" not in (tmp_path / "greedy.jsonl.run.json").read_text()
+    assert main(["compare", str(greedy), str(rows)]) == 2
+    assert "beam is 1 in A and 3 in B" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--beam", "65"], "beam is 65; expected a whole number from 1 to 64"),
         (["--beam", "2", "--engine", "default"], "expected one of auto, original, eager"),
-        (["--beam", "2", "--results", "rows.jsonl"], "--beam cannot be combined with"),
+        (["--beam", "2", "--engine", "default", "--on", "ray"], "expected one of auto, original, eager"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_can(

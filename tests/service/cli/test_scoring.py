@@ -58,6 +58,7 @@ def test_the_command_and_the_function_give_the_same(
                 "kind": "DistMult",
             },
             "weights": WEIGHTS,
+            "weights_from": "given",
         }
     )
     assert found["protocol"]["scoring"] == "hybrid"
@@ -88,7 +89,9 @@ def test_an_embedding_alone_proves_nothing(
     found = written(tmp_path)
     assert [row["score"] for row in found["results"]] == [row["embedding_score"] for row in found["results"]]
     assert {(row["proved"], row["steps"]) for row in found["results"]} == {(False, 0)}
-    assert found["corruptions_proved"] is None
+    assert found["positives_proved"] is found["corruptions_proved"] is None
+    for part in ("by_side", "by_relation"):
+        assert {metrics["positives_proved"] for metrics in found[part].values()} == {None}
     assert found["pruning"] == {"level": "none"}
 
 
@@ -109,7 +112,6 @@ def test_evaluations_of_two_scorings_are_not_compared(
         ([*FLAGS, "--hybrid", "x.json"], "--hybrid and --weight both give weights"),
         ([*FLAGS[:2], "--weight", "-1"], "weight of hybrid scores is -1.0"),
         ([*FLAGS[:2], "--hybrid", "none.json"], "none.json: cannot be read"),
-        ([*FLAGS, "--results", "rows.jsonl"], "cannot be combined with --on ray, --results or --trace"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

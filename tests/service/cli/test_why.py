@@ -116,9 +116,85 @@ def test_the_command_prints_the_trees_and_writes_what_python_gives(
     assert f"rank {expected.ranking.rank:g} of {expected.ranking.num_candidates}; " in told
 
 
+def test_with_a_beam_the_rank_is_that_of_evaluate_and_all_proofs_are_there(
+    dataset: proofrank.Dataset, policy: proofrank.Policy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beam: dict = {"beam": 4, "beam_score": "logsumexp"}
+    triple = next(
+        names
+        for names in map(dataset.names, dataset.splits["test"])
+        if len(proofrank.explain(dataset, policy, names, **beam).proofs) > 1
+    )
+    options: dict = {"side": "tail", "corruptions": "all", **beam}
+    (ranking,) = proofrank.evaluate(dataset, policy, triples=[triple], **options).rankings
+
+    why = proofrank.why(dataset, policy, triple, **options, also=["asia"])
+
+    assert without_index(why.ranking) == without_index(ranking)
+    assert (why.beam, why.beam_score, why.engine) == (4, "logsumexp", "eager")
+    for one in (why.positive, *why.ahead, *why.also):
+        names = (one.head, one.relation, one.tail)
+        assert one.proofs == proofrank.explain(dataset, policy, names, **beam).proofs
+        assert one.proved is bool(one.proofs)
+        assert not one.proofs or one.proof == one.proofs[0]
+    pruned = proofrank.why(dataset, policy, triple, **options, also=["asia"], pruning="ranks")
+    assert pruned == why
+
+    flags = ["--corruptions", "all", "--beam", "4", "--beam-score", "logsumexp", "--also", "asia"]
+    assert main(["why", *triple, *flags]) == 0
+    told = capsys.readouterr().out
+    assert told.rstrip("\n") == why.text
+    assert f"proof 2 of {len(why.positive.proofs)}:\n{why.positive.proofs[1]}" in told
+
+
+def test_candidates_of_ones_own_and_protocols_rank_as_evaluate_does(
+    dataset: proofrank.Dataset,
+    policy: proofrank.Policy,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = ["asia", "africa", "europe"]
+    path = tmp_path / "negatives.tsv"
+    path.write_text("\t".join([*TRIPLE, "tail", *own[:2]]) + "\n")
+    fixed: dict = {"protocol": "fixed-negatives", "side": "tail"}
+    (expected,) = proofrank.evaluate(dataset, policy, triples=[TRIPLE], negatives=path, **fixed).rankings
+
+    by_file = proofrank.why(dataset, policy, TRIPLE, negatives=path, first=None, **fixed)
+    by_names = proofrank.why(dataset, policy, TRIPLE, candidates=own, first=None, **fixed)
+    plain = proofrank.why(dataset, policy, TRIPLE, candidates=own, also=["asia"])
+
+    assert by_file == by_names
+    assert without_index(by_names.ranking) == without_index(expected)
+    assert by_names.ranking.num_candidates == plain.ranking.num_candidates == 3
+    assert plain.ranking.rank == by_names.ranking.rank
+    assert main(["why", *TRIPLE, "--candidate", "asia", "--candidate", "africa", "--also", "asia"]) == 0
+    assert capsys.readouterr().out.rstrip("\n") == plain.text
+
+    protocols: list[dict] = [
+        {"protocol": "filtered-all"},
+        {"candidates_from": "relations", "corruptions": "all"},
+    ]
+    for options in protocols:
+        whole = proofrank.evaluate(dataset, policy, triples=[TRIPLE], **options).rankings
+        for ranking in whole:
+            found = proofrank.why(dataset, policy, TRIPLE, side=ranking.side, **options)
+            assert without_index(found.ranking) == without_index(ranking)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"candidates": []}, "candidates is empty; expected at least one name"),
+        ({"candidates": ["asia", "asia"]}, "candidates has 'asia' for the second time"),
+        ({"candidates": ["azia"]}, "unknown constant 'azia'; did you mean 'asia'"),
+        (
+            {"candidates": ["asia"], "also": ["africa"]},
+            "also has 'africa', which is none of the 1 candidates that are ranked",
+        ),
+        ({"candidates": ["asia"], "protocol": "filtered-all"}, "has no part for candidates of one's own"),
+        ({"protocol": "ogb"}, "protocol 'ogb' needs a file of fixed negatives"),
+        ({"protocol": "deepprooflog"}, "depend on its place in an evaluation"),
+        ({"beam": 65}, "beam is 65; expected a whole number from 1 to 64"),
         ({"side": "both"}, "side is 'both'; expected head or tail: one ranking is explained at a time"),
         ({"first": -1}, "first is -1; expected 0 or more"),
         ({"alternatives": 0}, "alternatives is 0; expected at least 1"),

@@ -22,7 +22,7 @@ RANKS = {"optimistic": 1.0, "realistic": 1.5, "pessimistic": 2.0, "random": 1.0}
 RANKING = {
     "side": "tail", "rank": 1.5, "reciprocal_rank": 0.75, "ranks": RANKS, "score": -1.5, "log_probability": -1.5,
     "proved": True, "steps": 2, "num_candidates": 1, "num_filtered": None, "candidates": [SCORE], "proof": None,
-    "proofs": None, "embedding_score": None,
+    "proofs": None, "embedding_score": None, "embedding_part": None,
 }  # fmt: skip
 IDENTITY = {"name": "d", "sha256": "0"}
 PRUNING = {"level": "exact", "evaluated": 1, "unprovable": 1, "fallen_behind": 0, "steps": 2}
@@ -71,7 +71,8 @@ def test_answers_are_frozen_equal_by_value_and_can_be_copied_and_pickled() -> No
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(value, name, None)
         assert pickle.loads(pickle.dumps(value)) == copy.deepcopy(value) == value
-    assert dataclasses.asdict(score) == SCORE
+    parts = {"log_probability": None, "embedding_score": None, "embedding_part": None}
+    assert dataclasses.asdict(score) == {**SCORE, **parts}
     assert score == CandidateScore(**SCORE)
 
 

@@ -64,7 +64,7 @@ def rankings_asked(answer: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for index, query in enumerate(
             without_keys(
-                answer["queries"], ("num_filtered", "candidates", "proof", "proofs", "embedding_score")
+                answer["queries"], ("num_filtered", "candidates", "proof", "proofs", "embedding_part")
             )
         )
         for ranking in query["rankings"]
@@ -240,7 +240,10 @@ def test_parquet_has_the_rows_of_the_table(client: httpx.Client) -> None:
     assert answer.headers["content-type"] == "application/vnd.apache.parquet"
     table = pyarrow.parquet.read_table(io.BytesIO(answer.content))
     rows = list(csv.DictReader(io.StringIO(client.get(f"/jobs/{job_id}/results.csv").text)))
-    assert [{name: str(value) for name, value in row.items()} for row in table.to_pylist()] == rows
+    assert [
+        {name: "" if value is None else str(value) for name, value in row.items()}
+        for row in table.to_pylist()
+    ] == rows
 
 
 def test_the_same_key_and_body_give_the_same_job(client: httpx.Client) -> None:

@@ -28,6 +28,7 @@ from proofrank.service.cli import bulk
 from proofrank.service.cli.main import main
 from proofrank.service.cli.queries import drawn_work
 from proofrank.service.engine.engine_options import EngineOptions
+from tests.helpers.embeddings import write_distmult
 from tests.helpers.gated_queries import GatedQueries
 from tests.helpers.result_rows import has_rows, place, read_rows
 from tests.helpers.told import without_reading
@@ -212,6 +213,29 @@ LONG_RUN = [
 """Options for 24 shards of some tenths of a second each, so that the evaluation outlasts the first shard."""
 
 
+def test_beams_have_the_numbers_of_one_process(address: str, tmp_path: Path) -> None:
+    beam = ["--beam", "3", "--beam-score", "logsumexp"]
+    command = [
+        "evaluate",
+        "--corruptions",
+        "5",
+        "--queries",
+        "4",
+        "--without-seconds",
+        "--threads",
+        "1",
+        *beam,
+    ]
+    on_ray = ["--on", "ray", "--address", address, "--workers", "1", "--worker-cpus", "1"]
+    alone, shared = tmp_path / "alone.json", tmp_path / "shared.json"
+
+    assert main([*command, "--json", str(alone)]) == 0
+    assert main([*command, *on_ray, "--json", str(shared)]) == 0
+
+    assert shared.read_text() == alone.read_text()
+    assert json.loads(shared.read_text())["protocol"]["beam"] == 3
+
+
 def test_an_error_of_a_shard_ends_the_evaluation_before_it_ends_ray(
     address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -321,3 +345,17 @@ def test_what_the_cluster_cannot_do_is_told_in_one_line(
 ) -> None:
     assert main(["evaluate", "--on", "ray", "--address", address, *options]) == 2
     assert f"proofrank: {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scoring", ["embedding", "hybrid"])
+def test_workers_score_by_an_embedding_as_one_process_does(
+    scoring: str, address: str, tmp_path: Path
+) -> None:
+    embedding = write_distmult(tmp_path / "distmult", load_dataset(DATASET))
+    command = ["evaluate", "--corruptions", "10", "--queries", "6", "--without-seconds", "--threads", "1"]
+    command += ["--scoring", scoring, "--embedding", str(embedding)]
+    alone, shared = tmp_path / "alone.json", tmp_path / "shared.json"
+    assert main([*command, "--json", str(alone)]) == 0
+    on_ray = ["--on", "ray", "--address", address, "--workers", "2", "--worker-cpus", "1"]
+    assert main([*command, *on_ray, "--queries-per-shard", "2", "--json", str(shared)]) == 0
+    assert shared.read_bytes() == alone.read_bytes()

@@ -119,10 +119,3 @@ def test_what_cannot_be_is_refused_at_once(
     assert answer.status_code == 422
     assert message in str(answer.json()), answer.text
     assert server.client.get("/info").json()["limits"]["max_beam"] == 8
-
-
-def test_a_reason_of_a_rank_has_no_beam(server: RunningServer) -> None:
-    head, relation, tail = TRIPLES[0]
-    body = {"head": head, "relation": relation, "tail": tail, "beam": 2}
-
-    assert server.client.post("/why", json=body).status_code == 422

@@ -13,11 +13,14 @@ import proofrank
 from proofrank.client import Client, ClientError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import load_policy
+from proofrank.core.ranking import HybridWeights, hybrid_score, log_sigmoid
 from proofrank.service.cli.main import main
+from proofrank.service.client.results import RankResult
 from tests.helpers.embeddings import write_distmult
 from tests.helpers.scrapes import scrape
 from tests.helpers.serving import RunningServer
 
+WEIGHTS_OF_PROOFS: dict[str, Any] = {"weight": 0.75, "bonus": None, "penalty": 2.5}
 WEIGHTS = {"weight": 0.75, "bonus": 1.5, "penalty": 2.5}
 
 
@@ -67,6 +70,8 @@ def test_the_answer_is_that_of_the_function(
     )
     answer = scored.rank(triples, corruptions="all", scoring=scoring, hybrid=hybrid)
     assert answer.metrics.mrr == expected.metrics.mrr
+    assert answer.metrics.positives_proved == expected.metrics.positives_proved
+    assert (answer.metrics.positives_proved is None) == (scoring == "embedding")
     rankings = [ranking for query in answer.queries for ranking in query.rankings]
     for ranking, other in zip(rankings, expected.rankings, strict=True):
         for name in ("side", "rank", "score", "proved", "embedding_score", "num_candidates"):
@@ -88,6 +93,15 @@ def test_candidates_have_the_scores_that_they_are_ranked_by(scored: Client, fami
     scores = [candidate.score for candidate in ranking.candidates]
     assert scores[0] == ranking.score
     assert ranking.ranks.optimistic == 1 + sum(score > scores[0] for score in scores[1:])
+    assert answer.scoring is not None and answer.scoring.weights is not None
+    weights = HybridWeights(**vars(answer.scoring.weights))
+    for candidate in ranking.candidates:
+        assert candidate.embedding_score is not None and candidate.log_probability is not None
+        parts = (candidate.embedding_score, candidate.proved, candidate.log_probability)
+        assert candidate.score == hybrid_score(*parts, weights)
+        assert candidate.embedding_part == weights.weight * log_sigmoid(candidate.embedding_score)
+    first = ranking.candidates[0]
+    assert (first.embedding_score, first.embedding_part) == (ranking.embedding_score, ranking.embedding_part)
     answer = scored.rank(
         [triple], scoring="embedding", corruptions="all", side="tail", return_candidates=True
     )
@@ -95,6 +109,51 @@ def test_candidates_have_the_scores_that_they_are_ranked_by(scored: Client, fami
     assert alone.candidates is not None
     assert alone.candidates[0].score == alone.score == alone.embedding_score
     assert {candidate.steps for candidate in alone.candidates} == {0}
+    assert all(candidate.score == candidate.embedding_score for candidate in alone.candidates)
+    assert {candidate.embedding_part for candidate in alone.candidates} == {alone.embedding_part} == {None}
+
+
+@pytest.mark.parametrize("beam_score", ["max", "logsumexp", "noisy-or"])
+def test_a_beam_has_its_score_in_place_of_the_log_probability(
+    beam_score: Any, scored: Client, family: Dataset, policy_folder: Path, embedding: Path
+) -> None:
+    triples = [family.names(triple) for triple in family.splits["train"]]
+    options: dict[str, Any] = {"corruptions": "all", "scoring": "hybrid", "beam": 3, "beam_score": beam_score}
+    of_proofs_alone: dict[str, Any] = {**options, "scoring": "proof"}
+    by_proofs = scored.rank(triples, **of_proofs_alone, return_candidates=True)
+    whole = scored.rank(triples, hybrid=WEIGHTS_OF_PROOFS, **options, return_candidates=True)
+    assert isinstance(by_proofs, RankResult) and isinstance(whole, RankResult)
+    weights = HybridWeights(**WEIGHTS_OF_PROOFS)
+    for of_proofs, of_both in zip(by_proofs.queries, whole.queries, strict=True):
+        for mine, ranking in zip(of_proofs.rankings, of_both.rankings, strict=True):
+            assert mine.candidates is not None and ranking.candidates is not None
+            for by_proof, candidate in zip(mine.candidates, ranking.candidates, strict=True):
+                assert candidate.proved == by_proof.proved
+                assert candidate.embedding_score is not None and candidate.log_probability is not None
+                if candidate.proved:
+                    assert candidate.log_probability == by_proof.score
+                parts = (candidate.embedding_score, candidate.proved, candidate.log_probability)
+                assert candidate.score == hybrid_score(*parts, weights)
+    ranks = [ranking.rank for query in whole.queries for ranking in query.rankings]
+    for pruning in ("exact", "ranks"):
+        answer = scored.rank(triples, hybrid=WEIGHTS_OF_PROOFS, pruning=pruning, **options)
+        assert [ranking.rank for query in answer.queries for ranking in query.rankings] == ranks
+    report = proofrank.evaluate(
+        family,
+        load_policy(policy_folder, family),
+        triples=triples,
+        engine="original",
+        embedding=embedding,
+        hybrid=WEIGHTS_OF_PROOFS,
+        **options,
+    )
+    assert [ranking.rank for ranking in report.rankings] == ranks
+    result = scored.evaluate("train", hybrid=WEIGHTS_OF_PROOFS, progress=False, **options)
+    assert [ranking.rank for ranking in result.rankings] == ranks
+    with pytest.raises(ClientError, match="'beam' is for scores of proofs; expected 'proof' or 'hybrid'"):
+        scored.rank(triples, scoring="embedding", beam=3)
+    with pytest.raises(ClientError, match="'return_proof' needs what is proved"):
+        scored.rank(triples, scoring="embedding", return_proof=True)
 
 
 def test_figures_of_a_policy_are_of_its_proofs_alone(

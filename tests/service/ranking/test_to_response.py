@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
+from proofrank.core.choices import SCORINGS
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset
 from proofrank.core.prover import Outcome, Outcomes
@@ -18,6 +20,7 @@ from proofrank.core.ranking import (
     PruningCounts,
     RankedQuery,
     corrupted_queries,
+    make_scoring,
     rank_queries,
     report,
 )
@@ -34,6 +37,7 @@ from proofrank.service.ranking.to_response import (
 )
 from proofrank.service.wire import Identity, RankRequest, RankResponse, Timing
 from tests.helpers.datasets import DatasetMaker
+from tests.helpers.embeddings import make_distmult
 from tests.helpers.policies import make_policy
 from tests.helpers.stage import SETTINGS
 
@@ -76,6 +80,23 @@ def empty_answer(ranked: list[RankedQuery], dataset: Dataset) -> RankResponse:
     )
 
 
+@pytest.fixture(scope="module")
+def ranked_by(dataset: Dataset, reference: ReferenceEvaluator) -> dict[str, list[RankedQuery]]:
+    """The same queries by each scoring."""
+    triples = [dataset.triple(query["head"], query["relation"], query["tail"]) for query in QUERIES]
+    queries = corrupted_queries(triples, ("head", "tail"), Corruptor(dataset))
+    source = make_distmult(dataset)
+    return {
+        kind: rank_queries(
+            reference,
+            queries,
+            scoring=make_scoring(kind, None if kind == "proof" else source, None, dataset, "cpu"),
+        )
+        for kind in SCORINGS
+    }
+
+
+@pytest.mark.parametrize("scoring", SCORINGS)
 @pytest.mark.parametrize(
     "options",
     [
@@ -88,10 +109,14 @@ def empty_answer(ranked: list[RankedQuery], dataset: Dataset) -> RankResponse:
 def test_the_pieces_of_an_answer_are_its_json(
     dataset: Dataset,
     reference: ReferenceEvaluator,
-    ranked: list[RankedQuery],
+    ranked_by: dict[str, list[RankedQuery]],
     options: dict[str, Any],
+    scoring: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if scoring == "embedding":  # which proves nothing
+        options = {name: value for name, value in options.items() if name != "return_proof"}
+    ranked = ranked_by[scoring]
     monkeypatch.setattr(answers, "_CANDIDATES_IN_PIECE", 2)
     request = RankRequest.model_validate({"queries": QUERIES, **options})
     make_proof = proof_maker(reference, dataset) if request.return_proof else None
@@ -105,6 +130,16 @@ def test_the_pieces_of_an_answer_are_its_json(
     assert len(whole.queries) == 2
     assert len(whole.queries[0].rankings) == 2
     assert len(pieces) > len(QUERIES)
+    parts = {
+        "proof": set[str](),
+        "embedding": {"embedding_score"},
+        "hybrid": {"log_probability", "embedding_score", "embedding_part"},
+    }
+    for query in json.loads(b"".join(pieces))["queries"]:
+        for ranking in query["rankings"]:
+            for candidate in ranking["candidates"] or ():
+                beside = candidate.keys() - {"head", "relation", "tail", "score", "proved", "steps"}
+                assert beside == parts[scoring]
 
 
 def test_numbers_in_pieces_are_written_as_models_write_them(

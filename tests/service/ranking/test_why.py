@@ -142,6 +142,43 @@ def test_a_job_says_which_policy_ranks_whatever_name_it_has(
         client.delete_policy("step")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"beam": 3, "beam_score": "logsumexp", "corruptions": "all"},
+        {"protocol": "filtered-all"},
+        {"protocol": "sampled-50", "seed": 4, "beam": 2},
+        {"candidates_from": "relations", "corruptions": "all"},
+    ],
+)
+def test_beams_protocols_and_sources_of_candidates_are_those_of_rank(
+    many_proofs: RunningServer, options: dict[str, Any]
+) -> None:
+    whole = rank(many_proofs.client, [NAMES], side="tail", return_proof=True, **options)
+    (ranking,) = rankings_of(whole)
+
+    also = [] if "candidates_from" in options else ["eva"]  # none of the tails that the facts have
+
+    answer = many_proofs.client.post("/why", json={**NAMES, **options, "also": also, "first": 50})
+
+    assert answer.status_code == 200, answer.text
+    why = answer.json()
+    assert why["ranking"] == {name: ranking[name] for name in why["ranking"]}
+    assert why["engine"] == whole["engine"]
+    assert (why["beam"], why["beam_score"]) == (options.get("beam", 1), options.get("beam_score", "max"))
+    assert why.get("protocol") == options.get("protocol")
+    assert why["num_higher"] + why["num_tied"] == len(why["ahead"])
+    explained = [why["positive"], *why["ahead"], *why["also"]]
+    if "beam" not in options:
+        assert all(one["proofs"] == [] for one in explained)
+        return
+    assert why["positive"]["proofs"] == [proof["text"] for proof in ranking["proofs"]]
+    for one in explained:
+        assert bool(one["proofs"]) is one["proved"]
+        assert len(set(one["proofs"])) == len(one["proofs"]) <= options["beam"]
+        assert not one["proofs"] or one["proofs"][0] == one["proof"]
+
+
 def test_the_clients_give_the_same(server: RunningServer) -> None:
     with Client(server.url) as client:
         blocking = client.why(TRIPLE, side="head", corruptions="all", first=1, alternatives=2)
@@ -172,6 +209,15 @@ def test_the_clients_give_the_same(server: RunningServer) -> None:
         ({"candidates": ["eva", "eva"]}, "candidates[1]", "a candidate for the second time"),
         ({"candidates": []}, "candidates", "at least 1"),
         ({"candidates": ["eva"] * 10_000}, "candidates", "candidates in one request"),
+        ({"beam": 9, "first": 0}, "beam", "too many: at most 8 trajectories of a candidate"),
+        ({"beam": 2, "first": 1}, "first", f"too many: at most {MAX_PROOFS} proofs in one answer"),
+        ({"protocol": "deepprooflog", "first": 0}, "protocol", "depend on its place in an evaluation"),
+        ({"protocol": "ogb", "first": 0}, "candidates", "protocol 'ogb' needs the negatives as candidates"),
+        (
+            {"protocol": "filtered-all", "candidates": ["eva"], "first": 0},
+            *("candidates", "protocol 'filtered-all' has no part for candidates"),
+        ),
+        ({"candidates_from": "facts"}, "candidates_from", "'domains', 'entities' or 'relations'"),
         ({"tail": "carra"}, "tail", "unknown constant"),
         ({"relation": "anchestor"}, "relation", "unknown predicate"),
     ],

@@ -13,7 +13,7 @@ import pytest
 from tests.helpers.serving import RunningServer
 
 OPERATION_IDS = {
-    *("rank", "why"),
+    *("rank", "why", "sample"),
     *("submit_job", "list_jobs", "get_job", "follow_job", "cancel_job", "delete_job"),
     *("get_job_results", "get_job_results_csv", "get_job_results_parquet", "compare_jobs"),
     *("list_policies", "upload_policy", "activate_policy", "delete_policy"),
@@ -77,7 +77,7 @@ def test_a_422_is_described_only_where_it_is_sent(
 ) -> None:
     described = {name for name, operation in operations.items() if "422" in operation["responses"]}
     assert described == {
-        *("rank", "why", "submit_job", "list_jobs", "compare_jobs", "list_runs", "get_run"),
+        *("rank", "why", "sample", "submit_job", "list_jobs", "compare_jobs", "list_runs", "get_run"),
         *("list_job_rankings", "get_graph", "list_names", "get_job_rules"),
         *("upload_policy", "activate_policy", "delete_policy"),
     }
@@ -89,6 +89,7 @@ def test_a_422_is_described_only_where_it_is_sent(
     [
         ("POST", "/rank", {"queries": []}, "rank"),
         ("POST", "/why", {"head": "anna"}, "why"),
+        ("POST", "/sample", {"triples": []}, "sample"),
         ("POST", "/jobs", {}, "submit_job"),
         ("GET", "/jobs?limit=0", None, "list_jobs"),
         ("GET", "/compare?a=1", None, "compare_jobs"),

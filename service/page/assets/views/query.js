@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const { html, useLoaded, useState, whenLoaded } = proofrank;
-  const { Candidate, Facts, beam, jobName, link, metric, rank, triple, whole } = proofrank;
+  const { Candidate, Facts, beam, jobName, link, metric, rank, scoring, triple, whole } = proofrank;
 
   const FIRST = 5;
   const MOST = 50;
@@ -32,8 +32,10 @@
     }, [job.value, first]);
     return html`<section aria-label=${letter}>
       ${whenLoaded(job, (value) => html`<h2>${letter}: <a href=${link(["step", id])}>${jobName(value)}</a></h2>
-        ${beam(value.request) > 1 && html`<p class="note">The job ranked by beams of up to ${beam(value.request)} trajectories. Here each
-          candidate has the first of them, the greedy one, so that ranks and scores may differ from the job's.</p>`}
+        ${beam(value.request) > 1 && html`<p class="soft">The job ranked by beams of up to ${beam(value.request)} trajectories. Each
+          candidate has all proofs of its beam, the best first.</p>`}
+        ${scoring(value.request) !== "proof" && html`<p class="note">The job ranked by ${scoring(value.request)} scores. Here each
+          candidate has the score of its proof, so that ranks and scores differ from the job's.</p>`}
         ${reasons.error !== undefined && [404, 409].includes(reasons.error.status)
           ? html`<p class="note">${reasons.error.message}. Proofs need the policy itself: give each step a policy name of its own
             to keep it.</p>`

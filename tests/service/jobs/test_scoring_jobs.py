@@ -1,0 +1,234 @@
+"""Jobs rank by embeddings and hybrid scores, with what was fixed at submission, also after a restart."""
+
+from __future__ import annotations
+
+import csv
+import io
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import proofrank
+from proofrank.client import Client, ClientError, InvalidRequestError, JobError
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import load_policy
+from proofrank.service.cli.main import main
+from tests.helpers.answers import without_time
+from tests.helpers.embeddings import write_distmult
+from tests.helpers.job_client import ended, get, many_queries, results, submit
+from tests.helpers.scrapes import scrape
+from tests.helpers.serving import RunningServer
+
+OF_SERVER = {"weight": 0.5, "bonus": None, "penalty": 1.0}
+GIVEN = {
+    "weight": 0.75,
+    "bonus": 1.5,
+    "penalty": 2.5,
+    "by_relation": {"parent": {"weight": 3.0, "bonus": None, "penalty": 0.25}},
+}
+
+
+@pytest.fixture(scope="module")
+def embedding(family: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_distmult(tmp_path_factory.mktemp("embeddings") / "distmult", family)
+
+
+def arguments_of(serve_arguments: list[str], embedding: Path) -> list[str]:
+    """The arguments of a server with an embedding, and weights of its own."""
+    weights = embedding.parent / "server.json"
+    weights.write_text('{"weight": 0.5, "penalty": 1.0}')
+    return [*serve_arguments, "--embedding", str(embedding), "--hybrid", str(weights)]
+
+
+@pytest.fixture(scope="module")
+def scored_server(serve_arguments: list[str], embedding: Path) -> Iterator[RunningServer]:
+    with RunningServer(*arguments_of(serve_arguments, embedding)) as running:
+        yield running.wait_until_ready()
+
+
+@pytest.fixture(scope="module")
+def scored(scored_server: RunningServer) -> Iterator[Client]:
+    with Client(scored_server.url) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("scoring", "hybrid", "weights_from"),
+    [
+        ("proof", None, None),
+        ("embedding", None, None),
+        ("hybrid", None, "server"),
+        ("hybrid", GIVEN, "given"),
+    ],
+)
+@pytest.mark.parametrize("pruning", ["exact", "ranks", "none"])
+def test_a_job_ranks_as_the_function_does(
+    scoring: Any,
+    hybrid: dict[str, Any] | None,
+    weights_from: str | None,
+    pruning: Any,
+    scored: Client,
+    family: Dataset,
+    policy_folder: Path,
+    embedding: Path,
+) -> None:
+    own = OF_SERVER if hybrid is None else hybrid
+    expected = proofrank.evaluate(
+        family,
+        load_policy(policy_folder, family),
+        split="train",
+        corruptions="all",
+        engine="original",
+        pruning="none",
+        scoring=scoring,
+        embedding=None if scoring == "proof" else embedding,
+        hybrid=own if scoring == "hybrid" else None,
+    )
+    result = scored.evaluate(
+        "train", corruptions="all", pruning=pruning, scoring=scoring, hybrid=hybrid, progress=False
+    )
+    assert result.metrics.mrr == expected.metrics.mrr
+    assert result.metrics.positives_proved == expected.metrics.positives_proved
+    assert (result.metrics.positives_proved is None) == (scoring == "embedding")
+    for ranking, other in zip(result.rankings, expected.rankings, strict=True):
+        for name in ("side", "rank", "score", "proved", "embedding_score", "log_probability"):
+            assert getattr(ranking, name) == getattr(other, name), name
+    told = result.job.scoring
+    assert told is not None
+    assert (told.kind, told.weights_from) == (scoring, weights_from)
+    assert (told.weights is None) == (scoring != "hybrid")
+    if told.weights is not None:
+        weights: dict[str, Any] = {**vars(told.weights)}
+        if told.by_relation:
+            weights["by_relation"] = {name: vars(of) for name, of in told.by_relation.items()}
+        assert weights == own
+    if scoring == "embedding":
+        assert result.job.pruning is not None
+        assert result.job.pruning.level == "none"
+
+
+def test_a_job_goes_on_by_the_scores_that_it_was_submitted_with(
+    serve_arguments: list[str], family: Dataset, tmp_path: Path
+) -> None:
+    """Also where the weights of the server have changed; with another embedding it fails and says so."""
+    arguments = [*serve_arguments, "--data-folder", str(tmp_path / "data"), "--max-body-bytes", str(2**20)]
+    mine = write_distmult(tmp_path / "mine", family)
+    other = write_distmult(tmp_path / "other", family, seed=1)
+    body = {"queries": many_queries(350), "corruptions": 4, "seed": 3, "pruning": "none", "scoring": "hybrid"}
+    with RunningServer(*arguments_of(arguments, mine)) as server:
+        client = server.wait_until_ready().client
+        undisturbed = ended(client, submit(client, **body)["id"])
+        rankings = results(client, undisturbed["id"])["rankings"]
+        interrupted = submit(client, **body)["id"]
+        waiting = submit(client, **body)["id"]
+        while get(client, interrupted)["progress"]["queries_done"] == 0:
+            pass
+        server.send(signal.SIGKILL)
+        server.wait()
+    with RunningServer(*arguments, "--embedding", str(mine)) as server:  # the default weights
+        client = server.wait_until_ready().client
+        job = ended(client, interrupted)
+        assert job["scoring"] == undisturbed["scoring"]
+        assert job["scoring"]["weights"] == OF_SERVER
+        assert without_time(job["metrics"]) == without_time(undisturbed["metrics"])
+        assert results(client, interrupted)["rankings"] == rankings
+        assert submit(client, **body)["scoring"]["weights_from"] == "default"
+        assert get(client, waiting)["state"] in ("queued", "running")
+        server.send(signal.SIGKILL)
+        server.wait()
+    with RunningServer(*arguments, "--embedding", str(other)) as server:
+        client = server.wait_until_ready().client
+        job = ended(client, waiting)
+        assert job["state"] == "failed"
+        assert "embedding 'mine' with SHA-256" in job["error"]
+        assert "is no longer served; now it is 'other' with" in job["error"]
+
+
+def test_figures_of_a_policy_are_of_its_proofs_alone(
+    scored: Client, scored_server: RunningServer, family: Dataset
+) -> None:
+    by_proofs = scored.evaluate("train", corruptions="all", progress=False).metrics.mrr
+    with httpx.Client(base_url=scored_server.url) as client:
+        before = scrape(client)
+        for scoring in ("embedding", "hybrid"):
+            result = scored.evaluate("train", corruptions="all", scoring=scoring, progress=False)
+            assert result.metrics.mrr != by_proofs
+        after = scrape(client)
+    name = ("proofrank_job_mrr", ())
+    assert after[name] == before[name] == by_proofs
+    for scoring in ("embedding", "hybrid"):
+        counted = ("proofrank_scored_candidates_total", (("scoring", scoring),))
+        assert after[counted] - before[counted] == result.metrics.candidates
+    queries = ("proofrank_queries_total", ())
+    assert after[queries] - before[queries] == 2 * result.metrics.queries
+
+
+def test_jobs_of_two_scorings_are_not_compared_and_tables_have_the_score_of_the_embedding(
+    scored: Client, scored_server: RunningServer
+) -> None:
+    jobs = [
+        scored.evaluate("test", scoring=scoring, progress=False).job.id for scoring in ("proof", "hybrid")
+    ]
+    with pytest.raises(ClientError, match="scoring is 'proof' in A and 'hybrid' in B"):
+        scored.compare(*jobs)
+    rows = list(csv.DictReader(io.StringIO(scored_server.client.get(f"/jobs/{jobs[1]}/results.csv").text)))
+    rankings = results(scored_server.client, jobs[1])["rankings"]
+    assert [float(row["embedding_score"]) for row in rows] == [one["embedding_score"] for one in rankings]
+    of_proofs = results(scored_server.client, jobs[0])["rankings"]
+    assert {one["embedding_score"] for one in of_proofs} == {None}
+
+
+def test_what_cannot_be_scored_is_refused(scored: Client, server: RunningServer) -> None:
+    with Client(server.url) as client, pytest.raises(ClientError, match="this server has no embedding"):
+        client.submit("test", scoring="embedding")
+    with pytest.raises(InvalidRequestError, match="unknown predicate of dataset 'family'") as caught:
+        scored.submit("test", scoring="hybrid", hybrid={"by_relation": {"parents": {"weight": 2.0}}})
+    (error,) = caught.value.errors
+    assert (error.field, error.value, error.nearest[0]) == ("hybrid.by_relation", "parents", "parent")
+    with pytest.raises(InvalidRequestError, match=r"by_relation\.parent\.weight"):
+        scored.submit("test", scoring="hybrid", hybrid={"by_relation": {"parent": {"weight": -1.0}}})
+    with pytest.raises(InvalidRequestError, match="'mrr_tolerance' is for scores of proofs"):
+        scored.submit("test", scoring="hybrid", mrr_tolerance=0.1)
+
+
+def test_an_older_version_of_a_key_finds_its_job_again(scored: Client) -> None:
+    """A body without scoring has the hash that it had before there was one."""
+    first = scored.submit("test", idempotency_key="of-proofs")
+    assert scored.submit("test", idempotency_key="of-proofs").id == first.id
+    with pytest.raises(InvalidRequestError, match="was used with another body"):
+        scored.submit("test", scoring="hybrid", idempotency_key="of-proofs")
+    assert scored.wait(first.id, progress=False).job.scoring is not None
+
+
+def test_the_commands_ask_for_scores_and_name_them(
+    scored_server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = ["--url", scored_server.url]
+    weights = tmp_path / "weights.json"
+    weights.write_text('{"format": "proofrank-hybrid-1", "by_relation": {"parent": {"weight": 3.0}}}')
+    assert main(["rank", "--split", "test", "--scoring", "hybrid", "--hybrid", str(weights), *url]) == 0
+    assert ", scoring hybrid (distmult, given weights)" in " ".join(capsys.readouterr().out.split())
+    assert main(["rank", "anna", "ancestor", "Zoë", "--scoring", "hybrid", *url]) == 0
+    assert ", scoring hybrid (distmult, weights of the server)" in capsys.readouterr().out
+    assert main(["rank", "anna", "ancestor", "Zoë", "--scoring", "embedding", *url]) == 0
+    assert ", scoring embedding (distmult)" in capsys.readouterr().out
+    assert main(["jobs", "--limit", "1", *url]) == 0
+    assert "hybrid" in capsys.readouterr().out
+    assert main(["rank", "anna", "ancestor", "Zoë", "--weight", "2", *url]) == 2
+    assert "--weight is for --scoring hybrid, and scoring is 'proof'" in capsys.readouterr().err
+
+
+def test_a_failed_job_says_which_triple_has_no_score(
+    serve_arguments: list[str], family: Dataset, tmp_path: Path
+) -> None:
+    scores = tmp_path / "scores.tsv"
+    names = [family.names(triple) for triple in family.splits["test"]]
+    scores.write_text("".join(f"{relation}({head},{tail})\t1\n" for head, relation, tail in names))
+    with RunningServer(*serve_arguments, "--embedding", str(scores)) as server:
+        server.wait_until_ready()
+        with Client(server.url) as client, pytest.raises(JobError, match="no score of "):
+            client.evaluate("test", scoring="embedding", progress=False)
