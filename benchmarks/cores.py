@@ -33,13 +33,13 @@ class Work(NamedTuple):
 
 
 WORK = {
-    "family": Work(40, 120),
+    "family": Work(100, 300),
     "countries_s3": Work(24, 24, "all"),
-    "umls": Work(100, 200),
+    "umls": Work(250, 500),
     "nations": Work(200, 200, "all"),
-    "wn18rr": Work(200, 400),
+    "wn18rr": Work(500, 1000),
 }
-"""What takes some seconds of one processor."""
+"""What takes long enough for further processes to join, where the split has so many triples."""
 
 
 def main() -> int:
