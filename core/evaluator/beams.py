@@ -18,6 +18,7 @@ from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator.base import check_enough_atoms, check_enough_variables, check_same_shape
 from proofrank.core.evaluator.capacities import (
     check_capacities,
+    check_countable,
     check_memory,
     choose_capacities,
     required_bytes,
@@ -180,6 +181,7 @@ class BeamEvaluator:
         self._longest_body = tables.longest_body
         wanted = f"a beam of {beam.width} with {self.buckets[-1]} candidates at once"
         check_memory(self.required_bytes, wanted, self.device, options.memory_share)
+        check_countable(self._capacities)
         self._environment = BeamEnvironment(
             UnificationEngineVectorized(tables, self._shape.working_atoms),
             settings,

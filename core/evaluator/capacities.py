@@ -173,14 +173,8 @@ def check_capacities(capacities: Capacities, tables: GraphTables, settings: Prov
     """Refuses sizes with which a lane might wait for ever.
 
     Raises:
-        EvaluationError: names the sizes that are too small, and what they must be at least; or the one that is too
-            large.
+        EvaluationError: names the sizes that are too small, and what they must be at least.
     """
-    if capacities.num_rows > MOST_ROWS:
-        raise EvaluationError(
-            f"a bucket of {capacities.num_lanes} lanes has {capacities.num_rows} rows; expected at most {MOST_ROWS}: "
-            "use fewer lanes"
-        )
     least = least_capacities(1, tables, settings)
     too_small = [
         f"{field.name} is {getattr(capacities, field.name)}, must be at least {getattr(least, field.name)}"
@@ -192,6 +186,19 @@ def check_capacities(capacities: Capacities, tables: GraphTables, settings: Prov
             f"a bucket of {capacities.num_lanes} lanes would wait for ever: {'; '.join(too_small)} "
             f"(one lane may ask for the {tables.max_rules} rules of a predicate, "
             f"padding_states {settings.padding_states} actions and one more)"
+        )
+
+
+def check_countable(capacities: Capacities) -> None:
+    """Refuses more rows than 32 bits count.
+
+    Raises:
+        EvaluationError: names the number of rows.
+    """
+    if capacities.num_rows > MOST_ROWS:
+        raise EvaluationError(
+            f"a bucket of {capacities.num_lanes} lanes has {capacities.num_rows} rows; expected at most {MOST_ROWS}: "
+            "use fewer lanes"
         )
 
 

@@ -30,6 +30,7 @@ from proofrank.core.evaluator.bits import warn_if_buckets_differ
 from proofrank.core.evaluator.bucket_ticks import BucketTicks
 from proofrank.core.evaluator.capacities import (
     check_capacities,
+    check_countable,
     check_memory,
     choose_capacities,
     required_bytes,
@@ -141,6 +142,8 @@ class CompiledEvaluator:
         wanted = f"buckets of {', '.join(map(str, options.buckets))} lanes"
         self._num_model_bytes = _num_model_bytes(dataset, options)
         check_memory(self.required_bytes, wanted, self.device, options.memory_share)
+        for capacities in self._capacities.values():
+            check_countable(capacities)
         self._model: object = None
         if self._num_model_bytes:
             bits = AtomBits.full(*_model_size(dataset), self.device)

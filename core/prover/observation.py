@@ -33,10 +33,10 @@ class EvalObs(NamedTuple):
             policy maps pairs, ``[N, 2 W]``: the state of a lane, then ``Endf`` or an action.
         state_lane: ``[N]`` int64, lane of each.
         num_scored: ``[]`` int64, number of states in use.
-        score_begin: ``[B]`` int64, place in ``states`` of each lane's first action.
+        score_begin: ``[B]`` int32, place in ``states`` of each lane's first action.
         self_place: ``[B]`` int64, place in ``states`` of each lane's observed state, where it ``needs_feature``.
         needs_feature: ``[B]`` bool.
-        num_actions: ``[B]`` int64, actions of each lane, without ``Endf``.
+        num_actions: ``[B]`` int32, actions of each lane, without ``Endf``.
         is_scored: ``[B]`` bool: more than one action, and room to score them; moves.
         is_single: ``[B]`` bool: one action and it is a state; moves.
         is_proved: ``[B]`` bool: the only action is ``[True]``; moves.
@@ -45,7 +45,7 @@ class EvalObs(NamedTuple):
         is_skipping: ``[B]`` bool: a single action is followed without a step.
         row_atoms: ``[R, W]`` int64, the resolvents.
         single_row: ``[B]`` int64, the row of a lane's only action.
-        action_tally: ``[R]`` int64, prefix sum, with each row, of the rows that are actions of lanes that are scored.
+        action_tally: ``[R]`` int32, prefix sum, with each row, of the rows that are actions of lanes that are scored.
         row_begin: ``[B]`` int64, first row of each lane.
         next_variable: ``[B]`` int64, after this resolution.
         num_checked: ``[B]`` int64, as in :class:`LaneState`, after this tick.

@@ -97,7 +97,7 @@ class Verdict(NamedTuple):
     """The result for the lanes that are neither proved nor skipping, ``[B]`` each.
 
     Attributes:
-        num_actions: int64, number of actions without ``Endf``.
+        num_actions: int32, number of actions without ``Endf``.
         is_single: bool, one action, which needs no score.
         is_failed: bool, no action at all.
         needs_score: bool, the policy must choose.

@@ -134,7 +134,8 @@ def test_a_query_of_a_job_by_beams_has_all_proofs_of_the_beam(browser: Browser) 
     proofs = proofrank.explain(dataset, policy, triple, beam=4).proofs
     with RunningServer("--engine", "original") as server, Client(server.wait_until_ready().url) as client:
         job = client.evaluate([triple], side="tail", corruptions="all", beam=4, progress=False).job
-        query = dict(zip(("head", "relation", "tail", "side"), (*triple, "tail"), strict=True))
+        head, relation, tail = triple
+        query = {"head": head, "relation": relation, "tail": tail, "side": "tail"}
         browser.open(f"{server.url}/#/query/{job.id}?{urlencode(query)}")
         browser.until_text("The job ranked by beams of up to 4 trajectories.")
         browser.until_text(f"{len(proofs)} proofs in the beam")

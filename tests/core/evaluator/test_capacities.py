@@ -10,7 +10,13 @@ import torch
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import ReferenceEvaluator, compiled
-from proofrank.core.evaluator.capacities import PerLane, check_capacities, choose_capacities, least_capacities
+from proofrank.core.evaluator.capacities import (
+    PerLane,
+    check_capacities,
+    check_countable,
+    choose_capacities,
+    least_capacities,
+)
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
@@ -93,8 +99,8 @@ def test_more_rows_than_32_bits_count_are_refused(tables: GraphTables) -> None:
     with pytest.raises(
         EvaluationError, match="has 2147483648 rows; expected at most 2147483647: use fewer lanes"
     ):
-        check_capacities(sizes, tables, SETTINGS)
-    check_capacities(dataclasses.replace(sizes, num_rows=2**31 - 1), tables, SETTINGS)
+        check_countable(sizes)
+    check_countable(dataclasses.replace(sizes, num_rows=2**31 - 1))
 
 
 def test_a_bucket_without_lanes_is_refused(tables: GraphTables) -> None:

@@ -15,6 +15,7 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import load_policy
 from proofrank.core.ranking import HybridWeights, hybrid_score, log_sigmoid
 from proofrank.service.cli.main import main
+from proofrank.service.client.results import RankResult
 from tests.helpers.embeddings import write_distmult
 from tests.helpers.scrapes import scrape
 from tests.helpers.serving import RunningServer
@@ -121,6 +122,7 @@ def test_a_beam_has_its_score_in_place_of_the_log_probability(
     of_proofs_alone: dict[str, Any] = {**options, "scoring": "proof"}
     by_proofs = scored.rank(triples, **of_proofs_alone, return_candidates=True)
     whole = scored.rank(triples, hybrid=WEIGHTS_OF_PROOFS, **options, return_candidates=True)
+    assert isinstance(by_proofs, RankResult) and isinstance(whole, RankResult)
     weights = HybridWeights(**WEIGHTS_OF_PROOFS)
     for of_proofs, of_both in zip(by_proofs.queries, whole.queries, strict=True):
         for mine, ranking in zip(of_proofs.rankings, of_both.rankings, strict=True):
