@@ -118,7 +118,7 @@ class BeamEnvironment(EvalOnlyEnvCompiled):
             settled = settled | observation.is_failed | observation.is_stuck
             scored = observation.is_scored
             single = torch.nonzero(observation.is_single).squeeze(1)
-            place = torch.where(scored, num_atoms + observation.score_begin, 0)
+            place = torch.where(scored, num_atoms + observation.score_begin.long(), 0)
             place[single] = num_atoms + len(vectors) + torch.arange(len(single), device=place.device)
             # Of pairs, the second state is the action's.
             width = lanes.atoms.shape[1]
