@@ -1,6 +1,7 @@
 """Counts that the gate allows, for the package's graph and policy at 512 lanes.
 
-They only go down: a change that makes a tick with fewer launches writes the new number here.
+A change that makes a tick with fewer launches writes the new number here. One that needs more says in its commit what
+they are for, and that they could not be had for less.
 """
 
 from __future__ import annotations
