@@ -147,11 +147,15 @@ class Scoring:
 
     def to_dict(self) -> dict[str, Any]:
         """What an answer says of its scores."""
-        identity = {"name": self.source.name, "sha256": self.source.content_hash, "kind": self.source.kind}
         weights: dict[str, Any] = {}
         if self.kind == "hybrid":
             weights = {"weights": self.hybrid.to_dict(), "weights_from": self.weights_from}
-        return {"kind": self.kind, "embedding": identity, **weights}
+        return {"kind": self.kind, "embedding": identity_of(self.source), **weights}
+
+
+def identity_of(source: ScoreSource) -> dict[str, str]:
+    """Returns name, SHA-256 and kind of an embedding or a file of scores."""
+    return {"name": source.name, "sha256": source.content_hash, "kind": source.kind}
 
 
 PROOF_SCORING: Mapping[str, Any] = {"kind": "proof"}

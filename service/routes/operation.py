@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from http import HTTPStatus
+from typing import Any
 
 import torch
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from proofrank._version import __version__
+from proofrank.core.hybrid import Hybrid
+from proofrank.core.ranking.scoring import identity_of
 from proofrank.service.engine.lifecycle import READY
 from proofrank.service.errors import NotReady
 from proofrank.service.services import Services
@@ -61,13 +64,17 @@ def _add_health(router: APIRouter, services: Services) -> None:
         return Readiness(ready=is_ready, stage=host.stage, seconds=host.seconds_in_stage)
 
 
+def _weights(hybrid: Hybrid | None) -> dict[str, Any] | None:
+    return None if hybrid is None else hybrid.to_dict()
+
+
 def _add_info(router: APIRouter, services: Services) -> None:
     host, settings = services.host, services.settings
 
     @router.get("/info", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
     async def get_info() -> Info:
         """What is being served: dataset, policy, prover settings, limits."""
-        dataset, policy = host.loaded.dataset, host.active_policy
+        dataset, policy, scores = host.loaded.dataset, host.active_policy, host.loaded.scores
         return Info(
             version=__version__,
             dataset={
@@ -90,7 +97,11 @@ def _add_info(router: APIRouter, services: Services) -> None:
                 "sha256": policy.content_hash,
                 "parameters": sum(parameter.numel() for parameter in policy.model.parameters()),
                 **dataclasses.asdict(policy.shape),
+                "hybrid": _weights(policy.hybrid),
             },
+            embedding=None
+            if scores is None
+            else {**identity_of(scores.source), "hybrid": _weights(scores.hybrid)},
             prover=host.describe_prover(),
             engine=host.engine,
             device=str(policy.model.device),

@@ -42,8 +42,17 @@ class Info:
     policy: Annotated[
         dict[str, Any],
         described(
-            "Live policy: name, SHA-256, number of parameters, shape of the network.",
-            {"name": "run-7", "parameters": 58120, "embedding_dim": 64},
+            "Live policy: name, SHA-256, number of parameters, shape of the network, and `hybrid`, the weights of "
+            "hybrid scores that are stored with it, or null.",
+            {"name": "run-7", "parameters": 58120, "embedding_dim": 64, "hybrid": None},
+        ),
+    ]
+    embedding: Annotated[
+        dict[str, Any] | None,
+        described(
+            "Embedding that scores triples: name, SHA-256, kind, and `hybrid`, the server's weights of hybrid scores, "
+            "or null. Null if the server has no embedding.",
+            {"name": "rotate", "kind": "RotatE", "hybrid": {"weight": 0.5, "bonus": None, "penalty": 10.0}},
         ),
     ]
     prover: Annotated[

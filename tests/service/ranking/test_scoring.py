@@ -45,6 +45,24 @@ def scored(scored_server: RunningServer) -> Iterator[Client]:
         yield client
 
 
+def test_info_says_what_scores_beside_proofs(
+    scored_server: RunningServer, serve_arguments: list[str], embedding: Path
+) -> None:
+    source = proofrank.load_embedding(embedding)
+
+    served = scored_server.client.get("/info").json()
+
+    assert served["embedding"] == {
+        "name": source.name,
+        "sha256": source.content_hash,
+        "kind": "DistMult",
+        "hybrid": {"weight": 0.5, "bonus": None, "penalty": 1.0},
+    }
+    assert served["policy"]["hybrid"] is None
+    with RunningServer(*serve_arguments) as without:
+        assert without.wait_until_ready().client.get("/info").json()["embedding"] is None
+
+
 @pytest.mark.parametrize(
     ("scoring", "hybrid"), [("proof", None), ("embedding", None), ("hybrid", None), ("hybrid", WEIGHTS)]
 )

@@ -73,6 +73,7 @@
       ["Relations", whole(dataset.relations.length)],
       ["Rules", whole(dataset.rules)],
       ["Test triples", whole(dataset.test)],
+      ["Embedding", info.embedding ? `${info.embedding.name} (${info.embedding.kind})` : "none"],
       ["Engine", `${info.engine} on ${info.device}`],
       ["Version", info.version],
     ]} />`;
