@@ -18,6 +18,9 @@ PRUNING_LEVELS: tuple[PruningLevel, ...] = ("none", "exact", "ranks")
 ScoringKind = Literal["proof", "embedding", "hybrid"]
 SCORINGS: tuple[ScoringKind, ...] = ("proof", "embedding", "hybrid")
 
+MOST_WEIGHT = 1e6
+"""Maximum size of a weight, bonus or penalty of hybrid scores; larger ones would leave nothing of the other parts."""
+
 WeightsFrom = Literal["given", "policy", "server", "default"]
 
 BeamScore = Literal["max", "logsumexp", "noisy-or"]

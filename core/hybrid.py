@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from proofrank.core.choices import MOST_WEIGHT
 from proofrank.core.errors import RankingError, shown
 
 HYBRID_FILE = "hybrid.json"
@@ -42,16 +42,17 @@ class HybridWeights:
     penalty: float = DEFAULT_PENALTY
 
     def __post_init__(self) -> None:
-        """Raises RankingError for a value that is no finite number, or negative where it may not be."""
+        """Raises RankingError for a value that is no number, too large, or negative where it may not be."""
         for name in ("weight", "bonus", "penalty"):
             value = getattr(self, name)
             if value is None and name == "bonus":
                 continue
-            is_number = (
-                isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            )
-            if not is_number or value is None or (value < 0 and name != "bonus"):
-                wanted = "a finite number, or null" if name == "bonus" else "a finite number of 0 or more"
+            least = -MOST_WEIGHT if name == "bonus" else 0
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not is_number or not least <= value <= MOST_WEIGHT:
+                wanted = f"a number from {least:g} to {MOST_WEIGHT:g}" + (
+                    ", or null" if name == "bonus" else ""
+                )
                 raise RankingError(f"{name} of hybrid scores is {shown(value)}; expected {wanted}")
 
     @classmethod

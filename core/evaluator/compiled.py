@@ -175,7 +175,7 @@ class CompiledEvaluator:
                 "device": self.device,
                 "precision": options.precision,
             },
-            on_lanes_lost=self._slots.begin_again,
+            on_lanes_lost=self._begin_again,
         )
 
     @property
@@ -270,6 +270,11 @@ class CompiledEvaluator:
             return
         bits.load(model.bits(*_model_size(self._dataset)))
         self._model = model
+
+    def _begin_again(self) -> None:
+        """Goes on with new ticks, whose network may be computed in another way than that of the ticks before."""
+        self._slots.begin_again()
+        self._policy_changed()
 
     @torch.inference_mode()
     def _policy_changed(self) -> None:

@@ -213,8 +213,8 @@ def _read_hybrid(
     if hybrid.fitted_to not in (None, own):
         raise _file_error(
             path,
-            f"has weights that were fitted to the policy {shown(hybrid.fitted_to)}, and this one is {own!r}; fit them "
-            "again by proofrank fit-hybrid --with-policy, or remove the file",
+            f"has weights that were fitted to the policy {shown(hybrid.fitted_to)}, and this one is {own!r}; remove "
+            "the file, and fit them again by proofrank fit-hybrid --with-policy",
         )
     for name in hybrid.by_relation:
         if not vocabulary.has_predicate(name):

@@ -144,7 +144,7 @@ class SampledShare:
         """
         if not 0.0 < confidence < 1.0:
             raise EvaluationError(f"confidence is {shown(confidence)}; expected a number between 0 and 1")
-        z = NormalDist().inv_cdf(0.5 + confidence / 2)
+        z = -NormalDist().inv_cdf((1 - confidence) / 2)  # exact near 1, unlike 0.5 + confidence / 2
         n, share = self.num_samples, self.share
         middle = (share + z * z / (2 * n)) / (1 + z * z / n)
         half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)

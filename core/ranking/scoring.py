@@ -209,7 +209,7 @@ def make_scoring(
 
 
 def check_fitted_with(stored: Hybrid, source: ScoreSource) -> None:
-    """Refuses weights of a policy for another embedding than they were fitted with.
+    """Refuses weights for another embedding than they were fitted with.
 
     Raises:
         RankingError: names both.
@@ -217,7 +217,7 @@ def check_fitted_with(stored: Hybrid, source: ScoreSource) -> None:
     wanted = stored.fitted_with
     if wanted is not None and wanted.sha256 != source.content_hash:
         raise RankingError(
-            f"the weights that are stored with the policy were fitted with the embedding {shown(wanted.name)} with "
+            f"the weights of hybrid scores were fitted with the embedding {shown(wanted.name)} with "
             f"SHA-256 {shown(wanted.sha256)}, and scores are of {source.name!r} with {source.content_hash}; expected "
-            "that embedding, or weights that are given"
+            "that embedding, or other weights"
         )

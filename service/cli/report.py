@@ -52,7 +52,7 @@ def run(parsed: argparse.Namespace) -> int:
     )
     if written.unexplained:
         console.print(
-            f"{written.unexplained} rankings have no proofs: the server no longer has the policies; give each step a "
-            "policy name of its own to keep it"
+            f"{written.unexplained} rankings have no proofs: the server no longer has the policies, or now has lower "
+            "limits; give each step a policy name of its own to keep it"
         )
     return 0

@@ -117,6 +117,8 @@ def load_scores(settings: Settings, dataset: Dataset) -> ServedScores | None:
         hybrid = None if settings.hybrid is None else read_hybrid(settings.hybrid)
         for relation in () if hybrid is None else hybrid.by_relation:
             dataset.vocabulary.predicate_index(relation)
+        if hybrid is not None:
+            check_fitted_with(hybrid, source)
     except ProofrankError as error:
         raise settings.refusal("hybrid", str(error)) from error
     return ServedScores(source, scorer, hybrid)

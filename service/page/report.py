@@ -51,7 +51,7 @@ class WrittenReport:
         rankings: number of rankings of all jobs.
         comparisons: number of comparisons.
         explained: number of rankings with proofs.
-        unexplained: number of rankings without, because the server no longer has the policy.
+        unexplained: number of rankings without, because the server no longer has the policy, or now has lower limits.
         bytes: size of all files.
     """
 
@@ -224,7 +224,7 @@ class _Collected:
                 protocol=options.protocol,
                 candidates_from=options.candidates_from,
             )
-        except (NotFoundError, ConflictError):
+        except (NotFoundError, ConflictError, InvalidRequestError):  # the last one by limits of now
             self.num_unexplained += 1
             return
         reasons = _json(why)

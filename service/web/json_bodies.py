@@ -24,8 +24,11 @@ from pydantic import BaseModel, FailFast, TypeAdapter, ValidationError
 
 from proofrank.service.errors import InvalidInput
 from proofrank.service.wire import FieldError, model_within
+from proofrank.service.wire.rank_request import MOST_RELATIONS
 
 MAX_FIELDS = 100
+"""Maximum number of fields of an object; one of objects has as many as there may be relations with weights."""
+
 _SMALL_BYTES = 16 * 1024
 """Bodies up to here are parsed faster than a thread is found for them."""
 
@@ -147,6 +150,11 @@ def read_json(body: bytes) -> Any:
 
 def _to_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(pairs) > MAX_FIELDS:
-        message = f"an object with {len(pairs)} fields; no object of a request has more than {MAX_FIELDS}"
+        most = MOST_RELATIONS if all(isinstance(value, dict) for _, value in pairs) else MAX_FIELDS
+        if len(pairs) <= most:
+            return dict(pairs)
+        message = (
+            f"an object with {len(pairs)} fields; no object of its kind has more than {most} in a request"
+        )
         raise InvalidInput([FieldError(field="body", value=None, message=message)])
     return dict(pairs)

@@ -15,12 +15,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from proofrank.core.choices import HITS_AT, MOST_HITS_AT, MOST_K
+from proofrank.core.choices import HITS_AT, MOST_HITS_AT, MOST_K, MOST_WEIGHT
 from proofrank.core.errors import RankingError
 from proofrank.core.protocol_rules import RankingRules, settled
 
 MAX_NAME_LENGTH = 1024
-MOST_RELATIONS = 100_000
+MOST_RELATIONS = 1000
 """Maximum number of relations with weights of their own in a request."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH)]
@@ -115,16 +115,28 @@ class RelationWeights(RequestPart):
     """Weights of hybrid scores: `weight` times k, k being log sigmoid of the embedding's score, and a proof's part."""
 
     weight: float = Field(
-        1.0, ge=0, allow_inf_nan=False, description="By which k is multiplied.", examples=[0.5]
+        1.0,
+        ge=0,
+        le=MOST_WEIGHT,
+        allow_inf_nan=False,
+        description="By which k is multiplied.",
+        examples=[0.5],
     )
     bonus: float | None = Field(
         None,
+        ge=-MOST_WEIGHT,
+        le=MOST_WEIGHT,
         allow_inf_nan=False,
         description="What a proof adds; null adds its log-probability.",
         examples=[2.0],
     )
     penalty: float = Field(
-        100.0, ge=0, allow_inf_nan=False, description="What a failure takes away.", examples=[5.0]
+        100.0,
+        ge=0,
+        le=MOST_WEIGHT,
+        allow_inf_nan=False,
+        description="What a failure takes away.",
+        examples=[5.0],
     )
 
 

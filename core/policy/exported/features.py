@@ -94,7 +94,8 @@ class ExportedFeatures(StateFeatures):
         parts = states.chunk(2, dim=1) if self.is_pairwise else (states,)
         inputs = [self._unpacked(part) for part in parts]
         weights = self._weights()
-        if self._is_whole:
+        # Other numbers of rows than those of the compiled ticks occur: `[Endf]` has a vector of its own.
+        if self._is_whole and str(len(states)) in self.whole:
             result = self.whole[str(len(states))](*inputs, *weights)
         else:
             tiles = zip(*[given.split(TILE_ROWS) for given in inputs], strict=True)

@@ -6,13 +6,16 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import CompiledEvaluator, create_evaluator
 from proofrank.core.evaluator.engines import settings_for
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
+from proofrank.core.policy.exported.features import features_of
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
+from proofrank.core.prover.packing import pack_atom
 from proofrank.core.ranking import Corruptor, corrupted_queries
 from tests.helpers.own_networks import NETWORKS, default_dataset, exported_policy
 
@@ -155,3 +158,17 @@ def test_bfloat16_is_refused(dataset: Dataset) -> None:
 
     with pytest.raises(EvaluationError, match="precision 'bfloat16' is not for a network of one's own"):
         create_evaluator("eager", dataset, policy, settings_for(policy), device="cpu", precision="bfloat16")
+
+
+def test_other_numbers_of_rows_than_a_compiled_tick_s_have_the_bits_of_tiles(policy: Policy) -> None:
+    features = features_of(policy.model)
+    if features.is_pairwise:
+        pytest.skip("pairs have no vector of their own")
+    states = torch.zeros(128, 6, dtype=torch.int64)
+    states[:, 0] = pack_atom(1, 2, 3)
+    in_tiles = features(states)
+
+    features.compute_whole(64)
+
+    assert torch.equal(features(states), in_tiles)
+    assert torch.equal(features(states[:64]), in_tiles[:64])

@@ -94,6 +94,7 @@ def test_the_interval_is_wilsons() -> None:
     # Brown, Cai and DasGupta (2001) give the formula; the values are those of R's prop.test without correction.
     low, high = SampledShare(10, 8).interval()
     assert (low, high) == (pytest.approx(0.4901625, abs=1e-7), pytest.approx(0.9433178, abs=1e-7))
+    assert SampledShare(10, 8).interval(1 - 2**-53) == pytest.approx((0.1, 1.0), abs=0.12)
     assert SampledShare(50, 0).interval()[0] == 0.0
     assert SampledShare(50, 0).interval()[1] == pytest.approx(0.0713476, abs=1e-7)
     assert SampledShare(50, 50).interval()[1] == 1.0

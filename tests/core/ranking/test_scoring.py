@@ -264,11 +264,17 @@ def test_what_does_not_go_together_is_refused(chain: Dataset) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"weight": -1}, "weight of hybrid scores is -1; expected a finite number of 0 or more"),
+        ({"weight": -1}, "weight of hybrid scores is -1; expected a number from 0 to 1e\\+06"),
         ({"weight": True}, "weight of hybrid scores is True"),
         ({"weight": None}, "weight of hybrid scores is None"),
-        ({"bonus": "x"}, "bonus of hybrid scores is 'x'; expected a finite number, or null"),
+        (
+            {"bonus": "x"},
+            "bonus of hybrid scores is 'x'; expected a number from -1e\\+06 to 1e\\+06, or null",
+        ),
         ({"penalty": math.inf}, "penalty of hybrid scores is inf"),
+        ({"penalty": math.nan}, "penalty of hybrid scores is nan"),
+        ({"penalty": 10**400}, "penalty of hybrid scores is 1000"),
+        ({"bonus": -1e7}, "bonus of hybrid scores is -10000000"),
         ({"wait": 1}, "'wait' of hybrid scores is unknown; expected weight, bonus, penalty"),
         ({"by_relation": {"p": 3}}, "by_relation of hybrid scores is"),
     ],

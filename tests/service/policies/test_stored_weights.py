@@ -150,7 +150,7 @@ def test_weights_for_another_embedding_are_refused_where_none_are_given(
     ("fields", "message"),
     [
         ({"format": "proofrank-hybrid-2"}, "'format' is 'proofrank-hybrid-2'; expected 'proofrank-hybrid-1'"),
-        ({"weight": -1.0}, "weight of hybrid scores is -1.0; expected a finite number of 0 or more"),
+        ({"weight": -1.0}, "weight of hybrid scores is -1.0; expected a number from 0 to 1e+06"),
         ({"by_relation": {"parents": {}}}, "has weights of relation 'parents', which the policy does not"),
         ({"embedding": "distmult"}, "embedding of hybrid scores is 'distmult'; expected an object"),
         ({"policy": "0" * 64}, "has weights that were fitted to the policy '0000"),

@@ -45,6 +45,16 @@ def scored(scored_server: RunningServer) -> Iterator[Client]:
         yield client
 
 
+def test_weights_of_another_embedding_end_the_start(
+    serve_arguments: list[str], embedding: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "weights.json"
+    weights.write_text('{"weight": 0.5, "embedding": {"name": "rotate", "sha256": "' + "0" * 64 + '"}}')
+    options = ["--port", "0", "--embedding", str(embedding), "--hybrid", str(weights)]
+    assert main(["serve", *serve_arguments, *options]) == 2
+    assert "hybrid" in (told := capsys.readouterr().err) and "fitted with the embedding 'rotate'" in told
+
+
 def test_info_says_what_scores_beside_proofs(
     scored_server: RunningServer, serve_arguments: list[str], embedding: Path
 ) -> None:

@@ -24,6 +24,7 @@ from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.web.json_bodies import MAX_FIELDS
 from proofrank.service.web.rate_limits import _MOST_CLIENTS, ClientRates, network_of
 from proofrank.service.web.stack import install_stack
+from proofrank.service.wire.rank_request import MOST_RELATIONS
 from tests.helpers.keys import KEEPER, RANKER, STRANGER, keys, made_key
 from tests.helpers.limits import MAX_BODY_BYTES
 from tests.helpers.serving import RunningServer, run_command
@@ -450,6 +451,16 @@ def test_a_million_unknown_fields_hold_nobody_up(guarded: RunningServer) -> None
         answer = guarded.client.post("/rank", content=body, headers=headers)
         assert "15000 fields" in problem(answer, 422)["detail"]
         assert time.perf_counter() - began < 1
+
+
+def test_an_object_of_objects_may_have_as_many_fields_as_there_may_be_relations(client: httpx.Client) -> None:
+    for number, message in (
+        (MOST_RELATIONS, "'hybrid' gives weights"),
+        (MOST_RELATIONS + 1, f"an object with {MOST_RELATIONS + 1} fields"),
+    ):
+        hybrid = {"by_relation": {f"relation{index}": {"weight": 0.5} for index in range(number)}}
+        body = problem(client.post("/rank", json={"queries": [QUERY], "hybrid": hybrid}), 422)
+        assert message in body["detail"]
 
 
 def test_unknown_fields_that_are_few_enough_are_all_counted_and_the_first_told(client: httpx.Client) -> None:

@@ -55,7 +55,9 @@
       { name: "Rank", value: (row) => row.rank, show: rank },
       { name: "Candidates", value: (row) => row.num_candidates, show: whole },
       { name: "Score", value: (row) => row.score, show: metric },
-      { name: "Proved", isText: true, value: (row) => (row.proved ? `in ${row.steps} steps` : "no") },
+      ...(proofrank.scoring(job.request) === "embedding" ? [] : [
+        { name: "Proved", isText: true, value: (row) => (row.proved ? `in ${row.steps} steps` : "no") },
+      ]),
     ];
   }
 
