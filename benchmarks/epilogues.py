@@ -34,9 +34,8 @@ from benchmarks.common import (
     print_table,
     write_output,
 )
-from proofrank.core.evaluator import create_evaluator
-from proofrank.core.policy import features as features_module
-from proofrank.core.policy.features import CHUNK_ROWS, ROW_MULTIPLE
+from proofrank.core.evaluator import CompiledEvaluator, create_evaluator
+from proofrank.core.policy.features import CHUNK_ROWS, ROW_MULTIPLE, RowFeatures, StateFeatures
 from proofrank.core.policy.network import ResidualBlock
 from proofrank.core.prover import Outcome
 
@@ -246,21 +245,33 @@ def _is_row_invariant(body: Body, rows: Tensor) -> bool:
     )
 
 
+def _pack(features: StateFeatures) -> None:
+    """Has a network multiply with weights that oneDNN packs now."""
+    assert isinstance(features, RowFeatures)
+    packed = {
+        layer: torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), CHUNK_ROWS)
+        for layer in features._products()
+    }
+
+    def product(linear: nn.Linear, rows: Tensor) -> Tensor:
+        return torch.ops.mkldnn._linear_pointwise(rows, packed[linear], linear.bias, "none", [], "")
+
+    features._product = product
+
+
 def _evaluations(workload: Workload, repeats: int) -> list[dict[str, Any]]:
     """A row each for evaluations with torch's products and with packed weights."""
     candidates = workload.candidates
-    evaluators, outcomes, contestants = {}, {}, {}
-    is_faster = features_module.is_packing_faster
+    outcomes, contestants = {}, {}
     for name, is_packing in (("torch", False), ("oneDNN, packed weights", True)):
-        features_module.is_packing_faster = partial(bool, is_packing)
-        try:
-            evaluators[name] = create_evaluator(
-                "eager", workload.dataset, workload.policy, workload.settings, device="cpu"
-            )
-        finally:
-            features_module.is_packing_faster = is_faster
-        outcomes[name] = list(evaluators[name].evaluate(candidates))
-        contestants[name] = partial(evaluators[name].evaluate, candidates)
+        evaluator = create_evaluator(
+            "eager", workload.dataset, workload.policy, workload.settings, device="cpu"
+        )
+        assert isinstance(evaluator, CompiledEvaluator)
+        if is_packing:
+            _pack(evaluator._features)
+        outcomes[name] = list(evaluator.evaluate(candidates))
+        contestants[name] = partial(evaluator.evaluate, candidates)
     seconds = interleaved(contestants, max(repeats // 3, 1), time.process_time)
     first = outcomes["torch"]
     return [

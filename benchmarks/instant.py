@@ -42,7 +42,7 @@ class InstantEvaluator(CompiledEvaluator):
         pool.success[slots] = number % 3 == 0
         pool.log_probability[slots] = -number.to(torch.float64) / 7
         pool.steps[slots] = 1 + number % min(8, self.settings.max_depth)
-        pool.actions[slots] = number[:, None] % 5
+        pool.actions[slots] = (number[:, None] % 5).to(pool.actions.dtype)
         pool.largest_logit[slots] = 1.0
         pool.is_done.index_fill_(0, slots, True)
         pool.head.copy_(pool.tail)

@@ -24,7 +24,6 @@ from proofrank.core.policy.block_operation import residual_block
 from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.embeddings import ADDITIVE_SIGNS
 from proofrank.core.policy.network import PolicyNetwork, ResidualBlock, empty_network
-from proofrank.core.policy.packed_products import PackedProducts, is_packing_faster
 from proofrank.core.policy.precision import PRECISIONS
 from proofrank.core.policy.static_weights import StaticWeights
 from proofrank.core.prover.packing import first_of, pack, predicate_of, second_of
@@ -185,15 +184,8 @@ class RowFeatures(StateFeatures):
         self._embedding_chunk = ROW_MULTIPLE * min(
             max(SERIAL_ELEMENTS // of_one_row, 1), CHUNK_ROWS // ROW_MULTIPLE
         )
-        self._packed = PackedProducts()
-        self._is_packing = precision == "float32" and is_packing_faster()
         # Tested before the policy's weights are loaded, because they may make any two rows equal.
-        self._pack()
         self.is_row_invariant = self._is_row_invariant()
-        if not self.is_row_invariant and self._is_packing:
-            self._is_packing = False
-            self._packed.clear()
-            self.is_row_invariant = self._is_row_invariant()
         self.load(network)
 
     def padded_rows(self, number: int) -> int:
@@ -224,12 +216,6 @@ class RowFeatures(StateFeatures):
     def num_floats(self, num_atoms: int) -> int:
         """See :class:`StateFeatures`."""
         return self.network.embedding.num_floats(num_atoms)
-
-    @torch.no_grad()
-    def load(self, network: PolicyNetwork) -> None:
-        """See :class:`StateFeatures`."""
-        super().load(network)
-        self._pack()
 
     def weights_of(self, network: PolicyNetwork) -> dict[str, Tensor]:
         """See :class:`StateFeatures`."""
@@ -293,13 +279,7 @@ class RowFeatures(StateFeatures):
         """Applies ``linear`` to float ``rows`` in the chosen precision."""
         if self.precision == "bfloat16":
             return linear(rows.bfloat16()).float()
-        # A compiler is left the plain layer.
-        return self._packed(linear, rows) if self.is_chunked else linear(rows)
-
-    def _pack(self) -> None:
-        """Packs the weights of the products as they are now, where that is faster."""
-        if self._is_packing:
-            self._packed.pack(self._products(), CHUNK_ROWS)
+        return linear(rows)
 
     def _products(self) -> list[nn.Linear]:
         """Returns the matrix products of body and head; those of an embedding are float32 in each precision."""
