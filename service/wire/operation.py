@@ -47,14 +47,6 @@ class Info:
             {"name": "run-7", "parameters": 58120, "embedding_dim": 64, "hybrid": None},
         ),
     ]
-    embedding: Annotated[
-        dict[str, Any] | None,
-        described(
-            "Embedding that scores triples: name, SHA-256, kind, and `hybrid`, the server's weights of hybrid scores, "
-            "or null. Null if the server has no embedding.",
-            {"name": "rotate", "kind": "RotatE", "hybrid": {"weight": 0.5, "bonus": None, "penalty": 10.0}},
-        ),
-    ]
     prover: Annotated[
         dict[str, Any],
         described("Settings of the prover.", {"max_depth": 20, "padding_states": 64, "memory_pruning": True}),
@@ -70,3 +62,11 @@ class Info:
         dict[str, float],
         described("Seconds of each stage of the start.", {"loading": 0.4, "warming up": 1.1}),
     ]
+    embedding: Annotated[
+        dict[str, Any] | None,
+        described(
+            "Embedding that scores triples: name, SHA-256, kind, and `hybrid`, the server's weights of hybrid scores, "
+            "or null. Null if the server has no embedding.",
+            {"name": "rotate", "kind": "RotatE", "hybrid": {"weight": 0.5, "bonus": None, "penalty": 10.0}},
+        ),
+    ] = None
