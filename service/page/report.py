@@ -253,6 +253,7 @@ class _Collected:
             "steps": [one.steps for one in rankings],
             "num_candidates": [one.num_candidates for one in rankings],
             "corruptions_proved": [one.corruptions_proved for one in rankings],
+            "embedding_score": [one.embedding_score for one in rankings],
         }
 
     def to_dict(self) -> dict[str, Any]:

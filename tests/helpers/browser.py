@@ -36,15 +36,23 @@ class Browser:
         """Returns all elements of a CSS selector that are there now."""
         return self.driver.find_elements("css selector", selector)
 
-    def find_link(self, text: str) -> Any:
-        """Returns the first link with this text, once it is there."""
-        return self.until(lambda: self.driver.find_elements("link text", text), text)[0]
-
     def find_button(self, text: str) -> Any:
         """Returns the first button with this text, once it is there."""
         return self.until(
             lambda: [found for found in self.find_all("button") if found.text.strip() == text], text
         )[0]
+
+    def click(self, selector: str) -> None:
+        """Clicks the first element of a CSS selector, once it is there; again if it is drawn anew meanwhile."""
+        self.until(lambda: self._clicked("css selector", selector), selector)
+
+    def click_link(self, text: str) -> None:
+        """Clicks the link of a text, likewise."""
+        self.until(lambda: self._clicked("link text", text), text)
+
+    def _clicked(self, by: str, what: str) -> bool:
+        self.driver.find_element(by, what).click()
+        return True
 
     def until(self, condition: Any, what: str) -> Any:
         """Returns what ``condition`` returns, once that is true."""

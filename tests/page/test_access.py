@@ -51,7 +51,7 @@ def test_every_view_has_a_file_and_is_tried_here(trained: Trained) -> None:
 
 def test_a_new_view_takes_the_focus_and_names_the_window(trained: Trained, browser: Browser) -> None:
     browser.open(trained.server.url)
-    browser.find_link("Runs").click()
+    browser.click_link("Runs")
     browser.until(lambda: browser.driver.title == "Runs – proofrank", "the title")
     assert browser.run("return document.activeElement.tagName") == "MAIN"
 

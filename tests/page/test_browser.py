@@ -37,9 +37,9 @@ def test_four_clicks_lead_from_a_push_to_the_query_that_got_worse(trained: Train
     browser.open(trained.server.url)
     browser.until_text("Candidates per second")
 
-    browser.find_link("Runs").click()
-    browser.find_link(f"{RUN} step 2").click()
-    browser.find("a#compare").click()
+    browser.click_link("Runs")
+    browser.click_link(f"{RUN} step 2")
+    browser.click("a#compare")
     browser.until_text("Changed rankings")
     assert f"{comparison['overall']['metrics']['mrr']['b']:.4f} in B" in browser.text
     triple = f"{worst['relation']}({worst['head']}, {worst['tail']})"
@@ -79,10 +79,10 @@ def test_a_report_opens_from_disk_with_the_numbers_of_the_api(
         expected = http.get("/compare", params={"a": a, "b": b}).json()
         assert told("proofrank.data.compare(arguments[0], arguments[1])", a, b) == expected
 
-    browser.find_link("Runs").click()
-    browser.find_link(f"{RUN} step 2").click()
-    browser.find("a#compare").click()
-    browser.find("tbody a").click()
+    browser.click_link("Runs")
+    browser.click_link(f"{RUN} step 2")
+    browser.click("a#compare")
+    browser.click("tbody a")
     browser.until(lambda: len(browser.find_all(".candidate[data-standing=positive]")) == 2, "two proofs")
     assert browser.complaints() == []
     assert browser.hosts() == {"file"}
@@ -139,7 +139,7 @@ def test_a_query_of_a_job_by_beams_has_all_proofs_of_the_beam(browser: Browser) 
         browser.open(f"{server.url}/#/query/{job.id}?{urlencode(query)}")
         browser.until_text("The job ranked by beams of up to 4 trajectories.")
         browser.until_text(f"{len(proofs)} proofs in the beam")
-        browser.find(".candidate[data-standing=positive] details summary").click()
+        browser.click(".candidate[data-standing=positive] details summary")
         browser.until(lambda: proofs[1].splitlines()[-1] in browser.text, "the second proof")
     assert browser.complaints() == []
 
@@ -152,7 +152,7 @@ def test_a_job_by_beams_says_so(trained: Trained, browser: Browser) -> None:
             browser.open(f"{trained.server.url}/#/step/{job.id}")
             browser.until_text("train, both sides, all corruptions, beam of 2 (max)")
             browser.until_text("No other job has ranked the same queries in the same way.")
-            browser.find("[aria-label=Rankings] tbody a").click()
+            browser.click("[aria-label=Rankings] tbody a")
             browser.until_text("The job ranked by beams of up to 2 trajectories.")
         finally:
             client.delete_job(job.id)

@@ -51,10 +51,10 @@ def test_the_page_shows_the_middle_and_the_ends(
     shown = mrr_text(None, last.intervals).replace("±", "± ")
     browser.open(server.url)
     browser.until_text(shown)
-    browser.find_link("Runs").click()
+    browser.click_link("Runs")
     browser.until_text("MRR to ± 0.2")
     browser.until_text(shown)
-    browser.find_link(f"{RUN} step 1").click()
+    browser.click_link(f"{RUN} step 1")
     browser.until_text("Each exact value lies in its interval for certain.")
     expected = f"{low:.4f}" if low == high else f"{low:.4f} to {high:.4f}"
     assert expected in browser.text

@@ -27,6 +27,7 @@ proofrank.report = (() => {
       proved: Boolean(of.proved[row]),
       steps: of.steps[row],
       num_candidates: of.num_candidates[row],
+      embedding_score: of.embedding_score[row],
       corruptions_proved: of.corruptions_proved[row],
     };
   }
