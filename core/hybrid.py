@@ -49,7 +49,7 @@ class HybridWeights:
                 continue
             least = -MOST_WEIGHT if name == "bonus" else 0
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not is_number or not least <= value <= MOST_WEIGHT:
+            if value is None or not is_number or not least <= value <= MOST_WEIGHT:
                 wanted = f"a number from {least:g} to {MOST_WEIGHT:g}" + (
                     ", or null" if name == "bonus" else ""
                 )
