@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proofrank.core.choices import HITS_AT, SPLITS, untrained_name, untrained_seed
-from proofrank.core.errors import ProofrankError, counted, did_you_mean
+from proofrank.core.errors import ProofrankError, did_you_mean
 from proofrank.core.formats.triples import TripleFile, read_triples
 from proofrank.core.formats.warnings import MOST_PLACES
 from proofrank.core.protocol_rules import CANDIDATE_SOURCES, WITHOUT_PROTOCOL
@@ -29,6 +29,7 @@ from proofrank.service.cli.ranking_options import (
     add_ranking,
     add_ties,
     add_tolerance,
+    check_triples,
     positive,
     settle_protocol,
 )
@@ -86,12 +87,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _check(parsed: argparse.Namespace) -> None:
     """Refuses options that do not go together."""
-    if sum((bool(parsed.triple), parsed.split is not None, parsed.file is not None)) != 1:
-        raise ProofrankError("expected one of HEAD RELATION TAIL, --split and --file")
-    if parsed.triple and len(parsed.triple) != 3:
-        raise ProofrankError(
-            f"expected HEAD RELATION TAIL, got {counted(len(parsed.triple), 'name')}: {' '.join(parsed.triple)}"
-        )
+    check_triples(parsed)
     only_for = {
         "--policy": (
             parsed.policy is not None,

@@ -16,7 +16,7 @@ from proofrank.core.choices import (
     SIDE_OPTIONS,
     TIE_POLICIES,
 )
-from proofrank.core.errors import RankingError
+from proofrank.core.errors import ProofrankError, RankingError, counted
 from proofrank.core.metric_names import checked_hits_at
 from proofrank.core.protocol_rules import (
     CANDIDATE_SOURCES,
@@ -47,6 +47,16 @@ def add_ranking(parser: argparse.ArgumentParser, default_number: int | None) -> 
         metavar="N",
         help=f"a seeded sample of N triples (default: {'all' if default_number is None else default_number})",
     )
+
+
+def check_triples(parsed: argparse.Namespace) -> None:
+    """Refuses all but one of a triple, ``--split`` and ``--file``. Raises ProofrankError."""
+    if sum((bool(parsed.triple), parsed.split is not None, parsed.file is not None)) != 1:
+        raise ProofrankError("expected one of HEAD RELATION TAIL, --split and --file")
+    if parsed.triple and len(parsed.triple) != 3:
+        raise ProofrankError(
+            f"expected HEAD RELATION TAIL, got {counted(len(parsed.triple), 'name')}: {' '.join(parsed.triple)}"
+        )
 
 
 def add_draw(group: argparse._ArgumentGroup) -> None:

@@ -26,7 +26,7 @@ from proofrank.service.cli.options import (
     read_dataset,
     read_policy,
 )
-from proofrank.service.cli.ranking_options import not_negative, positive
+from proofrank.service.cli.ranking_options import check_triples, not_negative, positive
 from proofrank.service.threads import use_threads
 
 
@@ -93,12 +93,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _check(parsed: argparse.Namespace) -> None:
     """Refuses options that do not go together."""
-    if sum((bool(parsed.triple), parsed.split is not None, parsed.file is not None)) != 1:
-        raise ProofrankError("expected one of HEAD RELATION TAIL, --split and --file")
-    if parsed.triple and len(parsed.triple) != 3:
-        raise ProofrankError(
-            f"expected HEAD RELATION TAIL, got {counted(len(parsed.triple), 'name')}: {' '.join(parsed.triple)}"
-        )
+    check_triples(parsed)
     if parsed.queries is not None and parsed.split is None:
         raise ProofrankError("--queries cannot be given here: it is for --split")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,10 @@ from proofrank.service.wire import (
     MAX_ERRORS,
     BeamOptions,
     FieldError,
-    NamedTriple,
     ProtocolOptions,
     RankQuery,
     RankRequest,
+    TripleNames,
     shortened,
 )
 
@@ -39,18 +40,23 @@ class Limits:
     max_beam: int = 1
 
 
-def check_num_queries(body: Any, limits: Limits) -> None:
-    """Refuses too many queries while they are mere JSON, for validating a million takes seconds.
+def check_number(body: Any, field: str, limits: Limits) -> None:
+    """Refuses too many queries or triples while they are mere JSON, for validating a million takes seconds.
+
+    Args:
+        body: of the request.
+        field: that has them: ``queries`` or ``triples``.
+        limits: has their maximum.
 
     Raises:
         InvalidInput: with the limit.
     """
-    queries = body.get("queries") if isinstance(body, dict) else None
-    if not isinstance(queries, list) or len(queries) <= limits.max_queries:
+    given = body.get(field) if isinstance(body, dict) else None
+    if not isinstance(given, list) or len(given) <= limits.max_queries:
         return
     # What is no query at all is for the validation, which ends at the first.
-    if all(isinstance(query, dict) for query in queries):
-        raise InvalidInput([_too_many_queries(len(queries), limits)])
+    if all(isinstance(one, dict) for one in given):
+        raise InvalidInput([_too_many_in_request(field, len(given), limits)])
 
 
 def asks_little(request: RankRequest, dataset: Dataset) -> bool:
@@ -64,12 +70,17 @@ def asks_little(request: RankRequest, dataset: Dataset) -> bool:
         return False
     if len(request.queries) * len(SIDES) * (1 + request.corruptions) > FEW_CANDIDATES:
         return False
+    return knows_names(request.queries, dataset)
+
+
+def knows_names(triples: Iterable[TripleNames], dataset: Dataset) -> bool:
+    """Whether the graph has all names of ``triples``."""
     names = dataset.vocabulary
     return all(
-        names.has_predicate(query.relation)
-        and names.has_constant(query.head)
-        and names.has_constant(query.tail)
-        for query in request.queries
+        names.has_predicate(triple.relation)
+        and names.has_constant(triple.head)
+        and names.has_constant(triple.tail)
+        for triple in triples
     )
 
 
@@ -80,7 +91,7 @@ def to_queries(request: RankRequest, dataset: Dataset, limits: Limits) -> list[Q
         InvalidInput: with the field, the value and the nearest known names.
     """
     if len(request.queries) > limits.max_queries:
-        raise InvalidInput([_too_many_queries(len(request.queries), limits)])
+        raise InvalidInput([_too_many_in_request("queries", len(request.queries), limits)])
     check_beam(request, limits.max_beam)
     if request.return_proof and len(request.queries) * request.beam_width > limits.max_proofs:
         raise InvalidInput(
@@ -194,8 +205,8 @@ def _check_own_candidates(request: RankRequest, limits: Limits) -> None:
             )
 
 
-def _too_many_queries(number: int, limits: Limits) -> FieldError:
-    return too_many("queries", number, limits.max_queries, "queries in one request")
+def _too_many_in_request(field: str, number: int, limits: Limits) -> FieldError:
+    return too_many(field, number, limits.max_queries, f"{field} in one request")
 
 
 def too_many(field: str, value: int | str, most: int, what: str) -> FieldError:
@@ -246,8 +257,8 @@ class NameReader:
         self._dataset = dataset
         self._vocabulary = dataset.vocabulary
 
-    def triple(self, query: NamedTriple, field: str) -> Triple:
-        """The triple of a query."""
+    def triple(self, query: TripleNames, field: str) -> Triple:
+        """The triple of its names."""
         return Triple(
             self.predicate(query.relation, f"{field}.relation"),
             self.constant(query.head, f"{field}.head"),

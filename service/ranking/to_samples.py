@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from proofrank.core.graph import Dataset, Triple
+from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate
 from proofrank.core.prover.sampling import SampledShare
 from proofrank.service.errors import InvalidInput
-from proofrank.service.ranking.to_queries import Limits, NameReader, too_many
+from proofrank.service.ranking.to_queries import Limits, NameReader, knows_names, too_many
 from proofrank.service.ranking.to_response import identity_of
 from proofrank.service.threads import FEW_CANDIDATES
 from proofrank.service.wire import (
@@ -22,19 +21,6 @@ from proofrank.service.wire import (
 )
 
 
-def check_num_triples(body: Any, limits: Limits) -> None:
-    """Refuses too many triples while they are mere JSON, as ``check_num_queries`` does with queries.
-
-    Raises:
-        InvalidInput: with the limit.
-    """
-    triples = body.get("triples") if isinstance(body, dict) else None
-    if not isinstance(triples, list) or len(triples) <= limits.max_queries:
-        return
-    if all(isinstance(triple, dict) for triple in triples):
-        raise InvalidInput([too_many("triples", len(triples), limits.max_queries, "triples in one request")])
-
-
 def check_num_trajectories(request: SampleRequest, limits: Limits) -> None:
     """Refuses more trajectories than a request may ask for. Raises InvalidInput."""
     if len(request.triples) * request.samples > limits.max_candidates:
@@ -44,13 +30,7 @@ def check_num_trajectories(request: SampleRequest, limits: Limits) -> None:
 
 def is_small(request: SampleRequest, dataset: Dataset) -> bool:
     """Whether reading the names of a request takes less than some milliseconds; not so where some are unknown."""
-    names = dataset.vocabulary
-    return len(request.triples) <= FEW_CANDIDATES and all(
-        names.has_predicate(triple.relation)
-        and names.has_constant(triple.head)
-        and names.has_constant(triple.tail)
-        for triple in request.triples
-    )
+    return len(request.triples) <= FEW_CANDIDATES and knows_names(request.triples, dataset)
 
 
 def to_candidates(request: SampleRequest, dataset: Dataset) -> list[Candidate]:
@@ -60,17 +40,9 @@ def to_candidates(request: SampleRequest, dataset: Dataset) -> list[Candidate]:
         InvalidInput: with the field, the value and the nearest known names.
     """
     names = NameReader(dataset)
-    triples = [_read(triple, f"triples[{index}]", names) for index, triple in enumerate(request.triples)]
+    triples = [names.triple(triple, f"triples[{index}]") for index, triple in enumerate(request.triples)]
     names.check()
     return [Candidate(triple, is_positive=tuple(triple) in dataset.facts) for triple in triples]
-
-
-def _read(triple: SampleTriple, field: str, names: NameReader) -> Triple:
-    return Triple(
-        names.predicate(triple.relation, f"{field}.relation"),
-        names.constant(triple.head, f"{field}.head"),
-        names.constant(triple.tail, f"{field}.tail"),
-    )
 
 
 def to_sample_response(

@@ -18,7 +18,7 @@ from proofrank.service.ranking.to_queries import (
     Limits,
     asks_little,
     beam_of,
-    check_num_queries,
+    check_number,
     least_candidates,
     to_queries,
 )
@@ -55,7 +55,7 @@ def make_router(services: RankingServices) -> APIRouter:
     names = JsonNamesOfServed()
     limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs, settings.max_beam)
     router = APIRouter(
-        tags=["ranking"], route_class=bounded_route(lambda value: check_num_queries(value, limits))
+        tags=["ranking"], route_class=bounded_route(lambda value: check_number(value, "queries", limits))
     )
 
     @router.post(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from proofrank.service.ranking.to_queries import Limits
+from proofrank.service.ranking.to_queries import Limits, check_number
 from proofrank.service.ranking.to_samples import (
     check_num_trajectories,
-    check_num_triples,
     is_small,
     to_candidates,
     to_sample_response,
@@ -25,7 +24,7 @@ def make_router(services: Services) -> APIRouter:
     host, settings = services.host, services.settings
     limits = Limits(settings.max_queries, settings.max_candidates, settings.max_proofs)
     router = APIRouter(
-        tags=["ranking"], route_class=bounded_route(lambda value: check_num_triples(value, limits))
+        tags=["ranking"], route_class=bounded_route(lambda value: check_number(value, "triples", limits))
     )
 
     @router.post("/sample", response_model=SampleResponse, responses=problem_responses(*ERRORS_OF_RANKING))

@@ -98,6 +98,7 @@ from proofrank.service.wire.rank_request import (
     SideOption,
     Ties,
     ToleranceOptions,
+    TripleNames,
     WeightsFrom,
 )
 from proofrank.service.wire.run_steps import (
@@ -219,6 +220,7 @@ __all__ = [
     "Ties",
     "Timing",
     "ToleranceOptions",
+    "TripleNames",
     "Weights",
     "WeightsFrom",
     "WhyRequest",

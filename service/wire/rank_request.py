@@ -40,12 +40,17 @@ class RequestPart(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class NamedTriple(RequestPart):
-    """A triple to rank against corrupted copies of itself."""
+class TripleNames(RequestPart):
+    """A triple by its names."""
 
     head: Name = Field(description="Name of the first constant.", examples=["albania"])
     relation: Name = Field(description="Name of the predicate.", examples=["locatedInCR"])
     tail: Name = Field(description="Name of the second constant.", examples=["europe"])
+
+
+class NamedTriple(TripleNames):
+    """A triple to rank against corrupted copies of itself."""
+
     side: SideOption | None = Field(
         None,
         description="Side whose constant is replaced; by default that of the request.",

@@ -10,15 +10,11 @@ from pydantic.dataclasses import dataclass
 from proofrank.core.choices import MOST_SAMPLES
 from proofrank.service.wire.described import described
 from proofrank.service.wire.rank_answer import Head, Identity, Relation, Tail, Timing
-from proofrank.service.wire.rank_request import Name, RequestPart
+from proofrank.service.wire.rank_request import RequestPart, TripleNames
 
 
-class SampleTriple(RequestPart):
+class SampleTriple(TripleNames):
     """A triple whose trajectories are drawn."""
-
-    head: Name = Field(description="Name of the first constant.", examples=["albania"])
-    relation: Name = Field(description="Name of the predicate.", examples=["locatedInCR"])
-    tail: Name = Field(description="Name of the second constant.", examples=["europe"])
 
 
 class SampleRequest(RequestPart):
