@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proofrank.core.evaluator import ReferenceEvaluator
@@ -145,6 +145,24 @@ cases = st.builds(
     seed=st.integers(0, 2**16),
     pool_size=st.integers(2, 12),
 )
+
+
+def collected_cases(number: int) -> list[Case]:
+    """Returns so many cases, the same at each call: for tests that count over all of them."""
+    found: list[Case] = []
+
+    @settings(
+        max_examples=number,
+        database=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(case=cases)
+    def collect(case: Case) -> None:
+        found.append(case)
+
+    collect()
+    return found
 
 
 many, some = (

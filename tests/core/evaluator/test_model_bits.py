@@ -19,7 +19,7 @@ from proofrank.core.policy import Policy
 from proofrank.core.provability import LeastModel, compute_least_model
 from proofrank.core.prover import Candidate, Candidates, Outcomes, ProverSettings
 from proofrank.core.ranking import AllAtoms
-from tests.helpers.cases import Case, cases
+from tests.helpers.cases import Case, cases, collected_cases
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.outcomes import assert_same
 from tests.helpers.paths import all_paths, make_paths
@@ -105,20 +105,7 @@ def is_refused(case: Case, make_dataset: DatasetMaker) -> bool:
 
 @pytest.fixture(scope="module")
 def some_cases() -> list[Case]:
-    found: list[Case] = []
-
-    @settings(
-        max_examples=25,
-        database=None,
-        derandomize=True,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-    @given(case=cases)
-    def collect(case: Case) -> None:
-        found.append(case)
-
-    collect()
-    return found
+    return collected_cases(25)
 
 
 def test_bits_that_lack_atoms_are_seen(

@@ -23,7 +23,7 @@ from proofrank.core.provability import LeastModel, compute_least_model
 from proofrank.core.prover import Candidate, Outcomes, ProverSettings
 from proofrank.core.prover.beams import Beam, combined
 from proofrank.core.ranking import Pruning, PruningCounts, Query, rank_queries
-from tests.helpers.cases import Case, cases
+from tests.helpers.cases import Case, cases, collected_cases
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.outcomes import assert_same
 from tests.helpers.policies import make_policy, without_choice
@@ -180,20 +180,7 @@ def broken_checks(case_list: list[Case], make_dataset: DatasetMaker) -> int:
 
 @pytest.fixture(scope="module")
 def some_cases() -> list[Case]:
-    found: list[Case] = []
-
-    @settings(
-        max_examples=25,
-        database=None,
-        derandomize=True,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-    @given(case=cases)
-    def collect(case: Case) -> None:
-        found.append(case)
-
-    collect()
-    return found
+    return collected_cases(25)
 
 
 def test_a_model_that_lacks_atoms_is_seen(some_cases: list[Case], make_dataset: DatasetMaker) -> None:
