@@ -36,10 +36,10 @@ AT_ONCE = automatic_mode(torch.device("cpu"))
 """Engine of ``auto`` on a CPU until the other one is compiled."""
 
 COMPILED = "default"
-"""Engine that may take its place."""
+"""Engine that usually is faster, once it is compiled."""
 
 _MOST_RATIO = 0.97
-"""Largest share of the time of ``AT_ONCE`` at which ``COMPILED`` pays; less of a gain is within what timings differ
+"""Largest share of the time of ``AT_ONCE`` at which another engine pays; less of a gain is within what timings differ
 by."""
 
 _TURNS = 5
@@ -52,7 +52,7 @@ class EngineChoice:
     """What was found out.
 
     Attributes:
-        ratio: processor time of ``COMPILED`` divided by that of ``AT_ONCE``, for the same candidates.
+        ratio: processor time of the other engine divided by that of ``AT_ONCE``, for the same candidates.
     """
 
     ratio: float
@@ -63,9 +63,9 @@ class EngineChoice:
             raise EvaluationError(f"ratio is {self.ratio!r}; expected a number above 0")
 
     @property
-    def engine(self) -> str:
-        """The engine that is the faster one."""
-        return COMPILED if self.ratio <= _MOST_RATIO else AT_ONCE
+    def pays(self) -> bool:
+        """Whether the other engine is the faster one."""
+        return self.ratio <= _MOST_RATIO
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class EngineQuestion:
         precision: of matrix products.
         calibrate: whether buffers of fixed shape are fitted to what a short run finds out.
         cache_folder: folder of artifacts and of answers; None for the default.
+        other: engine that may take the place of ``AT_ONCE``.
     """
 
     dataset: Dataset
@@ -91,6 +92,7 @@ class EngineQuestion:
     precision: str = "float32"
     calibrate: bool = True
     cache_folder: Path | None = None
+    other: str = COMPILED
 
     def kept_answer(self) -> EngineChoice | None:
         """Returns the answer that was found before; None if there is none."""
@@ -127,6 +129,7 @@ class EngineQuestion:
             "fullgraph": self.fullgraph,
             "precision": self.precision,
             "calibrate": self.calibrate,
+            "other": self.other,
         }
         folder = self.cache_folder if self.cache_folder is not None else default_cache_folder()
         return folder / f"engine-choice-{hash_of_key(key)}.json"
@@ -135,22 +138,17 @@ class EngineQuestion:
         sample = repeated(sample_candidates(self.dataset), _CANDIDATES_PER_LANE * max(self.buckets))
         if not sample:
             raise EvaluationError("the graph has no triples to measure with")
-        at_once, compiled = self._evaluator(AT_ONCE), self._evaluator(COMPILED)
+        at_once, other = self._evaluator(AT_ONCE), self._evaluator(self.other)
         # The first run compiles.
-        expected, found = (Outcomes.of(evaluator.evaluate(sample)) for evaluator in (at_once, compiled))
-        if compiled.engine == at_once.engine:
+        expected, found = (Outcomes.of(evaluator.evaluate(sample)) for evaluator in (at_once, other))
+        if other.engine == at_once.engine:
             raise EvaluationError("there is no compiler here that makes machine code of a tick")
-        check_agreement(expected, found)
-        seconds: dict[str, list[float]] = {AT_ONCE: [], COMPILED: []}
-        for _ in range(_TURNS):
-            for engine, evaluator in ((AT_ONCE, at_once), (COMPILED, compiled)):
-                seconds[engine].append(_processor_seconds(evaluator, sample))
-        medians = {engine: statistics.median(times) for engine, times in seconds.items()}
-        choice = EngineChoice(medians[COMPILED] / medians[AT_ONCE])
-        logger.info(
-            "%s takes %.2f of the time of %s on %d candidates", COMPILED, choice.ratio, AT_ONCE, len(sample)
-        )
-        return choice
+        check_agreement(expected, found, self.other)
+        turns = [
+            (_processor_seconds(at_once, sample), _processor_seconds(other, sample)) for _ in range(_TURNS)
+        ]
+        of_at_once, of_other = (statistics.median(seconds) for seconds in zip(*turns, strict=True))
+        return EngineChoice(of_other / of_at_once)
 
     def _evaluator(self, engine: str) -> Evaluator:
         return create_evaluator(
@@ -167,8 +165,13 @@ class EngineQuestion:
         )
 
 
-def check_agreement(expected: Outcomes, found: Outcomes) -> None:
+def check_agreement(expected: Outcomes, found: Outcomes, other: str) -> None:
     """Checks that both engines proved the same candidates in the same numbers of steps.
+
+    Args:
+        expected: outcomes by ``AT_ONCE``.
+        found: outcomes by the other engine.
+        other: its name.
 
     Raises:
         EvaluationError: they did not, which is a fault of the compiler or of this program.
@@ -176,7 +179,7 @@ def check_agreement(expected: Outcomes, found: Outcomes) -> None:
     differ = np.flatnonzero((expected.success != found.success) | (expected.steps != found.steps))
     if len(differ):
         raise EvaluationError(
-            f"{COMPILED} proves {len(differ)} of {len(expected)} candidates otherwise than {AT_ONCE}; it is not used"
+            f"{other} proves {len(differ)} of {len(expected)} candidates otherwise than {AT_ONCE}; it is not used"
         )
 
 

@@ -32,6 +32,9 @@ COMPILE_AFTER_SECONDS = 60.0
 """Time of ranking after which compiling begins, in seconds: about what compiling takes, so that at worst the work is
 doubled."""
 
+OTHER = COMPILED
+"""Engine to go over to."""
+
 SECONDS_BETWEEN_LOOKS = 1.0
 """Time between two looks at whether there is something to do, in seconds."""
 
@@ -103,6 +106,7 @@ class EngineSwitch:
             precision=self._settings.precision,
             calibrate=self._settings.calibrate,
             cache_folder=self._settings.cache_folder,
+            other=OTHER,
         )
         choice: EngineChoice | NoAnswer | None = None
         if shape not in self._looked_up:
@@ -115,8 +119,8 @@ class EngineSwitch:
         self._settled.add(shape)
         if isinstance(choice, NoAnswer):
             self._stay(Switch.FAILED, choice.reason)
-        elif choice.engine == AT_ONCE:
-            self._stay(Switch.STAYED, f"{COMPILED} takes {choice.ratio:.2f} of its time")
+        elif not choice.pays:
+            self._stay(Switch.STAYED, f"{OTHER} takes {choice.ratio:.2f} of its time")
         else:
             await self._go_over(policy, choice)
 
@@ -140,7 +144,7 @@ class EngineSwitch:
         source = DatasetSource(
             self._settings.dataset, self._settings.rules_format, question.dataset.content_hash
         )
-        logger.info("compiling %s beside, to see whether it is faster than %s", COMPILED, AT_ONCE)
+        logger.info("compiling %s beside, to see whether it is faster than %s", OTHER, AT_ONCE)
         try:
             process = EngineChoiceProcess(question, source, self._settings.threads or DEFAULT_THREADS)
         except OSError as error:
@@ -158,18 +162,18 @@ class EngineSwitch:
 
     async def _go_over(self, policy: Policy, choice: EngineChoice) -> None:
         try:
-            await self._loaded.evaluators.switch(policy, choice.engine)
+            await self._loaded.evaluators.switch(policy, OTHER)
         except (EvaluationError, ServiceError) as error:
             self._stay(Switch.FAILED, str(error))
             return
         except Exception as error:
-            logger.exception("no evaluator of engine %s can be made", choice.engine)
+            logger.exception("no evaluator of engine %s can be made", OTHER)
             self._stay(Switch.FAILED, f"{type(error).__name__}: {error}")
             return
         self._metrics.engine_switches.labels(Switch.SWITCHED).inc()
         logger.info(
             "engine %s ranks from now on: it takes %.2f of the time of %s; what has begun with %s ends with it",
-            *(choice.engine, choice.ratio, AT_ONCE, AT_ONCE),
+            *(OTHER, choice.ratio, AT_ONCE, AT_ONCE),
         )
 
     def _stay(self, result: Switch, reason: str) -> None:

@@ -177,7 +177,7 @@ class JobRun:
 
     async def _execution(self, queries: Sequence[Query], policy: Policy) -> RankedBatch:
         try:
-            return await self._context.host.rank(
+            batch = await self._context.host.rank(
                 queries,
                 self._options.seed,
                 policy=policy,
@@ -189,6 +189,8 @@ class JobRun:
             )
         except (EvaluationError, EmbeddingError) as error:
             raise JobError(f"evaluation failed: {error}") from error
+        assert self._engine in (None, batch.engine), "all ranks of a job come from one engine"
+        return batch
 
     async def _store_chunk(
         self, job: Job, execution: RankedBatch, tally: ReportTally, dataset: Dataset
