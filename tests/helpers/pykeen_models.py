@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from proofrank.core.graph import Dataset
+
 ENTITIES = tuple(f"e{number}" for number in (7, 3, 0, 5, 1, 6, 2, 4))
 RELATIONS = ("likes", "knows", "sees")
 
@@ -80,6 +82,18 @@ def factory(*, create_inverse_triples: bool = False) -> Any:
         relation_to_id={name: row for row, name in enumerate(RELATIONS)},
         create_inverse_triples=create_inverse_triples,
     )
+
+
+def factory_of(dataset: Dataset) -> Any:
+    """A triples factory of the names of ``dataset``, in the reverse of its order, and of its facts."""
+    from pykeen.triples import TriplesFactory
+
+    vocabulary = dataset.vocabulary
+    entities = {name: row for row, name in enumerate(reversed(vocabulary.constants))}
+    relations = {name: row for row, name in enumerate(reversed(vocabulary.predicates))}
+    names = [dataset.names(triple) for triple in dataset.splits["train"]]
+    rows = [[entities[head], relations[relation], entities[tail]] for head, relation, tail in names]
+    return TriplesFactory(torch.tensor(rows), entity_to_id=entities, relation_to_id=relations)
 
 
 def make_model(case: str, *, triples_factory: Any = None) -> Any:
