@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,29 @@ from proofrank.core.graph import Dataset, Triple
 
 _MOST_NUMBERS_AT_ONCE = 1 << 22
 """Maximum number of numbers of one tensor's rows that are gathered at once; memory is a few times 8 bytes for each."""
+
+
+MOST_CHECKS = 1024
+"""Maximum number of scores that an embedding says what they must be."""
+
+_CHECK_TOLERANCE = 1e-9
+"""Maximum difference from such a score, relative to the largest: devices round differently."""
+
+
+class CheckedScore(NamedTuple):
+    """A score that an embedding's file tells, for what computes it later to be compared with.
+
+    Attributes:
+        head: row of the head.
+        relation: row of the relation.
+        tail: row of the tail.
+        score: of this triple.
+    """
+
+    head: int
+    relation: int
+    tail: int
+    score: float
 
 
 class TripleScorer(Protocol):
@@ -78,6 +101,7 @@ class Embedding:
         entities: names of the rows of tensors of entities.
         relations: names of the rows of tensors of relations.
         notes: where it comes from, for a reader; no score depends on it.
+        checks: scores that it must give, where a module of PyKEEN's computes them; none for other interactions.
     """
 
     name: str
@@ -88,6 +112,7 @@ class Embedding:
     entities: tuple[str, ...]
     relations: tuple[str, ...]
     notes: Mapping[str, Any]
+    checks: tuple[CheckedScore, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -113,12 +138,13 @@ def make_embedding(
     entities: Sequence[str],
     relations: Sequence[str],
     notes: Mapping[str, Any] | None = None,
+    checks: Sequence[Sequence[Any]] = (),
 ) -> Embedding:
     """An embedding whose parts are checked; see :class:`Embedding`. Options that are missing take their defaults.
 
     Raises:
         EmbeddingError: the interaction or an option is unknown, a name is there twice, a tensor is missing, of another
-            shape or not finite, or PyKEEN computes the interaction and is not installed.
+            shape or not finite, a checked score is none, or PyKEEN computes the interaction and is not installed.
     """
     checked = _checked_options(interaction, options)
     shapes = _shapes(interaction, checked, tensors)
@@ -135,7 +161,24 @@ def make_embedding(
         entities=tuple(entities),
         relations=tuple(relations),
         notes=dict(notes or {}),
+        checks=_checks(checks, (len(entities), len(relations), len(entities))),
     )
+
+
+def _checks(checks: Sequence[Sequence[Any]], sizes: tuple[int, int, int]) -> tuple[CheckedScore, ...]:
+    if len(checks) > MOST_CHECKS:
+        raise EmbeddingError(f"'checks' has {len(checks)} scores; expected at most {MOST_CHECKS}")
+    for check in checks:
+        is_right = isinstance(check, (list, tuple)) and len(check) == 4
+        if is_right:
+            rows = zip(check[:3], sizes, strict=True)
+            is_right = all(type(row) is int and 0 <= row < size for row, size in rows)
+            is_right = is_right and type(check[3]) in (int, float) and math.isfinite(check[3])
+        if not is_right:
+            raise EmbeddingError(
+                f"'checks' has {shown(check)}; expected the rows of head, relation and tail, and a finite score"
+            )
+    return tuple(CheckedScore(*check) for check in checks)
 
 
 def _checked_options(interaction: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,8 +263,8 @@ class RowScorer:
         """Brings the tensors to ``device``: CUDA where there is one, by default.
 
         Raises:
-            EmbeddingError: PyKEEN computes the interaction, and refuses it or scores it in a way that depends on the
-                batch there.
+            EmbeddingError: PyKEEN computes the interaction, and refuses it, gives other scores than the embedding
+                says, or scores that depend on the batch there.
         """
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._pykeen: PykeenFormula | None = None
@@ -230,6 +273,7 @@ class RowScorer:
             self._pykeen = PykeenFormula(
                 embedding.interaction, embedding.options, embedding.tensors, sizes, self._device
             )
+            self._check(embedding)
             return
         self._interaction = INTERACTIONS[embedding.interaction]
         self._options = embedding.options
@@ -239,6 +283,20 @@ class RowScorer:
         if self._interaction.prepare is not None:
             tensors = self._interaction.prepare(tensors)
         self._tensors = {name: tensor.to(self._device) for name, tensor in tensors.items()}
+
+    def _check(self, embedding: Embedding) -> None:
+        """Raises EmbeddingError if a score is not what the embedding says: another PyKEEN may compute another."""
+        if not embedding.checks:
+            return
+        *rows, expected = (np.array(column) for column in zip(*embedding.checks, strict=True))
+        difference = float(np.abs(self.scores(*rows) - expected).max())
+        if not difference <= _CHECK_TOLERANCE * max(1.0, float(np.abs(expected).max())):
+            saved_by = embedding.notes.get("pykeen")
+            raise EmbeddingError(
+                f"PyKEEN's {embedding.interaction} gives scores that differ from those of the embedding's 'checks' by "
+                f"up to {difference:.3g}; expected the PyKEEN that saved it"
+                + (f", {shown(saved_by)}" if saved_by else "")
+            )
 
     def scores(self, heads: np.ndarray, relations: np.ndarray, tails: np.ndarray) -> np.ndarray:
         """The score of each triple, ``[N]`` float64, given the rows of its parts, ``[N]`` int64 each.

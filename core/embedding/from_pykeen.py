@@ -9,6 +9,7 @@ model, and both must agree.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from proofrank.core.embedding.embedding import Embedding, RowScorer, make_embedding
+from proofrank.core.embedding.embedding import CheckedScore, Embedding, RowScorer, make_embedding
 from proofrank.core.embedding.folder import write_folder
 from proofrank.core.embedding.pykeen_options import PYKEEN_INTERACTIONS
 from proofrank.core.errors import EmbeddingError, shown
 
 _NUM_CHECKED = 512
 """Number of triples that are scored by both, to check that the scores agree."""
+
+_NUM_KEPT = 32
+"""Number of these whose scores are saved, where a module of PyKEEN's computes them."""
 
 _TOLERANCE = 1e-4
 """Maximum difference of the two scores of a triple, relative to the largest: PyKEEN computes in float32."""
@@ -75,14 +79,16 @@ def save_embedding(
             tensors, options = convert(module, of_entities, of_relations)
             parts = {"tensors": tensors, "options": options, "entities": entities, "relations": relations}
             checked = make_embedding(name="", content_hash="", interaction=interaction, **parts)
-            _check_scores(model, checked)
+            checks = _check_scores(model, checked)
     finally:
         model.train(was_training)
+    of_pykeen = {"pykeen": version("pykeen")} if interaction in PYKEEN_INTERACTIONS else {}
     return write_folder(
         Path(folder),
         interaction=interaction,
-        notes={"of": f"PyKEEN's {type(model).__name__}", **(notes or {})},
+        notes={"of": f"PyKEEN's {type(model).__name__}", **of_pykeen, **(notes or {})},
         overwrite=overwrite,
+        checks=checks if of_pykeen else (),
         **parts,
     )
 
@@ -114,8 +120,8 @@ def _rows(representations: Sequence[Any], number: int, what: str) -> list[Tensor
     return found
 
 
-def _check_scores(model: Any, embedding: Embedding) -> None:
-    """Raises EmbeddingError if the model's scores of some triples are not the embedding's."""
+def _check_scores(model: Any, embedding: Embedding) -> list[CheckedScore]:
+    """The embedding's scores of the first of the triples that both score. Raises EmbeddingError if they differ."""
     generator = np.random.default_rng(0)
     heads, tails = generator.integers(0, len(embedding.entities), (2, _NUM_CHECKED))
     relations = generator.integers(0, len(embedding.relations), _NUM_CHECKED)
@@ -128,6 +134,8 @@ def _check_scores(model: Any, embedding: Embedding) -> None:
             f"the model's scores differ from those of what is saved, {embedding.interaction}, by up to "
             f"{difference:.3g}; expected a model of that interaction without changes"
         )
+    columns = (column[:_NUM_KEPT].tolist() for column in (heads, relations, tails, ours))
+    return [CheckedScore(*check) for check in zip(*columns, strict=True)]
 
 
 Converted = tuple[dict[str, Tensor], dict[str, Any]]

@@ -43,6 +43,11 @@ def damaged(folder: Path, damage: Damage) -> None:
     save_file(weights, folder / "embedding.safetensors")
 
 
+def swapped(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The boxes of heads and of tails, changed for each other."""
+    return {f"relation.{place}": weights[f"relation.{(place + 3) % 6}"].clone() for place in range(6)}
+
+
 def test_every_interaction_that_pykeen_makes_is_one_of_ours_or_of_its_modules() -> None:
     from pykeen.nn.modules import interaction_resolver
 
@@ -54,15 +59,11 @@ def test_every_interaction_that_pykeen_makes_is_one_of_ours_or_of_its_modules() 
 
 @pytest.mark.parametrize("case", MODELS_OF_MODULES)
 def test_a_score_has_the_same_bits_whatever_is_scored_beside_it(case: str, tmp_path: Path) -> None:
-    folder = saved(case, tmp_path / "saved")
-
-    def make_equal(config: dict[str, Any], weights: dict[str, Tensor]) -> None:
-        for name, tensor in weights.items():
-            if name.startswith("entity."):
-                tensor[-1] = tensor[-2]
-
-    damaged(folder, make_equal)
-    scorer = RowScorer(load_embedding(folder), "cpu")  # pyright: ignore[reportArgumentType]
+    model = make_model(case)
+    for representation in model.entity_representations:
+        rows = representation._embeddings.weight.data
+        rows[-1] = rows[-2]
+    scorer = RowScorer(save_embedding(model, factory(), tmp_path), "cpu")
     generator = np.random.default_rng(2)
     heads, tails = generator.integers(0, len(ENTITIES), (2, 700))
     relations = generator.integers(0, len(RELATIONS), 700)
@@ -182,6 +183,20 @@ def test_reading_needs_no_pykeen_unless_a_module_of_its_computes(tmp_path: Path)
             lambda _, weights: weights.update({"relation.3": torch.zeros(3, 4)}),
             r"'relation.3' has shape \[3, 4\]",
         ),
+        ("TransD", lambda config, _: config.pop("checks"), "'checks' is .*; expected scores"),
+        ("TransD", lambda config, _: config["checks"][3].append(1), "'checks' has .*; expected the rows"),
+        (
+            "TransD",
+            lambda config, _: config["checks"][3].__setitem__(0, 8),
+            "'checks' has .*; expected the rows",
+        ),
+        (
+            "TransD",
+            lambda config, _: config["checks"].extend([[0, 0, 0, 1.0]] * 1024),
+            "'checks' has 1056 scores",
+        ),
+        ("TransD", lambda config, _: config["options"].update(p=3), "differ from .*'checks'.*saved it, '1.1"),
+        ("BoxE", lambda _, weights: weights.update(swapped(weights)), "differ from .*'checks'"),
         ("UM", lambda _, weights: weights["entity.0"].mul_(1e30), "gives a score that is not finite"),
         (
             "QuatE",
