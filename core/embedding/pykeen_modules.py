@@ -123,6 +123,7 @@ class PykeenFormula:
             EmbeddingError: PyKEEN is not installed, refuses the tensors, gives scores that are not finite, or a triple
                 other bits beside others than alone, whatever the size of a chunk.
         """
+        self._made_of = (interaction, options, tensors, sizes, device)
         self._interaction = interaction
         self._module = make_module(interaction, options)
         self._module.load_state_dict(_state(self._module, tensors), assign=True)
@@ -133,6 +134,10 @@ class PykeenFormula:
         self._tails = [entities[place] for place in self._module.tail_indices]
         self._relations = [placed[f"relation.{place}"] for place in range(len(self._module.relation_shape))]
         self.rows = self._chosen_rows(_most_rows(tensors), sizes, device)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How a copy is made for another process: it is tried out anew, for the other machine may compute otherwise."""
+        return PykeenFormula, self._made_of
 
     def _chosen_rows(self, most: int, sizes: tuple[int, int], device: torch.device) -> int:
         """The largest size of a chunk at which no score depends on its place or company."""

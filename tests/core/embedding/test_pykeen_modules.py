@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,7 +25,23 @@ from proofrank.core.errors import EmbeddingError
 from tests.helpers.pykeen_models import ENTITIES, MODELS_OF_MODULES, RELATIONS, factory, make_model
 from tests.helpers.web_libraries import ROOT
 
+WITHOUT_PYKEEN = """
+import sys
+
+class Refuser:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "pykeen":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Refuser())
+"""
+
 Damage = Callable[[dict[str, Any], dict[str, Tensor]], object]
+
+
+def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, str(folder)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def saved(case: str, folder: Path) -> Path:
@@ -79,6 +96,21 @@ def test_a_score_has_the_same_bits_whatever_is_scored_beside_it(case: str, tmp_p
     assert len(scorer.scores(heads[:0], relations[:0], tails[:0])) == 0
 
 
+def test_a_copy_for_another_process_scores_the_same_and_needs_pykeen_there(tmp_path: Path) -> None:
+    scorer = RowScorer(save_embedding(make_model("ConvE"), factory(), tmp_path), "cpu")
+    rows = np.arange(6) % 3
+    (tmp_path / "copy").write_bytes(pickle.dumps(scorer))
+    code = f"""
+{WITHOUT_PYKEEN}
+import pickle, pathlib
+pickle.loads(pathlib.Path(sys.argv[1], "copy").read_bytes())
+"""
+    done = run_python(code, tmp_path)
+    assert "EmbeddingError: interaction 'ConvE' is computed by PyKEEN and needs pykeen" in done.stderr
+    copy = pickle.loads((tmp_path / "copy").read_bytes())
+    assert np.array_equal(copy.scores(rows, rows, 5 - rows), scorer.scores(rows, rows, 5 - rows))
+
+
 def test_a_score_that_depends_on_its_place_or_company_is_found() -> None:
     columns = [torch.arange(256) % 9 for _ in range(3)]
 
@@ -99,15 +131,8 @@ def test_a_score_that_depends_on_its_place_or_company_is_found() -> None:
 def test_without_pykeen_the_extra_is_named_and_our_own_formulas_still_score(tmp_path: Path) -> None:
     saved("TransH", tmp_path / "transh")
     save_embedding(make_model("DistMult"), factory(), tmp_path / "distmult")
-    code = """
-import sys
-
-class Refuser:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "pykeen":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Refuser())
+    code = f"""
+{WITHOUT_PYKEEN}
 from proofrank import load_embedding
 from proofrank.core.errors import EmbeddingError
 print(load_embedding(sys.argv[1] + "/distmult").kind)
@@ -116,9 +141,7 @@ try:
 except EmbeddingError as error:
     print(error)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = run_python(code, tmp_path)
     assert done.stdout.splitlines()[0] == "DistMult"
     assert "'TransH' is computed by PyKEEN and needs pykeen: pip install 'proofrank[pykeen]'" in done.stdout
 
@@ -126,13 +149,7 @@ except EmbeddingError as error:
 def test_reading_needs_no_pykeen_unless_a_module_of_its_computes(tmp_path: Path) -> None:
     save_embedding(make_model("DistMult"), factory(), tmp_path / "distmult")
     code = "import sys, proofrank; proofrank.load_embedding(sys.argv[1]); print('pykeen' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "distmult")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run_python(code, tmp_path / "distmult")
     assert done.stdout == "False\n"
 
 
