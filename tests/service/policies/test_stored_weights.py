@@ -146,6 +146,31 @@ def test_weights_for_another_embedding_are_refused_where_none_are_given(
         proofrank.evaluate(family, policy, scoring="hybrid", embedding=embedding)
 
 
+def test_weights_that_were_fitted_to_another_beam_score_with_a_warning(
+    scored: Client, weighted: Path, family: Dataset, tmp_path: Path
+) -> None:
+    folder = changed(weighted, tmp_path / "beam", fitted={"beam": {"width": 2, "score": "noisy-or"}})
+    uploaded = scored.upload_policy("beam", folder, activate=True)
+    triples = names_of(family)[:1]
+    options: dict[str, Any] = {"corruptions": 2, "scoring": "hybrid"}
+
+    def warning_of(told: Any) -> str | None:
+        assert told.scoring is not None and told.scoring.weights_from == "policy"
+        return told.scoring.warning
+
+    same: dict[str, Any] = {"beam": 2, "beam_score": "noisy-or"}
+    for other, used in (({}, "greedy proofs"), ({"beam": 2}, "a beam of 2 (max)")):
+        told = warning_of(scored.rank(triples, **options, **other))
+        assert told is not None and f"fitted to a beam of 2 (noisy-or), and score {used}; expected" in told
+        assert warning_of(scored.submit(TRIPLES, policy=uploaded, **options, **other)) == told
+    assert warning_of(scored.rank(triples, **options, **same)) is None
+    assert warning_of(scored.submit(TRIPLES, policy=uploaded, **options, **same)) is None
+    # Weights of a greedy fit score greedy proofs.
+    scored.upload_policy("weighted", weighted, activate=True)
+    assert warning_of(scored.rank(triples, **options)) is None
+    assert warning_of(scored.rank(triples, **options, **same)) is not None
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -153,6 +178,7 @@ def test_weights_for_another_embedding_are_refused_where_none_are_given(
         ({"weight": -1.0}, "weight of hybrid scores is -1.0; expected a number from 0 to 1e+06"),
         ({"by_relation": {"parents": {}}}, "has weights of relation 'parents', which the policy does not"),
         ({"embedding": "distmult"}, "embedding of hybrid scores is 'distmult'; expected an object"),
+        ({"fitted": {"beam": {"width": 0, "score": "max"}}}, "beam of fitted hybrid scores is {'score': 'max', 'width': 0}"),
         ({"policy": "0" * 64}, "has weights that were fitted to the policy '0000"),
     ],
 )
