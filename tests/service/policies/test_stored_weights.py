@@ -159,7 +159,9 @@ def test_weights_that_were_fitted_to_another_beam_score_with_a_warning(
         return told.scoring.warning
 
     same: dict[str, Any] = {"beam": 2, "beam_score": "noisy-or"}
-    for other, used in (({}, "greedy proofs"), ({"beam": 2}, "a beam of 2 (max)")):
+    by_max: dict[str, Any] = {"beam": 2}
+    others: list[tuple[dict[str, Any], str]] = [({}, "greedy proofs"), (by_max, "a beam of 2 (max)")]
+    for other, used in others:
         told = warning_of(scored.rank(triples, **options, **other))
         assert told is not None and f"fitted to a beam of 2 (noisy-or), and score {used}; expected" in told
         assert warning_of(scored.submit(TRIPLES, policy=uploaded, **options, **other)) == told
@@ -178,7 +180,10 @@ def test_weights_that_were_fitted_to_another_beam_score_with_a_warning(
         ({"weight": -1.0}, "weight of hybrid scores is -1.0; expected a number from 0 to 1e+06"),
         ({"by_relation": {"parents": {}}}, "has weights of relation 'parents', which the policy does not"),
         ({"embedding": "distmult"}, "embedding of hybrid scores is 'distmult'; expected an object"),
-        ({"fitted": {"beam": {"width": 0, "score": "max"}}}, "beam of fitted hybrid scores is {'score': 'max', 'width': 0}"),
+        (
+            {"fitted": {"beam": {"width": 0, "score": "max"}}},
+            "beam of fitted hybrid scores is {'score': 'max', 'width': 0}",
+        ),
         ({"policy": "0" * 64}, "has weights that were fitted to the policy '0000"),
     ],
 )
