@@ -61,7 +61,9 @@ from proofrank.service.wire.policies import (
     MAX_POLICY_NAME_LENGTH,
     POLICY_NAME_PATTERN,
     PolicyList,
+    StoredBeam,
     StoredPolicy,
+    StoredWeights,
 )
 from proofrank.service.wire.problems import MAX_ERRORS, MAX_SHOWN, FieldError, ProblemBody, shortened
 from proofrank.service.wire.rank_answer import (
@@ -216,7 +218,9 @@ __all__ = [
     "StepAlternative",
     "StepJob",
     "StepOfRun",
+    "StoredBeam",
     "StoredPolicy",
+    "StoredWeights",
     "Ties",
     "Timing",
     "ToleranceOptions",
