@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from proofrank.core.choices import BEAM_SCORES, MOST_TRAJECTORIES, MOST_WEIGHT
+from proofrank.core.choices import BEAM_SCORES, MOST_TRAJECTORIES, MOST_WEIGHT, BeamScore
 from proofrank.core.errors import RankingError, shown
 
 HYBRID_FILE = "hybrid.json"
@@ -86,7 +86,7 @@ class FittedBeam(NamedTuple):
     """
 
     width: int = 1
-    score: str = BEAM_SCORES[0]
+    score: BeamScore = "max"
 
     def __str__(self) -> str:
         """The beam in words."""
@@ -149,7 +149,7 @@ class Hybrid:
         of_relations = {name: dataclasses.asdict(of) for name, of in self.by_relation.items()}
         return dataclasses.asdict(self.overall) | ({"by_relation": of_relations} if of_relations else {})
 
-    def warning_for(self, width: int, score: str) -> str | None:
+    def warning_for(self, width: int, score: BeamScore) -> str | None:
         """What to say where the weights score another beam than they were fitted to; None for the same, or unknown.
 
         Args:
