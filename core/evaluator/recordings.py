@@ -135,7 +135,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DatasetError(
+            f"{path}: cannot be read: {error.strerror}; expected the folder of a recorded evaluation, with "
+            "config.json and candidates.jsonl"
+        ) from error
     except ValueError as error:
         raise DatasetError(f"{path}: not JSON: {error}") from error
     if not isinstance(value, dict):

@@ -243,6 +243,16 @@ def test_a_bad_recording_is_refused_with_what_was_expected(
     assert message in error
 
 
+def test_a_folder_without_a_recording_is_refused_with_what_was_expected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert (
+        "config.json: cannot be read: No such file or directory; expected the folder of a recorded" in error
+    )
+
+
 def test_an_unknown_name_in_a_recording_is_told_with_the_nearest_known_ones(
     recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
