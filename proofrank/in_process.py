@@ -54,7 +54,7 @@ from proofrank.core.ranking import (
     sides_of,
 )
 from proofrank.frames import frame_of
-from proofrank.interval_evaluation import IntervalEvaluation, depths_beside, interval_evaluation
+from proofrank.interval_evaluation import NO_ENGINE, IntervalEvaluation, depths_beside, interval_evaluation
 
 if TYPE_CHECKING:
     import pandas
@@ -70,9 +70,6 @@ EmbeddingSource = str | Path | ScoreSource
 
 HybridSource = str | Path | Mapping[str, Any] | Hybrid
 """Weights of hybrid scores, or the path of their file."""
-
-NO_ENGINE = "none"
-"""Name of the engine where nothing is proved."""
 
 Progress = Callable[[int, int], None]
 """Is told how many candidates are done, and how many there are."""
@@ -397,8 +394,6 @@ def evaluate(
     if mrr_tolerance is not None:
         check_tolerance(mrr_tolerance)
         check_tolerance_of(rules)
-        if scoring != "proof":
-            raise RankingError(f"scoring is {scoring!r}; with mrr_tolerance expected 'proof'")
     if scoring == "embedding" and searched.width > 1:
         raise RankingError(f"scoring is {scoring!r}; with a beam of {beam} expected 'proof' or 'hybrid'")
     scores_by = scoring_of(scoring, embedding, hybrid, dataset, chosen, device, policy)
@@ -413,7 +408,7 @@ def evaluate(
             processes=processes,
             beam=searched,
         )
-    if mrr_tolerance is not None and evaluator is not None:
+    if mrr_tolerance is not None:
         evaluation = interval_evaluation(
             evaluator,
             dataset,
@@ -424,6 +419,7 @@ def evaluate(
             seed=seed,
             splits=splits,
             hits_at=hits_at,
+            scoring=scores_by,
         )
         return evaluation.refine(mrr_tolerance, progress=progress)
     pruning = "exact" if pruning is None else pruning

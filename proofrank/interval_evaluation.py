@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,12 +24,15 @@ from proofrank.core.formats.warnings import DatasetWarning
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import (
+    PROOF_SCORING,
+    AllCompletions,
     IntervalReport,
     LazyQueries,
     MetricIntervals,
     PruningCounts,
     Refinement,
     RefinementProgress,
+    Scoring,
     check_level,
     has_depths,
     interval_report,
@@ -40,6 +43,9 @@ from proofrank.frames import frame_of
 
 if TYPE_CHECKING:
     import pandas
+
+NO_ENGINE = "none"
+"""Name of the engine where nothing is proved."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,9 @@ class IntervalEvaluation:
         dataset_sha256: content hash of the dataset.
         policy_sha256: content hash of the policy.
         warnings: what is probably wrong in the dataset's files.
-        pruning: the level of pruning: ``exact`` or ``ranks``.
+        pruning: the level of pruning: ``exact`` or ``ranks``; ``none`` where nothing is proved.
+        scoring: what the scores are, as in :class:`proofrank.EvaluationReport`. By an embedding alone every score is
+            known, so no interval has a width.
         tolerance: the smallest tolerance that was asked for; None before the first.
     """
 
@@ -113,6 +121,9 @@ class IntervalEvaluation:
         self.policy_sha256 = policy.content_hash
         self.warnings: tuple[DatasetWarning, ...] = dataset.warnings
         self.pruning = level
+        self.scoring: Mapping[str, Any] = (
+            PROOF_SCORING if refinement.scoring is None else refinement.scoring.to_dict()
+        )
         self.tolerance: float | None = None
         self._refinement = refinement
         self._graph = dataset
@@ -140,6 +151,7 @@ class IntervalEvaluation:
         Raises:
             RankingError: ``mrr_tolerance`` is no number of 0 or more.
             EvaluationError: a candidate cannot be evaluated exactly.
+            EmbeddingError: a candidate has no score by the embedding.
         """
         with _told(progress, mrr_tolerance) as on_progress:
             self._refinement.refine(mrr_tolerance, max_seconds=max_seconds, on_progress=on_progress)
@@ -215,6 +227,7 @@ class IntervalEvaluation:
                 "mrr_tolerance": self.tolerance,
                 "open": self.metrics.open,
             },
+            "scoring": dict(self.scoring),
             "rank_intervals": [dataclasses.asdict(ranking) for ranking in self.rankings],
         }
 
@@ -228,7 +241,7 @@ class IntervalEvaluation:
 
 
 def interval_evaluation(
-    evaluator: Evaluator,
+    evaluator: Evaluator | None,
     dataset: Dataset,
     policy: Policy,
     work: LazyQueries,
@@ -239,11 +252,12 @@ def interval_evaluation(
     cache_folder: Path | None = None,
     splits: Sequence[str] = SPLITS,
     hits_at: Sequence[int] = HITS_AT,
+    scoring: Scoring | None = None,
 ) -> IntervalEvaluation:
     """An evaluation that has proved nothing yet.
 
     Args:
-        evaluator: proves the candidates.
+        evaluator: proves the candidates; None where ``scoring`` is ``embedding``.
         dataset: the graph.
         policy: the policy to judge.
         work: what to rank, at least one triple.
@@ -253,6 +267,7 @@ def interval_evaluation(
         cache_folder: where least models are kept; that of the user by default.
         splits: whose files of depths are read, where there are any.
         hits_at: the k of Hits@k.
+        scoring: what scores beside or instead of proofs; None for proofs alone.
 
     Raises:
         RankingError: an option is wrong.
@@ -260,12 +275,17 @@ def interval_evaluation(
     """
     level = "ranks" if pruning is None else pruning
     check_level(level)
+    if evaluator is None:  # nothing is proved, so no model is of use
+        depths = depths_beside(dataset, work.triples, splits, cache_folder)
+        every = AllCompletions(dataset.vocabulary.num_constants)
+        refinement = Refinement(None, work, every, ties=ties, seed=seed, scoring=scoring)
+        return IntervalEvaluation(refinement, dataset, policy, NO_ENGINE, "none", depths, hits_at)
     # Imported here: ranking without pruning, as on a machine that only runs benchmarks, does not need scipy.
     from proofrank.core.provability import stored_least_model
 
     model = stored_least_model(dataset, default_cache_folder() if cache_folder is None else cache_folder)
     depths = known_depths(dataset, work.triples, model, splits)
-    refinement = Refinement(evaluator, work, model, level=level, ties=ties, seed=seed)
+    refinement = Refinement(evaluator, work, model, level=level, ties=ties, seed=seed, scoring=scoring)
     return IntervalEvaluation(refinement, dataset, policy, evaluator.engine, level, depths, hits_at)
 
 

@@ -116,7 +116,12 @@ class RefinementProgress:
 
 
 class Refinement:
-    """An evaluation whose rankings are narrowed down step by step; see the module."""
+    """An evaluation whose rankings are narrowed down step by step; see the module.
+
+    Attributes:
+        scoring: what scores beside or instead of proofs; None for proofs alone.
+        seconds: time that the parts took.
+    """
 
     def __init__(
         self,
@@ -137,7 +142,7 @@ class Refinement:
             work: what to rank, at least one triple.
             model: says what has no proof.
             level: ``exact`` or ``ranks``: whether provable candidates take their course to the end, or end once they
-                have fallen behind.
+                have fallen behind; of no use where nothing is proved.
             ties: rank that counts, one of ``TIE_POLICIES``.
             seed: seed of the random order of ties, and of the order of candidates.
             most_at_once: usual maximum of candidates between two looks at what to prove next; up to eight times as many
@@ -149,13 +154,15 @@ class Refinement:
         """
         if ties not in TIE_POLICIES:
             raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
-        check_level(level)
+        if scoring is None or scoring.kind != "embedding":
+            check_level(level)
         self._triples = list(work.triples)
         if not self._triples:
             raise RankingError("there are no triples to rank")
         self._evaluator = evaluator
         self._corruptor = work.corruptor
         self._model = model
+        self.scoring = scoring
         self._scores = refined_scores(scoring, level)
         self._ties = ties
         self._seed = seed

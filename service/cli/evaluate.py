@@ -181,21 +181,21 @@ def run(parsed: argparse.Namespace) -> int:
         )
         _write(parsed, written)
     title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}{_beam_words(parsed)}"
-    if scoring is not None:
-        whose = {
-            "given": "",
-            "policy": ", weights of the policy",
-            "server": "",
-            "default": ", default weights",
-        }
-        weights = whose[scoring.weights_from] if scoring.kind == "hybrid" else ""
-        title += f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name}{weights})"
+    title += _scoring_words(scoring)
     print_metrics(metrics, title, metrics.by_depth)
     return check_floors(parsed, metrics.overall.to_dict(), errors)
 
 
 def _beam_words(parsed: argparse.Namespace) -> str:
     return f", beam {parsed.beam} {parsed.beam_score}" if parsed.beam > 1 else ""
+
+
+def _scoring_words(scoring: Scoring | None) -> str:
+    if scoring is None:
+        return ""
+    whose = {"given": "", "policy": ", weights of the policy", "server": "", "default": ", default weights"}
+    weights = whose[scoring.weights_from] if scoring.kind == "hybrid" else ""
+    return f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name}{weights})"
 
 
 def _check_rankings(parsed: argparse.Namespace) -> None:
@@ -229,7 +229,8 @@ def _evaluate_to_tolerance(
     check_level(parsed.pruning or "ranks")
     check_tolerance_of(ranking_rules(parsed))
     work = drawn_work(parsed, dataset)
-    evaluator = make_evaluator(parsed, dataset, policy, settings)
+    scoring = read_scoring(parsed, dataset, policy)
+    evaluator = None if is_embedding_alone(parsed) else make_evaluator(parsed, dataset, policy, settings)
     say_files(dataset)
     evaluation = interval_evaluation(
         evaluator,
@@ -242,14 +243,17 @@ def _evaluate_to_tolerance(
         cache_folder=parsed.cache_folder,
         splits=(parsed.split,),
         hits_at=parsed.hits_at,
+        scoring=scoring,
     ).refine(parsed.mrr_tolerance, progress=True)
     counts, metrics = evaluation.pruning_counts, evaluation.metrics
-    line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)
-    errors.print(f"{line}; {metrics.open} are open", highlight=False, markup=False, soft_wrap=True)
+    if evaluator is not None:
+        line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)
+        errors.print(f"{line}; {metrics.open} are open", highlight=False, markup=False, soft_wrap=True)
     if parsed.json is not None:
         _write(parsed, evaluation.to_dict() | {"protocol": _protocol(parsed, work.corruptor).to_dict()})
     title = (
-        f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}{_beam_words(parsed)}"
+        f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluation.engine}{_beam_words(parsed)}"
+        f"{_scoring_words(scoring)}"
     )
     print_intervals(evaluation.report, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
     # A metric is high enough if it is so for certain.

@@ -139,7 +139,7 @@ def _rank_triple(
     )
     title = f"{relation}({head}, {tail}): {_names(result.dataset, result.policy)}, engine {result.engine}"
     if isinstance(result, client.IntervalRankResult):
-        print_rank_intervals(result.queries[0].rankings, title)
+        print_rank_intervals(result.queries[0].rankings, title + _scores(result.scoring))
         _say_pruning(result.pruning, result.metrics.open)
         return result
     title += _scores(result.scoring)
@@ -236,13 +236,13 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             speaker.cancel_job(job.id)
         raise
     what = parsed.split if parsed.file is None else parsed.file.name
-    title = f"{what}: {_names(job.dataset, job.policy)}, job {job.id}"
+    title = f"{what}: {_names(job.dataset, job.policy)}, job {job.id}{_scores(result.job.scoring)}"
     if isinstance(result, client.IntervalJobResult):
         _say_pruning(result.job.pruning, result.intervals.open)
         print_intervals(result.intervals, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
     else:
         _say_pruning(result.job.pruning)
-        print_metrics(result.metrics, title + _scores(result.job.scoring))
+        print_metrics(result.metrics, title)
     return result
 
 

@@ -27,7 +27,7 @@ from proofrank.service.ranking.to_queries import (
     refusal_of_protocol,
     too_many,
 )
-from proofrank.service.ranking.to_response import identity_of
+from proofrank.service.ranking.to_response import identity_of, to_scoring
 from proofrank.service.wire import PruningLevel, RankRequest, answer_from_python
 
 
@@ -116,6 +116,7 @@ def to_response(
         pruning=to_pruning(request.pruning_level, refinement.counts, request.mrr_tolerance, metrics.open),
         beam=request.beam_width,
         beam_score=request.score_of_beam,
+        scoring=to_scoring(refinement.scoring),
         protocol=request.protocol,
     )
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from proofrank.core.errors import EmbeddingError
 from proofrank.core.evaluator.beams import BeamEvaluator
 from proofrank.core.ranking import Refinement, report
-from proofrank.service.engine.ranker import count_candidates
+from proofrank.service.engine.ranker import NO_ENGINE, count_candidates
 from proofrank.service.engine.refining import refine
 from proofrank.service.engine.served_scores import scoring_of_request, unscored
 from proofrank.service.ranking.json_names import JsonNamesOfServed
@@ -129,6 +129,7 @@ def make_router(services: RankingServices) -> APIRouter:
         async def evaluate_to_tolerance(tolerance: float) -> Response:
             host.room.check(len(body.queries))
             is_small = asks_little(body, dataset)
+            scoring = scoring_of_request(body, loaded.scores, dataset, policy.hybrid)
             work = await in_worker_unless_small(is_small, to_work, body, dataset, limits)
             beam = beam_of(body)
             refinement = await in_worker_unless_small(
@@ -140,15 +141,23 @@ def make_router(services: RankingServices) -> APIRouter:
                 level=body.pruning_level,
                 ties=body.ties,
                 seed=body.seed,
+                scoring=scoring,
             )
             request.state.until_sent.enter_context(host.room.taken(refinement.num_candidates))
-            timing = await refine(
-                refinement,
-                tolerance,
-                partial(host.prove, policy=policy, deadline=deadline, beam=beam),
-                services.metrics,
-                Kind.INTERACTIVE,
-            )
+            try:
+                timing = await refine(
+                    refinement,
+                    tolerance,
+                    partial(host.prove, policy=policy, deadline=deadline, beam=beam),
+                    services.metrics,
+                    Kind.INTERACTIVE,
+                )
+            except EmbeddingError as error:
+                raise unscored(body.scoring_kind, error) from error
+            # Beams have an engine of their own, whatever the server's.
+            engine = host.engine if beam is None else BeamEvaluator.engine
+            if body.scoring_kind == "embedding":
+                engine = NO_ENGINE
 
             def word() -> Response:
                 answer = to_response(
@@ -156,8 +165,7 @@ def make_router(services: RankingServices) -> APIRouter:
                     refinement,
                     dataset,
                     policy,
-                    # Beams have an engine of their own, whatever the server's.
-                    engine=host.engine if beam is None else BeamEvaluator.engine,
+                    engine=engine,
                     request_id=request.state.request_id,
                     timing=timing,
                 )

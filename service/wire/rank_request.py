@@ -316,10 +316,6 @@ class ScoredOptions(BeamOptions, ToleranceOptions, ScoringRequest):
             raise PydanticCustomError(
                 "beam_of_proofs", "'beam' is for scores of proofs; expected 'proof' or 'hybrid' as 'scoring'"
             )
-        if self.mrr_tolerance is not None and self.scoring_kind != "proof":
-            raise PydanticCustomError(
-                "scoring_of_proofs", "'mrr_tolerance' is for scores of proofs; expected 'proof' as 'scoring'"
-            )
         return self
 
 

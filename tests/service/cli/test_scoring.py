@@ -16,6 +16,7 @@ from proofrank.core.policy import load_policy
 from proofrank.core.ranking import HybridWeights, hybrid_score
 from proofrank.service.cli.main import main
 from tests.helpers.embeddings import make_distmult, write_distmult
+from tests.helpers.intervals import assert_metrics_hold, assert_ranks_hold
 
 WEIGHTS = {"weight": 0.75, "bonus": None, "penalty": 2.5}
 FLAGS = ["--scoring", "hybrid", "--weight", "0.75", "--penalty", "2.5"]
@@ -95,6 +96,55 @@ def test_an_embedding_alone_proves_nothing(
     assert found["pruning"] == {"level": "none"}
 
 
+@pytest.mark.parametrize("flags", [FLAGS, ["--scoring", "embedding"]])
+@pytest.mark.parametrize("tolerance", ["0.1", "0"])
+def test_to_a_tolerance_the_exact_values_lie_inside(
+    flags: list[str],
+    tolerance: str,
+    arguments: list[str],
+    family: Dataset,
+    embedding: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [*arguments, "--split", "train", *flags]
+    assert main(arguments) == 0
+    exact = written(tmp_path)
+    capsys.readouterr()
+    arguments.remove("--rankings")
+
+    assert main([*arguments, "--mrr-tolerance", tolerance]) == 0
+
+    found, told = written(tmp_path), capsys.readouterr()
+    assert_metrics_hold(found, exact)
+    assert_ranks_hold(found["rank_intervals"], exact["results"])
+    low, high = found["intervals"]["mrr"]
+    assert high - low <= 2 * float(tolerance)
+    assert found["scoring"] == exact["scoring"]
+    assert found["protocol"] == exact["protocol"]
+    is_alone = flags[1] == "embedding"
+    assert (f"engine none, scoring {flags[1]} (DistMult distmult)" in told.out) == is_alone
+    assert ("are open" in told.err) != is_alone
+    assert found["pruning"]["level"] == ("none" if is_alone else "ranks")
+    if is_alone or tolerance == "0":
+        assert (low, found["open"]) == (high, 0) == (exact["mrr"], 0)
+    evaluation = proofrank.evaluate(
+        family,
+        load_policy(arguments[arguments.index("--policy") + 1], family),
+        split="train",
+        corruptions="all",
+        engine="original",
+        scoring=flags[1],
+        embedding=embedding,
+        hybrid=None if is_alone else WEIGHTS,
+        mrr_tolerance=float(tolerance),
+    )
+    by_hand = evaluation.to_dict()
+    assert by_hand["rank_intervals"] == found["rank_intervals"]
+    assert by_hand["scoring"] == found["scoring"]
+    assert evaluation.refine(0).metrics.mrr.value == exact["mrr"]
+
+
 def test_evaluations_of_two_scorings_are_not_compared(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,8 +179,6 @@ def test_a_scoring_without_embedding_is_refused(
     policy = load_policy(evaluate_arguments[evaluate_arguments.index("--policy") + 1], family)
     with pytest.raises(RankingError, match="needs an embedding; none is given"):
         proofrank.evaluate(family, policy, scoring="hybrid")
-    with pytest.raises(RankingError, match="with mrr_tolerance expected 'proof'"):
-        proofrank.evaluate(family, policy, scoring="hybrid", mrr_tolerance=0.1)
     scores = tmp_path / "scores.tsv"
     scores.write_text("parent(ben,Zoë)\t1\n")
     with pytest.raises(EmbeddingError, match=r"no score of ancestor\(anna,Zoë\)"):

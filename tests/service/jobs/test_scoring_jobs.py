@@ -19,8 +19,10 @@ from proofrank.core.policy import load_policy
 from proofrank.service.cli.main import main
 from tests.helpers.answers import without_time
 from tests.helpers.embeddings import write_distmult
+from tests.helpers.family import write_untrained_policy
+from tests.helpers.intervals import assert_metrics_hold, assert_ranks_hold, write_chain
 from tests.helpers.job_client import ended, get, many_queries, results, submit
-from tests.helpers.scrapes import scrape
+from tests.helpers.scrapes import growth, scrape
 from tests.helpers.serving import RunningServer
 
 OF_SERVER = {"weight": 0.5, "bonus": None, "penalty": 1.0}
@@ -148,6 +150,70 @@ def test_a_job_goes_on_by_the_scores_that_it_was_submitted_with(
         assert "is no longer served; now it is 'other' with" in job["error"]
 
 
+@pytest.mark.parametrize(("scoring", "hybrid"), [("hybrid", None), ("hybrid", GIVEN), ("embedding", None)])
+@pytest.mark.parametrize("tolerance", [0.05, 0.0])
+def test_the_exact_values_lie_in_the_intervals(
+    scoring: Any,
+    hybrid: dict[str, Any] | None,
+    tolerance: float,
+    scored: Client,
+    scored_server: RunningServer,
+) -> None:
+    client = scored_server.client
+    body = {"split": "train", "corruptions": "all", "scoring": scoring}
+    body |= {} if hybrid is None else {"hybrid": hybrid}
+    exact = ended(client, submit(client, **body, pruning="exact" if scoring == "hybrid" else None)["id"])
+    ranked = results(client, exact["id"])["rankings"]
+    before = scrape(client)
+
+    job = ended(client, submit(client, **body, mrr_tolerance=tolerance)["id"])
+
+    assert job["state"] == "done", job
+    found = results(client, job["id"])
+    assert_metrics_hold(job["intervals"], exact["metrics"])
+    assert_ranks_hold(found["rank_intervals"], ranked)
+    low, high = job["intervals"]["intervals"]["mrr"]
+    assert high - low <= 2 * tolerance
+    is_known = tolerance == 0 or scoring == "embedding"
+    assert (job["intervals"]["mrr"] == exact["metrics"]["mrr"]) or not is_known
+    assert job["scoring"] == exact["scoring"]
+    num = job["progress"]["candidates"]
+    assert job["progress"]["candidates_done"] == num - job["intervals"]["open"]
+    assert job["pruning"]["level"] == ("none" if scoring == "embedding" else "ranks")
+    after = scrape(client)
+    assert growth(before, after, "proofrank_scored_candidates_total", scoring=scoring) == num
+    assert after[("proofrank_job_mrr", ())] is not None
+    # Figures of a policy are of its proofs alone.
+    assert str(after[("proofrank_job_mrr", ())]) == str(before[("proofrank_job_mrr", ())])
+    assert scored.wait(job["id"], progress=False).job.intervals is not None
+
+
+def test_a_job_to_a_tolerance_goes_on_by_its_own_weights(tmp_path: Path) -> None:
+    folder = write_chain(tmp_path / "chain", length=80)
+    policy = write_untrained_policy(tmp_path / "policy", folder)
+    embedding = write_distmult(tmp_path / "distmult", proofrank.load_dataset(folder))
+    arguments = ["--dataset", str(folder), "--policy", str(policy), "--engine", "eager"]
+    arguments += ["--data-folder", str(tmp_path / "data")]
+    body = {"split": "test", "corruptions": "all", "mrr_tolerance": 0.003, "scoring": "hybrid"}
+    with RunningServer(*arguments_of(arguments, embedding)) as server:
+        client = server.wait_until_ready().client
+        undisturbed = ended(client, submit(client, **body)["id"])
+        expected = results(client, undisturbed["id"])["rank_intervals"]
+        interrupted = submit(client, **body)["id"]
+        while get(client, interrupted)["progress"]["queries_done"] == 0:
+            pass
+        server.send(signal.SIGKILL)
+        server.wait()
+    with RunningServer(*arguments, "--embedding", str(embedding)) as server:  # the default weights
+        client = server.wait_until_ready().client
+        job = ended(client, interrupted)
+        found = results(client, interrupted)["rank_intervals"]
+    assert (job["state"], job["scoring"]["weights"]) == ("done", OF_SERVER)
+    assert "goes on with" in server.log
+    assert found == expected
+    assert job["pruning"]["steps"] == undisturbed["pruning"]["steps"]
+
+
 def test_figures_of_a_policy_are_of_its_proofs_alone(
     scored: Client, scored_server: RunningServer, family: Dataset
 ) -> None:
@@ -191,8 +257,6 @@ def test_what_cannot_be_scored_is_refused(scored: Client, server: RunningServer)
     assert (error.field, error.value, error.nearest[0]) == ("hybrid.by_relation", "parents", "parent")
     with pytest.raises(InvalidRequestError, match=r"by_relation\.parent\.weight"):
         scored.submit("test", scoring="hybrid", hybrid={"by_relation": {"parent": {"weight": -1.0}}})
-    with pytest.raises(InvalidRequestError, match="'mrr_tolerance' is for scores of proofs"):
-        scored.submit("test", scoring="hybrid", mrr_tolerance=0.1)
 
 
 def test_an_older_version_of_a_key_finds_its_job_again(scored: Client) -> None:
