@@ -284,7 +284,12 @@ class Pruning:
     ]
     evaluated: Annotated[int, described("Number of candidates whose trajectories took their course.", 280)]
     unprovable: Annotated[
-        int, described("Number of candidates without a trajectory, because they have no proof.", 2100)
+        int,
+        described(
+            "Number of candidates without a trajectory, because they have no proof, or with `hybrid` scores because none "
+            "would change their order.",
+            2100,
+        ),
     ]
     fallen_behind: Annotated[
         int,
