@@ -286,8 +286,8 @@ class Pruning:
     unprovable: Annotated[
         int,
         described(
-            "Number of candidates without a trajectory, because they have no proof, or with `hybrid` scores because none "
-            "would change their order.",
+            "Number of candidates without a trajectory, because they have no proof, or with `hybrid` scores because "
+            "none would change their order.",
             2100,
         ),
     ]

@@ -307,8 +307,8 @@ class ToleranceOptions(RankOptions):
         return self
 
 
-class ScoredOptions(BeamOptions, ToleranceOptions, ScoringRequest):
-    """How to rank queries, and by which scores."""
+class ScoredOptions(BeamOptions, ScoringRequest):
+    """How to rank, and by which scores."""
 
     @model_validator(mode="after")
     def _proves_as_scored(self) -> Self:
@@ -319,7 +319,7 @@ class ScoredOptions(BeamOptions, ToleranceOptions, ScoringRequest):
         return self
 
 
-class RankRequest(ScoredOptions, ReportOptions):
+class RankRequest(ScoredOptions, ToleranceOptions, ReportOptions):
     """Queries and how to rank them."""
 
     model_config = ConfigDict(

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import proofrank
-from proofrank.client import Client, ClientError, InvalidRequestError, JobError
+from proofrank.client import Client, ClientError, ConflictError, InvalidRequestError, JobError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import load_policy
 from proofrank.service.cli.main import main
@@ -231,6 +231,97 @@ def test_figures_of_a_policy_are_of_its_proofs_alone(
         assert after[counted] - before[counted] == result.metrics.candidates
     queries = ("proofrank_queries_total", ())
     assert after[queries] - before[queries] == 2 * result.metrics.queries
+
+
+@pytest.mark.parametrize("hybrid", [None, GIVEN])
+def test_a_rank_of_a_hybrid_job_is_explained_by_the_scores_of_the_job(
+    hybrid: dict[str, Any] | None, scored: Client
+) -> None:
+    options: dict[str, Any] = {"corruptions": "all", "side": "tail"}
+    job = scored.evaluate("train", scoring="hybrid", hybrid=hybrid, progress=False, **options)
+    for ranking in job.rankings:
+        triple = (ranking.head, ranking.relation, ranking.tail)
+        answer = scored.rank(
+            [triple],
+            scoring="hybrid",
+            hybrid=hybrid,
+            return_candidates=True,
+            corruptions="all",
+            side="tail",
+        )
+        others = answer.queries[0].rankings[0].candidates
+        assert others is not None
+
+        why = scored.why(triple, job=job.job, first=2, **options)
+
+        assert why.scoring == job.job.scoring
+        for name in ("rank", "score", "proved", "steps", "log_probability"):
+            assert getattr(why.ranking, name) == getattr(ranking, name), name
+        assert why.num_higher == sum(one.score > ranking.score for one in others)
+        expected = sorted((one.score for one in others[1:] if one.score >= ranking.score), reverse=True)[:2]
+        assert [one.score for one in why.ahead] == expected
+        by_tail = {one.tail: one for one in others}
+        for one in (why.positive, *why.ahead):
+            assert one.embedding_part is not None and one.proof_part is not None
+            assert one.embedding_part + one.proof_part == one.score
+            assert one.embedding_part == by_tail[one.tail].embedding_part
+        of_proofs = scored.why(triple, job=job.job, scoring="proof", first=0, **options)
+        assert of_proofs.scoring is not None and of_proofs.scoring.kind == "proof"
+        assert of_proofs.positive.embedding_part is None
+        if hybrid is None:
+            own = scored.why(triple, job=job.job, scoring="hybrid", hybrid=GIVEN, first=0, **options)
+            assert own.scoring is not None and own.scoring.weights_from == "given"
+
+
+def test_a_rank_by_an_embedding_is_explained_without_proofs(scored: Client) -> None:
+    options: dict[str, Any] = {"corruptions": "all", "side": "tail"}
+    job = scored.evaluate("test", scoring="embedding", progress=False, **options)
+    triple = (job.rankings[0].head, job.rankings[0].relation, job.rankings[0].tail)
+    for ranking in job.rankings:
+        why = scored.why((ranking.head, ranking.relation, ranking.tail), job=job.job.id, first=2, **options)
+        assert (why.engine, why.scoring) == ("none", job.job.scoring)
+        assert (why.ranking.rank, why.ranking.score) == (ranking.rank, ranking.score)
+        for one in (why.positive, *why.ahead):
+            assert one.score == one.embedding_score
+            assert (one.proof, one.steps, one.embedding_part) == ("", (), None)
+    proved = scored.evaluate("test", scoring="embedding", proofs_of=[triple], progress=False).proofs[triple]
+    assert proved.proof.startswith(f"{triple[1]}(")
+    with pytest.raises(InvalidRequestError, match="which has no beam; expected 1"):
+        scored.why(triple, job=job.job.id, beam=2, first=0)
+    with pytest.raises(InvalidRequestError, match="'beam' is for scores of proofs"):
+        scored.why(triple, scoring="embedding", beam=2, first=0)
+
+
+def test_a_rank_by_scores_that_are_no_longer_served_is_not_explained(
+    serve_arguments: list[str], family: Dataset, tmp_path: Path
+) -> None:
+    arguments = [*serve_arguments, "--data-folder", str(tmp_path / "data")]
+    mine = write_distmult(tmp_path / "mine", family)
+    other = write_distmult(tmp_path / "other", family, seed=1)
+    triple = family.names(family.splits["test"][0])
+    one = RunningServer(*arguments, "--embedding", str(mine))
+    with one as server, Client(server.wait_until_ready().url) as client:
+        job = client.evaluate("test", scoring="hybrid", progress=False).job
+        expected = client.why(triple, job=job, first=0)
+    with (
+        RunningServer(
+            *arguments, "--embedding", str(mine), "--hybrid", str(weights_file(tmp_path))
+        ) as server,
+        Client(server.wait_until_ready().url) as client,
+    ):
+        again = client.why(triple, job=job, first=0)
+        assert (again.positive, again.scoring) == (expected.positive, expected.scoring)
+    for now in (["--embedding", str(other)], []):
+        with RunningServer(*arguments, *now) as server, Client(server.wait_until_ready().url) as client:
+            with pytest.raises(ConflictError, match=r"embedding 'mine' with SHA-256 .* is no longer served"):
+                client.why(triple, job=job, first=0)
+            assert client.why(triple, job=job, scoring="proof", first=0).positive.embedding_score is None
+
+
+def weights_file(folder: Path) -> Path:
+    path = folder / "weights.json"
+    path.write_text('{"weight": 9.0, "penalty": 1.0}')
+    return path
 
 
 def test_jobs_of_two_scorings_are_not_compared_and_tables_have_the_score_of_the_embedding(

@@ -129,8 +129,10 @@ def test_to_a_tolerance_the_exact_values_lie_inside(
     family: Dataset,
 ) -> None:
     client = scored_server.client
-    names = ("head", "relation", "tail")
-    queries = [dict(zip(names, family.names(triple), strict=True)) for triple in family.splits["train"]]
+    named: tuple[str, ...] = ("head", "relation", "tail")
+    queries: list[dict[str, Any]] = [
+        dict(zip(named, family.names(triple), strict=True)) for triple in family.splits["train"]
+    ]
     options: dict[str, Any] = {"corruptions": "all", "scoring": scoring, "hybrid": hybrid, "beam": beam}
     exact = rank(client, queries, **options)
     before = scrape(client)
