@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proofrank.core.choices import HITS_AT, SPLITS
+from proofrank.core.choices import HITS_AT, SPLITS, unused_pruning
 from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import Evaluator
 from proofrank.core.evaluator.artifacts import default_cache_folder
@@ -88,6 +88,7 @@ class IntervalEvaluation:
         policy_sha256: content hash of the policy.
         warnings: what is probably wrong in the dataset's files.
         pruning: the level of pruning: ``exact`` or ``ranks``; ``none`` where nothing is proved.
+        pruning_note: why the level of pruning that was asked for has no use, where it has none; else None.
         scoring: what the scores are, as in :class:`proofrank.EvaluationReport`. By an embedding alone every score is
             known, so no interval has a width.
         tolerance: the smallest tolerance that was asked for; None before the first.
@@ -102,6 +103,7 @@ class IntervalEvaluation:
         level: str,
         depths: Sequence[str] | None = None,
         hits_at: Sequence[int] = HITS_AT,
+        pruning_note: str | None = None,
     ) -> None:
         """Proves nothing yet.
 
@@ -113,6 +115,7 @@ class IntervalEvaluation:
             level: of pruning.
             depths: name of the depth of each triple, if depths are known.
             hits_at: the k of Hits@k.
+            pruning_note: why another level that was asked for has no use; None if it has one.
         """
         self.dataset = dataset.name
         self.policy = policy.name
@@ -121,6 +124,7 @@ class IntervalEvaluation:
         self.policy_sha256 = policy.content_hash
         self.warnings: tuple[DatasetWarning, ...] = dataset.warnings
         self.pruning = level
+        self.pruning_note = pruning_note
         self.scoring: Mapping[str, Any] = (
             PROOF_SCORING if refinement.scoring is None else refinement.scoring.to_dict()
         )
@@ -223,7 +227,7 @@ class IntervalEvaluation:
             "policy": {"name": self.policy, "sha256": self.policy_sha256},
             "warnings": [warning.to_dict() for warning in self.warnings],
             "pruning": {
-                **self.pruning_counts.to_dict(self.pruning),
+                **with_note(self.pruning_counts.to_dict(self.pruning), self.pruning_note),
                 "mrr_tolerance": self.tolerance,
                 "open": self.metrics.open,
             },
@@ -279,7 +283,8 @@ def interval_evaluation(
         depths = depths_beside(dataset, work.triples, splits, cache_folder)
         every = AllCompletions(dataset.vocabulary.num_constants)
         refinement = Refinement(None, work, every, ties=ties, seed=seed, scoring=scoring)
-        return IntervalEvaluation(refinement, dataset, policy, NO_ENGINE, "none", depths, hits_at)
+        note = unused_pruning(pruning, "embedding")
+        return IntervalEvaluation(refinement, dataset, policy, NO_ENGINE, "none", depths, hits_at, note)
     # Imported here: ranking without pruning, as on a machine that only runs benchmarks, does not need scipy.
     from proofrank.core.provability import stored_least_model
 
@@ -287,6 +292,11 @@ def interval_evaluation(
     depths = known_depths(dataset, work.triples, model, splits)
     refinement = Refinement(evaluator, work, model, level=level, ties=ties, seed=seed, scoring=scoring)
     return IntervalEvaluation(refinement, dataset, policy, evaluator.engine, level, depths, hits_at)
+
+
+def with_note(pruning: dict[str, Any], note: str | None) -> dict[str, Any]:
+    """What was left out, as JSON, with a note on what was asked for, if that needs one."""
+    return pruning if note is None else {**pruning, "note": note}
 
 
 def depths_beside(

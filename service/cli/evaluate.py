@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from proofrank.core.choices import unused_pruning
 from proofrank.core.comparison import Protocol
 from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import Evaluator, settings_for
@@ -31,7 +32,14 @@ from proofrank.core.ranking import (
     rank_queries,
     report,
 )
-from proofrank.in_process import NO_ENGINE, TripleRanking, evaluation_to_dict, explain, triple_ranking
+from proofrank.in_process import (
+    NO_ENGINE,
+    TripleRanking,
+    evaluation_to_dict,
+    explain,
+    triple_ranking,
+    with_note,
+)
 from proofrank.interval_evaluation import depths_beside, interval_evaluation
 from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk, pruning_level
 from proofrank.service.cli.files import check_writable, write_output
@@ -121,6 +129,8 @@ def run(parsed: argparse.Namespace) -> int:
         check_bulk(parsed)
         _check_rankings(parsed)
         check_scoring(parsed)
+        if (note := unused_pruning(parsed.pruning, parsed.scoring)) is not None:
+            errors.print(note, highlight=False, markup=False, soft_wrap=True)
         check_names_of_floors(parsed)
         check_writable("--json", parsed.json)
     options = engine_options(parsed)
@@ -174,7 +184,7 @@ def run(parsed: argparse.Namespace) -> int:
             dataset=(dataset.name, dataset.content_hash),
             policy=(policy.name, policy.content_hash),
             warnings=dataset.warnings,
-            pruning=pruning,
+            pruning=with_note(pruning, unused_pruning(parsed.pruning, parsed.scoring)),
             protocol=_protocol(parsed, corruptor),
             rankings=rankings,
             scoring=PROOF_SCORING if scoring is None else scoring.to_dict(),

@@ -186,12 +186,17 @@ def _scores(scoring: Scoring | None) -> str:
 
 
 def _say_pruning(pruning: client.Pruning | None, num_open: int | None = None) -> None:
-    """Says on standard error how many candidates took which way, where anything might be left out, and are open."""
+    """Says on standard error how many candidates took which way, where anything might be left out, and are open; or why
+    the level that was asked for has no use.
+    """
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    if pruning is not None and pruning.note is not None:
+        console.print(pruning.note)
     if pruning is not None and pruning.level != "none":
         line = pruning_line(pruning.evaluated, pruning.unprovable, pruning.fallen_behind)
         if num_open is not None:
             line += f"; {num_open} are open"
-        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(line)
+        console.print(line)
 
 
 def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:

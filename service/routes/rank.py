@@ -110,7 +110,7 @@ def make_router(services: RankingServices) -> APIRouter:
                         report(execution.ranked, dataset, body.ties, hits_at=body.counted_hits_at),
                         body.hits_at,
                     ),
-                    pruning=to_pruning(body.pruning_level, execution.counts),
+                    pruning=to_pruning(body.pruning_level, execution.counts, body.pruning_note),
                     scoring=to_scoring(scoring),
                     timing=Timing(
                         queue_seconds=execution.queue_seconds,

@@ -301,6 +301,14 @@ class Pruning:
     steps: Annotated[
         int | None, described("Number of steps of all trajectories; null if not all were counted.", 5500)
     ]
+    note: Annotated[
+        str | None,
+        Field(
+            exclude_if=is_none,
+            description="Why the level that was asked for has no use, where it has none; else missing.",
+            examples=["nothing is proved with scoring 'embedding', so pruning 'ranks' leaves nothing out"],
+        ),
+    ] = Field(None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from proofrank.core.choices import HITS_AT, MOST_HITS_AT, MOST_K, MOST_WEIGHT
+from proofrank.core.choices import HITS_AT, MOST_HITS_AT, MOST_K, MOST_WEIGHT, unused_pruning
 from proofrank.core.errors import RankingError
 from proofrank.core.protocol_rules import RankingRules, settled
 
@@ -98,7 +98,7 @@ class RankOptions(RequestPart):
         None,
         description="What may be left out, all ranks being the same: `none`; `exact`, which keeps every metric; or "
         "`ranks`, which leaves `corruptions_proved` open. By default `exact`, and `none` where every candidate's score "
-        "is asked for.",
+        "is asked for. Of no use where nothing is proved, which the answer then says.",
         examples=["exact"],
     )
 
@@ -309,6 +309,11 @@ class ToleranceOptions(RankOptions):
 
 class ScoredOptions(BeamOptions, ScoringRequest):
     """How to rank, and by which scores."""
+
+    @property
+    def pruning_note(self) -> str | None:
+        """What an answer says of a level of pruning that was asked for and has no use."""
+        return unused_pruning(self.pruning, self.scoring_kind)
 
     @model_validator(mode="after")
     def _proves_as_scored(self) -> Self:

@@ -94,6 +94,13 @@ def test_an_embedding_alone_proves_nothing(
     for part in ("by_side", "by_relation"):
         assert {metrics["positives_proved"] for metrics in found[part].values()} == {None}
     assert found["pruning"] == {"level": "none"}
+    for extra in ([], ["--mrr-tolerance", "0.1"]):
+        own = [option for option in arguments if option != "--rankings"]
+        assert main([*own, "--scoring", "embedding", "--pruning", "ranks", *extra]) == 0
+        note = "nothing is proved with scoring 'embedding', so pruning 'ranks' leaves nothing out"
+        assert note in capsys.readouterr().err
+        told = written(tmp_path)["pruning"]
+        assert (told["level"], told["note"]) == ("none", note)
 
 
 @pytest.mark.parametrize("flags", [FLAGS, ["--scoring", "embedding"]])

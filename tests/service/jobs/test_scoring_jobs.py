@@ -108,9 +108,12 @@ def test_a_job_ranks_as_the_function_does(
         if told.by_relation:
             weights["by_relation"] = {name: vars(of) for name, of in told.by_relation.items()}
         assert weights == own
+    assert result.job.pruning is not None
     if scoring == "embedding":
-        assert result.job.pruning is not None
         assert result.job.pruning.level == "none"
+    is_unused = scoring == "embedding" and pruning != "none"
+    note = f"nothing is proved with scoring 'embedding', so pruning {pruning!r} leaves nothing out"
+    assert result.job.pruning.note == (note if is_unused else None)
 
 
 def test_a_job_goes_on_by_the_scores_that_it_was_submitted_with(

@@ -145,6 +145,7 @@ def test_to_a_tolerance_the_exact_values_lie_inside(
     assert high - low <= 2 * tolerance
     assert found["scoring"] == exact["scoring"]
     assert found["engine"] == exact["engine"]
+    assert "note" not in found["pruning"]
     after, num = scrape(client), found["metrics"]["candidates"]
     assert growth(before, after, "proofrank_scored_candidates_total", scoring=scoring) == num
     assert growth(before, after, "proofrank_queries_total") == len(queries)
@@ -153,6 +154,9 @@ def test_to_a_tolerance_the_exact_values_lie_inside(
         assert found["metrics"]["positives_proved"] is None
         assert found["pruning"]["steps"] == found["pruning"]["open"] == 0
         assert found["pruning"]["level"] == "none"
+        for more in ({}, {"mrr_tolerance": tolerance}):
+            asked = rank(client, queries, **options, **more, pruning="exact")
+            assert "so pruning 'exact' leaves nothing out" in asked["pruning"]["note"]
         assert found["timing"]["execution_seconds"] > 0
     elif tolerance == 0:
         assert found["metrics"]["mrr"] == exact["metrics"]["mrr"]
