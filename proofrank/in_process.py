@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from proofrank.core.choices import HITS_AT, SPLITS, unused_pruning
-from proofrank.core.comparison import Identity, Protocol, Rankings
+from proofrank.core.comparison import Identity, Protocol, Rankings, ScoredBy
 from proofrank.core.embedding import ScoreSource, load_embedding
 from proofrank.core.errors import ProofrankError, RankingError
 from proofrank.core.evaluator import ReferenceEvaluator, create_evaluator, render_proof, settings_for
@@ -207,6 +207,7 @@ class EvaluationReport:
             policy=Identity(self.policy, self.policy_sha256),
             protocol=self.protocol,
             pruning=self.pruning,
+            scored_by=ScoredBy.of(self.scoring),
         )
 
     def to_frame(self) -> pandas.DataFrame:

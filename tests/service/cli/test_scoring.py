@@ -152,6 +152,61 @@ def test_to_a_tolerance_the_exact_values_lie_inside(
     assert evaluation.refine(0).metrics.mrr.value == exact["mrr"]
 
 
+def test_a_comparison_says_that_scores_are_unlike(
+    arguments: list[str], family: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_distmult(tmp_path / "other", family, seed=1)
+    weights = tmp_path / "weights.json"
+    weights.write_text('{"weight": 0.75, "penalty": 2.5, "by_relation": {"parent": {"bonus": 1.0}}}')
+    evaluations = {
+        "plain": FLAGS,
+        "again": FLAGS,
+        "of-relations": ["--scoring", "hybrid", "--hybrid", str(weights)],
+        "bonus": [*FLAGS, "--bonus", "2"],
+        "other": [*FLAGS, "--embedding", str(other)],
+        "alone": ["--scoring", "embedding"],
+        "other-alone": ["--scoring", "embedding", "--embedding", str(other)],
+    }
+    files = {name: str(tmp_path / f"{name}.json") for name in evaluations}
+    for name, flags in evaluations.items():
+        assert main([*arguments, *flags, "--json", files[name]]) == 0
+    capsys.readouterr()
+
+    def told(a: str, b: str) -> str:
+        assert main(["compare", files[a], files[b]]) == 0
+        return capsys.readouterr().out
+
+    same_policy = "The policy is the same, and the differences are none of policies."
+    assert "unlike" not in told("plain", "again")
+    assert f"The scores are unlike: bonus is none in A and 2 in B. {same_policy}" in told("plain", "bonus")
+    words = "the weights of 'parent' differ (1 of those with weights of their own)"
+    assert f"The scores are unlike: {words}. {same_policy}" in told("of-relations", "plain")
+    assert "the embedding is 'distmult' (" in (between := told("plain", "other"))
+    assert "in A and 'other' (" in between
+    assert "By an embedding alone the policy has no part in a rank." in told("alone", "other-alone")
+    report = json.loads(Path(files["plain"]).read_text())
+    report["policy"]["sha256"] = "0" * 64
+    Path(files["plain"]).write_text(json.dumps(report))
+    assert "The policies differ too, and the differences are of all of it together." in told("plain", "bonus")
+    del report["scoring"]
+    Path(files["plain"]).write_text(json.dumps(report))
+    assert "A does not say what it scores by, so the scores may be unlike." in told("plain", "bonus")
+
+
+def test_results_of_shards_say_what_they_score_by_too(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = [option for option in arguments if option not in ("--rankings", "--without-seconds")]
+    files = [str(tmp_path / f"{name}.jsonl") for name in ("a", "b")]
+    for file, weight in zip(files, ("0.5", "2"), strict=True):
+        assert main([*plain, "--scoring", "hybrid", "--weight", weight, "--results", file]) == 0
+    capsys.readouterr()
+    markdown = tmp_path / "compared.md"
+    assert main(["compare", *files, "--markdown", str(markdown)]) == 0
+    assert "The scores are unlike: weight is 0.5 in A and 2 in B." in capsys.readouterr().out
+    assert "- The scores are unlike: weight is 0.5 in A and 2 in B." in markdown.read_text()
+
+
 def test_evaluations_of_two_scorings_are_not_compared(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -327,6 +327,18 @@ def weights_file(folder: Path) -> Path:
     return path
 
 
+def test_a_comparison_of_jobs_says_that_weights_are_unlike(scored: Client) -> None:
+    jobs = [
+        scored.evaluate("test", scoring="hybrid", hybrid=hybrid, progress=False).job.id
+        for hybrid in ({"weight": 1.0}, GIVEN)
+    ]
+    assert scored.compare(jobs[0], jobs[0]).scores_note is None
+    note = scored.compare(*jobs).scores_note
+    assert note is not None
+    assert "weight is 1 in A and 0.75 in B; bonus is none in A and 1.5 in B" in note
+    assert "the weights of 'parent' differ" in note
+
+
 def test_jobs_of_two_scorings_are_not_compared_and_tables_have_the_score_of_the_embedding(
     scored: Client, scored_server: RunningServer
 ) -> None:
