@@ -1,8 +1,8 @@
 """Comparison of two evaluations of the same queries: differences of metrics, with intervals, and what changed.
 
-``rankings`` holds the rankings of one evaluation as columns, ``scores`` what it scored by, ``pairing`` puts those of two
-side by side or says why that would mean nothing, ``bootstrap`` resamples triples, ``comparison`` puts it together. Needs
-numpy, and no torch.
+``rankings`` holds the rankings of one evaluation as columns, ``scores`` what it scored by, ``pairing`` puts those of
+two side by side or says why that would mean nothing, ``bootstrap`` resamples triples, ``comparison`` puts it together.
+Needs numpy, and no torch.
 """
 
 from proofrank.core.comparison.comparison import (
