@@ -321,7 +321,7 @@ def why(
         seed=seed,
         pruning=pruning,
         beam=searched,
-        scoring=scoring_of(scoring, embedding, hybrid, dataset, (), device, policy),
+        scoring=scoring_of(scoring, embedding, hybrid, dataset, (), device, policy, searched),
     )
 
 

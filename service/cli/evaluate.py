@@ -154,10 +154,12 @@ def run(parsed: argparse.Namespace) -> int:
         say_files(dataset)
         console.print(fit_tree(proof.text, sys.stdout), markup=False, highlight=False, soft_wrap=True)
         return 0
-    if parsed.mrr_tolerance is not None:
-        return _evaluate_to_tolerance(parsed, dataset, policy, settings, errors)
-    rankings: list[TripleRanking] | None = None
     scoring = read_scoring(parsed, dataset, policy)
+    if scoring is not None and scoring.warning is not None:
+        errors.print(f"warning: {scoring.warning}", highlight=False, markup=False, soft_wrap=True)
+    if parsed.mrr_tolerance is not None:
+        return _evaluate_to_tolerance(parsed, dataset, policy, settings, scoring, errors)
+    rankings: list[TripleRanking] | None = None
     if is_bulk(parsed):
         # Imported here, for it needs what the server needs, and every command would start later.
         from proofrank.service.cli.bulk import evaluate_in_shards
@@ -233,13 +235,17 @@ def _protocol(parsed: argparse.Namespace, corruptor: Corruptor) -> Protocol:
 
 
 def _evaluate_to_tolerance(
-    parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings, errors: Console
+    parsed: argparse.Namespace,
+    dataset: Dataset,
+    policy: Policy,
+    settings: ProverSettings,
+    scoring: Scoring | None,
+    errors: Console,
 ) -> int:
     """Ranks until the MRR is certain to the tolerance, and tells what is known; returns the exit status."""
     check_level(parsed.pruning or "ranks")
     check_tolerance_of(ranking_rules(parsed))
     work = drawn_work(parsed, dataset)
-    scoring = read_scoring(parsed, dataset, policy)
     evaluator = None if is_embedding_alone(parsed) else make_evaluator(parsed, dataset, policy, settings)
     say_files(dataset)
     evaluation = interval_evaluation(

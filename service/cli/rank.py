@@ -138,6 +138,7 @@ def _rank_triple(
         hybrid=_weights(parsed),
     )
     title = f"{relation}({head}, {tail}): {_names(result.dataset, result.policy)}, engine {result.engine}"
+    _say(None if result.scoring is None else result.scoring.warning)
     if isinstance(result, client.IntervalRankResult):
         print_rank_intervals(result.queries[0].rankings, title + _scores(result.scoring))
         _say_pruning(result.pruning, result.metrics.open)
@@ -183,6 +184,12 @@ def _scores(scoring: Scoring | None) -> str:
     }
     weights = "" if scoring.weights_from is None else f", {whose[scoring.weights_from]}"
     return f", scoring {scoring.kind} ({scoring.embedding.name}{weights})"
+
+
+def _say(warning: str | None) -> None:
+    """Says a warning on standard error."""
+    if warning is not None:
+        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"warning: {warning}")
 
 
 def _say_pruning(pruning: client.Pruning | None, num_open: int | None = None) -> None:
@@ -242,6 +249,7 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
         raise
     what = parsed.split if parsed.file is None else parsed.file.name
     title = f"{what}: {_names(job.dataset, job.policy)}, job {job.id}{_scores(result.job.scoring)}"
+    _say(None if result.job.scoring is None else result.job.scoring.warning)
     if isinstance(result, client.IntervalJobResult):
         _say_pruning(result.job.pruning, result.intervals.open)
         print_intervals(result.intervals, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
@@ -311,6 +319,8 @@ def _scoring(parsed: argparse.Namespace) -> ScoringKind | None:
 def _weights(parsed: argparse.Namespace) -> dict[str, Any] | None:
     """The weights to send; None for those that the server has."""
     hybrid = given_weights(parsed)
+    if hybrid is not None:  # the server does not learn what they were fitted to
+        _say(hybrid.warning_for(parsed.beam, parsed.beam_score))
     return None if hybrid is None else hybrid.to_dict()
 
 

@@ -98,6 +98,14 @@ def run(parsed: argparse.Namespace) -> int:
     policy = read_policy(parsed, dataset)
     head, relation, tail = parsed.triple
     settings = settings_for(policy, prover_overrides(parsed))
+    beam = beam_of(parsed)
+    scoring = scoring_of(
+        *(parsed.scoring, parsed.embedding, given_weights(parsed), dataset, (), parsed.device, policy), beam
+    )
+    if scoring is not None and scoring.warning is not None:
+        Console(stderr=True).print(
+            f"warning: {scoring.warning}", markup=False, highlight=False, soft_wrap=True
+        )
     found = explain_rank(
         lambda: options.make_evaluator(dataset, policy, settings),
         dataset,
@@ -113,11 +121,9 @@ def run(parsed: argparse.Namespace) -> int:
         also=parsed.also,
         seed=parsed.seed,
         pruning=parsed.pruning or "exact",
-        beam=beam_of(parsed),
+        beam=beam,
         cache_folder=parsed.cache_folder,
-        scoring=scoring_of(
-            parsed.scoring, parsed.embedding, given_weights(parsed), dataset, (), parsed.device, policy
-        ),
+        scoring=scoring,
     )
     if parsed.json is not None:
         write_output("--json", parsed.json, json.dumps(found.to_dict(), indent=1) + "\n")

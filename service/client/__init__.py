@@ -76,6 +76,7 @@ from proofrank.service.wire import (
     StepJob,
     StepOfRun,
     StoredPolicy,
+    StoredWeights,
     Timing,
 )
 
@@ -144,6 +145,7 @@ __all__ = [
     "StepJob",
     "StepOfRun",
     "StoredPolicy",
+    "StoredWeights",
     "Timing",
     "UnavailableError",
     "UnexpectedAnswerError",

@@ -7,7 +7,6 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from proofrank.core.errors import EmbeddingError
-from proofrank.core.evaluator.beams import BeamEvaluator
 from proofrank.core.ranking import Refinement, report
 from proofrank.service.engine.ranker import NO_ENGINE, count_candidates
 from proofrank.service.engine.refining import refine
@@ -144,20 +143,19 @@ def make_router(services: RankingServices) -> APIRouter:
                 scoring=scoring,
             )
             request.state.until_sent.enter_context(host.room.taken(refinement.num_candidates))
+            # All parts of one answer come from one engine, whichever is in use by their turn.
+            proving = await host.engine_for(policy, beam)
             try:
                 timing = await refine(
                     refinement,
                     tolerance,
-                    partial(host.prove, policy=policy, deadline=deadline, beam=beam),
+                    partial(host.prove, policy=policy, deadline=deadline, beam=beam, engine=proving),
                     services.metrics,
                     Kind.INTERACTIVE,
                 )
             except EmbeddingError as error:
                 raise unscored(body.scoring_kind, error) from error
-            # Beams have an engine of their own, whatever the server's.
-            engine = host.engine if beam is None else BeamEvaluator.engine
-            if body.scoring_kind == "embedding":
-                engine = NO_ENGINE
+            engine = NO_ENGINE if body.scoring_kind == "embedding" else proving
 
             def word() -> Response:
                 answer = to_response(
