@@ -48,7 +48,10 @@ class GivesBits(Protocol):
     """A least model that can say of every ground atom whether it may have a proof."""
 
     def bits(self, num_predicates: int, num_constants: int) -> np.ndarray:
-        """``[P + 1, C + 1, ceil((C + 1) / 8)]`` uint8, as :class:`proofrank.core.prover.atom_bits.AtomBits` has it."""
+        """``[P + 1, C + 1, ceil((C + 1) / 8)]`` uint8, as :class:`proofrank.core.prover.atom_bits.AtomBits` has it.
+
+        A model may keep it, so callers do not change it.
+        """
         ...
 
 
