@@ -16,7 +16,7 @@ from proofrank.core.choices import untrained_name, untrained_seed
 from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, save_untrained
-from proofrank.core.policy.files import policy_paths
+from proofrank.core.policy.files import policy_paths, read_whole
 from proofrank.service.policies.policy_files import ALL_PARTS, HYBRID, load_named
 from proofrank.service.policies.store import PolicyStore
 from proofrank.service.storage.data_folder import disk_full_as_error
@@ -174,12 +174,20 @@ def _copy_checkpoint(source: Path, target: Path) -> None:
     """Copies the files first, so that the checked files are stored even if a training job writes to ``source``."""
     if not source.is_dir():
         raise PolicyError(f"{source}: no such folder; expected a checkpoint folder with {ALL_PARTS[0].file}")
+    contents = read_whole(source, lambda: _contents(source))
+    with disk_full_as_error():
+        for name, content in contents.items():
+            (target / name).write_bytes(content)
+
+
+def _contents(source: Path) -> dict[str, bytes]:
+    """Returns name -> content of the files in a checkpoint folder, by our names. Raises PolicyError."""
+    contents = {}
     for part, path in zip(ALL_PARTS, policy_paths(source), strict=True):
         if part is HYBRID and not path.exists():
             continue
         try:
-            content = path.read_bytes()
+            contents[part.file] = path.read_bytes()
         except OSError as error:
             raise PolicyError(f"{path}: cannot be read: {error.strerror}") from error
-        with disk_full_as_error():
-            (target / part.file).write_bytes(content)
+    return contents
