@@ -12,7 +12,8 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.policy.exported import ExportedConfig
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
-from proofrank.core.prover.growth import most_variables, new_variables
+from proofrank.core.prover.growth import most_places, most_variables, new_variables
+from proofrank.core.prover.packing import check_packable
 
 
 class Evaluator(Protocol):
@@ -64,6 +65,29 @@ class TakesModel(Protocol):
         ...
 
 
+def check_exact(
+    dataset: Dataset, policy: Policy, settings: ProverSettings, *, is_packed: bool = True
+) -> None:
+    """Refuses what cannot be evaluated exactly; needs no memory.
+
+    Args:
+        dataset: the graph.
+        policy: policy that evaluates.
+        settings: of the prover.
+        is_packed: whether atoms are packed into whole numbers, as those of every engine but the reference are.
+
+    Raises:
+        PolicyError: the policy does not fit the graph.
+        EvaluationError: the graph is too large to be packed, or a trajectory may need more variables or places than
+            the policy has.
+    """
+    policy.check_fits(dataset)
+    if is_packed:
+        check_packable(dataset, policy.shape.max_variables)
+    check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
+    _check_enough_atoms(policy, most_places(dataset, settings))
+
+
 def check_same_shape(policy: Policy, before: Policy) -> None:
     """Checks that an evaluator made for ``before`` can go on with ``policy``.
 
@@ -103,7 +127,7 @@ def check_enough_variables(
         )
 
 
-def check_enough_atoms(policy: Policy, num_atoms: int) -> None:
+def _check_enough_atoms(policy: Policy, num_atoms: int) -> None:
     """Refuses states that have more places than an exported network takes.
 
     Args:

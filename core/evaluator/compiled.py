@@ -22,8 +22,7 @@ import torch
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator.base import (
     GivesBits,
-    check_enough_atoms,
-    check_enough_variables,
+    check_exact,
     check_same_shape,
 )
 from proofrank.core.evaluator.bits import warn_if_buckets_differ
@@ -64,7 +63,7 @@ from proofrank.core.prover.atom_bits import AtomBits
 from proofrank.core.prover.environment import EvalOnlyEnvCompiled, evaluate_trajectory_compiled
 from proofrank.core.prover.lanes import CandidatePool, LaneShape, empty_pool, idle_lanes
 from proofrank.core.prover.observation import Capacities
-from proofrank.core.prover.packing import check_packable, pack_atom
+from proofrank.core.prover.packing import pack_atom
 from proofrank.core.prover.tables import build_tables
 from proofrank.core.prover.vectorized import UnificationEngineVectorized
 
@@ -98,9 +97,7 @@ class CompiledEvaluator:
                 memory.
         """
         options = options if options is not None else EvaluatorOptions()
-        policy.check_fits(dataset)
-        check_packable(dataset, policy.shape.max_variables)
-        check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
+        check_exact(dataset, policy, settings)
         mode = Mode.of(compile_mode, fullgraph=fullgraph, device=options.device)
         self.compile_mode = compile_mode
         self.fullgraph = fullgraph
@@ -120,7 +117,6 @@ class CompiledEvaluator:
             self._features.fuse_blocks(mode.products)
         self._tables = build_tables(dataset, self.device)
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.shape.embedding_dim)
-        check_enough_atoms(policy, self._shape.working_atoms)
         self._capacities = {
             num_lanes: choose_capacities(
                 num_lanes,
