@@ -73,19 +73,11 @@ class BeamReferenceEvaluator:
 
     engine = "original"
 
-    def __init__(self, dataset: Dataset, policy: Policy, settings: ProverSettings, beam: Beam) -> None:
-        """See :class:`ReferenceEvaluator`."""
-        self.beam = beam
-        self.reference = ReferenceEvaluator(dataset, policy, settings)
-        self._prover = BeamReferenceProver(self.reference.prover)
-
-    @classmethod
-    def around(cls, reference: ReferenceEvaluator, beam: Beam) -> BeamReferenceEvaluator:
+    def __init__(self, reference: ReferenceEvaluator, beam: Beam) -> None:
         """The evaluator of beams with the graph, policy and settings of ``reference``, which it shares."""
-        made = cls.__new__(cls)
-        made.beam, made.reference = beam, reference
-        made._prover = BeamReferenceProver(reference.prover)
-        return made
+        self.beam = beam
+        self.reference = reference
+        self._prover = BeamReferenceProver(reference.prover)
 
     def evaluate(
         self,
@@ -503,7 +495,8 @@ class BeamEvaluator:
     def _prove_again(self, asked: Asked) -> BeamOutcome | EvaluationError:
         """The outcome by the reference, where two states of one hash were met."""
         if self._reference is None or self._reference.reference.policy is not asked.policy:
-            self._reference = BeamReferenceEvaluator(self._dataset, asked.policy, self.settings, self.beam)
+            reference = ReferenceEvaluator(self._dataset, asked.policy, self.settings)
+            self._reference = BeamReferenceEvaluator(reference, self.beam)
         try:
             return self._reference.prove(asked.candidate)
         except EvaluationError as error:
