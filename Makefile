@@ -1,6 +1,6 @@
 # make evaluate   sets everything up in .venv and ranks the test triples of the graph in the package
 # make test       sets everything up in .venv and runs linter, type checker and tests
-# make coverage   runs the tests and says which lines none of them runs
+# make coverage   runs the tests, says which lines none of them runs, and fails below the floor in pyproject.toml
 # make test-integrations   runs the tests of callbacks in other libraries, which it installs, and of the page in Chromium
 # make serve      serves ranks at http://127.0.0.1:8000
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from proofrank.core.choices import MOST_WEIGHT
+from proofrank.core.choices import BEAM_SCORES, MOST_TRAJECTORIES, MOST_WEIGHT, BeamScore
 from proofrank.core.errors import RankingError, shown
 
 HYBRID_FILE = "hybrid.json"
@@ -77,6 +77,26 @@ class EmbeddingIdentity(NamedTuple):
     sha256: str
 
 
+class FittedBeam(NamedTuple):
+    """The beam whose scores weights were fitted to.
+
+    Attributes:
+        width: number of trajectories of a candidate; 1 is the greedy one.
+        score: how several proofs make a score, one of ``BEAM_SCORES``.
+    """
+
+    width: int = 1
+    score: BeamScore = "max"
+
+    def __str__(self) -> str:
+        """The beam in words."""
+        return "greedy proofs" if self.width == 1 else f"a beam of {self.width} ({self.score})"
+
+
+GREEDY = FittedBeam()
+"""What weights were fitted to that say nothing of a beam."""
+
+
 @dataclass(frozen=True)
 class Hybrid:
     """The weights of hybrid scores, overall and perhaps per relation.
@@ -87,12 +107,14 @@ class Hybrid:
         fitted_with: the embedding that they were fitted with; None if that is not known.
         fitted_to: SHA-256 of weights, config and vocabulary of the policy that they were fitted to; None if it is not
             known.
+        fitted_beam: the beam that they were fitted to; None if they were not fitted, or that is not known.
     """
 
     overall: HybridWeights = HybridWeights()
     by_relation: Mapping[str, HybridWeights] = field(default_factory=dict)
     fitted_with: EmbeddingIdentity | None = field(default=None, compare=False)
     fitted_to: str | None = field(default=None, compare=False)
+    fitted_beam: FittedBeam | None = field(default=None, compare=False)
 
     def of(self, relation: str) -> HybridWeights:
         """The weights of a relation."""
@@ -100,7 +122,7 @@ class Hybrid:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Hybrid:
-        """What :meth:`to_dict` gives, or a file holds, whose ``format`` and ``fitted`` are ignored.
+        """What :meth:`to_dict` gives, or a file holds; of its ``fitted`` only the beam is read, and no ``format``.
 
         Raises:
             RankingError: names what is wrong.
@@ -119,12 +141,29 @@ class Hybrid:
             {name: HybridWeights.from_dict(of) for name, of in by_relation.items()},
             _embedding(fields.get("embedding")),
             _policy(fields.get("policy")),
+            _beam(fields.get("fitted")),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """The weights by name, with ``by_relation`` where there are any."""
         of_relations = {name: dataclasses.asdict(of) for name, of in self.by_relation.items()}
         return dataclasses.asdict(self.overall) | ({"by_relation": of_relations} if of_relations else {})
+
+    def warning_for(self, width: int, score: BeamScore) -> str | None:
+        """What to say where the weights score another beam than they were fitted to; None for the same, or unknown.
+
+        Args:
+            width: number of trajectories of a candidate.
+            score: how several proofs make a score.
+        """
+        fitted, used = self.fitted_beam, FittedBeam(width, score)
+        is_same = fitted is None or fitted == used or fitted.width == used.width == 1
+        if is_same:
+            return None
+        return (
+            f"the weights of hybrid scores were fitted to {fitted}, and score {used}; expected the same beam, or "
+            "weights that are fitted to this one"
+        )
 
 
 def _embedding(value: Any) -> EmbeddingIdentity | None:
@@ -147,6 +186,25 @@ def _policy(value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
         raise RankingError(f"policy of hybrid scores is {shown(value)}; expected a SHA-256")
     return value
+
+
+def _beam(fitted: Any) -> FittedBeam | None:
+    """The beam that the figures of a fit name: greedy proofs where they name none. Raises RankingError."""
+    if not isinstance(fitted, Mapping):
+        return None
+    beam = fitted.get("beam", GREEDY._asdict())
+    if not (
+        isinstance(beam, Mapping)
+        and set(beam) == {"width", "score"}
+        and type(beam["width"]) is int
+        and 1 <= beam["width"] <= MOST_TRAJECTORIES
+        and beam["score"] in BEAM_SCORES
+    ):
+        raise RankingError(
+            f"beam of fitted hybrid scores is {shown(beam)}; expected an object of 'width', from 1 to "
+            f"{MOST_TRAJECTORIES}, and 'score', one of {', '.join(BEAM_SCORES)}"
+        )
+    return FittedBeam(beam["width"], beam["score"])
 
 
 def read_hybrid(path: Path) -> Hybrid:

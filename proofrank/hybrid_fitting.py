@@ -12,7 +12,7 @@ from proofrank.core.errors import RankingError
 from proofrank.core.evaluator import create_evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.graph import Dataset
-from proofrank.core.hybrid import EmbeddingIdentity
+from proofrank.core.hybrid import EmbeddingIdentity, FittedBeam
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import (
     Corruptor,
@@ -24,7 +24,7 @@ from proofrank.core.ranking import (
     sides_of,
 )
 from proofrank.core.ranking.hybrid_fit import TIES, HybridFit, fit_weights
-from proofrank.in_process import Progress, number_of, progress_of
+from proofrank.in_process import Progress, beam_of, number_of, progress_of
 
 FIT_SPLITS = ("valid", "train")
 """Splits that weights may be fitted to; figures of test would no longer judge them."""
@@ -46,6 +46,8 @@ def fit_hybrid(
     engine: str = "auto",
     device: str | None = None,
     prover: Mapping[str, int | bool] | None = None,
+    beam: int = 1,
+    beam_score: str = "max",
     processes: int = 1,
     cache_folder: Path | None = None,
     progress: bool | Progress = False,
@@ -67,6 +69,9 @@ def fit_hybrid(
         engine: name of the engine; ``auto`` takes the one that fits the device.
         device: where to compute, as torch names it; CUDA where there is one by default.
         prover: prover settings that differ from those the policy was trained under.
+        beam: number of trajectories of a candidate, whose score takes the place of the log-probability; 1 is the greedy
+            one. The weights are for the same beam.
+        beam_score: how several proofs of a candidate make its score: ``max``, ``logsumexp`` or ``noisy-or``.
         processes: how many processes may take part in a long evaluation on a CPU, this one included.
         cache_folder: where least models are kept; by default where :func:`evaluate` keeps them.
         progress: True for a progress bar on standard error, or a function that is told (done, total) candidates.
@@ -75,8 +80,10 @@ def fit_hybrid(
         ProofrankError: an option is wrong or there is nothing to rank.
         EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
         PolicyError: the policy does not fit the graph.
-        EvaluationError: the engine is unknown, or cannot evaluate this graph exactly.
+        EvaluationError: the engine is unknown, proves no beams, or cannot evaluate this graph exactly; or ``beam`` or
+            ``beam_score`` is out of its range.
     """
+    searched = beam_of(beam, beam_score)
     if split not in FIT_SPLITS:
         reason = "; test judges the weights, so they must not be fitted to it" if split == "test" else ""
         raise RankingError(f"split is {split!r}; expected {' or '.join(FIT_SPLITS)}{reason}")
@@ -94,11 +101,21 @@ def fit_hybrid(
     drawn = work.all_queries()
     scores = scorer.scores(candidates_of(drawn).triples)
     evaluator = create_evaluator(
-        engine, dataset, policy, settings_for(policy, prover), device=device, processes=processes
+        engine,
+        dataset,
+        policy,
+        settings_for(policy, prover),
+        device=device,
+        processes=processes,
+        beam=searched,
     )
     pruning = pruning_of("exact", dataset, cache_folder or default_cache_folder())
     total = sum(query.num_candidates for query in drawn)
     with progress_of(progress, total) as on_done:
         ranked = rank_queries(evaluator, drawn, seed=seed, on_progress=on_done, pruning=pruning)
     fitted = fit_weights(ranked, scores, dataset, ties=ties, by_relation=by_relation, seed=seed)
-    return dataclasses.replace(fitted, embedding=EmbeddingIdentity(source.name, source.content_hash))
+    return dataclasses.replace(
+        fitted,
+        embedding=EmbeddingIdentity(source.name, source.content_hash),
+        beam=FittedBeam(searched.width, searched.score),
+    )

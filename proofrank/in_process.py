@@ -401,7 +401,7 @@ def evaluate(
             raise RankingError(f"scoring is {scoring!r}; with mrr_tolerance expected 'proof'")
     if scoring == "embedding" and searched.width > 1:
         raise RankingError(f"scoring is {scoring!r}; with a beam of {beam} expected 'proof' or 'hybrid'")
-    scores_by = scoring_of(scoring, embedding, hybrid, dataset, chosen, device, policy)
+    scores_by = scoring_of(scoring, embedding, hybrid, dataset, chosen, device, policy, searched)
     evaluator = None
     if scoring != "embedding":
         evaluator = create_evaluator(
@@ -489,6 +489,7 @@ def scoring_of(
     triples: Sequence[Triple],
     device: str | None = None,
     policy: Policy | None = None,
+    beam: Beam | None = None,
 ) -> Scoring | None:
     """The scoring that the options of :func:`evaluate` name; None for ``proof``.
 
@@ -500,6 +501,7 @@ def scoring_of(
         triples: that are ranked; their relations must have an embedding.
         device: where the embedding is computed.
         policy: whose weights score where ``hybrid`` gives none.
+        beam: the trajectories that are scored; None for the greedy one.
 
     Raises:
         RankingError: the options do not go together, weights are wrong, or those of the policy were fitted with another
@@ -513,7 +515,7 @@ def scoring_of(
     elif isinstance(hybrid, Mapping):
         hybrid = Hybrid.from_dict(hybrid)
     stored = None if policy is None else policy.hybrid
-    scoring = make_scoring(kind, embedding, hybrid, dataset, device, stored=stored)
+    scoring = make_scoring(kind, embedding, hybrid, dataset, device, stored=stored, beam=beam)
     if scoring is not None:
         scoring.scorer.check(triples)
     return scoring

@@ -5,18 +5,43 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from proofrank.core.embedding.interactions import ENTITIES, INTERACTIONS, RELATIONS, Interaction
+from proofrank.core.embedding.interactions import ENTITIES, INTERACTIONS, RELATIONS
+from proofrank.core.embedding.pykeen_modules import PykeenFormula, make_module, shapes_of
+from proofrank.core.embedding.pykeen_options import PYKEEN_INTERACTIONS
 from proofrank.core.errors import EmbeddingError, did_you_mean, nearest_names, shown
 from proofrank.core.graph import Dataset, Triple
 
 _MOST_NUMBERS_AT_ONCE = 1 << 22
 """Maximum number of numbers of one tensor's rows that are gathered at once; memory is a few times 8 bytes for each."""
+
+
+MOST_CHECKS = 1024
+"""Maximum number of scores that an embedding says what they must be."""
+
+_CHECK_TOLERANCE = 1e-9
+"""Maximum difference from such a score, relative to the largest: devices round differently."""
+
+
+class CheckedScore(NamedTuple):
+    """A score that an embedding's file tells, for what computes it later to be compared with.
+
+    Attributes:
+        head: row of the head.
+        relation: row of the relation.
+        tail: row of the tail.
+        score: of this triple.
+    """
+
+    head: int
+    relation: int
+    tail: int
+    score: float
 
 
 class TripleScorer(Protocol):
@@ -70,12 +95,13 @@ class Embedding:
     Attributes:
         name: name of its folder.
         content_hash: SHA-256 of its files, in hexadecimal.
-        interaction: name of the formula, one of ``INTERACTIONS``.
+        interaction: name of the formula, one of ``INTERACTIONS`` or of ``PYKEEN_INTERACTIONS``.
         options: all options of the formula.
         tensors: name -> tensor of a floating dtype, on the CPU.
         entities: names of the rows of tensors of entities.
         relations: names of the rows of tensors of relations.
         notes: where it comes from, for a reader; no score depends on it.
+        checks: scores that it must give, where a module of PyKEEN's computes them; none for other interactions.
     """
 
     name: str
@@ -86,6 +112,7 @@ class Embedding:
     entities: tuple[str, ...]
     relations: tuple[str, ...]
     notes: Mapping[str, Any]
+    checks: tuple[CheckedScore, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -111,18 +138,16 @@ def make_embedding(
     entities: Sequence[str],
     relations: Sequence[str],
     notes: Mapping[str, Any] | None = None,
+    checks: Sequence[Sequence[Any]] = (),
 ) -> Embedding:
     """An embedding whose parts are checked; see :class:`Embedding`. Options that are missing take their defaults.
 
     Raises:
-        EmbeddingError: the interaction or an option is unknown, a name is there twice, or a tensor is missing, of
-            another shape or not finite.
+        EmbeddingError: the interaction or an option is unknown, a name is there twice, a tensor is missing, of another
+            shape or not finite, a checked score is none, or PyKEEN computes the interaction and is not installed.
     """
-    known = INTERACTIONS.get(interaction)
-    if known is None:
-        raise EmbeddingError(
-            f"'interaction' is {shown(interaction)}; expected one of {', '.join(INTERACTIONS)}"
-        )
+    checked = _checked_options(interaction, options)
+    shapes = _shapes(interaction, checked, tensors)
     for kind, names in (("entities", entities), ("relations", relations)):
         if not names or len(set(names)) != len(names):
             problem = "holds a name twice" if names else "is empty"
@@ -131,45 +156,89 @@ def make_embedding(
         name=name,
         content_hash=content_hash,
         interaction=interaction,
-        options=_checked_options(known, interaction, options),
-        tensors=_checked_tensors(known, interaction, tensors, len(entities), len(relations)),
+        options=checked,
+        tensors=_checked_tensors(shapes, interaction, tensors, len(entities), len(relations)),
         entities=tuple(entities),
         relations=tuple(relations),
         notes=dict(notes or {}),
+        checks=_checks(checks, (len(entities), len(relations), len(entities))),
     )
 
 
-def _checked_options(known: Interaction, interaction: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    checked = {name: default for name, (default, _, _) in known.options.items()}
+def _checks(checks: Sequence[Sequence[Any]], sizes: tuple[int, int, int]) -> tuple[CheckedScore, ...]:
+    if len(checks) > MOST_CHECKS:
+        raise EmbeddingError(f"'checks' has {len(checks)} scores; expected at most {MOST_CHECKS}")
+    for check in checks:
+        is_right = isinstance(check, (list, tuple)) and len(check) == 4
+        if is_right:
+            rows = zip(check[:3], sizes, strict=True)
+            is_right = all(type(row) is int and 0 <= row < size for row, size in rows)
+            is_right = is_right and type(check[3]) in (int, float) and math.isfinite(check[3])
+        if not is_right:
+            raise EmbeddingError(
+                f"'checks' has {shown(check)}; expected the rows of head, relation and tail, and a finite score"
+            )
+    return tuple(CheckedScore(*check) for check in checks)
+
+
+def _checked_options(interaction: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of an interaction. Raises EmbeddingError if one, or the interaction, is unknown."""
+    if interaction in INTERACTIONS:
+        own = INTERACTIONS[interaction].options
+        checked = {name: default for name, (default, _, _) in own.items()}
+        known = {name: (is_allowed, wanted) for name, (_, is_allowed, wanted) in own.items()}
+    elif interaction in PYKEEN_INTERACTIONS:
+        checked, known = {}, PYKEEN_INTERACTIONS[interaction].options
+    else:
+        raise EmbeddingError(
+            f"'interaction' is {shown(interaction)}; expected one of {', '.join(INTERACTIONS)}, or with PyKEEN one of "
+            f"{', '.join(PYKEEN_INTERACTIONS)}"
+        )
     for name, value in options.items():
-        if name not in known.options:
-            expected = ", ".join(known.options) or "none"
+        if name not in known:
+            expected = ", ".join(known) or "none"
             raise EmbeddingError(f"option {shown(name)} of {interaction} is unknown; expected {expected}")
-        _, is_allowed, wanted = known.options[name]
+        is_allowed, wanted = known[name]
         if not is_allowed(value):
             raise EmbeddingError(f"option {name!r} of {interaction} is {shown(value)}; expected {wanted}")
         checked[name] = value
+    for name in known:
+        if name not in checked:
+            raise EmbeddingError(f"option {name!r} of {interaction} is missing; expected {known[name][1]}")
     return checked
 
 
+def _shapes(
+    interaction: str, options: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> Mapping[str, tuple[str | int, ...]]:
+    """Name of each tensor that an interaction needs -> its dimensions."""
+    if interaction not in INTERACTIONS:
+        return shapes_of(make_module(interaction, options))
+    known = INTERACTIONS[interaction]
+    with_optional = any(name in tensors for name in known.optional)
+    return {**known.shapes, **(known.optional if with_optional else {})}
+
+
 def _checked_tensors(
-    known: Interaction, interaction: str, tensors: Mapping[str, Tensor], num_entities: int, num_relations: int
+    wanted: Mapping[str, tuple[str | int, ...]],
+    interaction: str,
+    tensors: Mapping[str, Tensor],
+    num_entities: int,
+    num_relations: int,
 ) -> dict[str, Tensor]:
-    wanted = dict(known.shapes)
-    if any(name in tensors for name in known.optional):
-        wanted |= known.optional
     if tensors.keys() != wanted.keys():
         raise EmbeddingError(
             f"{interaction} has tensors {', '.join(sorted(tensors)) or 'none'}; expected {', '.join(sorted(wanted))}"
         )
-    sizes = {ENTITIES: num_entities, RELATIONS: num_relations}
+    sizes: dict[str | int, int] = {ENTITIES: num_entities, RELATIONS: num_relations}
     for name, dimensions in wanted.items():
         tensor = tensors[name]
         if not tensor.dtype.is_floating_point:
             raise EmbeddingError(f"tensor {name!r} is {tensor.dtype}; expected a floating dtype")
         if tensor.ndim == len(dimensions):
             for dimension, size in zip(dimensions, tensor.shape, strict=True):
-                sizes.setdefault(dimension, size)
+                if isinstance(dimension, str):
+                    sizes.setdefault(dimension, size)
         expected = [sizes.get(dimension, dimension) for dimension in dimensions]
         if list(tensor.shape) != expected or 0 in tensor.shape:
             raise EmbeddingError(
@@ -184,14 +253,28 @@ def _checked_tensors(
 class RowScorer:
     """Scores triples given as rows of an embedding, in float64.
 
-    The weights are converted to float64, and every operation is of a fixed order
-    (:func:`proofrank.core.embedding.interactions.ordered_sum`). So a triple has the same score, bit for bit, whatever
-    is scored beside it; entities with equal rows tie exactly.
+    The weights are converted to float64. In the formulas of our own every operation is of a fixed order
+    (:func:`proofrank.core.embedding.interactions.ordered_sum`); modules of PyKEEN's are given chunks of one size
+    (:mod:`proofrank.core.embedding.pykeen_modules`). So a triple has the same score, bit for bit, whatever is scored
+    beside it; entities with equal rows tie exactly.
     """
 
     def __init__(self, embedding: Embedding, device: str | None = None) -> None:
-        """Brings the tensors to ``device``: CUDA where there is one, by default."""
+        """Brings the tensors to ``device``: CUDA where there is one, by default.
+
+        Raises:
+            EmbeddingError: PyKEEN computes the interaction, and refuses it, gives other scores than the embedding
+                says, or scores that depend on the batch there.
+        """
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._pykeen: PykeenFormula | None = None
+        if embedding.interaction in PYKEEN_INTERACTIONS:
+            sizes = len(embedding.entities), len(embedding.relations)
+            self._pykeen = PykeenFormula(
+                embedding.interaction, embedding.options, embedding.tensors, sizes, self._device
+            )
+            self._check(embedding)
+            return
         self._interaction = INTERACTIONS[embedding.interaction]
         self._options = embedding.options
         tensors: Mapping[str, Tensor] = {
@@ -201,11 +284,31 @@ class RowScorer:
             tensors = self._interaction.prepare(tensors)
         self._tensors = {name: tensor.to(self._device) for name, tensor in tensors.items()}
 
+    def _check(self, embedding: Embedding) -> None:
+        """Raises EmbeddingError if a score is not what the embedding says: another PyKEEN may compute another."""
+        if not embedding.checks:
+            return
+        *rows, expected = (np.array(column) for column in zip(*embedding.checks, strict=True))
+        difference = float(np.abs(self.scores(*rows) - expected).max())
+        if not difference <= _CHECK_TOLERANCE * max(1.0, float(np.abs(expected).max())):
+            saved_by = embedding.notes.get("pykeen")
+            raise EmbeddingError(
+                f"PyKEEN's {embedding.interaction} gives scores that differ from those of the embedding's 'checks' by "
+                f"up to {difference:.3g}; expected the PyKEEN that saved it"
+                + (f", {shown(saved_by)}" if saved_by else "")
+            )
+
     def scores(self, heads: np.ndarray, relations: np.ndarray, tails: np.ndarray) -> np.ndarray:
-        """The score of each triple, ``[N]`` float64, given the rows of its parts, ``[N]`` int64 each."""
+        """The score of each triple, ``[N]`` float64, given the rows of its parts, ``[N]`` int64 each.
+
+        Raises:
+            EmbeddingError: a module of PyKEEN's gives a score that is not finite.
+        """
+        rows = [torch.from_numpy(column).to(self._device) for column in (heads, relations, tails)]
+        if self._pykeen is not None:
+            return self._pykeen.scores(*rows).cpu().numpy()
         widest = max(math.prod(tensor.shape[1:]) for tensor in self._tensors.values())
         number = max(1, _MOST_NUMBERS_AT_ONCE // widest)
-        rows = [torch.from_numpy(column).to(self._device) for column in (heads, relations, tails)]
         parts = [
             self._scores(*(column[start : start + number] for column in rows))
             for start in range(0, len(heads), number)

@@ -1,7 +1,8 @@
 """The folder of an embedding: ``embedding.safetensors`` and ``config.json``.
 
 ``config.json`` holds ``format``, ``interaction``, ``options``, ``entities``, ``relations`` and ``notes``. The names
-stand in the order of the rows of the tensors.
+stand in the order of the rows of the tensors. Where a module of PyKEEN's computes the interaction, ``checks`` holds
+scores that it must give.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from proofrank.core.embedding.embedding import Embedding, make_embedding
+from proofrank.core.embedding.embedding import CheckedScore, Embedding, make_embedding
+from proofrank.core.embedding.pykeen_options import PYKEEN_INTERACTIONS
 from proofrank.core.errors import EmbeddingError, shown
 
 FORMAT = "proofrank-embedding-1"
@@ -88,6 +90,11 @@ def read_folder(folder: Path) -> Embedding:
             raise EmbeddingError(
                 f"{folder / CONFIG_FILE}: {key!r} is {shown(fields[key])}; expected an object"
             )
+    checks = fields.get("checks", [])
+    if not isinstance(checks, list) or (fields.get("interaction") in PYKEEN_INTERACTIONS and not checks):
+        raise EmbeddingError(
+            f"{folder / CONFIG_FILE}: 'checks' is {shown(checks)}; expected scores that the interaction must give"
+        )
     try:
         return make_embedding(
             name=folder.resolve().name,
@@ -98,6 +105,7 @@ def read_folder(folder: Path) -> Embedding:
             entities=fields["entities"],
             relations=fields["relations"],
             notes=fields["notes"],
+            checks=checks,
         )
     except EmbeddingError as error:
         raise EmbeddingError(f"{folder}: {error}") from error
@@ -112,6 +120,7 @@ def write_folder(
     entities: Sequence[str],
     relations: Sequence[str],
     notes: Mapping[str, Any] | None = None,
+    checks: Sequence[CheckedScore] = (),
     overwrite: bool = False,
 ) -> Embedding:
     """Writes an embedding that :func:`read_folder` reads, and returns it; see :class:`Embedding` for its parts.
@@ -131,6 +140,7 @@ def write_folder(
         entities=entities,
         relations=relations,
         notes=notes,
+        checks=checks,
     )
     fields = {
         "format": FORMAT,
@@ -139,6 +149,7 @@ def write_folder(
         "entities": list(entities),
         "relations": list(relations),
         "notes": dict(notes or {}),
+        **({"checks": [list(check) for check in checks]} if checks else {}),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)

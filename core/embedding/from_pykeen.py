@@ -1,12 +1,15 @@
-"""Saves a PyKEEN model as an embedding, in the process that has the model; PyKEEN itself is not imported.
+"""Saves a PyKEEN model as an embedding, in the process that has the model.
 
 What is saved are the rows that the model's representations give, after whatever normalises or constrains them, and the
-parameters of its interaction. The saved embedding then scores triples beside the model, and both must agree.
+parameters of its interaction. Where there is a formula of our own, they are brought into its form; else they are saved
+as PyKEEN's module takes them, with the module's keyword arguments. The saved embedding then scores triples beside the
+model, and both must agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from proofrank.core.embedding.embedding import Embedding, RowScorer, make_embedding
+from proofrank.core.embedding.embedding import CheckedScore, Embedding, RowScorer, make_embedding
 from proofrank.core.embedding.folder import write_folder
+from proofrank.core.embedding.pykeen_options import PYKEEN_INTERACTIONS
 from proofrank.core.errors import EmbeddingError, shown
 
 _NUM_CHECKED = 512
 """Number of triples that are scored by both, to check that the scores agree."""
+
+_NUM_KEPT = 32
+"""Number of these whose scores are saved, where a module of PyKEEN's computes them."""
 
 _TOLERANCE = 1e-4
 """Maximum difference of the two scores of a triple, relative to the largest: PyKEEN computes in float32."""
@@ -36,7 +43,7 @@ def save_embedding(
     """Writes a trained PyKEEN model as an embedding's folder, and returns the embedding.
 
     Args:
-        model: a PyKEEN model of one of the interactions of :mod:`proofrank.core.embedding.interactions`, on any device.
+        model: a PyKEEN model of an interaction that PyKEEN's ``interaction_resolver`` makes, on any device.
         triples_factory: the factory that it was trained with; it gives the names of entities and relations.
         folder: folder to write to.
         notes: where the model comes from, as JSON; not read again.
@@ -44,8 +51,8 @@ def save_embedding(
 
     Raises:
         EmbeddingError: the interaction is not one of those, the model was trained with inverse triples, it has another
-            number of entities or relations than the factory, its scores are not those of our formula, or ``folder``
-            holds an embedding or cannot be written.
+            number of entities or relations than the factory, its scores are not those of what was saved, or depend on
+            the batch, or ``folder`` holds an embedding or cannot be written.
     """
     if getattr(model, "use_inverse_triples", False) or getattr(
         triples_factory, "create_inverse_triples", False
@@ -54,12 +61,14 @@ def save_embedding(
             "the model was trained with inverse triples, so PyKEEN scores a head by another relation than a tail; "
             "expected create_inverse_triples=False, with which a triple has one score"
         )
-    interaction = type(getattr(model, "interaction", model)).__name__.removesuffix("Interaction")
-    convert = _CONVERTERS.get(interaction)
-    if convert is None:
+    module = _unwrapped(getattr(model, "interaction", model))
+    interaction = type(module).__name__.removesuffix("Interaction")
+    if interaction not in _CONVERTERS and interaction not in PYKEEN_INTERACTIONS:
         raise EmbeddingError(
-            f"interaction {shown(interaction)} of {type(model).__name__}; expected one of {', '.join(_CONVERTERS)}"
+            f"interaction {shown(interaction)} of {type(model).__name__}; expected one of "
+            f"{', '.join((*_CONVERTERS, *PYKEEN_INTERACTIONS))}"
         )
+    convert = _CONVERTERS.get(interaction, _as_it_is)
     entities, relations = _names(triples_factory.entity_to_id), _names(triples_factory.relation_to_id)
     was_training = model.training
     model.eval()
@@ -67,19 +76,33 @@ def save_embedding(
         with torch.inference_mode():
             of_entities = _rows(model.entity_representations, len(entities), "entities")
             of_relations = _rows(model.relation_representations, len(relations), "relations")
-            tensors, options = convert(model.interaction, of_entities, of_relations)
+            tensors, options = convert(module, of_entities, of_relations)
             parts = {"tensors": tensors, "options": options, "entities": entities, "relations": relations}
             checked = make_embedding(name="", content_hash="", interaction=interaction, **parts)
-            _check_scores(model, checked)
+            checks = _check_scores(model, checked)
     finally:
         model.train(was_training)
+    of_pykeen = {"pykeen": version("pykeen")} if interaction in PYKEEN_INTERACTIONS else {}
     return write_folder(
         Path(folder),
         interaction=interaction,
-        notes={"of": f"PyKEEN's {type(model).__name__}", **(notes or {})},
+        notes={"of": f"PyKEEN's {type(model).__name__}", **of_pykeen, **(notes or {})},
         overwrite=overwrite,
+        checks=checks if of_pykeen else (),
         **parts,
     )
+
+
+def _unwrapped(interaction: Any) -> Any:
+    """The interaction within PyKEEN's adapter that clamps scores, where it clamps nothing. Raises EmbeddingError."""
+    if type(interaction).__name__ != "ClampedInteraction":
+        return interaction
+    if interaction.clamp_score is not None:
+        raise EmbeddingError(
+            f"the model's scores are clamped to {interaction.clamp_score}; expected clamp_score=None, for clamped "
+            "scores tie where the model tells triples apart"
+        )
+    return interaction.base
 
 
 def _names(ids: Mapping[str, int]) -> list[str]:
@@ -97,8 +120,8 @@ def _rows(representations: Sequence[Any], number: int, what: str) -> list[Tensor
     return found
 
 
-def _check_scores(model: Any, embedding: Embedding) -> None:
-    """Raises EmbeddingError if the model's scores of some triples are not the embedding's."""
+def _check_scores(model: Any, embedding: Embedding) -> list[CheckedScore]:
+    """The embedding's scores of the first of the triples that both score. Raises EmbeddingError if they differ."""
     generator = np.random.default_rng(0)
     heads, tails = generator.integers(0, len(embedding.entities), (2, _NUM_CHECKED))
     relations = generator.integers(0, len(embedding.relations), _NUM_CHECKED)
@@ -108,9 +131,11 @@ def _check_scores(model: Any, embedding: Embedding) -> None:
     difference = float(np.abs(theirs - ours).max())
     if not difference <= _TOLERANCE * max(1.0, float(np.abs(theirs).max())):
         raise EmbeddingError(
-            f"the model's scores differ from those of our formula of {embedding.interaction} by up to "
+            f"the model's scores differ from those of what is saved, {embedding.interaction}, by up to "
             f"{difference:.3g}; expected a model of that interaction without changes"
         )
+    columns = (column[:_NUM_KEPT].tolist() for column in (heads, relations, tails, ours))
+    return [CheckedScore(*check) for check in zip(*columns, strict=True)]
 
 
 Converted = tuple[dict[str, Tensor], dict[str, Any]]
@@ -171,6 +196,17 @@ def _cp(interaction: Any, entities: list[Tensor], relations: list[Tensor]) -> Co
 def _pairre(interaction: Any, entities: list[Tensor], relations: list[Tensor]) -> Converted:
     tensors = {"entity": entities[0], "relation_head": relations[0], "relation_tail": relations[1]}
     return tensors, _norm_options(interaction)
+
+
+def _as_it_is(interaction: Any, entities: list[Tensor], relations: list[Tensor]) -> Converted:
+    """The tensors and keyword arguments of a module of PyKEEN's."""
+    own = interaction.state_dict().items()
+    tensors = {f"entity.{place}": rows for place, rows in enumerate(entities)}
+    tensors |= {f"relation.{place}": rows for place, rows in enumerate(relations)}
+    # The others count batches of a batch normalisation.
+    tensors |= {f"interaction.{name}": tensor.cpu() for name, tensor in own if tensor.dtype.is_floating_point}
+    name = type(interaction).__name__.removesuffix("Interaction")
+    return tensors, PYKEEN_INTERACTIONS[name].read(interaction)
 
 
 _CONVERTERS: dict[str, Callable[[Any, list[Tensor], list[Tensor]], Converted]] = {

@@ -61,7 +61,7 @@ def available_on(device: torch.device, share: float | None = None) -> Available:
         free, total = torch.cuda.mem_get_info(device)
         taken = torch.cuda.memory_reserved(device)
     else:
-        free, total, taken = available_host_bytes(), host_bytes(), _resident_bytes()
+        free, total, taken = available_host_bytes(), host_bytes(), resident_bytes()
     if share is None:
         return Available(free)
     budget = int(share * total)
@@ -76,7 +76,7 @@ def host_bytes(processes: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgr
     return int(min(all_bytes, *(found.limit for found in _limits_of_groups(processes, groups)), math.inf))
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
     """The bytes of memory that this process has."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])

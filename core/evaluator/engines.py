@@ -16,7 +16,7 @@ from proofrank.core.evaluator.beams import BeamEvaluator, BeamReferenceEvaluator
 from proofrank.core.evaluator.calibration_store import CalibrationStore
 from proofrank.core.evaluator.capacities import DEFAULT_BUCKETS, FROM_THE_GRAPH, PerLane
 from proofrank.core.evaluator.compiled import CompiledEvaluator
-from proofrank.core.evaluator.modes import COMPILE_MODES, Mode
+from proofrank.core.evaluator.modes import COMPILE_MODES, PARTIAL, Mode
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.parallel import Blueprint, ParallelEvaluator
 from proofrank.core.evaluator.reference import ReferenceEvaluator
@@ -245,6 +245,11 @@ def default_device() -> str:
 def automatic_mode(device: torch.device) -> str:
     """The compile mode that is taken where none is asked for: on a CPU the fastest that needs no compiler."""
     return "reduce-overhead" if device.type == "cuda" else "eager"
+
+
+def option_of(engine: str) -> str:
+    """The option that leads to an evaluator whose ``engine`` is this one."""
+    return engine.removesuffix(PARTIAL)
 
 
 def settings_for(policy: Policy, overrides: Mapping[str, Any] | None = None) -> ProverSettings:

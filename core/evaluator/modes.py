@@ -72,6 +72,9 @@ _ELSEWHERE: Mapping[str, _Way] = {
 
 COMPILE_MODES = tuple(_ELSEWHERE)
 
+PARTIAL = "-partial"
+"""End of the name of an engine whose parts the compiler need not take as one graph each."""
+
 
 @dataclass(frozen=True)
 class Mode:
@@ -136,7 +139,7 @@ class Mode:
         """The engine's name."""
         if not self.is_compiled or self.fullgraph:
             return self.compile_mode
-        return f"{self.compile_mode}-partial"
+        return f"{self.compile_mode}{PARTIAL}"
 
 
 def compile_tick(tick: Tick, mode: Mode, packages: PackageCache) -> None:

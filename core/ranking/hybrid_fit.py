@@ -22,7 +22,7 @@ import numpy as np
 from proofrank.core.comparison.bootstrap import interval, resampled_means
 from proofrank.core.errors import RankingError
 from proofrank.core.graph import Dataset
-from proofrank.core.hybrid import HYBRID_FORMAT, EmbeddingIdentity, Hybrid, HybridWeights
+from proofrank.core.hybrid import GREEDY, HYBRID_FORMAT, EmbeddingIdentity, FittedBeam, Hybrid, HybridWeights
 from proofrank.core.prover import Outcomes
 from proofrank.core.ranking.metrics import RankedQuery
 
@@ -85,6 +85,7 @@ class HybridFit:
         triples: number of triples.
         rankings: number of rankings.
         embedding: the embedding that they were fitted with; None if it has no name.
+        beam: the beam whose scores they were fitted to.
     """
 
     hybrid: Hybrid
@@ -93,6 +94,7 @@ class HybridFit:
     triples: int
     rankings: int
     embedding: EmbeddingIdentity | None = None
+    beam: FittedBeam = GREEDY
 
     def to_file(self) -> dict[str, Any]:
         """The content of a file of weights, as ``proofrank fit-hybrid`` writes it."""
@@ -111,6 +113,7 @@ class HybridFit:
             "gain": {name: vars(estimate) for name, estimate in self.gain.items()},
             "triples": self.triples,
             "rankings": self.rankings,
+            "beam": self.beam._asdict(),
         }
 
 

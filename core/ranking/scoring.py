@@ -28,6 +28,7 @@ from proofrank.core.errors import RankingError, shown
 from proofrank.core.graph import Dataset
 from proofrank.core.hybrid import Hybrid, HybridWeights
 from proofrank.core.prover import Outcomes
+from proofrank.core.prover.beams import Beam
 
 
 def log_sigmoid(score: float) -> float:
@@ -88,6 +89,7 @@ class Scoring:
         source: the embedding.
         hybrid: the weights of hybrid scores.
         weights_from: whose they are.
+        warning: what to say of the weights; None where there is nothing.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Scoring:
         dataset: Dataset,
         hybrid: Hybrid | None = None,
         weights_from: WeightsFrom | None = None,
+        warning: str | None = None,
     ) -> None:
         """A way to score; :func:`make_scoring` checks what it is made of.
 
@@ -108,12 +111,14 @@ class Scoring:
             dataset: gives the names of relations.
             hybrid: the weights of hybrid scores; None takes the defaults.
             weights_from: whose they are; by default ``given``, or ``default`` where there are none.
+            warning: what to say of the weights.
         """
         self.kind: ScoringKind = kind
         self.source = source
         self.scorer = scorer
         self.hybrid = hybrid or Hybrid()
         self.weights_from: WeightsFrom = weights_from or ("default" if hybrid is None else "given")
+        self.warning = warning
         of_index = [self.hybrid.of(name) for name in ("", *dataset.vocabulary.predicates)]
         self._weight = np.array([of.weight for of in of_index], dtype=np.float64)
         self._bonus = np.array(
@@ -150,6 +155,8 @@ class Scoring:
         weights: dict[str, Any] = {}
         if self.kind == "hybrid":
             weights = {"weights": self.hybrid.to_dict(), "weights_from": self.weights_from}
+            if self.warning is not None:
+                weights["warning"] = self.warning
         return {"kind": self.kind, "embedding": identity_of(self.source), **weights}
 
 
@@ -170,6 +177,7 @@ def make_scoring(
     device: str | None = None,
     *,
     stored: Hybrid | None = None,
+    beam: Beam | None = None,
 ) -> Scoring | None:
     """The scoring of a name; None for ``proof``.
 
@@ -180,6 +188,8 @@ def make_scoring(
         dataset: the graph.
         device: where to score, as torch names it.
         stored: weights that are stored with the policy; None without any.
+        beam: the trajectories that are scored; None for the greedy one. Weights that were fitted to another beam score
+            with a warning.
 
     Raises:
         RankingError: the kind is unknown, the embedding is missing, something is given that the kind does not use, or
@@ -205,7 +215,9 @@ def make_scoring(
         hybrid, weights_from = stored, "policy"
     for name in {} if hybrid is None else hybrid.by_relation:
         dataset.vocabulary.predicate_index(name)
-    return Scoring(found, source, source.scorer(dataset, device), dataset, hybrid, weights_from)
+    beam = beam or Beam()
+    warning = None if hybrid is None else hybrid.warning_for(beam.width, beam.score)
+    return Scoring(found, source, source.scorer(dataset, device), dataset, hybrid, weights_from, warning)
 
 
 def check_fitted_with(stored: Hybrid, source: ScoreSource) -> None:

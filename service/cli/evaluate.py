@@ -149,6 +149,8 @@ def run(parsed: argparse.Namespace) -> int:
         return _evaluate_to_tolerance(parsed, dataset, policy, settings, errors)
     rankings: list[TripleRanking] | None = None
     scoring = read_scoring(parsed, dataset, policy)
+    if scoring is not None and scoring.warning is not None:
+        errors.print(f"warning: {scoring.warning}", highlight=False, markup=False, soft_wrap=True)
     if is_bulk(parsed):
         # Imported here, for it needs what the server needs, and every command would start later.
         from proofrank.service.cli.bulk import evaluate_in_shards

@@ -26,7 +26,7 @@ from proofrank.service.cli.options import (
     read_dataset,
     read_policy,
 )
-from proofrank.service.cli.ranking_options import add_ranking
+from proofrank.service.cli.ranking_options import add_beam, add_ranking
 
 
 def set_up(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +51,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
         "--split", default="valid", metavar="NAME", help="valid or train, and never test (default: valid)"
     )
     add_ranking(parser, None)
+    add_beam(parser)
     parser.add_argument(
         "--ties",
         default="realistic",
@@ -94,6 +95,8 @@ def run(parsed: argparse.Namespace) -> int:
         engine=parsed.engine,
         device=parsed.device,
         prover=prover_overrides(parsed),
+        beam=parsed.beam,
+        beam_score=parsed.beam_score,
         cache_folder=parsed.cache_folder,
         progress=True,
     )
@@ -108,7 +111,9 @@ def run(parsed: argparse.Namespace) -> int:
             f"wrote {path}: the policy's SHA-256 is {sha256} now, before it was {policy.content_hash}"
         )
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{dataset.name} {parsed.split}: {fitted.triples} triples, {fitted.rankings} rankings")
+    console.print(
+        f"{dataset.name} {parsed.split}: {fitted.triples} triples, {fitted.rankings} rankings, by {fitted.beam}"
+    )
     table = Table(box=None, pad_edge=False)
     for heading in ("score", "MRR", "interval of 95 %"):
         table.add_column(heading, justify="left" if heading == "score" else "right")

@@ -43,6 +43,7 @@ def run(parsed: argparse.Namespace) -> int:
         entities=embedding.entities,
         relations=embedding.relations,
         notes={**embedding.notes, "sha256": embedding.content_hash},
+        checks=embedding.checks,
         overwrite=parsed.overwrite,
     )
     console = Console(highlight=False, markup=False, soft_wrap=True)

@@ -10,9 +10,9 @@ from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.listings import print_rows, time_text
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.client import StoredPolicy
-from proofrank.service.wire import answer_to_json
+from proofrank.service.wire import StoredWeights, answer_to_json
 
-COLUMNS = ("policy", "live", "sha256", "run", "step", "labels", "bytes", "created")
+COLUMNS = ("policy", "live", "sha256", "run", "step", "labels", "hybrid", "bytes", "created")
 
 
 def set_up(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +46,21 @@ def policy_row(policy: StoredPolicy) -> tuple[str, ...]:
         policy.run or "",
         "" if policy.step is None else str(policy.step),
         ", ".join(f"{name}={text}" for name, text in policy.labels.items()),
+        _weights(policy.hybrid),
         str(policy.bytes),
         time_text(policy.created),
     )
+
+
+def _weights(hybrid: StoredWeights | None) -> str:
+    """What is known of the weights of hybrid scores that are stored with a policy."""
+    if hybrid is None:
+        return ""
+    if hybrid.error is not None:
+        return "damaged"
+    beam = (
+        ""
+        if hybrid.beam is None or hybrid.beam.width == 1
+        else f", beam {hybrid.beam.width} {hybrid.beam.score}"
+    )
+    return ("weights" if hybrid.embedding is None else hybrid.embedding.name) + beam

@@ -143,6 +143,7 @@ def _rank_triple(
         _say_pruning(result.pruning, result.metrics.open)
         return result
     title += _scores(result.scoring)
+    _say(None if result.scoring is None else result.scoring.warning)
     rankings = result.queries[0].rankings
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("side", "rank", "candidates", "score", "proved", "steps"):
@@ -176,6 +177,12 @@ def _scores(scoring: Scoring | None) -> str:
     if scoring is None or scoring.embedding is None:
         return ""
     return scoring_words(scoring.kind, scoring.embedding.name, scoring.weights_from)
+
+
+def _say(warning: str | None) -> None:
+    """Says a warning on standard error."""
+    if warning is not None:
+        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"warning: {warning}")
 
 
 def _say_pruning(pruning: client.Pruning | None, num_open: int | None = None) -> None:
@@ -235,6 +242,7 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
         print_intervals(result.intervals, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
     else:
         _say_pruning(result.job.pruning)
+        _say(None if result.job.scoring is None else result.job.scoring.warning)
         print_metrics(result.metrics, title + _scores(result.job.scoring))
     return result
 
@@ -299,6 +307,8 @@ def _scoring(parsed: argparse.Namespace) -> ScoringKind | None:
 def _weights(parsed: argparse.Namespace) -> dict[str, Any] | None:
     """The weights to send; None for those that the server has."""
     hybrid = given_weights(parsed)
+    if hybrid is not None:  # the server does not learn what they were fitted to
+        _say(hybrid.warning_for(parsed.beam, parsed.beam_score))
     return None if hybrid is None else hybrid.to_dict()
 
 

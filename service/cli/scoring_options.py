@@ -11,6 +11,7 @@ from proofrank.core.choices import SCORINGS, ScoringKind, WeightsFrom
 from proofrank.core.errors import ProofrankError
 from proofrank.core.hybrid import Hybrid, HybridWeights, read_hybrid
 from proofrank.service.cli.bulk_options import RAY
+from proofrank.service.cli.ranking_options import beam_of
 
 if TYPE_CHECKING:
     from proofrank.core.graph import Dataset
@@ -135,5 +136,6 @@ def read_scoring(parsed: argparse.Namespace, dataset: Dataset, policy: Policy) -
     # The workers of Ray may have no device like this one's; on every device the scores have the same bits.
     device = "cpu" if parsed.on == RAY else parsed.device
     return scoring_of(
-        parsed.scoring, parsed.embedding, given_weights(parsed), dataset, triples, device, policy
+        *(parsed.scoring, parsed.embedding, given_weights(parsed), dataset, triples, device, policy),
+        beam_of(parsed),
     )

@@ -77,6 +77,7 @@ from proofrank.service.wire import (
     StepJob,
     StepOfRun,
     StoredPolicy,
+    StoredWeights,
     Timing,
 )
 
@@ -146,6 +147,7 @@ __all__ = [
     "StepJob",
     "StepOfRun",
     "StoredPolicy",
+    "StoredWeights",
     "Timing",
     "UnavailableError",
     "UnexpectedAnswerError",

@@ -1,6 +1,7 @@
 """The evaluators of a server: one for each shape of policy in use, each with a scheduler and a thread of its own.
 
 A policy of another shape needs another evaluator. It is made and warmed in its own thread while the others rank on.
+So is one of another engine for the same shape: what has begun with one engine ends with it.
 Evaluators share the device: one ticks at a time, in turns. One that is not of the live policy's shape, and that nothing
 has used for some minutes, is ended; or at once if another one needs its memory.
 """
@@ -16,23 +17,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import reduce
 from operator import add
+from typing import NamedTuple
 
 import torch
 
 from proofrank.core.errors import EvaluationError, MemoryShortError
-from proofrank.core.evaluator import CandidateStream, Work
+from proofrank.core.evaluator import Work, default_device
+from proofrank.core.evaluator.engines import automatic_mode, option_of
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover.beams import Beam
-from proofrank.service.engine.evaluators import (
-    make_beam_evaluator,
-    make_evaluator,
-    make_sampling_evaluator,
-)
-from proofrank.service.engine.lifecycle import ASLEEP, READY, STARTING, Stages
+from proofrank.service.engine.lifecycle import ASLEEP, Stages
 from proofrank.service.engine.shape import Shape
+from proofrank.service.engine.shape_evaluator import EvaluatorMaker, ShapeEvaluator
 from proofrank.service.errors import Draining, NotReady
-from proofrank.service.scheduler import Lanes, Scheduler, Snapshot, Turns
+from proofrank.service.scheduler import Snapshot
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import Made, ServiceMetrics
 from proofrank.service.threads import start_daemon
@@ -47,28 +46,15 @@ IDLE_SECONDS = 300.0
 one.
 """
 
-_MOST_SECONDS_BETWEEN_ATTEMPTS = 60
+_OF_SEVERAL = "eager"
+"""Engine of evaluators of beams and of samples, whatever the server's."""
 
 
-class ShapeEvaluator:
-    """An evaluator with its scheduler.
+class _Key(NamedTuple):
+    """What evaluators differ in: the shape of their policies, and the engine that was asked for."""
 
-    Attributes:
-        shape: shape of the policies that it ranks by.
-        scheduler: scheduler that owns the evaluator.
-        engine: name of the engine.
-        stage: stage of the evaluator: ``ready``, or a stage of making it.
-        num_users: number of evaluations and activations that use it; changed on the event loop only.
-        idle_since: time by ``time.monotonic()`` at which its last user left.
-    """
-
-    def __init__(self, shape: Shape, engine: str) -> None:
-        self.shape = shape
-        self.scheduler: Scheduler
-        self.engine = engine
-        self.stage = STARTING
-        self.num_users = 0
-        self.idle_since = time.monotonic()
+    shape: Shape
+    mode: str
 
 
 class EvaluatorsByShape:
@@ -82,11 +68,13 @@ class EvaluatorsByShape:
         self._dataset = dataset
         self._metrics = metrics
         self._stages = stages
-        self._turns = Turns()
-        self._evaluators: dict[Shape, ShapeEvaluator] = {}
+        self._maker = EvaluatorMaker(settings, dataset, metrics, stages, self._on_stage)
+        self._first_mode = first_mode(settings)
+        self._modes: dict[Shape, str] = {}
+        self._evaluators: dict[_Key, ShapeEvaluator] = {}
         self._live: ShapeEvaluator
-        self._live_shape: Shape | None = None
-        self._making: dict[Shape, asyncio.Task[None]] = {}
+        self._live_key: _Key | None = None
+        self._making: dict[_Key, asyncio.Task[None]] = {}
         self._is_asleep = False
         self._user_left = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
@@ -109,30 +97,44 @@ class EvaluatorsByShape:
     def begin(self, policy: Policy) -> None:
         """Makes the first evaluator, whose stages are those of the server. Waits for it."""
         shape = self.shape_of(policy)
-        self._live_shape = shape
+        self._live_key = self._key(shape)
         began = time.monotonic()
-        self._live = self._make_scheduler(shape, policy)
+        self._live = self._maker.make(*self._live_key, policy)
         self._metrics.record_made(shape.name, Made.MADE, time.monotonic() - began)
-        self._evaluators[shape] = self._live
+        self._evaluators[self._came_to(self._live)] = self._live
         self._show()
 
     @asynccontextmanager
     async def using(
-        self, policy: Policy, beam: Beam | None = None, *, is_sampling: bool = False
+        self,
+        policy: Policy,
+        beam: Beam | None = None,
+        *,
+        is_sampling: bool = False,
+        engine: str | None = None,
     ) -> AsyncIterator[ShapeEvaluator]:
         """Yields the evaluator for ``policy``, which stays as long as the context lasts; makes it if there is none.
 
         One for a beam is another than that for one trajectory of a candidate, and so is one that draws trajectories.
 
+        Args:
+            policy: policy to rank by.
+            beam: how many trajectories a candidate has.
+            is_sampling: whether trajectories are drawn.
+            engine: name of the engine that it must have, because something has begun with it; None for the one in use
+                now. Those of beams and of samples have their own.
+
         Raises:
             MemoryShortError: there is no memory for it.
-            EvaluationError: no evaluator can be made for the policy.
+            EvaluationError: no evaluator can be made for the policy, or none of this engine.
             Draining: the service stops.
             NotReady: it sleeps.
         """
         shape = self.shape_of(policy, beam, is_sampling=is_sampling)
-        while (evaluator := self._evaluators.get(shape)) is None:
-            await self._made(shape, policy)
+        while (evaluator := self._evaluators.get(key := self._key(shape, engine))) is None:
+            await self._made(key, policy)
+        if engine is not None and option_of(engine) == key.mode and evaluator.engine != engine:
+            raise EvaluationError(f"engine {engine!r} is needed, and here there is only {evaluator.engine!r}")
         evaluator.num_users += 1
         try:
             yield evaluator
@@ -144,8 +146,7 @@ class EvaluatorsByShape:
     def set_live(self, policy: Policy) -> None:
         """Notes that requests now rank by ``policy``, whose evaluator is in use."""
         before = self._live
-        self._live = self._evaluators[self.shape_of(policy)]
-        self._live_shape = self._live.shape
+        self._set_live(self._evaluators[self._key(self.shape_of(policy))])
         if self._live is before:
             return
         logger.info(
@@ -157,6 +158,28 @@ class EvaluatorsByShape:
         self._stages.enter(self._live.stage)
         self._show()
         self._may_be_idle(before)
+
+    async def switch(self, policy: Policy, engine: str) -> None:
+        """Makes an evaluator of ``engine`` for the shape of ``policy`` beside the one in use; what begins from then on
+        uses it. What has begun ends with the engine that it has.
+
+        Raises:
+            MemoryShortError: there is no memory for both.
+            EvaluationError: there is no such evaluator here.
+            Draining: the service stops.
+            NotReady: it sleeps.
+        """
+        shape = self.shape_of(policy)
+        async with self.using(policy, engine=engine) as evaluator:
+            self._modes[shape] = evaluator.mode
+            before = self._live
+            if before.shape != shape or before is evaluator:
+                return
+            self._set_live(evaluator)
+            if not self._is_asleep:
+                self._stages.enter(evaluator.stage)
+            self._show()
+            self._may_be_idle(before)
 
     async def sleep(self) -> None:
         """Ends all evaluators once their users have left, and gives their memory back; no other is made until
@@ -182,7 +205,7 @@ class EvaluatorsByShape:
             self._is_asleep = False
             began = time.monotonic()
             try:
-                evaluator = await self._made_in_thread(shape, policy)
+                evaluator = await self._made_in_thread(self._key(shape), policy)
             except BaseException as error:
                 self._is_asleep = True
                 made = Made.REFUSED if isinstance(error, EvaluationError) else Made.FAILED
@@ -190,7 +213,8 @@ class EvaluatorsByShape:
                 raise
             self._metrics.record_made(shape.name, Made.MADE, time.monotonic() - began)
             with self._lock:
-                self._evaluators[shape] = self._live = evaluator
+                self._evaluators[self._came_to(evaluator)] = evaluator
+                self._set_live(evaluator)
             self._show()
 
     def snapshot(self) -> Snapshot:
@@ -226,14 +250,39 @@ class EvaluatorsByShape:
         have_ended = [scheduler.stop(max(0.0, ends - time.monotonic())) for scheduler in schedulers]
         return all(have_ended) and not any(thread.is_alive() for thread in list(self._threads))
 
-    async def _made(self, shape: Shape, policy: Policy) -> None:
+    def _key(self, shape: Shape, engine: str | None = None) -> _Key:
+        """The evaluator for ``shape``, of ``engine`` or of the engine in use now."""
+        if shape.beam is not None or shape.is_sampling:
+            return _Key(shape, _OF_SEVERAL)
+        return _Key(shape, self._modes.get(shape, self._first_mode) if engine is None else option_of(engine))
+
+    def _came_to(self, evaluator: ShapeEvaluator) -> _Key:
+        """The key of an evaluator that was made, which may have come to another engine than was asked for.
+
+        Raises:
+            EvaluationError: it has, and something needs the one that was asked for.
+        """
+        shape, mode = evaluator.shape, option_of(evaluator.engine)
+        if mode != evaluator.mode:
+            if evaluator.mode != self._key(shape).mode:
+                raise EvaluationError(
+                    f"engine {evaluator.mode!r} is needed, and here there is only {evaluator.engine!r}"
+                )
+            self._modes[shape] = mode
+        return _Key(shape, mode)
+
+    def _set_live(self, evaluator: ShapeEvaluator) -> None:
+        self._live = evaluator
+        self._live_key = _Key(evaluator.shape, evaluator.mode)
+
+    async def _made(self, key: _Key, policy: Policy) -> None:
         """Returns once the evaluator is there; other callers that need it wait for the same one."""
-        making = self._making.get(shape)
+        making = self._making.get(key)
         if making is None:
-            making = self._making[shape] = asyncio.create_task(self._make_beside(shape, policy))
+            making = self._making[key] = asyncio.create_task(self._make_beside(key, policy))
 
             def forget(made: asyncio.Task[None]) -> None:
-                del self._making[shape]
+                del self._making[key]
                 if not made.cancelled():
                     made.exception()  # the callers that waited have raised it; asyncio would log it once more
 
@@ -241,7 +290,8 @@ class EvaluatorsByShape:
         # A client that goes away does not end what others may wait for.
         await asyncio.shield(making)
 
-    async def _make_beside(self, shape: Shape, policy: Policy) -> None:
+    async def _make_beside(self, key: _Key, policy: Policy) -> None:
+        shape = key.shape
         async with self._one_at_a_time:
             if self._stages.is_stopping:
                 raise Draining("the server is stopping")
@@ -249,17 +299,19 @@ class EvaluatorsByShape:
                 raise NotReady(f"not ready: {ASLEEP}")
             while len(self._evaluators) >= MAX_EVALUATORS and (idle := self._idle()):
                 await self._end_one(min(idle, key=lambda evaluator: evaluator.idle_since))
-            logger.info("making an evaluator of shape %s for policy %s", shape.name, policy.name)
+            logger.info(
+                "making an evaluator of shape %s for policy %s (%s)", shape.name, policy.name, key.mode
+            )
             began = time.monotonic()
             try:
-                evaluator = await self._made_in_thread(shape, policy)
+                evaluator = await self._made_in_thread(key, policy)
             except MemoryShortError:
                 if not self._idle():
                     self._metrics.record_made(shape.name, Made.REFUSED, time.monotonic() - began)
                     raise
                 while idle := self._idle():
                     await self._end_one(idle[0])
-                evaluator = await self._made_after_all(shape, policy, began)
+                evaluator = await self._made_after_all(key, policy, began)
             except EvaluationError:
                 self._metrics.record_made(shape.name, Made.REFUSED, time.monotonic() - began)
                 raise
@@ -273,86 +325,38 @@ class EvaluatorsByShape:
             seconds = time.monotonic() - began
             self._metrics.record_made(shape.name, Made.MADE, seconds)
             logger.info("the evaluator of shape %s is warm after %.2f s", shape.name, seconds)
+            try:
+                came_to = self._came_to(evaluator)
+            except EvaluationError:
+                self._metrics.record_made(shape.name, Made.REFUSED, time.monotonic() - began)
+                await asyncio.to_thread(evaluator.scheduler.stop)
+                raise
             with self._lock:
-                self._evaluators[shape] = evaluator
+                self._evaluators[came_to] = evaluator
             self._show()
             self._may_be_idle(evaluator)
 
-    async def _made_after_all(self, shape: Shape, policy: Policy, began: float) -> ShapeEvaluator:
+    async def _made_after_all(self, key: _Key, policy: Policy, began: float) -> ShapeEvaluator:
         """Makes the evaluator in the memory of others that were ended for it."""
         try:
-            return await self._made_in_thread(shape, policy)
+            return await self._made_in_thread(key, policy)
         except EvaluationError:
-            self._metrics.record_made(shape.name, Made.REFUSED, time.monotonic() - began)
+            self._metrics.record_made(key.shape.name, Made.REFUSED, time.monotonic() - began)
             raise
 
-    async def _made_in_thread(self, shape: Shape, policy: Policy) -> ShapeEvaluator:
-        thread, made = start_daemon(lambda: self._make_scheduler(shape, policy), "make evaluator")
+    async def _made_in_thread(self, key: _Key, policy: Policy) -> ShapeEvaluator:
+        thread, made = start_daemon(lambda: self._maker.make(*key, policy), "make evaluator")
         self._threads.add(thread)
         try:
             return await asyncio.wrap_future(made)
         finally:
             self._threads.discard(thread)
 
-    def _make_scheduler(self, shape: Shape, policy: Policy) -> ShapeEvaluator:
-        """Makes an evaluator and its thread, and waits until it is warm."""
-        evaluator = ShapeEvaluator(shape, self._settings.engine)
-        evaluator.scheduler = Scheduler(
-            lambda fault: self._make_stream(evaluator, policy, fault), turns=self._turns
-        )
-        evaluator.scheduler.start()
-        evaluator.stage = READY
-        return evaluator
-
-    def _make_stream(
-        self, evaluator: ShapeEvaluator, policy: Policy, fault: Exception | None
-    ) -> tuple[CandidateStream, Lanes]:
-        """Makes an evaluator; to replace a failed one, tries until it succeeds or the server stops."""
-        if fault is None:
-            return self._make_once(evaluator, policy)
-        self._metrics.evaluator_rebuilds.inc()
-        logger.error("making the evaluator again after %s", type(fault).__name__)
-        seconds = 1.0
-        while True:
-            try:
-                made = self._make_once(evaluator, policy)
-            except Exception:
-                logger.exception("the evaluator cannot be made; trying again in %.0f s", seconds)
-                if self._stages.wait_until_stopping(seconds):
-                    raise
-                seconds = min(2 * seconds, _MOST_SECONDS_BETWEEN_ATTEMPTS)
-            else:
-                self._enter(evaluator, READY)
-                return made
-
-    def _make_once(self, evaluator: ShapeEvaluator, policy: Policy) -> tuple[CandidateStream, Lanes]:
-        shape = evaluator.shape
-        try:
-            if shape.is_sampling:
-                stream, lanes = make_sampling_evaluator(self._settings, self._dataset, policy, shape.settings)
-            elif shape.beam is not None:
-                stream, lanes = make_beam_evaluator(
-                    self._settings, self._dataset, policy, shape.settings, shape.beam
-                )
-            else:
-                stream, lanes = make_evaluator(
-                    self._settings,
-                    self._dataset,
-                    policy,
-                    shape.settings,
-                    self._metrics,
-                    lambda stage: self._enter(evaluator, stage),
-                )
-        except torch.OutOfMemoryError as error:
-            raise MemoryShortError(f"no evaluator of shape {shape.name}: {error}") from error
-        evaluator.engine = stream.engine
-        return stream, lanes
-
-    def _enter(self, evaluator: ShapeEvaluator, stage: str) -> None:
-        """Notes a stage of an evaluator; it is that of the server if its policies are live."""
-        evaluator.stage = stage
-        if evaluator.shape == self._live_shape and not self._is_asleep:
-            self._stages.enter(stage)
+    def _on_stage(self, evaluator: ShapeEvaluator) -> None:
+        """Makes a stage of the live evaluator that of the server."""
+        is_live = _Key(evaluator.shape, evaluator.mode) == self._live_key
+        if is_live and not self._is_asleep:
+            self._stages.enter(evaluator.stage)
 
     def _idle(self) -> list[ShapeEvaluator]:
         return [
@@ -376,9 +380,10 @@ class EvaluatorsByShape:
         """Ends an unused evaluator, and gives its memory back."""
         # Removed first, so that nothing begins to use it.
         with self._lock:
-            if self._evaluators.get(evaluator.shape) is not evaluator:
+            key = next((key for key, other in self._evaluators.items() if other is evaluator), None)
+            if key is None:
                 return  # it is being ended already
-            del self._evaluators[evaluator.shape]
+            del self._evaluators[key]
             work = evaluator.scheduler.snapshot.work
             if work is not None:
                 self._work_before = work if self._work_before is None else self._work_before + work
@@ -387,9 +392,17 @@ class EvaluatorsByShape:
         await asyncio.to_thread(evaluator.scheduler.stop)
 
     def _show(self) -> None:
+        self._metrics.show_evaluator(self._dataset, self._live.engine, self._live.device)
         self._metrics.show_shapes(
             [evaluator.shape.name for evaluator in self._evaluators.values()], self._live.shape.name
         )
+
+
+def first_mode(settings: Settings) -> str:
+    """The engine that a server with ``settings`` begins with: ``auto`` by the name of what it is there."""
+    if settings.engine != "auto":
+        return settings.engine
+    return automatic_mode(torch.device(settings.device or default_device()))
 
 
 def _give_memory_back() -> None:

@@ -47,7 +47,7 @@ def make_evaluator(
         dataset: the graph.
         policy: policy to begin with, which must fit the graph.
         prover_settings: settings of the prover.
-        metrics: shows the time of each bucket, and the evaluator.
+        metrics: shows the time of each bucket.
         on_stage: called with the name of each stage before it begins.
 
     Raises:
@@ -59,7 +59,6 @@ def make_evaluator(
     gather_seconds = settings.gather_ms / 1000
     if settings.engine == OriginalStream.engine:
         stream = OriginalStream(dataset, policy, prover_settings)
-        metrics.show_evaluator(dataset, stream.engine, "cpu")
         on_stage("warm up")
         return stream, Lanes((stream.num_free_slots,), is_cost_by_lane=True, gather_seconds=gather_seconds)
     device = settings.device or default_device()
@@ -86,7 +85,6 @@ def make_evaluator(
             begin_bucket(num_lanes)
 
         evaluator.warm_up(on_bucket)
-    metrics.show_evaluator(dataset, evaluator.engine, str(device))
     is_cost_by_lane = evaluator.mode.is_trimming
     return evaluator, Lanes(
         evaluator.buckets,

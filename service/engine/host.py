@@ -28,6 +28,7 @@ from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking import ProvableCompletions, Query, Scoring
 from proofrank.service.engine.by_shape import EvaluatorsByShape
 from proofrank.service.engine.depths import SplitDepths
+from proofrank.service.engine.engine_switch import EngineSwitch
 from proofrank.service.engine.lifecycle import ASLEEP, DRAINING, FAILED, READY, Stages
 from proofrank.service.engine.live_policy import LivePolicy
 from proofrank.service.engine.loaded import Loaded
@@ -93,6 +94,7 @@ class EvaluatorHost:
         self._sleeping = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loading: threading.Thread | None = None
+        self._switch: EngineSwitch | None = None
         self._grace_ends: float | None = None
         self._has_ended = True
         self._failure: Exception | None = None
@@ -257,6 +259,13 @@ class EvaluatorHost:
         try:
             self._loading, loaded = start_daemon(self._load, "start")
             await asyncio.wrap_future(loaded)
+            if self._loaded is not None and EngineSwitch.is_for(self._settings):
+                self._switch = EngineSwitch(
+                    *(self._settings, self._loaded, lambda: self._live.active),
+                    lambda: self._stages.stage == READY,
+                    self._metrics,
+                )
+                self._switch.start()
         except ProofrankError as error:
             self._failure = error
             self._stages.enter(FAILED)
@@ -330,14 +339,17 @@ class EvaluatorHost:
         is_job: bool = False,
         deadline: float | None = None,
         beam: Beam | None = None,
+        engine: str | None = None,
     ) -> RankedBatch:
         """Ranks ``queries`` as :meth:`Ranker.rank` does, by the live policy by default, perhaps with a beam.
 
-        Raises NotReady if the service is not ready.
+        What is a part of something must have the ``engine`` that the whole has begun with; None for the one in use now.
+
+        Raises NotReady if the service is not ready, EvaluationError if there is no such engine here.
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
-        async with loaded.evaluators.using(with_policy, beam) as evaluator:
+        async with loaded.evaluators.using(with_policy, beam, engine=engine) as evaluator:
             batch = await self._ranker.rank(
                 queries,
                 seed,
@@ -359,9 +371,10 @@ class EvaluatorHost:
         is_job: bool = False,
         deadline: float | None = None,
         beam: Beam | None = None,
+        engine: str | None = None,
     ) -> Finished:
-        """Proves ``candidates`` as :meth:`Ranker.prove` does. Raises NotReady if the service is not ready."""
-        async with self.loaded.evaluators.using(policy, beam) as evaluator:
+        """Proves ``candidates`` as :meth:`Ranker.prove` does, with the engine as in :meth:`rank`; raises as that."""
+        async with self.loaded.evaluators.using(policy, beam, engine=engine) as evaluator:
             return await self._ranker.prove(
                 candidates, evaluator.scheduler, policy, is_job=is_job, deadline=deadline
             )
@@ -384,9 +397,9 @@ class EvaluatorHost:
                 deadline=deadline,
             )
 
-    async def engine_for(self, policy: Policy) -> str:
-        """Name of the engine that proves by ``policy``. Raises NotReady if the service is not ready."""
-        async with self.loaded.evaluators.using(policy) as evaluator:
+    async def engine_for(self, policy: Policy, beam: Beam | None = None, engine: str | None = None) -> str:
+        """Name of the engine that proves by ``policy`` now; raises as :meth:`rank` does."""
+        async with self.loaded.evaluators.using(policy, beam, engine=engine) as evaluator:
             return evaluator.engine
 
     @property
@@ -420,6 +433,8 @@ class EvaluatorHost:
         self._stages.drain()
         ends = self._grace_ends or time.monotonic() + self._settings.grace_seconds
         ends = max(ends, time.monotonic() + _LEAST_SECONDS_TO_END)
+        if self._switch is not None:
+            await self._switch.stop()
         self._has_ended = await asyncio.to_thread(self._end_threads, ends)
 
     def _end_threads(self, ends: float) -> bool:

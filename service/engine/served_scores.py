@@ -13,7 +13,7 @@ from proofrank.service import wire
 from proofrank.service.errors import InvalidInput
 from proofrank.service.ranking.to_queries import NameReader
 from proofrank.service.settings.settings import Settings
-from proofrank.service.wire import FieldError, RelationWeights, ScoringRequest, Weights, WeightsFrom
+from proofrank.service.wire import FieldError, RelationWeights, ScoredOptions, Weights, WeightsFrom
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ServedScores:
     scorer: TripleScorer
     hybrid: Hybrid | None
 
-    def scoring(self, request: ScoringRequest, dataset: Dataset, of_policy: Hybrid | None) -> Scoring:
+    def scoring(self, request: ScoredOptions, dataset: Dataset, of_policy: Hybrid | None) -> Scoring:
         """The scoring that a request asks for, which is not ``proof``.
 
         Args:
@@ -45,10 +45,11 @@ class ServedScores:
         if request.scoring_kind == "embedding":
             return Scoring("embedding", self.source, self.scorer, dataset)
         hybrid, weights_from = self._weights(request, dataset, of_policy)
-        return Scoring("hybrid", self.source, self.scorer, dataset, hybrid, weights_from)
+        warning = hybrid.warning_for(request.beam_width, request.score_of_beam)
+        return Scoring("hybrid", self.source, self.scorer, dataset, hybrid, weights_from, warning)
 
     def _weights(
-        self, request: ScoringRequest, dataset: Dataset, of_policy: Hybrid | None
+        self, request: ScoredOptions, dataset: Dataset, of_policy: Hybrid | None
     ) -> tuple[Hybrid, WeightsFrom]:
         """The weights of hybrid scores, and whose they are."""
         given = request.hybrid
@@ -71,7 +72,8 @@ class ServedScores:
         if stored.weights is None:
             return Scoring("embedding", self.source, self.scorer, dataset)
         hybrid = _to_hybrid(stored.weights, stored.by_relation)
-        return Scoring("hybrid", self.source, self.scorer, dataset, hybrid, stored.weights_from)
+        of_weights = (hybrid, stored.weights_from, stored.warning)
+        return Scoring("hybrid", self.source, self.scorer, dataset, *of_weights)
 
 
 def _to_hybrid(
@@ -125,7 +127,7 @@ def load_scores(settings: Settings, dataset: Dataset) -> ServedScores | None:
 
 
 def scoring_of_request(
-    request: ScoringRequest, scores: ServedScores | None, dataset: Dataset, of_policy: Hybrid | None
+    request: ScoredOptions, scores: ServedScores | None, dataset: Dataset, of_policy: Hybrid | None
 ) -> Scoring | None:
     """The scoring that a request asks for; None for proofs alone.
 

@@ -38,6 +38,7 @@ class Job:
         report_json: metrics over the queries done; None if there are none.
         error: why it failed, or why it waits.
         scoring_json: the :class:`~proofrank.service.wire.Scoring`, fixed at submission; None for scores of proofs.
+        engine: engine that it has begun with, and keeps; None before that, and where nothing is proved.
         place: run, step and labels that the policy had at submission.
     """
 
@@ -60,6 +61,7 @@ class Job:
     report_json: str | None
     error: str | None
     scoring_json: str | None
+    engine: str | None
     place: RunStep
 
     @property

@@ -67,6 +67,7 @@ class JobRun:
         self._options = JobOptions.model_validate_json(job.options_json)
         self._context = context
         self._scoring: Scoring | None = None
+        self._engine = job.engine
 
     async def run(self) -> None:
         """Runs the job to its end, or until the store no longer has it as running.
@@ -87,7 +88,28 @@ class JobRun:
                 lambda: context.store.set_num_candidates(job, num_candidates), job
             )
         if running is not None:
+            running = await self._with_engine(running, policy)
+        if running is not None:
             await self._rank(running, work, policy, dataset)
+
+    async def _with_engine(self, job: Job, policy: Policy) -> Job | None:
+        """The job with the engine that all of its ranks come from; None if it is no longer running."""
+        if self._scoring is not None and self._scoring.kind == "embedding":
+            return job
+        context = self._context
+        try:
+            self._engine = await context.patience.until_ready(
+                lambda: context.host.engine_for(policy, beam_of(self._options), job.engine)
+            )
+        except EvaluationError as error:
+            begun = (
+                "" if job.engine is None else f"; it was begun with engine {job.engine!r}: submit it again"
+            )
+            raise JobError(f"evaluation failed: {error}{begun}") from error
+        engine = self._engine
+        if engine == job.engine:
+            return job
+        return await context.patience.until_written(lambda: context.store.set_engine(job, engine), job)
 
     async def _rank(self, job: Job, work: JobChunks, policy: Policy, dataset: Dataset) -> None:
         tally = await self._tally_so_far()
@@ -155,7 +177,7 @@ class JobRun:
 
     async def _execution(self, queries: Sequence[Query], policy: Policy) -> RankedBatch:
         try:
-            return await self._context.host.rank(
+            batch = await self._context.host.rank(
                 queries,
                 self._options.seed,
                 policy=policy,
@@ -163,9 +185,12 @@ class JobRun:
                 scoring=self._scoring,
                 is_job=True,
                 beam=beam_of(self._options),
+                engine=self._engine,
             )
         except (EvaluationError, EmbeddingError) as error:
             raise JobError(f"evaluation failed: {error}") from error
+        assert self._engine in (None, batch.engine), "all ranks of a job come from one engine"
+        return batch
 
     async def _store_chunk(
         self, job: Job, execution: RankedBatch, tally: ReportTally, dataset: Dataset

@@ -45,6 +45,7 @@ def job_answer(job: Job) -> wire.Job:
         scoring=wire.Scoring("proof")
         if job.scoring_json is None
         else wire.read_answer(wire.Scoring, job.scoring_json),
+        engine=job.engine,
         run=job.place.run,
         step=job.place.step,
         labels=job.place.labels,

@@ -20,6 +20,7 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidates
 from proofrank.core.ranking import RankedSoFar, Refinement
+from proofrank.service.engine.ranker import NO_ENGINE
 from proofrank.service.engine.refining import refine
 from proofrank.service.errors import ServiceError
 from proofrank.service.jobs.chunks import JobChunks
@@ -73,8 +74,7 @@ class ToleranceRun(JobRun):
             )
 
         refinement = await patience.until_ready(make)
-        engine = await patience.until_ready(partial(host.engine_for, policy))
-        origin = origin_of(self._context.settings, engine)
+        origin = origin_of(self._context.settings, self._engine or NO_ENGINE)
         await self._go_on(job, refinement, origin)
 
         async def store(*, is_end: bool = False) -> None:
@@ -131,7 +131,13 @@ class ToleranceRun(JobRun):
         async def prove(candidates: Candidates) -> Finished:
             try:
                 return await patience.until_ready(
-                    partial(host.prove, candidates, policy, is_job=True, beam=beam_of(self._options))
+                    partial(
+                        host.prove,
+                        *(candidates, policy),
+                        is_job=True,
+                        beam=beam_of(self._options),
+                        engine=self._engine,
+                    )
                 )
             except EvaluationError as error:
                 raise JobError(f"evaluation failed: {error}") from error

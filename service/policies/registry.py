@@ -6,7 +6,7 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -22,11 +22,12 @@ from proofrank.service.policies.policy_at_start import PolicyAtStart
 from proofrank.service.policies.policy_files import ALL_PARTS, CONFIG, VOCABULARY, contents_of, load_named
 from proofrank.service.policies.records import NO_RUN, LivePolicy, PolicyRecord
 from proofrank.service.policies.replicas import Replicas
+from proofrank.service.policies.schemas import to_entry
 from proofrank.service.policies.store import PolicyStore, Put
 from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.storage.uncancelled import uncancelled
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from proofrank.service.wire import NotRestored, RunStep
+from proofrank.service.wire import NotRestored, RunStep, StoredPolicy
 
 logger = logging.getLogger("proofrank")
 
@@ -90,6 +91,11 @@ class PolicyRegistry:
     async def records(self) -> list[PolicyRecord]:
         """Returns all policies, by name."""
         return await asyncio.to_thread(self.store.records)
+
+    async def entries(self, records: Sequence[PolicyRecord]) -> tuple[StoredPolicy, ...]:
+        """Returns policies as clients receive them."""
+        files = self.store.files
+        return await asyncio.to_thread(lambda: tuple(to_entry(record, files) for record in records))
 
     async def find(self, name: str) -> PolicyRecord:
         """Returns the policy of this name. Raises NoSuchPolicy if there is none."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from proofrank.core.errors import RankingError
 from proofrank.service.errors import InvalidInput
 from proofrank.service.policies.policy_files import (
     ALL_PARTS,
@@ -17,20 +18,25 @@ from proofrank.service.policies.policy_files import (
     VOCABULARY,
     WEIGHTS,
     Part,
+    PolicyFiles,
 )
 from proofrank.service.policies.records import PolicyRecord
 from proofrank.service.wire import (
     LABEL_NAME_PATTERN,
     MAX_LABEL_LENGTH,
     FieldError,
+    Identity,
     RunStep,
+    StoredBeam,
     StoredPolicy,
+    StoredWeights,
+    Weights,
     shortened,
 )
 
 
-def to_entry(record: PolicyRecord) -> StoredPolicy:
-    """Makes the view of a record."""
+def to_entry(record: PolicyRecord, files: PolicyFiles) -> StoredPolicy:
+    """Makes the view of a record; reads the weights of hybrid scores that are stored with it."""
     return StoredPolicy(
         name=record.name,
         sha256=record.sha256,
@@ -40,6 +46,24 @@ def to_entry(record: PolicyRecord) -> StoredPolicy:
         run=record.place.run,
         step=record.place.step,
         labels=record.place.labels,
+        hybrid=_to_weights(record.sha256, files),
+    )
+
+
+def _to_weights(sha256: str, files: PolicyFiles) -> StoredWeights | None:
+    try:
+        hybrid = files.hybrid(sha256)
+    except RankingError as error:
+        text = f"{HYBRID.file}{str(error).rpartition(HYBRID.file)[2]}"  # without the server's folder
+        return StoredWeights(weights=None, relations=0, embedding=None, beam=None, error=text)
+    if hybrid is None:
+        return None
+    overall, embedding, beam = hybrid.overall, hybrid.fitted_with, hybrid.fitted_beam
+    return StoredWeights(
+        weights=Weights(overall.weight, overall.bonus, overall.penalty),
+        relations=len(hybrid.by_relation),
+        embedding=None if embedding is None else Identity(embedding.name, embedding.sha256),
+        beam=None if beam is None else StoredBeam(beam.width, beam.score),
     )
 
 

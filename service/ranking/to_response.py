@@ -128,7 +128,7 @@ def to_scoring(scoring: Scoring | None) -> wire.Scoring:
         return wire.Scoring("embedding", embedding)
     of_relations = {name: to_weights(own) for name, own in scoring.hybrid.by_relation.items()}
     overall = to_weights(scoring.hybrid.overall)
-    return wire.Scoring("hybrid", embedding, overall, of_relations, scoring.weights_from)
+    return wire.Scoring("hybrid", embedding, overall, of_relations, scoring.weights_from, scoring.warning)
 
 
 def to_weights(weights: HybridWeights | wire.RelationWeights) -> wire.Weights:

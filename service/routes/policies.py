@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from proofrank.service.policies.schemas import UPLOAD_BODY, to_entry, to_run_step
+from proofrank.service.policies.schemas import UPLOAD_BODY, to_run_step
 from proofrank.service.services import Services
 from proofrank.service.web.problems import problem_responses
 from proofrank.service.wire import (
@@ -39,8 +39,8 @@ def make_router(services: Services) -> APIRouter:
     @router.get("", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
     async def list_policies() -> PolicyList:
         """The stored policies, and which of them is live."""
-        records = await policies.records()
-        return PolicyList(active=host.active_policy.name, policies=tuple(map(to_entry, records)))
+        entries = await policies.entries(await policies.records())
+        return PolicyList(active=host.active_policy.name, policies=entries)
 
     @router.put(
         "/{name}",
@@ -111,7 +111,8 @@ def make_router(services: Services) -> APIRouter:
             put = await policies.put(name, received, activate=activate, place=place)
         if not put.is_new:
             answer.status_code = HTTPStatus.OK
-        return to_entry(put.record)
+        (entry,) = await policies.entries([put.record])
+        return entry
 
     @router.post(
         "/{name}/activate",
@@ -119,7 +120,8 @@ def make_router(services: Services) -> APIRouter:
     )
     async def activate_policy(name: PolicyName) -> StoredPolicy:
         """Has a policy rank what comes in from now on; requests that have begun keep theirs."""
-        return to_entry(await policies.activate(name))
+        (entry,) = await policies.entries([await policies.activate(name)])
+        return entry
 
     @router.delete(
         "/{name}",

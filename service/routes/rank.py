@@ -7,7 +7,6 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from proofrank.core.errors import EmbeddingError
-from proofrank.core.evaluator.beams import BeamEvaluator
 from proofrank.core.ranking import Refinement, report
 from proofrank.service.engine.ranker import count_candidates
 from proofrank.service.engine.refining import refine
@@ -142,10 +141,12 @@ def make_router(services: RankingServices) -> APIRouter:
                 seed=body.seed,
             )
             request.state.until_sent.enter_context(host.room.taken(refinement.num_candidates))
+            # All parts of one answer come from one engine, whichever is in use by their turn.
+            engine = await host.engine_for(policy, beam)
             timing = await refine(
                 refinement,
                 tolerance,
-                partial(host.prove, policy=policy, deadline=deadline, beam=beam),
+                partial(host.prove, policy=policy, deadline=deadline, beam=beam, engine=engine),
                 services.metrics,
                 Kind.INTERACTIVE,
             )
@@ -156,8 +157,7 @@ def make_router(services: RankingServices) -> APIRouter:
                     refinement,
                     dataset,
                     policy,
-                    # Beams have an engine of their own, whatever the server's.
-                    engine=host.engine if beam is None else BeamEvaluator.engine,
+                    engine=engine,
                     request_id=request.state.request_id,
                     timing=timing,
                 )

@@ -76,7 +76,12 @@ class Snapshot:
 
 
 class Scheduler:
-    """Runs tasks on one evaluator; :meth:`submit` may be called from any thread."""
+    """Runs tasks on one evaluator; :meth:`submit` may be called from any thread.
+
+    Attributes:
+        snapshot: its state at the last look.
+        busy_seconds: time of all ticks so far, in seconds.
+    """
 
     def __init__(
         self,
@@ -107,6 +112,7 @@ class Scheduler:
         self._num_lanes = 0
         self._work_before = Work()
         self.snapshot = Snapshot(None, 0, 0, 0)
+        self.busy_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
 
     def start(self) -> None:
@@ -156,7 +162,9 @@ class Scheduler:
                     self._drop_ended()
                     if self._tasks:
                         self._turns.take(self, self._turn_seconds(self._tasks))
+                        began = time.monotonic()
                         self._tick()
+                        self.busy_seconds += time.monotonic() - began
                     self._look()
                 except Exception as fault:
                     self._recover(fault)

@@ -136,6 +136,10 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE rankings ADD COLUMN embedding_score REAL;
     ALTER TABLE rankings ADD COLUMN tries_proofs INTEGER NOT NULL DEFAULT 1;
     """,
+    # 7: the engine that a job has begun with, null before that and where nothing is proved.
+    """
+    ALTER TABLE jobs ADD COLUMN engine TEXT;
+    """,
 )
 """Scripts that update an older file, in order; the file's ``user_version`` counts those it has had. A released script
 never changes; each change of the schema is a new script at the end.

@@ -73,6 +73,14 @@ class Made(StrEnum):
     FAILED = "failed"
 
 
+class Switch(StrEnum):
+    """What came of the look for a faster engine."""
+
+    SWITCHED = "switched"
+    STAYED = "stayed"
+    FAILED = "failed"
+
+
 _MAX_SHAPES = 32
 """Number of shapes of policies with series of their own; those of the shape that was made first are dropped."""
 
@@ -263,6 +271,13 @@ class ServiceMetrics:
             "Time of the last attempt to make an evaluator for policies of a shape.",
             ["shape"],
         )
+        self.engine_switches = self._counter(
+            "proofrank_engine_switches",
+            "What came of the look for a faster engine, which `auto` on a CPU goes over to.",
+            ["result"],
+        )
+        for known in Switch:
+            self.engine_switches.labels(known)
         self.evaluator_shapes = self._gauge(
             "proofrank_evaluator_shapes",
             "1 for each shape that there is an evaluator for, by whether the live policy has this shape.",

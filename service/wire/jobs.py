@@ -178,6 +178,14 @@ class Job(RunStep, _JobFields):
             "What the scores are, fixed when the job was submitted; missing from an older server: those of proofs."
         ),
     ] = None
+    engine: Annotated[
+        str | None,
+        described(
+            "Engine that computes the ranks, from the first to the last; null before the job's turn, where nothing is "
+            "proved, and from an older server.",
+            "eager",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

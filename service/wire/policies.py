@@ -8,7 +8,10 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
+from proofrank.core.choices import BeamScore
 from proofrank.service.wire.described import described
+from proofrank.service.wire.rank_answer import Identity, Weights
+from proofrank.service.wire.rank_request import is_none
 from proofrank.service.wire.run_steps import RunStep
 from proofrank.service.wire.times import Time
 
@@ -48,9 +51,47 @@ class _PolicyContent:
     ]
 
 
+@dataclass(frozen=True)
+class StoredBeam:
+    """The beam whose scores weights were fitted to."""
+
+    width: Annotated[int, described("Number of trajectories of a candidate; 1 is the greedy one.", 8)]
+    score: Annotated[BeamScore, described("How several proofs make a score.", "logsumexp")]
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """Weights of hybrid scores that are stored with a policy."""
+
+    weights: Annotated[
+        Weights | None,
+        described("Those of relations without weights of their own; null if `error` is there."),
+    ]
+    relations: Annotated[int, described("Number of relations with weights of their own.", 3)]
+    embedding: Annotated[
+        Identity | None, described("Embedding that they were fitted with; null if that is not known.")
+    ]
+    beam: Annotated[StoredBeam | None, described("Beam that they were fitted to; null if that is not known.")]
+    error: Annotated[
+        str | None,
+        Field(
+            description="Why the weights cannot be used; missing where they can.",
+            examples=["hybrid.json: not JSON: Expecting value: line 1 column 1 (char 0)"],
+            exclude_if=is_none,
+        ),
+    ] = None
+
+
 @dataclass(frozen=True, config=ConfigDict(json_schema_serialization_defaults_required=True))
 class StoredPolicy(RunStep, _PolicyContent):
     """A stored policy."""
+
+    hybrid: Annotated[
+        StoredWeights | None,
+        described(
+            "Weights of hybrid scores that are stored with it; null without any. Older servers do not say."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -327,6 +327,17 @@ class Scoring:
             "policy",
         ),
     ] = None
+    warning: Annotated[
+        str | None,
+        Field(
+            description="What to know of the weights: that they were fitted to another beam; missing without.",
+            examples=[
+                "the weights of hybrid scores were fitted to a beam of 8 (max), and score greedy proofs; expected the "
+                "same beam, or weights that are fitted to this one"
+            ],
+            exclude_if=is_none,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

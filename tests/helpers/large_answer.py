@@ -104,9 +104,9 @@ def main() -> int:
     """Runs the measurement; with ``serve`` as the first argument, runs its server."""
     if sys.argv[1:2] == ["serve"]:
         import proofrank.service.cli.main
-        import proofrank.service.engine.by_shape
+        import proofrank.service.engine.shape_evaluator
 
-        proofrank.service.engine.by_shape.make_evaluator = make_instant
+        proofrank.service.engine.shape_evaluator.make_evaluator = make_instant
         return proofrank.service.cli.main.main(sys.argv[1:])
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(

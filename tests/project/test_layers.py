@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import itertools
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -41,6 +42,15 @@ SERVICE_LAYERS = (
     ("on_ray",),
     ("cli",),
 )
+LIBRARIES_OF_CORE = {"filelock", "numpy", "safetensors", "scipy", "torch"}
+"""Libraries that all of ``core`` may import; the extra ``server`` brings them."""
+
+OPTIONAL_LIBRARIES_OF_CORE = {
+    "proofrank.core.embedding.pykeen_modules": "pykeen",
+    "proofrank.core.policy.fused_block": "triton",
+}
+"""A module of ``core`` -> the library that it alone imports, where that is installed."""
+
 FLAT_FILES_OF_SERVICE = {"__init__", "app", "errors", "services", "threads"}
 
 
@@ -108,6 +118,27 @@ def test_core_imports_neither_service_nor_training_and_service_imports_no_traini
         elif module.startswith("proofrank.service"):
             in_process = {"in_process", "interval_evaluation", "rank_reasons", "hybrid_fitting", "sampling"}
             assert parts <= {"core", "service", "_version", *in_process}, module
+
+
+def libraries_of(tree: ast.AST) -> set[str]:
+    """The libraries that the import statements in ``tree`` name."""
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"proofrank"}
+
+
+def test_core_imports_few_libraries_and_optional_ones_in_one_module_each() -> None:
+    for module, path in MODULES.items():
+        if module.startswith("proofrank.core"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            optional = OPTIONAL_LIBRARIES_OF_CORE.get(module)
+            assert libraries_of(tree) - LIBRARIES_OF_CORE == ({optional} if optional else set()), module
+
+
+def test_core_imports_pykeen_only_in_a_function() -> None:
+    tree = ast.parse(MODULES["proofrank.core.embedding.pykeen_modules"].read_text(encoding="utf-8"))
+    outside = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
+    assert "pykeen" not in set().union(*map(libraries_of, outside))
 
 
 def test_callbacks_import_no_training_and_only_adapters_import_their_library() -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import socket
-import subprocess
-import sys
-import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from proofrank.core.evaluator.own_process import OwnProcess
 from proofrank.core.evaluator.parallel.messages import Dropped, Given, Proved, Ready, Started, Unable
 from proofrank.core.evaluator.stream import CandidateStream
 from proofrank.core.evaluator.work import Work
@@ -23,14 +19,7 @@ from proofrank.core.prover import Candidates
 
 logger = logging.getLogger("proofrank")
 
-_PROGRAM = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from proofrank.core.evaluator.parallel.helper_process import run; run(int(sys.argv[2]))"
-)
-"""Program of a helper. It imports nothing of the caller's own, so a script of a user needs no guard around its code."""
-
-_SECONDS_TO_END = 5.0
-"""Time that a helper has to end, in seconds, before it is killed."""
+_PROGRAM = "proofrank.core.evaluator.parallel.helper_process"
 
 
 @dataclass(frozen=True)
@@ -75,25 +64,17 @@ class Helper:
         self._blueprint = blueprint
         self._engine = engine
         self._evaluation = -1
-        mine, its = socket.socketpair()
-        with its:
-            command = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), str(its.fileno())]
-            try:
-                process = subprocess.Popen(  # noqa: S603 - this program, by this interpreter
-                    command, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL
-                )
-            except OSError:
-                mine.close()
-                raise
-        self.connection = Connection(mine.detach())
-        self._process = process
-        # Runs without a call of `close` too, and at the end of the interpreter.
-        self._end = weakref.finalize(self, _end, process, self.connection)
+        self._process = OwnProcess(_PROGRAM)
+
+    @property
+    def connection(self) -> Connection:
+        """This end of the connection with its process."""
+        return self._process.connection
 
     @property
     def process_id(self) -> int:
         """The id of its process."""
-        return self._process.pid
+        return self._process.process_id
 
     def give(
         self, evaluation: int, indices: np.ndarray, candidates: Candidates, num_lanes: int | None
@@ -147,18 +128,8 @@ class Helper:
 
     def close(self) -> int:
         """Ends it; gives its exit status."""
-        self._end()
-        return self._process.returncode
+        return self._process.close()
 
     def _send_blueprint(self) -> None:
         with suppress(OSError):
             self.connection.send_bytes(self._blueprint)
-
-
-def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
-    connection.close()
-    try:
-        process.wait(_SECONDS_TO_END)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

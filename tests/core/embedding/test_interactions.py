@@ -116,7 +116,10 @@ def test_what_is_wrong_is_named() -> None:
     make()
     entity, relation = torch.zeros(2, 3), torch.zeros(1, 3)
     for changed, message in (
-        ({"interaction": "NTN"}, "'interaction' is 'NTN'; expected one of TransE"),
+        (
+            {"interaction": "Own"},
+            "'interaction' is 'Own'; expected one of TransE, .* with PyKEEN one of AutoSF",
+        ),
         ({"options": {"p": 3}}, "option 'p' of TransE is 3; expected 1 or 2"),
         ({"options": {"q": 3}}, "option 'q' of TransE is unknown; expected p, power_norm"),
         ({"entities": ["a", "a"]}, "'entities' holds a name twice"),

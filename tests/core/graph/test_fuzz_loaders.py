@@ -26,7 +26,7 @@ from proofrank.core.policy.checkpoint import CONFIG_FILE, VOCABULARY_FILE, WEIGH
 from tests.helpers.damaged_files import damaged, damaged_json, json_bytes
 from tests.helpers.family import write_family, write_untrained_policy
 
-MOST_SECONDS = 10.0
+MOST_SECONDS = 30.0
 """Maximum processor time to read or refuse one bomb."""
 
 MOST_BYTES = 1 << 30

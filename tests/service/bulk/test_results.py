@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -115,8 +116,14 @@ def run_where_files_grow_to_2000_bytes(command: list[str]) -> tuple[int, str]:
         "import resource, sys; from proofrank.service.cli.main import main; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); sys.exit(main(sys.argv[1:]))"
     )
+    # Without the measurement of coverage, which would write a file of its own.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     ended = subprocess.run(
-        [sys.executable, "-c", code, *command], cwd=REPOSITORY, capture_output=True, text=True
+        [sys.executable, "-c", code, *command],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     return ended.returncode, without_reading(ended.stderr).strip()
 

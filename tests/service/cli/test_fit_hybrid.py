@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import proofrank
-from proofrank.core.errors import RankingError
+from proofrank.core.errors import EvaluationError, RankingError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import load_policy
 from proofrank.service.cli.main import main
@@ -78,3 +79,51 @@ def test_the_function_gives_what_the_command_writes(
     assert content["fitted"] == fitted.to_dict()
     assert proofrank.Hybrid.from_dict(content) == fitted.hybrid
     assert told[-1][0] == told[-1][1] > 0
+
+
+@pytest.mark.parametrize("beam_score", ["max", "logsumexp"])
+def test_weights_are_fitted_to_the_scores_of_a_beam_and_say_so(
+    beam_score: str, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, metrics = tmp_path / "hybrid.json", tmp_path / "metrics.json"
+    beam = ["--beam", "3", "--beam-score", beam_score]
+    of_train = ["--split", "train"]
+    assert main(["fit-hybrid", *arguments, *of_train, *beam, "--out", str(path)]) == 0
+    assert f"by a beam of 3 ({beam_score})" in capsys.readouterr().out
+    fitted = json.loads(path.read_text())["fitted"]
+    assert fitted["beam"] == {"width": 3, "score": beam_score}
+
+    def evaluated(*options: str) -> dict[str, Any]:
+        assert main(["evaluate", *options, *of_train, "--json", str(metrics)]) == 0
+        return json.loads(metrics.read_text())
+
+    # The figures are those of an evaluation by the same beam, which has nothing to warn of.
+    for_hybrid = [*arguments, "--scoring", "hybrid", "--hybrid", str(path)]
+    by_proofs, by_both = evaluated(*arguments[:-2], *beam), evaluated(*for_hybrid, *beam)
+    assert "the weights" not in capsys.readouterr().err and "warning" not in by_both["scoring"]
+    for kind, written in (("proof", by_proofs), ("hybrid", by_both)):
+        assert written["mrr"] == pytest.approx(fitted["mrr"][kind]["mean"], abs=1e-12)
+    greedy = evaluated(*for_hybrid)
+    told = f"fitted to a beam of 3 ({beam_score}), and score greedy proofs; expected the same beam"
+    assert told in capsys.readouterr().err and told in greedy["scoring"]["warning"]
+
+
+def test_a_beam_changes_what_is_fitted(
+    arguments: list[str], evaluate_arguments: list[str], family: Dataset, tmp_path: Path
+) -> None:
+    policy = load_policy(evaluate_arguments[evaluate_arguments.index("--policy") + 1], family)
+    fits = [
+        proofrank.fit_hybrid(
+            *(family, policy, tmp_path / "distmult"),
+            split="train",
+            corruptions="all",
+            engine="original",
+            beam=beam,
+            beam_score="logsumexp",
+        )
+        for beam in (1, 4)
+    ]
+    assert [fit.beam.width for fit in fits] == [1, 4]
+    assert fits[0].mrr["proof"] != fits[1].mrr["proof"]
+    with pytest.raises(EvaluationError, match="beam is 0; expected a whole number from 1"):
+        proofrank.fit_hybrid(family, policy, tmp_path / "distmult", split="train", beam=0)

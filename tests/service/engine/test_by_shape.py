@@ -11,7 +11,7 @@ import pytest
 from proofrank.core.errors import MemoryShortError
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import ProverSettings
-from proofrank.service.engine import by_shape, evaluators
+from proofrank.service.engine import by_shape, evaluators, shape_evaluator
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
 from proofrank.service.errors import Draining
@@ -89,7 +89,7 @@ def test_unused_evaluators_give_their_memory_to_a_new_one_and_those_in_use_do_no
                     raise MemoryShortError("buckets need about 2.0 GiB on cpu, of which 1.0 GiB are free")
                 return make(*arguments)
 
-            monkeypatch.setattr(by_shape, "make_evaluator", with_memory_for_two)
+            monkeypatch.setattr(shape_evaluator, "make_evaluator", with_memory_for_two)
             async with host.prepared(others[0]):
                 with pytest.raises(MemoryShortError, match=r"2\.0 GiB on cpu, of which 1\.0 GiB"):
                     await host.activate(others[1])
@@ -123,7 +123,7 @@ def test_a_fault_of_an_evaluator_that_is_not_live_leaves_the_server_ready(
 ) -> None:
     held = HeldRebuild()
     held.may_rebuild.set()
-    monkeypatch.setattr(by_shape, "make_evaluator", held.make)
+    monkeypatch.setattr(shape_evaluator, "make_evaluator", held.make)
 
     async def test() -> None:
         async with hosting(family_folder, policy_folder) as host:
@@ -147,7 +147,7 @@ def test_a_server_that_stops_while_an_evaluator_is_made_ends_and_says_so_to_thos
     family_folder: Path, policy_folder: Path, others: list[Policy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = HeldRebuild()
-    monkeypatch.setattr(by_shape, "make_evaluator", held.make)
+    monkeypatch.setattr(shape_evaluator, "make_evaluator", held.make)
 
     async def test() -> None:
         async with hosting(family_folder, policy_folder) as host:

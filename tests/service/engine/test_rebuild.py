@@ -30,7 +30,7 @@ NUM_CANDIDATES = 3
 @pytest.fixture
 def rebuild(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldRebuild]:
     held = HeldRebuild()
-    monkeypatch.setattr("proofrank.service.engine.by_shape.make_evaluator", held.make)
+    monkeypatch.setattr("proofrank.service.engine.shape_evaluator.make_evaluator", held.make)
     yield held
     held.may_rebuild.set()
 

@@ -21,7 +21,7 @@ from tests.helpers.rebuilding import PATIENCE, HeldRebuild
 def rebuild(monkeypatch: pytest.MonkeyPatch) -> HeldRebuild:
     held = HeldRebuild()
     held.may_rebuild.set()
-    monkeypatch.setattr("proofrank.service.engine.by_shape.make_evaluator", held.make)
+    monkeypatch.setattr("proofrank.service.engine.shape_evaluator.make_evaluator", held.make)
     return held
 
 

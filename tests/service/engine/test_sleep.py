@@ -16,7 +16,7 @@ import pytest
 from proofrank.client import Client
 from proofrank.core.errors import MemoryShortError
 from proofrank.core.evaluator import CompiledEvaluator
-from proofrank.service.engine import by_shape
+from proofrank.service.engine import shape_evaluator
 from proofrank.service.engine.lifecycle import ASLEEP, READY
 from proofrank.service.errors import NotReady
 from tests.helpers.hosting import hosting, queries_of, run
@@ -96,7 +96,7 @@ def test_what_ranks_now_is_finished_first(
 def test_a_server_that_has_no_memory_to_wake_in_sleeps_on(
     family_folder: Path, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_evaluator = by_shape.make_evaluator
+    make_evaluator = shape_evaluator.make_evaluator
 
     def without_memory(*arguments: Any, **options: Any) -> Any:
         raise MemoryShortError("buckets needs about 2.0 GiB on cpu, of which 1.0 GiB are free")
@@ -104,11 +104,11 @@ def test_a_server_that_has_no_memory_to_wake_in_sleeps_on(
     async def test() -> None:
         async with hosting(family_folder, policy_folder, engine="eager") as host:
             await host.sleep()
-            monkeypatch.setattr(by_shape, "make_evaluator", without_memory)
+            monkeypatch.setattr(shape_evaluator, "make_evaluator", without_memory)
             with pytest.raises(NotReady, match=r"still asleep: .*2\.0 GiB on cpu, of which 1\.0 GiB"):
                 await host.wake()
             assert host.stage == ASLEEP
-            monkeypatch.setattr(by_shape, "make_evaluator", make_evaluator)
+            monkeypatch.setattr(shape_evaluator, "make_evaluator", make_evaluator)
             await host.wake()
             await host.rank(queries_of(host.loaded.dataset), 0)
             await host.sleep()  # and is stopped in its sleep

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from proofrank.core.errors import PolicyError, RankingError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import load_policy
 from proofrank.service.cli.main import main
+from proofrank.service.policies.policy_files import PolicyFiles
+from proofrank.service.policies.records import NO_RUN, PolicyRecord
+from proofrank.service.policies.schemas import to_entry
+from proofrank.service.wire import StoredPolicy, read_answer
 from tests.helpers.embeddings import write_distmult
 from tests.helpers.serving import RunningServer
 
@@ -146,6 +151,70 @@ def test_weights_for_another_embedding_are_refused_where_none_are_given(
         proofrank.evaluate(family, policy, scoring="hybrid", embedding=embedding)
 
 
+def test_the_list_of_policies_tells_of_them(
+    scored: Client, weighted: Path, policy_folder: Path, embedding: Path, family: Dataset, tmp_path: Path
+) -> None:
+    by_relation = {family.vocabulary.predicates[0]: {"weight": 2.0}}
+    folder = changed(weighted, tmp_path / "weighted", by_relation=by_relation)
+    hybrid = load_policy(folder, family).hybrid
+    assert hybrid is not None
+    uploaded = scored.upload_policy("listed", folder)
+    scored.upload_policy("plain", policy_folder)
+    listed = {policy.name: policy for policy in scored.policies()}
+    assert listed["plain"].hybrid is None
+    assert listed["listed"] == uploaded
+    told = uploaded.hybrid
+    assert told is not None and told.weights is not None
+    assert vars(told.weights) == vars(hybrid.overall)
+    assert told.relations == 1
+    source = proofrank.load_embedding(embedding)
+    assert told.embedding is not None and told.beam is not None
+    assert (told.embedding.name, told.embedding.sha256) == (source.name, source.content_hash)
+    assert (told.beam.width, told.beam.score, told.error) == (1, "max", None)
+
+
+def test_damaged_weights_do_not_hide_the_other_policies(tmp_path: Path) -> None:
+    files = PolicyFiles(tmp_path)
+    (tmp_path / "policies" / "0").mkdir()
+    (tmp_path / "policies" / "0" / "hybrid.json").write_text("{")
+    record = PolicyRecord("damaged", "0", 1, datetime(2026, 1, 31, tzinfo=UTC), False, NO_RUN)
+    told = to_entry(record, files).hybrid
+    assert told is not None and told.error is not None and told.error.startswith("hybrid.json: not JSON")
+    assert told.weights is None
+
+
+def test_an_older_server_says_nothing_of_them() -> None:
+    told = {"name": "p", "sha256": "0", "active": True, "bytes": 1, "created": "2026-01-31T12:00:00.000Z"}
+    assert read_answer(StoredPolicy, json.dumps(told)).hybrid is None
+
+
+def test_weights_that_were_fitted_to_another_beam_score_with_a_warning(
+    scored: Client, weighted: Path, family: Dataset, tmp_path: Path
+) -> None:
+    folder = changed(weighted, tmp_path / "beam", fitted={"beam": {"width": 2, "score": "noisy-or"}})
+    uploaded = scored.upload_policy("beam", folder, activate=True)
+    triples = names_of(family)[:1]
+    options: dict[str, Any] = {"corruptions": 2, "scoring": "hybrid"}
+
+    def warning_of(told: Any) -> str | None:
+        assert told.scoring is not None and told.scoring.weights_from == "policy"
+        return told.scoring.warning
+
+    same: dict[str, Any] = {"beam": 2, "beam_score": "noisy-or"}
+    by_max: dict[str, Any] = {"beam": 2}
+    others: list[tuple[dict[str, Any], str]] = [({}, "greedy proofs"), (by_max, "a beam of 2 (max)")]
+    for other, used in others:
+        told = warning_of(scored.rank(triples, **options, **other))
+        assert told is not None and f"fitted to a beam of 2 (noisy-or), and score {used}; expected" in told
+        assert warning_of(scored.submit(TRIPLES, policy=uploaded, **options, **other)) == told
+    assert warning_of(scored.rank(triples, **options, **same)) is None
+    assert warning_of(scored.submit(TRIPLES, policy=uploaded, **options, **same)) is None
+    # Weights of a greedy fit score greedy proofs.
+    scored.upload_policy("weighted", weighted, activate=True)
+    assert warning_of(scored.rank(triples, **options)) is None
+    assert warning_of(scored.rank(triples, **options, **same)) is not None
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -153,6 +222,10 @@ def test_weights_for_another_embedding_are_refused_where_none_are_given(
         ({"weight": -1.0}, "weight of hybrid scores is -1.0; expected a number from 0 to 1e+06"),
         ({"by_relation": {"parents": {}}}, "has weights of relation 'parents', which the policy does not"),
         ({"embedding": "distmult"}, "embedding of hybrid scores is 'distmult'; expected an object"),
+        (
+            {"fitted": {"beam": {"width": 0, "score": "max"}}},
+            "beam of fitted hybrid scores is {'score': 'max', 'width': 0}",
+        ),
         ({"policy": "0" * 64}, "has weights that were fitted to the policy '0000"),
     ],
 )

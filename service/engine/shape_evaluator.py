@@ -1,0 +1,150 @@
+"""An evaluator with its scheduler, and how one is made, also again after it has failed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import torch
+
+from proofrank.core.errors import MemoryShortError
+from proofrank.core.evaluator import CandidateStream
+from proofrank.core.graph import Dataset
+from proofrank.core.policy import Policy
+from proofrank.service.engine.evaluators import (
+    make_beam_evaluator,
+    make_evaluator,
+    make_sampling_evaluator,
+)
+from proofrank.service.engine.lifecycle import READY, STARTING, Stages
+from proofrank.service.engine.shape import Shape
+from proofrank.service.scheduler import Lanes, Scheduler, Turns
+from proofrank.service.settings.settings import Settings
+from proofrank.service.telemetry.metrics import ServiceMetrics
+
+logger = logging.getLogger("proofrank")
+
+_MOST_SECONDS_BETWEEN_ATTEMPTS = 60
+
+
+class ShapeEvaluator:
+    """An evaluator with its scheduler.
+
+    Attributes:
+        shape: shape of the policies that it ranks by.
+        mode: engine that was asked for.
+        scheduler: scheduler that owns the evaluator.
+        engine: name of the engine that it came to.
+        device: device that it computes on, as torch names it.
+        stage: stage of the evaluator: ``ready``, or a stage of making it.
+        num_users: number of evaluations and activations that use it; changed on the event loop only.
+        idle_since: time by ``time.monotonic()`` at which its last user left.
+    """
+
+    def __init__(self, shape: Shape, mode: str) -> None:
+        self.shape = shape
+        self.mode = mode
+        self.scheduler: Scheduler
+        self.engine = mode
+        self.device = "cpu"
+        self.stage = STARTING
+        self.num_users = 0
+        self.idle_since = time.monotonic()
+
+
+class EvaluatorMaker:
+    """Makes evaluators, each in the thread of its scheduler."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        dataset: Dataset,
+        metrics: ServiceMetrics,
+        stages: Stages,
+        on_stage: Callable[[ShapeEvaluator], None],
+    ) -> None:
+        """Makes nothing yet.
+
+        Args:
+            settings: settings of the service.
+            dataset: the graph.
+            metrics: counts evaluators that are made again.
+            stages: tells when the service stops.
+            on_stage: called after the stage of an evaluator has changed, in any thread.
+        """
+        self._settings = settings
+        self._dataset = dataset
+        self._metrics = metrics
+        self._stages = stages
+        self._on_stage = on_stage
+        self._turns = Turns()
+
+    def make(self, shape: Shape, mode: str, policy: Policy) -> ShapeEvaluator:
+        """Makes an evaluator and its thread, and waits until it is warm.
+
+        Args:
+            shape: shape of ``policy``.
+            mode: the engine; those of beams and of samples have their own.
+            policy: policy to begin with.
+
+        Raises:
+            EvaluationError: it cannot be made here.
+            MemoryShortError: there is no memory for it.
+        """
+        evaluator = ShapeEvaluator(shape, mode)
+        evaluator.scheduler = Scheduler(
+            lambda fault: self._make_stream(evaluator, policy, fault), turns=self._turns
+        )
+        evaluator.scheduler.start()
+        evaluator.stage = READY
+        return evaluator
+
+    def _make_stream(
+        self, evaluator: ShapeEvaluator, policy: Policy, fault: Exception | None
+    ) -> tuple[CandidateStream, Lanes]:
+        """Makes an evaluator; to replace a failed one, tries until it succeeds or the server stops."""
+        if fault is None:
+            return self._make_once(evaluator, policy)
+        self._metrics.evaluator_rebuilds.inc()
+        logger.error("making the evaluator again after %s", type(fault).__name__)
+        seconds = 1.0
+        while True:
+            try:
+                made = self._make_once(evaluator, policy)
+            except Exception:
+                logger.exception("the evaluator cannot be made; trying again in %.0f s", seconds)
+                if self._stages.wait_until_stopping(seconds):
+                    raise
+                seconds = min(2 * seconds, _MOST_SECONDS_BETWEEN_ATTEMPTS)
+            else:
+                self._enter(evaluator, READY)
+                return made
+
+    def _make_once(self, evaluator: ShapeEvaluator, policy: Policy) -> tuple[CandidateStream, Lanes]:
+        shape = evaluator.shape
+        try:
+            if shape.is_sampling:
+                stream, lanes = make_sampling_evaluator(self._settings, self._dataset, policy, shape.settings)
+            elif shape.beam is not None:
+                stream, lanes = make_beam_evaluator(
+                    self._settings, self._dataset, policy, shape.settings, shape.beam
+                )
+            else:
+                stream, lanes = make_evaluator(
+                    self._settings.model_copy(update={"engine": evaluator.mode}),
+                    self._dataset,
+                    policy,
+                    shape.settings,
+                    self._metrics,
+                    lambda stage: self._enter(evaluator, stage),
+                )
+        except torch.OutOfMemoryError as error:
+            raise MemoryShortError(f"no evaluator of shape {shape.name}: {error}") from error
+        evaluator.engine = stream.engine
+        evaluator.device = str(getattr(stream, "device", "cpu"))
+        return stream, lanes
+
+    def _enter(self, evaluator: ShapeEvaluator, stage: str) -> None:
+        evaluator.stage = stage
+        self._on_stage(evaluator)
