@@ -64,6 +64,7 @@ from proofrank.service.cli.scoring_options import (
     check_scoring,
     is_embedding_alone,
     read_scoring,
+    scoring_words,
 )
 from proofrank.service.cli.tables import print_intervals, print_metrics, pruning_line
 from proofrank.service.terminal.progress import progress_bar
@@ -184,14 +185,8 @@ def run(parsed: argparse.Namespace) -> int:
         _write(parsed, written)
     title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}{_beam_words(parsed)}"
     if scoring is not None:
-        whose = {
-            "given": "",
-            "policy": ", weights of the policy",
-            "server": "",
-            "default": ", default weights",
-        }
-        weights = whose[scoring.weights_from] if scoring.kind == "hybrid" else ""
-        title += f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name}{weights})"
+        source = scoring.source
+        title += scoring_words(scoring.kind, f"{source.kind} {source.name}", scoring.weights_from)
     print_metrics(metrics, title, metrics.by_depth)
     return check_floors(parsed, metrics.overall.to_dict(), errors)
 
