@@ -109,12 +109,8 @@ def check_scoring(parsed: argparse.Namespace) -> None:
         return
     if parsed.embedding is None:
         raise ProofrankError(f"--scoring {parsed.scoring} needs --embedding")
-    for flag, is_given in (
-        ("--mrr-tolerance", parsed.mrr_tolerance is not None),
-        (f"--beam {parsed.beam}", parsed.beam > 1 and parsed.scoring == "embedding"),
-    ):
-        if is_given:
-            raise ProofrankError(f"--scoring {parsed.scoring} cannot be combined with {flag}")
+    if parsed.beam > 1 and parsed.scoring == "embedding":
+        raise ProofrankError(f"--scoring {parsed.scoring} cannot be combined with --beam {parsed.beam}")
 
 
 def is_embedding_alone(parsed: argparse.Namespace) -> bool:

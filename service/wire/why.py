@@ -18,14 +18,16 @@ from proofrank.service.wire.rank_answer import (
     RankedByProtocol,
     RankedPositive,
     Relation,
+    Scoring,
     Tail,
 )
 from proofrank.service.wire.rank_request import (
-    BeamOptions,
     BeamScore,
     Name,
     ProtocolOptions,
     PruningLevel,
+    ScoredOptions,
+    ScoringKind,
 )
 
 MAX_EXPLAINED = 50
@@ -35,7 +37,7 @@ MAX_ALTERNATIVES = 50
 """Number of actions of each step that an answer shows at most."""
 
 
-class WhyRequest(BeamOptions, ProtocolOptions):
+class WhyRequest(ScoredOptions, ProtocolOptions):
     """A triple whose rank on one side is to be explained."""
 
     head: Name = Field(description="Name of the first constant.", examples=["albania"])
@@ -79,8 +81,9 @@ class WhyRequest(BeamOptions, ProtocolOptions):
     job: str | None = Field(
         None,
         max_length=64,
-        description="Id of a job whose policy ranks, in place of `policy` and `policy_sha256`; the answer is 409 if "
-        "its content is no longer stored.",
+        description="Id of a job whose policy ranks, in place of `policy` and `policy_sha256`, by the job's `scoring` "
+        "unless the request has one; the answer is 409 if the policy's content is no longer stored, or the embedding "
+        "of the job's scores no longer served.",
         examples=[EXAMPLE_JOB_ID],
     )
     deadline_ms: int | None = Field(
@@ -101,10 +104,9 @@ class WhyRequest(BeamOptions, ProtocolOptions):
             raise PydanticCustomError("policy_of_job", "'job' and 'policy' both name a policy; expected one")
         return self
 
-    @property
-    def pruning_level(self) -> PruningLevel:
-        """What may be left out; the answer is the same with each level."""
-        return self.pruning or "exact"
+    def pruning_of(self, scoring_kind: ScoringKind) -> PruningLevel:
+        """What may be left out with the scores by which it ranks; the answer is the same with each level."""
+        return "none" if scoring_kind == "embedding" else self.pruning or "exact"
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,12 @@ class ExplainedCandidate:
         ),
     ]
     score: Annotated[
-        float, described("Log-probability of the trajectory, less 100 if it is no proof.", -1.4538)
+        float,
+        described(
+            "Score by which it is ranked; with scoring `proof`, the log-probability of the trajectory, less 100 if it "
+            "is no proof.",
+            -1.4538,
+        ),
     ]
     log_probability: Annotated[
         float,
@@ -171,7 +178,8 @@ class ExplainedCandidate:
     proof: Annotated[
         str,
         described(
-            "The proof as a tree, a goal a line.", "locatedInCR(albania, europe)  [rule r2]  p=0.695\n…"
+            "The proof as a tree, a goal a line; empty where nothing is proved.",
+            "locatedInCR(albania, europe)  [rule r2]  p=0.695\n…",
         ),
     ]
     choices: Annotated[
@@ -187,6 +195,23 @@ class ExplainedCandidate:
             ["locatedInCR(albania, europe)  [rule r2]  p=0.695\n…"],
         ),
     ] = ()
+    embedding_score: Annotated[
+        float | None, described("The embedding's score; null with scoring `proof`.", 3.25)
+    ] = None
+    embedding_part: Annotated[
+        float | None,
+        described(
+            "The embedding's part of a `hybrid` score: `weight` times k; null with other scorings.", -0.038
+        ),
+    ] = None
+    proof_part: Annotated[
+        float | None,
+        described(
+            "What the proof adds to a `hybrid` score, or the failure takes away: the two parts sum up to `score`; null "
+            "with other scorings.",
+            -1.4538,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, config=SENT_IN_FULL)
@@ -213,4 +238,7 @@ class RankExplanation:
     also: Annotated[tuple[ExplainedCandidate, ...], described("The corruptions that were asked for besides.")]
     beam: Annotated[int, described("Maximum number of trajectories that a candidate had.", 8)] = 1
     beam_score: Annotated[BeamScore, described("How several proofs made a score.", "logsumexp")] = "max"
+    scoring: Annotated[
+        Scoring | None, described("What the scores are; missing from an older server: those of proofs.")
+    ] = None
     protocol: RankedByProtocol = None
