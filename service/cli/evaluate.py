@@ -72,6 +72,7 @@ from proofrank.service.cli.scoring_options import (
     check_scoring,
     is_embedding_alone,
     read_scoring,
+    scoring_words,
 )
 from proofrank.service.cli.tables import print_intervals, print_metrics, pruning_line
 from proofrank.service.terminal.progress import progress_bar
@@ -205,9 +206,8 @@ def _beam_words(parsed: argparse.Namespace) -> str:
 def _scoring_words(scoring: Scoring | None) -> str:
     if scoring is None:
         return ""
-    whose = {"given": "", "policy": ", weights of the policy", "server": "", "default": ", default weights"}
-    weights = whose[scoring.weights_from] if scoring.kind == "hybrid" else ""
-    return f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name}{weights})"
+    source = scoring.source
+    return scoring_words(scoring.kind, f"{source.kind} {source.name}", scoring.weights_from)
 
 
 def _check_rankings(parsed: argparse.Namespace) -> None:

@@ -33,7 +33,7 @@ from proofrank.service.cli.ranking_options import (
     positive,
     settle_protocol,
 )
-from proofrank.service.cli.scoring_options import add_scoring, check_weights, given_weights
+from proofrank.service.cli.scoring_options import add_scoring, check_weights, given_weights, scoring_words
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import (
     print_intervals,
@@ -176,14 +176,7 @@ def _scores(scoring: Scoring | None) -> str:
     """What the scores are, in words; nothing for those of proofs, as an older server's are."""
     if scoring is None or scoring.embedding is None:
         return ""
-    whose = {
-        "given": "given weights",
-        "policy": "weights of the policy",
-        "server": "weights of the server",
-        "default": "default weights",
-    }
-    weights = "" if scoring.weights_from is None else f", {whose[scoring.weights_from]}"
-    return f", scoring {scoring.kind} ({scoring.embedding.name}{weights})"
+    return scoring_words(scoring.kind, scoring.embedding.name, scoring.weights_from)
 
 
 def _say(warning: str | None) -> None:

@@ -141,7 +141,7 @@ def to_explanation(
     beam = beam_of(request)
     reasons = reasons_of(
         ranked,
-        reference if beam is None else BeamReferenceEvaluator.around(reference, beam),
+        reference if beam is None else BeamReferenceEvaluator(reference, beam),
         reference,
         first=request.first,
         alternatives=request.alternatives,

@@ -208,6 +208,10 @@ class ServiceMetrics:
             "1, labelled with the policy that was live before.",
             ["policy", "sha256"],
         )
+        self.policy_not_restored = self._gauge(
+            "proofrank_policy_not_restored",
+            "1 while the policy of the settings is live because the one activated last could not be brought back.",
+        )
         self.policy_changes = self._counter(
             "proofrank_policy_changes",
             "Uploads, activations and deletions of policies by clients.",

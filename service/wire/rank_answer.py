@@ -249,7 +249,7 @@ class Metrics:
             description="Share of ranks of k or less, by k, for the k of the request's `hits_at`; missing without it.",
             examples=[{"1": 0.6, "5": 0.85, "20": 1.0}],
         ),
-    ] = Field(None, kw_only=True)
+    ] = Field(default=None, kw_only=True)
 
     @property
     def hits_at(self) -> dict[int, float]:
@@ -308,7 +308,7 @@ class Pruning:
             description="Why the level that was asked for has no use, where it has none; else missing.",
             examples=["nothing is proved with scoring 'embedding', so pruning 'ranks' leaves nothing out"],
         ),
-    ] = Field(None, kw_only=True)
+    ] = Field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from proofrank.service.wire.described import described
 from proofrank.service.wire.jobs import EXAMPLE_JOB_ID
-from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
+from proofrank.service.wire.policies import AskedPolicy, AskedSha256, check_asked_policy
 from proofrank.service.wire.rank_answer import (
     SENT_IN_FULL,
     Head,
@@ -74,18 +74,10 @@ class WhyRequest(ScoredOptions, ProtocolOptions):
         "query of `/rank`.",
         examples=[["asia", "africa", "oceania"]],
     )
-    policy: str | None = Field(
-        None,
-        pattern=POLICY_NAME_PATTERN,
-        description="Name of the stored policy that ranks; by default the live one.",
-        examples=["run-7"],
+    policy: AskedPolicy = Field(
+        None, description="Name of the stored policy that ranks; by default the live one."
     )
-    policy_sha256: str | None = Field(
-        None,
-        pattern=SHA256_PATTERN,
-        description="SHA-256 that the content of `policy` must have; the answer is 409 if the name has other content.",
-        examples=["0a958d27" * 8],
-    )
+    policy_sha256: AskedSha256 = None
     job: str | None = Field(
         None,
         max_length=64,
@@ -103,8 +95,7 @@ class WhyRequest(ScoredOptions, ProtocolOptions):
 
     @model_validator(mode="after")
     def _sha256_of_policy(self) -> WhyRequest:
-        if self.policy_sha256 is not None and self.policy is None:
-            raise PydanticCustomError("sha256_of_policy", "'policy_sha256' is of a 'policy'; name that too")
+        check_asked_policy(self.policy, self.policy_sha256)
         return self
 
     @model_validator(mode="after")

@@ -143,7 +143,7 @@ def test_beams_give_such_intervals(
 ) -> None:
     dataset = case.dataset(make_dataset)
     policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-    evaluator = BeamReferenceEvaluator(dataset, policy, case.settings, beam)
+    evaluator = BeamReferenceEvaluator(ReferenceEvaluator(dataset, policy, case.settings), beam)
     scoring = scoring_of(dataset, hybrid, case.seed)
 
     check_intervals(evaluator, work_of(case, dataset), "realistic", level, 16, scoring)

@@ -38,9 +38,16 @@ def written(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_the_command_and_the_function_give_the_same(
-    arguments: list[str], evaluate_arguments: list[str], family: Dataset, embedding: Path, tmp_path: Path
+    arguments: list[str],
+    evaluate_arguments: list[str],
+    family: Dataset,
+    embedding: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main([*arguments, *FLAGS]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert ", scoring hybrid (DistMult distmult, given weights)" in out
     policy = load_policy(evaluate_arguments[evaluate_arguments.index("--policy") + 1], family)
     options: dict[str, Any] = {"corruptions": "all", "engine": "original", "scoring": "hybrid"}
     report = proofrank.evaluate(family, policy, embedding=embedding, hybrid=WEIGHTS, **options)
