@@ -31,7 +31,7 @@ def run(parsed: argparse.Namespace) -> int:
     with make_client(parsed) as client:
         jobs = client.jobs(limit=parsed.limit, state=parsed.state, run=parsed.training_run)
     print_rows(
-        ("job", "state", "done", "split", "scores", "MRR", "policy", "run", "step", "created"),
+        ("job", "state", "done", "split", "scores", "engine", "MRR", "policy", "run", "step", "created"),
         map(_row, jobs),
     )
     if parsed.json is not None:
@@ -46,6 +46,7 @@ def _row(job: Job) -> tuple[str, ...]:
         f"{job.progress.queries_done}/{job.progress.queries}",
         job.request.split or "queries",
         job.request.scoring_kind,
+        job.engine or "",
         mrr_text(job.metrics, job.intervals),
         job.policy.name,
         job.run or "",

@@ -50,6 +50,8 @@ def run(parsed: argparse.Namespace) -> int:
         f"{written.path}: {written.rankings} rankings, {written.comparisons} comparisons, proofs of "
         f"{written.explained} rankings, {written.bytes / 1e6:.1f} MB"
     )
+    for warning in written.warnings:
+        console.print(f"warning: {warning}")
     if written.unexplained:
         console.print(
             f"{written.unexplained} rankings have no proofs: the server no longer has the policies, or now has lower "

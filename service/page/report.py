@@ -52,6 +52,7 @@ class WrittenReport:
         comparisons: number of comparisons.
         explained: number of rankings with proofs.
         unexplained: number of rankings without, because the server no longer has the policy, or now has lower limits.
+        warnings: what the server warns of, each with the id of its job.
         bytes: size of all files.
     """
 
@@ -60,6 +61,7 @@ class WrittenReport:
     comparisons: int
     explained: int
     unexplained: int
+    warnings: tuple[str, ...]
     bytes: int
 
 
@@ -115,6 +117,11 @@ def write_report(
         comparisons=len(data.comparisons),
         explained=len(data.reasons),
         unexplained=data.num_unexplained,
+        warnings=tuple(
+            f"job {job.id}: {job.scoring.warning}"
+            for job in jobs
+            if job.scoring is not None and job.scoring.warning is not None
+        ),
         bytes=size,
     )
 
@@ -134,9 +141,15 @@ class _Collected:
         self.num_unexplained = 0
 
     def add_answers(self, jobs: Sequence[Job]) -> None:
-        """Adds what is served, the jobs, their groups and their runs."""
+        """Adds what is served, the jobs, their policies that are still stored, their groups and their runs."""
         client, answers = self._client, self._answers
         answers["info"] = _json(client.info())
+        contents = {(job.policy.name, job.policy.sha256) for job in jobs}
+        answers["policies"] = {
+            "policies": [
+                _json(policy) for policy in client.policies() if (policy.name, policy.sha256) in contents
+            ]
+        }
         answers[_GRAPH] = _json(client.graph(limit=wire.MAX_RULES_LISTED))
         listed = {"jobs": [_json(job) for job in reversed(jobs)]}
         answers.update(dict.fromkeys(_JOBS_LISTED, listed))

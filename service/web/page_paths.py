@@ -22,6 +22,7 @@ PAGE_FILES = (
     "server.js",
     "report.js",
     "tables.js",
+    "scores.js",
     "proofs.js",
     "plots.js",
     "views/overview.js",

@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const { html, useLoaded, useMemo, whenLoaded } = proofrank;
-  const { Plot, Table, axis, colour, interval, jobName, link, metric, nearest, protocol, rank, seriesColour, signed, time, triple, whole } = proofrank;
+  const { Plot, ScoresWarning, Table, axis, colour, interval, jobName, link, metric, nearest, protocol, rank, seriesColour, signed, time, triple, whole } = proofrank;
 
   const METRICS = [["mrr", "MRR"], ["hits@1", "Hits@1"], ["hits@3", "Hits@3"], ["hits@10", "Hits@10"]];
 
@@ -148,7 +148,8 @@
         <${Choice} name="A, before" jobs=${jobs} value=${a} choose=${(id) => go(id, b)} />
         <${Choice} name="B, judged" jobs=${jobs} value=${b} choose=${(id) => go(a, id)} />
         ${a.length > 1 && b.length > 1 && html`<button type="button" onClick=${() => go(b, a)}>Swap</button>`}
-      </div>`)}
+      </div>
+      ${[["A", a], ["B", b]].map(([name, id]) => html`<${ScoresWarning} name=${name} job=${jobs.find((job) => job.id === id)} />`)}`)}
       ${a.length > 1 && b.length > 1 ? html`<${Compared} a=${a} b=${b} />` : html`<p>Choose two evaluations of the same queries.</p>`}`;
   }
 

@@ -2,9 +2,10 @@
 "use strict";
 (() => {
   const { html, useEffect, useLoaded, useRepeated, useState, whenLoaded } = proofrank;
-  const { Facts, Table, Failure, fixed, jobName, link, mrrOf, mrrText, percent, protocol, time, whole } = proofrank;
+  const { Facts, Table, Failure, fixed, jobName, link, mrrOf, mrrText, percent, protocol, storedText, time, whole } = proofrank;
 
   const SECONDS_BETWEEN = 2;
+  const SECONDS_BETWEEN_POLICIES = 30;
   const MOST_FOLLOWED = 3; // A browser keeps six connections to a server, and the views need some.
 
   function Cancel({ job, onDone }) {
@@ -33,6 +34,7 @@
       <td>${protocol(now.request)}</td>
       <td>${now.state}${now.error && `: ${now.error}`}</td>
       <td><progress max=${queries} value=${done} aria-label="Queries that are ranked"></progress> ${whole(done)} of ${whole(queries)}</td>
+      <td>${now.engine ?? "–"}</td>
       <td class="number">${mrrText(now)}</td>
       <td><${Cancel} job=${now} onDone=${onEnd} /></td>
     </tr>`;
@@ -42,7 +44,7 @@
     if (jobs.length === 0) return html`<p>No job runs or waits.</p>`;
     return html`<div class="scroll" role="region" tabindex="0" aria-label="Jobs that run or wait"><table>
       <thead><tr><th scope="col">Job</th><th scope="col">Ranks</th><th scope="col">State</th>
-        <th scope="col">Progress</th><th scope="col" class="number">MRR so far</th><th scope="col">Cancel</th></tr></thead>
+        <th scope="col">Progress</th><th scope="col">Engine</th><th scope="col" class="number">MRR so far</th><th scope="col">Cancel</th></tr></thead>
       <tbody>${jobs.map((job, index) => html`<${LiveJob} key=${job.id} job=${job} onEnd=${onEnd}
         isFollowed=${index >= jobs.length - MOST_FOLLOWED} />`)}</tbody>
     </table></div>`;
@@ -52,6 +54,7 @@
     { name: "Job", isText: true, value: jobName, show: (name, job) => html`<a href=${link(["step", job.id])}>${name}</a>` },
     { name: "Ranks", isText: true, value: (job) => protocol(job.request) },
     { name: "State", isText: true, value: (job) => job.state },
+    { name: "Engine", isText: true, value: (job) => job.engine ?? null, show: (engine) => engine ?? "–" },
     { name: "MRR", value: mrrOf, show: (_, job) => mrrText(job) },
     { name: "Hits@1", value: (job) => job.metrics?.["hits@1"] ?? null, show: percent },
     { name: "Hits@10", value: (job) => job.metrics?.["hits@10"] ?? null, show: percent },
@@ -62,6 +65,27 @@
   function Ended({ jobs }) {
     const rows = jobs.map((job) => ({ ...job, key: job.id }));
     return html`<${Table} caption="The latest jobs that have ended" columns=${COLUMNS} rows=${rows} what="jobs" />`;
+  }
+
+  const POLICY_COLUMNS = [
+    { name: "Policy", isText: true, value: (policy) => policy.name },
+    { name: "Live", isText: true, value: (policy) => (policy.active ? "live" : "") },
+    { name: "Run", isText: true, value: (policy) => (policy.run === null ? null : `${policy.run} step ${policy.step}`), show: (run) => run ?? "–" },
+    { name: "Weights of hybrid scores", isText: true, value: (policy) => storedText(policy.hybrid) },
+    { name: "Stored", isText: true, value: (policy) => policy.created, show: time },
+  ];
+
+  /** The stored policies; in a report, those of its jobs that the server still had. */
+  function Policies() {
+    const [state, setState] = useState({});
+    const load = () => proofrank.data.get("policies").then((value) => setState({ value }), (error) => setState({ error }));
+    if (proofrank.data.isLive) useRepeated(load, 1000 * SECONDS_BETWEEN_POLICIES);
+    else useEffect(() => void load(), []);
+    return html`<h2>Policies</h2>${whenLoaded(state, ({ policies }) => {
+      const rows = policies.map((policy) => ({ ...policy, key: policy.name }));
+      return rows.length === 0 ? html`<p>No policy of these jobs was stored any more.</p>`
+        : html`<${Table} caption="Stored policies" columns=${POLICY_COLUMNS} rows=${rows} what="policies" />`;
+    })}`;
   }
 
   function Served({ info }) {
@@ -112,7 +136,8 @@
     return html`<h1 tabindex="-1">Overview</h1>
       ${!proofrank.data.isLive && html`<p class="note">A report, written ${time(proofrank.data.created)}.</p>`}
       ${whenLoaded(info, (value) => html`<${Served} info=${value} />`)}
-      ${proofrank.data.isLive ? html`<${Live} />` : whenLoaded(jobs, (value) => html`<h2>Jobs</h2><${Ended} jobs=${value.jobs} />`)}`;
+      ${proofrank.data.isLive ? html`<${Live} />` : whenLoaded(jobs, (value) => html`<h2>Jobs</h2><${Ended} jobs=${value.jobs} />`)}
+      <${Policies} />`;
   }
 
   proofrank.views.overview = { title: "Overview", View: Overview };

@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const { html, useLoaded, useState, whenLoaded } = proofrank;
-  const { Facts, Pager, Rows, Table, ROWS, ends, jobName, link, metric, percent, protocol, rank, time, triple, whole } = proofrank;
+  const { Facts, Pager, Rows, Scores, Table, ROWS, ends, jobName, link, metric, percent, protocol, rank, time, triple, whole } = proofrank;
 
   const metricColumns = (name) => [
     { name, isText: true, value: (row) => row.key },
@@ -151,10 +151,12 @@
         ["Ranks", protocol(job.request)],
         ["Policy", `${job.policy.name} (${job.policy.sha256.slice(0, 12)})`],
         ["Dataset", job.dataset.name],
+        ["Engine", job.engine ?? "–"],
         ["State", job.error === null ? job.state : `${job.state}: ${job.error}`],
         ["Submitted", time(job.created)],
         ["Job", job.id],
       ]} />
+      <${Scores} job=${job} />
       <${Comparisons} job=${job} />
       <${Shown} job=${job} />`);
   }
