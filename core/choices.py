@@ -18,6 +18,14 @@ PRUNING_LEVELS: tuple[PruningLevel, ...] = ("none", "exact", "ranks")
 ScoringKind = Literal["proof", "embedding", "hybrid"]
 SCORINGS: tuple[ScoringKind, ...] = ("proof", "embedding", "hybrid")
 
+
+def unused_pruning(level: str | None, scoring: str) -> str | None:
+    """What to say of a level of pruning that was asked for and has no use with a scoring; None where it has one."""
+    if scoring != "embedding" or level in (None, "none"):
+        return None
+    return f"nothing is proved with scoring 'embedding', so pruning {level!r} leaves nothing out"
+
+
 MOST_WEIGHT = 1e6
 """Maximum size of a weight, bonus or penalty of hybrid scores; larger ones would leave nothing of the other parts."""
 

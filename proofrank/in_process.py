@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from proofrank.core.choices import HITS_AT, SPLITS
-from proofrank.core.comparison import Identity, Protocol, Rankings
+from proofrank.core.choices import HITS_AT, SPLITS, unused_pruning
+from proofrank.core.comparison import Identity, Protocol, Rankings, ScoredBy
 from proofrank.core.embedding import ScoreSource, load_embedding
 from proofrank.core.errors import ProofrankError, RankingError
 from proofrank.core.evaluator import ReferenceEvaluator, create_evaluator, render_proof, settings_for
@@ -54,7 +54,13 @@ from proofrank.core.ranking import (
     sides_of,
 )
 from proofrank.frames import frame_of
-from proofrank.interval_evaluation import IntervalEvaluation, depths_beside, interval_evaluation
+from proofrank.interval_evaluation import (
+    NO_ENGINE,
+    IntervalEvaluation,
+    depths_beside,
+    interval_evaluation,
+    with_note,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -70,9 +76,6 @@ EmbeddingSource = str | Path | ScoreSource
 
 HybridSource = str | Path | Mapping[str, Any] | Hybrid
 """Weights of hybrid scores, or the path of their file."""
-
-NO_ENGINE = "none"
-"""Name of the engine where nothing is proved."""
 
 Progress = Callable[[int, int], None]
 """Is told how many candidates are done, and how many there are."""
@@ -145,6 +148,7 @@ class EvaluationReport:
         scoring: what the scores are: their ``kind``, and if it is not ``proof``, the ``embedding`` (``name``,
             ``sha256`` and ``kind``), the ``weights`` of hybrid scores, and whose they are: ``weights_from`` is
             ``given``, ``policy`` or ``default``.
+        pruning_note: why the level of pruning that was asked for has no use, where it has none; else None.
     """
 
     metrics: Metrics
@@ -162,6 +166,7 @@ class EvaluationReport:
     protocol: Protocol
     by_depth: dict[str, Metrics] = field(default_factory=dict)
     scoring: Mapping[str, Any] = field(default_factory=lambda: PROOF_SCORING)
+    pruning_note: str | None = None
 
     def to_dict(self, *, rankings: bool = False) -> dict[str, Any]:
         """The metrics, and what they are of, as ``proofrank evaluate --json`` writes them.
@@ -174,7 +179,7 @@ class EvaluationReport:
             dataset=(self.dataset, self.dataset_sha256),
             policy=(self.policy, self.policy_sha256),
             warnings=self.warnings,
-            pruning=self.pruning_counts.to_dict(self.pruning),
+            pruning=with_note(self.pruning_counts.to_dict(self.pruning), self.pruning_note),
             protocol=self.protocol,
             rankings=self.rankings if rankings else None,
             scoring=self.scoring,
@@ -202,6 +207,7 @@ class EvaluationReport:
             policy=Identity(self.policy, self.policy_sha256),
             protocol=self.protocol,
             pruning=self.pruning,
+            scored_by=ScoredBy.of(self.scoring),
         )
 
     def to_frame(self) -> pandas.DataFrame:
@@ -340,7 +346,7 @@ def evaluate(
         prover: prover settings that differ from those the policy was trained under, such as ``{"max_depth": 10}``.
         pruning: what may be left out, all ranks being the same: ``none``; ``exact``, which keeps every metric; or
             ``ranks``, which leaves the share of proved corruptions open. By default ``exact``, and ``ranks`` with
-            ``mrr_tolerance``.
+            ``mrr_tolerance``. With ``embedding`` it is ``none`` whatever is asked for, which ``pruning_note`` says.
         mrr_tolerance: proves candidates only until the MRR is certain to this much, such as 0.001, up and down. The
             answer holds an interval of each metric, and goes on with ``refine`` where a smaller one is wanted.
         beam: number of trajectories of a candidate; 1 is the greedy one alone.
@@ -397,8 +403,6 @@ def evaluate(
     if mrr_tolerance is not None:
         check_tolerance(mrr_tolerance)
         check_tolerance_of(rules)
-        if scoring != "proof":
-            raise RankingError(f"scoring is {scoring!r}; with mrr_tolerance expected 'proof'")
     if scoring == "embedding" and searched.width > 1:
         raise RankingError(f"scoring is {scoring!r}; with a beam of {beam} expected 'proof' or 'hybrid'")
     scores_by = scoring_of(scoring, embedding, hybrid, dataset, chosen, device, policy, searched)
@@ -413,7 +417,7 @@ def evaluate(
             processes=processes,
             beam=searched,
         )
-    if mrr_tolerance is not None and evaluator is not None:
+    if mrr_tolerance is not None:
         evaluation = interval_evaluation(
             evaluator,
             dataset,
@@ -424,8 +428,10 @@ def evaluate(
             seed=seed,
             splits=splits,
             hits_at=hits_at,
+            scoring=scores_by,
         )
         return evaluation.refine(mrr_tolerance, progress=progress)
+    note = unused_pruning(pruning, scoring)
     pruning = "exact" if pruning is None else pruning
     leaving_out = pruning_of(pruning, dataset, default_cache_folder())
     if evaluator is None:  # nothing is proved, and so nothing left out
@@ -478,6 +484,7 @@ def evaluate(
         ),
         by_depth=report.by_depth,
         scoring=PROOF_SCORING if scores_by is None else scores_by.to_dict(),
+        pruning_note=note,
     )
 
 

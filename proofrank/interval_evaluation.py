@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proofrank.core.choices import HITS_AT, SPLITS
+from proofrank.core.choices import HITS_AT, SPLITS, unused_pruning
 from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import Evaluator
 from proofrank.core.evaluator.artifacts import default_cache_folder
@@ -24,12 +24,15 @@ from proofrank.core.formats.warnings import DatasetWarning
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import (
+    PROOF_SCORING,
+    AllCompletions,
     IntervalReport,
     LazyQueries,
     MetricIntervals,
     PruningCounts,
     Refinement,
     RefinementProgress,
+    Scoring,
     check_level,
     has_depths,
     interval_report,
@@ -40,6 +43,9 @@ from proofrank.frames import frame_of
 
 if TYPE_CHECKING:
     import pandas
+
+NO_ENGINE = "none"
+"""Name of the engine where nothing is proved."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,10 @@ class IntervalEvaluation:
         dataset_sha256: content hash of the dataset.
         policy_sha256: content hash of the policy.
         warnings: what is probably wrong in the dataset's files.
-        pruning: the level of pruning: ``exact`` or ``ranks``.
+        pruning: the level of pruning: ``exact`` or ``ranks``; ``none`` where nothing is proved.
+        pruning_note: why the level of pruning that was asked for has no use, where it has none; else None.
+        scoring: what the scores are, as in :class:`proofrank.EvaluationReport`. By an embedding alone every score is
+            known, so no interval has a width.
         tolerance: the smallest tolerance that was asked for; None before the first.
     """
 
@@ -94,6 +103,7 @@ class IntervalEvaluation:
         level: str,
         depths: Sequence[str] | None = None,
         hits_at: Sequence[int] = HITS_AT,
+        pruning_note: str | None = None,
     ) -> None:
         """Proves nothing yet.
 
@@ -105,6 +115,7 @@ class IntervalEvaluation:
             level: of pruning.
             depths: name of the depth of each triple, if depths are known.
             hits_at: the k of Hits@k.
+            pruning_note: why another level that was asked for has no use; None if it has one.
         """
         self.dataset = dataset.name
         self.policy = policy.name
@@ -113,6 +124,10 @@ class IntervalEvaluation:
         self.policy_sha256 = policy.content_hash
         self.warnings: tuple[DatasetWarning, ...] = dataset.warnings
         self.pruning = level
+        self.pruning_note = pruning_note
+        self.scoring: Mapping[str, Any] = (
+            PROOF_SCORING if refinement.scoring is None else refinement.scoring.to_dict()
+        )
         self.tolerance: float | None = None
         self._refinement = refinement
         self._graph = dataset
@@ -140,6 +155,7 @@ class IntervalEvaluation:
         Raises:
             RankingError: ``mrr_tolerance`` is no number of 0 or more.
             EvaluationError: a candidate cannot be evaluated exactly.
+            EmbeddingError: a candidate has no score by the embedding.
         """
         with _told(progress, mrr_tolerance) as on_progress:
             self._refinement.refine(mrr_tolerance, max_seconds=max_seconds, on_progress=on_progress)
@@ -211,10 +227,11 @@ class IntervalEvaluation:
             "policy": {"name": self.policy, "sha256": self.policy_sha256},
             "warnings": [warning.to_dict() for warning in self.warnings],
             "pruning": {
-                **self.pruning_counts.to_dict(self.pruning),
+                **with_note(self.pruning_counts.to_dict(self.pruning), self.pruning_note),
                 "mrr_tolerance": self.tolerance,
                 "open": self.metrics.open,
             },
+            "scoring": dict(self.scoring),
             "rank_intervals": [dataclasses.asdict(ranking) for ranking in self.rankings],
         }
 
@@ -228,7 +245,7 @@ class IntervalEvaluation:
 
 
 def interval_evaluation(
-    evaluator: Evaluator,
+    evaluator: Evaluator | None,
     dataset: Dataset,
     policy: Policy,
     work: LazyQueries,
@@ -239,11 +256,12 @@ def interval_evaluation(
     cache_folder: Path | None = None,
     splits: Sequence[str] = SPLITS,
     hits_at: Sequence[int] = HITS_AT,
+    scoring: Scoring | None = None,
 ) -> IntervalEvaluation:
     """An evaluation that has proved nothing yet.
 
     Args:
-        evaluator: proves the candidates.
+        evaluator: proves the candidates; None where ``scoring`` is ``embedding``.
         dataset: the graph.
         policy: the policy to judge.
         work: what to rank, at least one triple.
@@ -253,6 +271,7 @@ def interval_evaluation(
         cache_folder: where least models are kept; that of the user by default.
         splits: whose files of depths are read, where there are any.
         hits_at: the k of Hits@k.
+        scoring: what scores beside or instead of proofs; None for proofs alone.
 
     Raises:
         RankingError: an option is wrong.
@@ -260,13 +279,24 @@ def interval_evaluation(
     """
     level = "ranks" if pruning is None else pruning
     check_level(level)
+    if evaluator is None:  # nothing is proved, so no model is of use
+        depths = depths_beside(dataset, work.triples, splits, cache_folder)
+        every = AllCompletions(dataset.vocabulary.num_constants)
+        refinement = Refinement(None, work, every, ties=ties, seed=seed, scoring=scoring)
+        note = unused_pruning(pruning, "embedding")
+        return IntervalEvaluation(refinement, dataset, policy, NO_ENGINE, "none", depths, hits_at, note)
     # Imported here: ranking without pruning, as on a machine that only runs benchmarks, does not need scipy.
     from proofrank.core.provability import stored_least_model
 
     model = stored_least_model(dataset, default_cache_folder() if cache_folder is None else cache_folder)
     depths = known_depths(dataset, work.triples, model, splits)
-    refinement = Refinement(evaluator, work, model, level=level, ties=ties, seed=seed)
+    refinement = Refinement(evaluator, work, model, level=level, ties=ties, seed=seed, scoring=scoring)
     return IntervalEvaluation(refinement, dataset, policy, evaluator.engine, level, depths, hits_at)
+
+
+def with_note(pruning: dict[str, Any], note: str | None) -> dict[str, Any]:
+    """What was left out, as JSON, with a note on what was asked for, if that needs one."""
+    return pruning if note is None else {**pruning, "note": note}
 
 
 def depths_beside(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,15 +33,27 @@ from proofrank.core.protocols import check_protocol_of_one, corruptor_of
 from proofrank.core.prover import ProverSettings
 from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking import (
+    PROOF_SCORING,
     TIE_POLICIES,
     Corruptor,
     ExplainedOutcome,
     Query,
+    Scoring,
     pruning_of,
     rank_reasons,
     sides_of,
 )
-from proofrank.in_process import NamedTriple, TripleRanking, beam_of, number_of, triple_ranking
+from proofrank.in_process import (
+    EmbeddingSource,
+    HybridSource,
+    NamedTriple,
+    TripleRanking,
+    beam_of,
+    number_of,
+    scoring_of,
+    triple_ranking,
+)
+from proofrank.interval_evaluation import NO_ENGINE
 
 _STANDINGS = {
     "positive": "the triple itself",
@@ -98,13 +110,18 @@ class ExplainedCandidate:
         relation: name of its predicate.
         tail: name of its second constant.
         standing: how its score compares with the positive's: ``higher``, ``tied`` or ``lower``; or ``positive``.
-        score: its log-probability, less 100 where it was not proved.
+        score: by which it is ranked: its log-probability, less 100 where it was not proved; with another ``scoring``
+            what that says.
         log_probability: sum over its steps; of several proofs together, as the beam's score says.
         proved: whether it was proved.
         steps: its steps, with the alternatives at each; with a beam, those of its best proof.
         proof: the proof as a tree, a goal a line; with a beam, the best one.
         choices: the steps as text, a line for each alternative.
         proofs: with a beam, all proofs that it has in the beam, the best first.
+        embedding_score: the embedding's score; None with scoring ``proof``.
+        embedding_part: the embedding's part of a ``hybrid`` score: ``weight`` times k; None with other scorings.
+        proof_part: what the proof adds to a ``hybrid`` score, or the failure takes away: the two parts sum up to
+            ``score``; None with other scorings.
     """
 
     head: str
@@ -118,16 +135,42 @@ class ExplainedCandidate:
     proof: str
     choices: str
     proofs: tuple[str, ...] = ()
+    embedding_score: float | None = None
+    embedding_part: float | None = None
+    proof_part: float | None = None
 
     @property
     def text(self) -> str:
-        """Its score, its proof with the alternatives at each step, and its further proofs."""
+        """Its score and the parts of it, its proof with the alternatives at each step, and its further proofs."""
+        return self._text(())
+
+    def text_beside(self, positive: ExplainedCandidate) -> str:
+        """The same, and how far each part of its score is from that of ``positive``, with hybrid scores."""
+        if self.embedding_part is None or positive.embedding_part is None:
+            return self.text
+        assert self.proof_part is not None and positive.proof_part is not None
+        total = self.score - positive.score
+        embedding, proof = (
+            self.embedding_part - positive.embedding_part,
+            self.proof_part - positive.proof_part,
+        )
+        line = (
+            f"{total:+.4f} to the triple: {embedding:+.4f} by the embedding, {proof:+.4f} by proof or failure"
+        )
+        return self._text([line])
+
+    def _text(self, beside: Sequence[str]) -> str:
         further = [
             f"proof {number} of {len(self.proofs)}:\n{proof}"
             for number, proof in enumerate(self.proofs[1:], start=2)
         ]
-        title = f"{_STANDINGS[self.standing]}, score {self.score:.4f}:"
-        return "\n".join([title, self.proof, self.choices, *further])
+        title = f"{_STANDINGS[self.standing]}, score {self.score:.4f}"
+        if self.embedding_part is not None:
+            what = "proof" if self.proved else "failure"
+            title += f", {self.embedding_part:.4f} by the embedding and {self.proof_part:.4f} by {what}"
+        if self.embedding_score is not None and self.embedding_part is None:
+            return f"{title} by the embedding: {self.relation}({self.head}, {self.tail})"
+        return "\n".join([f"{title}:", *beside, self.proof, self.choices, *further])
 
 
 @dataclass(frozen=True)
@@ -147,6 +190,7 @@ class RankExplanation:
         engine: name of the engine that ranked.
         beam: number of trajectories of a candidate.
         beam_score: how several proofs made a score.
+        scoring: what the scores are, as in :class:`proofrank.EvaluationReport`.
     """
 
     ranking: TripleRanking
@@ -160,6 +204,7 @@ class RankExplanation:
     engine: str
     beam: int = 1
     beam_score: str = "max"
+    scoring: Mapping[str, Any] = field(default_factory=lambda: PROOF_SCORING)
 
     @property
     def text(self) -> str:
@@ -170,15 +215,16 @@ class RankExplanation:
             f"{ranking.relation}({ranking.head}, {ranking.tail}), side {ranking.side}: rank {ranking.rank:g} of "
             f"{ranking.num_candidates}; {self.num_higher} score higher, {self.num_tied} score as much"
         ]
-        for candidate in (self.positive, *self.ahead, *self.also):
-            lines += ["", candidate.text]
+        lines += ["", self.positive.text]
+        for candidate in (*self.ahead, *self.also):
+            lines += ["", candidate.text_beside(self.positive)]
         if left_out:
             lines += ["", f"{left_out} more that score higher or as much are not shown"]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as ``proofrank why --json`` writes it."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "scoring": dict(self.scoring)}
 
 
 def why(
@@ -204,6 +250,9 @@ def why(
     protocol: str | None = None,
     candidates_from: str | Path = "domains",
     negatives: str | Path | None = None,
+    scoring: str = "proof",
+    embedding: EmbeddingSource | None = None,
+    hybrid: HybridSource | None = None,
 ) -> RankExplanation:
     """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much.
 
@@ -233,6 +282,10 @@ def why(
             against depends on its place in an evaluation.
         candidates_from: where candidates come from, as for ``evaluate``.
         negatives: file of fixed negatives, as for ``evaluate``.
+        scoring: what a candidate's score is, as for ``evaluate``: with ``hybrid`` each candidate has the parts of its
+            score, with ``embedding`` nothing is proved.
+        embedding: as for ``evaluate``.
+        hybrid: as for ``evaluate``.
 
     Raises:
         UnknownNameError: a name is unknown; the nearest known names are in the error.
@@ -240,6 +293,7 @@ def why(
         DatasetError: a file of candidates or negatives is not as expected; with the line.
         PolicyError: the policy does not fit the graph.
         EvaluationError: the triple cannot be evaluated exactly, or a setting is wrong.
+        EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
     """
     number_of(corruptions)
     rules = settled(
@@ -267,6 +321,7 @@ def why(
         seed=seed,
         pruning=pruning,
         beam=searched,
+        scoring=scoring_of(scoring, embedding, hybrid, dataset, (), device, policy, searched),
     )
 
 
@@ -288,11 +343,13 @@ def explain_rank(
     pruning: str,
     beam: Beam,
     cache_folder: Path | None = None,
+    scoring: Scoring | None = None,
 ) -> RankExplanation:
     """What :func:`why` gives, by an evaluator of the caller's; the command takes this way.
 
     Args:
-        make_evaluator: makes the evaluator that ranks, once names and options are known to be right.
+        make_evaluator: makes the evaluator that ranks, once names and options are known to be right; not called where
+            nothing is proved.
         dataset: the graph.
         policy: the policy.
         settings: of the prover.
@@ -308,15 +365,23 @@ def explain_rank(
         pruning: as for ``why``.
         beam: that of the evaluator.
         cache_folder: where least models are kept; None for the user's cache.
+        scoring: what scores beside or instead of proofs; None for proofs alone.
 
     Raises:
         ProofrankError: as for ``why``.
     """
+    proves = scoring is None or scoring.kind != "embedding"
+    if not proves and beam.width > 1:
+        raise RankingError(
+            f"scoring is 'embedding'; with a beam of {beam.width} expected 'proof' or 'hybrid'"
+        )
     if rules.ties not in TIE_POLICIES:
         raise RankingError(f"ties is {rules.ties!r}; expected one of {', '.join(TIE_POLICIES)}")
     query = _query(dataset, triple, side, rules, candidates, negatives, seed)
     others = [dataset.vocabulary.constant_index(name) for name in also]
-    evaluator = make_evaluator()
+    if scoring is not None:
+        scoring.scorer.check([query.triple])
+    evaluator = make_evaluator() if proves else None
     reasons = rank_reasons(
         evaluator,
         ReferenceEvaluator(dataset, policy, settings),
@@ -326,9 +391,10 @@ def explain_rank(
         alternatives=alternatives,
         also=others,
         seed=seed,
-        pruning=pruning_of(pruning, dataset, cache_folder or default_cache_folder()),
+        pruning=pruning_of(pruning if proves else "none", dataset, cache_folder or default_cache_folder()),
         beam=beam,
         is_own=candidates is not None,
+        scoring=scoring,
     )
     return RankExplanation(
         ranking=triple_ranking(reasons.ranked, dataset, rules.ties),
@@ -339,9 +405,10 @@ def explain_rank(
         num_tied=reasons.num_tied,
         dataset=dataset.name,
         policy=policy.name,
-        engine=evaluator.engine,
+        engine=NO_ENGINE if evaluator is None else evaluator.engine,
         beam=beam.width,
         beam_score=beam.score,
+        scoring=PROOF_SCORING if scoring is None else scoring.to_dict(),
     )
 
 
@@ -393,13 +460,16 @@ def named_candidate(explained: ExplainedOutcome, dataset: Dataset) -> ExplainedC
         relation=relation,
         tail=tail,
         standing=explained.standing,
-        score=explained.outcome.score,
+        score=explained.score,
         log_probability=explained.outcome.log_probability,
         proved=explained.outcome.success,
         steps=tuple(_named_step(step, dataset) for step in explained.steps),
-        proof=render_proof(explained.explanation, dataset),
+        proof="" if explained.explanation is None else render_proof(explained.explanation, dataset),
         choices=render_choices(explained.steps, dataset),
         proofs=tuple(render_proof(proof, dataset) for proof in explained.proofs),
+        embedding_score=explained.parts.embedding_score,
+        embedding_part=explained.parts.embedding_part,
+        proof_part=explained.parts.proof_part,
     )
 
 

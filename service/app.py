@@ -12,7 +12,7 @@ from proofrank._version import __version__
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.jobs import make_jobs
 from proofrank.service.page import route as page
-from proofrank.service.policies import PolicyRegistry, PolicyStore
+from proofrank.service.policies import PolicyAtStart, PolicyRegistry, PolicyStore
 from proofrank.service.policies.replicas import NoReplicas, Replicas
 from proofrank.service.routes import (
     compare,
@@ -71,10 +71,9 @@ def _create_app(
     metrics = ServiceMetrics()
     database = Database.open(folder.path)
     store = PolicyStore(folder.path, database, settings.max_policies)
-    host = EvaluatorHost(
-        settings, metrics, lambda dataset: registry.policy_at_start(settings.policy, dataset)
-    )
-    registry = PolicyRegistry(store, host, metrics, replicas)
+    at_start = PolicyAtStart(store, settings.policy, metrics)
+    host = EvaluatorHost(settings, metrics, at_start.first, at_start)
+    registry = PolicyRegistry(store, host, metrics, replicas, at_start)
     made_jobs = make_jobs(settings, metrics, host, database, registry)
     services = Services(settings, metrics, host, database, registry, made_jobs, replicas)
 

@@ -117,6 +117,10 @@ class UnusablePolicy(PolicyConflict):
     """A stored policy cannot rank in this server."""
 
 
+class EmbeddingReplaced(ServiceError):
+    """The embedding of stored scores is no longer the one that is served."""
+
+
 class NoSuchJob(ServiceError):
     """No job has this identifier."""
 

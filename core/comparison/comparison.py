@@ -11,8 +11,10 @@ import numpy as np
 
 from proofrank.core.choices import HITS_AT, SIDES
 from proofrank.core.comparison.bootstrap import interval, resampled_means
+from proofrank.core.comparison.identity import Identity
 from proofrank.core.comparison.pairing import ComparisonError, Pair, paired
-from proofrank.core.comparison.rankings import Identity, Protocol, Rankings, Triple
+from proofrank.core.comparison.rankings import Protocol, Rankings, Triple
+from proofrank.core.comparison.scores import scores_note
 
 METRIC_NAMES = ("mrr", *(f"hits@{k}" for k in HITS_AT))
 """Names of the compared metrics; a larger value of each is better."""
@@ -180,6 +182,7 @@ class Comparison:
         by_relation: for each relation, by its name.
         by_depth: for each depth, where depths are given; else empty.
         changed: the rankings whose rank differs, the worst loss of B first.
+        scores_note: how the embeddings or the weights of hybrid scores differ, in words; None where they do not.
     """
 
     a: Compared
@@ -195,6 +198,7 @@ class Comparison:
     by_relation: dict[str, GroupDifference]
     by_depth: dict[str, GroupDifference]
     changed: tuple[Change, ...]
+    scores_note: str | None = None
 
     @property
     def is_worse(self) -> bool:
@@ -222,6 +226,7 @@ class Comparison:
             "by_relation": groups(self.by_relation),
             "by_depth": groups(self.by_depth),
             "changed": [dict(vars(change)) for change in self.changed],
+            "scores_note": self.scores_note,
         }
 
 
@@ -278,6 +283,7 @@ def compare_rankings(
         if row_depths is None
         else groups.by_name(row_depths, sorted(set(row_depths.tolist()), key=_numbers_first), "depth"),
         changed=_changed(pair, row_depths),
+        scores_note=scores_note(a.scored_by, b.scored_by, is_same_policy=a.policy.sha256 == b.policy.sha256),
     )
 
 

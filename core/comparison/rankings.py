@@ -5,24 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
+from proofrank.core.comparison.identity import Identity
+from proofrank.core.comparison.scores import ScoredBy
+
 Triple = tuple[str, str, str]
 """The names of a triple: (head, relation, tail)."""
-
-
-class Identity(NamedTuple):
-    """Name and content of a dataset or a policy.
-
-    Attributes:
-        name: its name.
-        sha256: hash of its content, in hexadecimal.
-    """
-
-    name: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -102,6 +93,7 @@ class Rankings:
         ranks: ``[N]`` float64, under the ties of the protocol.
         num_candidates: ``[N]`` int64, the positive included.
         is_proved: ``[N]`` bool, whether the positive is proved.
+        scored_by: the embedding and the weights; None with scores of proofs, or where it is not said.
     """
 
     label: str
@@ -114,6 +106,7 @@ class Rankings:
     ranks: np.ndarray
     num_candidates: np.ndarray
     is_proved: np.ndarray
+    scored_by: ScoredBy | None = None
 
     @classmethod
     def of_rows(
@@ -125,6 +118,7 @@ class Rankings:
         policy: Identity,
         protocol: Protocol,
         pruning: str,
+        scored_by: ScoredBy | None = None,
     ) -> Rankings:
         """Makes the columns of rows with the keys ``head``, ``relation``, ``tail``, ``side``, ``rank``,
         ``num_candidates`` and ``proved``.
@@ -145,6 +139,7 @@ class Rankings:
             ranks=np.array([row["rank"] for row in listed], dtype=np.float64),
             num_candidates=np.array([row["num_candidates"] for row in listed], dtype=np.int64),
             is_proved=np.array([row["proved"] for row in listed], dtype=bool),
+            scored_by=scored_by,
         )
 
     def __len__(self) -> int:

@@ -12,7 +12,8 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.policy.exported import ExportedConfig
 from proofrank.core.prover import Candidate, Outcome, ProverSettings
-from proofrank.core.prover.growth import most_variables, new_variables
+from proofrank.core.prover.growth import most_places, most_variables, new_variables
+from proofrank.core.prover.packing import check_packable
 
 
 class Evaluator(Protocol):
@@ -48,7 +49,10 @@ class GivesBits(Protocol):
     """A least model that can say of every ground atom whether it may have a proof."""
 
     def bits(self, num_predicates: int, num_constants: int) -> np.ndarray:
-        """``[P + 1, C + 1, ceil((C + 1) / 8)]`` uint8, as :class:`proofrank.core.prover.atom_bits.AtomBits` has it."""
+        """``[P + 1, C + 1, ceil((C + 1) / 8)]`` uint8, as :class:`proofrank.core.prover.atom_bits.AtomBits` has it.
+
+        A model may keep it, so callers do not change it.
+        """
         ...
 
 
@@ -59,6 +63,29 @@ class TakesModel(Protocol):
     def load_model(self, model: object) -> None:
         """Takes what is known of the atoms that may have a proof; ``model`` may give no bits."""
         ...
+
+
+def check_exact(
+    dataset: Dataset, policy: Policy, settings: ProverSettings, *, is_packed: bool = True
+) -> None:
+    """Refuses what cannot be evaluated exactly; needs no memory.
+
+    Args:
+        dataset: the graph.
+        policy: policy that evaluates.
+        settings: of the prover.
+        is_packed: whether atoms are packed into whole numbers, as those of every engine but the reference are.
+
+    Raises:
+        PolicyError: the policy does not fit the graph.
+        EvaluationError: the graph is too large to be packed, or a trajectory may need more variables or places than
+            the policy has.
+    """
+    policy.check_fits(dataset)
+    if is_packed:
+        check_packable(dataset, policy.shape.max_variables)
+    check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
+    _check_enough_atoms(policy, most_places(dataset, settings))
 
 
 def check_same_shape(policy: Policy, before: Policy) -> None:
@@ -100,7 +127,7 @@ def check_enough_variables(
         )
 
 
-def check_enough_atoms(policy: Policy, num_atoms: int) -> None:
+def _check_enough_atoms(policy: Policy, num_atoms: int) -> None:
     """Refuses states that have more places than an exported network takes.
 
     Args:

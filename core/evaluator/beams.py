@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator.base import check_enough_atoms, check_enough_variables, check_same_shape
+from proofrank.core.evaluator.base import check_exact, check_same_shape
 from proofrank.core.evaluator.capacities import (
     check_capacities,
     check_countable,
@@ -47,7 +47,7 @@ from proofrank.core.prover.beam_reference import BeamReferenceProver
 from proofrank.core.prover.beams import Beam, BeamOutcome, EndedTrajectory, has_fallen_behind, outcome_of
 from proofrank.core.prover.lanes import NO_FACT, LaneShape, LaneState, idle_lanes
 from proofrank.core.prover.observation import EvalObs
-from proofrank.core.prover.packing import check_packable, pack_atom
+from proofrank.core.prover.packing import pack_atom
 from proofrank.core.prover.state_sets import set_hash
 from proofrank.core.prover.tables import build_tables
 from proofrank.core.prover.vectorized import UnificationEngineVectorized
@@ -73,19 +73,11 @@ class BeamReferenceEvaluator:
 
     engine = "original"
 
-    def __init__(self, dataset: Dataset, policy: Policy, settings: ProverSettings, beam: Beam) -> None:
-        """See :class:`ReferenceEvaluator`."""
-        self.beam = beam
-        self.reference = ReferenceEvaluator(dataset, policy, settings)
-        self._prover = BeamReferenceProver(self.reference.prover)
-
-    @classmethod
-    def around(cls, reference: ReferenceEvaluator, beam: Beam) -> BeamReferenceEvaluator:
+    def __init__(self, reference: ReferenceEvaluator, beam: Beam) -> None:
         """The evaluator of beams with the graph, policy and settings of ``reference``, which it shares."""
-        made = cls.__new__(cls)
-        made.beam, made.reference = beam, reference
-        made._prover = BeamReferenceProver(reference.prover)
-        return made
+        self.beam = beam
+        self.reference = reference
+        self._prover = BeamReferenceProver(reference.prover)
 
     def evaluate(
         self,
@@ -158,9 +150,7 @@ class BeamEvaluator:
                 memory.
         """
         options = options if options is not None else EvaluatorOptions()
-        policy.check_fits(dataset)
-        check_packable(dataset, policy.shape.max_variables)
-        check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
+        check_exact(dataset, policy, settings)
         self.beam = beam
         self.settings = settings
         self.device = options.device
@@ -173,7 +163,6 @@ class BeamEvaluator:
         self._features.settle(policy.model)
         tables = build_tables(dataset, self.device)
         self._shape = LaneShape.of(settings, tables.longest_body, policy.shape.embedding_dim)
-        check_enough_atoms(policy, self._shape.working_atoms)
         endf_atom = pack_atom(dataset.vocabulary.endf_index, 0, 0)
         num_lanes = self.buckets[-1] * beam.width
         self._capacities = choose_capacities(num_lanes, tables, settings, options.per_lane)
@@ -506,7 +495,8 @@ class BeamEvaluator:
     def _prove_again(self, asked: Asked) -> BeamOutcome | EvaluationError:
         """The outcome by the reference, where two states of one hash were met."""
         if self._reference is None or self._reference.reference.policy is not asked.policy:
-            self._reference = BeamReferenceEvaluator(self._dataset, asked.policy, self.settings, self.beam)
+            reference = ReferenceEvaluator(self._dataset, asked.policy, self.settings)
+            self._reference = BeamReferenceEvaluator(reference, self.beam)
         try:
             return self._reference.prove(asked.candidate)
         except EvaluationError as error:

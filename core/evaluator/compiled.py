@@ -22,8 +22,7 @@ import torch
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator.base import (
     GivesBits,
-    check_enough_atoms,
-    check_enough_variables,
+    check_exact,
     check_same_shape,
 )
 from proofrank.core.evaluator.bits import warn_if_buckets_differ
@@ -35,6 +34,7 @@ from proofrank.core.evaluator.capacities import (
     choose_capacities,
     required_bytes,
 )
+from proofrank.core.evaluator.model_bits import num_model_bytes, size_of_model
 from proofrank.core.evaluator.modes import Mode
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.evaluator.reference import ReferenceEvaluator
@@ -59,11 +59,11 @@ from proofrank.core.prover import (
     first_of_the_best,
     recorded,
 )
-from proofrank.core.prover.atom_bits import MOST_BYTES, AtomBits, num_bytes_of
+from proofrank.core.prover.atom_bits import AtomBits
 from proofrank.core.prover.environment import EvalOnlyEnvCompiled, evaluate_trajectory_compiled
 from proofrank.core.prover.lanes import CandidatePool, LaneShape, empty_pool, idle_lanes
 from proofrank.core.prover.observation import Capacities
-from proofrank.core.prover.packing import check_packable, pack_atom
+from proofrank.core.prover.packing import pack_atom
 from proofrank.core.prover.tables import build_tables
 from proofrank.core.prover.vectorized import UnificationEngineVectorized
 
@@ -97,9 +97,7 @@ class CompiledEvaluator:
                 memory.
         """
         options = options if options is not None else EvaluatorOptions()
-        policy.check_fits(dataset)
-        check_packable(dataset, policy.shape.max_variables)
-        check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
+        check_exact(dataset, policy, settings)
         mode = Mode.of(compile_mode, fullgraph=fullgraph, device=options.device)
         self.compile_mode = compile_mode
         self.fullgraph = fullgraph
@@ -119,7 +117,6 @@ class CompiledEvaluator:
             self._features.fuse_blocks(mode.products)
         self._tables = build_tables(dataset, self.device)
         self._shape = LaneShape.of(settings, self._tables.longest_body, policy.shape.embedding_dim)
-        check_enough_atoms(policy, self._shape.working_atoms)
         self._capacities = {
             num_lanes: choose_capacities(
                 num_lanes,
@@ -140,13 +137,13 @@ class CompiledEvaluator:
         for capacities in self._capacities.values():
             check_capacities(capacities, self._tables, settings)
         wanted = f"buckets of {', '.join(map(str, options.buckets))} lanes"
-        self._num_model_bytes = _num_model_bytes(dataset, options)
+        self._num_model_bytes = num_model_bytes(dataset, options.device, options.has_model_bits)
         check_memory(self.required_bytes, wanted, self.device, options.memory_share)
         for capacities in self._capacities.values():
             check_countable(capacities)
         self._model: object = None
         if self._num_model_bytes:
-            bits = AtomBits.full(*_model_size(dataset), self.device)
+            bits = AtomBits.full(*size_of_model(dataset), self.device)
             self._tables = dataclasses.replace(self._tables, provable=bits)
         self._unification = UnificationEngineVectorized(self._tables, self._shape.working_atoms)
         self._input_buffer: CandidatePool = empty_pool(
@@ -268,7 +265,7 @@ class CompiledEvaluator:
         bits = self._tables.provable
         if bits is None or model is self._model or not isinstance(model, GivesBits):
             return
-        bits.load(model.bits(*_model_size(self._dataset)))
+        bits.load(model.bits(*size_of_model(self._dataset)))
         self._model = model
 
     def _begin_again(self) -> None:
@@ -492,17 +489,3 @@ class CompiledEvaluator:
             *self._ticks.tensors(),
         ]
         return [tensor.data_ptr() for tensor in tensors]
-
-
-def _model_size(dataset: Dataset) -> tuple[int, int]:
-    """Numbers of predicates and constants of a least model."""
-    return dataset.vocabulary.num_predicates, dataset.vocabulary.num_constants
-
-
-def _num_model_bytes(dataset: Dataset, options: EvaluatorOptions) -> int:
-    """Bytes of the bits of a least model; 0 if they are not wanted, or would be too many."""
-    is_wanted = options.has_model_bits
-    if is_wanted is None:
-        is_wanted = options.device.type == "cuda"
-    number = num_bytes_of(*_model_size(dataset))
-    return number if is_wanted and number <= MOST_BYTES else 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
+import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -98,7 +98,8 @@ class EngineChoiceProcess:
             field.name: getattr(question, field.name) for field in fields(question) if field.name != "dataset"
         }
         self._asked = Asked(source, options, num_threads, niceness)
-        self._process = OwnProcess(__name__)
+        # What compilers write would stand between the lines of the server's log.
+        self._process = OwnProcess(__name__, is_silent=True)
 
     @property
     def process_id(self) -> int:
@@ -129,7 +130,8 @@ def run(descriptor: int) -> None:
     Args:
         descriptor: of the connection, which this process has inherited.
     """
-    logging.basicConfig(level=logging.WARNING)
+    # Of a terminal, which sends it to all of its processes: the one that asks decides what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Connection(descriptor) as connection:
         try:
             asked: Asked = pickle.loads(connection.recv_bytes())  # noqa: S301 - of the process that has started this one

@@ -82,7 +82,7 @@ def create_evaluator(
         raise EvaluationError(f"processes is {processes}; expected at least 1")
     if beam is not None and beam.width > 1:
         if engine == "original":
-            return BeamReferenceEvaluator(dataset, policy, settings, beam)
+            return BeamReferenceEvaluator(ReferenceEvaluator(dataset, policy, settings), beam)
         evaluator = BeamEvaluator(
             dataset,
             policy,

@@ -29,22 +29,28 @@ class OwnProcess:
         connection: this end of the connection; what is sent must be pickled by this program itself.
     """
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, *, is_silent: bool = False) -> None:
         """Starts it.
 
         Args:
             module: name of a module of ``proofrank`` with a function ``run``, which is called with the descriptor of
                 the other end, and should return once this end is closed.
+            is_silent: whether nothing that it writes is shown.
 
         Raises:
             OSError: no process can be started.
         """
+        output = subprocess.DEVNULL if is_silent else None
         mine, its = socket.socketpair()
         with its:
             command = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), module, str(its.fileno())]
             try:
                 process = subprocess.Popen(  # noqa: S603 - this program, by this interpreter
-                    command, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL
+                    command,
+                    pass_fds=[its.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
                 )
             except OSError:
                 mine.close()

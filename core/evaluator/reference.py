@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from proofrank.core.evaluator.base import check_enough_atoms, check_enough_variables
+from proofrank.core.evaluator.base import check_exact
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, StateScorer
 from proofrank.core.prover import (
@@ -17,7 +17,6 @@ from proofrank.core.prover import (
     first_of_the_best,
     recorded,
 )
-from proofrank.core.prover.growth import most_places
 
 
 class ReferenceEvaluator:
@@ -30,11 +29,9 @@ class ReferenceEvaluator:
 
         Raises:
             PolicyError: the vocabularies differ.
-            EvaluationError: a trajectory might need more variables than the policy can embed.
+            EvaluationError: a trajectory might need more variables or places than the policy has.
         """
-        policy.check_fits(dataset)
-        check_enough_variables(dataset, policy, settings, settings.max_resolutions_per_step)
-        check_enough_atoms(policy, most_places(dataset, settings))
+        check_exact(dataset, policy, settings, is_packed=False)
         self.policy = policy
         self.prover = ReferenceProver(dataset, settings)
         self.scorer = StateScorer(policy.model)

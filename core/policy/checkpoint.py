@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -40,6 +40,7 @@ from proofrank.core.policy.files import (
     WEIGHTS_FILE,
     PolicyPaths,
     policy_paths,
+    read_whole,
 )
 from proofrank.core.policy.network import PolicyNetwork, empty_network
 from proofrank.core.policy.untrained import random_network
@@ -126,18 +127,15 @@ def load_policy(
         raise PolicyError(
             f"{folder}: no such folder; expected a checkpoint folder with {WEIGHTS_FILE}, or 'untrained'"
         )
-    paths = policy_paths(folder)
-    config_bytes = _read(paths.config)
-    vocabulary_bytes = _read(paths.vocabulary)
-    fields = _parse_json(config_bytes, paths.config)
+    files = read_whole(folder, lambda: _read_files(policy_paths(folder)))
+    paths, fields = files.paths, files.fields
     if exported.is_exported(fields):
-        policy = _load_exported(folder, paths, fields, config_bytes, vocabulary_bytes)
+        policy = _load_exported(folder, files)
         if dataset is not None:
             policy.check_fits(dataset)
         return policy
-    weights_bytes = _read(paths.weights)
-    vocabulary, num_variables, unused = _parse_vocabulary(vocabulary_bytes, paths.vocabulary)
-    tensors = _parse_tensors(weights_bytes, paths.weights)
+    vocabulary, num_variables, unused = _parse_vocabulary(files.vocabulary, paths.vocabulary)
+    tensors = _parse_tensors(files.weights, paths.weights)
     if deepprooflog.is_deepprooflog(tensors):
         try:
             config = deepprooflog.read_config(fields, num_variables)
@@ -151,27 +149,53 @@ def load_policy(
     if unused and not with_unused_predicates:
         vocabulary, tensors = _without(unused, vocabulary, tensors)
     network = network_with(config, vocabulary, tensors)
-    contents = (weights_bytes, config_bytes, vocabulary_bytes)
-    hybrid, hybrid_bytes = _read_hybrid(paths.hybrid, vocabulary, contents)
-    content_hash = content_hash_of(*contents, *hybrid_bytes)
-    policy = Policy(folder.resolve().name, network, vocabulary, settings, content_hash, hybrid)
+    hybrid = _parse_hybrid(files, vocabulary)
+    policy = Policy(folder.resolve().name, network, vocabulary, settings, files.content_hash, hybrid)
     if dataset is not None:
         policy.check_fits(dataset)
     return policy
 
 
-def _load_exported(
-    folder: Path, paths: PolicyPaths, fields: dict[str, Any], config_bytes: bytes, vocabulary_bytes: bytes
-) -> Policy:
+class _Files(NamedTuple):
+    """The files of a policy folder: their paths and contents, and the fields of the config."""
+
+    paths: PolicyPaths
+    fields: dict[str, Any]
+    weights: bytes
+    config: bytes
+    vocabulary: bytes
+    hybrid: bytes | None
+
+    @property
+    def content_hash(self) -> str:
+        """The hash of all of them."""
+        of_hybrid = () if self.hybrid is None else (self.hybrid,)
+        return content_hash_of(self.weights, self.config, self.vocabulary, *of_hybrid)
+
+
+def _read_files(paths: PolicyPaths) -> _Files:
+    """Reads the files of a policy folder. Raises PolicyError if one cannot be read or is too large."""
+    config = _read(paths.config)
+    vocabulary = _read(paths.vocabulary)
+    fields = _parse_json(config, paths.config)
+    most_bytes = None
+    if exported.is_exported(fields):
+        if len(config) > exported.MOST_CONFIG_BYTES:
+            raise _file_error(paths.config, f"larger than {exported.MOST_CONFIG_BYTES} bytes")
+        most_bytes = exported.MOST_WEIGHT_BYTES
+    weights = _read(paths.weights, most_bytes)
+    hybrid = _read(paths.hybrid, MOST_HYBRID_BYTES) if paths.hybrid.is_file() else None
+    return _Files(paths, fields, weights, config, vocabulary, hybrid)
+
+
+def _load_exported(folder: Path, files: _Files) -> Policy:
     """Loads a policy whose network is somebody's own."""
-    if len(config_bytes) > exported.MOST_CONFIG_BYTES:
-        raise _file_error(paths.config, f"larger than {exported.MOST_CONFIG_BYTES} bytes")
-    weights_bytes = _read(paths.weights, exported.MOST_WEIGHT_BYTES)
+    paths = files.paths
     try:
-        exported.check_files(fields, weights_bytes, vocabulary_bytes)
-        vocabulary, num_variables, unused = _parse_vocabulary(vocabulary_bytes, paths.vocabulary)
+        exported.check_files(files.fields, files.weights, files.vocabulary)
+        vocabulary, num_variables, unused = _parse_vocabulary(files.vocabulary, paths.vocabulary)
         network, settings = exported.read_network(
-            fields, _parse_tensors(weights_bytes, paths.weights), vocabulary
+            files.fields, _parse_tensors(files.weights, paths.weights), vocabulary
         )
     except (PolicyError, EvaluationError) as error:
         if isinstance(error, PolicyError) and error.file is not None:
@@ -183,33 +207,28 @@ def _load_exported(
             f"has {num_variables} variables and {len(unused)} unused predicates; {paths.config.name} has "
             f"{network.config.max_variables} variables, and no predicate of such a network is unused",
         )
-    contents = (weights_bytes, config_bytes, vocabulary_bytes)
-    hybrid, hybrid_bytes = _read_hybrid(paths.hybrid, vocabulary, contents)
-    content_hash = content_hash_of(*contents, *hybrid_bytes)
-    return Policy(folder.resolve().name, network, vocabulary, settings, content_hash, hybrid)
+    hybrid = _parse_hybrid(files, vocabulary)
+    return Policy(folder.resolve().name, network, vocabulary, settings, files.content_hash, hybrid)
 
 
-def _read_hybrid(
-    path: Path, vocabulary: Vocabulary, contents: Sequence[bytes]
-) -> tuple[Hybrid | None, tuple[bytes, ...]]:
-    """The weights of hybrid scores in a policy's folder and the content of their file; neither if there is none.
+def _parse_hybrid(files: _Files, vocabulary: Vocabulary) -> Hybrid | None:
+    """The weights of hybrid scores in a policy's folder; None if there are none.
 
     Args:
-        path: of their file.
+        files: of the folder.
         vocabulary: has the relations that may have weights.
-        contents: of the policy's other files.
 
     Raises:
         PolicyError: they are not as expected, or were fitted to other contents.
     """
-    if not path.is_file():
-        return None, ()
-    content = _read(path, MOST_HYBRID_BYTES)
+    if files.hybrid is None:
+        return None
+    path = files.paths.hybrid
     try:
-        hybrid = parse_hybrid(content, str(path), with_format=True)
+        hybrid = parse_hybrid(files.hybrid, str(path), with_format=True)
     except RankingError as error:
         raise PolicyError(str(error), file=path.name) from error
-    own = content_hash_of(*contents)
+    own = files._replace(hybrid=None).content_hash
     if hybrid.fitted_to not in (None, own):
         raise _file_error(
             path,
@@ -219,7 +238,7 @@ def _read_hybrid(
     for name in hybrid.by_relation:
         if not vocabulary.has_predicate(name):
             raise _file_error(path, f"has weights of relation {shown(name)}, which the policy does not know")
-    return hybrid, (content,)
+    return hybrid
 
 
 def untrained_policy(dataset: Dataset, seed: int) -> Policy:

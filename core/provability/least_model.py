@@ -115,16 +115,22 @@ class LeastModel:
         )
 
     def bits(self, num_predicates: int, num_constants: int) -> np.ndarray:
-        """The model with one bit for every ground atom.
+        """The model with one bit for every ground atom, made at the first call and kept.
 
         Args:
             num_predicates: P of the graph.
             num_constants: C of the graph.
 
         Returns:
-            ``[P + 1, C + 1, ceil((C + 1) / 8)]`` uint8. The bit of an atom is bit ``tail % 8``, the lowest first, of
-            the byte at (predicate, head, tail // 8).
+            ``[P + 1, C + 1, ceil((C + 1) / 8)]`` uint8, not to be changed: all callers have the same. The bit of an
+            atom is bit ``tail % 8``, the lowest first, of the byte at (predicate, head, tail // 8).
         """
+        size = num_predicates, num_constants
+        if size not in self._bits_by_size:
+            self._bits_by_size[size] = self._new_bits(num_predicates, num_constants)
+        return self._bits_by_size[size]
+
+    def _new_bits(self, num_predicates: int, num_constants: int) -> np.ndarray:
         table = np.zeros((num_predicates + 1, num_constants + 1, num_constants // 8 + 1), dtype=np.uint8)
         heads_at_once = max(1, _MOST_UNPACKED // (num_constants + 1))
         for predicate in range(1, num_predicates + 1):
@@ -145,6 +151,10 @@ class LeastModel:
         if predicate not in self._by_tail:
             self._by_tail[predicate] = self.relations[predicate].tocsc()
         return self._by_tail[predicate]
+
+    @cached_property
+    def _bits_by_size(self) -> dict[tuple[int, int], np.ndarray]:
+        return {}
 
     @cached_property
     def _by_tail(self) -> dict[int, sparse.csc_array]:

@@ -56,6 +56,7 @@ class RankedSoFar:
         num_proved: corruptions that are known to be proved, ``[R]`` int64.
         num_unsure: corruptions of which it is not known whether they are proved, ``[R]`` int64.
         steps: steps of the trajectories so far, ``[R]`` float64; those of a positive are shared among its rankings.
+        tries_proofs: whether anything is proved.
     """
 
     low: np.ndarray
@@ -68,10 +69,17 @@ class RankedSoFar:
     num_proved: np.ndarray
     num_unsure: np.ndarray
     steps: np.ndarray
+    tries_proofs: bool = True
 
     def taken(self, rows: np.ndarray) -> RankedSoFar:
         """The rankings at ``rows``, ``[n]`` int64."""
-        return RankedSoFar(**{name: column[rows] for name, column in vars(self).items()})
+        columns = {name: column[rows] for name, column in vars(self).items() if name != "tries_proofs"}
+        return RankedSoFar(**columns, tries_proofs=self.tries_proofs)
+
+    @property
+    def num_candidates(self) -> int:
+        """Number of candidates, positives included."""
+        return len(self) + int(self.num_corruptions.sum())
 
     def __len__(self) -> int:
         return len(self.low)
@@ -95,9 +103,10 @@ class MetricIntervals:
     mean_rank: Interval
     adjusted_mean_rank_index: Interval | None
     """None if every positive was alone, so that there is no chance level."""
-    positives_proved: Interval
+    positives_proved: Interval | None
+    """None if nothing is proved."""
     corruptions_proved: Interval | None
-    """None if there is no corruption."""
+    """None if there is no corruption, or nothing is proved."""
     rankings: int
     queries: int
     candidates: int
@@ -185,11 +194,13 @@ def metric_intervals(
         else None,
         positives_proved=Interval(
             positives / num, (positives + int(np.count_nonzero(~ranked.is_positive_known))) / num
-        ),
+        )
+        if ranked.tries_proofs
+        else None,
         corruptions_proved=Interval(
             num_proved / corruptions, (num_proved + int(ranked.num_unsure.sum())) / corruptions
         )
-        if corruptions
+        if corruptions and ranked.tries_proofs
         else None,
         rankings=num,
         queries=len(np.unique(ranked.query_index)),
@@ -218,7 +229,9 @@ def interval_report(
 
     def of(rows: np.ndarray) -> MetricIntervals:
         own = ranked.taken(rows)
-        return metric_intervals(own, seconds * float(own.steps.sum()) / total if total else 0.0, hits_at)
+        # Without a step, as embeddings alone take none, by the number of candidates.
+        share = float(own.steps.sum()) / total if total else own.num_candidates / ranked.num_candidates
+        return metric_intervals(own, seconds * share, hits_at)
 
     return IntervalReport(
         metric_intervals(ranked, seconds, hits_at),

@@ -113,7 +113,8 @@ class PruningCounts:
 
     Attributes:
         evaluated: trajectories that took their course.
-        unprovable: candidates without a trajectory, because no proof of them exists.
+        unprovable: candidates without a trajectory, because no proof of them exists, or, with hybrid scores, because
+            none would change their order.
         fallen_behind: trajectories that ended once they were certain to score less than the positive.
         steps: of all trajectories.
     """

@@ -102,8 +102,8 @@ class RankTable:
         scores[1 + self.larger[row] : 1 + self.larger[row] + self.equal[row]] = 0.0
         return rank_positive(scores, self._seed_of(row)).random
 
-    def so_far(self) -> RankedSoFar:
-        """The columns that metrics need."""
+    def so_far(self, *, tries_proofs: bool = True) -> RankedSoFar:
+        """The columns that metrics need; ``tries_proofs`` says whether anything is proved."""
         low, high = self.bounds()
         return RankedSoFar(
             low=low,
@@ -116,4 +116,5 @@ class RankTable:
             num_proved=self.num_proved,
             num_unsure=self.num_unsure,
             steps=self.steps,
+            tries_proofs=tries_proofs,
         )

@@ -2,8 +2,8 @@
 
 A ranking under way knows how many corruptions score more than its positive, and which are open; so its rank lies in an
 interval, and so does every metric (:mod:`proofrank.core.ranking.intervals`). Positives go first, each once for both
-sides. Candidates that have no proof score less than a positive that is proved, and need no trajectory
-(:mod:`proofrank.core.ranking.pruning`). The others are proved in the order that narrows the interval of the MRR
+sides. Its score tells of many corruptions that they score more or less, and these need no trajectory
+(:mod:`proofrank.core.ranking.refined_scores`). The others are proved in the order that narrows the interval of the MRR
 fastest (:mod:`proofrank.core.ranking.next_candidates`).
 
 Nothing is kept for each candidate: the corruptions of a ranking are drawn again, in the same order, when they are
@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from proofrank.core.choices import PRUNING_LEVELS
 from proofrank.core.errors import RankingError
 from proofrank.core.evaluator import Evaluator
 from proofrank.core.graph import Triple
-from proofrank.core.prover import FAILURE_PENALTY, Candidates, Outcomes
+from proofrank.core.prover import Candidates, Outcomes
 from proofrank.core.ranking.corruptions import Side, query_seed, triples_with
 from proofrank.core.ranking.intervals import Interval, RankedSoFar, mrr_interval
 from proofrank.core.ranking.next_candidates import Outlook, next_candidates
@@ -38,6 +38,8 @@ from proofrank.core.ranking.pruning import PruningCounts
 from proofrank.core.ranking.queries import LazyQueries
 from proofrank.core.ranking.rank_table import RankTable
 from proofrank.core.ranking.ranks import TIE_POLICIES
+from proofrank.core.ranking.refined_scores import NUM_KINDS, refined_scores
+from proofrank.core.ranking.scoring import Scoring
 
 MOST_AT_ONCE = 2048
 """Maximum number of candidates between two looks at what to prove next."""
@@ -55,9 +57,9 @@ _REMEMBERED_CONSTANTS = 16_000_000
 _PRIOR_GROWTH, _PRIOR_STEPS, _PRIOR_WEIGHT = 0.5, 6.0, 8.0
 """Estimates before anything is known, and the number of candidates that they count for."""
 
-_NUM_KINDS = 3
-"""Number of kinds of corruptions: those that may be proved beside a positive that is, those that may be proved beside
-one that is not, and those that cannot be."""
+_MOST_SCORED_AT_ONCE = 500_000
+"""Number of candidates of positives that are proved together, if an embedding scores them all once these are known:
+some seconds on one core, after which an evaluation can be stopped."""
 
 _WEIGHT_OF_TIES = {"optimistic": 0.0, "realistic": 0.5, "pessimistic": 1.0, "random": 0.5}
 """What a corruption that scores as much as the positive adds to its rank, on average."""
@@ -89,8 +91,9 @@ class RefinementPart:
     """The candidates to prove next.
 
     Attributes:
-        candidates: of one or more rankings.
-        put: takes in their outcomes, in order, once.
+        candidates: of one or more rankings; none where the part is scored by an embedding alone.
+        put: takes in their outcomes, in order, once. Raises EmbeddingError, and takes nothing in, if one of their
+            rankings has a candidate without a score by the embedding.
     """
 
     candidates: Candidates
@@ -113,7 +116,12 @@ class RefinementProgress:
 
 
 class Refinement:
-    """An evaluation whose rankings are narrowed down step by step; see the module."""
+    """An evaluation whose rankings are narrowed down step by step; see the module.
+
+    Attributes:
+        scoring: what scores beside or instead of proofs; None for proofs alone.
+        seconds: time that the parts took.
+    """
 
     def __init__(
         self,
@@ -125,33 +133,37 @@ class Refinement:
         ties: str = "realistic",
         seed: int = 0,
         most_at_once: int = MOST_AT_ONCE,
+        scoring: Scoring | None = None,
     ) -> None:
         """Proves nothing yet.
 
         Args:
-            evaluator: proves the candidates; None where the caller proves the parts.
+            evaluator: proves the candidates; None where the caller proves the parts, or where nothing is proved.
             work: what to rank, at least one triple.
             model: says what has no proof.
             level: ``exact`` or ``ranks``: whether provable candidates take their course to the end, or end once they
-                have fallen behind.
+                have fallen behind; of no use where nothing is proved.
             ties: rank that counts, one of ``TIE_POLICIES``.
             seed: seed of the random order of ties, and of the order of candidates.
             most_at_once: usual maximum of candidates between two looks at what to prove next; up to eight times as many
                 where far more are needed.
+            scoring: what scores beside or instead of proofs; None for proofs alone.
 
         Raises:
             RankingError: there is nothing to rank, or an option is wrong.
         """
         if ties not in TIE_POLICIES:
             raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
-        check_level(level)
+        if scoring is None or scoring.kind != "embedding":
+            check_level(level)
         self._triples = list(work.triples)
         if not self._triples:
             raise RankingError("there are no triples to rank")
         self._evaluator = evaluator
         self._corruptor = work.corruptor
         self._model = model
-        self._level = level
+        self.scoring = scoring
+        self._scores = refined_scores(scoring, level)
         self._ties = ties
         self._seed = seed
         self._most_at_once = most_at_once
@@ -179,7 +191,7 @@ class Refinement:
             number, dtype=np.uint64
         )  # digest of the corruptions and of which may have a proof
         # Of each kind of corruptions: those proved, what they have added to the lowest ranks, and their steps.
-        self._tried, self._growth, self._steps = np.zeros((3, _NUM_KINDS, number))
+        self._tried, self._growth, self._steps = np.zeros((3, NUM_KINDS, number))
         self._counts = PruningCounts()
         # Those of a row each, in all that is kept of a state.
         self._columns: Mapping[str, np.ndarray] = {
@@ -214,8 +226,10 @@ class Refinement:
     @property
     def num_decided(self) -> int:
         """Number of candidates whose order is known."""
-        counts = self._counts
-        return counts.evaluated + counts.unprovable + counts.fallen_behind
+        table = self._table
+        is_known = table.is_positive_known
+        num_closed = int((table.num_corruptions - table.num_open)[is_known].sum())
+        return int(np.count_nonzero(is_known)) + num_closed
 
     @property
     def rankings(self) -> Sequence[tuple[Triple, Side]]:
@@ -229,7 +243,7 @@ class Refinement:
 
     def so_far(self) -> RankedSoFar:
         """Bounds of the rankings, in order."""
-        return self._table.so_far()
+        return self._table.so_far(tries_proofs=self._scores.proves)
 
     def refine(
         self,
@@ -254,12 +268,16 @@ class Refinement:
         Raises:
             RankingError: ``tolerance`` is no number of 0 or more.
             EvaluationError: a candidate cannot be evaluated exactly.
+            EmbeddingError: a candidate has no score by the embedding.
         """
-        if self._evaluator is None:
+        if self._evaluator is None and self._scores.proves:
             raise RankingError("there is no evaluator; prove the parts of next_part")
         began, seconds_before = time.perf_counter(), self.seconds
         while (part := self.next_part(tolerance)) is not None and self.seconds - seconds_before < max_seconds:
-            part.put(Outcomes.of(self._evaluator.evaluate(part.candidates)))
+            outcomes = Outcomes.unprovable(0)
+            if self._evaluator is not None and len(part.candidates):
+                outcomes = Outcomes.of(self._evaluator.evaluate(part.candidates))
+            part.put(outcomes)
             self.seconds = seconds_before + time.perf_counter() - began
             if on_progress is not None:
                 on_progress(RefinementProgress(self.mrr, self.num_decided, self.num_candidates))
@@ -268,17 +286,17 @@ class Refinement:
     def next_part(self, tolerance: float) -> RefinementPart | None:
         """Candidates that narrow the interval of the MRR most; None once it is certain to ``tolerance``.
 
-        A part that is not proved leaves all as it was, and comes again.
+        A part that is not proved leaves all as it was, and comes again. By an embedding alone every rank is known in
+        the end, whatever the tolerance, and the parts have no candidates to prove.
 
         Raises:
             RankingError: ``tolerance`` is no number of 0 or more.
         """
         check_tolerance(tolerance)
-        if self.mrr.half_width <= tolerance:
+        has_positives = self._num_positives < len(self._triples)
+        if self.mrr.half_width <= tolerance and (self._scores.proves or not has_positives):
             return None
-        if self._num_positives < len(self._triples):
-            return self._positives_to_prove()
-        return self._corruptions_to_prove(tolerance)
+        return self._positives_to_prove() if has_positives else self._corruptions_to_prove(tolerance)
 
     def state(self) -> dict[str, np.ndarray]:
         """A copy of all that has been found out, for :meth:`go_on_from`, as columns by name."""
@@ -287,6 +305,7 @@ class Refinement:
             "num_positives": np.array(self._num_positives),
             "counts": np.array(dataclasses.astuple(self._counts)),
             "seconds": np.array(self.seconds),
+            **({} if self._scores.digest is None else {"scoring": np.array(self._scores.digest)}),
         }
 
     def go_on_from(self, state: Mapping[str, np.ndarray]) -> None:
@@ -298,11 +317,15 @@ class Refinement:
             RankingError: the state is not of this work, or another model says what may have a proof; nothing is taken
                 in then.
         """
-        if set(state) != {*self._columns, "num_positives", "counts", "seconds"} or any(
+        digest = self._scores.digest
+        names = {*self._columns, "num_positives", "counts", "seconds"}
+        if set(state) != (names if digest is None else names | {"scoring"}) or any(
             state[name].shape != column.shape or state[name].dtype != column.dtype
             for name, column in self._columns.items()
         ):
             raise RankingError("the state is not one of this evaluation")
+        if digest is not None and state["scoring"] != digest:
+            raise RankingError("the embedding or the weights of its scores have changed since")
         for row in np.flatnonzero(state["is_positive_known"]).tolist():
             if _digest(*self._drawn(row)) != state["draw"][row]:
                 raise RankingError("corruptions, or what is known of their proofs, have changed since")
@@ -319,42 +342,71 @@ class Refinement:
 
     def _positives_to_prove(self) -> RefinementPart:
         """The next positives."""
-        part = range(self._num_positives, min(self._num_positives + self._most_at_once, len(self._triples)))
+        part = range(self._num_positives, self._end_of_positives())
         triples = np.array([self._triples[index] for index in part], dtype=np.int64)
+        if not self._scores.proves:
+            nothing = Outcomes.unprovable(len(part))
+            return RefinementPart(
+                Candidates.of([]), lambda _: self._take_in_positives(part, triples, nothing)
+            )
         return RefinementPart(
-            Candidates(triples, np.ones(len(part), dtype=bool)), partial(self._take_in_positives, part)
+            Candidates(triples, np.ones(len(part), dtype=bool)),
+            partial(self._take_in_positives, part, triples),
         )
 
-    def _take_in_positives(self, part: range, outcomes: Outcomes) -> None:
-        """Puts down the outcomes of positives, and takes what has no proof from the open candidates of those that
-        succeed.
-        """
-        scores, steps = outcomes.scores, outcomes.steps
-        num_rankings = num_unprovable = 0
-        for place, index in enumerate(part):
-            for row in self._rows_of[index]:
-                num_unprovable += self._begin(row, float(scores[place]), bool(outcomes.success[place]))
-                self._table.steps[row] += steps[place] / len(self._rows_of[index])
-                num_rankings += 1
-        self._num_positives = part.stop
-        self._counts += PruningCounts(num_rankings, num_unprovable, 0, int(steps.sum()))
+    def _end_of_positives(self) -> int:
+        """Where the next positives end."""
+        first = self._num_positives
+        end = min(first + self._most_at_once, len(self._triples))
+        if self._scores.digest is None:
+            return end
+        num_scored = np.cumsum(
+            [self._table.num_corruptions[self._rows_of[index]].sum() for index in range(first, end)]
+        )
+        return first + max(1, int(np.searchsorted(num_scored, _MOST_SCORED_AT_ONCE, side="right")))
 
-    def _begin(self, row: int, score: float, is_proved: bool) -> int:
-        """Puts down the outcome of a ranking's positive; returns how many candidates need no trajectory."""
-        table = self._table
+    def _take_in_positives(self, part: range, triples: np.ndarray, outcomes: Outcomes) -> None:
+        """Puts down the outcomes of positives, and takes from the open candidates what they tell the order of."""
+        scores, steps = self._scores.of_positives(triples, outcomes), outcomes.steps
+        places = [(place, row) for place, index in enumerate(part) for row in self._rows_of[index]]
+        # Whatever may fail comes before anything is put down.
+        looks = [self._look(row, float(scores[place])) for place, row in places]
+        num_unopened = 0
+        for (place, row), look in zip(places, looks, strict=True):
+            self._begin(row, float(scores[place]), bool(outcomes.success[place]), look)
+            self._table.steps[row] += steps[place] / len(self._rows_of[part[place]])
+            num_unopened += int(self._table.num_corruptions[row]) - look.num_open
+        self._num_positives = part.stop
+        if self._scores.proves:
+            self._counts += PruningCounts(len(places), num_unopened, 0, int(steps.sum()))
+
+    def _look(self, row: int, score: float) -> _Look:
+        """What the score of a ranking's positive tells of its corruptions."""
         constants, is_provable = self._drawn(row)
-        num_provable = int(np.count_nonzero(is_provable))
-        self._draw[row] = _digest(constants, is_provable)
-        self._num_provable[row] = num_provable
+        look = self._scores.first_look(self._corruptions(row, constants), is_provable, score)
+        return _Look(
+            int(np.count_nonzero(look.is_open)),
+            *(look.num_larger, look.num_equal),
+            int(np.count_nonzero(is_provable)),
+            _digest(constants, is_provable),
+        )
+
+    def _begin(self, row: int, score: float, is_proved: bool, look: _Look) -> None:
+        """Puts down the outcome of a ranking's positive, and what it tells of its corruptions."""
+        table = self._table
+        self._draw[row] = look.digest
+        self._num_provable[row] = look.num_provable
+        self._score[row] = score
         table.is_positive_known[row] = True
         table.is_proved[row] = is_proved
-        table.num_unsure[row] = num_provable
-        self._score[row] = score
-        if score <= -FAILURE_PENALTY:
-            return 0
-        num_unprovable = int(table.num_corruptions[row]) - num_provable
-        table.num_open[row] = num_provable
-        return num_unprovable
+        table.num_unsure[row] = look.num_provable
+        table.num_open[row] = look.num_open
+        table.larger[row] = look.num_larger
+        table.equal[row] = look.num_equal
+
+    def _corruptions(self, row: int, constants: np.ndarray) -> np.ndarray:
+        """The corruptions of a ranking with ``constants`` ``[n]``, ``[n, 3]`` int64."""
+        return triples_with(*self._at(row), constants)[1:]
 
     def _drawn(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """The constants of the corruptions of a ranking, ``[n]`` int64, and which of them may have a proof, ``[n]``
@@ -371,12 +423,13 @@ class Refinement:
         int32, and how many may have a proof: these come first, for they score most.
         """
         constants, is_provable = self._drawn(row)
-        generator = np.random.default_rng([*query_seed(self._seed, *self._at(row)), 1])
-        provable = generator.permutation(constants[is_provable])
-        others = constants[:0]
-        if self._score[row] <= -FAILURE_PENALTY:
-            others = generator.permutation(constants[~is_provable])
-        return np.concatenate([provable, others]).astype(np.int32), len(provable)
+        order, num_provable = self._scores.order(
+            self._corruptions(row, constants),
+            is_provable,
+            float(self._score[row]),
+            np.random.default_rng([*query_seed(self._seed, *self._at(row)), 1]),
+        )
+        return constants[order].astype(np.int32), num_provable
 
     def _corruptions_to_prove(self, tolerance: float) -> RefinementPart:
         """The corruptions that narrow the interval most."""
@@ -399,9 +452,9 @@ class Refinement:
         each.
         """
         is_provable = self._num_taken[rows] < self._num_provable[rows]
-        kind_of = _kinds(is_provable, self._score[rows])
+        kind_of = self._scores.kinds(is_provable, self._score[rows], self._table.is_proved[rows])
         growth, steps = np.empty(len(rows)), np.empty(len(rows))
-        for kind in range(_NUM_KINDS):
+        for kind in range(NUM_KINDS):
             places = np.flatnonzero(kind_of == kind)
             own_tried = self._tried[kind, rows[places]] + _PRIOR_WEIGHT
             all_tried = self._tried[kind].sum() + _PRIOR_WEIGHT
@@ -418,16 +471,11 @@ class Refinement:
         row_of = np.repeat(rows, counts)
         triples, is_provable = self._next(rows, counts)
         score = self._score[row_of]
-        has_threshold = np.ones(len(row_of), dtype=bool) if self._level == "ranks" else ~is_provable
-        candidates = Candidates(
-            triples,
-            np.zeros(len(row_of), dtype=bool),
-            np.where(has_threshold, score, -np.inf),
-            is_provable,
-        )
+        scores = self._scores.part(triples, is_provable, score)
+        candidates = Candidates(triples, np.zeros(len(row_of), dtype=bool), scores.threshold, is_provable)
 
         def put(outcomes: Outcomes) -> None:
-            self._take_in(row_of, score, is_provable, outcomes)
+            self._take_in(row_of, score, scores.of(outcomes), is_provable, outcomes)
             self._num_taken[rows] += counts
 
         return RefinementPart(candidates, put)
@@ -444,9 +492,22 @@ class Refinement:
         return np.concatenate(triples), np.concatenate(is_provable)
 
     def _take_in(
-        self, row_of: np.ndarray, score: np.ndarray, is_provable: np.ndarray, outcomes: Outcomes
+        self,
+        row_of: np.ndarray,
+        score: np.ndarray,
+        scores: np.ndarray,
+        is_provable: np.ndarray,
+        outcomes: Outcomes,
     ) -> None:
-        """Counts the outcomes of corruptions whose rankings are ``row_of``, ``[N]`` int64."""
+        """Counts the outcomes of corruptions.
+
+        Args:
+            row_of: their rankings, ``[N]`` int64.
+            score: of their positives, ``[N]`` float64.
+            scores: their own, ``[N]`` float64.
+            is_provable: which may be proved, ``[N]`` bool.
+            outcomes: ``[N]``.
+        """
         table = self._table
 
         def per_row(values: np.ndarray) -> np.ndarray:
@@ -455,7 +516,6 @@ class Refinement:
         def num_per_row(is_counted: np.ndarray) -> np.ndarray:
             return per_row(is_counted).astype(np.int64)
 
-        scores = outcomes.scores
         is_larger, is_equal = scores > score, scores == score
         table.larger += num_per_row(is_larger)
         table.equal += num_per_row(is_equal)
@@ -463,8 +523,8 @@ class Refinement:
         table.num_proved += num_per_row(outcomes.success)
         table.num_unsure -= num_per_row(is_provable & ~outcomes.is_pruned)
         table.steps += per_row(outcomes.steps)
-        kind_of = _kinds(is_provable, score)
-        for kind in range(_NUM_KINDS):
+        kind_of = self._scores.kinds(is_provable, score, table.is_proved[row_of])
+        for kind in range(NUM_KINDS):
             is_kind = kind_of == kind
             self._tried[kind] += per_row(is_kind)
             self._growth[kind] += per_row(is_kind * (is_larger + _WEIGHT_OF_TIES[self._ties] * is_equal))
@@ -473,14 +533,23 @@ class Refinement:
         self._counts += PruningCounts(len(row_of) - num_behind, 0, num_behind, int(outcomes.steps.sum()))
 
 
-def _kinds(is_provable: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """The kind of each corruption, ``[N]`` int64.
+class _Look(NamedTuple):
+    """Knowledge of the corruptions of a ranking once its positive is known; see
+    :class:`proofrank.core.ranking.refined_scores.FirstLook`.
 
-    Args:
-        is_provable: whether it may have a proof, ``[N]`` bool.
-        score: of its positive, ``[N]`` float64.
+    Attributes:
+        num_open: how many need a trajectory.
+        num_larger: how many of the others score more than the positive.
+        num_equal: how many of the others score as much.
+        num_provable: how many may have a proof.
+        digest: of the corruptions, and of which may have a proof.
     """
-    return np.where(is_provable, np.where(score > -FAILURE_PENALTY, 0, 1), 2)
+
+    num_open: int
+    num_larger: int
+    num_equal: int
+    num_provable: int
+    digest: np.uint64
 
 
 def _digest(constants: np.ndarray, is_provable: np.ndarray) -> np.uint64:

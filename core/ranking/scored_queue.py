@@ -57,12 +57,12 @@ class ScoredQueue(PrunedQueue):
         return is_provable & ~is_behind, threshold
 
 
-def what_may_be_left(columns: WeightColumns, score: float) -> tuple[np.ndarray, np.ndarray]:
+def what_may_be_left(columns: WeightColumns, score: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What a positive's hybrid score says of its corruptions, of which any may be proved.
 
     Args:
         columns: of the corruptions, ``[n]``.
-        score: of the positive.
+        score: of the positive, or of the positive of each, ``[n]`` float64.
 
     Returns:
         ``[n]`` bool, which score less than the positive whatever their trajectories do; and ``[n]`` float64, the sum of

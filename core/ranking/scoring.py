@@ -72,6 +72,16 @@ class WeightColumns:
         """Those of some candidates."""
         return WeightColumns(self.embedding_part[index], self.bonus[index], self.penalty[index])
 
+    def proof_part(self, proved: np.ndarray, log_probability: np.ndarray) -> np.ndarray:
+        """What a proof adds to each score, or a failure takes away; with the embedding's part it sums up to the score.
+
+        Args:
+            proved: ``[C]`` bool.
+            log_probability: ``[C]`` float64; it counts only where a candidate is proved and there is no bonus.
+        """
+        added = np.where(np.isnan(self.bonus), log_probability, self.bonus)
+        return np.where(proved, added, -self.penalty)
+
     def if_failed(self) -> np.ndarray:
         """The score of each candidate, were it to fail."""
         return self.embedding_part + -self.penalty

@@ -18,6 +18,7 @@ from proofrank.callbacks.metrics import Improvement
 from proofrank.core.errors import PolicyError, ProofrankError, RankingError
 from proofrank.core.policy import Policy, PolicyNetwork, files_of, policy_of
 from proofrank.core.policy.exported import ExportedNetwork
+from proofrank.core.policy.files import replace_folder
 from proofrank.core.prover import ProverSettings
 
 _LOG = logging.getLogger("proofrank.callbacks")
@@ -247,7 +248,7 @@ class Validation:
     def _keep(self, step: int, policy: Policy) -> None:
         if self._best_folder is not None:
             try:
-                _save(self._best_folder, step, policy)
+                replace_folder(self._best_folder, files_of(policy, {"step": step}))
             except OSError as error:
                 self._fail(step, error)
         kept = self._evaluations.keep(step, policy)
@@ -287,20 +288,6 @@ def _exported(export: Callable[[Any, Path], Policy], module: Any) -> Policy:
             f"export returned a {type(policy).__name__}; expected the Policy that proofrank.export_policy returns"
         )
     return policy
-
-
-def _save(folder: Path, step: int, policy: Policy) -> None:
-    """Writes the policy into ``folder``, in place of the one there.
-
-    A kill leaves the old weights or the new ones. Of a network of somebody's own it may leave files of both, which
-    ``load_policy`` refuses by their checksums.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as new:
-        for name, content in files_of(policy, {"step": step}).items():
-            (Path(new) / name).write_bytes(content)
-        for file in Path(new).iterdir():
-            file.replace(folder / file.name)
 
 
 def _seconds_until(deadline: float | None) -> float | None:

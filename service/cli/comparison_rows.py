@@ -50,8 +50,9 @@ def verdict(comparison: Comparison) -> str:
 
 
 def evaluations(comparison: Comparison) -> list[str]:
-    """A line for each evaluation."""
-    return [_evaluation("A", comparison.a), _evaluation("B", comparison.b)]
+    """A line for each evaluation, and one where their scores are unlike."""
+    lines = [_evaluation("A", comparison.a), _evaluation("B", comparison.b)]
+    return lines if comparison.scores_note is None else [*lines, comparison.scores_note]
 
 
 def _evaluation(name: str, evaluation: ComparedEvaluation) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from proofrank.core.choices import unused_pruning
 from proofrank.core.comparison import Protocol
 from proofrank.core.errors import ProofrankError
 from proofrank.core.evaluator import Evaluator, settings_for
@@ -31,7 +32,14 @@ from proofrank.core.ranking import (
     rank_queries,
     report,
 )
-from proofrank.in_process import NO_ENGINE, TripleRanking, evaluation_to_dict, explain, triple_ranking
+from proofrank.in_process import (
+    NO_ENGINE,
+    TripleRanking,
+    evaluation_to_dict,
+    explain,
+    triple_ranking,
+    with_note,
+)
 from proofrank.interval_evaluation import depths_beside, interval_evaluation
 from proofrank.service.cli.bulk_options import RAY, add_bulk, check_bulk, is_bulk, pruning_level
 from proofrank.service.cli.files import check_writable, write_output
@@ -64,6 +72,7 @@ from proofrank.service.cli.scoring_options import (
     check_scoring,
     is_embedding_alone,
     read_scoring,
+    scoring_words,
 )
 from proofrank.service.cli.tables import print_intervals, print_metrics, pruning_line
 from proofrank.service.terminal.progress import progress_bar
@@ -121,6 +130,8 @@ def run(parsed: argparse.Namespace) -> int:
         check_bulk(parsed)
         _check_rankings(parsed)
         check_scoring(parsed)
+        if (note := unused_pruning(parsed.pruning, parsed.scoring)) is not None:
+            errors.print(note, highlight=False, markup=False, soft_wrap=True)
         check_names_of_floors(parsed)
         check_writable("--json", parsed.json)
     options = engine_options(parsed)
@@ -144,12 +155,12 @@ def run(parsed: argparse.Namespace) -> int:
         say_files(dataset)
         console.print(fit_tree(proof.text, sys.stdout), markup=False, highlight=False, soft_wrap=True)
         return 0
-    if parsed.mrr_tolerance is not None:
-        return _evaluate_to_tolerance(parsed, dataset, policy, settings, errors)
-    rankings: list[TripleRanking] | None = None
     scoring = read_scoring(parsed, dataset, policy)
     if scoring is not None and scoring.warning is not None:
         errors.print(f"warning: {scoring.warning}", highlight=False, markup=False, soft_wrap=True)
+    if parsed.mrr_tolerance is not None:
+        return _evaluate_to_tolerance(parsed, dataset, policy, settings, scoring, errors)
+    rankings: list[TripleRanking] | None = None
     if is_bulk(parsed):
         # Imported here, for it needs what the server needs, and every command would start later.
         from proofrank.service.cli.bulk import evaluate_in_shards
@@ -176,28 +187,27 @@ def run(parsed: argparse.Namespace) -> int:
             dataset=(dataset.name, dataset.content_hash),
             policy=(policy.name, policy.content_hash),
             warnings=dataset.warnings,
-            pruning=pruning,
+            pruning=with_note(pruning, unused_pruning(parsed.pruning, parsed.scoring)),
             protocol=_protocol(parsed, corruptor),
             rankings=rankings,
             scoring=PROOF_SCORING if scoring is None else scoring.to_dict(),
         )
         _write(parsed, written)
     title = f"{dataset.name} {parsed.split}, policy {policy.name}, engine {engine}{_beam_words(parsed)}"
-    if scoring is not None:
-        whose = {
-            "given": "",
-            "policy": ", weights of the policy",
-            "server": "",
-            "default": ", default weights",
-        }
-        weights = whose[scoring.weights_from] if scoring.kind == "hybrid" else ""
-        title += f", scoring {scoring.kind} ({scoring.source.kind} {scoring.source.name}{weights})"
+    title += _scoring_words(scoring)
     print_metrics(metrics, title, metrics.by_depth)
     return check_floors(parsed, metrics.overall.to_dict(), errors)
 
 
 def _beam_words(parsed: argparse.Namespace) -> str:
     return f", beam {parsed.beam} {parsed.beam_score}" if parsed.beam > 1 else ""
+
+
+def _scoring_words(scoring: Scoring | None) -> str:
+    if scoring is None:
+        return ""
+    source = scoring.source
+    return scoring_words(scoring.kind, f"{source.kind} {source.name}", scoring.weights_from)
 
 
 def _check_rankings(parsed: argparse.Namespace) -> None:
@@ -225,13 +235,18 @@ def _protocol(parsed: argparse.Namespace, corruptor: Corruptor) -> Protocol:
 
 
 def _evaluate_to_tolerance(
-    parsed: argparse.Namespace, dataset: Dataset, policy: Policy, settings: ProverSettings, errors: Console
+    parsed: argparse.Namespace,
+    dataset: Dataset,
+    policy: Policy,
+    settings: ProverSettings,
+    scoring: Scoring | None,
+    errors: Console,
 ) -> int:
     """Ranks until the MRR is certain to the tolerance, and tells what is known; returns the exit status."""
     check_level(parsed.pruning or "ranks")
     check_tolerance_of(ranking_rules(parsed))
     work = drawn_work(parsed, dataset)
-    evaluator = make_evaluator(parsed, dataset, policy, settings)
+    evaluator = None if is_embedding_alone(parsed) else make_evaluator(parsed, dataset, policy, settings)
     say_files(dataset)
     evaluation = interval_evaluation(
         evaluator,
@@ -244,14 +259,17 @@ def _evaluate_to_tolerance(
         cache_folder=parsed.cache_folder,
         splits=(parsed.split,),
         hits_at=parsed.hits_at,
+        scoring=scoring,
     ).refine(parsed.mrr_tolerance, progress=True)
     counts, metrics = evaluation.pruning_counts, evaluation.metrics
-    line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)
-    errors.print(f"{line}; {metrics.open} are open", highlight=False, markup=False, soft_wrap=True)
+    if evaluator is not None:
+        line = pruning_line(counts.evaluated, counts.unprovable, counts.fallen_behind)
+        errors.print(f"{line}; {metrics.open} are open", highlight=False, markup=False, soft_wrap=True)
     if parsed.json is not None:
         _write(parsed, evaluation.to_dict() | {"protocol": _protocol(parsed, work.corruptor).to_dict()})
     title = (
-        f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluator.engine}{_beam_words(parsed)}"
+        f"{dataset.name} {parsed.split}, policy {policy.name}, engine {evaluation.engine}{_beam_words(parsed)}"
+        f"{_scoring_words(scoring)}"
     )
     print_intervals(evaluation.report, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
     # A metric is high enough if it is so for certain.

@@ -33,7 +33,7 @@ from proofrank.service.cli.ranking_options import (
     positive,
     settle_protocol,
 )
-from proofrank.service.cli.scoring_options import add_scoring, check_weights, given_weights
+from proofrank.service.cli.scoring_options import add_scoring, check_weights, given_weights, scoring_words
 from proofrank.service.cli.server_options import add_server, make_client
 from proofrank.service.cli.tables import (
     print_intervals,
@@ -138,12 +138,12 @@ def _rank_triple(
         hybrid=_weights(parsed),
     )
     title = f"{relation}({head}, {tail}): {_names(result.dataset, result.policy)}, engine {result.engine}"
+    _say(None if result.scoring is None else result.scoring.warning)
     if isinstance(result, client.IntervalRankResult):
-        print_rank_intervals(result.queries[0].rankings, title)
+        print_rank_intervals(result.queries[0].rankings, title + _scores(result.scoring))
         _say_pruning(result.pruning, result.metrics.open)
         return result
     title += _scores(result.scoring)
-    _say(None if result.scoring is None else result.scoring.warning)
     rankings = result.queries[0].rankings
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("side", "rank", "candidates", "score", "proved", "steps"):
@@ -176,14 +176,7 @@ def _scores(scoring: Scoring | None) -> str:
     """What the scores are, in words; nothing for those of proofs, as an older server's are."""
     if scoring is None or scoring.embedding is None:
         return ""
-    whose = {
-        "given": "given weights",
-        "policy": "weights of the policy",
-        "server": "weights of the server",
-        "default": "default weights",
-    }
-    weights = "" if scoring.weights_from is None else f", {whose[scoring.weights_from]}"
-    return f", scoring {scoring.kind} ({scoring.embedding.name}{weights})"
+    return scoring_words(scoring.kind, scoring.embedding.name, scoring.weights_from)
 
 
 def _say(warning: str | None) -> None:
@@ -193,12 +186,17 @@ def _say(warning: str | None) -> None:
 
 
 def _say_pruning(pruning: client.Pruning | None, num_open: int | None = None) -> None:
-    """Says on standard error how many candidates took which way, where anything might be left out, and are open."""
+    """Says on standard error how many candidates took which way, where anything might be left out, and are open; or why
+    the level that was asked for has no use.
+    """
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    if pruning is not None and pruning.note is not None:
+        console.print(pruning.note)
     if pruning is not None and pruning.level != "none":
         line = pruning_line(pruning.evaluated, pruning.unprovable, pruning.fallen_behind)
         if num_open is not None:
             line += f"; {num_open} are open"
-        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(line)
+        console.print(line)
 
 
 def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
@@ -243,14 +241,14 @@ def _run_job(speaker: Client, parsed: argparse.Namespace) -> client.JobResult:
             speaker.cancel_job(job.id)
         raise
     what = parsed.split if parsed.file is None else parsed.file.name
-    title = f"{what}: {_names(job.dataset, job.policy)}, job {job.id}"
+    title = f"{what}: {_names(job.dataset, job.policy)}, job {job.id}{_scores(result.job.scoring)}"
+    _say(None if result.job.scoring is None else result.job.scoring.warning)
     if isinstance(result, client.IntervalJobResult):
         _say_pruning(result.job.pruning, result.intervals.open)
         print_intervals(result.intervals, f"{title}, MRR to {parsed.mrr_tolerance:g} up and down")
     else:
         _say_pruning(result.job.pruning)
-        _say(None if result.job.scoring is None else result.job.scoring.warning)
-        print_metrics(result.metrics, title + _scores(result.job.scoring))
+        print_metrics(result.metrics, title)
     return result
 
 

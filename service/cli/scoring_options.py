@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proofrank.core.choices import SCORINGS
+from proofrank.core.choices import SCORINGS, ScoringKind, WeightsFrom
 from proofrank.core.errors import ProofrankError
 from proofrank.core.hybrid import Hybrid, HybridWeights, read_hybrid
 from proofrank.service.cli.bulk_options import RAY
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from proofrank.core.ranking import Scoring
 
 _WEIGHTS = ("weight", "bonus", "penalty")
+
+_WHOSE_WEIGHTS: Mapping[WeightsFrom, str] = {
+    "given": "given weights",
+    "policy": "weights of the policy",
+    "server": "weights of the server",
+    "default": "default weights",
+}
 
 
 def add_scoring(parser: argparse.ArgumentParser, *, has_embedding: bool = True) -> None:
@@ -52,6 +60,18 @@ def add_scoring(parser: argparse.ArgumentParser, *, has_embedding: bool = True) 
         "--bonus", type=float, metavar="B", help="what a proof adds (default: its log-probability)"
     )
     group.add_argument("--penalty", type=float, metavar="P", help="what a failure takes away (default: 100)")
+
+
+def scoring_words(kind: ScoringKind, embedding: str, weights_from: WeightsFrom | None) -> str:
+    """What the scores of a table are, in words.
+
+    Args:
+        kind: not ``proof``.
+        embedding: what the embedding is called.
+        weights_from: whose the weights of hybrid scores are; None for those of other kinds.
+    """
+    weights = "" if kind != "hybrid" or weights_from is None else f", {_WHOSE_WEIGHTS[weights_from]}"
+    return f", scoring {kind} ({embedding}{weights})"
 
 
 def check_weights(parsed: argparse.Namespace) -> None:
@@ -89,12 +109,8 @@ def check_scoring(parsed: argparse.Namespace) -> None:
         return
     if parsed.embedding is None:
         raise ProofrankError(f"--scoring {parsed.scoring} needs --embedding")
-    for flag, is_given in (
-        ("--mrr-tolerance", parsed.mrr_tolerance is not None),
-        (f"--beam {parsed.beam}", parsed.beam > 1 and parsed.scoring == "embedding"),
-    ):
-        if is_given:
-            raise ProofrankError(f"--scoring {parsed.scoring} cannot be combined with {flag}")
+    if parsed.beam > 1 and parsed.scoring == "embedding":
+        raise ProofrankError(f"--scoring {parsed.scoring} cannot be combined with --beam {parsed.beam}")
 
 
 def is_embedding_alone(parsed: argparse.Namespace) -> bool:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from proofrank.core.choices import SIDES
 from proofrank.core.evaluator import settings_for
+from proofrank.in_process import scoring_of
 from proofrank.rank_reasons import explain_rank
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import (
@@ -33,6 +34,7 @@ from proofrank.service.cli.ranking_options import (
     positive,
     ranking_rules,
 )
+from proofrank.service.cli.scoring_options import add_scoring, check_scoring, given_weights
 from proofrank.service.terminal.trees import fit_tree
 
 
@@ -53,6 +55,7 @@ def set_up(parser: argparse.ArgumentParser) -> None:
     add_protocol(parser, has_files=True)
     add_pruning(parser)
     add_beam(parser)
+    add_scoring(parser)
     parser.add_argument(
         "--first",
         type=not_negative,
@@ -88,12 +91,21 @@ def set_up(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Runs the command."""
     check_writable("--json", parsed.json)
+    check_scoring(parsed)
     options = engine_options(parsed)
     options.check()
     dataset = read_dataset(parsed)
     policy = read_policy(parsed, dataset)
     head, relation, tail = parsed.triple
     settings = settings_for(policy, prover_overrides(parsed))
+    beam = beam_of(parsed)
+    scoring = scoring_of(
+        *(parsed.scoring, parsed.embedding, given_weights(parsed), dataset, (), parsed.device, policy), beam
+    )
+    if scoring is not None and scoring.warning is not None:
+        Console(stderr=True).print(
+            f"warning: {scoring.warning}", markup=False, highlight=False, soft_wrap=True
+        )
     found = explain_rank(
         lambda: options.make_evaluator(dataset, policy, settings),
         dataset,
@@ -109,8 +121,9 @@ def run(parsed: argparse.Namespace) -> int:
         also=parsed.also,
         seed=parsed.seed,
         pruning=parsed.pruning or "exact",
-        beam=beam_of(parsed),
+        beam=beam,
         cache_folder=parsed.cache_folder,
+        scoring=scoring,
     )
     if parsed.json is not None:
         write_output("--json", parsed.json, json.dumps(found.to_dict(), indent=1) + "\n")

@@ -184,6 +184,8 @@ def why(
     beam_score: BeamScore | None = None,
     protocol: str | None = None,
     candidates_from: CandidatesFrom | None = None,
+    scoring: ScoringKind | None = None,
+    hybrid: Mapping[str, Any] | None = None,
 ) -> Steps[RankExplanation]:
     """Says why a triple has its rank: its proof, and those of the corruptions that score higher or as much.
 
@@ -200,15 +202,19 @@ def why(
         also: constants whose corruptions are explained besides, wherever they rank, at most 50.
         candidates: constants to put in the place of the side's constant, instead of drawn corruptions.
         policy: which policy of the server ranks, as for ``submit``; the active one if None.
-        job: in place of ``policy``: a job whose policy ranks, as long as the server holds its content under any name.
+        job: in place of ``policy``: a job whose policy ranks, as long as the server holds its content under any name,
+            and by whose scores, unless ``scoring`` says otherwise.
         deadline_ms: milliseconds after which the server gives up; with each attempt anew.
         beam: maximum number of trajectories of a candidate, whose proofs are all shown; 1 by default.
         beam_score: how several proofs make a score, as for ``rank``.
         protocol: name of a protocol, as for ``rank``; but not ``deepprooflog``.
         candidates_from: where candidates come from, as for ``rank``.
+        scoring: what a candidate's score is, as for ``rank``; by default that of the job, or ``proof`` without one.
+        hybrid: weights of ``hybrid`` scores, as for ``rank``; by default those of the job, if it has any.
 
     Raises:
-        ConflictError: the content of the policy is no longer stored, or the name has other content.
+        ConflictError: the content of the policy is no longer stored, or the name has other content; or the server has
+            another embedding than the job was ranked with.
         ClientError: no answer, or an error; see :mod:`proofrank.service.client.errors`.
     """
     head, relation, tail = triple
@@ -236,6 +242,8 @@ def why(
         beam_score=beam_score,
         protocol=protocol,
         candidates_from=candidates_from,
+        scoring=scoring,
+        hybrid=weights_fields(hybrid),
     )
     return parsed((yield from exchange(connection, json_call("/why", request))), RankExplanation)
 
@@ -474,6 +482,8 @@ def evaluate(
             job=result.job.id,
             beam=beam,
             beam_score=beam_score,
+            # Of a job by an embedding alone too, whose own scores have no proofs.
+            scoring="proof" if scoring == "embedding" else None,
         )
         proofs[triple] = explained.positive
     return dataclasses.replace(result, proofs=proofs) if proofs else result

@@ -91,7 +91,12 @@ class EngineSwitch:
             if self._is_ready():
                 live = self._loaded.evaluators.live
                 if live.shape not in self._settled:
-                    await self._look(live.shape, live.scheduler.busy_seconds)
+                    try:
+                        await self._look(live.shape, live.scheduler.busy_seconds)
+                    except Exception as error:
+                        logger.exception("the look for a faster engine failed")
+                        self._settled.add(live.shape)
+                        self._stay(Switch.FAILED, type(error).__name__)
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
     async def _look(self, shape: Shape, busy_seconds: float) -> None:
@@ -116,13 +121,13 @@ class EngineSwitch:
             choice = await self._found(question)
         if choice is None:
             return
-        self._settled.add(shape)
         if isinstance(choice, NoAnswer):
             self._stay(Switch.FAILED, choice.reason)
         elif not choice.pays:
             self._stay(Switch.STAYED, f"{OTHER} takes {choice.ratio:.2f} of its time")
-        else:
-            await self._go_over(policy, choice)
+        elif not await self._has_gone_over(policy, choice):
+            return
+        self._settled.add(shape)
 
     async def _kept_answer(self, question: EngineQuestion) -> EngineChoice | None:
         def look_up() -> EngineChoice | None:
@@ -160,21 +165,21 @@ class EngineSwitch:
         finally:
             await asyncio.shield(asyncio.to_thread(process.close))
 
-    async def _go_over(self, policy: Policy, choice: EngineChoice) -> None:
+    async def _has_gone_over(self, policy: Policy, choice: EngineChoice) -> bool:
+        """Makes the other evaluator; False if it is to be tried again, because the service sleeps or stops."""
         try:
             await self._loaded.evaluators.switch(policy, OTHER)
-        except (EvaluationError, ServiceError) as error:
+        except EvaluationError as error:
             self._stay(Switch.FAILED, str(error))
-            return
-        except Exception as error:
-            logger.exception("no evaluator of engine %s can be made", OTHER)
-            self._stay(Switch.FAILED, f"{type(error).__name__}: {error}")
-            return
+            return True
+        except ServiceError:
+            return False
         self._metrics.engine_switches.labels(Switch.SWITCHED).inc()
         logger.info(
             "engine %s ranks from now on: it takes %.2f of the time of %s; what has begun with %s ends with it",
             *(OTHER, choice.ratio, AT_ONCE, AT_ONCE),
         )
+        return True
 
     def _stay(self, result: Switch, reason: str) -> None:
         self._metrics.engine_switches.labels(result).inc()

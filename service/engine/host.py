@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from proofrank.core.choices import PruningLevel
-from proofrank.core.errors import DatasetError, MemoryShortError, PolicyError, ProofrankError
+from proofrank.core.errors import (
+    DatasetError,
+    EvaluationError,
+    MemoryShortError,
+    PolicyError,
+    ProofrankError,
+)
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
@@ -44,13 +52,36 @@ PolicySource = Callable[[Dataset], Policy]
 """A function that returns the policy to begin with, which must fit the graph."""
 
 
+class Fallback(Protocol):
+    """Knows another policy to begin with, for the case that no evaluator can be made for the first one."""
+
+    def instead(self, dataset: Dataset) -> Policy | None:
+        """Returns it; None if there is none. Raises as a :data:`PolicySource` does."""
+        ...
+
+    def give_way(self, instead: Policy, reason: str) -> None:
+        """Is told that ``instead`` will be live, and why the first one cannot be."""
+        ...
+
+
 class EvaluatorHost:
     """Loads the evaluator, and shares it among requests; makes others for policies of other shapes."""
 
     def __init__(
-        self, settings: Settings, metrics: ServiceMetrics, policy_source: PolicySource | None = None
+        self,
+        settings: Settings,
+        metrics: ServiceMetrics,
+        policy_source: PolicySource | None = None,
+        fallback: Fallback | None = None,
     ) -> None:
+        """Args:
+        settings: settings of the service.
+        metrics: metrics of the service.
+        policy_source: returns the policy to begin with; that of the settings by default.
+        fallback: knows the policy for the case that no evaluator can be made for that one; None for none.
+        """
         self._settings = settings
+        self._fallback = fallback
         self._policy_source = policy_source or (lambda dataset: load_policy(settings.policy, dataset))
         self._metrics = metrics
         self._loaded: Loaded | None = None
@@ -261,18 +292,41 @@ class EvaluatorHost:
         self._provability.begin(dataset)
         scores = load_scores(self._settings, dataset)
         self._stages.enter("load policy")
+        evaluators = EvaluatorsByShape(self._settings, dataset, self._metrics, self._stages)
         try:
-            policy = self._policy_source(dataset)
+            policy = self._begin(evaluators, dataset)
         except PolicyError as error:
             raise self._settings.refusal("policy", str(error)) from error
-        evaluators = EvaluatorsByShape(self._settings, dataset, self._metrics, self._stages)
-        evaluators.begin(policy)
         self._metrics.watch(evaluators.snapshot)
         self._live.begin_with(policy, dataset)
         self._stages.enter("least model")
         self._provability.wait(_MOST_SECONDS_FOR_MODEL)
         self._loaded = Loaded(dataset, evaluators, scores)
         self._stages.enter(READY)
+
+    def _begin(self, evaluators: EvaluatorsByShape, dataset: Dataset) -> Policy:
+        """Makes the first evaluator, and returns the policy that it is for.
+
+        Raises:
+            PolicyError: the policy to begin with cannot be used.
+            EvaluationError: no evaluator can be made, for lack of memory for instance.
+        """
+        policy = self._policy_source(dataset)
+        try:
+            evaluators.begin(policy)
+        except EvaluationError as error:
+            instead = None if self._fallback is None else self._fallback.instead(dataset)
+            if self._fallback is None or instead is None:
+                raise
+            reason = str(error)
+        else:
+            return policy
+        # Only now, when the error is gone and with it what its frames held of the device's memory.
+        gc.collect()
+        logger.error("no evaluator for policy %s: %s; trying policy %s", policy.name, reason, instead.name)
+        evaluators.begin(instead)
+        self._fallback.give_way(instead, reason)
+        return instead
 
     async def rank(
         self,

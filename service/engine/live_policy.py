@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from proofrank.core.evaluator import ReferenceEvaluator
-from proofrank.core.evaluator.base import check_enough_atoms, check_enough_variables
+from proofrank.core.evaluator.base import check_exact
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.prover.growth import most_places
-from proofrank.core.prover.packing import check_packable
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.telemetry.metrics import ServiceMetrics
 
@@ -46,11 +44,7 @@ class LivePolicy:
             EvaluationError: it has too few variables for the graph's rules or too few places for its states, or a
                 prover setting is bad.
         """
-        settings = loaded.evaluators.shape_of(policy).settings
-        policy.check_fits(loaded.dataset)
-        check_packable(loaded.dataset, policy.shape.max_variables)
-        check_enough_variables(loaded.dataset, policy, settings, settings.max_resolutions_per_step)
-        check_enough_atoms(policy, most_places(loaded.dataset, settings))
+        check_exact(loaded.dataset, policy, loaded.evaluators.shape_of(policy).settings)
 
     def reference(self, loaded: Loaded, policy: Policy) -> ReferenceEvaluator:
         """Returns a reference evaluator with ``policy``, which shares no state with the serving one."""

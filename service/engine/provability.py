@@ -7,8 +7,12 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+import torch
+
 from proofrank.core.choices import PruningLevel
+from proofrank.core.evaluator import OriginalStream, default_device
 from proofrank.core.evaluator.artifacts import default_cache_folder
+from proofrank.core.evaluator.model_bits import prepare_bits
 from proofrank.core.graph import Dataset
 from proofrank.core.ranking import AllAtoms, AllCompletions, ProvableAtoms, ProvableCompletions, Pruning
 from proofrank.service.settings.settings import Settings
@@ -67,17 +71,26 @@ class Provability:
                 self.settings.cache_folder or default_cache_folder(),
                 seconds=self.settings.least_model_seconds,
             )
+            # Before evaluators are told of the model: theirs are the threads that must not wait for its bits.
+            num_bytes = self._prepare_bits(model, dataset)
         except Exception:
             logger.exception("there is no least model; no candidate is known to have no proof")
         else:
             self._model = self._completions = model
             self.metrics.show_least_model(model.num_atoms, model.seconds, is_exact=model.is_exact)
             logger.info(
-                "least model after %.2f s: %s%d atoms, computed in %.2f s",
+                "least model after %.2f s: %s%d atoms, computed in %.2f s%s",
                 time.monotonic() - began,
                 "" if model.is_exact else "a superset for some relations, and for the others ",
                 model.num_atoms,
                 model.seconds,
+                f"; {num_bytes / 2**20:.1f} MiB of bits for the device" if num_bytes else "",
             )
         finally:
             self._has_ended.set()
+
+    def _prepare_bits(self, model: object, dataset: Dataset) -> int:
+        """Makes the bits that evaluators copy to their device; returns how many bytes they are, 0 for none."""
+        if self.settings.engine == OriginalStream.engine:
+            return 0
+        return prepare_bits(model, dataset, torch.device(self.settings.device or default_device()))

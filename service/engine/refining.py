@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 
-from proofrank.core.prover import Candidates
+from proofrank.core.prover import Candidates, Outcomes
 from proofrank.core.ranking import Refinement, RefinementPart, metric_intervals
 from proofrank.service.scheduler import Finished
 from proofrank.service.telemetry.metrics import Kind, Outcome, ServiceMetrics
@@ -34,7 +34,10 @@ async def refine(
         on_part: called after each part.
 
     Returns:
-        Its times in seconds; 0 where there was nothing to prove.
+        Its times in seconds; 0 where there was nothing to do.
+
+    Raises:
+        EmbeddingError: a candidate has no score by the embedding.
     """
     is_small = refinement.num_candidates <= FEW_CANDIDATES
     first: Finished | None = None
@@ -48,6 +51,15 @@ async def refine(
 
     while (part := await in_worker_unless_small(is_small, refinement.next_part, tolerance)) is not None:
         submitted = time.monotonic()
+        if not len(part.candidates):  # scored by an embedding alone, which waits for no lane
+            await in_worker_unless_small(is_small, part.put, Outcomes.unprovable(0))
+            seconds = time.monotonic() - submitted
+            refinement.seconds += seconds
+            if first is None:
+                first, began = Finished(Outcomes.unprovable(0), 0.0, seconds, seconds), submitted
+            if on_part is not None:
+                await on_part()
+            continue
         finished = await prove(part.candidates)
         if kind is Kind.JOB:
             metrics.record_ended(
@@ -60,11 +72,12 @@ async def refine(
         if on_part is not None:
             await on_part()
     known = await in_worker_unless_small(is_small, lambda: metric_intervals(refinement.so_far(), 0.0))
-    metrics.record_refined(known, kind)
+    scoring_kind = "proof" if refinement.scoring is None else refinement.scoring.kind
+    metrics.record_refined(known, kind, scoring_kind)
     if first is None:
         return Timing(0.0, 0.0, 0.0)
     timing = Timing(first.queue_seconds, first.first_result_seconds, time.monotonic() - began)
-    if kind is Kind.INTERACTIVE:
+    if kind is Kind.INTERACTIVE and scoring_kind != "embedding":
         metrics.record_ended(
             kind, Outcome.DONE, timing.queue_seconds, timing.first_result_seconds, timing.execution_seconds
         )

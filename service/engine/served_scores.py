@@ -10,7 +10,7 @@ from proofrank.core.errors import EmbeddingError, ProofrankError, RankingError
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.ranking import Hybrid, HybridWeights, Scoring, check_fitted_with, read_hybrid
 from proofrank.service import wire
-from proofrank.service.errors import InvalidInput
+from proofrank.service.errors import EmbeddingReplaced, InvalidInput
 from proofrank.service.ranking.to_queries import NameReader
 from proofrank.service.settings.settings import Settings
 from proofrank.service.wire import FieldError, RelationWeights, ScoredOptions, Weights, WeightsFrom
@@ -147,6 +147,38 @@ def scoring_of_request(
         message = "this server has no embedding; expected 'proof', or a server with the setting 'embedding'"
         raise InvalidInput([FieldError(field="scoring", value=request.scoring_kind, message=message)])
     return scores.scoring(request, dataset, of_policy)
+
+
+def scoring_of_explanation(
+    request: ScoredOptions,
+    of_job: wire.Scoring | None,
+    scores: ServedScores | None,
+    dataset: Dataset,
+    of_policy: Hybrid | None,
+) -> Scoring | None:
+    """The scoring by which a rank is explained: that of the request, or else of the job that it names; None for proofs
+    alone.
+
+    Args:
+        request: perhaps says what the scores are; weights that it does not give are those of the job, if that has any.
+        of_job: that of the job; None without a job, or where it ranks by proofs alone.
+        scores: the server's embedding; None without one.
+        dataset: the served graph.
+        of_policy: weights that are stored with the policy that ranks; None without any.
+
+    Raises:
+        EmbeddingReplaced: the embedding of the job is no longer served.
+        InvalidInput: as for :func:`scoring_of_request`.
+    """
+    is_of_job = request.hybrid is None and of_job is not None and request.scoring in (None, of_job.kind)
+    if not is_of_job or of_job is None:
+        return scoring_of_request(request, scores, dataset, of_policy)
+    try:
+        check_same(of_job, scores)
+    except EmbeddingError as error:
+        raise EmbeddingReplaced(str(error)) from error
+    assert scores is not None, "it was checked"
+    return scores.as_stored(of_job, dataset)
 
 
 def check_scored(scoring: Scoring, triples: Sequence[Triple]) -> None:

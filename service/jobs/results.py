@@ -40,30 +40,20 @@ class ResultRow(NamedTuple):
     embedding_score: float | None
 
 
-class IntervalRow(NamedTuple):
-    """A row of a table of intervals: one query on one side."""
-
-    query_index: int
-    head: str
-    relation: str
-    tail: str
-    side: str
-    rank_low: float
-    rank_high: float
-    proved: bool | None
-    open: int
-    num_candidates: int
-
-
-def _columns(row: type[tuple[Any, ...]]) -> Mapping[str, type]:
-    return {name: next(iter(get_args(kind)), kind) for name, kind in get_type_hints(row).items()}
-
-
-RESULT_COLUMNS = _columns(ResultRow)
+RESULT_COLUMNS: Mapping[str, type] = {
+    name: next(iter(get_args(kind)), kind) for name, kind in get_type_hints(ResultRow).items()
+}
 """The type of each column, in which None may stand too where the row says so."""
 
-INTERVAL_COLUMNS = _columns(IntervalRow)
-"""The same of a table of intervals."""
+INTERVAL_COLUMNS: Mapping[str, type] = {
+    **{name: RESULT_COLUMNS[name] for name in ("query_index", "head", "relation", "tail", "side")},
+    "rank_low": float,
+    "rank_high": float,
+    "proved": bool,
+    "open": int,
+    "num_candidates": int,
+}
+"""The same of a table of intervals, whose rows have the fields of :class:`JobRankInterval`."""
 
 
 def result_row(ranking: StoredRanking, ties: str) -> ResultRow:
@@ -77,9 +67,9 @@ def result_row(ranking: StoredRanking, ties: str) -> ResultRow:
     )
 
 
-def interval_row(ranking: JobRankInterval) -> IntervalRow:
+def interval_row(ranking: JobRankInterval) -> tuple[Any, ...]:
     """Returns the row of a ranking whose rank lies in an interval."""
-    return IntervalRow(*(getattr(ranking, name) for name in IntervalRow._fields))
+    return tuple(getattr(ranking, name) for name in INTERVAL_COLUMNS)
 
 
 async def pages(job: Job, store: JobStore) -> AsyncIterator[list[StoredRanking]]:

@@ -36,6 +36,7 @@ def job_answer(job: Job) -> wire.Job:
             unprovable=job.candidates_unprovable,
             fallen_behind=job.candidates_fallen_behind,
             steps=job.trajectory_steps,
+            note=request.pruning_note,
         ),
         metrics=report,
         intervals=wire.read_answer(wire.IntervalReport, job.report_json)

@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from proofrank.core.errors import EvaluationError, RankingError
+from proofrank.core.errors import EmbeddingError, EvaluationError, RankingError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidates
@@ -71,6 +71,7 @@ class ToleranceRun(JobRun):
                 level=self._options.pruning_level,
                 ties=self._options.ties,
                 seed=self._options.seed,
+                scoring=self._scoring,
             )
 
         refinement = await patience.until_ready(make)
@@ -147,6 +148,8 @@ class ToleranceRun(JobRun):
                 await refine(
                     refinement, self._tolerance, prove, self._context.metrics, Kind.JOB, on_part=on_part
                 )
+            except EmbeddingError as error:
+                raise JobError(f"evaluation failed: {error}") from error
             except ServiceError as error:
                 self._num_failures += 1
                 if self._num_failures == ATTEMPTS:
@@ -200,6 +203,7 @@ class ToleranceRun(JobRun):
             policy=job.policy.name,
             sha256=job.policy.sha256,
             split=self._options.split,
+            is_by_proofs=self._scoring is None,
         )
 
 

@@ -222,6 +222,7 @@ class _Collected:
         if options.ranking_rules.is_deepprooflog:
             self.num_unexplained += 1
             return
+        is_by_proofs = options.scoring_kind == "proof"
         try:
             why = self._client.why(
                 (of.head, of.relation, of.tail),
@@ -231,7 +232,8 @@ class _Collected:
                 seed=options.seed,
                 ties=options.ties,
                 first=_CANDIDATES_EXPLAINED,
-                policy=job.policy,
+                policy=job.policy if is_by_proofs else None,
+                job=None if is_by_proofs else job,  # whose scores then explain the rank
                 beam=options.beam,
                 beam_score=options.beam_score,
                 protocol=options.protocol,

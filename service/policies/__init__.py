@@ -6,8 +6,8 @@ with the move (``store``). Routes and jobs use ``registry``; ``policy_at_start``
 server starts.
 """
 
-from proofrank.service.policies.policy_at_start import policy_at_start
+from proofrank.service.policies.policy_at_start import PolicyAtStart
 from proofrank.service.policies.registry import PolicyRegistry
 from proofrank.service.policies.store import PolicyStore
 
-__all__ = ["PolicyRegistry", "PolicyStore", "policy_at_start"]
+__all__ = ["PolicyAtStart", "PolicyRegistry", "PolicyStore"]

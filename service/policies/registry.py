@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from proofrank.core.errors import EvaluationError, PolicyError, RankingError
-from proofrank.core.graph import Dataset
 from proofrank.core.hybrid import Hybrid
 from proofrank.core.policy import Policy
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.errors import BadCheckpoint, NotReady, QueueFull, UnusablePolicy
 from proofrank.service.policies import multipart_upload as upload
 from proofrank.service.policies.imported import import_upload
-from proofrank.service.policies.policy_at_start import policy_at_start
+from proofrank.service.policies.policy_at_start import PolicyAtStart
 from proofrank.service.policies.policy_files import ALL_PARTS, CONFIG, VOCABULARY, contents_of, load_named
 from proofrank.service.policies.records import NO_RUN, LivePolicy, PolicyRecord
 from proofrank.service.policies.replicas import Replicas
@@ -28,7 +27,7 @@ from proofrank.service.policies.store import PolicyStore, Put
 from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.storage.uncancelled import uncancelled
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from proofrank.service.wire import RunStep, StoredPolicy
+from proofrank.service.wire import NotRestored, RunStep, StoredPolicy
 
 logger = logging.getLogger("proofrank")
 
@@ -52,24 +51,29 @@ class PolicyRegistry:
     """The stored policies of a server, and which of them is live."""
 
     def __init__(
-        self, store: PolicyStore, host: EvaluatorHost, metrics: ServiceMetrics, replicas: Replicas
+        self,
+        store: PolicyStore,
+        host: EvaluatorHost,
+        metrics: ServiceMetrics,
+        replicas: Replicas,
+        at_start: PolicyAtStart,
     ) -> None:
         self.store = store
+        self._at_start = at_start
         self._host = host
         self._metrics = metrics
         self._replicas = replicas
         self._num_uploads = 0
-        # Set once the start has chosen the live policy; until then the store says which was live before.
-        self._dataset_sha256: str | None = None
         # The live policy of the store and that of the host change together.
         self._change = asyncio.Lock()
         self._import = asyncio.Lock()
 
-    def policy_at_start(self, configured: Path, dataset: Dataset) -> Policy:
-        """Returns the policy to go live with; see :func:`policy_at_start`. Waits for the disk."""
-        policy = policy_at_start(self.store, configured, dataset, self._metrics)
-        self._dataset_sha256 = dataset.content_hash
-        return policy
+    @property
+    def not_restored(self) -> NotRestored | None:
+        """The policy that was live before the start and could not be brought back; None if there is none, or once a
+        client has activated a policy.
+        """
+        return self._at_start.not_restored
 
     async def served(self) -> Served:
         """Returns what other processes must serve too; it may be known before this process is ready.
@@ -77,7 +81,8 @@ class PolicyRegistry:
         Raises:
             NotReady: the start has not chosen the live policy yet.
         """
-        dataset_sha256 = self._dataset_sha256
+        # Until the start has chosen, the store says which policy was live before.
+        dataset_sha256 = self._at_start.dataset_sha256
         live = None if dataset_sha256 is None else await asyncio.to_thread(self.store.live)
         if dataset_sha256 is None or live is None:
             raise NotReady("it is not yet decided which policy is live")
@@ -279,6 +284,7 @@ class PolicyRegistry:
 
     async def _go_live(self, policy: Policy) -> None:
         await self._host.activate(policy)
+        self._at_start.forget()
         self._metrics.policy_changes.labels("activate").inc()
         logger.info("policy %s (%s) is live: a client activated it", policy.name, policy.content_hash)
         await self._replicas.follow(LivePolicy(policy.name, policy.content_hash))

@@ -27,8 +27,8 @@ from proofrank.service.ranking.to_queries import (
     refusal_of_protocol,
     too_many,
 )
-from proofrank.service.ranking.to_response import identity_of
-from proofrank.service.wire import PruningLevel, RankRequest, answer_from_python
+from proofrank.service.ranking.to_response import identity_of, to_scoring
+from proofrank.service.wire import RankRequest, answer_from_python
 
 
 def to_work(request: RankRequest, dataset: Dataset, limits: Limits) -> LazyQueries:
@@ -78,11 +78,15 @@ def to_interval_report(
 
 
 def to_pruning(
-    level: PruningLevel, counts: PruningCounts, tolerance: float, num_open: int
+    request: RankRequest, counts: PruningCounts, tolerance: float, num_open: int
 ) -> wire.PruningToTolerance:
     """What was left out, and left open, as the answer has it."""
     return wire.PruningToTolerance(
-        level=level, **dataclasses.asdict(counts), mrr_tolerance=tolerance, open=num_open
+        level=request.pruning_level,
+        **dataclasses.asdict(counts),
+        mrr_tolerance=tolerance,
+        open=num_open,
+        note=request.pruning_note,
     )
 
 
@@ -113,9 +117,10 @@ def to_response(
             wire.IntervalQueryResult(query.head, query.relation, query.tail, tuple(sides))
             for query, sides in zip(request.queries, rankings, strict=True)
         ),
-        pruning=to_pruning(request.pruning_level, refinement.counts, request.mrr_tolerance, metrics.open),
+        pruning=to_pruning(request, refinement.counts, request.mrr_tolerance, metrics.open),
         beam=request.beam_width,
         beam_score=request.score_of_beam,
+        scoring=to_scoring(refinement.scoring),
         protocol=request.protocol,
     )
 

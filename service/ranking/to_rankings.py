@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from proofrank.core.comparison import Comparison, ComparisonError, Identity, Protocol, Rankings
+from proofrank.core.comparison import Comparison, ComparisonError, Identity, Protocol, Rankings, ScoredBy
 from proofrank.core.errors import shown
 from proofrank.service import wire
 from proofrank.service.storage.parquet import read_rows
@@ -56,6 +57,7 @@ def rankings_of_job(job: wire.Job, rows: Iterable[Mapping[str, Any]]) -> Ranking
         protocol=protocol_of(job.request),
         # A server of before says nothing, and proves every candidate.
         pruning="none" if job.pruning is None else job.pruning.level,
+        scored_by=None if job.scoring is None else ScoredBy.of(dataclasses.asdict(job.scoring)),
     )
 
 
@@ -127,7 +129,16 @@ def _of_run(path: Path) -> Rankings:
         ),
         # The other levels, which give the same rows, are not told apart.
         pruning=run.get("pruning", "exact"),
+        scored_by=_scored_by_of_run(run),
     )
+
+
+def _scored_by_of_run(run: Mapping[str, Any]) -> ScoredBy | None:
+    """What the file of a run says of its scores: of the embedding the hash alone."""
+    if "embedding" not in run:
+        return None
+    embedding = {"name": run["embedding"][:12], "sha256": run["embedding"]}
+    return ScoredBy.of({"kind": run["scoring"], "embedding": embedding, "weights": run.get("hybrid")})
 
 
 def rows_of_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -164,6 +175,7 @@ def _of_json(path: Path, content: Any) -> Rankings:
         policy=Identity(**content["policy"]),
         protocol=Protocol(**content["protocol"]),
         pruning=content["pruning"]["level"],
+        scored_by=ScoredBy.of(content.get("scoring")),
     )
 
 

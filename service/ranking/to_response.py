@@ -114,9 +114,9 @@ def identity_of(named: Dataset | Policy) -> wire.Identity:
     return wire.Identity(named.name, named.content_hash)
 
 
-def to_pruning(level: PruningLevel, counts: PruningCounts) -> wire.Pruning:
-    """What was left out, as the answer has it."""
-    return wire.Pruning(level=level, **dataclasses.asdict(counts))
+def to_pruning(level: PruningLevel, counts: PruningCounts, note: str | None = None) -> wire.Pruning:
+    """What was left out, as the answer has it, with a note on what was asked for, if that needs one."""
+    return wire.Pruning(level=level, **dataclasses.asdict(counts), note=note)
 
 
 def to_scoring(scoring: Scoring | None) -> wire.Scoring:

@@ -13,7 +13,7 @@ from proofrank.core.evaluator.beams import BeamReferenceEvaluator
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
 from proofrank.core.protocols import check_protocol_of_one, draws_of
-from proofrank.core.ranking import Corruptor, Query, RankedQuery, no_corruption, reasons_of
+from proofrank.core.ranking import Corruptor, Query, RankedQuery, Scoring, no_corruption, reasons_of
 from proofrank.rank_reasons import named_candidate
 from proofrank.service import wire
 from proofrank.service.errors import InvalidInput
@@ -26,7 +26,7 @@ from proofrank.service.ranking.to_queries import (
     refusal_of_protocol,
     too_many,
 )
-from proofrank.service.ranking.to_response import identity_of, positive_fields
+from proofrank.service.ranking.to_response import identity_of, positive_fields, to_scoring
 from proofrank.service.wire import FieldError, WhyRequest, answer_from_python, shortened
 
 
@@ -131,6 +131,7 @@ def to_explanation(
     *,
     engine: str,
     request_id: str,
+    scoring: Scoring | None = None,
 ) -> wire.RankExplanation:
     """The answer; walks the trajectories that are explained with ``reference``, which shares no state.
 
@@ -140,12 +141,13 @@ def to_explanation(
     beam = beam_of(request)
     reasons = reasons_of(
         ranked,
-        reference if beam is None else BeamReferenceEvaluator.around(reference, beam),
+        reference if beam is None else BeamReferenceEvaluator(reference, beam),
         reference,
         first=request.first,
         alternatives=request.alternatives,
         also=also,
         beam=beam,
+        scoring=scoring,
     )
     return answer_from_python(
         wire.RankExplanation,
@@ -162,6 +164,7 @@ def to_explanation(
             "also": [dataclasses.asdict(named_candidate(one, dataset)) for one in reasons.also],
             "beam": request.beam_width,
             "beam_score": request.score_of_beam,
+            "scoring": to_scoring(scoring),
             "protocol": request.protocol,
         },
     )

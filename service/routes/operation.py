@@ -115,6 +115,7 @@ def _add_info(router: APIRouter, services: Services) -> None:
                 "max_beam": settings.max_beam,
             },
             startup_seconds=host.stage_seconds,
+            not_restored=services.policies.not_restored,
         )
 
 

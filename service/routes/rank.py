@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from proofrank.core.errors import EmbeddingError
 from proofrank.core.ranking import Refinement, report
-from proofrank.service.engine.ranker import count_candidates
+from proofrank.service.engine.ranker import NO_ENGINE, count_candidates
 from proofrank.service.engine.refining import refine
 from proofrank.service.engine.served_scores import scoring_of_request, unscored
 from proofrank.service.ranking.json_names import JsonNamesOfServed
@@ -109,7 +109,7 @@ def make_router(services: RankingServices) -> APIRouter:
                         report(execution.ranked, dataset, body.ties, hits_at=body.counted_hits_at),
                         body.hits_at,
                     ),
-                    pruning=to_pruning(body.pruning_level, execution.counts),
+                    pruning=to_pruning(body.pruning_level, execution.counts, body.pruning_note),
                     scoring=to_scoring(scoring),
                     timing=Timing(
                         queue_seconds=execution.queue_seconds,
@@ -128,6 +128,7 @@ def make_router(services: RankingServices) -> APIRouter:
         async def evaluate_to_tolerance(tolerance: float) -> Response:
             host.room.check(len(body.queries))
             is_small = asks_little(body, dataset)
+            scoring = scoring_of_request(body, loaded.scores, dataset, policy.hybrid)
             work = await in_worker_unless_small(is_small, to_work, body, dataset, limits)
             beam = beam_of(body)
             refinement = await in_worker_unless_small(
@@ -139,17 +140,22 @@ def make_router(services: RankingServices) -> APIRouter:
                 level=body.pruning_level,
                 ties=body.ties,
                 seed=body.seed,
+                scoring=scoring,
             )
             request.state.until_sent.enter_context(host.room.taken(refinement.num_candidates))
             # All parts of one answer come from one engine, whichever is in use by their turn.
-            engine = await host.engine_for(policy, beam)
-            timing = await refine(
-                refinement,
-                tolerance,
-                partial(host.prove, policy=policy, deadline=deadline, beam=beam, engine=engine),
-                services.metrics,
-                Kind.INTERACTIVE,
-            )
+            proving = await host.engine_for(policy, beam)
+            try:
+                timing = await refine(
+                    refinement,
+                    tolerance,
+                    partial(host.prove, policy=policy, deadline=deadline, beam=beam, engine=proving),
+                    services.metrics,
+                    Kind.INTERACTIVE,
+                )
+            except EmbeddingError as error:
+                raise unscored(body.scoring_kind, error) from error
+            engine = NO_ENGINE if body.scoring_kind == "embedding" else proving
 
             def word() -> Response:
                 answer = to_response(

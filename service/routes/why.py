@@ -7,18 +7,19 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
-from proofrank.core.errors import EvaluationError, PolicyError
+from proofrank.core.errors import EmbeddingError, EvaluationError, PolicyError
 from proofrank.core.policy import Policy
 from proofrank.service import wire
 from proofrank.service.engine.ranker import count_candidates
-from proofrank.service.errors import NoSuchJob, PolicyReplaced, UnusablePolicy
+from proofrank.service.engine.served_scores import scoring_of_explanation, unscored
+from proofrank.service.errors import InvalidInput, NoSuchJob, PolicyReplaced, UnusablePolicy
 from proofrank.service.ranking.to_queries import Limits, beam_of
 from proofrank.service.ranking.to_why import to_explanation, to_query
 from proofrank.service.routes.deadlines import ERRORS_OF_RANKING, by_deadline, deadline_of
 from proofrank.service.services import Services
 from proofrank.service.web.json_bodies import bounded_route
 from proofrank.service.web.problems import problem_responses
-from proofrank.service.wire import WhyRequest
+from proofrank.service.wire import FieldError, WhyRequest
 
 
 def make_router(services: Services) -> APIRouter:
@@ -40,8 +41,10 @@ def make_router(services: Services) -> APIRouter:
             raise PolicyReplaced(f"policy {name!r} has the content {record.sha256} by now, not {sha256}")
         return await loaded_policy(name, record.sha256)
 
-    async def of_job(job_id: str) -> Policy:
-        """The policy that a job ranks by, under the name that it had, whatever name has its content by now."""
+    async def of_job(job_id: str) -> tuple[Policy, wire.Scoring | None]:
+        """The policy that a job ranks by, under the name that it had, whatever name has its content by now; and its
+        scores, None for those of proofs.
+        """
         job = await services.jobs.store.get(job_id)
         if job is None:
             raise NoSuchJob(f"there is no job {job_id!r}; it may have been removed")
@@ -50,7 +53,10 @@ def make_router(services: Services) -> APIRouter:
             raise PolicyReplaced(
                 f"job {job_id!r} is ranked by policy {name!r} with the content {sha256}, which no policy has by now"
             )
-        return await loaded_policy(name, sha256)
+        scoring = None
+        if job.scoring_json is not None:
+            scoring = wire.read_answer(wire.Scoring, job.scoring_json)
+        return await loaded_policy(name, sha256), scoring
 
     @router.post(
         "/why",
@@ -66,21 +72,30 @@ def make_router(services: Services) -> APIRouter:
 
         async def evaluate() -> Response:
             host.room.check(min(max(1, len(body.candidates or ())), limits.max_candidates))
-            policy = active
+            policy, scoring_of_job = active, None
             if body.job is not None:
-                policy = await of_job(body.job)
+                policy, scoring_of_job = await of_job(body.job)
             elif body.policy is not None:
                 policy = await stored(body.policy, body.policy_sha256)
+            scoring = scoring_of_explanation(body, scoring_of_job, loaded.scores, dataset, policy.hybrid)
+            kind = "proof" if scoring is None else scoring.kind
+            if kind == "embedding" and body.beam_width > 1:  # which a job may say, and not the request
+                message = "the job ranked by an embedding alone, which has no beam; expected 1"
+                raise InvalidInput([FieldError(field="beam", value=body.beam, message=message)])
             query, also = await asyncio.to_thread(to_query, body, dataset, limits)
             request.state.until_sent.enter_context(host.room.taken(count_candidates([query])))
-            execution = await host.rank(
-                [query],
-                body.seed,
-                policy=policy,
-                pruning=body.pruning_level,
-                deadline=deadline,
-                beam=beam_of(body),
-            )
+            try:
+                execution = await host.rank(
+                    [query],
+                    body.seed,
+                    policy=policy,
+                    pruning=body.pruning_of(kind),
+                    scoring=scoring,
+                    deadline=deadline,
+                    beam=beam_of(body),
+                )
+            except EmbeddingError as error:
+                raise unscored(kind, error) from error
 
             def word() -> bytes:
                 answer = to_explanation(
@@ -92,6 +107,7 @@ def make_router(services: Services) -> APIRouter:
                     policy,
                     engine=execution.engine,
                     request_id=request.state.request_id,
+                    scoring=scoring,
                 )
                 return wire.answer_to_json(answer)
 

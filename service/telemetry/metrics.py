@@ -208,6 +208,10 @@ class ServiceMetrics:
             "1, labelled with the policy that was live before.",
             ["policy", "sha256"],
         )
+        self.policy_not_restored = self._gauge(
+            "proofrank_policy_not_restored",
+            "1 while the policy of the settings is live because the one activated last could not be brought back.",
+        )
         self.policy_changes = self._counter(
             "proofrank_policy_changes",
             "Uploads, activations and deletions of policies by clients.",
@@ -505,12 +509,15 @@ class ServiceMetrics:
         self.sampled_trajectories.labels("true").inc(num_proved)
         self.sampled_trajectories.labels("false").inc(len(outcomes) - num_proved)
 
-    def record_refined(self, metrics: MetricIntervals, kind: Kind) -> None:
+    def record_refined(self, metrics: MetricIntervals, kind: Kind, scoring: ScoringKind = "proof") -> None:
         """Counts the queries of a ranking to a tolerance that is done, and what it has left open; shows those metrics
-        that are known.
+        that are known, if they are of proofs alone.
         """
         self.queries.inc(metrics.queries)
         self.open_candidates.inc(metrics.open)
+        if scoring != "proof":
+            self.scored_candidates.labels(scoring).inc(metrics.candidates)
+            return
         if kind is Kind.INTERACTIVE and metrics.mrr.value is not None:
             self.last_mrr.set(metrics.mrr.value)
             for k, share in metrics.hits_at.items():

@@ -56,7 +56,7 @@ from proofrank.service.wire.jobs import (
     JobResults,
     JobState,
 )
-from proofrank.service.wire.operation import Health, Info, Readiness
+from proofrank.service.wire.operation import Health, Info, NotRestored, Readiness
 from proofrank.service.wire.policies import (
     MAX_POLICY_NAME_LENGTH,
     POLICY_NAME_PATTERN,
@@ -174,6 +174,7 @@ __all__ = [
     "NameKind",
     "NameList",
     "NamedTriple",
+    "NotRestored",
     "PolicyList",
     "ProblemBody",
     "Proof",

@@ -167,3 +167,11 @@ class Comparison:
         tuple[ChangedRanking, ...],
         described("Rankings whose rank differs, the worst loss of B first."),
     ]
+    scores_note: Annotated[
+        str | None,
+        described(
+            "How the embeddings or the weights of hybrid scores of A and B differ, in words; null where they do not.",
+            "The scores are unlike: weight is 1 in A and 0.5 in B. The policy is the same, and the differences are "
+            "none of policies.",
+        ),
+    ] = None

@@ -16,6 +16,7 @@ from proofrank.service.wire.rank_answer import (
     Pruning,
     RankedByProtocol,
     Relation,
+    Scoring,
     Tail,
     Timing,
 )
@@ -182,4 +183,7 @@ class IntervalRankResponse:
     pruning: Annotated[PruningToTolerance, described("What was left out, and what was left open.")]
     beam: Annotated[int, described("Maximum number of trajectories that a candidate had.", 8)] = 1
     beam_score: Annotated[BeamScore, described("How several proofs made a score.", "logsumexp")] = "max"
+    scoring: Annotated[
+        Scoring | None, described("What the scores are; missing from an older server: those of proofs.")
+    ] = None
     protocol: RankedByProtocol = None

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from proofrank.service.wire.described import described
 from proofrank.service.wire.intervals import IntervalReport, RankInterval
-from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
+from proofrank.service.wire.policies import AskedPolicy, AskedSha256, check_asked_policy
 from proofrank.service.wire.rank_answer import (
     SENT_IN_FULL,
     Head,
@@ -27,6 +27,7 @@ from proofrank.service.wire.rank_request import (
     PruningLevel,
     ReportOptions,
     ScoredOptions,
+    ToleranceOptions,
 )
 from proofrank.service.wire.run_steps import RunStep
 from proofrank.service.wire.times import Time
@@ -38,7 +39,7 @@ EXAMPLE_JOB_ID = "57137823667a40cbaa0db2c61742e55e"
 UNFINISHED_STATES: tuple[JobState, ...] = ("queued", "running")
 
 
-class JobOptions(ScoredOptions, ReportOptions):
+class JobOptions(ScoredOptions, ToleranceOptions, ReportOptions):
     """What a job ranks, except for the client's own queries, and how."""
 
     split: Literal["train", "valid", "test"] | None = Field(
@@ -46,18 +47,11 @@ class JobOptions(ScoredOptions, ReportOptions):
         description="Split of the dataset whose triples are ranked; null for a job of the client's own queries.",
         examples=["valid"],
     )
-    policy: str | None = Field(
+    policy: AskedPolicy = Field(
         None,
-        pattern=POLICY_NAME_PATTERN,
         description="Name of the policy that ranks; by default the one that is live when the job is submitted.",
-        examples=["run-7"],
     )
-    policy_sha256: str | None = Field(
-        None,
-        pattern=SHA256_PATTERN,
-        description="SHA-256 that the content of `policy` must have; the answer is 409 if the name has other content.",
-        examples=["0a958d27" * 8],
-    )
+    policy_sha256: AskedSha256 = None
     limit: int | None = Field(
         None,
         ge=1,
@@ -102,8 +96,7 @@ class JobRequest(JobOptions):
                 "/rank as 'candidates'",
                 {"protocol": self.protocol},
             )
-        if self.policy_sha256 is not None and self.policy is None:
-            raise PydanticCustomError("sha256_of_policy", "'policy_sha256' is of a 'policy'; name that too")
+        check_asked_policy(self.policy, self.policy_sha256)
         return self
 
 

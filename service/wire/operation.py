@@ -28,6 +28,21 @@ class Readiness:
 
 
 @dataclass(frozen=True)
+class NotRestored:
+    """A policy that was live before the server started, and why it is not live now."""
+
+    name: Annotated[str, described("Name of the policy.", "run-7")]
+    sha256: Annotated[str, described("SHA-256 of its content.", "9f2c4e…")]
+    reason: Annotated[
+        str,
+        described(
+            "Why it could not be brought back.",
+            "buckets of 512 lanes needs about 9.0 GiB on cuda, of which 4.0 GiB are free; use fewer lanes",
+        ),
+    ]
+
+
+@dataclass(frozen=True)
 class Info:
     """What is being served."""
 
@@ -68,5 +83,13 @@ class Info:
             "Embedding that scores triples: name, SHA-256, kind, and `hybrid`, the server's weights of hybrid scores, "
             "or null. Null if the server has no embedding.",
             {"name": "rotate", "kind": "RotatE", "hybrid": {"weight": 0.5, "bonus": None, "penalty": 10.0}},
+        ),
+    ] = None
+    not_restored: Annotated[
+        NotRestored | None,
+        described(
+            "Policy that was activated last before the start and could not be brought back, while the policy of the "
+            "server's settings is live in its place. Null if there is none, or once a client has activated a policy.",
+            None,
         ),
     ] = None

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 from proofrank.core.choices import BeamScore
 from proofrank.service.wire.described import described
@@ -17,6 +18,24 @@ from proofrank.service.wire.times import Time
 MAX_POLICY_NAME_LENGTH = 64
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 POLICY_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+AskedPolicy = Annotated[str | None, Field(pattern=POLICY_NAME_PATTERN, examples=["run-7"])]
+"""Name of the policy that a request asks for; None for the live one."""
+AskedSha256 = Annotated[
+    str | None,
+    Field(
+        pattern=SHA256_PATTERN,
+        description="SHA-256 that the content of `policy` must have; the answer is 409 if the name has other content.",
+        examples=["0a958d27" * 8],
+    ),
+]
+"""Hash that the content of that policy must have; None for any."""
+
+
+def check_asked_policy(policy: str | None, policy_sha256: str | None) -> None:
+    """Raises PydanticCustomError if a request has a hash without the name of its policy."""
+    if policy_sha256 is not None and policy is None:
+        raise PydanticCustomError("sha256_of_policy", "'policy_sha256' is of a 'policy'; name that too")
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,7 @@ class Metrics:
             description="Share of ranks of k or less, by k, for the k of the request's `hits_at`; missing without it.",
             examples=[{"1": 0.6, "5": 0.85, "20": 1.0}],
         ),
-    ] = Field(None, kw_only=True)
+    ] = Field(default=None, kw_only=True)
 
     @property
     def hits_at(self) -> dict[int, float]:
@@ -284,7 +284,12 @@ class Pruning:
     ]
     evaluated: Annotated[int, described("Number of candidates whose trajectories took their course.", 280)]
     unprovable: Annotated[
-        int, described("Number of candidates without a trajectory, because they have no proof.", 2100)
+        int,
+        described(
+            "Number of candidates without a trajectory, because they have no proof, or with `hybrid` scores because "
+            "none would change their order.",
+            2100,
+        ),
     ]
     fallen_behind: Annotated[
         int,
@@ -296,6 +301,14 @@ class Pruning:
     steps: Annotated[
         int | None, described("Number of steps of all trajectories; null if not all were counted.", 5500)
     ]
+    note: Annotated[
+        str | None,
+        Field(
+            exclude_if=is_none,
+            description="Why the level that was asked for has no use, where it has none; else missing.",
+            examples=["nothing is proved with scoring 'embedding', so pruning 'ranks' leaves nothing out"],
+        ),
+    ] = Field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from proofrank.core.choices import HITS_AT, MOST_HITS_AT, MOST_K, MOST_WEIGHT
+from proofrank.core.choices import HITS_AT, MOST_HITS_AT, MOST_K, MOST_WEIGHT, unused_pruning
 from proofrank.core.errors import RankingError
 from proofrank.core.protocol_rules import RankingRules, settled
 
@@ -98,7 +98,7 @@ class RankOptions(RequestPart):
         None,
         description="What may be left out, all ranks being the same: `none`; `exact`, which keeps every metric; or "
         "`ranks`, which leaves `corruptions_proved` open. By default `exact`, and `none` where every candidate's score "
-        "is asked for.",
+        "is asked for. Of no use where nothing is proved, which the answer then says.",
         examples=["exact"],
     )
 
@@ -307,8 +307,13 @@ class ToleranceOptions(RankOptions):
         return self
 
 
-class ScoredOptions(BeamOptions, ToleranceOptions, ScoringRequest):
-    """How to rank queries, and by which scores."""
+class ScoredOptions(BeamOptions, ScoringRequest):
+    """How to rank, and by which scores."""
+
+    @property
+    def pruning_note(self) -> str | None:
+        """What an answer says of a level of pruning that was asked for and has no use."""
+        return unused_pruning(self.pruning, self.scoring_kind)
 
     @model_validator(mode="after")
     def _proves_as_scored(self) -> Self:
@@ -316,14 +321,10 @@ class ScoredOptions(BeamOptions, ToleranceOptions, ScoringRequest):
             raise PydanticCustomError(
                 "beam_of_proofs", "'beam' is for scores of proofs; expected 'proof' or 'hybrid' as 'scoring'"
             )
-        if self.mrr_tolerance is not None and self.scoring_kind != "proof":
-            raise PydanticCustomError(
-                "scoring_of_proofs", "'mrr_tolerance' is for scores of proofs; expected 'proof' as 'scoring'"
-            )
         return self
 
 
-class RankRequest(ScoredOptions, ReportOptions):
+class RankRequest(ScoredOptions, ToleranceOptions, ReportOptions):
     """Queries and how to rank them."""
 
     model_config = ConfigDict(

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from proofrank.service.wire.described import described
 from proofrank.service.wire.jobs import EXAMPLE_JOB_ID
-from proofrank.service.wire.policies import POLICY_NAME_PATTERN, SHA256_PATTERN
+from proofrank.service.wire.policies import AskedPolicy, AskedSha256, check_asked_policy
 from proofrank.service.wire.rank_answer import (
     SENT_IN_FULL,
     Head,
@@ -18,14 +18,16 @@ from proofrank.service.wire.rank_answer import (
     RankedByProtocol,
     RankedPositive,
     Relation,
+    Scoring,
     Tail,
 )
 from proofrank.service.wire.rank_request import (
-    BeamOptions,
     BeamScore,
     Name,
     ProtocolOptions,
     PruningLevel,
+    ScoredOptions,
+    ScoringKind,
 )
 
 MAX_EXPLAINED = 50
@@ -35,7 +37,7 @@ MAX_ALTERNATIVES = 50
 """Number of actions of each step that an answer shows at most."""
 
 
-class WhyRequest(BeamOptions, ProtocolOptions):
+class WhyRequest(ScoredOptions, ProtocolOptions):
     """A triple whose rank on one side is to be explained."""
 
     head: Name = Field(description="Name of the first constant.", examples=["albania"])
@@ -72,23 +74,16 @@ class WhyRequest(BeamOptions, ProtocolOptions):
         "query of `/rank`.",
         examples=[["asia", "africa", "oceania"]],
     )
-    policy: str | None = Field(
-        None,
-        pattern=POLICY_NAME_PATTERN,
-        description="Name of the stored policy that ranks; by default the live one.",
-        examples=["run-7"],
+    policy: AskedPolicy = Field(
+        None, description="Name of the stored policy that ranks; by default the live one."
     )
-    policy_sha256: str | None = Field(
-        None,
-        pattern=SHA256_PATTERN,
-        description="SHA-256 that the content of `policy` must have; the answer is 409 if the name has other content.",
-        examples=["0a958d27" * 8],
-    )
+    policy_sha256: AskedSha256 = None
     job: str | None = Field(
         None,
         max_length=64,
-        description="Id of a job whose policy ranks, in place of `policy` and `policy_sha256`; the answer is 409 if "
-        "its content is no longer stored.",
+        description="Id of a job whose policy ranks, in place of `policy` and `policy_sha256`, by the job's `scoring` "
+        "unless the request has one; the answer is 409 if the policy's content is no longer stored, or the embedding "
+        "of the job's scores no longer served.",
         examples=[EXAMPLE_JOB_ID],
     )
     deadline_ms: int | None = Field(
@@ -100,8 +95,7 @@ class WhyRequest(BeamOptions, ProtocolOptions):
 
     @model_validator(mode="after")
     def _sha256_of_policy(self) -> WhyRequest:
-        if self.policy_sha256 is not None and self.policy is None:
-            raise PydanticCustomError("sha256_of_policy", "'policy_sha256' is of a 'policy'; name that too")
+        check_asked_policy(self.policy, self.policy_sha256)
         return self
 
     @model_validator(mode="after")
@@ -110,10 +104,9 @@ class WhyRequest(BeamOptions, ProtocolOptions):
             raise PydanticCustomError("policy_of_job", "'job' and 'policy' both name a policy; expected one")
         return self
 
-    @property
-    def pruning_level(self) -> PruningLevel:
-        """What may be left out; the answer is the same with each level."""
-        return self.pruning or "exact"
+    def pruning_of(self, scoring_kind: ScoringKind) -> PruningLevel:
+        """What may be left out with the scores by which it ranks; the answer is the same with each level."""
+        return "none" if scoring_kind == "embedding" else self.pruning or "exact"
 
 
 @dataclass(frozen=True)
@@ -169,7 +162,12 @@ class ExplainedCandidate:
         ),
     ]
     score: Annotated[
-        float, described("Log-probability of the trajectory, less 100 if it is no proof.", -1.4538)
+        float,
+        described(
+            "Score by which it is ranked; with scoring `proof`, the log-probability of the trajectory, less 100 if it "
+            "is no proof.",
+            -1.4538,
+        ),
     ]
     log_probability: Annotated[
         float,
@@ -180,7 +178,8 @@ class ExplainedCandidate:
     proof: Annotated[
         str,
         described(
-            "The proof as a tree, a goal a line.", "locatedInCR(albania, europe)  [rule r2]  p=0.695\n…"
+            "The proof as a tree, a goal a line; empty where nothing is proved.",
+            "locatedInCR(albania, europe)  [rule r2]  p=0.695\n…",
         ),
     ]
     choices: Annotated[
@@ -196,6 +195,23 @@ class ExplainedCandidate:
             ["locatedInCR(albania, europe)  [rule r2]  p=0.695\n…"],
         ),
     ] = ()
+    embedding_score: Annotated[
+        float | None, described("The embedding's score; null with scoring `proof`.", 3.25)
+    ] = None
+    embedding_part: Annotated[
+        float | None,
+        described(
+            "The embedding's part of a `hybrid` score: `weight` times k; null with other scorings.", -0.038
+        ),
+    ] = None
+    proof_part: Annotated[
+        float | None,
+        described(
+            "What the proof adds to a `hybrid` score, or the failure takes away: the two parts sum up to `score`; null "
+            "with other scorings.",
+            -1.4538,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, config=SENT_IN_FULL)
@@ -222,4 +238,7 @@ class RankExplanation:
     also: Annotated[tuple[ExplainedCandidate, ...], described("The corruptions that were asked for besides.")]
     beam: Annotated[int, described("Maximum number of trajectories that a candidate had.", 8)] = 1
     beam_score: Annotated[BeamScore, described("How several proofs made a score.", "logsumexp")] = "max"
+    scoring: Annotated[
+        Scoring | None, described("What the scores are; missing from an older server: those of proofs.")
+    ] = None
     protocol: RankedByProtocol = None

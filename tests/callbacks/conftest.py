@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import proofrank
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, PolicyNetwork, load_policy
 from tests.helpers.family import write_family, write_untrained_policy
@@ -34,6 +35,12 @@ def policy_folder(family_folder: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def policy(family: Dataset, policy_folder: Path) -> Policy:
     return load_policy(policy_folder, family)
+
+
+@pytest.fixture
+def report(family: Dataset, policy: Policy) -> proofrank.EvaluationReport:
+    """Some evaluation."""
+    return proofrank.evaluate(family, policy, split="valid", corruptions=1)
 
 
 @pytest.fixture

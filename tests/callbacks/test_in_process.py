@@ -58,11 +58,6 @@ class Scripted:
         return None
 
 
-@pytest.fixture
-def report(family: proofrank.Dataset, policy: Policy) -> proofrank.EvaluationReport:
-    return proofrank.evaluate(family, policy, split="valid", corruptions=1)
-
-
 def without_seconds(report: proofrank.EvaluationReport) -> dict:
     return {name: value for name, value in vars(report.metrics).items() if name != "seconds"}
 

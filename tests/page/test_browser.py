@@ -14,6 +14,7 @@ from proofrank.client import Client
 from proofrank.core.default import DATASET, POLICY
 from proofrank.service.cli.main import main
 from tests.helpers.browser import Browser
+from tests.helpers.embeddings import write_distmult
 from tests.helpers.keys import RANKER
 from tests.helpers.serving import RunningServer
 from tests.page.conftest import RUN, Trained
@@ -141,6 +142,45 @@ def test_a_query_of_a_job_by_beams_has_all_proofs_of_the_beam(browser: Browser) 
         browser.until_text(f"{len(proofs)} proofs in the beam")
         browser.click(".candidate[data-standing=positive] details summary")
         browser.until(lambda: proofs[1].splitlines()[-1] in browser.text, "the second proof")
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("scoring", ["hybrid", "embedding"])
+def test_a_query_of_a_job_by_other_scores_has_their_parts(
+    scoring: Any, browser: Browser, tmp_path: Path
+) -> None:
+    dataset = proofrank.load_dataset(DATASET)
+    embedding = write_distmult(tmp_path / "distmult", dataset)
+    triple = dataset.names(dataset.splits["test"][0])
+    with (
+        RunningServer("--engine", "original", "--embedding", str(embedding)) as server,
+        Client(server.wait_until_ready().url) as client,
+    ):
+        ranked: dict[str, Any] = {"side": "head", "corruptions": "all"}
+        hybrid = {"weight": 0.5, "penalty": 1.0} if scoring == "hybrid" else None
+        job = client.evaluate([triple], scoring=scoring, hybrid=hybrid, progress=False, **ranked).job
+        why = client.why(triple, job=job, **ranked)
+        assert why.ahead
+        head, relation, tail = triple
+        query = urlencode({"head": head, "relation": relation, "tail": tail, "side": "head"})
+        browser.open(f"{server.url}/#/query/{job.id}?{query}")
+        browser.until_text("The job ranked by")
+        live = browser.text
+        folder = tmp_path / "report"
+        assert main(["report", job.id, "--out", str(folder), "--url", server.url]) == 0
+    browser.open(f"{(folder / 'index.html').as_uri()}#/query/{job.id}?{query}")
+    browser.until_text("The job ranked by")
+    for text in (live, browser.text):
+        assert f"Score {why.positive.score:.4f}" in text
+        assert f"{why.ranking.rank:g} of {why.ranking.num_candidates}" in text
+        if scoring == "embedding":
+            assert "by which nothing is proved" in text
+            assert f"Score {why.ahead[0].score:.4f} by the embedding" in text
+            continue
+        for one in (why.positive, why.ahead[0]):
+            assert one.embedding_part is not None and one.proof_part is not None
+            assert f"{one.embedding_part:+.4f} by the embedding, {one.proof_part:+.4f} by its " in text
+        assert f"To the triple: {why.ahead[0].score - why.positive.score:+.4f}, of which" in text
     assert browser.complaints() == []
 
 

@@ -164,11 +164,20 @@ def check_rows(network: ExportedNetwork, vocabulary: Vocabulary) -> None:
             f"{network.num_arguments - 1} (padding, {vocabulary.num_constants} constants, "
             f"{network.config.max_variables} variables): {first_line(error)}"
         ) from error
-    if differing is not None:
+    if differing is None:
+        return
+    if differing.is_rounding:
         raise PolicyError(
-            f"rows depend on each other: a state {differing} has another result than in its own batch; expected a "
-            "network that maps each row by itself, as batch-norm in evaluation mode does and in training mode does not"
+            f"rows depend on each other: a state {differing.company} has a result that differs by "
+            f"{differing.difference:.0e} from that in its own batch, by rounding, because this machine adds the "
+            "numbers of some rows in another order; expected operations that do not, as usually those of layers whose "
+            "sizes are multiples of 16"
         )
+    raise PolicyError(
+        f"rows depend on each other: a state {differing.company} has a result that differs by "
+        f"{differing.difference:.2g} from that in its own batch; expected a network that maps each row by itself, as "
+        "batch-norm in evaluation mode does and in training mode does not"
+    )
 
 
 def check_weights(program: Program, tensors: Mapping[str, Tensor]) -> None:

@@ -61,8 +61,8 @@ class ExportedFeatures(StateFeatures):
         differing = differing_company(lambda *inputs: self.tile(*inputs, *weights), make_inputs)
         if differing is not None:
             raise EvaluationError(
-                f"on this machine, with {torch.get_num_threads()} threads, a state {differing} gets other bits from "
-                "the network than in its own batch; use one thread"
+                f"on this machine, with {torch.get_num_threads()} threads, a state {differing.company} gets other "
+                "bits from the network than in its own batch; use one thread"
             )
 
     def _weights(self) -> list[Tensor]:

@@ -72,10 +72,43 @@ ABOUT_MEMORY = frozenset(
 WITHOUT_EFFECT = frozenset(["aten.alias.default", "aten.clone.default"])
 """Operations that only give their input a name or a place of its own. Nothing is written to, so they are left out."""
 
+_FEWEST_COLUMNS = 16
+"""Number of columns from which on a product gives a row the same bits in every place. With 2 to 11, MKL adds the
+numbers of some rows in another order, unless the inner size is a multiple of 4."""
+
+_FEWEST_ROWS = 64
+"""Number of rows of a batched product from which on they may be states; fewer are the atoms within one."""
+
 
 def _view(tensor: Tensor, size: list[int]) -> Tensor:
     # A view asks for the strides that the traced program had; what is left out may have changed them.
     return tensor.reshape(size)
+
+
+def _with_enough_columns(tensor: Tensor) -> Tensor:
+    """Returns a factor or a bias with zeros for the columns that it lacks; a single column needs none."""
+    missing = _FEWEST_COLUMNS - tensor.shape[-1]
+    return tensor if missing <= 0 or tensor.shape[-1] == 1 else functional.pad(tensor, (0, missing))
+
+
+def _mm(first: Tensor, second: Tensor) -> Tensor:
+    return torch.mm(first, _with_enough_columns(second))[:, : second.shape[1]].contiguous()
+
+
+def _addmm(bias: Tensor, first: Tensor, second: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    if bias.dim():
+        # Padded, sizes that do not fit could look as if they did.
+        if bias.shape[-1] not in (1, second.shape[1]):
+            raise ValueError(f"a bias of shape {list(bias.shape)} for {second.shape[1]} columns")
+        bias = _with_enough_columns(bias)
+    product = torch.addmm(bias, first, _with_enough_columns(second), beta=beta, alpha=alpha)
+    return product[:, : second.shape[1]].contiguous()
+
+
+def _bmm(first: Tensor, second: Tensor) -> Tensor:
+    if first.shape[1] < _FEWEST_ROWS:
+        return torch.bmm(first, second)
+    return torch.bmm(first, _with_enough_columns(second))[:, :, : second.shape[2]].contiguous()
 
 
 def _batch_norm(
@@ -122,6 +155,9 @@ _OURS: dict[str, Callable[..., Any]] = {
     "getitem": operator.getitem,
     "aten.index.Tensor": _index,
     "aten.view.default": _view,
+    "aten.mm.default": _mm,
+    "aten.addmm.default": _addmm,
+    "aten.bmm.default": _bmm,
     "aten._native_batch_norm_legit_no_training.default": _batch_norm,
     "aten.native_group_norm.default": _group_norm,
 }

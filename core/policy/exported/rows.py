@@ -6,6 +6,7 @@ A tile of random states is computed as it is, in another order, and with other s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +16,23 @@ from proofrank.core.policy.exported.program import Program
 
 Function = Callable[..., Tensor]
 """Maps the inputs of a tile, each ``[TILE_ROWS, A, 3]`` int64, to its results."""
+
+_MOST_ROUNDING = 1e-4
+"""Difference that rounding explains, relative to 1 plus the largest result."""
+
+
+class Differing(NamedTuple):
+    """A company in which a row has other bits than in its own tile.
+
+    Attributes:
+        company: what it is, as in ``a state {company}``.
+        difference: largest difference of a result; NaN where a result is not a number.
+        is_rounding: whether rounding explains the difference.
+    """
+
+    company: str
+    difference: float
+    is_rounding: bool
 
 
 def random_inputs(
@@ -51,8 +69,8 @@ def _random_states(
 @torch.inference_mode()
 def differing_company(
     function: Function, make_inputs: Callable[[torch.Generator], list[Tensor]], num_times: int = 2
-) -> str | None:
-    """Returns in what company a row has other bits than in its own tile; None if in none that was tried.
+) -> Differing | None:
+    """Returns a company in which a row has other bits than in its own tile; None if none that was tried is one.
 
     Args:
         function: the network on one tile.
@@ -65,8 +83,12 @@ def differing_company(
         own = function(*inputs)
         for name, order, company in _companies(inputs, others, generator):
             given = function(*company)
-            if not _are_same_bits(given[order >= 0], own[order[order >= 0]]):
-                return name
+            found, expected = given[order >= 0], own[order[order >= 0]]
+            if not _are_same_bits(found, expected):
+                difference = (found - expected).abs().max().item()
+                return Differing(
+                    name, difference, difference <= _MOST_ROUNDING * (1 + own.abs().max().item())
+                )
     return None
 
 

@@ -1,7 +1,7 @@
 // Proofs as nested lists, and the steps with what else the policy could have done.
 "use strict";
 (() => {
-  const { html, fixed, metric, triple } = proofrank;
+  const { html, fixed, metric, signed, triple } = proofrank;
 
   const BRANCHES = new Set(["├─ ", "└─ ", "│  ", "   "]);
 
@@ -48,13 +48,27 @@
     </li>`;
   }
 
-  /** A candidate: its score, its proof, and on demand the alternatives of each step. */
-  function Candidate({ candidate }) {
+  /** The parts of a hybrid score, and how far each is from that of the positive. */
+  function Parts({ candidate, positive }) {
+    const [embedding, proof] = [candidate.embedding_part ?? null, candidate.proof_part ?? null];
+    if (embedding === null || proof === null) return null;
+    return html`<p class="parts">${signed(embedding)} by the embedding, ${signed(proof)} by ${candidate.proved ? "its proof" : "its failure"}.
+      ${candidate !== positive && html` To the triple: ${signed(candidate.score - positive.score)}, of which ${
+        signed(embedding - positive.embedding_part)} by the embedding and ${
+        signed(proof - positive.proof_part)} by proof or failure.`}</p>`;
+  }
+
+  /** A candidate: its score, its proof if any was tried, and on demand the alternatives of each step. */
+  function Candidate({ candidate, positive }) {
     const title = { positive: "The triple itself", higher: "Scores higher", tied: "Scores as much", lower: "Scores lower" };
-    return html`<section class="candidate" data-standing=${candidate.standing}>
-      <h3>${title[candidate.standing]}: <code>${triple(candidate)}</code></h3>
+    const heading = html`<h3>${title[candidate.standing]}: <code>${triple(candidate)}</code></h3>`;
+    if (candidate.proof === "")
+      return html`<section class="candidate" data-standing=${candidate.standing}>${heading}
+        <p class="soft">Score ${metric(candidate.score)} by the embedding</p></section>`;
+    return html`<section class="candidate" data-standing=${candidate.standing}>${heading}
       <p class="soft">Score ${metric(candidate.score)}, ${candidate.proved ? "proved" : "not proved"} in ${
         candidate.steps.length} steps</p>
+      <${Parts} candidate=${candidate} positive=${positive} />
       <${Proof} text=${candidate.proof} />
       ${(candidate.proofs ?? []).length > 1 && html`<details><summary>${candidate.proofs.length} proofs in the beam</summary>
         ${candidate.proofs.slice(1).map((text, index) => html`<${Proof} key=${index} text=${text} />`)}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proofrank.core.choices import BEAM_SCORES, BeamScore
 from proofrank.core.errors import EvaluationError, MemoryShortError
-from proofrank.core.evaluator import CompiledEvaluator, EvaluatorOptions
+from proofrank.core.evaluator import CompiledEvaluator, EvaluatorOptions, ReferenceEvaluator
 from proofrank.core.evaluator import beams as beams_module
 from proofrank.core.evaluator.beams import BeamEvaluator, BeamReferenceEvaluator
 from proofrank.core.graph import Dataset
@@ -62,7 +62,7 @@ def test_the_engine_gives_the_trajectories_of_the_reference(
     policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
     policy = policy if has_choice else without_choice(policy)
     candidates, beam = case.candidates(dataset), Beam(width, score)
-    reference = BeamReferenceEvaluator(dataset, policy, case.settings, beam)
+    reference = BeamReferenceEvaluator(ReferenceEvaluator(dataset, policy, case.settings), beam)
     with pytest.MonkeyPatch.context() as monkeypatch:
         if is_least:
             monkeypatch.setattr(beams_module, "choose_capacities", least_capacities)
@@ -86,7 +86,7 @@ def test_both_end_candidates_at_the_same_step(
     dataset = case.dataset(make_dataset)
     policy, beam = make_policy(dataset, case.seed, spread=2.0, **case.shape), Beam(width, score)
     candidates = with_thresholds(case.candidates(dataset), dataset, thresholds)
-    reference = BeamReferenceEvaluator(dataset, policy, case.settings, beam)
+    reference = BeamReferenceEvaluator(ReferenceEvaluator(dataset, policy, case.settings), beam)
 
     outcomes = BeamEvaluator(dataset, policy, case.settings, beam).prove(candidates)
 
@@ -126,7 +126,9 @@ def test_a_whole_example_agrees_and_one_trajectory_is_the_greedy_one(example: Ex
     assert list(evaluator_of(example, 1).evaluate(example.candidates)) == example.outcomes
     for width in (2, 4, 8):
         beam = Beam(width, "logsumexp")
-        reference = BeamReferenceEvaluator(example.dataset, example.policy, example.settings, beam)
+        reference = BeamReferenceEvaluator(
+            ReferenceEvaluator(example.dataset, example.policy, example.settings), beam
+        )
         outcomes = evaluator_of(example, width).prove(example.candidates)
         for found, candidate in zip(outcomes[::3], example.candidates[::3], strict=True):
             assert_agree(found, reference.prove(candidate))

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator import ReferenceEvaluator, compiled
+from proofrank.core.evaluator import ReferenceEvaluator, model_bits
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
@@ -157,7 +157,7 @@ def test_bits_of_another_graph_are_refused(dataset: Dataset) -> None:
 def test_a_set_that_is_too_large_is_left_out_and_the_host_still_prunes(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiled, "MOST_BYTES", 10)
+    monkeypatch.setattr(model_bits, "MOST_BYTES", 10)
     model = compute_least_model(dataset)
     paths = Candidates.of(all_paths(dataset))
     # What the host says of candidates, and nothing else, ends them.

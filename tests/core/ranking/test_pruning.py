@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from proofrank.core.choices import BEAM_SCORES, BeamScore
 from proofrank.core.errors import RankingError
-from proofrank.core.evaluator import Evaluator, ReferenceEvaluator
+from proofrank.core.evaluator import Evaluator, ReferenceEvaluator, create_evaluator
 from proofrank.core.evaluator.beams import BeamEvaluator, BeamReferenceEvaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.options import EvaluatorOptions
@@ -227,7 +227,9 @@ def broken_beams(case_list: list[Case], make_dataset: DatasetMaker) -> int:
     for case in case_list:
         dataset = case.dataset(make_dataset)
         policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-        evaluator = BeamReferenceEvaluator(dataset, policy, case.settings, Beam(4, "logsumexp"))
+        evaluator = BeamReferenceEvaluator(
+            ReferenceEvaluator(dataset, policy, case.settings), Beam(4, "logsumexp")
+        )
         try:
             check(case, dataset, evaluator)
         except AssertionError:
@@ -271,7 +273,7 @@ def test_a_bound_of_beams_without_failures_is_seen(make_dataset: DatasetMaker) -
     )
     beam = Beam(2, "logsumexp")
     settings_ = ProverSettings(padding_states=8, padding_atoms=4, max_depth=8, end_proof_action=False)
-    evaluator = BeamReferenceEvaluator(dataset, make_policy(dataset), settings_, beam)
+    evaluator = BeamReferenceEvaluator(ReferenceEvaluator(dataset, make_policy(dataset), settings_), beam)
     of_b = dataset.vocabulary.constant_index("b")
     # The positive v(a,d) fails either way; v(b,d) fails with probability 1, nearly, and has a proof.
     evaluator.reference.scorer = lambda state, actions: [0.0, -150.0 if state[0].head == of_b else 0.0]  # pyright: ignore[reportAttributeAccessIssue]
@@ -309,12 +311,11 @@ def divided(make_dataset: DatasetMaker) -> Dataset:
     return make_dataset(["e(a,d).", "e(b,d).", *nowhere], [*one_of_three, *one_of_two], test=["v(a,d)."])
 
 
-@pytest.mark.parametrize("make_evaluator", [BeamReferenceEvaluator, BeamEvaluator])
-def test_a_bound_of_beams_without_its_margin_is_seen(
-    make_evaluator: type[BeamReferenceEvaluator | BeamEvaluator], divided: Dataset
-) -> None:
+@pytest.mark.parametrize("engine", ["original", "eager"])
+def test_a_bound_of_beams_without_its_margin_is_seen(engine: str, divided: Dataset) -> None:
     settings_ = ProverSettings(padding_states=8, padding_atoms=4, max_depth=8, end_proof_action=False)
-    evaluator = make_evaluator(divided, without_choice(make_policy(divided)), settings_, Beam(6, "logsumexp"))
+    policy, beam = without_choice(make_policy(divided)), Beam(6, "logsumexp")
+    evaluator = create_evaluator(engine, divided, policy, settings_, device="cpu", beam=beam)
     constants = np.array([divided.vocabulary.constant_index("b")])
     query = Query(0, divided.triple("a", "v", "d"), "head", constants)
     pruning = Pruning("ranks", compute_least_model(divided))

@@ -6,6 +6,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from proofrank.core.errors import RankingError
@@ -17,13 +18,20 @@ from proofrank.core.prover import Candidate
 from proofrank.core.ranking import (
     Corruptor,
     ExplainedOutcome,
+    Hybrid,
+    HybridWeights,
     Pruning,
     Query,
     RankReasons,
+    hybrid_score,
+    log_sigmoid,
+    make_scoring,
     rank_queries,
     rank_reasons,
 )
 from proofrank.core.ranking.corruptions import SIDES
+from proofrank.core.ranking.reasons import ScoreParts
+from tests.helpers.embeddings import make_distmult
 from tests.helpers.family import write_family, write_untrained_policy
 
 
@@ -112,9 +120,88 @@ def test_what_is_ahead_is_all_that_scores_as_much_or_more_and_nothing_else(
         assert reasons.num_tied == sum(score == own for score in scores.values())
         for explained in (reasons.positive, *reasons.ahead):
             assert_steps_add_up(explained)
+            assert explained.explanation is not None
             assert explained.explanation.outcome.score == explained.outcome.score
         num_ahead += len(reasons.ahead)
     assert num_ahead > 0
+
+
+HYBRIDS = (
+    Hybrid(),
+    Hybrid(HybridWeights(weight=3.0, penalty=0.5)),
+    Hybrid(HybridWeights(0.5, 1.5, 2.0), {"parent": HybridWeights(40.0, None, 0.0)}),
+)
+
+
+@pytest.mark.parametrize("level", ["none", "exact", "ranks"])
+@pytest.mark.parametrize("hybrid", HYBRIDS)
+def test_hybrid_scores_are_explained_by_their_parts(family: Family, hybrid: Hybrid, level: str) -> None:
+    scoring = make_scoring("hybrid", make_distmult(family.dataset), hybrid, family.dataset, "cpu")
+    assert scoring is not None
+    num_failed_ahead = 0
+    for query in family.queries():
+        own_weights = hybrid.of(family.dataset.vocabulary.predicate_name(query.triple.predicate))
+        triples = [Triple._make(candidate.triple) for candidate in query.candidates]
+        embedding = dict(zip(triples, scoring.embedding_scores(np.array(triples)).tolist(), strict=True))
+        outcomes = {
+            triple: family.evaluator.prove(Candidate(triple, is_positive=triple == query.triple))
+            for triple in triples
+        }
+        scores = {
+            triple: hybrid_score(
+                embedding[triple], outcomes[triple].success, outcomes[triple].log_probability, own_weights
+            )
+            for triple in triples
+        }
+        own = scores.pop(query.triple)
+
+        reasons = family.reasons(query, level, scoring=scoring, also=query.constants.tolist())
+
+        assert reasons.positive.score == own
+        shown = [explained.score for explained in reasons.ahead]
+        assert shown == sorted(shown, reverse=True)
+        assert {explained.triple for explained in reasons.ahead} == {
+            triple for triple, score in scores.items() if score >= own
+        }
+        assert reasons.num_higher == sum(score > own for score in scores.values())
+        assert [explained.triple for explained in reasons.also] == list(scores)
+        for explained in (*reasons.ahead, *reasons.also):
+            score, parts = scores[explained.triple], explained.parts
+            assert explained.score == score
+            assert parts.embedding_score == embedding[explained.triple]
+            assert parts.embedding_part is not None and parts.proof_part is not None
+            assert parts.embedding_part == own_weights.weight * log_sigmoid(embedding[explained.triple])
+            assert parts.embedding_part + parts.proof_part == score
+            standing = "higher" if score > own else "tied" if score == own else "lower"
+            assert explained.standing == standing
+            assert explained.outcome.success == outcomes[explained.triple].success
+            assert_steps_add_up(explained)
+        num_failed_ahead += sum(not explained.outcome.success for explained in reasons.ahead)
+    assert num_failed_ahead > 0
+
+
+def test_by_an_embedding_the_scores_explain_a_rank_and_nothing_is_proved(family: Family) -> None:
+    scoring = make_scoring("embedding", make_distmult(family.dataset), None, family.dataset, "cpu")
+    assert scoring is not None
+    for query in family.queries():
+        reasons = rank_reasons(
+            None,
+            family.evaluator,
+            family.dataset,
+            query,
+            first=None,
+            also=query.constants.tolist(),
+            scoring=scoring,
+        )
+        scores = scoring.embedding_scores(query.candidates.triples).tolist()
+        assert [explained.score for explained in reasons.also] == scores[1:]
+        assert reasons.positive.score == scores[0]
+        assert [explained.score for explained in reasons.ahead] == sorted(
+            (score for score in scores[1:] if score >= scores[0]), reverse=True
+        )
+        for explained in (reasons.positive, *reasons.ahead, *reasons.also):
+            assert explained.parts == ScoreParts(explained.score, explained.score)
+            assert (explained.explanation, explained.steps, explained.proofs) == (None, (), ())
 
 
 def test_the_first_are_those_with_the_highest_scores(family: Family) -> None:

@@ -160,7 +160,7 @@ def test_beams_give_the_same_ranks(
 ) -> None:
     dataset = case.dataset(make_dataset)
     policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-    reference = BeamReferenceEvaluator(dataset, policy, case.settings, beam)
+    reference = BeamReferenceEvaluator(ReferenceEvaluator(dataset, policy, case.settings), beam)
     check(case, dataset, reference, hybrid)
     options = EvaluatorOptions(buckets=(12,), pool_size=case.pool_size)
     vectorised = BeamEvaluator(dataset, policy, case.settings, beam, options)

@@ -9,7 +9,7 @@ import pytest
 
 import proofrank
 from proofrank.core.default import DATASET, POLICY
-from proofrank.core.evaluator import create_evaluator, settings_for
+from proofrank.core.evaluator import ReferenceEvaluator, create_evaluator, settings_for
 from proofrank.core.evaluator.beams import BeamEvaluator, BeamReferenceEvaluator
 from proofrank.core.evaluator.parallel import ParallelEvaluator
 from proofrank.core.prover.beams import Beam
@@ -43,7 +43,8 @@ def test_command_and_function_give_the_numbers_of_the_reference(
     by_function = proofrank.evaluate(
         dataset, policy, triples=triples, corruptions=3, side="tail", beam=4, beam_score=score
     )
-    reference = BeamReferenceEvaluator(dataset, policy, settings_for(policy), Beam(4, score))  # pyright: ignore[reportArgumentType]
+    of_one = ReferenceEvaluator(dataset, policy, settings_for(policy))
+    reference = BeamReferenceEvaluator(of_one, Beam(4, score))  # pyright: ignore[reportArgumentType]
     queries = corrupted_queries(
         [dataset.triple(*names) for names in triples], sides_of("tail"), Corruptor(dataset, number=3)
     )

@@ -16,7 +16,7 @@ from proofrank.core.policy.importing import Facts, import_checkpoint
 from proofrank.core.prover import ProverSettings
 from proofrank.service.cli.main import main
 from proofrank.service.client.operations import policy_files
-from proofrank.service.policies.policy_at_start import policy_at_start
+from proofrank.service.policies.policy_at_start import PolicyAtStart
 from proofrank.service.policies.store import PolicyStore
 from proofrank.service.storage.database import Database
 from proofrank.service.telemetry.metrics import ServiceMetrics
@@ -180,7 +180,7 @@ def test_the_names_of_the_hugging_face_convention_are_read_everywhere(
     database = Database.open(tmp_path / "data")
     try:
         store = PolicyStore(tmp_path / "data", database, 3)
-        assert policy_at_start(store, hub, family, ServiceMetrics()).content_hash == policy.content_hash
+        assert PolicyAtStart(store, hub, ServiceMetrics()).first(family).content_hash == policy.content_hash
     finally:
         database.close()
 

@@ -16,6 +16,7 @@ from proofrank.core.policy import load_policy
 from proofrank.core.ranking import HybridWeights, hybrid_score
 from proofrank.service.cli.main import main
 from tests.helpers.embeddings import make_distmult, write_distmult
+from tests.helpers.intervals import assert_metrics_hold, assert_ranks_hold
 
 WEIGHTS = {"weight": 0.75, "bonus": None, "penalty": 2.5}
 FLAGS = ["--scoring", "hybrid", "--weight", "0.75", "--penalty", "2.5"]
@@ -37,9 +38,16 @@ def written(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_the_command_and_the_function_give_the_same(
-    arguments: list[str], evaluate_arguments: list[str], family: Dataset, embedding: Path, tmp_path: Path
+    arguments: list[str],
+    evaluate_arguments: list[str],
+    family: Dataset,
+    embedding: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main([*arguments, *FLAGS]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert ", scoring hybrid (DistMult distmult, given weights)" in out
     policy = load_policy(evaluate_arguments[evaluate_arguments.index("--policy") + 1], family)
     options: dict[str, Any] = {"corruptions": "all", "engine": "original", "scoring": "hybrid"}
     report = proofrank.evaluate(family, policy, embedding=embedding, hybrid=WEIGHTS, **options)
@@ -93,6 +101,117 @@ def test_an_embedding_alone_proves_nothing(
     for part in ("by_side", "by_relation"):
         assert {metrics["positives_proved"] for metrics in found[part].values()} == {None}
     assert found["pruning"] == {"level": "none"}
+    for extra in ([], ["--mrr-tolerance", "0.1"]):
+        own = [option for option in arguments if option != "--rankings"]
+        assert main([*own, "--scoring", "embedding", "--pruning", "ranks", *extra]) == 0
+        note = "nothing is proved with scoring 'embedding', so pruning 'ranks' leaves nothing out"
+        assert note in capsys.readouterr().err
+        told = written(tmp_path)["pruning"]
+        assert (told["level"], told["note"]) == ("none", note)
+
+
+@pytest.mark.parametrize("flags", [FLAGS, ["--scoring", "embedding"]])
+@pytest.mark.parametrize("tolerance", ["0.1", "0"])
+def test_to_a_tolerance_the_exact_values_lie_inside(
+    flags: list[str],
+    tolerance: str,
+    arguments: list[str],
+    family: Dataset,
+    embedding: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [*arguments, "--split", "train", *flags]
+    assert main(arguments) == 0
+    exact = written(tmp_path)
+    capsys.readouterr()
+    arguments.remove("--rankings")
+
+    assert main([*arguments, "--mrr-tolerance", tolerance]) == 0
+
+    found, told = written(tmp_path), capsys.readouterr()
+    assert_metrics_hold(found, exact)
+    assert_ranks_hold(found["rank_intervals"], exact["results"])
+    low, high = found["intervals"]["mrr"]
+    assert high - low <= 2 * float(tolerance)
+    assert found["scoring"] == exact["scoring"]
+    assert found["protocol"] == exact["protocol"]
+    is_alone = flags[1] == "embedding"
+    assert (f"engine none, scoring {flags[1]} (DistMult distmult)" in told.out) == is_alone
+    assert ("are open" in told.err) != is_alone
+    assert found["pruning"]["level"] == ("none" if is_alone else "ranks")
+    if is_alone or tolerance == "0":
+        assert (low, found["open"]) == (high, 0) == (exact["mrr"], 0)
+    evaluation = proofrank.evaluate(
+        family,
+        load_policy(arguments[arguments.index("--policy") + 1], family),
+        split="train",
+        corruptions="all",
+        engine="original",
+        scoring=flags[1],
+        embedding=embedding,
+        hybrid=None if is_alone else WEIGHTS,
+        mrr_tolerance=float(tolerance),
+    )
+    by_hand = evaluation.to_dict()
+    assert by_hand["rank_intervals"] == found["rank_intervals"]
+    assert by_hand["scoring"] == found["scoring"]
+    assert evaluation.refine(0).metrics.mrr.value == exact["mrr"]
+
+
+def test_a_comparison_says_that_scores_are_unlike(
+    arguments: list[str], family: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_distmult(tmp_path / "other", family, seed=1)
+    weights = tmp_path / "weights.json"
+    weights.write_text('{"weight": 0.75, "penalty": 2.5, "by_relation": {"parent": {"bonus": 1.0}}}')
+    evaluations = {
+        "plain": FLAGS,
+        "again": FLAGS,
+        "of-relations": ["--scoring", "hybrid", "--hybrid", str(weights)],
+        "bonus": [*FLAGS, "--bonus", "2"],
+        "other": [*FLAGS, "--embedding", str(other)],
+        "alone": ["--scoring", "embedding"],
+        "other-alone": ["--scoring", "embedding", "--embedding", str(other)],
+    }
+    files = {name: str(tmp_path / f"{name}.json") for name in evaluations}
+    for name, flags in evaluations.items():
+        assert main([*arguments, *flags, "--json", files[name]]) == 0
+    capsys.readouterr()
+
+    def told(a: str, b: str) -> str:
+        assert main(["compare", files[a], files[b]]) == 0
+        return capsys.readouterr().out
+
+    same_policy = "The policy is the same, and the differences are none of policies."
+    assert "unlike" not in told("plain", "again")
+    assert f"The scores are unlike: bonus is none in A and 2 in B. {same_policy}" in told("plain", "bonus")
+    words = "the weights of 'parent' differ (1 of those with weights of their own)"
+    assert f"The scores are unlike: {words}. {same_policy}" in told("of-relations", "plain")
+    assert "the embedding is 'distmult' (" in (between := told("plain", "other"))
+    assert "in A and 'other' (" in between
+    assert "By an embedding alone the policy has no part in a rank." in told("alone", "other-alone")
+    report = json.loads(Path(files["plain"]).read_text())
+    report["policy"]["sha256"] = "0" * 64
+    Path(files["plain"]).write_text(json.dumps(report))
+    assert "The policies differ too, and the differences are of all of it together." in told("plain", "bonus")
+    del report["scoring"]
+    Path(files["plain"]).write_text(json.dumps(report))
+    assert "A does not say what it scores by, so the scores may be unlike." in told("plain", "bonus")
+
+
+def test_results_of_shards_say_what_they_score_by_too(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = [option for option in arguments if option not in ("--rankings", "--without-seconds")]
+    files = [str(tmp_path / f"{name}.jsonl") for name in ("a", "b")]
+    for file, weight in zip(files, ("0.5", "2"), strict=True):
+        assert main([*plain, "--scoring", "hybrid", "--weight", weight, "--results", file]) == 0
+    capsys.readouterr()
+    markdown = tmp_path / "compared.md"
+    assert main(["compare", *files, "--markdown", str(markdown)]) == 0
+    assert "The scores are unlike: weight is 0.5 in A and 2 in B." in capsys.readouterr().out
+    assert "- The scores are unlike: weight is 0.5 in A and 2 in B." in markdown.read_text()
 
 
 def test_evaluations_of_two_scorings_are_not_compared(
@@ -129,8 +248,6 @@ def test_a_scoring_without_embedding_is_refused(
     policy = load_policy(evaluate_arguments[evaluate_arguments.index("--policy") + 1], family)
     with pytest.raises(RankingError, match="needs an embedding; none is given"):
         proofrank.evaluate(family, policy, scoring="hybrid")
-    with pytest.raises(RankingError, match="with mrr_tolerance expected 'proof'"):
-        proofrank.evaluate(family, policy, scoring="hybrid", mrr_tolerance=0.1)
     scores = tmp_path / "scores.tsv"
     scores.write_text("parent(ben,Zoë)\t1\n")
     with pytest.raises(EmbeddingError, match=r"no score of ancestor\(anna,Zoë\)"):

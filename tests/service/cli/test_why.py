@@ -15,6 +15,7 @@ from proofrank.core.evaluator import ReferenceEvaluator, settings_for
 from proofrank.core.prover import Candidate
 from proofrank.core.ranking import Corruptor
 from proofrank.service.cli.main import main
+from tests.helpers.embeddings import write_distmult
 
 TRIPLE = ("albania", "locatedInCR", "europe")
 
@@ -145,6 +146,85 @@ def test_with_a_beam_the_rank_is_that_of_evaluate_and_all_proofs_are_there(
     told = capsys.readouterr().out
     assert told.rstrip("\n") == why.text
     assert f"proof 2 of {len(why.positive.proofs)}:\n{why.positive.proofs[1]}" in told
+
+
+@pytest.fixture(scope="module")
+def embedding(dataset: proofrank.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_distmult(tmp_path_factory.mktemp("embeddings") / "distmult", dataset)
+
+
+@pytest.mark.parametrize("weights", [{"weight": 0.5, "penalty": 1.0}, {"weight": 2.0, "bonus": 1.5}])
+def test_with_hybrid_scores_each_candidate_has_the_parts_that_decide_its_rank(
+    dataset: proofrank.Dataset,
+    policy: proofrank.Policy,
+    embedding: Path,
+    weights: dict,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scored: dict = {"corruptions": "all", "scoring": "hybrid", "embedding": embedding, "hybrid": weights}
+    (ranking,) = proofrank.evaluate(dataset, policy, triples=[TRIPLE], side="head", **scored).rankings
+    options: dict = {**scored, "side": "head", "first": 4, "also": ["belgium"]}
+
+    why = proofrank.why(dataset, policy, TRIPLE, **options)
+
+    assert without_index(why.ranking) == without_index(ranking)
+    assert why.scoring["weights_from"] == "given"
+    assert proofrank.why(dataset, policy, TRIPLE, pruning="ranks", **options) == why
+    for one in (why.positive, *why.ahead, *why.also):
+        assert one.embedding_part is not None and one.proof_part is not None
+        assert one.embedding_part + one.proof_part == one.score
+    assert why.positive.score == ranking.score
+    first = why.ahead[0]
+    assert first.score >= ranking.score
+    told = why.text
+    verb = "proof" if first.proved else "failure"
+    assert f"{first.embedding_part:.4f} by the embedding and {first.proof_part:.4f} by {verb}:" in told
+    assert first.embedding_part is not None and why.positive.embedding_part is not None
+    assert f"{first.score - ranking.score:+.4f} to the triple: " in told
+    assert f"{first.embedding_part - why.positive.embedding_part:+.4f} by the embedding, " in told
+
+    path = tmp_path / "hybrid.json"
+    path.write_text(json.dumps(weights))
+    flags = ["--side", "head", "--corruptions", "all", "--first", "4", "--also", "belgium"]
+    flags += ["--scoring", "hybrid", "--embedding", str(embedding), "--hybrid", str(path)]
+    written = tmp_path / "why.json"
+    assert main(["why", *TRIPLE, *flags, "--json", str(written)]) == 0
+    assert capsys.readouterr().out.rstrip("\n") == told
+    assert json.loads(written.read_text()) == json.loads(json.dumps(why.to_dict()))
+
+
+def test_by_an_embedding_alone_the_scores_explain_the_rank(
+    dataset: proofrank.Dataset, policy: proofrank.Policy, embedding: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored: dict = {"corruptions": "all", "scoring": "embedding", "embedding": embedding}
+    (ranking,) = proofrank.evaluate(dataset, policy, triples=[TRIPLE], side="head", **scored).rankings
+
+    why = proofrank.why(dataset, policy, TRIPLE, side="head", **scored)
+
+    assert without_index(why.ranking) == without_index(ranking)
+    assert (why.engine, why.scoring["kind"]) == ("none", "embedding")
+    for one in (why.positive, *why.ahead):
+        assert one.score == one.embedding_score
+        assert (one.proof, one.steps, one.proof_part) == ("", (), None)
+    flags = [
+        "--side",
+        "head",
+        "--corruptions",
+        "all",
+        "--scoring",
+        "embedding",
+        "--embedding",
+        str(embedding),
+    ]
+    assert main(["why", *TRIPLE, *flags]) == 0
+    told = capsys.readouterr().out
+    assert told.rstrip("\n") == why.text
+    assert f"the triple itself, score {ranking.score:.4f} by the embedding" in told
+    assert main(["why", *TRIPLE, "--scoring", "hybrid"]) == 2
+    assert "--scoring hybrid needs --embedding" in capsys.readouterr().err
+    with pytest.raises(proofrank.ProofrankError, match="with a beam of 2 expected 'proof' or 'hybrid'"):
+        proofrank.why(dataset, policy, TRIPLE, beam=2, **scored)
 
 
 def test_candidates_of_ones_own_and_protocols_rank_as_evaluate_does(

@@ -12,11 +12,16 @@ from typing import Any
 
 import pytest
 
-from proofrank.core.graph import Dataset
+from proofrank.core.evaluator.compiled import CompiledEvaluator
+from proofrank.core.evaluator.options import EvaluatorOptions
+from proofrank.core.graph import Dataset, load_dataset
+from proofrank.core.policy import load_policy
 from proofrank.core.provability import LeastModel, stored_least_model
+from proofrank.core.prover import ProverSettings
 from proofrank.core.ranking import Corruptor, corrupted_queries
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
+from proofrank.service.engine.provability import Provability
 from proofrank.service.engine.ranker import RankedBatch
 from proofrank.service.settings.settings import load_settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
@@ -168,3 +173,67 @@ def test_a_server_whose_model_cannot_be_built_ranks_without_it(
     assert "there is no least model" in caplog.text
     assert "too much for family" in caplog.text
     assert exact.counts == whole.counts
+
+
+@pytest.fixture
+def threads_of_bits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the threads that have computed bits of a model."""
+    names: list[str] = []
+    compute = LeastModel._new_bits
+
+    def noting(model: LeastModel, num_predicates: int, num_constants: int) -> Any:
+        names.append(threading.current_thread().name)
+        return compute(model, num_predicates, num_constants)
+
+    monkeypatch.setattr(LeastModel, "_new_bits", noting)
+    return names
+
+
+@pytest.fixture
+def make_provability(tmp_path: Path) -> Callable[..., Provability]:
+    def make(dataset: Dataset, **values: Any) -> Provability:
+        settings = load_settings({"cache_folder": tmp_path / "cache", **values}, environment={})
+        provability = Provability(settings, ServiceMetrics())
+        provability.begin(dataset)
+        provability.wait(PATIENCE)
+        return provability
+
+    return make
+
+
+def test_bits_for_a_gpu_are_made_once_beside_the_start_and_every_evaluator_copies_them(
+    make_provability: Callable[..., Provability],
+    threads_of_bits: list[str],
+    family_folder: Path,
+    policy_folder: Path,
+) -> None:
+    dataset = load_dataset(family_folder)
+    policy = load_policy(policy_folder, dataset)
+
+    # The thread needs no GPU to make them.
+    pruning = make_provability(dataset, device="cuda", engine="auto").pruning("exact")
+
+    assert pruning is not None
+    assert threads_of_bits == ["least model"]
+    options = EvaluatorOptions(buckets=(8,), pool_size=16, has_model_bits=True)
+    evaluators = [CompiledEvaluator(dataset, policy, ProverSettings(), options) for _ in range(2)]
+    for evaluator in evaluators:
+        evaluator.load_model(pruning.model)
+    assert threads_of_bits == ["least model"]
+    tables = [evaluator.make_tick(8).environment.engine.tables.provable for evaluator in evaluators]
+    assert tables[0] is not None and tables[1] is not None
+    assert tables[0].table.equal(tables[1].table)
+    assert 0 < int((tables[0].table != 0).sum()) < tables[0].table.numel()
+
+
+@pytest.mark.parametrize("values", [{"device": "cpu"}, {"device": "cuda", "engine": "original"}], ids=str)
+def test_no_bits_are_made_where_no_evaluator_has_any(
+    make_provability: Callable[..., Provability],
+    threads_of_bits: list[str],
+    family_folder: Path,
+    values: dict[str, str],
+) -> None:
+    provability = make_provability(load_dataset(family_folder), **values)
+
+    assert isinstance(provability.model, LeastModel)
+    assert not threads_of_bits

@@ -19,7 +19,6 @@ import httpx
 import pytest
 
 from proofrank.core.graph import Dataset
-from proofrank.core.policy import Policy
 from proofrank.core.ranking import Corruptor, PruningCounts, Query, corrupted_queries, sides_of
 from proofrank.service.app import create_app
 from proofrank.service.engine.host import EvaluatorHost
@@ -35,7 +34,7 @@ from proofrank.service.jobs.results import parquet_pieces
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.jobs.submission import write_body
 from proofrank.service.jobs.updates import JobUpdates, Update
-from proofrank.service.policies import PolicyRegistry, PolicyStore, policy_at_start
+from proofrank.service.policies import PolicyAtStart, PolicyRegistry, PolicyStore
 from proofrank.service.policies.policy_files import load_named
 from proofrank.service.policies.replicas import NoReplicas
 from proofrank.service.services import Services
@@ -116,17 +115,14 @@ async def workshop(data: Path, dataset_folder: Path, policy_folder: Path) -> Asy
     data.mkdir(exist_ok=True)
     database = Database.open(data)
     store = PolicyStore(data, database, settings.max_policies)
-
-    def first_policy(dataset: Dataset) -> Policy:
-        return policy_at_start(store, settings.policy, dataset, metrics)
-
-    host = FaultyHost(settings, metrics, first_policy)
+    at_start = PolicyAtStart(store, settings.policy, metrics)
+    host = FaultyHost(settings, metrics, at_start.first)
     jobs = make_jobs(
         settings,
         metrics,
         host,
         database,
-        PolicyRegistry(store, host, metrics, NoReplicas()),
+        PolicyRegistry(store, host, metrics, NoReplicas(), at_start),
         retry_seconds=0.02,
     )
     await host.start()

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -20,7 +20,7 @@ from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.service.errors import PolicyInUse, TooManyPolicies
-from proofrank.service.policies.policy_at_start import policy_at_start, policy_name
+from proofrank.service.policies.policy_at_start import PolicyAtStart, policy_name
 from proofrank.service.policies.policy_files import PARTS
 from proofrank.service.policies.store import PolicyStore
 from proofrank.service.storage.data_folder import (
@@ -45,13 +45,15 @@ class Restarting:
     dataset: Dataset
     store: PolicyStore
     database: Database
+    at_start: PolicyAtStart = field(init=False)
 
     def start(self) -> Policy:
         """Restarts, and returns the live policy."""
         self.database.close()
         self.database = Database.open(self.data)
         self.store = PolicyStore(self.data, self.database, max_policies=3)
-        return policy_at_start(self.store, self.configured, self.dataset, ServiceMetrics())
+        self.at_start = PolicyAtStart(self.store, self.configured, ServiceMetrics())
+        return self.at_start.first(self.dataset)
 
     def put(self, name: str, source: Path, *, live: bool) -> Policy:
         """Stores a policy like an upload does."""
@@ -129,9 +131,17 @@ def test_a_damaged_policy_gives_way_to_that_of_the_setting_with_an_error_in_the_
     assert server.start().name == "configured"
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len(errors) == 1
-    assert errors[0].startswith("the stored policy 'epoch-1' cannot be used: ")
+    assert errors[0].startswith(
+        f"policy epoch-1 ({activated.content_hash}), which was activated last, is not live: "
+    )
+    assert "the stored policy 'epoch-1' cannot be used: " in errors[0]
     assert errors[0].endswith("; back to the policy of the setting")
+    told = server.at_start.not_restored
+    assert told is not None
+    assert (told.name, told.sha256) == ("epoch-1", activated.content_hash)
+    assert told.reason.startswith("the stored policy 'epoch-1' cannot be used: ")
     assert server.start().name == "configured"
+    assert server.at_start.not_restored is None
 
 
 def test_an_upload_repairs_damaged_content(server: Restarting, other_folder: Path) -> None:

@@ -16,8 +16,10 @@ from proofrank.core.policy import load_policy
 from proofrank.core.ranking import HybridWeights, hybrid_score, log_sigmoid
 from proofrank.service.cli.main import main
 from proofrank.service.client.results import RankResult
+from tests.helpers.answers import rank, rankings_of
 from tests.helpers.embeddings import write_distmult
-from tests.helpers.scrapes import scrape
+from tests.helpers.intervals import assert_metrics_hold, assert_ranks_hold
+from tests.helpers.scrapes import growth, scrape
 from tests.helpers.serving import RunningServer
 
 WEIGHTS_OF_PROOFS: dict[str, Any] = {"weight": 0.75, "bonus": None, "penalty": 2.5}
@@ -111,6 +113,54 @@ def test_the_answer_is_that_of_the_function(
     if scoring == "hybrid":
         assert answer.scoring.weights is not None
         assert vars(answer.scoring.weights) == expected.scoring["weights"]
+
+
+@pytest.mark.parametrize(
+    ("scoring", "hybrid", "beam"),
+    [("hybrid", None, None), ("hybrid", WEIGHTS, None), ("hybrid", None, 3), ("embedding", None, None)],
+)
+@pytest.mark.parametrize("tolerance", [0.1, 0.0])
+def test_to_a_tolerance_the_exact_values_lie_inside(
+    scoring: Any,
+    hybrid: dict[str, Any] | None,
+    beam: int | None,
+    tolerance: float,
+    scored_server: RunningServer,
+    family: Dataset,
+) -> None:
+    client = scored_server.client
+    named: tuple[str, ...] = ("head", "relation", "tail")
+    queries: list[dict[str, Any]] = [
+        dict(zip(named, family.names(triple), strict=True)) for triple in family.splits["train"]
+    ]
+    options: dict[str, Any] = {"corruptions": "all", "scoring": scoring, "hybrid": hybrid, "beam": beam}
+    exact = rank(client, queries, **options)
+    before = scrape(client)
+
+    found = rank(client, queries, **options, mrr_tolerance=tolerance)
+
+    assert_metrics_hold(found["metrics"], exact["metrics"])
+    assert_ranks_hold(rankings_of(found), rankings_of(exact))
+    low, high = found["metrics"]["intervals"]["mrr"]
+    assert high - low <= 2 * tolerance
+    assert found["scoring"] == exact["scoring"]
+    assert found["engine"] == exact["engine"]
+    assert "note" not in found["pruning"]
+    after, num = scrape(client), found["metrics"]["candidates"]
+    assert growth(before, after, "proofrank_scored_candidates_total", scoring=scoring) == num
+    assert growth(before, after, "proofrank_queries_total") == len(queries)
+    if scoring == "embedding":
+        assert low == high == exact["metrics"]["mrr"]
+        assert found["metrics"]["positives_proved"] is None
+        assert found["pruning"]["steps"] == found["pruning"]["open"] == 0
+        assert found["pruning"]["level"] == "none"
+        for more in ({}, {"mrr_tolerance": tolerance}):
+            asked = rank(client, queries, **options, **more, pruning="exact")
+            assert "so pruning 'exact' leaves nothing out" in asked["pruning"]["note"]
+        assert found["timing"]["execution_seconds"] > 0
+    elif tolerance == 0:
+        assert found["metrics"]["mrr"] == exact["metrics"]["mrr"]
+        assert found["pruning"]["steps"] <= exact["pruning"]["steps"]
 
 
 def test_candidates_have_the_scores_that_they_are_ranked_by(scored: Client, family: Dataset) -> None:

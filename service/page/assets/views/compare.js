@@ -104,6 +104,7 @@
         ${" "}<strong><${Difference} of=${overall.metrics.mrr} /></strong>, interval ${isWhole ? interval(overall.metrics.mrr.low, overall.metrics.mrr.high) : "…"}.
         ${" "}${whole(overall.worse)} rankings are worse, ${whole(overall.better)} better, ${whole(same)} the same.</p>
       <p class="soft" role="status">${isWhole ? "" : "Computing intervals …"}</p>
+      ${comparison.scores_note && html`<p class="note">${comparison.scores_note}</p>`}
       ${(comparison.a.certified || comparison.b.certified) && html`<p class="soft">Pruned: some ranks follow from bounds on scores, and are exact all the same.</p>`}
       <h2>Changed rankings</h2>
       ${rows.length === 0 ? html`<p>No rank differs.</p>` : html`

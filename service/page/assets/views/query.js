@@ -16,11 +16,22 @@
         ["Score higher", whole(higher)],
         ["Score as much", whole(tied)],
       ]} />`}
-      <${Candidate} candidate=${reasons.positive} />
+      <${Candidate} candidate=${reasons.positive} positive=${reasons.positive} />
       ${ahead.length > 0 && html`<h3>What outranked it</h3>`}
-      ${ahead.map((candidate) => html`<${Candidate} key=${triple(candidate)} candidate=${candidate} />`)}
+      ${ahead.map((candidate) => html`<${Candidate} key=${triple(candidate)} candidate=${candidate} positive=${reasons.positive} />`)}
       ${hidden > 0 && html`<p>${whole(hidden)} more are not shown.
         ${proofrank.data.isLive && ahead.length < MOST && html` <button type="button" onClick=${more}>Show up to ${MOST}</button>`}</p>`}`;
+  }
+
+  /** By which scores the job ranked, and whether these are the ones shown; older servers show those of proofs. */
+  function ScoresNote({ ofJob, ofReasons }) {
+    if (ofJob === "proof") return null;
+    if (ofJob !== ofReasons)
+      return html`<p class="note">The job ranked by ${ofJob} scores. Here each candidate has the score of its proof, so that ranks and
+        scores differ from the job's.</p>`;
+    return html`<p class="soft">${ofJob === "hybrid"
+      ? "The job ranked by hybrid scores: each is the sum of a part by the embedding and one by proof or failure."
+      : "The job ranked by the scores of an embedding alone, by which nothing is proved."}</p>`;
   }
 
   function Column({ id, letter, of }) {
@@ -34,11 +45,11 @@
       ${whenLoaded(job, (value) => html`<h2>${letter}: <a href=${link(["step", id])}>${jobName(value)}</a></h2>
         ${beam(value.request) > 1 && html`<p class="soft">The job ranked by beams of up to ${beam(value.request)} trajectories. Each
           candidate has all proofs of its beam, the best first.</p>`}
-        ${scoring(value.request) !== "proof" && html`<p class="note">The job ranked by ${scoring(value.request)} scores. Here each
-          candidate has the score of its proof, so that ranks and scores differ from the job's.</p>`}
+        ${reasons.value !== undefined && html`<${ScoresNote} ofJob=${scoring(value.request)} ofReasons=${reasons.value.scoring?.kind ?? "proof"} />`}
         ${reasons.error !== undefined && [404, 409].includes(reasons.error.status)
-          ? html`<p class="note">${reasons.error.message}. Proofs need the policy itself: give each step a policy name of its own
-            to keep it.</p>`
+          ? html`<p class="note">${reasons.error.message}. Proofs need the policy itself${
+            scoring(value.request) !== "proof" && ", and scores the embedding of the job"}: give each step a policy name of its own to
+            keep it.</p>`
           : whenLoaded(reasons, (found) => html`<${Reasons} reasons=${found} more=${() => setFirst(MOST)} />`)}`)}
     </section>`;
   }
