@@ -188,7 +188,8 @@ def _checked_options(interaction: str, options: Mapping[str, Any]) -> dict[str, 
         checked = {name: default for name, (default, _, _) in own.items()}
         known = {name: (is_allowed, wanted) for name, (_, is_allowed, wanted) in own.items()}
     elif interaction in PYKEEN_INTERACTIONS:
-        checked, known = {}, PYKEEN_INTERACTIONS[interaction].options
+        of_pykeen = PYKEEN_INTERACTIONS[interaction]
+        checked, known = dict(of_pykeen.defaults), of_pykeen.options
     else:
         raise EmbeddingError(
             f"'interaction' is {shown(interaction)}; expected one of {', '.join(INTERACTIONS)}, or with PyKEEN one of "

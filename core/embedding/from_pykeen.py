@@ -19,7 +19,7 @@ from torch import Tensor
 
 from proofrank.core.embedding.embedding import CheckedScore, Embedding, RowScorer, make_embedding
 from proofrank.core.embedding.folder import write_folder
-from proofrank.core.embedding.pykeen_options import PYKEEN_INTERACTIONS
+from proofrank.core.embedding.pykeen_options import CLAMP, PYKEEN_INTERACTIONS
 from proofrank.core.errors import EmbeddingError, shown
 
 _NUM_CHECKED = 512
@@ -61,7 +61,7 @@ def save_embedding(
             "the model was trained with inverse triples, so PyKEEN scores a head by another relation than a tail; "
             "expected create_inverse_triples=False, with which a triple has one score"
         )
-    module = _unwrapped(getattr(model, "interaction", model))
+    module, clamp = _unwrapped(getattr(model, "interaction", model))
     interaction = type(module).__name__.removesuffix("Interaction")
     if interaction not in _CONVERTERS and interaction not in PYKEEN_INTERACTIONS:
         raise EmbeddingError(
@@ -77,6 +77,7 @@ def save_embedding(
             of_entities = _rows(model.entity_representations, len(entities), "entities")
             of_relations = _rows(model.relation_representations, len(relations), "relations")
             tensors, options = convert(module, of_entities, of_relations)
+            options |= {} if clamp is None else {CLAMP: clamp}
             parts = {"tensors": tensors, "options": options, "entities": entities, "relations": relations}
             checked = make_embedding(name="", content_hash="", interaction=interaction, **parts)
             checks = _check_scores(model, checked)
@@ -93,16 +94,19 @@ def save_embedding(
     )
 
 
-def _unwrapped(interaction: Any) -> Any:
-    """The interaction within PyKEEN's adapter that clamps scores, where it clamps nothing. Raises EmbeddingError."""
+def _unwrapped(interaction: Any) -> tuple[Any, list[float | None] | None]:
+    """The interaction within PyKEEN's adapter that clamps scores, and its bounds, if any. Raises EmbeddingError."""
     if type(interaction).__name__ != "ClampedInteraction":
-        return interaction
-    if interaction.clamp_score is not None:
+        return interaction, None
+    base, clamp = interaction.base, interaction.clamp_score
+    name = type(base).__name__.removesuffix("Interaction")
+    if clamp is None:
+        return base, None
+    if name not in PYKEEN_INTERACTIONS or CLAMP not in PYKEEN_INTERACTIONS[name].options:
         raise EmbeddingError(
-            f"the model's scores are clamped to {interaction.clamp_score}; expected clamp_score=None, for clamped "
-            "scores tie where the model tells triples apart"
+            f"the model's scores are clamped to {clamp}; expected clamp_score=None, or SimplE, which its authors clamp"
         )
-    return interaction.base
+    return base, list(clamp)
 
 
 def _names(ids: Mapping[str, int]) -> list[str]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from proofrank.core.embedding.interactions import ENTITIES, RELATIONS
-from proofrank.core.embedding.pykeen_options import PYKEEN_INTERACTIONS
+from proofrank.core.embedding.pykeen_options import CLAMP, PYKEEN_INTERACTIONS
 from proofrank.core.errors import EmbeddingError
 
 _SIZES = (256, 64, 16, 4, 1)
@@ -125,6 +125,7 @@ class PykeenFormula:
         """
         self._made_of = (interaction, options, tensors, sizes, device)
         self._interaction = interaction
+        self._clamp = options.get(CLAMP)
         self._module = make_module(interaction, options)
         self._module.load_state_dict(_state(self._module, tensors), assign=True)
         self._module.to(device)
@@ -162,7 +163,8 @@ class PykeenFormula:
         Raises:
             EmbeddingError: a score is not finite.
         """
-        return self._in_chunks((heads, relations, tails), self.rows)
+        found = self._in_chunks((heads, relations, tails), self.rows)
+        return found if self._clamp is None else found.clamp(*self._clamp)
 
     def _in_chunks(self, columns: Sequence[Tensor], rows: int) -> Tensor:
         found = torch.empty(len(columns[0]), dtype=torch.float64, device=columns[0].device)

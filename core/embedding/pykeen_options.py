@@ -59,14 +59,16 @@ class PykeenInteraction:
     """What is known of one interaction of PyKEEN.
 
     Attributes:
-        options: name of an option -> what it may be; all of them must be given.
+        options: name of an option -> what it may be; all of them must be given but those with a default.
         read: the options of a module of PyKEEN's, as JSON.
         arguments: the keyword arguments of PyKEEN's class, given the options.
+        defaults: values of options that may be missing.
     """
 
     options: Mapping[str, Option] = field(default_factory=dict)
     read: Callable[[Any], dict[str, Any]] = lambda module: {}
     arguments: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _is_number(value: Any) -> bool:
@@ -209,6 +211,19 @@ def _are_coefficients(value: Any) -> bool:
     )
 
 
+CLAMP = "clamp_score"
+"""Option that clamps scores: null, or the lowest and the highest score, each null for no bound."""
+
+
+def _is_clamp(value: Any) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    bounds = [bound for bound in value if bound is not None]
+    return bool(bounds) and all(map(_is_number, bounds)) and bounds[0] <= bounds[-1]
+
+
 _SIMILARITIES = ("NegativeKullbackLeiblerDivergence", "ExpectedLikelihood")
 
 PYKEEN_INTERACTIONS: dict[str, PykeenInteraction] = {
@@ -278,7 +293,12 @@ PYKEEN_INTERACTIONS: dict[str, PykeenInteraction] = {
     ),
     "QuatE": PykeenInteraction(),
     "SE": _norm(),
-    "SimplE": PykeenInteraction(),
+    # Its authors clamp scores to [-20, 20], and its model in PyKEEN has an option for it.
+    "SimplE": PykeenInteraction(
+        {CLAMP: (_is_clamp, "null, or a list of the lowest and the highest score, one of which may be null")},
+        arguments=lambda options: {},
+        defaults={CLAMP: None},
+    ),
     "TorusE": _norm(),
     "TransD": _norm(),
     "TransF": PykeenInteraction(),

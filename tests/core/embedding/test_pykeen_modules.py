@@ -245,12 +245,41 @@ def test_models_that_do_not_score_each_triple_by_itself_are_refused(tmp_path: Pa
     refused(model, "grows with the number of triples scored at once; expected exact=False")
     model.interaction.similarity = ExpectedLikelihood(exact=False)
     save_embedding(model, factory(), tmp_path / "inexact")
-    model = make_model("SimplE")
+    model = make_model("TransH")
     model.interaction = ClampedInteraction(base=model.interaction, clamp_score=(-1.0, None))
-    refused(model, r"clamped to \(-1.0, None\); expected clamp_score=None")
+    refused(model, r"clamped to \(-1.0, None\); expected clamp_score=None, or SimplE")
     model = make_model("NTN")
     model.interaction.activation = nn.LeakyReLU(0.3)
     refused(model, r"the activation is LeakyReLU\(negative_slope=0.3\); expected one of CELU")
+
+
+def scores_of(folder: Path) -> np.ndarray:
+    """The scores of all triples of the small models."""
+    rows = np.indices((len(ENTITIES), len(RELATIONS), len(ENTITIES))).reshape(3, -1)
+    return RowScorer(load_embedding(folder), "cpu").scores(*rows)
+
+
+def test_scores_are_clamped_to_the_bounds_that_the_model_has(tmp_path: Path) -> None:
+    free = scores_of(saved("SimplE", tmp_path / "free"))
+    assert np.abs(free).max() > 0.05
+    bounds = {"both": (-0.05, 0.05), "low": (0.0, None), "high": (None, 0.01)}
+    for name, (low, high) in bounds.items():
+        model = make_model("SimplE, clamped")
+        model.interaction.clamp_score = (low, high)
+        save_embedding(model, factory(), tmp_path / name)
+        assert json.loads((tmp_path / name / "config.json").read_text())["options"]["clamp_score"] == [
+            low,
+            high,
+        ]
+        assert np.array_equal(scores_of(tmp_path / name), np.clip(free, low, high))
+    # A file of an older version names no bounds.
+    damaged(tmp_path / "free", lambda config, weights: config["options"].clear())
+    assert np.array_equal(scores_of(tmp_path / "free"), free)
+    damaged(tmp_path / "both", lambda config, weights: config["options"].update(clamp_score=[1, 0]))
+    with pytest.raises(
+        EmbeddingError, match=r"'clamp_score' of SimplE is \[1, 0\]; expected null, or a list"
+    ):
+        load_embedding(tmp_path / "both")
 
 
 def test_a_module_that_was_changed_is_refused(tmp_path: Path) -> None:
