@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from proofrank.core.embedding import load_embedding, save_embedding
-from proofrank.core.embedding.embedding import RowScorer
+from proofrank.core.embedding.embedding import Embedding, RowScorer
 from proofrank.core.embedding.interactions import INTERACTIONS
 from proofrank.core.embedding.pykeen_modules import largest_difference, make_module
 from proofrank.core.embedding.pykeen_options import PYKEEN_INTERACTIONS
@@ -256,7 +256,9 @@ def test_models_that_do_not_score_each_triple_by_itself_are_refused(tmp_path: Pa
 def scores_of(folder: Path) -> np.ndarray:
     """The scores of all triples of the small models."""
     rows = np.indices((len(ENTITIES), len(RELATIONS), len(ENTITIES))).reshape(3, -1)
-    return RowScorer(load_embedding(folder), "cpu").scores(*rows)
+    embedding = load_embedding(folder)
+    assert isinstance(embedding, Embedding)
+    return RowScorer(embedding, "cpu").scores(*rows)
 
 
 def test_scores_are_clamped_to_the_bounds_that_the_model_has(tmp_path: Path) -> None:
