@@ -52,7 +52,7 @@ MODELS_OF_MODULES: dict[str, dict[str, Any]] = {
     "QuatE": {"embedding_dim": 5},
     "SE": {"embedding_dim": 5},
     "SimplE": {"embedding_dim": 5},
-    "SimplE, clamped": {"embedding_dim": 5, "clamp_score": 0.5},
+    "SimplE, clamped": {"embedding_dim": 5, "clamp_score": 2.0},
     "TorusE": {"embedding_dim": 5, "p": 1, "power_norm": True},
     "TransD": {"embedding_dim": 5, "relation_dim": 3},
     "TransF": {"embedding_dim": 5},
