@@ -9,6 +9,7 @@ import ctypes
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -73,7 +74,10 @@ def _first_there(folder: Path, ours: str, hub: str) -> Path:
 def read_whole(folder: Path, read: Callable[[], T]) -> T:
     """Returns what ``read`` returns of the files in ``folder``; reads again if the folder is replaced meanwhile.
 
-    So files that :func:`replace_folder` writes are all of one policy.
+    So files that :func:`replace_folder` writes at one moment are all of one policy. Where it replaces them one by one,
+    they are likely to be, no more: changes are then told by the folder's time of modification alone. It does not change
+    between two of these replacements, nor within a tick of the kernel's clock (1 to 10 ms), so a read that fits in
+    there may find files of two policies.
 
     Args:
         folder: folder that is read.
@@ -108,45 +112,111 @@ def _identity(folder: Path) -> tuple[int, int, int] | None:
 def replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Writes ``files`` into ``folder``, in place of those of the same names, all at one moment.
 
-    They are written to a folder beside, which then changes places with ``folder``; other files of ``folder`` are moved
-    along right after. Where folders cannot change places (a system other than Linux, a mount point, a parent folder
-    that may not be written to), the files are replaced one by one.
+    They are written to a folder beside, ``.NAME.new``, which then changes places with ``folder``; other files of
+    ``folder`` are moved along right after, those that a kill left behind by the next call. One whose name is there
+    again by then becomes ``FILE.old``. So ``folder`` is a new folder after each call.
+
+    Where folders cannot change places (a system other than Linux, a mount point, a parent folder that may not be
+    written to), and where the current folder of the process is ``folder`` or in it, the files are replaced one by one.
 
     Args:
         folder: folder to write to; made if it does not exist. One process at a time may write to it.
         files: name -> content.
 
     Raises:
-        OSError: a file cannot be written; ``folder`` is as it was then.
+        OSError: a file cannot be written; ``folder`` is as it was then. Or the files are there, but another file cannot
+            be moved along: it stays in the folder beside, and the next call tries again.
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = folder.with_name(f".{folder.name}.new")
+    if not _replace_at_once(folder, files):
+        _replace_one_by_one(folder, files)
+
+
+def _replace_at_once(folder: Path, files: Mapping[str, bytes]) -> bool:
+    """Puts a new folder in the place of ``folder``; returns False, with ``folder`` as it was, where that cannot be."""
+    beside = folder.parent / f".{folder.name}.new"
     try:
         # What a kill has left.
-        shutil.rmtree(beside, ignore_errors=True)
+        _remove_scratch(beside, folder, files)
+        if _is_working_folder(folder):
+            return False
         beside.mkdir()
     except OSError:
         if not folder.is_dir():
             raise
-        beside = folder / ".new"
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir()
+        return False
     try:
         for name, content in files.items():
             (beside / name).write_bytes(content)
         if not folder.exists():
             beside.rename(folder)
-            return
-        if beside.parent != folder and _change_places(beside, folder):
-            for entry in list(beside.iterdir()):
-                if entry.name not in files:
-                    entry.rename(folder / entry.name)
-        else:
-            for name in files:
-                (beside / name).replace(folder / name)
+            return True
+        return _change_places(beside, folder)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        # An interrupt may come right after the exchange, so what is beside decides, not what was returned.
+        _remove_scratch(beside, folder, files)
+
+
+def _replace_one_by_one(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Replaces the files in ``folder``, after all of them have been written to a folder in it."""
+    # Inside, since a file cannot be renamed from beside a mount point into it.
+    scratch = folder / ".new"
+    _remove_scratch(scratch, folder, files)
+    scratch.mkdir()
+    try:
+        for name, content in files.items():
+            (scratch / name).write_bytes(content)
+        for name in files:
+            (scratch / name).replace(folder / name)
+    finally:
+        _remove_scratch(scratch, folder, files)
+
+
+def _is_working_folder(folder: Path) -> bool:
+    """Whether the current folder of the process is ``folder`` or lies in it."""
+    try:
+        return Path.cwd().is_relative_to(folder)
+    except FileNotFoundError:
+        # The current folder has been removed.
+        return False
+
+
+def _remove_scratch(scratch: Path, folder: Path, files: Mapping[str, bytes]) -> None:
+    """Removes the folder ``scratch``, if it is there, after moving what is not of ``files`` to ``folder``.
+
+    Raises:
+        OSError: something cannot be moved, and stays in ``scratch``; the rest has been moved.
+    """
+    if scratch.is_symlink() or not scratch.is_dir():
+        return
+    failure: OSError | None = None
+    entries = list(scratch.iterdir())
+    for entry in entries:
+        if entry.name in files:
+            continue
+        try:
+            folder.mkdir(exist_ok=True)
+            entry.rename(_free_path(folder / entry.name))
+        except OSError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    for entry in entries:
+        if entry.name in files:
+            entry.unlink()
+    # Not the whole tree: another process may have made a file in the old folder meanwhile, which the next call moves.
+    with suppress(OSError):
+        scratch.rmdir()
+
+
+def _free_path(path: Path) -> Path:
+    """Returns ``path``, or if something is there, that path with ``.old``, ``.old2``, ``.old3`` and so on."""
+    free, number = path, 1
+    while os.path.lexists(free):
+        free = path.with_name(f"{path.name}.old{number if number > 1 else ''}")
+        number += 1
+    return free
 
 
 def _change_places(first: Path, second: Path) -> bool:
