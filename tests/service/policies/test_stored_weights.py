@@ -211,9 +211,9 @@ def test_weights_that_were_fitted_to_another_beam_score_with_a_warning(
     job = scored.submit(TRIPLES, policy=uploaded, **options, **same)
     assert warning_of(job) is None
     # An explanation by the scores of a job has a beam of its own.
-    told = warning_of(scored.why(triples[0], job=job.id))
+    told = warning_of(scored.why(triples[0], first=0, job=job.id))
     assert told is not None and "score greedy proofs" in told
-    assert warning_of(scored.why(triples[0], job=job.id, **same)) is None
+    assert warning_of(scored.why(triples[0], first=0, job=job.id, **same)) is None
     # Weights of a greedy fit score greedy proofs.
     scored.upload_policy("weighted", weighted, activate=True)
     assert warning_of(scored.rank(triples, **options)) is None
