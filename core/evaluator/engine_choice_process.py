@@ -113,7 +113,7 @@ class EngineChoiceProcess:
             connection.send_bytes(pickle.dumps(self._asked))
             answer = connection.recv()
         except (EOFError, OSError):
-            return NoAnswer("its process has ended")
+            return NoAnswer(f"its process has ended with status {self._process.close()}")
         except Exception as error:  # what cannot be pickled may raise anything
             return NoAnswer(f"{type(error).__name__}: {error}")
         assert isinstance(answer, EngineChoice | NoAnswer)
@@ -134,13 +134,14 @@ def run(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Connection(descriptor) as connection:
         try:
-            asked: Asked = pickle.loads(connection.recv_bytes())  # noqa: S301 - of the process that has started this one
+            message = connection.recv_bytes()
         except (EOFError, OSError):
             return
-        os.nice(asked.niceness)
         threading.Thread(target=_end_with, args=[connection], daemon=True).start()
-        torch.set_num_threads(asked.num_threads)
         try:
+            asked: Asked = pickle.loads(message)  # noqa: S301 - of the process that has started this one
+            os.nice(asked.niceness)
+            torch.set_num_threads(asked.num_threads)
             answer: EngineChoice | NoAnswer = asked.question().answer()
         except Exception as error:  # whatever the compiler may raise
             answer = NoAnswer(f"{type(error).__name__}: {error}")

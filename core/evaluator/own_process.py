@@ -73,7 +73,7 @@ class OwnProcess:
 
 def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
     # Closing alone would not reach the process while a thread of this one waits for a message.
-    with socket.socket(fileno=os.dup(connection.fileno())) as end, suppress(OSError):
+    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as end:
         end.shutdown(socket.SHUT_RDWR)
     connection.close()
     try:

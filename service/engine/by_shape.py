@@ -27,7 +27,7 @@ from proofrank.core.evaluator.engines import automatic_mode, option_of
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover.beams import Beam
-from proofrank.service.engine.lifecycle import ASLEEP, Stages
+from proofrank.service.engine.lifecycle import ASLEEP, READY, Stages
 from proofrank.service.engine.shape import Shape
 from proofrank.service.engine.shape_evaluator import EvaluatorMaker, ShapeEvaluator
 from proofrank.service.errors import Draining, NotReady
@@ -102,6 +102,7 @@ class EvaluatorsByShape:
         self._live = self._maker.make(*self._live_key, policy)
         self._metrics.record_made(shape.name, Made.MADE, time.monotonic() - began)
         self._evaluators[self._came_to(self._live)] = self._live
+        self._set_live(self._live)
         self._show()
 
     @asynccontextmanager
@@ -155,7 +156,8 @@ class EvaluatorsByShape:
             before.shape.name,
             ", ".join(before.shape.differences(self._live.shape)),
         )
-        self._stages.enter(self._live.stage)
+        if not self._is_asleep:
+            self._stages.enter(self._live.stage)
         self._show()
         self._may_be_idle(before)
 
@@ -268,7 +270,7 @@ class EvaluatorsByShape:
                 raise EvaluationError(
                     f"engine {evaluator.mode!r} is needed, and here there is only {evaluator.engine!r}"
                 )
-            self._modes[shape] = mode
+            self._modes[shape] = evaluator.mode = mode
         return _Key(shape, mode)
 
     def _set_live(self, evaluator: ShapeEvaluator) -> None:
@@ -323,14 +325,18 @@ class EvaluatorsByShape:
                 await asyncio.to_thread(evaluator.scheduler.stop)
                 raise Draining("the server is stopping")
             seconds = time.monotonic() - began
-            self._metrics.record_made(shape.name, Made.MADE, seconds)
-            logger.info("the evaluator of shape %s is warm after %.2f s", shape.name, seconds)
             try:
                 came_to = self._came_to(evaluator)
             except EvaluationError:
-                self._metrics.record_made(shape.name, Made.REFUSED, time.monotonic() - began)
+                self._metrics.record_made(shape.name, Made.REFUSED, seconds)
                 await asyncio.to_thread(evaluator.scheduler.stop)
                 raise
+            self._metrics.record_made(shape.name, Made.MADE, seconds)
+            if came_to in self._evaluators:
+                # Another engine was asked for, and came to one that there is already.
+                await asyncio.to_thread(evaluator.scheduler.stop)
+                return
+            logger.info("the evaluator of shape %s is warm after %.2f s", shape.name, seconds)
             with self._lock:
                 self._evaluators[came_to] = evaluator
             self._show()
@@ -357,6 +363,8 @@ class EvaluatorsByShape:
         is_live = _Key(evaluator.shape, evaluator.mode) == self._live_key
         if is_live and not self._is_asleep:
             self._stages.enter(evaluator.stage)
+            if evaluator.stage == READY:  # after a fault, perhaps with another engine
+                self._metrics.show_evaluator(self._dataset, evaluator.engine, evaluator.device)
 
     def _idle(self) -> list[ShapeEvaluator]:
         return [

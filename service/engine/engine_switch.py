@@ -15,6 +15,7 @@ from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator.available_memory import available_host_bytes, resident_bytes
 from proofrank.core.evaluator.engine_choice import AT_ONCE, COMPILED, EngineChoice, EngineQuestion
 from proofrank.core.evaluator.engine_choice_process import DatasetSource, EngineChoiceProcess, NoAnswer
+from proofrank.core.evaluator.modes import PARTIAL
 from proofrank.core.evaluator.packages import is_available
 from proofrank.core.policy import Policy
 from proofrank.service.engine.by_shape import first_mode
@@ -126,6 +127,7 @@ class EngineSwitch:
         elif not choice.pays:
             self._stay(Switch.STAYED, f"{OTHER} takes {choice.ratio:.2f} of its time")
         elif not await self._has_gone_over(policy, choice):
+            self._looked_up.discard(shape)
             return
         self._settled.add(shape)
 
@@ -168,7 +170,9 @@ class EngineSwitch:
     async def _has_gone_over(self, policy: Policy, choice: EngineChoice) -> bool:
         """Makes the other evaluator; False if it is to be tried again, because the service sleeps or stops."""
         try:
-            await self._loaded.evaluators.switch(policy, OTHER)
+            await self._loaded.evaluators.switch(
+                policy, OTHER if self._settings.fullgraph else OTHER + PARTIAL
+            )
         except EvaluationError as error:
             self._stay(Switch.FAILED, str(error))
             return True

@@ -259,7 +259,11 @@ class EvaluatorHost:
         try:
             self._loading, loaded = start_daemon(self._load, "start")
             await asyncio.wrap_future(loaded)
-            if self._loaded is not None and EngineSwitch.is_for(self._settings):
+            if (
+                self._loaded is not None
+                and not self._stages.is_stopping
+                and EngineSwitch.is_for(self._settings)
+            ):
                 self._switch = EngineSwitch(
                     *(self._settings, self._loaded, lambda: self._live.active),
                     lambda: self._stages.stage == READY,

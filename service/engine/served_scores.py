@@ -75,6 +75,15 @@ class ServedScores:
         of_weights = (hybrid, stored.weights_from, stored.warning)
         return Scoring("hybrid", self.source, self.scorer, dataset, *of_weights)
 
+    def warning_for(
+        self, request: ScoredOptions, weights_from: WeightsFrom | None, of_policy: Hybrid | None
+    ) -> str | None:
+        """What is to be said of weights that a job has, by the beam of ``request``; nothing of weights that a client
+        gave, for nobody knows what they were fitted with.
+        """
+        fitted = of_policy if weights_from == "policy" else self.hybrid if weights_from == "server" else None
+        return None if fitted is None else fitted.warning_for(request.beam_width, request.score_of_beam)
+
 
 def _to_hybrid(
     overall: RelationWeights | Weights,
@@ -178,7 +187,10 @@ def scoring_of_explanation(
     except EmbeddingError as error:
         raise EmbeddingReplaced(str(error)) from error
     assert scores is not None, "it was checked"
-    return scores.as_stored(of_job, dataset)
+    scoring = scores.as_stored(of_job, dataset)
+    # The job may have had another beam.
+    scoring.warning = scores.warning_for(request, of_job.weights_from, of_policy)
+    return scoring
 
 
 def check_scored(scoring: Scoring, triples: Sequence[Triple]) -> None:

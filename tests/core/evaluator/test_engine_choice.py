@@ -116,4 +116,6 @@ def test_a_process_that_is_ended_gives_no_answer(tmp_path: Path) -> None:
     question = question_in(tmp_path)
     process = EngineChoiceProcess(question, DatasetSource(DATASET, None, question.dataset.content_hash), 1)
     process.close()
-    assert process.answer() == NoAnswer("its process has ended")
+    answer = process.answer()
+    assert isinstance(answer, NoAnswer)
+    assert "its process has ended" in answer.reason

@@ -13,17 +13,26 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from prometheus_client import generate_latest
 
+from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import engine_choice
-from proofrank.core.evaluator.engine_choice import AT_ONCE, COMPILED, EngineQuestion
+from proofrank.core.evaluator.engine_choice import AT_ONCE, COMPILED, EngineChoice, EngineQuestion
 from proofrank.core.evaluator.engine_choice_process import DatasetSource, EngineChoiceProcess, NoAnswer
+from proofrank.core.evaluator.modes import Mode
+from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import Outcome
-from proofrank.service.engine import engine_switch
+from proofrank.service.engine import engine_switch, shape_evaluator
+from proofrank.service.engine.by_shape import EvaluatorsByShape
 from proofrank.service.engine.host import EvaluatorHost
+from proofrank.service.engine.lifecycle import ASLEEP, READY
 from proofrank.service.engine.ranker import RankedBatch
+from proofrank.service.settings.settings import Settings
+from tests.helpers.family import write_untrained_policy
 from tests.helpers.hosting import hosting, queries_of, run
 from tests.helpers.job_client import ended, get, many_queries, results, submit
 from tests.helpers.rebuilding import PATIENCE
@@ -236,6 +245,99 @@ def test_without_an_answer_the_server_ranks_on(
             batch = await host.rank(queries_of(host.loaded.dataset), 0)
             assert batch.engine == AT_ONCE
             assert failed._value.get() == 1, "it does not try again"
+
+    run(test)
+
+
+def fall_back(monkeypatch: pytest.MonkeyPatch, asked: str, actual: str) -> None:
+    """Has evaluators of engine ``asked`` come to ``actual``, as where there is no compiler."""
+    make = shape_evaluator.make_evaluator
+
+    def made(settings: Settings, *arguments: Any) -> Any:
+        engine = actual if settings.engine == asked else settings.engine
+        return make(settings.model_copy(update={"engine": engine}), *arguments)
+
+    monkeypatch.setattr(shape_evaluator, "make_evaluator", made)
+
+
+def test_a_server_whose_engine_fell_back_stays_ready_if_a_job_needs_the_one_asked_for(
+    family_folder: Path, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fall_back(monkeypatch, OTHER, AT_ONCE)
+
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder, engine=OTHER, buckets=BUCKETS) as host:
+            assert host.engine == AT_ONCE
+            with pytest.raises(EvaluationError, match=f"engine '{OTHER}' is needed"):
+                await host.engine_for(host.active_policy, None, OTHER)
+            assert host.stage == READY
+            batch = await host.rank(queries_of(host.loaded.dataset), 0)
+            assert batch.engine == AT_ONCE
+
+    run(test)
+
+
+def test_an_evaluator_in_use_stays_when_another_engine_comes_to_the_same(
+    family_folder: Path, policy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fall_back(monkeypatch, OTHER, AT_ONCE)
+    other = load_policy(write_untrained_policy(tmp_path / "other", family_folder, num_layers=1))
+
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder, engine=OTHER, buckets=BUCKETS) as host:
+            evaluators = host.loaded.evaluators
+            async with (
+                evaluators.using(other, engine=AT_ONCE) as of_job,
+                evaluators.using(other) as of_request,
+            ):
+                assert of_request is of_job
+            await host.sleep()
+            assert not evaluators._evaluators
+
+    run(test)
+
+
+def test_an_activation_that_ends_while_the_server_falls_asleep_does_not_wake_it(
+    family_folder: Path, policy_folder: Path, tmp_path: Path
+) -> None:
+    other = load_policy(write_untrained_policy(tmp_path / "other", family_folder, num_layers=1))
+
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder, engine=AT_ONCE, buckets=BUCKETS) as host:
+            async with host.prepared(other):
+                sleeping = asyncio.create_task(host.sleep())
+                while host.stage != ASLEEP:
+                    await asyncio.sleep(0.01)
+                await host.activate(other)
+                assert host.stage == ASLEEP
+            await sleeping
+            await host.wake()
+            batch = await host.rank(queries_of(host.loaded.dataset), 0)
+            assert batch.policy is other
+
+    run(test)
+
+
+def test_partial_graphs_are_an_engine_of_their_own(
+    family_folder: Path, policy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: list[str] = []
+
+    async def switch(_: EvaluatorsByShape, policy: Policy, engine: str) -> None:
+        wanted.append(engine)
+
+    monkeypatch.setattr(engine_switch, "OTHER", COMPILED)
+    monkeypatch.setattr(EngineChoiceProcess, "answer", lambda _: EngineChoice(0.5))
+    monkeypatch.setattr(EvaluatorsByShape, "switch", switch)
+
+    async def test() -> None:
+        options = {"engine": "auto", "device": "cpu", "buckets": BUCKETS, "cache_folder": tmp_path}
+        async with hosting(family_folder, policy_folder, fullgraph=False, **options) as host:
+            while not wanted:
+                await asyncio.sleep(0.01)
+            mode = Mode.of(COMPILED, fullgraph=False, device=torch.device("cpu"))
+            assert wanted == [mode.engine]
+            assert host.stage == READY
 
     run(test)
 

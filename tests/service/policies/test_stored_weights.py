@@ -208,7 +208,12 @@ def test_weights_that_were_fitted_to_another_beam_score_with_a_warning(
         assert told is not None and f"fitted to a beam of 2 (noisy-or), and score {used}; expected" in told
         assert warning_of(scored.submit(TRIPLES, policy=uploaded, **options, **other)) == told
     assert warning_of(scored.rank(triples, **options, **same)) is None
-    assert warning_of(scored.submit(TRIPLES, policy=uploaded, **options, **same)) is None
+    job = scored.submit(TRIPLES, policy=uploaded, **options, **same)
+    assert warning_of(job) is None
+    # An explanation by the scores of a job has a beam of its own.
+    told = warning_of(scored.why(triples[0], first=0, job=job.id))
+    assert told is not None and "score greedy proofs" in told
+    assert warning_of(scored.why(triples[0], first=0, job=job.id, **same)) is None
     # Weights of a greedy fit score greedy proofs.
     scored.upload_policy("weighted", weighted, activate=True)
     assert warning_of(scored.rank(triples, **options)) is None
