@@ -276,6 +276,8 @@ class RowScorer:
             )
             self._check(embedding)
             return
+        self._name = f"{embedding.interaction} {embedding.name!r}"
+        self._entities, self._relations = embedding.entities, embedding.relations
         self._interaction = INTERACTIONS[embedding.interaction]
         self._options = embedding.options
         tensors: Mapping[str, Tensor] = {
@@ -303,7 +305,7 @@ class RowScorer:
         """The score of each triple, ``[N]`` float64, given the rows of its parts, ``[N]`` int64 each.
 
         Raises:
-            EmbeddingError: a module of PyKEEN's gives a score that is not finite.
+            EmbeddingError: a score is not finite; names the triple, if a formula of our own gives it.
         """
         rows = [torch.from_numpy(column).to(self._device) for column in (heads, relations, tails)]
         if self._pykeen is not None:
@@ -314,7 +316,15 @@ class RowScorer:
             self._scores(*(column[start : start + number] for column in rows))
             for start in range(0, len(heads), number)
         ]
-        return torch.cat(parts).cpu().numpy() if parts else np.zeros(0, dtype=np.float64)
+        found = torch.cat(parts).cpu().numpy() if parts else np.zeros(0, dtype=np.float64)
+        if (bad := np.flatnonzero(~np.isfinite(found))).size:
+            first = bad[0]
+            raise EmbeddingError(
+                f"{self._name} gives {self._relations[relations[first]]}({self._entities[heads[first]]},"
+                f"{self._entities[tails[first]]}) the score {found[first]} ({len(bad)} of {len(found)} triples that "
+                "are scored together); expected finite scores, which smaller weights give"
+            )
+        return found
 
     def _scores(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
         with torch.inference_mode():

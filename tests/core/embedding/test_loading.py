@@ -15,6 +15,7 @@ from proofrank.core.embedding.folder import write_folder
 from proofrank.core.errors import EmbeddingError
 from proofrank.core.graph import Dataset
 from tests.helpers.datasets import DatasetMaker
+from tests.helpers.embeddings import write_too_large
 
 NUM_ENTITIES, NUM_RELATIONS, SIZE = 3, 2, 4
 ENTITY_IDS = {"c": 0, "a": 2, "b": 1}
@@ -193,6 +194,17 @@ def test_a_name_without_an_embedding_is_an_error_that_names_it(dataset: Dataset,
     ):
         with pytest.raises(EmbeddingError, match="has no predicate 's'"):
             ask()
+
+
+def test_scores_that_are_not_finite_are_an_error_that_names_the_triple(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    scorer = load_embedding(write_too_large(tmp_path / "large", dataset, "r")).scorer(dataset, "cpu")
+    fine, bad = dataset.triple("a", "r", "b"), dataset.triple("b", "s", "c")
+    assert scorer.scores(np.array([fine])).tolist() == [pytest.approx(-1e308)]
+    text = r"DistMult 'large' gives s\(b,c\) the score inf \(1 of 2 triples .*; expected finite scores"
+    with pytest.raises(EmbeddingError, match=text):
+        scorer.scores(np.array([fine, bad]))
 
 
 def test_a_file_of_scores(dataset: Dataset, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import load_policy
 from proofrank.core.ranking import HybridWeights, hybrid_score
 from proofrank.service.cli.main import main
-from tests.helpers.embeddings import make_distmult, write_distmult
+from tests.helpers.embeddings import make_distmult, write_distmult, write_too_large
 from tests.helpers.intervals import assert_metrics_hold, assert_ranks_hold
 
 WEIGHTS = {"weight": 0.75, "bonus": None, "penalty": 2.5}
@@ -252,3 +252,15 @@ def test_a_scoring_without_embedding_is_refused(
     scores.write_text("parent(ben,Zoë)\t1\n")
     with pytest.raises(EmbeddingError, match=r"no score of ancestor\(anna,Zoë\)"):
         proofrank.evaluate(family, policy, scoring="embedding", embedding=scores)
+
+
+def test_scores_that_are_not_finite_are_refused(
+    evaluate_arguments: list[str], family: Dataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    large = write_too_large(tmp_path / "large", family, finite="parent")
+    for kind in ("embedding", "hybrid"):
+        for tolerance in ([], ["--mrr-tolerance", "0.1"]):
+            options = ["--embedding", str(large), "--scoring", kind, *tolerance]
+            assert main([*evaluate_arguments, *options]) == 2
+            told = " ".join(capsys.readouterr().err.split())
+            assert "DistMult 'large' gives ancestor(" in told and "the score inf" in told
