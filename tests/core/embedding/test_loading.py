@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,58 @@ def test_damage_is_named(tmp_path: Path) -> None:
     write_public(tmp_path, "DistMult", {})
     torch.save({"state": public_tensors("DistMult")}, tmp_path / "weights.pth")
     refused("'state' is a dict; expected a state dict of tensors by name")
+
+
+OF_ROTATE = {
+    f"{kind}_{part}": torch.ones(number, SIZE)
+    for kind, number in (("entity", NUM_ENTITIES), ("relation", NUM_RELATIONS))
+    for part in ("real", "imag")
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"interaction": ["DistMult"]}, r"'interaction' is \['DistMult'\]; expected the name of one"),
+        ({"interaction": {}}, "'interaction' is {}; expected the name of one"),
+        ({"interaction": None}, "'interaction' is None; expected the name of one"),
+        ({"options": {"margin": 10**400}}, "option 'margin' of RotatE is 1000.*; expected a finite number"),
+        ({"options": {"margin": -(10**400)}}, "option 'margin' of RotatE is -1000.*; expected a finite number"),
+        ({"options": {"epsilon": 10**400}}, "option 'epsilon' of RotatE is 1000.*; expected a finite number"),
+        ({"options": {"margin": math.inf}}, "option 'margin' of RotatE is inf; expected a finite number"),
+        ({"options": {"margin": True}}, "option 'margin' of RotatE is True; expected a finite number"),
+        ({"checks": [[0, 0, 0, 10**400]]}, r"'checks' has \[0, 0, 0, 1000.*; expected the rows"),
+        ({"interaction": "TransH", "options": {"p": 10**400, "power_norm": False}, "checks": [[0, 0, 0, 1.0]]},
+         "option 'p' of TransH is 1000.*; expected a number above 0"),
+        ({"interaction": "SimplE", "options": {"clamp_score": [None, 10**400]}, "checks": [[0, 0, 0, 1.0]]},
+         "option 'clamp_score' of SimplE is .*; expected null, or a list"),
+    ],
+)  # fmt: skip
+def test_a_config_of_ours_that_holds_anything_else_is_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    write_rotate(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(EmbeddingError, match=message):
+        load_embedding(tmp_path)
+
+
+def test_whole_numbers_that_only_a_float_holds_are_options(dataset: Dataset, tmp_path: Path) -> None:
+    write_rotate(tmp_path, margin=10**30)
+    triple = np.array([dataset.triple("a", "r", "b")])
+    assert load_embedding(tmp_path).scorer(dataset, "cpu").scores(triple).tolist() == [1e30]
+
+
+def write_rotate(folder: Path, **options: Any) -> None:
+    write_folder(
+        folder,
+        interaction="RotatE",
+        options=options,
+        tensors=OF_ROTATE,
+        entities=["a", "b", "c"],
+        relations=["r", "s"],
+    )
 
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
