@@ -108,6 +108,9 @@ def test_an_embedding_alone_proves_nothing(
         assert note in capsys.readouterr().err
         told = written(tmp_path)["pruning"]
         assert (told["level"], told["note"]) == ("none", note)
+        assert main([*own, "--scoring", "embedding", "--pruning", "none", *extra]) == 0
+        told = written(tmp_path)["pruning"]
+        assert told["level"] == "none" and "note" not in told
 
 
 @pytest.mark.parametrize("flags", [FLAGS, ["--scoring", "embedding"]])
@@ -264,3 +267,22 @@ def test_scores_that_are_not_finite_are_refused(
             assert main([*evaluate_arguments, *options]) == 2
             told = " ".join(capsys.readouterr().err.split())
             assert "DistMult 'large' gives ancestor(" in told and "the score inf" in told
+
+
+def test_with_an_embedding_alone_every_level_of_pruning_is_none(
+    family: Dataset, embedding: Path, evaluate_arguments: list[str]
+) -> None:
+    policy = load_policy(evaluate_arguments[evaluate_arguments.index("--policy") + 1], family)
+    options: dict[str, Any] = {"scoring": "embedding", "embedding": embedding}
+    tolerances: list[dict[str, Any]] = [{}, {"mrr_tolerance": 0.1}]
+    for tolerance in tolerances:
+        for pruning in (None, "none", "exact", "ranks"):
+            assert (
+                proofrank.evaluate(family, policy, pruning=pruning, **options, **tolerance).pruning == "none"
+            )
+        with pytest.raises(RankingError, match="pruning is 'rank'; expected one of none, exact, ranks"):
+            proofrank.evaluate(family, policy, pruning="rank", **options, **tolerance)
+    with pytest.raises(RankingError, match="pruning is 'none'; expected exact or ranks"):
+        proofrank.evaluate(
+            family, policy, pruning="none", scoring="hybrid", embedding=embedding, mrr_tolerance=0.1
+        )
