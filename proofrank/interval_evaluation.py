@@ -265,7 +265,7 @@ def interval_evaluation(
         dataset: the graph.
         policy: the policy to judge.
         work: what to rank, at least one triple.
-        pruning: ``exact`` or ``ranks``, the default.
+        pruning: ``exact`` or ``ranks``, the default; ``none`` too where nothing is proved.
         ties: rank that counts, one of ``TIE_POLICIES``.
         seed: seed of the random order of ties and of candidates.
         cache_folder: where least models are kept; that of the user by default.
@@ -278,7 +278,7 @@ def interval_evaluation(
         DatasetError: a file of depths cannot be read.
     """
     level = "ranks" if pruning is None else pruning
-    check_level(level)
+    check_level(level, "proof" if scoring is None else scoring.kind)
     if evaluator is None:  # nothing is proved, so no model is of use
         depths = depths_beside(dataset, work.triples, splits, cache_folder)
         every = AllCompletions(dataset.vocabulary.num_constants)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from proofrank.core.embedding.finite import is_finite_number
 from proofrank.core.embedding.interactions import ENTITIES, INTERACTIONS, RELATIONS
 from proofrank.core.embedding.pykeen_modules import PykeenFormula, make_module, shapes_of
 from proofrank.core.embedding.pykeen_options import PYKEEN_INTERACTIONS
@@ -26,6 +27,9 @@ MOST_CHECKS = 1024
 
 _CHECK_TOLERANCE = 1e-9
 """Maximum difference from such a score, relative to the largest: devices round differently."""
+
+_LARGEST_WHOLE_NUMBER = (1 << 63) - 1
+"""Largest whole number that torch computes with."""
 
 
 class CheckedScore(NamedTuple):
@@ -173,12 +177,12 @@ def _checks(checks: Sequence[Sequence[Any]], sizes: tuple[int, int, int]) -> tup
         if is_right:
             rows = zip(check[:3], sizes, strict=True)
             is_right = all(type(row) is int and 0 <= row < size for row, size in rows)
-            is_right = is_right and type(check[3]) in (int, float) and math.isfinite(check[3])
+            is_right = is_right and is_finite_number(check[3])
         if not is_right:
             raise EmbeddingError(
                 f"'checks' has {shown(check)}; expected the rows of head, relation and tail, and a finite score"
             )
-    return tuple(CheckedScore(*check) for check in checks)
+    return tuple(CheckedScore(head, relation, tail, float(score)) for head, relation, tail, score in checks)
 
 
 def _checked_options(interaction: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,11 +206,18 @@ def _checked_options(interaction: str, options: Mapping[str, Any]) -> dict[str, 
         is_allowed, wanted = known[name]
         if not is_allowed(value):
             raise EmbeddingError(f"option {name!r} of {interaction} is {shown(value)}; expected {wanted}")
-        checked[name] = value
+        checked[name] = _for_torch(value)
     for name in known:
         if name not in checked:
             raise EmbeddingError(f"option {name!r} of {interaction} is missing; expected {known[name][1]}")
     return checked
+
+
+def _for_torch(value: Any) -> Any:
+    """An option's value, or values; as a float where torch has no whole number of its size."""
+    if isinstance(value, list):
+        return [_for_torch(item) for item in value]
+    return float(value) if type(value) is int and abs(value) > _LARGEST_WHOLE_NUMBER else value
 
 
 def _shapes(
@@ -276,6 +287,8 @@ class RowScorer:
             )
             self._check(embedding)
             return
+        self._name = f"{embedding.interaction} {embedding.name!r}"
+        self._entities, self._relations = embedding.entities, embedding.relations
         self._interaction = INTERACTIONS[embedding.interaction]
         self._options = embedding.options
         tensors: Mapping[str, Tensor] = {
@@ -303,7 +316,7 @@ class RowScorer:
         """The score of each triple, ``[N]`` float64, given the rows of its parts, ``[N]`` int64 each.
 
         Raises:
-            EmbeddingError: a module of PyKEEN's gives a score that is not finite.
+            EmbeddingError: a score is not finite; names the triple, if a formula of our own gives it.
         """
         rows = [torch.from_numpy(column).to(self._device) for column in (heads, relations, tails)]
         if self._pykeen is not None:
@@ -314,7 +327,15 @@ class RowScorer:
             self._scores(*(column[start : start + number] for column in rows))
             for start in range(0, len(heads), number)
         ]
-        return torch.cat(parts).cpu().numpy() if parts else np.zeros(0, dtype=np.float64)
+        found = torch.cat(parts).cpu().numpy() if parts else np.zeros(0, dtype=np.float64)
+        if (bad := np.flatnonzero(~np.isfinite(found))).size:
+            first = bad[0]
+            raise EmbeddingError(
+                f"{self._name} gives {self._relations[relations[first]]}({self._entities[heads[first]]},"
+                f"{self._entities[tails[first]]}) the score {found[first]} ({len(bad)} of {len(found)} triples that "
+                "are scored together); expected finite scores, which smaller weights give"
+            )
+        return found
 
     def _scores(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
         with torch.inference_mode():

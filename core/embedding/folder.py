@@ -76,6 +76,11 @@ def read_folder(folder: Path) -> Embedding:
         raise EmbeddingError(
             f"{folder / CONFIG_FILE}: 'format' is {shown(fields.get('format'))}; expected {FORMAT!r}"
         )
+    if not isinstance(interaction := fields.get("interaction", ""), str):
+        raise EmbeddingError(
+            f"{folder / CONFIG_FILE}: 'interaction' is {shown(interaction)}; expected the name of one, such as "
+            "'DistMult'"
+        )
     weight_bytes = read_bytes(folder / WEIGHTS_FILE, MOST_WEIGHT_BYTES)
     try:
         tensors = load_tensors(weight_bytes)
@@ -91,7 +96,7 @@ def read_folder(folder: Path) -> Embedding:
                 f"{folder / CONFIG_FILE}: {key!r} is {shown(fields[key])}; expected an object"
             )
     checks = fields.get("checks", [])
-    if not isinstance(checks, list) or (fields.get("interaction") in PYKEEN_INTERACTIONS and not checks):
+    if not isinstance(checks, list) or (interaction in PYKEEN_INTERACTIONS and not checks):
         raise EmbeddingError(
             f"{folder / CONFIG_FILE}: 'checks' is {shown(checks)}; expected scores that the interaction must give"
         )
@@ -99,7 +104,7 @@ def read_folder(folder: Path) -> Embedding:
         return make_embedding(
             name=folder.resolve().name,
             content_hash=content_hash(weight_bytes, config_bytes),
-            interaction=fields.get("interaction", ""),
+            interaction=interaction,
             options=fields["options"],
             tensors=tensors,
             entities=fields["entities"],

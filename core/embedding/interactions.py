@@ -26,13 +26,14 @@ does to the head, and to the product of head and relation.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from proofrank.core.embedding.finite import is_finite_number
 
 Rows = Mapping[str, Tensor]
 """Name of a tensor -> its rows for the triples to score, ``[n, ...]`` float64; or the whole tensor if it is shared."""
@@ -156,18 +157,14 @@ class Interaction:
     prepare: Callable[[Rows], Mapping[str, Tensor]] | None = None
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
 _NORM_OPTIONS = {
     "p": (2, lambda value: type(value) is int and value in (1, 2), "1 or 2"),
     "power_norm": (False, lambda value: isinstance(value, bool), "true or false"),
 }
 _ROTATE_OPTIONS = {
     "norm": ("euclidean", lambda value: value in NORMS, f"one of {', '.join(NORMS)}"),
-    "margin": (0.0, _is_number, "a finite number"),
-    "epsilon": (0.0, lambda value: _is_number(value) and value >= 0, "a finite number of 0 or more"),
+    "margin": (0.0, is_finite_number, "a finite number"),
+    "epsilon": (0.0, lambda value: is_finite_number(value) and value >= 0, "a finite number of 0 or more"),
 }
 _VECTORS = {"entity": (ENTITIES, "d"), "relation": (RELATIONS, "d")}
 _COMPLEX = {

@@ -8,13 +8,13 @@ keyword argument is JSON and checked. This module needs no PyKEEN;
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
+from proofrank.core.embedding.finite import is_finite_number
 from proofrank.core.errors import EmbeddingError
 
 MOST_OF_A_SIZE = 1 << 16
@@ -71,10 +71,6 @@ class PykeenInteraction:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
 def _whole(least: int, most: int) -> Option:
     return (
         lambda value: type(value) is int and least <= value <= most,
@@ -85,8 +81,8 @@ def _whole(least: int, most: int) -> Option:
 _SIZE = _whole(1, MOST_OF_A_SIZE)
 _PARTS = _whole(1, MOST_PARTS)
 _YES_OR_NO: Option = (lambda value: isinstance(value, bool), "true or false")
-_NUMBER: Option = (_is_number, "a finite number")
-_NUMBER_OR_NULL: Option = (lambda value: value is None or _is_number(value), "a finite number or null")
+_NUMBER: Option = (is_finite_number, "a finite number")
+_NUMBER_OR_NULL: Option = (lambda value: value is None or is_finite_number(value), "a finite number or null")
 _ACTIVATION: Option = (
     lambda value: isinstance(value, str) and value in ACTIVATIONS,
     f"one of {', '.join(ACTIVATIONS)}",
@@ -100,7 +96,10 @@ def _attributes(*names: str) -> Callable[[Any], dict[str, Any]]:
 
 def _norm(**others: Option) -> PykeenInteraction:
     """An interaction by a norm, with other attributes beside it."""
-    positive: Option = (lambda value: _is_number(value) and 0 < value <= 100, "a number above 0, at most 100")
+    positive: Option = (
+        lambda value: is_finite_number(value) and 0 < value <= 100,
+        "a number above 0, at most 100",
+    )
     options = {"p": positive, "power_norm": _YES_OR_NO, **others}
     return PykeenInteraction(options, _attributes(*options))
 
@@ -221,7 +220,7 @@ def _is_clamp(value: Any) -> bool:
     if not isinstance(value, list) or len(value) != 2:
         return False
     bounds = [bound for bound in value if bound is not None]
-    return bool(bounds) and all(map(_is_number, bounds)) and bounds[0] <= bounds[-1]
+    return bool(bounds) and all(map(is_finite_number, bounds)) and bounds[0] <= bounds[-1]
 
 
 _SIMILARITIES = ("NegativeKullbackLeiblerDivergence", "ExpectedLikelihood")

@@ -71,14 +71,18 @@ class RefinedScores(Protocol):
         ...
 
     def of_positives(self, triples: np.ndarray, outcomes: Outcomes) -> np.ndarray:
-        """The scores of positives, float64."""
+        """The scores of positives, float64.
+
+        Raises:
+            EmbeddingError: one has no score by the embedding, or one that is not finite.
+        """
         ...
 
     def first_look(self, triples: np.ndarray, is_provable: np.ndarray, score: float) -> FirstLook:
         """Compares all corruptions of a ranking with the ``score`` of its positive.
 
         Raises:
-            EmbeddingError: one has no score by the embedding.
+            EmbeddingError: one has no score by the embedding, or one that is not finite.
         """
         ...
 
@@ -169,7 +173,10 @@ class ScoresByEmbedding:
 
     def of_positives(self, triples: np.ndarray, outcomes: Outcomes) -> np.ndarray:
         """See :class:`RefinedScores`."""
-        return self.scoring.scores(self.scoring.embedding_scores(triples), triples, outcomes)
+        scores = self.scoring.scores(self.scoring.embedding_scores(triples), triples, outcomes)
+        # NaN would be above and beside nothing, so that its rank would be 1.
+        self.scoring.check_finite(scores, triples, f"{self.scoring.kind} score")
+        return scores
 
     def first_look(self, triples: np.ndarray, is_provable: np.ndarray, score: float) -> FirstLook:
         """See :class:`RefinedScores`."""
@@ -177,7 +184,11 @@ class ScoresByEmbedding:
         if not self.proves:
             is_open = np.zeros(len(triples), dtype=bool)
             return FirstLook(is_open, _count(embedding > score), _count(embedding == score))
-        return self._first_look(self.scoring.columns(embedding, triples), is_provable, score)
+        columns = self.scoring.columns(embedding, triples)
+        # NaN would leave a corruption open that no proof closes.
+        for scores in (columns.if_failed(), columns.if_proved(0.0)):
+            self.scoring.check_finite(scores, triples, "hybrid score")
+        return self._first_look(columns, is_provable, score)
 
     def _first_look(self, columns: WeightColumns, is_provable: np.ndarray, score: float) -> FirstLook:
         failed, proved = columns.if_failed(), columns.if_proved(0.0)

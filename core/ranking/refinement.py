@@ -565,8 +565,20 @@ def check_tolerance(tolerance: float) -> None:
         raise RankingError(f"mrr_tolerance is {tolerance!r}; expected a number of 0 or more, such as 0.001")
 
 
-def check_level(level: str) -> None:
-    """Refuses a level of pruning with which no MRR is made certain to a tolerance. Raises RankingError."""
+def check_level(level: str, scoring: str = "proof") -> None:
+    """Refuses a level of pruning with which no MRR is made certain to a tolerance.
+
+    Args:
+        level: what is asked for.
+        scoring: one of ``SCORINGS``; by an embedding alone nothing is proved, and so every level will do.
+
+    Raises:
+        RankingError: it is unknown, or ``none`` where candidates are proved.
+    """
+    if scoring == "embedding":
+        if level not in PRUNING_LEVELS:
+            raise RankingError(f"pruning is {level!r}; expected one of {', '.join(PRUNING_LEVELS)}")
+        return
     expected = [known for known in PRUNING_LEVELS if known != "none"]
     if level not in expected:
         raise RankingError(

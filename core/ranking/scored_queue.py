@@ -81,7 +81,15 @@ def what_may_be_left(columns: WeightColumns, score: float | np.ndarray) -> tuple
 def scored_queue_of(
     queries: Sequence[Query], pruning: Pruning | None, scoring: Scoring, embedding: np.ndarray
 ) -> CandidateQueue:
-    """The candidates of all ``queries``, in order; see :func:`proofrank.core.ranking.candidate_queue.queue_of`."""
+    """The candidates of all ``queries``, in order; see :func:`proofrank.core.ranking.candidate_queue.queue_of`.
+
+    Raises:
+        EmbeddingError: the embedding's part of a hybrid score is not finite; so the queue itself, whose parts are taken
+            while others are proved, raises nothing.
+    """
+    candidates = candidates_of(queries)
+    if scoring.kind == "hybrid":
+        scoring.columns(embedding, candidates.triples)
     if pruning is None:
-        return CandidateQueue(candidates_of(queries))
+        return CandidateQueue(candidates)
     return ScoredQueue(queries, pruning, scoring, embedding)

@@ -24,8 +24,8 @@ import numpy as np
 
 from proofrank.core.choices import SCORINGS, ScoringKind, WeightsFrom
 from proofrank.core.embedding import ScoreSource, TripleScorer
-from proofrank.core.errors import RankingError, shown
-from proofrank.core.graph import Dataset
+from proofrank.core.errors import EmbeddingError, RankingError, shown
+from proofrank.core.graph import Dataset, Triple
 from proofrank.core.hybrid import Hybrid, HybridWeights
 from proofrank.core.prover import Outcomes
 from proofrank.core.prover.beams import Beam
@@ -129,6 +129,7 @@ class Scoring:
         self.hybrid = hybrid or Hybrid()
         self.weights_from: WeightsFrom = weights_from or ("default" if hybrid is None else "given")
         self.warning = warning
+        self._dataset = dataset
         of_index = [self.hybrid.of(name) for name in ("", *dataset.vocabulary.predicates)]
         self._weight = np.array([of.weight for of in of_index], dtype=np.float64)
         self._bonus = np.array(
@@ -137,14 +138,45 @@ class Scoring:
         self._penalty = np.array([of.penalty for of in of_index], dtype=np.float64)
 
     def embedding_scores(self, triples: np.ndarray) -> np.ndarray:
-        """The embedding's scores of triples ``[C, 3]`` int64, ``[C]`` float64, in one call on its device."""
-        return self.scorer.scores(triples)
+        """The embedding's scores of triples ``[C, 3]`` int64, ``[C]`` float64, in one call on its device.
+
+        Raises:
+            EmbeddingError: a triple has no score, or one that is not finite.
+        """
+        scores = self.scorer.scores(triples)
+        self.check_finite(scores, triples, "score by the embedding")
+        return scores
+
+    def check_finite(self, scores: np.ndarray, triples: np.ndarray, what: str) -> None:
+        """Refuses scores that compare with nothing, or with nothing but themselves.
+
+        Args:
+            scores: ``[C]`` float64.
+            triples: whose they are, ``[C, 3]`` int64.
+            what: name of these scores, for the error.
+
+        Raises:
+            EmbeddingError: one is not finite; names its triple.
+        """
+        bad = np.flatnonzero(~np.isfinite(scores))
+        if len(bad):
+            head, relation, tail = self._dataset.names(Triple._make(triples[bad[0]].tolist()))
+            raise EmbeddingError(
+                f"the {what} of {relation}({head},{tail}) is {scores[bad[0]]} ({len(bad)} of {len(scores)} triples "
+                f"that are scored together, by {self.source.name!r}); expected finite numbers"
+            )
 
     def columns(self, embedding: np.ndarray, triples: np.ndarray) -> WeightColumns:
-        """The weights of candidates, given the embedding's scores ``[C]`` of their triples ``[C, 3]``."""
+        """The weights of candidates, given the embedding's scores ``[C]`` of their triples ``[C, 3]``.
+
+        Raises:
+            EmbeddingError: the embedding's part of a score is not finite.
+        """
         predicates = triples[:, 0]
-        # The same formula as log_sigmoid, element by element.
-        part = self._weight[predicates] * -np.logaddexp(0.0, -embedding)
+        with np.errstate(over="ignore", invalid="ignore"):
+            # The same formula as log_sigmoid, element by element.
+            part = self._weight[predicates] * -np.logaddexp(0.0, -embedding)
+        self.check_finite(part, triples, "embedding's part of the hybrid score")
         return WeightColumns(part, self._bonus[predicates], self._penalty[predicates])
 
     def scores(self, embedding: np.ndarray, triples: np.ndarray, outcomes: Outcomes) -> np.ndarray:
@@ -154,6 +186,9 @@ class Scoring:
             embedding: the embedding's scores of their triples, ``[C]`` float64.
             triples: ``[C, 3]`` int64.
             outcomes: of their trajectories, ``[C]``; those that were ended early count as failed.
+
+        Raises:
+            EmbeddingError: the embedding's part of a hybrid score is not finite.
         """
         if self.kind == "embedding":
             return embedding

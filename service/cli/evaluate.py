@@ -243,7 +243,7 @@ def _evaluate_to_tolerance(
     errors: Console,
 ) -> int:
     """Ranks until the MRR is certain to the tolerance, and tells what is known; returns the exit status."""
-    check_level(parsed.pruning or "ranks")
+    check_level(parsed.pruning or "ranks", parsed.scoring)
     check_tolerance_of(ranking_rules(parsed))
     work = drawn_work(parsed, dataset)
     evaluator = None if is_embedding_alone(parsed) else make_evaluator(parsed, dataset, policy, settings)

@@ -26,8 +26,7 @@ from proofrank.service.wire.rank_request import (
     NamedTriple,
     PruningLevel,
     ReportOptions,
-    ScoredOptions,
-    ToleranceOptions,
+    ScoredToTolerance,
 )
 from proofrank.service.wire.run_steps import RunStep
 from proofrank.service.wire.times import Time
@@ -39,7 +38,7 @@ EXAMPLE_JOB_ID = "57137823667a40cbaa0db2c61742e55e"
 UNFINISHED_STATES: tuple[JobState, ...] = ("queued", "running")
 
 
-class JobOptions(ScoredOptions, ToleranceOptions, ReportOptions):
+class JobOptions(ScoredToTolerance, ReportOptions):
     """What a job ranks, except for the client's own queries, and how."""
 
     split: Literal["train", "valid", "test"] | None = Field(

@@ -297,15 +297,6 @@ class ToleranceOptions(RankOptions):
         examples=[0.001],
     )
 
-    @model_validator(mode="after")
-    def _prunes_to_tolerance(self) -> Self:
-        if self.mrr_tolerance is not None and self.pruning == "none":
-            raise PydanticCustomError(
-                "pruning_to_tolerance",
-                "'pruning' is 'none'; expected 'exact' or 'ranks', the default, with 'mrr_tolerance'",
-            )
-        return self
-
 
 class ScoredOptions(BeamOptions, ScoringRequest):
     """How to rank, and by which scores."""
@@ -324,7 +315,21 @@ class ScoredOptions(BeamOptions, ScoringRequest):
         return self
 
 
-class RankRequest(ScoredOptions, ToleranceOptions, ReportOptions):
+class ScoredToTolerance(ScoredOptions, ToleranceOptions):
+    """How to rank, by which scores, and exactly or until the MRR is certain enough."""
+
+    @model_validator(mode="after")
+    def _prunes_to_tolerance(self) -> Self:
+        is_proving = self.scoring_kind != "embedding"
+        if is_proving and self.mrr_tolerance is not None and self.pruning == "none":
+            raise PydanticCustomError(
+                "pruning_to_tolerance",
+                "'pruning' is 'none'; expected 'exact' or 'ranks', the default, with 'mrr_tolerance'",
+            )
+        return self
+
+
+class RankRequest(ScoredToTolerance, ReportOptions):
     """Queries and how to rank them."""
 
     model_config = ConfigDict(

@@ -49,3 +49,24 @@ def write_distmult(folder: Path, dataset: Dataset, seed: int = 0) -> Path:
         relations=dataset.vocabulary.predicates[::-1],
     )
     return folder
+
+
+def write_too_large(folder: Path, dataset: Dataset, finite: str) -> Path:
+    """Writes an embedding of finite weights that gives each triple of relation ``finite`` the score -1e308, and each
+    other an infinite one.
+    """
+    names = dataset.vocabulary.predicates
+    write_folder(
+        folder,
+        interaction="DistMult",
+        options={},
+        tensors={
+            "entity": torch.full((dataset.vocabulary.num_constants, 1), 1e160, dtype=torch.float64),
+            "relation": torch.tensor(
+                [[-1e-12 if name == finite else 1.0] for name in names], dtype=torch.float64
+            ),
+        },
+        entities=dataset.vocabulary.constants,
+        relations=names,
+    )
+    return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from proofrank.core.embedding.folder import write_folder
 from proofrank.core.errors import EmbeddingError
 from proofrank.core.graph import Dataset
 from tests.helpers.datasets import DatasetMaker
+from tests.helpers.embeddings import write_too_large
 
 NUM_ENTITIES, NUM_RELATIONS, SIZE = 3, 2, 4
 ENTITY_IDS = {"c": 0, "a": 2, "b": 1}
@@ -140,6 +142,58 @@ def test_damage_is_named(tmp_path: Path) -> None:
     refused("'state' is a dict; expected a state dict of tensors by name")
 
 
+OF_ROTATE = {
+    f"{kind}_{part}": torch.ones(number, SIZE)
+    for kind, number in (("entity", NUM_ENTITIES), ("relation", NUM_RELATIONS))
+    for part in ("real", "imag")
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"interaction": ["DistMult"]}, r"'interaction' is \['DistMult'\]; expected the name of one"),
+        ({"interaction": {}}, "'interaction' is {}; expected the name of one"),
+        ({"interaction": None}, "'interaction' is None; expected the name of one"),
+        ({"options": {"margin": 10**400}}, "option 'margin' of RotatE is 1000.*; expected a finite number"),
+        ({"options": {"margin": -(10**400)}}, "option 'margin' of RotatE is -1000.*; expected a finite number"),
+        ({"options": {"epsilon": 10**400}}, "option 'epsilon' of RotatE is 1000.*; expected a finite number"),
+        ({"options": {"margin": math.inf}}, "option 'margin' of RotatE is inf; expected a finite number"),
+        ({"options": {"margin": True}}, "option 'margin' of RotatE is True; expected a finite number"),
+        ({"checks": [[0, 0, 0, 10**400]]}, r"'checks' has \[0, 0, 0, 1000.*; expected the rows"),
+        ({"interaction": "TransH", "options": {"p": 10**400, "power_norm": False}, "checks": [[0, 0, 0, 1.0]]},
+         "option 'p' of TransH is 1000.*; expected a number above 0"),
+        ({"interaction": "SimplE", "options": {"clamp_score": [None, 10**400]}, "checks": [[0, 0, 0, 1.0]]},
+         "option 'clamp_score' of SimplE is .*; expected null, or a list"),
+    ],
+)  # fmt: skip
+def test_a_config_of_ours_that_holds_anything_else_is_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    write_rotate(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(EmbeddingError, match=message):
+        load_embedding(tmp_path)
+
+
+def test_whole_numbers_that_only_a_float_holds_are_options(dataset: Dataset, tmp_path: Path) -> None:
+    write_rotate(tmp_path, margin=10**30)
+    triple = np.array([dataset.triple("a", "r", "b")])
+    assert load_embedding(tmp_path).scorer(dataset, "cpu").scores(triple).tolist() == [1e30]
+
+
+def write_rotate(folder: Path, **options: Any) -> None:
+    write_folder(
+        folder,
+        interaction="RotatE",
+        options=options,
+        tensors=OF_ROTATE,
+        entities=["a", "b", "c"],
+        relations=["r", "s"],
+    )
+
+
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
     class Runs:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -193,6 +247,17 @@ def test_a_name_without_an_embedding_is_an_error_that_names_it(dataset: Dataset,
     ):
         with pytest.raises(EmbeddingError, match="has no predicate 's'"):
             ask()
+
+
+def test_scores_that_are_not_finite_are_an_error_that_names_the_triple(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    scorer = load_embedding(write_too_large(tmp_path / "large", dataset, "r")).scorer(dataset, "cpu")
+    fine, bad = dataset.triple("a", "r", "b"), dataset.triple("b", "s", "c")
+    assert scorer.scores(np.array([fine])).tolist() == [pytest.approx(-1e308)]
+    text = r"DistMult 'large' gives s\(b,c\) the score inf \(1 of 2 triples .*; expected finite scores"
+    with pytest.raises(EmbeddingError, match=text):
+        scorer.scores(np.array([fine, bad]))
 
 
 def test_a_file_of_scores(dataset: Dataset, tmp_path: Path) -> None:

@@ -279,6 +279,56 @@ def test_a_corruption_without_a_score_leaves_what_is_known_as_it_was(
     assert refinement.mrr == expected.mrr
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("of_positives", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "level"), [("embedding", "ranks"), ("hybrid", "ranks"), ("hybrid", "exact")]
+)
+def test_a_score_that_is_not_finite_is_refused_before_anything_is_put_down(
+    chain: Dataset, evaluator: ReferenceEvaluator, kind: str, level: str, of_positives: bool, value: float
+) -> None:
+    scoring = scoring_of(chain, Hybrid(), kind=kind)
+    refinement = refinement_on(chain, evaluator, scoring=scoring, level=level)
+    scores, positives = EmbeddingScorer.scores, {tuple(triple) for triple in chain.splits["test"]}
+
+    def failing(self: EmbeddingScorer, triples: np.ndarray) -> np.ndarray:
+        found = scores(self, triples)
+        is_positive = np.array([tuple(triple) in positives for triple in triples.tolist()])
+        found[np.flatnonzero(is_positive == of_positives)[:1]] = value
+        return found
+
+    text = rf"the score by the embedding of v\(n\d+,n\d+\) is {value} .*; expected finite numbers"
+    with (
+        patch("proofrank.core.embedding.embedding.EmbeddingScorer.scores", failing),
+        pytest.raises(EmbeddingError, match=text),
+    ):
+        refinement.refine(10.0 if kind == "embedding" else 0)
+
+    assert refinement.num_decided == refinement.num_tried == refinement.counts.steps == 0
+
+
+@pytest.mark.parametrize("level", ["none", *LEVELS])
+def test_a_weight_that_makes_a_score_infinite_is_refused(
+    chain: Dataset, evaluator: ReferenceEvaluator, level: str
+) -> None:
+    """By exact ranks, and to a tolerance."""
+    scoring = scoring_of(chain, Hybrid(HybridWeights(weight=1e6)))
+    triples = chain.splits["test"]
+    queries = LazyQueries(triples, [SIDES] * len(triples), Corruptor(chain)).all_queries()
+    pruning = None if level == "none" else Pruning(level, compute_least_model(chain))  # pyright: ignore[reportArgumentType]
+    counting = CountingEvaluator(evaluator)
+    text = r"the embedding's part of the hybrid score of v\(n\d+,n\d+\) is -inf"
+    with patch.object(EmbeddingScorer, "scores", lambda self, triples: np.full(len(triples), -1e308)):
+        with pytest.raises(EmbeddingError, match=text):
+            rank_queries(counting, queries, scoring=scoring, pruning=pruning)
+        assert not counting.asked
+        if level != "none":
+            refinement = refinement_on(chain, evaluator, scoring=scoring, level=level)
+            with pytest.raises(EmbeddingError, match=text):
+                refinement.refine(0)
+            assert refinement.num_decided == 0
+
+
 def test_scores_tell_the_order_of_many_corruptions_before_they_are_proved(
     chain: Dataset, evaluator: ReferenceEvaluator
 ) -> None:

@@ -15,7 +15,7 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import load_policy
 from proofrank.core.ranking import HybridWeights, hybrid_score
 from proofrank.service.cli.main import main
-from tests.helpers.embeddings import make_distmult, write_distmult
+from tests.helpers.embeddings import make_distmult, write_distmult, write_too_large
 from tests.helpers.intervals import assert_metrics_hold, assert_ranks_hold
 
 WEIGHTS = {"weight": 0.75, "bonus": None, "penalty": 2.5}
@@ -108,6 +108,9 @@ def test_an_embedding_alone_proves_nothing(
         assert note in capsys.readouterr().err
         told = written(tmp_path)["pruning"]
         assert (told["level"], told["note"]) == ("none", note)
+        assert main([*own, "--scoring", "embedding", "--pruning", "none", *extra]) == 0
+        told = written(tmp_path)["pruning"]
+        assert told["level"] == "none" and "note" not in told
 
 
 @pytest.mark.parametrize("flags", [FLAGS, ["--scoring", "embedding"]])
@@ -252,3 +255,34 @@ def test_a_scoring_without_embedding_is_refused(
     scores.write_text("parent(ben,Zoë)\t1\n")
     with pytest.raises(EmbeddingError, match=r"no score of ancestor\(anna,Zoë\)"):
         proofrank.evaluate(family, policy, scoring="embedding", embedding=scores)
+
+
+def test_scores_that_are_not_finite_are_refused(
+    evaluate_arguments: list[str], family: Dataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    large = write_too_large(tmp_path / "large", family, finite="parent")
+    for kind in ("embedding", "hybrid"):
+        for tolerance in ([], ["--mrr-tolerance", "0.1"]):
+            options = ["--embedding", str(large), "--scoring", kind, *tolerance]
+            assert main([*evaluate_arguments, *options]) == 2
+            told = " ".join(capsys.readouterr().err.split())
+            assert "DistMult 'large' gives ancestor(" in told and "the score inf" in told
+
+
+def test_with_an_embedding_alone_every_level_of_pruning_is_none(
+    family: Dataset, embedding: Path, evaluate_arguments: list[str]
+) -> None:
+    policy = load_policy(evaluate_arguments[evaluate_arguments.index("--policy") + 1], family)
+    options: dict[str, Any] = {"scoring": "embedding", "embedding": embedding}
+    tolerances: list[dict[str, Any]] = [{}, {"mrr_tolerance": 0.1}]
+    for tolerance in tolerances:
+        for pruning in (None, "none", "exact", "ranks"):
+            assert (
+                proofrank.evaluate(family, policy, pruning=pruning, **options, **tolerance).pruning == "none"
+            )
+        with pytest.raises(RankingError, match="pruning is 'rank'; expected one of none, exact, ranks"):
+            proofrank.evaluate(family, policy, pruning="rank", **options, **tolerance)
+    with pytest.raises(RankingError, match="pruning is 'none'; expected exact or ranks"):
+        proofrank.evaluate(
+            family, policy, pruning="none", scoring="hybrid", embedding=embedding, mrr_tolerance=0.1
+        )

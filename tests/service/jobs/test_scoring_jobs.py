@@ -18,7 +18,7 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import load_policy
 from proofrank.service.cli.main import main
 from tests.helpers.answers import without_time
-from tests.helpers.embeddings import write_distmult
+from tests.helpers.embeddings import write_distmult, write_too_large
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.intervals import assert_metrics_hold, assert_ranks_hold, write_chain
 from tests.helpers.job_client import ended, get, many_queries, results, submit
@@ -402,3 +402,32 @@ def test_a_failed_job_says_which_triple_has_no_score(
         server.wait_until_ready()
         with Client(server.url) as client, pytest.raises(JobError, match="no score of "):
             client.evaluate("test", scoring="embedding", progress=False)
+
+
+def test_requests_and_jobs_whose_scores_are_not_finite_are_refused(
+    serve_arguments: list[str], family: Dataset, tmp_path: Path
+) -> None:
+    folder = write_too_large(tmp_path / "large", family, finite="parent")
+    names = [family.names(triple) for triple in family.splits["test"]]
+    of_relation = {
+        relation: [triple for triple in names if triple[1] == relation] for _, relation, _ in names
+    }
+    overflowing = {"scoring": "hybrid", "hybrid": {"weight": 1e6}}
+    cases: list[tuple[dict[str, Any], str, str]] = [
+        ({"scoring": "embedding"}, "ancestor", "the score inf"),
+        ({"scoring": "hybrid"}, "ancestor", "the score inf"),
+        *((overflowing | {"pruning": level}, "parent", "is -inf") for level in ("exact", "ranks")),
+    ]
+    with RunningServer(*serve_arguments, "--embedding", str(folder)) as server:
+        server.wait_until_ready()
+        with Client(server.url) as client:
+            for options, relation, text in cases:
+                triples = of_relation[relation]
+                tolerances: list[dict[str, Any]] = [{}, {"mrr_tolerance": 0.0}]
+                for tolerance in tolerances:
+                    with pytest.raises(InvalidRequestError, match=text) as caught:
+                        client.rank(triples, **options, **tolerance)
+                    assert caught.value.errors[0].field == "scoring"
+                    with pytest.raises(JobError, match=text):
+                        client.evaluate(triples, progress=False, **options, **tolerance)
+            assert client.rank(of_relation["parent"], scoring="hybrid").metrics.mrr is not None

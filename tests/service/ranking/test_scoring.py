@@ -157,6 +157,8 @@ def test_to_a_tolerance_the_exact_values_lie_inside(
         for more in ({}, {"mrr_tolerance": tolerance}):
             asked = rank(client, queries, **options, **more, pruning="exact")
             assert "so pruning 'exact' leaves nothing out" in asked["pruning"]["note"]
+            without = rank(client, queries, **options, **more, pruning="none")
+            assert without["metrics"]["mrr"] == asked["metrics"]["mrr"]
         assert found["timing"]["execution_seconds"] > 0
     elif tolerance == 0:
         assert found["metrics"]["mrr"] == exact["metrics"]["mrr"]
