@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from proofrank.core.embedding.finite import is_finite_number
 from proofrank.core.embedding.interactions import ENTITIES, INTERACTIONS, RELATIONS
 from proofrank.core.embedding.pykeen_modules import PykeenFormula, make_module, shapes_of
 from proofrank.core.embedding.pykeen_options import PYKEEN_INTERACTIONS
 from proofrank.core.errors import EmbeddingError, did_you_mean, nearest_names, shown
+from proofrank.core.formats.finite_numbers import is_finite_number
 from proofrank.core.graph import Dataset, Triple
 
 _MOST_NUMBERS_AT_ONCE = 1 << 22

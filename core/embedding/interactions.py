@@ -33,7 +33,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from proofrank.core.embedding.finite import is_finite_number
+from proofrank.core.formats.finite_numbers import is_finite_number
 
 Rows = Mapping[str, Tensor]
 """Name of a tensor -> its rows for the triples to score, ``[n, ...]`` float64; or the whole tensor if it is shared."""

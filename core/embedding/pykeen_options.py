@@ -14,8 +14,8 @@ from typing import Any
 
 from torch import nn
 
-from proofrank.core.embedding.finite import is_finite_number
 from proofrank.core.errors import EmbeddingError
+from proofrank.core.formats.finite_numbers import is_finite_number
 
 MOST_OF_A_SIZE = 1 << 16
 """Maximum of a keyword argument that is a size, such as that of a hidden layer."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from proofrank.core.errors import PolicyError, did_you_mean, nearest_names, shown
+from proofrank.core.formats.finite_numbers import is_finite_number
 
 ATOM_EMBEDDERS = ("transe", "distmult", "sum", "rnn", "transformer", "attention")
 STATE_POOLINGS = ("sum", "mean", "rnn", "transformer")
@@ -97,7 +97,7 @@ class PolicyConfig:
 
     def _check_positive(self, name: str) -> None:
         value = getattr(self, name)
-        if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
+        if not is_finite_number(value) or value <= 0:
             raise PolicyError(f"policy config {name} is {shown(value)}; expected a number above 0")
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from proofrank.core.errors import PolicyError, shown
+from proofrank.core.formats.finite_numbers import is_finite_number
 from proofrank.core.graph import TERMINAL_PREDICATES, Dataset
 from proofrank.core.policy.checkpoint import Policy, load_policy
 from proofrank.core.policy.exported import ExportedNetwork
@@ -157,7 +157,7 @@ def _takes_pairs(module: nn.Module, pairs: bool | None) -> bool:
 
 
 def _check_arguments(module: nn.Module, logit_scale: float, training: Mapping[str, Any] | None) -> None:
-    if type(logit_scale) not in (int, float) or not math.isfinite(logit_scale) or logit_scale <= 0:
+    if not is_finite_number(logit_scale) or logit_scale <= 0:
         raise PolicyError(f"logit_scale is {shown(logit_scale)}; expected a number above 0")
     try:
         json.dumps(dict(training or {}), allow_nan=False)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from proofrank.core.errors import PolicyError, did_you_mean, nearest_names, shown
+from proofrank.core.formats.finite_numbers import is_finite_number
 from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.importing.names import BUILDER, SB3, TRAIN, PublicNetwork
 from proofrank.core.prover import ProverSettings
@@ -186,7 +186,7 @@ def _checked(told: Mapping[str, Any], where: str) -> dict[str, Any]:
         elif name in _COUNTS:
             is_good = type(value) is int and _COUNTS[name] <= value <= _LARGEST_COUNT
         elif name == "temperature":
-            is_good = value is None or (type(value) in (int, float) and math.isfinite(value) and value > 0)
+            is_good = value is None or (is_finite_number(value) and value > 0)
         elif name == "attention_heads":
             is_good = value is None or (type(value) is int and value > 0)
         elif name in _FIXED:

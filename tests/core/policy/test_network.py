@@ -202,6 +202,7 @@ def test_a_logit_that_is_not_finite_is_refused() -> None:
         ),
         ({"layer_norm_eps": 0.0}, "layer_norm_eps is 0.0; expected a number above 0"),
         ({"temperature": math.nan}, "temperature is nan; expected a number above 0"),
+        ({"temperature": 10**400}, "; expected a number above 0"),
         ({"temperature": "hot"}, "temperature is 'hot'; expected a number above 0"),
         ({"l2_norm": 1}, "l2_norm is 1; expected true or false"),
         ({"sqrt_scale": "no"}, "sqrt_scale is 'no'; expected true or false"),
