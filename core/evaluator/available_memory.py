@@ -77,7 +77,7 @@ def host_bytes(processes: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgr
 
 
 def resident_bytes() -> int:
-    """The bytes of memory that this process has."""
+    """The bytes of memory that this process has; 0 where the system does not tell."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:

@@ -8,29 +8,26 @@ nothing.
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from proofrank.core.errors import EvaluationError
-from proofrank.core.evaluator.artifact_lock import artifact_lock
-from proofrank.core.evaluator.artifacts import default_cache_folder, hash_of_key, write_at_once
+from proofrank.core.evaluator.artifacts import default_cache_folder, hash_of_key
 from proofrank.core.evaluator.base import Evaluator
 from proofrank.core.evaluator.engines import automatic_mode, create_evaluator
+from proofrank.core.evaluator.kept_json import kept_or_found, read_kept
 from proofrank.core.evaluator.sample import repeated, sample_candidates
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.prover import Candidate, Outcomes, ProverSettings
-
-logger = logging.getLogger("proofrank")
 
 AT_ONCE = automatic_mode(torch.device("cpu"))
 """Engine of ``auto`` on a CPU until the other one is compiled."""
@@ -44,7 +41,7 @@ by."""
 
 _TURNS = 5
 _CANDIDATES_PER_LANE = 2
-_MOST_BYTES = 2**12
+_WHAT = "choice of the engine"
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ class EngineQuestion:
 
     def kept_answer(self) -> EngineChoice | None:
         """Returns the answer that was found before; None if there is none."""
-        return _read(self._path())
+        return read_kept(self._path(), _WHAT, _parsed)
 
     def answer(self) -> EngineChoice:
         """Returns the answer that was found before, or compiles, measures and keeps it; waits where another process
@@ -105,19 +102,9 @@ class EngineQuestion:
         Raises:
             EvaluationError: nothing can be compiled here, or the engines do not agree.
         """
-        path = self._path()
-        with artifact_lock(path):
-            kept = _read(path)
-            if kept is not None:
-                return kept
-            choice = self._measured()
-            try:
-                write_at_once(path, json.dumps({"ratio": choice.ratio}).encode())
-            except OSError as error:
-                logger.warning(
-                    "which engine is faster is not kept: %s cannot be used: %s", path.parent, error.strerror
-                )
-            return choice
+        return kept_or_found(
+            self._path(), _WHAT, _parsed, self._measured, lambda choice: {"ratio": choice.ratio}
+        )
 
     def _path(self) -> Path:
         key = {
@@ -190,14 +177,5 @@ def _processor_seconds(evaluator: Evaluator, sample: Sequence[Candidate]) -> flo
     return time.process_time() - began
 
 
-def _read(path: Path) -> EngineChoice | None:
-    """Reads the answer in ``path``; None if there is none, with a warning if the file holds something else."""
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError(f"larger than {_MOST_BYTES} bytes")
-        return EngineChoice(json.loads(path.read_text(encoding="utf-8"))["ratio"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, EvaluationError) as error:
-        logger.warning("the answer in %s is damaged (%s); it is found anew", path, error)
-        return None
+def _parsed(fields: Any) -> EngineChoice:
+    return EngineChoice(fields["ratio"])

@@ -19,8 +19,8 @@ from proofrank.core.evaluator.modes import PARTIAL
 from proofrank.core.evaluator.packages import is_available
 from proofrank.core.policy import Policy
 from proofrank.service.engine.by_shape import first_mode
+from proofrank.service.engine.evaluators import buckets_of
 from proofrank.service.engine.loaded import Loaded
-from proofrank.service.engine.serving_buckets import serving_buckets
 from proofrank.service.engine.shape import Shape
 from proofrank.service.errors import ServiceError
 from proofrank.service.settings.settings import Settings
@@ -107,7 +107,7 @@ class EngineSwitch:
             self._loaded.dataset,
             policy,
             shape.settings,
-            self._settings.buckets or serving_buckets("cpu", calibrate=self._settings.calibrate) or (),
+            buckets_of(self._settings, "cpu") or (),
             fullgraph=self._settings.fullgraph,
             precision=self._settings.precision,
             calibrate=self._settings.calibrate,

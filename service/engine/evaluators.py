@@ -70,7 +70,7 @@ def make_evaluator(
         prover_settings,
         device=device,
         fullgraph=settings.fullgraph,
-        buckets=settings.buckets or serving_buckets(device, calibrate=settings.calibrate),
+        buckets=buckets_of(settings, device),
         precision=settings.precision,
         cache_folder=settings.cache_folder,
         calibrate=settings.calibrate,
@@ -92,6 +92,11 @@ def make_evaluator(
         ticks_per_look=1 if is_cost_by_lane else evaluator.ticks_per_look,
         gather_seconds=gather_seconds,
     )
+
+
+def buckets_of(settings: Settings, device: str) -> tuple[int, ...] | None:
+    """The buckets that are set, or the default ones on ``device``; None if calibration chooses them."""
+    return settings.buckets or serving_buckets(device, calibrate=settings.calibrate)
 
 
 def _limit_torch(device: str, share: float | None) -> None:
@@ -116,7 +121,7 @@ def make_beam_evaluator(
         policy,
         prover_settings,
         device=device,
-        buckets=settings.buckets or serving_buckets(device, calibrate=settings.calibrate),
+        buckets=buckets_of(settings, device),
         precision=settings.precision,
         memory_share=settings.device_memory,
         beam=beam,
@@ -137,7 +142,7 @@ def make_sampling_evaluator(
     device = settings.device or default_device()
     options = EvaluatorOptions(
         device=usable_device(device),
-        buckets=settings.buckets or serving_buckets(device, calibrate=settings.calibrate) or DEFAULT_BUCKETS,
+        buckets=buckets_of(settings, device) or DEFAULT_BUCKETS,
         precision=settings.precision,
     )
     evaluator = SamplingEvaluator(dataset, policy, prover_settings, options)

@@ -11,7 +11,6 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
-from pathlib import Path
 
 import torch
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -19,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from proofrank.core.evaluator import Work
 from proofrank.core.evaluator.artifacts import compile_counts
+from proofrank.core.evaluator.available_memory import resident_bytes
 from proofrank.service.scheduler import Snapshot
 
 _COUNTED = {
@@ -126,16 +126,14 @@ class MemoryCollector(Collector):
             memory.add_metric(["reserved"], sum(map(torch.cuda.memory_reserved, devices)))
             memory.add_metric(["peak"], sum(map(torch.cuda.max_memory_allocated, devices)))
         else:
-            memory.add_metric(["resident"], _resident_bytes())
+            memory.add_metric(["resident"], resident_bytes() or _peak_bytes())
         yield memory
 
 
-def _resident_bytes() -> int:
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    except OSError:  # not Linux: the maximum so far instead
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
+def _peak_bytes() -> int:
+    """The maximum so far, for systems that do not tell what is in use."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 class StepsCollector(Collector):

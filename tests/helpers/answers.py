@@ -6,6 +6,9 @@ from typing import Any
 
 import httpx
 
+from proofrank import EvaluationReport
+from proofrank.client import RankResult
+
 
 def rank(client: httpx.Client, queries: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
     """The answer to a request that is taken."""
@@ -37,3 +40,12 @@ def refusal(answer: httpx.Response, status: int = 422) -> dict[str, Any]:
     assert body["detail"]
     assert body["request_id"] == answer.headers["x-request-id"]
     return body
+
+
+def assert_ranked_alike(answer: RankResult, expected: EvaluationReport) -> None:
+    """Checks that a server ranks as the function does."""
+    rankings = [ranking for query in answer.queries for ranking in query.rankings]
+    for ranking, other in zip(rankings, expected.rankings, strict=True):
+        for name in ("side", "rank", "score", "proved", "embedding_score", "num_candidates"):
+            assert getattr(ranking, name) == getattr(other, name), name
+    assert answer.metrics.mrr == expected.metrics.mrr

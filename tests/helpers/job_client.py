@@ -36,6 +36,15 @@ def get(client: httpx.Client, job_id: str) -> dict[str, Any]:
     return answer.json()
 
 
+def with_progress(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    """Returns the job once some of its queries are done."""
+    deadline = time.monotonic() + _PATIENCE
+    while (job := get(client, job_id))["progress"]["queries_done"] == 0:
+        assert time.monotonic() < deadline, job
+        time.sleep(0.01)
+    return job
+
+
 def ended(client: httpx.Client, job_id: str) -> dict[str, Any]:
     """Returns the job once it has ended."""
     deadline = time.monotonic() + _PATIENCE

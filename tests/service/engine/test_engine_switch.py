@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,7 @@ from proofrank.service.engine.ranker import RankedBatch
 from proofrank.service.settings.settings import Settings
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.hosting import hosting, queries_of, run
-from tests.helpers.job_client import ended, get, many_queries, results, submit
-from tests.helpers.rebuilding import PATIENCE
+from tests.helpers.job_client import ended, many_queries, results, submit, with_progress
 from tests.helpers.serving import RunningServer
 
 BUCKETS = (4,)
@@ -58,6 +57,14 @@ class Switched:
     batches: list[RankedBatch]
     kept_by_users: RankedBatch
     metrics: str
+
+
+def automatic(
+    dataset: Path, policy: Path, cache_folder: Path, **options: Any
+) -> AbstractAsyncContextManager[EvaluatorHost]:
+    """A host that chooses its engine on a CPU."""
+    fixed = {"engine": "auto", "device": "cpu", "buckets": BUCKETS}
+    return hosting(dataset, policy, cache_folder=cache_folder, **fixed, **options)
 
 
 def process_as_important_as_others(
@@ -91,8 +98,7 @@ def serve_until_switched(dataset: Path, policy: Path, folder: Path, other: str) 
     metrics: list[str] = []
 
     async def serve() -> None:
-        options = {"engine": "auto", "device": "cpu", "buckets": BUCKETS, "cache_folder": folder}
-        async with hosting(dataset, policy, **options) as host:
+        async with automatic(dataset, policy, folder) as host:
             queries = queries_of(host.loaded.dataset)
             batches.append(await host.rank(queries, 0))
             while batches[-1].engine == AT_ONCE:
@@ -149,8 +155,7 @@ def test_the_next_server_goes_over_without_compiling(
     monkeypatch.setattr(engine_switch, "EngineChoiceProcess", no_process)
 
     async def test() -> None:
-        options = {"engine": "auto", "device": "cpu", "buckets": BUCKETS, "cache_folder": folder}
-        async with hosting(family_folder, policy_folder, **options) as host:
+        async with automatic(family_folder, policy_folder, folder) as host:
             await engine_becomes(host, OTHER)
             queries = queries_of(host.loaded.dataset)
             before = await host.rank(queries, 0)
@@ -170,8 +175,7 @@ def test_a_server_on_which_it_does_not_pay_stays(
     monkeypatch.setattr(engine_choice, "_MOST_RATIO", 0.0)
 
     async def test() -> None:
-        options = {"engine": "auto", "device": "cpu", "buckets": BUCKETS, "cache_folder": folder}
-        async with hosting(family_folder, policy_folder, **options) as host:
+        async with automatic(family_folder, policy_folder, folder) as host:
             stayed = host._metrics.engine_switches.labels("stayed")
             while not stayed._value.get():
                 await asyncio.sleep(0.01)
@@ -203,8 +207,7 @@ def test_a_server_that_sleeps_or_stops_ends_the_process_that_compiles(
     monkeypatch.setattr(engine_switch, "EngineChoiceProcess", noted)
 
     async def test() -> None:
-        options = {"engine": "auto", "device": "cpu", "buckets": BUCKETS, "cache_folder": tmp_path}
-        async with hosting(family_folder, policy_folder, **options) as host:
+        async with automatic(family_folder, policy_folder, tmp_path) as host:
 
             async def number_of_processes_becomes(number: int) -> None:
                 while len(processes) < number:
@@ -237,8 +240,7 @@ def test_without_an_answer_the_server_ranks_on(
     monkeypatch.setattr(EngineChoiceProcess, "answer", lambda _: NoAnswer("there is no compiler"))
 
     async def test() -> None:
-        options = {"engine": "auto", "device": "cpu", "buckets": BUCKETS, "cache_folder": tmp_path}
-        async with hosting(family_folder, policy_folder, **options) as host:
+        async with automatic(family_folder, policy_folder, tmp_path) as host:
             failed = host._metrics.engine_switches.labels("failed")
             while not failed._value.get():
                 await asyncio.sleep(0.01)
@@ -331,8 +333,7 @@ def test_partial_graphs_are_an_engine_of_their_own(
     monkeypatch.setattr(EvaluatorsByShape, "switch", switch)
 
     async def test() -> None:
-        options = {"engine": "auto", "device": "cpu", "buckets": BUCKETS, "cache_folder": tmp_path}
-        async with hosting(family_folder, policy_folder, fullgraph=False, **options) as host:
+        async with automatic(family_folder, policy_folder, tmp_path, fullgraph=False) as host:
             while not wanted:
                 await asyncio.sleep(0.01)
             mode = Mode.of(COMPILED, fullgraph=False, device=torch.device("cpu"))
@@ -364,19 +365,23 @@ def test_a_job_ends_with_the_engine_it_began_with_also_after_a_restart(
         del body["pruning"]
     with serve(first) as server:
         job = submit(server.wait_until_ready().client, **body)
-        wait_until(lambda: get(server.client, job["id"])["progress"]["candidates_done"] > 0)
-        assert get(server.client, job["id"])["state"] == "running"
+        assert with_progress(server.client, job["id"])["state"] == "running"
     with serve(second) as server:
         client = server.wait_until_ready().client
         done = ended(client, job["id"])
         assert done["state"] == "done", done["error"]
         assert done["engine"] == first
-        interrupted = without_seconds(results(client, job["id"]))
+        interrupted = ranks_of(results(client, job["id"]))
         again = ended(client, submit(client, **body)["id"])
         assert again["engine"] == second
-        assert [row["rank_high" if options else "rank"] for row in interrupted] == [
-            row["rank_high" if options else "rank"] for row in without_seconds(results(client, again["id"]))
-        ]
+        assert interrupted == ranks_of(results(client, again["id"]))
+
+
+def ranks_of(answer: dict[str, list[dict[str, float]]]) -> list[float]:
+    """The ranks of a job's results, or the ends of their intervals."""
+    if answer["rank_intervals"]:
+        return [row["rank_high"] for row in answer["rank_intervals"]]
+    return [row["rank"] for row in answer["rankings"]]
 
 
 @pytest.mark.slow
@@ -392,15 +397,3 @@ def test_a_server_goes_over_to_what_the_compiler_makes(
     # The next one compiles nothing.
     monkeypatch.setattr(EngineChoiceProcess, "answer", lambda _: NoAnswer("it was asked again"))
     assert serve_until_switched(family_folder, policy_folder, tmp_path, COMPILED).batches
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    ends = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
-
-
-def without_seconds(answer: dict[str, list[dict[str, float]]]) -> list[dict[str, float]]:
-    rows = answer["rank_intervals"] or answer["rankings"]
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.helpers.answers import without_time
-from tests.helpers.job_client import ended, get, many_queries, results, submit
+from tests.helpers.job_client import ended, get, many_queries, results, submit, with_progress
 from tests.helpers.serving import RunningServer
 
 OPTIONS = {"corruptions": 4, "seed": 3, "ties": "random"}
@@ -84,8 +84,7 @@ def test_a_server_that_is_stopped_leaves_its_jobs_to_the_next(
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        while get(client, running)["progress"]["queries_done"] == 0:
-            time.sleep(0.02)
+        with_progress(client, running)
         began = time.monotonic()
         server.send(signal.SIGTERM)
         assert server.wait() == 0
@@ -118,8 +117,7 @@ def test_without_room_jobs_wait_and_say_why_and_go_on_once_there_is_some(full_di
     client = full_disk.client
     body = {"queries": many_queries(100), "pruning": "none", **OPTIONS}
     job_id = submit(client, **body)["id"]
-    while get(client, job_id)["progress"]["queries_done"] == 0:
-        time.sleep(0.02)
+    with_progress(client, job_id)
     allow_file_size(full_disk, 1)
     while (job := get(client, job_id))["error"] is None:
         assert job["state"] == "running"

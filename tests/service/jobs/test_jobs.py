@@ -19,7 +19,7 @@ import pytest
 from proofrank.service.policies.policy_files import PARTS
 from tests.helpers.answers import without_time
 from tests.helpers.family import TEST, write_untrained_policy
-from tests.helpers.job_client import ended, get, many_queries, results, submit
+from tests.helpers.job_client import ended, get, many_queries, results, submit, with_progress
 from tests.helpers.serving import RunningServer
 
 MAX_JOBS = 3
@@ -281,8 +281,7 @@ def test_a_key_with_another_body_is_refused(client: httpx.Client) -> None:
 
 def test_a_running_job_is_cancelled_and_keeps_what_it_had_done(client: httpx.Client) -> None:
     job_id = submit(client, queries=LONG, pruning="none")["id"]
-    while get(client, job_id)["progress"]["queries_done"] == 0:
-        pass
+    with_progress(client, job_id)
     cancelled = client.post(f"/jobs/{job_id}/cancel")
     assert cancelled.status_code == 200
     job = cancelled.json()
@@ -303,8 +302,7 @@ def test_a_job_is_removed_whether_it_waits_or_runs_or_has_ended(
 ) -> None:
     done = ended(client, submit(client, split="valid")["id"])["id"]
     running, waiting = (submit(client, queries=LONG, pruning="none")["id"] for _ in range(2))
-    while get(client, running)["progress"]["queries_done"] == 0:
-        pass
+    with_progress(client, running)
     for job_id in (done, waiting, running):
         removed = client.delete(f"/jobs/{job_id}")
         assert (removed.status_code, removed.content) == (204, b"")

@@ -21,7 +21,7 @@ from tests.helpers.answers import without_time
 from tests.helpers.embeddings import write_distmult, write_too_large
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.intervals import assert_metrics_hold, assert_ranks_hold, write_chain
-from tests.helpers.job_client import ended, get, many_queries, results, submit
+from tests.helpers.job_client import ended, get, many_queries, results, submit, with_progress
 from tests.helpers.scrapes import growth, scrape
 from tests.helpers.serving import RunningServer
 
@@ -130,8 +130,7 @@ def test_a_job_goes_on_by_the_scores_that_it_was_submitted_with(
         rankings = results(client, undisturbed["id"])["rankings"]
         interrupted = submit(client, **body)["id"]
         waiting = submit(client, **body)["id"]
-        while get(client, interrupted)["progress"]["queries_done"] == 0:
-            pass
+        with_progress(client, interrupted)
         server.send(signal.SIGKILL)
         server.wait()
     with RunningServer(*arguments, "--embedding", str(mine)) as server:  # the default weights
@@ -203,8 +202,7 @@ def test_a_job_to_a_tolerance_goes_on_by_its_own_weights(tmp_path: Path) -> None
         undisturbed = ended(client, submit(client, **body)["id"])
         expected = results(client, undisturbed["id"])["rank_intervals"]
         interrupted = submit(client, **body)["id"]
-        while get(client, interrupted)["progress"]["queries_done"] == 0:
-            pass
+        with_progress(client, interrupted)
         server.send(signal.SIGKILL)
         server.wait()
     with RunningServer(*arguments, "--embedding", str(embedding)) as server:  # the default weights

@@ -14,6 +14,7 @@ from proofrank.client import Client
 from proofrank.core.embedding import save_embedding
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import load_policy
+from tests.helpers.answers import assert_ranked_alike
 from tests.helpers.pykeen_models import factory_of, make_model
 from tests.helpers.serving import RunningServer
 
@@ -85,8 +86,4 @@ def test_the_answer_is_that_of_the_function(
         hybrid=hybrid,
     )
     answer = client.rank(triples, corruptions="all", scoring=scoring, hybrid=hybrid)
-    rankings = [ranking for query in answer.queries for ranking in query.rankings]
-    for ranking, other in zip(rankings, expected.rankings, strict=True):
-        for name in ("side", "rank", "score", "proved", "embedding_score", "num_candidates"):
-            assert getattr(ranking, name) == getattr(other, name), name
-    assert answer.metrics.mrr == expected.metrics.mrr
+    assert_ranked_alike(answer, expected)
