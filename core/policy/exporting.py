@@ -26,7 +26,7 @@ from proofrank.core.policy.exported.checking import TILE_ROWS, check, first_line
 from proofrank.core.policy.exported.program import Maps
 from proofrank.core.policy.exported.rows import random_inputs
 from proofrank.core.policy.exported.tracing import trace
-from proofrank.core.policy.in_memory import exported_files
+from proofrank.core.policy.in_memory import exported_files, unwrapped
 from proofrank.core.prover import ProverSettings
 from proofrank.core.prover.growth import most_places, most_variables
 
@@ -91,7 +91,7 @@ def export_policy(
     the last atom. Each row must be mapped by itself.
 
     Args:
-        module: float32, on the CPU.
+        module: float32, on the CPU; wrappers of ``torch.compile`` and ``DataParallel`` are taken off.
         dataset: graph whose names it knows.
         folder: folder to write to; made if it does not exist.
         settings: prover settings that it was trained with; the defaults if None.
@@ -104,6 +104,7 @@ def export_policy(
         PolicyError: it cannot be traced, has an operation that is not allowed, depends on the other rows, or differs
             from the module. Nothing is written then.
     """
+    module = unwrapped(module)
     settings = settings if settings is not None else ProverSettings()
     sizes = network_sizes(dataset, settings, max_variables=max_variables)
     maps: Maps = "pairs" if _takes_pairs(module, pairs) else "states"
