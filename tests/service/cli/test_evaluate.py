@@ -296,8 +296,8 @@ def test_explain_does_not_let_a_known_triple_prove_itself(
         ),
         (
             ["--protocol", "sampled-3", "--mrr-tolerance", "0.1"],
-            "ranking test, side both: against 3 corruptions a side from all constants, filtered, realistic ties, protocol "
-            "sampled-3",
+            "ranking test, side both: against 3 corruptions a side from all constants, filtered, realistic ties, "
+            "protocol sampled-3",
         ),
     ],
 )
