@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from proofrank.core.errors import ProofrankError, RankingError, shown
+from proofrank.core.errors import EmbeddingError, ProofrankError, RankingError, shown
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
 
@@ -20,6 +20,15 @@ def check_loaded(dataset: Any, policy: Any) -> None:
         raise ProofrankError(
             f"policy is {_what(policy)}; expected what proofrank.load_policy(folder, dataset) or "
             "proofrank.export_policy(module, dataset, folder) returns"
+        )
+
+
+def check_embedding(embedding: Any) -> None:
+    """Raises EmbeddingError unless it scores triples, or is None: a PyKEEN model in its place is a likely mistake."""
+    if embedding is not None and not hasattr(embedding, "scorer"):
+        raise EmbeddingError(
+            f"embedding is a {type(embedding).__name__}; expected a path, or what proofrank.load_embedding(path) or "
+            "proofrank.save_embedding(model, triples_factory, folder) returns"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from proofrank.arguments import check_loaded
+from proofrank.arguments import check_embedding, check_loaded
 from proofrank.core.embedding import ScoreSource, load_embedding
 from proofrank.core.errors import RankingError
 from proofrank.core.evaluator import create_evaluator, settings_for
@@ -97,6 +97,7 @@ def fit_hybrid(
     if queries is not None:
         triples = sample_triples(triples, queries, seed)
     source = load_embedding(embedding) if isinstance(embedding, (str, Path)) else embedding
+    check_embedding(source)
     scorer = source.scorer(dataset, device)
     corruptor = Corruptor(dataset, number=number_of(corruptions), is_filtered=filtered, seed=seed)
     work = LazyQueries(triples, [sides_of(side)] * len(triples), corruptor)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from proofrank.arguments import check_loaded, triple_by_index, triples_by_index
+from proofrank.arguments import check_embedding, check_loaded, triple_by_index, triples_by_index
 from proofrank.core.choices import HITS_AT, SPLITS, unused_pruning
 from proofrank.core.comparison import Identity, Protocol, Rankings, ScoredBy
 from proofrank.core.embedding import ScoreSource, load_embedding
@@ -515,10 +515,11 @@ def scoring_of(
     Raises:
         RankingError: the options do not go together, weights are wrong, or those of the policy were fitted with another
             embedding.
-        EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
+        EmbeddingError: the embedding is none, cannot be read, or lacks a name of the graph.
     """
     if isinstance(embedding, (str, Path)):
         embedding = load_embedding(embedding)
+    check_embedding(embedding)
     if isinstance(hybrid, (str, Path)):
         hybrid = read_hybrid(Path(hybrid))
     elif isinstance(hybrid, Mapping):

@@ -54,6 +54,10 @@ def save_embedding(
             number of entities or relations than the factory, the factory has no names, its scores are not those of what
             was saved, or depend on the batch, or ``folder`` holds an embedding or cannot be written.
     """
+    if not isinstance(model, torch.nn.Module):
+        raise EmbeddingError(
+            f"model is a {type(model).__name__}; expected a PyKEEN model, such as result.model of a pipeline"
+        )
     if getattr(model, "use_inverse_triples", False) or getattr(
         triples_factory, "create_inverse_triples", False
     ):

@@ -105,6 +105,8 @@ def export_policy(
             from the module. Nothing is written then.
     """
     module = unwrapped(module)
+    if not isinstance(module, nn.Module):
+        raise PolicyError(f"module is a {type(module).__name__}; expected a torch.nn.Module")
     settings = settings if settings is not None else ProverSettings()
     sizes = network_sizes(dataset, settings, max_variables=max_variables)
     maps: Maps = "pairs" if _takes_pairs(module, pairs) else "states"
@@ -154,6 +156,12 @@ def _takes_pairs(module: nn.Module, pairs: bool | None) -> bool:
             f"the module's forward takes {len(plain)} inputs; expected states, or a state and an action; say which by "
             "pairs=True or pairs=False"
         )
+    first, *others = (parameter.name for parameter in plain)
+    if len(others) == 1 and "action" in first and "state" in others[0]:
+        raise PolicyError(
+            f"the module's forward takes ({first}, {others[0]}), and is called with the state first; expected "
+            f"forward({others[0]}, {first})"
+        )
     return len(plain) == 2
 
 
@@ -196,7 +204,9 @@ def _compare(module: nn.Module, network: ExportedNetwork, sizes: NetworkSizes) -
             raise PolicyError(
                 f"the module cannot be computed for {num_rows} rows: {first_line(error)}"
             ) from error
-        if not isinstance(theirs, Tensor) or theirs.shape != ours[:num_rows].shape:
+        if not isinstance(theirs, Tensor):
+            raise PolicyError(f"the module gives a {type(theirs).__name__}; expected one tensor")
+        if theirs.shape != ours[:num_rows].shape:
             raise PolicyError(
                 f"the module's result for {num_rows} rows has another shape than for {TILE_ROWS}"
             )

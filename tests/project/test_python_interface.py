@@ -165,6 +165,10 @@ def test_prover_settings_are_overridden_by_name(dataset: proofrank.Dataset, poli
         ({"triples": []}, "triples is empty; expected at least one"),
         ({"engine": "eagre"}, "unknown engine 'eagre'; did you mean 'eager'"),
         ({"triples": [("albani", "locatedInCR", "europe")]}, "unknown constant 'albani'; did you mean"),
+        (
+            {"scoring": "hybrid", "embedding": torch.nn.Linear(1, 1)},
+            "embedding is a Linear; expected a path, or what",
+        ),
         ({"triples": "test"}, "triples is 'test'; expected tuples of names"),
         ({"triples": [("albania", "europe")]}, "triple is ('albania', 'europe'); expected three names"),
         ({"triples": [(3003, "aunt", 3009)]}, "triple is (3003, 'aunt', 3009); expected three names"),

@@ -53,6 +53,14 @@ def test_a_model_with_inverse_triples_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("model", ["trained_model.pkl", SimpleNamespace(model=None)])
+def test_what_is_no_model_is_refused(model: object, tmp_path: Path) -> None:
+    with pytest.raises(
+        EmbeddingError, match=r"; expected a PyKEEN model, such as result\.model of a pipeline"
+    ):
+        save_embedding(model, factory(), tmp_path)
+
+
 def test_a_factory_without_names_is_refused(tmp_path: Path) -> None:
     named = factory()
     nameless = CoreTriplesFactory(named.mapped_triples, len(ENTITIES), len(RELATIONS))
