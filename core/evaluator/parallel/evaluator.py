@@ -166,14 +166,19 @@ class ParallelEvaluator:
             return
         by_connection = {helper.connection: helper for helper in self._helpers}
         for connection in wait(list(by_connection), seconds):
-            helper = by_connection[connection]  # pyright: ignore[reportArgumentType]
-            try:
+            self._hear_one(by_connection[connection], shared)  # pyright: ignore[reportArgumentType]
+
+    def _hear_one(self, helper: Helper, shared: _SharedEvaluation) -> None:
+        """Takes in all that ``helper`` has said, for it may have made more looks than this process."""
+        try:
+            while True:
                 said = helper.receive()
-            except EOFError:
-                self._lose(helper, shared)
-                continue
-            if said is not None:
-                shared.put(said.ended)
+                if said is not None:
+                    shared.put(said.ended)
+                if not helper.connection.poll():
+                    return
+        except EOFError:
+            self._lose(helper, shared)
 
     def _lose(self, helper: Helper, shared: _SharedEvaluation) -> None:
         """Goes on without ``helper``, whose candidates are proved by others."""
