@@ -224,6 +224,18 @@ def test_further_processes_join_an_evaluation_that_takes_long_and_no_short_one(
     assert (short.num_processes, long.num_processes) == (1, 2)
 
 
+def test_a_further_process_joins_what_is_evaluated_for_long_in_short_parts(
+    make: Make, candidates: list[Candidate], expected: list[Outcome]
+) -> None:
+    evaluator = make(seconds_worth_a_helper=0.05)
+    num_parts = 0
+    while evaluator.num_processes == 1 and num_parts < 1000:
+        assert evaluator.evaluate(candidates[:1]) == expected[:1]
+        num_parts += 1
+    assert evaluator.num_processes == 2
+    assert evaluator.evaluate(candidates) == expected
+
+
 def test_the_reference_runs_in_several_processes_as_well(
     dataset: Dataset, policy: Policy, candidates: list[Candidate]
 ) -> None:
