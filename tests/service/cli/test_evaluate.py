@@ -304,6 +304,33 @@ def test_explain_does_not_let_a_known_triple_prove_itself(
 
 
 @pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["--corruptions", "2"],
+            "ranking test, side both: against 2 corruptions a side from {}, filtered, realistic ties",
+        ),
+        (
+            ["--corruptions", "all", "--side", "tail", "--unfiltered", "--ties", "random"],
+            "ranking test, side tail: against all corruptions a side from {}, unfiltered, random ties",
+        ),
+        (
+            ["--protocol", "sampled-3", "--mrr-tolerance", "0.1"],
+            "ranking test, side both: against 3 corruptions a side from all constants, filtered, realistic ties, "
+            "protocol sampled-3",
+        ),
+    ],
+)
+def test_it_says_what_is_ranked_against_what(
+    arguments: list[str], family: Dataset, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    assert main([*arguments, *options]) == 0
+    source = "the domains" if family.domains else "all constants"
+    told = f"{words.format(source)}; no rule concludes 1 of 3 triples, which cannot be proved"
+    assert told in capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--explain", "ana", "ancestor", "Zoë"], "unknown constant 'ana'; did you mean 'anna'"),
