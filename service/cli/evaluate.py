@@ -335,8 +335,9 @@ def _evaluate(
 
 
 def _without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The metrics without their times; a relation may bear the name, and stays."""
     return {
         name: _without_seconds(value) if isinstance(value, dict) else value
         for name, value in metrics.items()
-        if name != "seconds"
+        if name != "seconds" or isinstance(value, dict)
     }
