@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console, errors = Console(), Console(stderr=True)
     try:
         _run(parsed, console, errors)
-    except (ProofrankError, ValueError) as error:
+    except (ProofrankError, ValueError, OSError) as error:
         errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return 2
     return 0
@@ -245,11 +245,16 @@ def _run(parsed: argparse.Namespace, console: Console, errors: Console) -> None:
     measurement = Measurement(
         parsed.split, parsed.sides, parsed.rank_corruptions, parsed.rank_queries, parsed.engine, parsed.seed
     )
+    if parsed.out.exists() and not parsed.out.is_dir():  # told before the work
+        raise ProofrankError(f"--out {parsed.out}: a file; expected a folder")
     untrained = untrained_network(config, dataset.vocabulary, options.seed, options.embedding_scale)
     with _Bars(errors, options) as bars:
         network = train(dataset, config, settings, options, bars, parsed.state)
         record = {"dataset": dataset.content_hash, "torch": torch.__version__, **dataclasses.asdict(options)}
         save_policy(parsed.out, network, dataset.vocabulary, settings, record)
+        if not dataset.splits[parsed.split]:
+            console.print(f"wrote {parsed.out}; {parsed.split} has no triples to rank", markup=False)
+            return
         measured = {"trained": measure(dataset, network, settings, measurement, bars.ranking)}
         if not parsed.no_untrained:
             measured["untrained"] = measure(dataset, untrained, settings, measurement, bars.ranking)

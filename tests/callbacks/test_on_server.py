@@ -156,7 +156,7 @@ def test_an_error_of_the_training_does_not_wait_for_the_server(server: RunningSe
         ("run", {"side": "left"}, "side"),
         ("run", {"corruption": 3}, "unknown option 'corruption'"),
         ("run", {"protocol": "filtred-all"}, "filtered-all"),
-        ("run", {"beam": 65}, "beam"),
+        ("run", {"beam": 0}, "beam"),
         ("run", {"best_name": "run"}, "best_name is 'run', the run's name"),
     ],
 )

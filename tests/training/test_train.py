@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,30 @@ def test_a_graph_without_proofs_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert main(["--dataset", str(dataset), "--out", str(tmp_path / "policy")]) == 2
     assert "no train triple" in capsys.readouterr().err
     assert not (tmp_path / "policy").exists()
+
+
+def test_without_test_triples_the_policy_is_written_and_nothing_ranked(
+    streets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = tmp_path / "streets"
+    shutil.copytree(streets, dataset)
+    (dataset / "test.txt").write_text("", encoding="utf-8")
+    flags = ["--dataset", str(dataset), "--rounds", "1", "--epochs", "1", *NETWORK]
+
+    assert main([*flags, "--out", str(tmp_path / "policy")]) == 0
+    assert "test has no triples to rank" in " ".join(capsys.readouterr().out.split())
+    assert load_policy(tmp_path / "policy", load_dataset(dataset)).name == "policy"
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_training(
+    streets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "[file]").write_text("", encoding="utf-8")
+
+    assert main(["--dataset", str(streets), "--out", str(tmp_path / "[file]")]) == 2
+    told = capsys.readouterr().err
+    assert "[file]" in told  # and not as a colour
+    assert "epochs" not in told
 
 
 def test_the_committed_policy_is_good_and_an_untrained_one_is_not() -> None:
