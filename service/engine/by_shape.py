@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import reduce
 from operator import add
 from typing import NamedTuple
@@ -45,6 +45,9 @@ IDLE_SECONDS = 300.0
 """Time after which an unused evaluator is ended, in seconds; a job of its shape that pauses need not wait for another
 one.
 """
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+"""Time between two looks at whether the users of evaluators have left, in seconds, where none says so."""
 
 _OF_SEVERAL = "eager"
 """Engine of evaluators of beams and of samples, whatever the server's."""
@@ -185,13 +188,18 @@ class EvaluatorsByShape:
 
     async def sleep(self) -> None:
         """Ends all evaluators once their users have left, and gives their memory back; no other is made until
-        :meth:`wake`.
+        :meth:`wake`. Those that wait for an evaluator that cannot be made again are told to come later.
         """
         self._is_asleep = True
         async with self._one_at_a_time:
-            while any(evaluator.num_users for evaluator in self._evaluators.values()):
+            while any(
+                evaluator.num_users and not evaluator.cannot_be_made
+                for evaluator in self._evaluators.values()
+            ):
                 self._user_left.clear()
-                await self._user_left.wait()
+                with suppress(TimeoutError):  # whether one can be made again may change without a word
+                    async with asyncio.timeout(_SECONDS_BETWEEN_LOOKS):
+                        await self._user_left.wait()
             for evaluator in list(self._evaluators.values()):
                 await self._end_one(evaluator)
             await asyncio.to_thread(_give_memory_back)

@@ -26,6 +26,8 @@ from proofrank.service.telemetry.metrics import ServiceMetrics
 logger = logging.getLogger("proofrank")
 
 _MOST_SECONDS_BETWEEN_ATTEMPTS = 60
+_SECONDS_BETWEEN_LOOKS = 0.25
+"""Time between two looks, in a wait for the next attempt, at whether the evaluator is to end, in seconds."""
 
 
 class ShapeEvaluator:
@@ -38,6 +40,7 @@ class ShapeEvaluator:
         engine: name of the engine that it came to.
         device: device that it computes on, as torch names it.
         stage: stage of the evaluator: ``ready``, or a stage of making it.
+        cannot_be_made: whether the last attempt to make it again after a fault has failed.
         num_users: number of evaluations and activations that use it; changed on the event loop only.
         idle_since: time by ``time.monotonic()`` at which its last user left.
     """
@@ -49,6 +52,7 @@ class ShapeEvaluator:
         self.engine = mode
         self.device = "cpu"
         self.stage = STARTING
+        self.cannot_be_made = False
         self.num_users = 0
         self.idle_since = time.monotonic()
 
@@ -103,7 +107,7 @@ class EvaluatorMaker:
     def _make_stream(
         self, evaluator: ShapeEvaluator, policy: Policy, fault: Exception | None
     ) -> tuple[CandidateStream, Lanes]:
-        """Makes an evaluator; to replace a failed one, tries until it succeeds or the server stops."""
+        """Makes an evaluator; to replace a failed one, tries until it succeeds, or is to end, or the server stops."""
         if fault is None:
             return self._make_once(evaluator, policy)
         self._metrics.evaluator_rebuilds.inc()
@@ -114,12 +118,25 @@ class EvaluatorMaker:
                 made = self._make_once(evaluator, policy)
             except Exception:
                 logger.exception("the evaluator cannot be made; trying again in %.0f s", seconds)
-                if self._stages.wait_until_stopping(seconds):
+                evaluator.cannot_be_made = True
+                if self._is_to_end_within(seconds, evaluator):
                     raise
                 seconds = min(2 * seconds, _MOST_SECONDS_BETWEEN_ATTEMPTS)
             else:
+                evaluator.cannot_be_made = False
                 self._enter(evaluator, READY)
                 return made
+
+    def _is_to_end_within(self, seconds: float, evaluator: ShapeEvaluator) -> bool:
+        """Waits at most ``seconds``; returns whether the end of the evaluator, or of the server, has begun."""
+        ends = time.monotonic() + seconds
+        while not evaluator.scheduler.is_stopping:
+            left = ends - time.monotonic()
+            if left <= 0:
+                return False
+            if self._stages.wait_until_stopping(min(left, _SECONDS_BETWEEN_LOOKS)):
+                return True
+        return True
 
     def _make_once(self, evaluator: ShapeEvaluator, policy: Policy) -> tuple[CandidateStream, Lanes]:
         shape = evaluator.shape

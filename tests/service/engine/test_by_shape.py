@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from proofrank.core.prover import ProverSettings
 from proofrank.service.engine import by_shape, evaluators, shape_evaluator
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
-from proofrank.service.errors import Draining
+from proofrank.service.errors import Draining, EvaluationFailed
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.hosting import hosting, queries_of, run
 from tests.helpers.rebuilding import PATIENCE, FailingStream, HeldRebuild
+
+MOST_SECONDS = 20.0
+"""Time in which what must not wait is over, in seconds, also on a busy machine."""
 
 
 @pytest.fixture
@@ -139,6 +143,42 @@ def test_a_fault_of_an_evaluator_that_is_not_live_leaves_the_server_ready(
             await host.rank(queries, 0)  # the live one ranks on meanwhile
             held.may_rebuild.set()
             await asyncio.gather(failing, return_exceptions=True)
+
+    run(test)
+
+
+def test_an_evaluator_that_cannot_be_made_again_keeps_nothing_from_its_end(
+    family_folder: Path, policy_folder: Path, others: list[Policy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, is_memory_short, was_refused = HeldRebuild(), threading.Event(), threading.Event()
+    held.may_rebuild.set()
+
+    def make(*arguments: Any) -> Any:
+        if is_memory_short.is_set():
+            was_refused.set()
+            raise MemoryShortError("buckets need about 2.0 GiB on cpu, of which 1.0 GiB are free")
+        return held.make(*arguments)
+
+    monkeypatch.setattr(shape_evaluator, "make_evaluator", make)
+
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder) as host:
+            queries = queries_of(host.loaded.dataset)
+            await host.rank(queries, 0, policy=others[0])
+            is_memory_short.set()
+            held.streams[1].fails_to_move = True
+            with pytest.raises(EvaluationFailed):
+                await host.rank(queries, 0, policy=others[0])
+            waiting = asyncio.create_task(host.rank(queries, 0, policy=others[0]))
+            assert await asyncio.to_thread(was_refused.wait, PATIENCE)
+            assert host.stage == READY
+            async with asyncio.timeout(MOST_SECONDS):
+                await host.sleep()
+            with pytest.raises(Draining):
+                await waiting
+            is_memory_short.clear()
+            await host.wake()
+            assert len((await host.rank(queries, 0)).ranked) == len(queries)
 
     run(test)
 
