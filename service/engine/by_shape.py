@@ -147,10 +147,12 @@ class EvaluatorsByShape:
             self._user_left.set()
             self._may_be_idle(evaluator)
 
-    def set_live(self, policy: Policy) -> None:
-        """Notes that requests now rank by ``policy``, whose evaluator is in use."""
+    def set_live(self, policy: Policy, prepared: ShapeEvaluator) -> None:
+        """Notes that requests now rank by ``policy``, by the evaluator that was ``prepared`` for it, or the one of
+        another engine that has taken its place meanwhile.
+        """
         before = self._live
-        self._set_live(self._evaluators[self._key(self.shape_of(policy))])
+        self._set_live(self._evaluators.get(self._key(self.shape_of(policy)), prepared))
         if self._live is before:
             return
         logger.info(

@@ -188,21 +188,27 @@ class EvaluatorHost:
             EvaluationError: no evaluator can be made for it.
             NotReady: the service is not ready.
         """
-        async with self.prepared(policy):
-            loaded = self._known
-            self._live.activate(policy, loaded)
-            loaded.evaluators.set_live(policy)
+        async with self.prepared(policy) as go_live:
+            go_live()
 
     @asynccontextmanager
-    async def prepared(self, policy: Policy) -> AsyncIterator[None]:
+    async def prepared(self, policy: Policy) -> AsyncIterator[Callable[[], None]]:
         """Makes the evaluator of ``policy`` beside the live one if there is none of its shape, and keeps it while the
         context lasts; raises as :meth:`activate` does.
+
+        Yields the function that makes ``policy`` the live one. It does so whatever has become of the evaluators, so
+        that what is written of the live policy before it is called stays true.
         """
         # A server that begins to sleep meanwhile ends what is prepared only after that.
         loaded = self._known
         self._live.check(policy, loaded)
-        async with loaded.evaluators.using(policy):
-            yield
+        async with loaded.evaluators.using(policy) as evaluator:
+
+            def go_live() -> None:
+                self._live.activate(policy, loaded)
+                loaded.evaluators.set_live(policy, evaluator)
+
+            yield go_live
 
     def has_shape_of_live(self, policy: Policy) -> bool:
         """Whether the evaluator of the live policy can rank by ``policy``. Raises NotReady, or EvaluationError."""
