@@ -13,7 +13,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import reduce
 from operator import add
@@ -66,12 +66,20 @@ class EvaluatorsByShape:
     :meth:`begin`, :meth:`snapshot` and :meth:`end` may be called from other threads.
     """
 
-    def __init__(self, settings: Settings, dataset: Dataset, metrics: ServiceMetrics, stages: Stages) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        dataset: Dataset,
+        metrics: ServiceMetrics,
+        stages: Stages,
+        on_lost_device: Callable[[Exception], None],
+    ) -> None:
+        """Makes nothing yet; the arguments are those of :class:`EvaluatorMaker`."""
         self._settings = settings
         self._dataset = dataset
         self._metrics = metrics
         self._stages = stages
-        self._maker = EvaluatorMaker(settings, dataset, metrics, stages, self._on_stage)
+        self._maker = EvaluatorMaker(settings, dataset, metrics, stages, self._on_stage, on_lost_device)
         self._first_mode = first_mode(settings)
         self._modes: dict[Shape, str] = {}
         self._evaluators: dict[_Key, ShapeEvaluator] = {}

@@ -73,15 +73,18 @@ class EvaluatorHost:
         metrics: ServiceMetrics,
         policy_source: PolicySource | None = None,
         fallback: Fallback | None = None,
+        on_failure: Callable[[], None] | None = None,
     ) -> None:
         """Args:
         settings: settings of the service.
         metrics: metrics of the service.
         policy_source: returns the policy to begin with; that of the settings by default.
         fallback: knows the policy for the case that no evaluator can be made for that one; None for none.
+        on_failure: called in any thread where only a new process can help; nothing is by default.
         """
         self._settings = settings
         self._fallback = fallback
+        self._on_failure = on_failure
         self._policy_source = policy_source or (lambda dataset: load_policy(settings.policy, dataset))
         self._metrics = metrics
         self._loaded: Loaded | None = None
@@ -106,12 +109,12 @@ class EvaluatorHost:
 
     @property
     def has_failed(self) -> bool:
-        """Whether the evaluator could not be loaded."""
+        """Whether the evaluator could not be loaded, or its device is lost to this process."""
         return self._stages.stage == FAILED
 
     @property
     def failure(self) -> Exception | None:
-        """Why the evaluator could not be loaded: a ProofrankError where that is not a fault of the service."""
+        """Why it has failed: a ProofrankError where that is not a fault of the service."""
         return self._failure
 
     @property
@@ -302,7 +305,9 @@ class EvaluatorHost:
         self._provability.begin(dataset)
         scores = load_scores(self._settings, dataset)
         self._stages.enter("load policy")
-        evaluators = EvaluatorsByShape(self._settings, dataset, self._metrics, self._stages)
+        evaluators = EvaluatorsByShape(
+            self._settings, dataset, self._metrics, self._stages, self._note_lost_device
+        )
         try:
             policy = self._begin(evaluators, dataset)
         except PolicyError as error:
@@ -313,6 +318,14 @@ class EvaluatorHost:
         self._provability.wait(_MOST_SECONDS_FOR_MODEL)
         self._loaded = Loaded(dataset, evaluators, scores)
         self._stages.enter(READY)
+
+    def _note_lost_device(self, error: Exception) -> None:
+        """Ends the service: a supervisor starts another process, which may use the device again."""
+        logger.critical("this process cannot use its device any more; only a new one can: %s", error)
+        self._failure = error
+        self._stages.enter(FAILED)
+        if self._on_failure is not None:
+            self._on_failure()
 
     def _begin(self, evaluators: EvaluatorsByShape, dataset: Dataset) -> Policy:
         """Makes the first evaluator, and returns the policy that it is for.

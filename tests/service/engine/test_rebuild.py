@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import torch
 
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import Corruptor, corrupted_queries
 from proofrank.service.app import create_app
+from proofrank.service.engine import shape_evaluator
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
-from proofrank.service.errors import Draining
+from proofrank.service.errors import Draining, EvaluationFailed, NotReady
 from proofrank.service.policies.records import PolicyRecord
 from proofrank.service.services import Services
 from proofrank.service.settings.settings import Settings, load_settings
@@ -30,6 +33,8 @@ REQUEST = {
     ]
 }
 NUM_CANDIDATES = 3
+MOST_SECONDS = 20.0
+"""Time in which what must not wait is over, in seconds, also on a busy machine."""
 
 
 @pytest.fixture
@@ -113,7 +118,11 @@ def test_a_server_that_stops_while_the_evaluator_is_made_anew_ends_with_its_grac
 
 
 def test_a_policy_that_goes_live_while_the_evaluator_fails_is_live_in_the_store_and_here(
-    rebuild: HeldRebuild, settings: Settings, family_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    rebuild: HeldRebuild,
+    settings: Settings,
+    family_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = write_untrained_policy(tmp_path_factory.mktemp("policies") / "other", family_folder, seed=1)
 
@@ -144,7 +153,7 @@ def test_a_policy_that_goes_live_while_the_evaluator_fails_is_live_in_the_store_
                 assert rebuild.is_rebuilding.wait(PATIENCE)
                 return record
 
-            store.make_live = make_live_and_fail
+            monkeypatch.setattr(store, "make_live", make_live_and_fail)
             answer = await client.post("/policies/other/activate")
             rebuild.may_rebuild.set()
             while host.stage != READY:
@@ -158,3 +167,43 @@ def test_a_policy_that_goes_live_while_the_evaluator_fails_is_live_in_the_store_
         assert ranked["policy"]["name"] == "other"
 
     asyncio.run(go())
+
+
+def test_a_server_that_cannot_use_its_device_any_more_ends(
+    rebuild: HeldRebuild, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shape_evaluator, "_FIRST_SECONDS_BETWEEN_ATTEMPTS", 0.01)
+
+    async def lose() -> None:
+        is_told = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        host = EvaluatorHost(
+            settings, ServiceMetrics(), on_failure=lambda: loop.call_soon_threadsafe(is_told.set)
+        )
+        await host.start()
+        dataset = host.loaded.dataset
+        queries = list(corrupted_queries(dataset.splits["test"], ("tail",), Corruptor(dataset)))
+        error = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        monkeypatch.setattr(shape_evaluator, "make_evaluator", raising(error))
+        rebuild.streams[0].fails_to_move = True
+        with pytest.raises(EvaluationFailed):
+            await host.rank(queries, 0)
+        async with asyncio.timeout(MOST_SECONDS):
+            await is_told.wait()
+        assert host.has_failed
+        assert host.failure is error
+        with pytest.raises(NotReady, match="failed"):
+            await host.rank(queries, 0)
+        await host.stop()
+        assert host.has_ended
+
+    asyncio.run(lose())
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    """A function that raises ``error``."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
