@@ -44,7 +44,10 @@ NO_ENGINE = "none"
 
 @dataclass(frozen=True)
 class RankedBatch:
-    """Ranked queries, what was left out, the policy and the engine that ranked them, and their times in seconds."""
+    """Ranked queries, what was left out, the policy and the engine that ranked them, and their times in seconds.
+
+    ``scoring_seconds`` is the time of an embedding before anything is proved.
+    """
 
     ranked: list[RankedQuery]
     counts: PruningCounts
@@ -53,6 +56,7 @@ class RankedBatch:
     first_result_seconds: float
     execution_seconds: float
     engine: str = ""
+    scoring_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -119,12 +123,13 @@ class Ranker:
         is_small = num_candidates <= FEW_CANDIDATES
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
         if scoring is not None and scoring.kind == "embedding":
-            batch = await in_worker_unless_small(
-                is_small, _ranked_by_embedding, queries, seed, policy, scoring
-            )
+            batch = await asyncio.to_thread(_ranked_by_embedding, queries, seed, policy, scoring)
             self._metrics.record_scored(scoring.kind, batch.ranked)
             return batch
-        queue, embedding = await in_worker_unless_small(is_small, _queue, queries, pruning, scoring)
+        # An embedding may take a millisecond for a candidate, so few of them are no small work.
+        queue, embedding, scoring_seconds = await in_worker_unless_small(
+            is_small and scoring is None, _queue, queries, pruning, scoring
+        )
         finished = await self._outcome(Task(queue, policy, is_job=is_job, deadline=deadline), scheduler, kind)
         self._throughput.count(num_candidates)
         self._metrics.record_ended(
@@ -158,6 +163,7 @@ class Ranker:
             finished.queue_seconds,
             finished.first_result_seconds,
             finished.execution_seconds,
+            scoring_seconds=scoring_seconds,
         )
 
     async def prove(
@@ -241,12 +247,16 @@ class Ranker:
 
 def _queue(
     queries: Sequence[Query], pruning: Pruning | None, scoring: Scoring | None
-) -> tuple[CandidateQueue, np.ndarray | None]:
-    """The candidates, and the embedding's scores of them where ``scoring`` needs those."""
+) -> tuple[CandidateQueue, np.ndarray | None, float]:
+    """The candidates, and the embedding's scores of them where ``scoring`` needs those, with the time of the embedding
+    in seconds.
+    """
     if scoring is None:
-        return queue_of(queries, pruning), None
+        return queue_of(queries, pruning), None, 0.0
+    began = time.monotonic()
     embedding = scoring.embedding_scores(candidates_of(queries).triples)
-    return scored_queue_of(queries, pruning, scoring, embedding), embedding
+    seconds = time.monotonic() - began
+    return scored_queue_of(queries, pruning, scoring, embedding), embedding, seconds
 
 
 def _ranked_by_embedding(

@@ -129,7 +129,7 @@ class JobRun:
                 pace.failed()
                 continue
             num_failures = 0
-            pace.took(execution.execution_seconds)
+            pace.took(execution.scoring_seconds + execution.execution_seconds)
             running = await self._store_chunk(job, execution, tally, dataset)
             if running is None:
                 return
@@ -171,8 +171,7 @@ class JobRun:
         """Counts the rankings that are already stored."""
         tally = ReportTally(self._options.ties, self._options.counted_hits_at)
         async for page in pages(self._job, self._context.store):
-            for ranking in page:
-                tally.add(ranking.relation, ranking.summary)
+            await asyncio.to_thread(_add, page, tally)
         return tally
 
     async def _execution(self, queries: Sequence[Query], policy: Policy) -> RankedBatch:
@@ -195,13 +194,16 @@ class JobRun:
     async def _store_chunk(
         self, job: Job, execution: RankedBatch, tally: ReportTally, dataset: Dataset
     ) -> Job | None:
-        rankings = [StoredRanking.of(query, dataset) for query in execution.ranked]
-        for ranking in rankings:
-            tally.add(ranking.relation, ranking.summary)
+        def written() -> tuple[list[StoredRanking], str]:
+            """The rankings as they are stored, and the metrics with them."""
+            rankings = [StoredRanking.of(query, dataset) for query in execution.ranked]
+            _add(rankings, tally)
+            report = report_fields(tally.report(dataset.vocabulary.predicates), self._options.hits_at)
+            return rankings, json.dumps(report)
+
+        # In a thread: where an embedding scores, a chunk may have tens of thousands of rankings.
+        rankings, report_json = await asyncio.to_thread(written)
         queries_done = rankings[-1].summary.query_index + 1
-        report_json = json.dumps(
-            report_fields(tally.report(dataset.vocabulary.predicates), self._options.hits_at)
-        )
         running = await self._context.patience.until_written(
             lambda: self._context.store.add_chunk(job, rankings, queries_done, report_json, execution.counts),
             job,
@@ -226,3 +228,8 @@ class JobRun:
             split=self._options.split,
             is_by_proofs=self._scoring is None,
         )
+
+
+def _add(rankings: Sequence[StoredRanking], tally: ReportTally) -> None:
+    for ranking in rankings:
+        tally.add(ranking.relation, ranking.summary)

@@ -132,7 +132,7 @@ def make_router(services: RankingServices) -> APIRouter:
             work = await in_worker_unless_small(is_small, to_work, body, dataset, limits)
             beam = beam_of(body)
             refinement = await in_worker_unless_small(
-                is_small,
+                is_small and scoring is None,
                 Refinement,
                 None,
                 work,
