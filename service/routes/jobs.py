@@ -77,7 +77,7 @@ def make_router(services: Services) -> APIRouter:
         return await uncancelled(store(new))
 
     async def store(new: NewJob) -> Submission:
-        stored = await submission.store(new, jobs.store, settings.max_jobs)
+        stored = await submission.store(new, jobs.store, settings.max_jobs, settings.max_ended_jobs)
         jobs.runner.wake()
         return stored
 

@@ -509,3 +509,23 @@ def test_chunks_grow_while_they_are_quick_and_shrink_where_they_are_slow() -> No
     pace.took(0.1)
     pace.failed()
     assert pace.num_candidates == 256
+
+
+def test_of_jobs_that_clients_submit_and_cancel_only_as_many_stay_as_may(
+    tmp_path: Path, family_folder: Path, policy_folder: Path
+) -> None:
+    async def submit_and_cancel() -> None:
+        async with app_with_services(tmp_path / "data", family_folder, policy_folder, max_ended_jobs=3) as (
+            client,
+            _,
+        ):
+            ids = []
+            for _ in range(8):
+                submitted = await client.post("/jobs", json={"queries": many_queries(500)})
+                ids.append(submitted.json()["id"])
+                assert (await client.post(f"/jobs/{ids[-1]}/cancel")).status_code == HTTPStatus.OK
+            listed = (await client.get("/jobs")).json()["jobs"]
+            # The last one has ended after the last submission.
+            assert [job["id"] for job in listed] == ids[:3:-1]
+
+    asyncio.run(submit_and_cancel())
