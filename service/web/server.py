@@ -52,9 +52,7 @@ class Server(uvicorn.Server):
     ) -> None:
         self._on_signal = on_signal
         logging.getLogger("uvicorn.error").addFilter(_is_fault)
-        self._slow_clients = SlowClients(
-            settings.patience_seconds, max(settings.max_body_bytes, settings.max_policy_bytes)
-        )
+        self._slow_clients = SlowClients(settings.patience_seconds)
         super().__init__(
             uvicorn.Config(
                 app,
