@@ -7,6 +7,7 @@ import gc
 import itertools
 import json
 import random
+import re
 import socket
 import struct
 import threading
@@ -137,6 +138,17 @@ def test_clients_that_send_a_byte_at_a_time_lose_their_connection_and_hold_up_no
         assert max(wait_until_closed(connection) for connection in connections) < PATIENCE + 3
         dripping.join()
     assert answers_soon(server)
+
+
+def test_the_port_of_metrics_closes_connections_on_which_no_request_comes(serve_arguments: list[str]) -> None:
+    arguments = (*serve_arguments, "--metrics-port", "0", "--patience-seconds", "1")
+    with RunningServer(*arguments) as running:
+        running.wait_until_listening()
+        match = re.search(r"metrics and health on http://127.0.0.1:([0-9]+)", running.log)
+        assert match is not None
+        with socket.create_connection(("127.0.0.1", int(match[1])), timeout=MOST_SECONDS + 1) as connection:
+            connection.sendall(b"GET /met")
+            assert wait_until_closed(connection) < MOST_SECONDS
 
 
 def drip(connections: list[socket.socket]) -> None:
