@@ -247,6 +247,16 @@ def test_waiting_until_ready_says_what_was_going_on() -> None:
         assert str(error) == "not ready after 0.3 s: warm up, for 7 s"
 
 
+def test_waiting_until_ready_goes_on_where_a_proxy_answers_for_a_server_that_does_not_listen_yet() -> None:
+    of_proxy = Answer(503, "<html>503 Service Unavailable</html>", content_type="text/html")
+    with ScriptedServer([of_proxy, problem(503, "the server is stopping"), Answer(200, {})]) as server:
+        assert outcome(server, lambda opened: opened.wait_until_ready(timeout=60)) is None
+    with ScriptedServer([of_proxy]) as server:
+        error = outcome(server, lambda opened: opened.wait_until_ready(timeout=0.3))
+        assert isinstance(error, NotReadyError)
+        assert str(error).startswith("not ready after 0.3 s: GET http://127.0.0.1:")
+
+
 def test_the_api_key_is_sent_and_never_shown(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
