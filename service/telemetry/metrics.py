@@ -325,9 +325,11 @@ class ServiceMetrics:
             end_bucket()
             bucket, began = num_lanes, time.perf_counter()
 
-        yield begin_bucket
-        end_bucket()
-        self._compiler.end_warm_up()
+        try:
+            yield begin_bucket
+            end_bucket()
+        finally:  # also where there is no memory for it: what is warm already goes on
+            self._compiler.end_warm_up()
 
     def show_evaluator(self, dataset: Dataset, engine: str, device: str) -> None:
         """Shows the evaluator's labels, in place of those before."""
