@@ -380,7 +380,8 @@ class EvaluatorsByShape:
         """Makes a stage of the live evaluator that of the server."""
         is_live = _Key(evaluator.shape, evaluator.mode) == self._live_key
         if is_live and not self._is_asleep:
-            self._stages.enter(evaluator.stage)
+            # The server may fall asleep at this moment, and nothing but `wake` is to end that.
+            self._stages.enter(evaluator.stage, unless=ASLEEP)
             if evaluator.stage == READY:  # after a fault, perhaps with another engine
                 self._metrics.show_evaluator(self._dataset, evaluator.engine, evaluator.device)
 

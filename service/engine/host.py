@@ -29,7 +29,7 @@ from proofrank.core.ranking import ProvableCompletions, Query, Scoring
 from proofrank.service.engine.by_shape import EvaluatorsByShape
 from proofrank.service.engine.depths import SplitDepths
 from proofrank.service.engine.engine_switch import EngineSwitch
-from proofrank.service.engine.lifecycle import ASLEEP, DRAINING, FAILED, READY, Stages
+from proofrank.service.engine.lifecycle import ASLEEP, DRAINING, FAILED, READY, STARTING, Stages
 from proofrank.service.engine.live_policy import LivePolicy
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.provability import Provability
@@ -252,8 +252,10 @@ class EvaluatorHost:
             if self._stages.stage != ASLEEP:
                 _ = self.loaded
                 return
+            evaluators = self._known.evaluators
+            self._stages.enter(STARTING)
             try:
-                await self._known.evaluators.wake(self._live.active)
+                await evaluators.wake(self._live.active)
             except MemoryShortError as error:
                 self._stages.enter(ASLEEP)
                 raise NotReady(f"still {ASLEEP}: {error}", retry_seconds=10) from error
