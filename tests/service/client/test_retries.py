@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import re
@@ -272,6 +273,25 @@ def test_the_api_key_is_sent_and_never_shown(
         for text in (shown, str(error), caplog.text):
             assert "given" not in text
             assert "from-the-environment" not in text
+
+
+def test_a_password_in_the_url_is_sent_and_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with ScriptedServer([problem(503, "warm up"), Answer(404, "no")]) as server:
+        url = server.url.replace("http://", "http://name:se%40cret@")
+        with Client(url, retries=QUICK) as opened:
+            with pytest.raises(ClientError) as raised:
+                opened.info()
+            shown = repr(vars(opened))
+        sent = [request.headers["Authorization"] for request in server.received]
+    assert sent == [f"Basic {base64.b64encode(b'name:se@cret').decode()}"] * 2
+    with (
+        Client(url, retries=Retries(total_seconds=0)) as opened,
+        pytest.raises(UnreachableError) as unreachable,
+    ):
+        opened.info()
+    for text in (shown, str(raised.value), str(unreachable.value), caplog.text):
+        assert "cret" not in text
 
 
 def test_a_key_with_a_line_break_in_it_is_refused_without_showing_it() -> None:
