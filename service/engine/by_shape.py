@@ -395,7 +395,10 @@ class EvaluatorsByShape:
     def _may_be_idle(self, evaluator: ShapeEvaluator) -> None:
         if evaluator.num_users == 0 and evaluator is not self._live:
             evaluator.idle_since = time.monotonic()
-            asyncio.get_running_loop().call_later(IDLE_SECONDS, self._end_if_idle, evaluator)
+            if evaluator.idle_check is not None:
+                evaluator.idle_check.cancel()
+            loop = asyncio.get_running_loop()
+            evaluator.idle_check = loop.call_later(IDLE_SECONDS, self._end_if_idle, evaluator)
 
     def _end_if_idle(self, evaluator: ShapeEvaluator) -> None:
         is_idle = evaluator in self._idle() and time.monotonic() - evaluator.idle_since >= IDLE_SECONDS * 0.99

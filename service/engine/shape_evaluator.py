@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class ShapeEvaluator:
         cannot_be_made: whether the last attempt to make it again after a fault has failed.
         num_users: number of evaluations and activations that use it; changed on the event loop only.
         idle_since: time by ``time.monotonic()`` at which its last user left.
+        idle_check: look at whether it has been idle for too long, which is to come; None for none.
     """
 
     def __init__(self, shape: Shape, mode: str) -> None:
@@ -61,6 +63,7 @@ class ShapeEvaluator:
         self.cannot_be_made = False
         self.num_users = 0
         self.idle_since = time.monotonic()
+        self.idle_check: asyncio.TimerHandle | None = None
 
 
 class EvaluatorMaker:

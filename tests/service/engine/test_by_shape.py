@@ -67,6 +67,29 @@ def test_an_unused_evaluator_is_ended_after_a_while_and_its_work_stays_counted(
     run(test)
 
 
+def test_however_often_an_evaluator_is_used_one_look_at_it_is_to_come(
+    family_folder: Path, policy_folder: Path, others: list[Policy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder) as host:
+            loop, timers = asyncio.get_running_loop(), set[asyncio.TimerHandle]()
+            call_later = loop.call_later
+
+            def noted(*arguments: Any, **options: Any) -> asyncio.TimerHandle:
+                timers.add(timer := call_later(*arguments, **options))
+                return timer
+
+            monkeypatch.setattr(loop, "call_later", noted)
+            for _ in range(5):
+                async with host.prepared(others[0]):
+                    pass
+            late = [timer for timer in timers if timer.when() > loop.time() + by_shape.IDLE_SECONDS / 2]
+            assert len(late) >= 5
+            assert len([timer for timer in late if not timer.cancelled()]) == 1
+
+    run(test)
+
+
 def test_of_many_shapes_in_turn_only_a_few_evaluators_stay(
     family_folder: Path, policy_folder: Path, others: list[Policy]
 ) -> None:
