@@ -362,6 +362,7 @@ class EvaluatorHost:
         pruning: PruningLevel = "none",
         scoring: Scoring | None = None,
         is_job: bool = False,
+        is_explanation: bool = False,
         deadline: float | None = None,
         beam: Beam | None = None,
         engine: str | None = None,
@@ -384,6 +385,7 @@ class EvaluatorHost:
                 pruning=self._provability.pruning(pruning),
                 scoring=scoring,
                 is_job=is_job,
+                is_explanation=is_explanation,
                 deadline=deadline,
             )
             return dataclasses.replace(batch, engine=batch.engine or evaluator.engine)

@@ -95,6 +95,7 @@ class Ranker:
         pruning: Pruning | None = None,
         scoring: Scoring | None = None,
         is_job: bool = False,
+        is_explanation: bool = False,
         deadline: float | None = None,
     ) -> RankedBatch:
         """Ranks ``queries`` beside other tasks; cancelling it frees its lanes.
@@ -110,6 +111,8 @@ class Ranker:
             pruning: what may be left out; nothing by default.
             scoring: what scores beside or instead of proofs; None for proofs alone.
             is_job: whether it yields to requests.
+            is_explanation: whether the ranks are those of queries that somebody looks at, and say nothing of how good
+                the policy is.
             deadline: latest end by ``time.monotonic()``.
 
         Raises:
@@ -150,7 +153,8 @@ class Ranker:
                 scoring=scoring,
                 embedding=embedding,
             )
-            self._metrics.record_ranked(ranked, dataset, policy, kind, is_by_proofs=scoring is None)
+            is_judged = scoring is None and not is_explanation
+            self._metrics.record_ranked(ranked, dataset, policy, kind, is_judged=is_judged)
             if scoring is not None:
                 self._metrics.record_scored(scoring.kind, ranked)
             return ranked, PruningCounts.of(finished.outcomes)
