@@ -7,15 +7,19 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from proofrank.core.errors import MemoryShortError
+from proofrank.core.evaluator import available_memory
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import ProverSettings
+from proofrank.service.app import create_app
 from proofrank.service.engine import by_shape, evaluators, shape_evaluator
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
 from proofrank.service.errors import Draining, EvaluationFailed
+from proofrank.service.settings.settings import load_settings
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.hosting import hosting, queries_of, run
 from tests.helpers.rebuilding import PATIENCE, FailingStream, HeldRebuild
@@ -235,5 +239,42 @@ def test_prover_settings_that_the_service_overrides_hold_for_each_policy(
             )
             await host.activate(load_policy(folder))
             assert (host.describe_prover()["max_depth"], host.describe_prover()["padding_states"]) == (5, 30)
+
+    run(test)
+
+
+def test_without_memory_for_its_evaluator_a_request_is_told_to_come_later_and_what_is_lacking(
+    family_folder: Path, policy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {
+        "dataset": family_folder,
+        "policy": policy_folder,
+        "data_folder": tmp_path,
+        "engine": "eager",
+        "device_memory": 0.5,
+        "least_model_seconds": 0,
+    }
+    app = create_app(load_settings(values, environment={}))
+    host: EvaluatorHost = app.state.services.host
+    triple = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
+
+    async def test() -> None:
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+        ):
+            while host.stage != READY:
+                await asyncio.sleep(0.01)
+            # As where other processes have taken the rest, or this one its share.
+            monkeypatch.setattr(available_memory, "host_bytes", lambda: 2**20)
+            for path, body in (
+                ("/sample", {"triples": [triple]}),
+                ("/rank", {"queries": [triple], "beam": 2}),
+            ):
+                answer = await client.post(path, json=body)
+                assert answer.status_code == 503, answer.text
+                assert "within a budget of 0.0 GiB (0.5 of the device)" in answer.json()["detail"]
+                assert int(answer.headers["retry-after"]) > 0
 
     run(test)
