@@ -375,6 +375,8 @@ class EvaluatorHost:
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
+        if scoring is not None and scoring.kind == "embedding":
+            return await self._ranker.rank_by_embedding(queries, seed, with_policy, scoring)
         async with loaded.evaluators.using(with_policy, beam, engine=engine) as evaluator:
             batch = await self._ranker.rank(
                 queries,

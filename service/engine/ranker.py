@@ -109,7 +109,7 @@ class Ranker:
             scheduler: scheduler of the evaluator for ``policy``.
             policy: policy to rank by, also after another is activated.
             pruning: what may be left out; nothing by default.
-            scoring: what scores beside or instead of proofs; None for proofs alone.
+            scoring: what scores beside proofs, of kind ``hybrid``; None for proofs alone.
             is_job: whether it yields to requests.
             is_explanation: whether the ranks are those of queries that somebody looks at, and say nothing of how good
                 the policy is.
@@ -125,10 +125,6 @@ class Ranker:
         num_candidates = count_candidates(queries)
         is_small = num_candidates <= FEW_CANDIDATES
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
-        if scoring is not None and scoring.kind == "embedding":
-            batch = await asyncio.to_thread(_ranked_by_embedding, queries, seed, policy, scoring)
-            self._metrics.record_scored(scoring.kind, batch.ranked)
-            return batch
         # An embedding may take a millisecond for a candidate, so few of them are no small work.
         queue, embedding, scoring_seconds = await in_worker_unless_small(
             is_small and scoring is None, _queue, queries, pruning, scoring
@@ -169,6 +165,24 @@ class Ranker:
             finished.execution_seconds,
             scoring_seconds=scoring_seconds,
         )
+
+    async def rank_by_embedding(
+        self, queries: Sequence[Query], seed: int, policy: Policy, scoring: Scoring
+    ) -> RankedBatch:
+        """Ranks ``queries`` by an embedding alone, for which no evaluator is needed.
+
+        Args:
+            queries: queries to rank.
+            seed: seed of the random order of ties.
+            policy: that the answer names.
+            scoring: of kind ``embedding``.
+
+        Raises:
+            EmbeddingError: a candidate has no score by the embedding.
+        """
+        batch = await asyncio.to_thread(_ranked_by_embedding, queries, seed, policy, scoring)
+        self._metrics.record_scored(scoring.kind, batch.ranked)
+        return batch
 
     async def prove(
         self,

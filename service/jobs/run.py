@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from proofrank.core.errors import EmbeddingError, EvaluationError, PolicyError
+from proofrank.core.errors import EmbeddingError, EvaluationError, MemoryShortError, PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import HITS_AT, Query, ReportTally, Scoring
@@ -97,10 +97,16 @@ class JobRun:
         if self._scoring is not None and self._scoring.kind == "embedding":
             return job
         context = self._context
+
+        async def make() -> str:
+            try:
+                return await context.host.engine_for(policy, beam_of(self._options), job.engine)
+            except MemoryShortError as error:
+                # Jobs run one after the other, and this one has not begun: the next ones need not wait for it.
+                raise EvaluationError(str(error)) from error
+
         try:
-            self._engine = await context.patience.until_ready(
-                lambda: context.host.engine_for(policy, beam_of(self._options), job.engine)
-            )
+            self._engine = await context.patience.until_ready(make, job)
         except EvaluationError as error:
             begun = (
                 "" if job.engine is None else f"; it was begun with engine {job.engine!r}: submit it again"
@@ -119,7 +125,7 @@ class JobRun:
             queries = await asyncio.to_thread(work.chunk, job.queries_done, pace.num_candidates)
             try:
                 execution = await self._context.patience.until_ready(
-                    partial(self._execution, queries, policy)
+                    partial(self._execution, queries, policy), job
                 )
             except ServiceError as error:
                 num_failures += 1
@@ -186,6 +192,8 @@ class JobRun:
                 beam=beam_of(self._options),
                 engine=self._engine,
             )
+        except MemoryShortError:
+            raise  # the evaluator has been ended for another between two chunks: there may be memory again
         except (EvaluationError, EmbeddingError) as error:
             raise JobError(f"evaluation failed: {error}") from error
         assert self._engine in (None, batch.engine), "all ranks of a job come from one engine"

@@ -12,14 +12,18 @@ import pytest
 
 from proofrank.core.errors import MemoryShortError
 from proofrank.core.evaluator import available_memory
+from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import ProverSettings
+from proofrank.core.ranking import Scoring
 from proofrank.service.app import create_app
 from proofrank.service.engine import by_shape, evaluators, shape_evaluator
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
+from proofrank.service.engine.ranker import NO_ENGINE
 from proofrank.service.errors import Draining, EvaluationFailed
 from proofrank.service.settings.settings import load_settings
+from tests.helpers.embeddings import write_distmult
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.hosting import hosting, queries_of, run
 from tests.helpers.rebuilding import PATIENCE, FailingStream, HeldRebuild
@@ -276,5 +280,24 @@ def test_without_memory_for_its_evaluator_a_request_is_told_to_come_later_and_wh
                 assert answer.status_code == 503, answer.text
                 assert "within a budget of 0.0 GiB (0.5 of the device)" in answer.json()["detail"]
                 assert int(answer.headers["retry-after"]) > 0
+
+    run(test)
+
+
+def test_what_an_embedding_alone_ranks_needs_no_evaluator(
+    family: Dataset, family_folder: Path, policy_folder: Path, others: list[Policy], tmp_path: Path
+) -> None:
+    embedding = write_distmult(tmp_path / "distmult", family)
+
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder, embedding=embedding) as host:
+            dataset, scores = host.loaded.dataset, host.loaded.scores
+            assert scores is not None
+            scoring = Scoring("embedding", scores.source, scores.scorer, dataset)
+            queries = queries_of(dataset)
+            batch = await host.rank(queries, 0, policy=others[0], scoring=scoring)
+            assert len(batch.ranked) == len(queries)
+            assert batch.engine == NO_ENGINE
+            assert num_evaluators(host) == 1
 
     run(test)

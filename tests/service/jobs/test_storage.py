@@ -17,10 +17,12 @@ import anyio
 import httpx
 import pytest
 
+from proofrank.core.errors import MemoryShortError
 from proofrank.core.graph import Dataset
 from proofrank.core.ranking import Corruptor, PruningCounts, Query, corrupted_queries, sides_of
 from proofrank.service.app import create_app
 from proofrank.service.engine.lifecycle import READY
+from proofrank.service.engine.ranker import RankedBatch
 from proofrank.service.jobs.chunk_size import ChunkSizer
 from proofrank.service.jobs.chunks import JobChunks
 from proofrank.service.jobs.job import Job, JobError, StoredRanking
@@ -37,7 +39,7 @@ from proofrank.service.web.server import Server
 from proofrank.service.wire import JobOptions, JobState
 from tests.helpers.family import write_family, write_untrained_policy
 from tests.helpers.job_client import many_queries
-from tests.helpers.workshop import app_with_services, workshop
+from tests.helpers.workshop import FaultyHost, app_with_services, workshop
 
 
 def without_seconds(report_json: str | None) -> Any:
@@ -529,3 +531,33 @@ def test_of_jobs_that_clients_submit_and_cancel_only_as_many_stay_as_may(
             assert [job["id"] for job in listed] == ids[:3:-1]
 
     asyncio.run(submit_and_cancel())
+
+
+def test_a_job_whose_evaluator_was_ended_for_another_waits_for_memory(
+    tmp_path: Path, family_folder: Path, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rank, seen = FaultyHost.rank, list[str | None]()
+
+    async def run() -> None:
+        async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
+            num_calls = 0
+
+            async def without_memory(host: FaultyHost, *arguments: Any, **options: Any) -> RankedBatch:
+                nonlocal num_calls
+                num_calls += 1
+                if num_calls in (2, 3):
+                    seen.append((await place.get(job)).error)
+                    raise MemoryShortError("buckets need about 2.0 GiB on cpu, of which 1.0 GiB are free")
+                return await rank(host, *arguments, **options)
+
+            monkeypatch.setattr(FaultyHost, "rank", without_memory)
+            job = await place.submit(queries=many_queries(120), corruptions=2)
+            place.jobs.runner.start()
+            ended = await place.ended(job)
+            assert (ended.state, ended.error, ended.queries_done) == ("done", None, 120)
+            assert seen == [
+                None,
+                "buckets need about 2.0 GiB on cpu, of which 1.0 GiB are free; the job waits and will continue",
+            ]
+
+    asyncio.run(run())
