@@ -73,7 +73,7 @@ class EvaluatorHost:
         metrics: ServiceMetrics,
         policy_source: PolicySource | None = None,
         fallback: Fallback | None = None,
-        on_failure: Callable[[], None] | None = None,
+        on_failure: Callable[[], object] | None = None,
     ) -> None:
         """Args:
         settings: settings of the service.
