@@ -75,7 +75,9 @@ class RayServeProcess:
         written.write_text(yaml.safe_dump(config), encoding="utf-8")
         # `serve run` uses all CPUs, unless its Ray was started with another number.
         program = (
-            "import sys, ray; from ray.serve.scripts import cli; "
+            "import signal, sys, ray; from ray.serve.scripts import cli; "
+            # In the background of a shell, Python would ignore the signal that ends it.
+            "signal.signal(signal.SIGINT, signal.default_int_handler); "
             f"ray.init(num_cpus={num_cpus}, include_dashboard=False, object_store_memory=2**27, "
             f"_temp_dir={self._folder.name!r} + '/ray'); cli()"
         )

@@ -16,7 +16,9 @@ import logging
 import os
 import platform
 import shutil
+import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -25,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch._dynamo.utils import compilation_time_metrics, counters
 
 from proofrank.core.evaluator.artifact_lock import artifact_lock
 
@@ -34,10 +35,11 @@ logger = logging.getLogger("proofrank")
 MANIFEST_STEM = "proofrank-manifest"
 MANIFEST = f"{MANIFEST_STEM}.json"
 _CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
-_PACKAGES = "proofrank_packages"
-_GRAPHS = "proofrank_graphs"
 _NOT_LISTED = ("precompiled_headers", "locks")
 """Folders of the compiler that a finished artifact does not need."""
+
+_COMPILER_COUNTS = "torch._dynamo.utils"
+"""Module of the compiler's own counters. It loads the whole compiler, which takes a process longer than all else."""
 
 
 def default_cache_folder() -> Path:
@@ -67,30 +69,48 @@ class CompileCounts:
     cuda_graphs: int
 
 
+class _OwnCounts:
+    """Counts of what is compiled or captured here, beside the compiler's own."""
+
+    def __init__(self) -> None:
+        self.package_hits = 0
+        self.package_misses = 0
+        self.package_nodes = 0
+        self.captured_graphs = 0
+
+
+_own_counts = _OwnCounts()
+
+
 def compile_counts() -> CompileCounts:
-    """Reads the compiler's counters."""
-    packages = counters[_PACKAGES]
+    """Reads the compiler's counters, which are 0 where nothing has loaded it."""
+    compiler = sys.modules.get(_COMPILER_COUNTS)
+    # Another thread may be loading it: then it has none yet.
+    counters: Mapping[str, Counter[str]] = getattr(compiler, "counters", {})
+    times: Mapping[str, list[float]] = getattr(compiler, "compilation_time_metrics", {})
+    of_cache, stats = counters.get("inductor", Counter()), counters.get("stats", Counter())
+    num_packages = _own_counts.package_hits + _own_counts.package_misses
     return CompileCounts(
-        cache_hits=counters["inductor"]["fxgraph_cache_hit"] + packages["hits"],
-        cache_misses=counters["inductor"]["fxgraph_cache_miss"] + packages["misses"],
-        graph_breaks=sum(counters["graph_break"].values()),
-        graphs=counters["stats"]["unique_graphs"] + packages["hits"] + packages["misses"],
-        nodes=counters["stats"]["calls_captured"] + packages["nodes"],
+        cache_hits=of_cache["fxgraph_cache_hit"] + _own_counts.package_hits,
+        cache_misses=of_cache["fxgraph_cache_miss"] + _own_counts.package_misses,
+        graph_breaks=sum(counters.get("graph_break", Counter()).values()),
+        graphs=stats["unique_graphs"] + num_packages,
+        nodes=stats["calls_captured"] + _own_counts.package_nodes,
         # The compiler times each capture of its own, and keeps the times.
-        cuda_graphs=len(compilation_time_metrics.get("CUDAGraphNode.record", ()))
-        + counters[_GRAPHS]["captured"],
+        cuda_graphs=len(times.get("CUDAGraphNode.record", ())) + _own_counts.captured_graphs,
     )
 
 
 def count_package(*, is_hit: bool, num_nodes: int) -> None:
     """Counts a graph that was compiled ahead of time, or taken as such from a folder, beside the compiler's own."""
-    counters[_PACKAGES]["hits" if is_hit else "misses"] += 1
-    counters[_PACKAGES]["nodes"] += num_nodes
+    _own_counts.package_hits += is_hit
+    _own_counts.package_misses += not is_hit
+    _own_counts.package_nodes += num_nodes
 
 
 def count_captured_graph() -> None:
     """Counts a CUDA graph that was captured here, beside the compiler's own."""
-    counters[_GRAPHS]["captured"] += 1
+    _own_counts.captured_graphs += 1
 
 
 @contextmanager

@@ -13,9 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch import _dynamo as dynamo
-from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
-from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 from proofrank.core.evaluator.artifacts import ArtifactCache, first_of_error
 from proofrank.core.evaluator.graphs import CallingRecorder, GraphRecorder, RecordedTicks
@@ -27,10 +24,6 @@ from proofrank.core.evaluator.tick_program import tensors_of
 from proofrank.core.policy.features import CHUNK_ROWS, StateFeatures
 
 logger = logging.getLogger("proofrank")
-
-_COMPILER_FAILURES = (
-    PackageError, TorchDynamoException, FailOnRecompileLimitHit, InductorError, InvalidCxxCompiler,
-)  # fmt: skip
 
 
 class BucketTicks:
@@ -113,6 +106,12 @@ class BucketTicks:
         tick = self._make_tick(num_lanes, self.mode)
         if not self.mode.is_compiled:
             return tick
+        # Imported late: these load the compiler, which ticks that are not compiled do without.
+        from torch import _dynamo as dynamo
+        from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
+        from torch._inductor.exc import InductorError, InvalidCxxCompiler
+
+        compiler_errors = (TorchDynamoException, FailOnRecompileLimitHit, InductorError, InvalidCxxCompiler)
         num_states = tick.environment.capacities.num_states
         if self._device.type == "cuda" and not self._features.has_same_bits_whole(num_states):
             logger.warning(
@@ -134,7 +133,7 @@ class BucketTicks:
             limit = dynamo.config.patch(fail_on_recompile_limit_hit=True)
             with folder, limit, kernel_choices(self._device), torch.inference_mode():
                 tick.run()
-        except _COMPILER_FAILURES as error:
+        except (PackageError, *compiler_errors) as error:
             logger.warning(
                 "mode %r cannot be compiled here (%s); going on without the compiler, which is slower",
                 self.mode.engine,

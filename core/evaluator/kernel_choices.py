@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch._inductor import config
 
 LEAST_LANES = 128
 """Number of terms from which the only sum of a kernel is computed in a loop."""
@@ -22,10 +21,15 @@ def kernel_choices(device: torch.device) -> Iterator[None]:
     A sum over the lanes is the only one of its kernel: with one warp it would be slow, and its registers would spill.
     These sums are of integers, so that no result depends on the order. Elsewhere than on CUDA nothing changes.
     """
-    if device.type != "cuda" or not hasattr(config, "batch_invariant"):
+    if device.type != "cuda":
         yield
         return
-    # Imported late: these load most of the compiler.
+    # Imported late: these load the compiler.
+    from torch._inductor import config
+
+    if not hasattr(config, "batch_invariant"):
+        yield
+        return
     from torch._inductor.choices import InductorChoices
     from torch._inductor.virtualized import V
 

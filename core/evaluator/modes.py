@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch._inductor import config
 
 from proofrank.core.errors import EvaluationError, did_you_mean, nearest_names
 from proofrank.core.evaluator.packages import PackageCache, is_available
@@ -168,10 +167,15 @@ def compiler_options(mode: Mode, device: torch.device) -> dict[str, str | int | 
     options: dict[str, str | int | bool | Callable[..., Any]] = {}
     if mode.compile_mode == "graph-trees":
         options["triton.cudagraphs"] = True
-    if device.type == "cuda" and hasattr(config, "batch_invariant"):
+    if device.type != "cuda":
+        return options
+    # Imported late: it loads the compiler.
+    from torch._inductor import config
+
+    if hasattr(config, "batch_invariant"):
         # Else the tree of a sum, and so its bits, is chosen by the number of rows, which the buckets do not share.
         options["batch_invariant"] = True
-    if device.type == "cuda" and hasattr(config, "combo_kernels_pointwise_only"):
+    if hasattr(config, "combo_kernels_pointwise_only"):
         # Elementwise kernels that do not need each other share a launch. Their bits do not depend on that; kernels
         # with sums stay as they are.
         options["combo_kernels"] = True

@@ -20,9 +20,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch._inductor import config
-from torch._inductor.cpp_builder import get_cpp_compiler
-from torch._inductor.exc import InductorError, InvalidCxxCompiler
 from torch.utils._pytree import tree_map
 
 from proofrank.core.errors import EvaluationError
@@ -94,6 +91,9 @@ def _loader_class() -> Any:
 
 
 def _has_option(name: str) -> bool:
+    # Imported late: it loads the compiler.
+    from torch._inductor import config
+
     section, _, option = name.partition(".")
     return hasattr(getattr(config, section), option)
 
@@ -224,8 +224,12 @@ def _build(half: _Half, path: Path) -> None:
     Raises:
         PackageError: there is no compiler, or it does not take the half.
     """
+    # Imported late: these load the compiler, which a process without anything to compile does without.
+    from torch._inductor import cpp_builder
+    from torch._inductor.exc import InductorError, InvalidCxxCompiler
+
     try:
-        get_cpp_compiler()  # Asked first: without one the compiler would find out after half of its work.
+        cpp_builder.get_cpp_compiler()  # Asked first: without one the compiler would find out after half of its work.
         with (
             torch.inference_mode(False),
             torch.no_grad(),

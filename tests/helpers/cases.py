@@ -68,6 +68,11 @@ class Case:
             for (predicate, first, second), is_positive in self.queries
         ]
 
+    def options(self, num_lanes: int) -> EvaluatorOptions:
+        """One bucket of ``num_lanes``, with the pool of the case where there are few."""
+        pool_size = self.pool_size if num_lanes <= 12 else 256
+        return EvaluatorOptions(buckets=(num_lanes,), pool_size=pool_size)
+
 
 _constants = st.sampled_from(CONSTANTS)
 
@@ -145,6 +150,10 @@ cases = st.builds(
     seed=st.integers(0, 2**16),
     pool_size=st.integers(2, 12),
 )
+
+
+sizes = st.sampled_from((3, 48, 48, 48))
+"""Numbers of lanes for tests of ranks: few, so that candidates wait for each other, and many, which is much quicker."""
 
 
 def collected_cases(number: int) -> list[Case]:

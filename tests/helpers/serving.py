@@ -11,19 +11,27 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import httpx
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.helpers.forked_process import REPOSITORY, ForkedProcess
 
 _PATIENCE = 300.0
 """Seconds after which a server that does not start or end counts as a failure; never waited in full."""
 
+_COMMAND = "proofrank.service.cli.main"
+"""Module of the command."""
+
 _LISTENING = re.compile(r"Uvicorn running on (http://\S+)")
+
+
+def _is_of_the_service(environment: Mapping[str, str] | None) -> bool:
+    """Whether a process reads these variables when it likes, and not at its start."""
+    return all(name.startswith("PROOFRANK_") for name in environment or {})
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -64,23 +72,35 @@ class RunningServer:
         self,
         *arguments: str,
         environment: Mapping[str, str] | None = None,
-        module: str = "proofrank.service.cli.main",
+        module: str = _COMMAND,
+        is_fresh: bool = False,
     ) -> None:
         """Args:
         arguments: arguments of ``serve``.
         environment: variables that override those of this process.
         module: module to run in place of the command.
+        is_fresh: whether the process begins as a new Python, as a user's does, and not as a copy of one that has
+            imported the service; so it does also with another module, and with variables that are not the service's.
         """
         # Default data folder: never the user's, and servers may run side by side.
         self._data_home = tempfile.TemporaryDirectory(prefix="proofrank-")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, "serve", "--port", "0", *arguments],
-            cwd=REPOSITORY,
-            env=clean_environment({"XDG_DATA_HOME": self._data_home.name, **(environment or {})}),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        command = ["serve", "--port", "0", *arguments]
+        variables = clean_environment({"XDG_DATA_HOME": self._data_home.name, **(environment or {})})
+        is_fresh |= module != _COMMAND or not _is_of_the_service(environment)
+        reading, writing = os.pipe()
+        self._errors = os.fdopen(reading, encoding="utf-8")
+        with Path(os.devnull).open("wb") as nothing, os.fdopen(writing, "wb") as errors:
+            self._process: subprocess.Popen[bytes] | ForkedProcess = (
+                subprocess.Popen(
+                    [sys.executable, "-m", module, *command],
+                    cwd=REPOSITORY,
+                    env=variables,
+                    stdout=nothing,
+                    stderr=errors,
+                )
+                if is_fresh
+                else ForkedProcess(command, variables, nothing.fileno(), errors.fileno())
+            )
         self._lines: list[str] = []
         self._url: str | None = None
         self._has_url_or_end = threading.Event()
@@ -158,8 +178,7 @@ class RunningServer:
         self._data_home.cleanup()
 
     def _read_log(self) -> None:
-        assert self._process.stderr is not None
-        with self._process.stderr as log:
+        with self._errors as log:
             for line in log:
                 self._lines.append(line)
                 match = _LISTENING.search(line)
@@ -172,16 +191,34 @@ class RunningServer:
 def run_command(
     *arguments: str, environment: Mapping[str, str] | None = None, encoding: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Runs ``proofrank`` with ``arguments`` as a separate process whose output has ``encoding``."""
-    command: Sequence[str] = [sys.executable, "-m", "proofrank.service.cli.main", *arguments]
-    with tempfile.TemporaryDirectory(prefix="proofrank-") as data_home:
-        return subprocess.run(
-            command,
-            cwd=REPOSITORY,
-            env=clean_environment({"XDG_DATA_HOME": data_home, **(environment or {})}),
-            capture_output=True,
-            text=True,
-            encoding=encoding,
-            timeout=_PATIENCE,
-            check=False,
-        )
+    """Runs ``proofrank`` with ``arguments`` as a separate process whose output has ``encoding``.
+
+    With variables that are not the service's, the process begins as a new Python, as a user's does.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="proofrank-") as data_home,
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryFile() as errors,
+    ):
+        variables = clean_environment({"XDG_DATA_HOME": data_home, **(environment or {})})
+        if _is_of_the_service(environment):
+            process = ForkedProcess(arguments, variables, output.fileno(), errors.fileno())
+        else:
+            process = subprocess.Popen(
+                [sys.executable, "-m", _COMMAND, *arguments],
+                cwd=REPOSITORY,
+                env=variables,
+                stdout=output,
+                stderr=errors,
+            )
+        try:
+            status = process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        texts = []
+        for file in (output, errors):
+            file.seek(0)
+            texts.append(file.read().decode(encoding or "utf-8"))
+        return subprocess.CompletedProcess(arguments, status, *texts)

@@ -88,11 +88,12 @@ class Workshop:
 
 
 @asynccontextmanager
-async def workshop(data: Path, dataset_folder: Path, policy_folder: Path) -> AsyncIterator[Workshop]:
-    """Yields a workshop on the data folder ``data``; its runner has not started."""
-    settings = load_settings(
-        {"dataset": dataset_folder, "policy": policy_folder, "engine": "original"}, environment={}
-    )
+async def workshop(
+    data: Path, dataset_folder: Path, policy_folder: Path, **options: Any
+) -> AsyncIterator[Workshop]:
+    """Yields a workshop on the data folder ``data``, with further settings; its runner has not started."""
+    values = {"dataset": dataset_folder, "policy": policy_folder, "engine": "original", **options}
+    settings = load_settings(values, environment={})
     metrics = ServiceMetrics()
     data.mkdir(exist_ok=True)
     database = Database.open(data)

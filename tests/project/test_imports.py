@@ -54,6 +54,18 @@ print("rankings", report(rank_queries(evaluator, queries), dataset).overall.rank
 """
 
 
+WITHOUT_COMPILER = """
+import sys
+import proofrank.service.app, proofrank.service.web.server
+from proofrank.service.cli.main import main
+
+for engine in ("original", "eager", "captured"):
+    options = ["--queries", "1", "--corruptions", "1", "--device", "cpu"]
+    assert main(["evaluate", "--engine", engine, *options]) == 0
+print(sorted(name for name in sys.modules if name in ("torch._dynamo", "torch._inductor")))
+"""
+
+
 def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
@@ -81,6 +93,14 @@ def test_the_refusal_of_web_packages_does_refuse() -> None:
 
     assert result.returncode != 0
     assert "pydantic is not installed here" in result.stderr
+
+
+def test_the_compiler_is_not_loaded_where_nothing_is_compiled() -> None:
+    """It takes a process longer to load than all else."""
+    result = run_python(WITHOUT_COMPILER)
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("path", CORE_FILES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -53,8 +53,8 @@ def serve_arguments(family_folder: Path, policy_folder: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def server(serve_arguments: list[str]) -> Iterator[RunningServer]:
-    """A server that is ready, for all tests that leave it running."""
-    with RunningServer(*serve_arguments) as running:
+    """A server that is ready, for all tests that leave it running; it begins as a user's does."""
+    with RunningServer(*serve_arguments, is_fresh=True) as running:
         yield running.wait_until_ready()
 
 

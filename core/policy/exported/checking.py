@@ -7,11 +7,10 @@ that it states, for any number of rows, and is within the limits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from proofrank.core.errors import PolicyError, did_you_mean, nearest_names, shown
 from proofrank.core.policy.exported.operations import ABOUT_MEMORY, ALLOWED, MAKING_TENSORS, function_of
@@ -27,6 +26,9 @@ from proofrank.core.policy.exported.program import (
     Rows,
     concrete,
 )
+
+if TYPE_CHECKING:
+    from torch.utils.flop_counter import FlopCounterMode
 
 TILE_ROWS = 64
 """Number of rows that a network is given at once, always. A library may add in another order for another number of
@@ -60,7 +62,7 @@ def check(program: Program) -> None:
     _check_structure(program)
     flops = 0
     for num_rows in (TILE_ROWS, 2 * TILE_ROWS):
-        with FlopCounterMode(display=False) as counter:
+        with _counting_flops() as counter:
             _check_results(program, num_rows)
         if num_rows == TILE_ROWS:
             flops = counter.get_total_flops()
@@ -70,6 +72,13 @@ def check(program: Program) -> None:
             f"{MOST_FLOPS:.1e}"
         )
     _check_output(program)
+
+
+def _counting_flops() -> FlopCounterMode:
+    # Imported late: it loads triton, where that is installed.
+    from torch.utils.flop_counter import FlopCounterMode
+
+    return FlopCounterMode(display=False)
 
 
 def embedding_dim(program: Program) -> int:
@@ -91,7 +100,7 @@ def elements_of_a_row(program: Program) -> int:
 
 def flops_of_a_row(program: Program) -> int:
     """Returns the multiplications and additions in the matrix products of a checked program for one row."""
-    with FlopCounterMode(display=False) as counter:
+    with _counting_flops() as counter:
         _check_results(program, TILE_ROWS)
     return counter.get_total_flops() // TILE_ROWS
 

@@ -122,7 +122,7 @@ def since(before: CompileCounts) -> tuple[int, int]:
 
 
 def without_compiler(monkeypatch: MonkeyPatch) -> None:
-    monkeypatch.setattr("proofrank.core.evaluator.packages.get_cpp_compiler", _no_compiler)
+    monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", _no_compiler)
 
 
 def _no_compiler() -> str:

@@ -9,49 +9,35 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from proofrank.core.errors import DatasetError
-from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.evaluator.recordings import Recording, read_recording
 from proofrank.core.evaluator.replay import Comparison, log_probability_tolerance, replay
 from proofrank.core.graph import Dataset, load_dataset
-from proofrank.core.policy import PolicyNetwork, StateScorer, load_policy
-from proofrank.core.prover import State
+from proofrank.core.policy import load_policy
 from proofrank.core.ranking import SIDES, rank_as_deepprooflog
 from tests.helpers.datasets import SHARED
+from tests.helpers.remembering import RememberingReference
 
 FOLDERS = tuple(sorted(path.name for path in (SHARED / "truth").glob("*") if path.is_dir()))
 
 pytestmark = pytest.mark.skipif(not FOLDERS, reason=f"no recorded evaluations: {SHARED / 'truth'} is missing")
 
 
-class RememberingScorer(StateScorer):
-    """Asks the network once for what it is asked again: free and forced trajectories share most states."""
-
-    def __init__(self, network: PolicyNetwork) -> None:
-        super().__init__(network)
-        self._logits: dict[tuple[State, ...], list[float]] = {}
-
-    def __call__(self, state: State, actions: Sequence[State]) -> list[float]:
-        key = (state, *actions)
-        if key not in self._logits:
-            self._logits[key] = super().__call__(state, actions)
-        return self._logits[key]
-
-
 class Replayed:
-    """A recording with the graph and the evaluator that it is compared with."""
+    """A recording with the graph and the evaluator that it is compared with.
+
+    Free and forced trajectories share most states, and those with a trace are run twice: the evaluator remembers them.
+    """
 
     def __init__(self, recording: Recording, dataset: Dataset) -> None:
         self.recording = recording
         self.dataset = dataset
         policy = load_policy(recording.folder, dataset)
-        self.evaluator = ReferenceEvaluator(dataset, policy, recording.settings)
-        self.evaluator.scorer = RememberingScorer(policy.network)
+        self.evaluator = RememberingReference(dataset, policy, recording.settings)
 
     def replay(self, *, is_following: bool = False) -> list[Comparison]:
         return replay(self.recording, self.dataset, self.evaluator, self.evaluator, is_following=is_following)

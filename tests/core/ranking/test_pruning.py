@@ -23,10 +23,11 @@ from proofrank.core.provability import LeastModel, compute_least_model
 from proofrank.core.prover import Candidate, Outcomes, ProverSettings
 from proofrank.core.prover.beams import Beam, combined
 from proofrank.core.ranking import Pruning, PruningCounts, Query, rank_queries
-from tests.helpers.cases import Case, cases, collected_cases
+from tests.helpers.cases import Case, cases, collected_cases, sizes
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.outcomes import assert_same
 from tests.helpers.policies import make_policy, without_choice
+from tests.helpers.remembering import RememberingReference
 from tests.helpers.whole_ranks import check
 
 SETTINGS = ProverSettings(padding_states=8, padding_atoms=4, max_depth=6)
@@ -43,19 +44,19 @@ few = settings(
 def test_the_reference_gives_the_same_ranks(case: Case, has_choice: bool, make_dataset: DatasetMaker) -> None:
     dataset = case.dataset(make_dataset)
     policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-    evaluator = ReferenceEvaluator(dataset, policy if has_choice else without_choice(policy), case.settings)
+    evaluator = RememberingReference(dataset, policy if has_choice else without_choice(policy), case.settings)
 
     check(case, dataset, evaluator)
 
 
 @few
-@given(case=cases, has_choice=st.booleans())
+@given(case=cases, has_choice=st.booleans(), num_lanes=sizes)
 def test_the_vectorised_engine_gives_the_same_ranks(
-    case: Case, has_choice: bool, make_dataset: DatasetMaker
+    case: Case, has_choice: bool, num_lanes: int, make_dataset: DatasetMaker
 ) -> None:
     dataset = case.dataset(make_dataset)
     policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-    options = EvaluatorOptions(buckets=(3,), pool_size=case.pool_size)
+    options = case.options(num_lanes)
 
     check(
         case,
@@ -165,17 +166,20 @@ def test_an_unknown_level_is_refused_by_name(level: str, chain: Dataset) -> None
 # Each lever, broken: the comparison with whole evaluations must see it.
 
 
-def broken_checks(case_list: list[Case], make_dataset: DatasetMaker) -> int:
-    """How many of the cases the comparison refuses."""
-    num_refused = 0
-    for case in case_list:
+def is_seen(case_list: list[Case], make_dataset: DatasetMaker, beam: Beam | None = None) -> bool:
+    """Whether the comparison refuses any of the cases."""
+
+    def is_refused(case: Case) -> bool:
         dataset = case.dataset(make_dataset)
         policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
+        reference = RememberingReference(dataset, policy, case.settings)
         try:
-            check(case, dataset, ReferenceEvaluator(dataset, policy, case.settings))
+            check(case, dataset, BeamReferenceEvaluator(reference, beam) if beam is not None else reference)
         except AssertionError:
-            num_refused += 1
-    return num_refused
+            return True
+        return False
+
+    return any(map(is_refused, case_list))
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +189,7 @@ def some_cases() -> list[Case]:
 
 def test_a_model_that_lacks_atoms_is_seen(some_cases: list[Case], make_dataset: DatasetMaker) -> None:
     with patch.object(LeastModel, "contains", lambda self, triples: np.zeros(len(triples), dtype=bool)):
-        assert broken_checks(some_cases, make_dataset)
+        assert is_seen(some_cases, make_dataset)
 
 
 def test_a_bound_that_ends_what_may_still_win_is_seen(
@@ -195,7 +199,7 @@ def test_a_bound_that_ends_what_may_still_win_is_seen(
         return log_probability - 1.0 < self.threshold
 
     with patch.object(Candidate, "has_fallen_behind", too_early):
-        assert broken_checks(some_cases, make_dataset)
+        assert is_seen(some_cases, make_dataset)
 
 
 def test_a_bound_that_ends_ties_is_seen(some_cases: list[Case], make_dataset: DatasetMaker) -> None:
@@ -203,13 +207,15 @@ def test_a_bound_that_ends_ties_is_seen(some_cases: list[Case], make_dataset: Da
         return log_probability - (0.0 if self.is_provable else 100.0) <= self.threshold
 
     with patch.object(Candidate, "has_fallen_behind", not_strict):
-        assert broken_checks(some_cases, make_dataset)
+        assert is_seen(some_cases, make_dataset)
 
 
 # The bound of beams, broken.
 
 BeamBound = Callable[..., bool]
 """Takes what ``has_fallen_behind`` of beams takes."""
+
+BEAM = Beam(4, "logsumexp")
 
 
 @contextlib.contextmanager
@@ -219,22 +225,6 @@ def bound_of_beams(broken: BeamBound) -> Iterator[None]:
         patch("proofrank.core.evaluator.beams.has_fallen_behind", broken),
     ):
         yield
-
-
-def broken_beams(case_list: list[Case], make_dataset: DatasetMaker) -> int:
-    """How many of the cases the comparison refuses, with four trajectories of a candidate."""
-    num_refused = 0
-    for case in case_list:
-        dataset = case.dataset(make_dataset)
-        policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-        evaluator = BeamReferenceEvaluator(
-            ReferenceEvaluator(dataset, policy, case.settings), Beam(4, "logsumexp")
-        )
-        try:
-            check(case, dataset, evaluator)
-        except AssertionError:
-            num_refused += 1
-    return num_refused
 
 
 def bound_by(candidate: Candidate, beam: Beam, *, proved: Sequence[float], failed: Sequence[float]) -> float:
@@ -252,7 +242,7 @@ def test_a_bound_of_beams_without_trajectories_under_way_is_seen(
         return bound_by(candidate, beam, proved=proved, failed=failed) < candidate.threshold
 
     with bound_of_beams(of_the_ended):
-        assert broken_beams(some_cases, make_dataset)
+        assert is_seen(some_cases, make_dataset, BEAM)
 
 
 def test_a_bound_of_beams_without_the_proofs_found_is_seen(
@@ -262,7 +252,7 @@ def test_a_bound_of_beams_without_the_proofs_found_is_seen(
         return bound_by(candidate, beam, proved=open_, failed=failed) < candidate.threshold
 
     with bound_of_beams(of_the_open):
-        assert broken_beams(some_cases, make_dataset)
+        assert is_seen(some_cases, make_dataset, BEAM)
 
 
 def test_a_bound_of_beams_without_failures_is_seen(make_dataset: DatasetMaker) -> None:
@@ -297,7 +287,7 @@ def test_a_bound_of_beams_that_ends_ties_is_seen(some_cases: list[Case], make_da
         return bound_by(candidate, beam, proved=[*proved, *open_], failed=failed) <= candidate.threshold
 
     with bound_of_beams(not_strict):
-        assert broken_beams(some_cases, make_dataset)
+        assert is_seen(some_cases, make_dataset, BEAM)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ from proofrank.core.errors import EmbeddingError, RankingError
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.evaluator.beams import BeamReferenceEvaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
-from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.provability import compute_least_model
 from proofrank.core.prover import Candidate, ProverSettings
@@ -44,11 +43,12 @@ from proofrank.core.ranking.rank_table import RankTable
 from proofrank.core.ranking.refined_scores import ScoresByEmbedding
 from proofrank.core.ranking.scored_queue import what_may_be_left
 from proofrank.core.ranking.scoring import WeightColumns
-from tests.helpers.cases import Case, cases, collected_cases
+from tests.helpers.cases import Case, cases, collected_cases, sizes
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.embeddings import make_distmult
 from tests.helpers.policies import make_policy, without_choice
 from tests.helpers.refinements import CountingEvaluator, RememberingEvaluator, check_intervals, work_of
+from tests.helpers.remembering import RememberingReference
 
 LEVELS = ("exact", "ranks")
 
@@ -118,14 +118,19 @@ hybrids = st.builds(
 
 
 @few
-@given(case=cases, ties=st.sampled_from(TIE_POLICIES), level=st.sampled_from(LEVELS), hybrid=hybrids)
+@given(
+    case=cases,
+    ties=st.sampled_from(TIE_POLICIES),
+    level=st.sampled_from(LEVELS),
+    hybrid=hybrids,
+    num_lanes=sizes,
+)
 def test_the_vectorised_engine_gives_such_intervals(
-    case: Case, ties: str, level: str, hybrid: Hybrid, make_dataset: DatasetMaker
+    case: Case, ties: str, level: str, hybrid: Hybrid, num_lanes: int, make_dataset: DatasetMaker
 ) -> None:
     dataset = case.dataset(make_dataset)
     policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-    options = EvaluatorOptions(buckets=(3,), pool_size=case.pool_size)
-    evaluator = CompiledEvaluator(dataset, policy, case.settings, options)
+    evaluator = CompiledEvaluator(dataset, policy, case.settings, case.options(num_lanes))
     scoring = scoring_of(dataset, hybrid, case.seed)
 
     check_intervals(evaluator, work_of(case, dataset), ties, level, 16, scoring)
@@ -143,7 +148,7 @@ def test_beams_give_such_intervals(
 ) -> None:
     dataset = case.dataset(make_dataset)
     policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-    evaluator = BeamReferenceEvaluator(ReferenceEvaluator(dataset, policy, case.settings), beam)
+    evaluator = BeamReferenceEvaluator(RememberingReference(dataset, policy, case.settings), beam)
     scoring = scoring_of(dataset, hybrid, case.seed)
 
     check_intervals(evaluator, work_of(case, dataset), "realistic", level, 16, scoring)

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from proofrank.core.errors import EvaluationError, RankingError
 from proofrank.core.evaluator import Evaluator, ReferenceEvaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
-from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.provability import LeastModel, compute_least_model
 from proofrank.core.prover import Candidate, Outcomes, ProverSettings
@@ -33,7 +32,7 @@ from proofrank.core.ranking import (
 from proofrank.core.ranking.corruptions import SIDES
 from proofrank.core.ranking.next_candidates import Outlook, next_candidates
 from proofrank.core.ranking.rank_table import RankTable
-from tests.helpers.cases import Case, cases
+from tests.helpers.cases import Case, cases, sizes
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.policies import make_policy, without_choice
 from tests.helpers.refinements import (
@@ -94,17 +93,15 @@ def test_the_exact_value_of_every_metric_lies_inside_in_a_thousand_cases(make_da
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(case=cases, ties=st.sampled_from(TIE_POLICIES), level=st.sampled_from(LEVELS))
+@given(case=cases, ties=st.sampled_from(TIE_POLICIES), level=st.sampled_from(LEVELS), num_lanes=sizes)
 def test_the_vectorised_engine_gives_such_intervals(
-    case: Case, ties: str, level: str, make_dataset: DatasetMaker
+    case: Case, ties: str, level: str, num_lanes: int, make_dataset: DatasetMaker
 ) -> None:
     dataset = case.dataset(make_dataset)
     policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-    options = EvaluatorOptions(buckets=(3,), pool_size=case.pool_size)
+    evaluator = CompiledEvaluator(dataset, policy, case.settings, case.options(num_lanes))
 
-    check_intervals(
-        CompiledEvaluator(dataset, policy, case.settings, options), work_of(case, dataset), ties, level, 16
-    )
+    check_intervals(evaluator, work_of(case, dataset), ties, level, 16)
 
 
 @pytest.fixture(scope="module")

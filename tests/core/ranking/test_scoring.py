@@ -17,7 +17,6 @@ from proofrank.core.errors import RankingError, UnknownNameError
 from proofrank.core.evaluator import Evaluator, ReferenceEvaluator
 from proofrank.core.evaluator.beams import BeamEvaluator, BeamReferenceEvaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
-from proofrank.core.evaluator.options import EvaluatorOptions
 from proofrank.core.graph import Dataset
 from proofrank.core.hybrid import DEFAULT_PENALTY
 from proofrank.core.provability import compute_least_model
@@ -41,10 +40,11 @@ from proofrank.core.ranking import (
 from proofrank.core.ranking.corruptions import SIDES
 from proofrank.core.ranking.scored_queue import what_may_be_left
 from proofrank.core.ranking.scoring import WeightColumns
-from tests.helpers.cases import Case, cases
+from tests.helpers.cases import Case, cases, sizes
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.embeddings import make_distmult
 from tests.helpers.policies import make_policy, without_choice
+from tests.helpers.remembering import RememberingReference
 
 SETTINGS = ProverSettings(padding_states=8, padding_atoms=4, max_depth=6)
 
@@ -108,7 +108,8 @@ def without_seconds(ranked: Sequence[RankedQuery], ties: str) -> dict[str, objec
     return {name: value for name, value in aggregate(ranked, ties).to_dict().items() if name != "seconds"}
 
 
-def check(case: Case, dataset: Dataset, evaluator: Evaluator, hybrid: Hybrid) -> None:
+def check(case: Case, dataset: Dataset, evaluator: Evaluator, hybrid: Hybrid) -> list[RankedQuery]:
+    """Compares pruned evaluations with a whole one, which is returned."""
     queries, model = queries_of(case, dataset), compute_least_model(dataset)
     scoring = scoring_of(dataset, "hybrid", hybrid, case.seed)
     whole = rank_queries(evaluator, queries, seed=3, scoring=scoring)
@@ -125,6 +126,7 @@ def check(case: Case, dataset: Dataset, evaluator: Evaluator, hybrid: Hybrid) ->
     by_ranks = rank_queries(evaluator, queries, seed=3, scoring=scoring, pruning=Pruning("ranks", model))
     assert [ranked.ranks for ranked in by_ranks] == [ranked.ranks for ranked in whole]
     assert aggregate(by_ranks).corruptions_proved is None
+    return whole
 
 
 @few
@@ -134,18 +136,18 @@ def test_the_reference_gives_the_same_ranks(
 ) -> None:
     dataset = case.dataset(make_dataset)
     policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-    evaluator = ReferenceEvaluator(dataset, policy if has_choice else without_choice(policy), case.settings)
+    evaluator = RememberingReference(dataset, policy if has_choice else without_choice(policy), case.settings)
     check(case, dataset, evaluator, hybrid)
 
 
 @few
-@given(case=cases, has_choice=st.booleans(), hybrid=hybrids)
+@given(case=cases, has_choice=st.booleans(), hybrid=hybrids, num_lanes=sizes)
 def test_the_vectorised_engine_gives_the_same_ranks(
-    case: Case, has_choice: bool, hybrid: Hybrid, make_dataset: DatasetMaker
+    case: Case, has_choice: bool, hybrid: Hybrid, num_lanes: int, make_dataset: DatasetMaker
 ) -> None:
     dataset = case.dataset(make_dataset)
     policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-    options = EvaluatorOptions(buckets=(3,), pool_size=case.pool_size)
+    options = case.options(num_lanes)
     policy = policy if has_choice else without_choice(policy)
     check(case, dataset, CompiledEvaluator(dataset, policy, case.settings, options), hybrid)
 
@@ -154,26 +156,21 @@ beams = st.builds(Beam, width=st.integers(2, 4), score=st.sampled_from(BEAM_SCOR
 
 
 @few
-@given(case=cases, beam=beams, hybrid=hybrids)
+@given(case=cases, beam=beams, hybrid=hybrids, num_lanes=sizes)
 def test_beams_give_the_same_ranks(
-    case: Case, beam: Beam, hybrid: Hybrid, make_dataset: DatasetMaker
+    case: Case, beam: Beam, hybrid: Hybrid, num_lanes: int, make_dataset: DatasetMaker
 ) -> None:
     dataset = case.dataset(make_dataset)
     policy = make_policy(dataset, case.seed, spread=2.0, **case.shape)
-    reference = BeamReferenceEvaluator(ReferenceEvaluator(dataset, policy, case.settings), beam)
-    check(case, dataset, reference, hybrid)
-    options = EvaluatorOptions(buckets=(12,), pool_size=case.pool_size)
+    reference = BeamReferenceEvaluator(RememberingReference(dataset, policy, case.settings), beam)
+    expected = check(case, dataset, reference, hybrid)
+    options = case.options(4 * num_lanes)
     vectorised = BeamEvaluator(dataset, policy, case.settings, beam, options)
-    check(case, dataset, vectorised, hybrid)
-    scoring, queries = scoring_of(dataset, "hybrid", hybrid, case.seed), queries_of(case, dataset)
-    for mine, expected in zip(
-        rank_queries(vectorised, queries, scoring=scoring),
-        rank_queries(reference, queries, scoring=scoring),
-        strict=True,
-    ):
-        assert np.array_equal(mine.outcomes.success, expected.outcomes.success)
-        assert mine.scores is not None and expected.scores is not None
-        assert mine.scores == pytest.approx(expected.scores, abs=1e-4)
+    found = check(case, dataset, vectorised, hybrid)
+    for mine, other in zip(found, expected, strict=True):
+        assert np.array_equal(mine.outcomes.success, other.outcomes.success)
+        assert mine.scores is not None and other.scores is not None
+        assert mine.scores == pytest.approx(other.scores, abs=1e-4)
 
 
 numbers = st.floats(-1e6, 1e6) | st.floats(-3, 0) | st.sampled_from((0.0, -1.0, -1e-300))

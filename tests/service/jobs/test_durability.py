@@ -31,7 +31,7 @@ def run_undisturbed(client: httpx.Client, **body: Any) -> tuple[dict[str, Any], 
 def test_a_job_that_is_killed_at_random_moments_ends_with_the_numbers_of_an_undisturbed_run(
     serve_arguments: list[str], tmp_path: Path, kills: int
 ) -> None:
-    body = {"queries": many_queries(500 + 250 * kills), **OPTIONS}
+    body = {"queries": many_queries(250 + 200 * kills), **OPTIONS}
     headers = {"Idempotency-Key": "the-one"}
     moments = random.Random()  # a failure shows the moments in its message
     waited: list[float] = []
