@@ -54,10 +54,7 @@ def save_embedding(
             number of entities or relations than the factory, the factory has no names, its scores are not those of what
             was saved, or depend on the batch, or ``folder`` holds an embedding or cannot be written.
     """
-    if not isinstance(model, torch.nn.Module):
-        raise EmbeddingError(
-            f"model is a {type(model).__name__}; expected a PyKEEN model, such as result.model of a pipeline"
-        )
+    _check_model(model)
     if getattr(model, "use_inverse_triples", False) or getattr(
         triples_factory, "create_inverse_triples", False
     ):
@@ -96,6 +93,14 @@ def save_embedding(
         checks=checks if of_pykeen else (),
         **parts,
     )
+
+
+def _check_model(model: Any) -> None:
+    """Raises EmbeddingError for what is no model, such as the result of a pipeline."""
+    if not isinstance(model, torch.nn.Module):
+        raise EmbeddingError(
+            f"model is a {type(model).__name__}; expected a PyKEEN model, such as result.model of a pipeline"
+        )
 
 
 def _unwrapped(interaction: Any) -> tuple[Any, list[float | None] | None]:

@@ -79,7 +79,7 @@ def warn_of_lone_first_lines(files: Sequence[TripleFile], warnings: WarningColle
     constants = {name for triple in others for name in triple[1:]}
     for file in files:
         first = first_of.get(file.path)
-        if first in lone and constants.isdisjoint(first[1:]):
+        if first is not None and first in lone and constants.isdisjoint(first[1:]):
             shown = repr(f"{first.first} {first.predicate} {first.second}")
             warnings.add("like-a-header", file.path, file.lines[0], shown)
 

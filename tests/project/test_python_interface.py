@@ -8,7 +8,9 @@ import re
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -133,13 +135,14 @@ def test_paths_in_place_of_what_is_loaded_are_told_with_the_function_that_loads(
     dataset: proofrank.Dataset, policy: proofrank.Policy
 ) -> None:
     network = policy.network
-    for evaluate in (
-        lambda *loaded: proofrank.evaluate(*loaded),
-        lambda *loaded: proofrank.explain(*loaded, TRIPLE),
-        lambda *loaded: proofrank.why(*loaded, TRIPLE),
-        lambda *loaded: proofrank.sample(*loaded, [TRIPLE]),
-        lambda *loaded: proofrank.fit_hybrid(*loaded, "embedding"),
-    ):
+    functions: list[Callable[[Any, Any], object]] = [
+        proofrank.evaluate,
+        lambda dataset, policy: proofrank.explain(dataset, policy, TRIPLE),
+        lambda dataset, policy: proofrank.why(dataset, policy, TRIPLE),
+        lambda dataset, policy: proofrank.sample(dataset, policy, [TRIPLE]),
+        lambda dataset, policy: proofrank.fit_hybrid(dataset, policy, "embedding"),
+    ]
+    for evaluate in functions:
         with pytest.raises(proofrank.ProofrankError, match=r"dataset is 'towns'; expected .*load_dataset"):
             evaluate("towns", policy)
         with pytest.raises(
