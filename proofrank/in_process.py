@@ -54,6 +54,7 @@ from proofrank.core.ranking import (
     read_hybrid,
     sides_of,
 )
+from proofrank.core.ranking.pruning import pruning_level
 from proofrank.frames import frame_of
 from proofrank.interval_evaluation import (
     NO_ENGINE,
@@ -434,10 +435,10 @@ def evaluate(
         )
         return evaluation.refine(mrr_tolerance, progress=progress)
     note = unused_pruning(pruning, scoring)
-    pruning = "exact" if pruning is None else pruning
-    leaving_out = pruning_of(pruning, dataset, default_cache_folder())
+    pruning = pruning_level("exact" if pruning is None else pruning)
     if evaluator is None:  # nothing is proved, and so nothing left out
-        pruning, leaving_out = "none", None
+        pruning = "none"
+    leaving_out = pruning_of(pruning, dataset, default_cache_folder())
     depths = depths_beside(dataset, chosen, splits)
     tally, counts = ReportTally(ties, hits_at), PruningCounts()
     rankings: list[TripleRanking] = []

@@ -48,7 +48,7 @@ def create_app(
 
     Args:
         settings: of the service.
-        on_failure: called where the evaluator cannot be loaded.
+        on_failure: called, in any thread, where the evaluator cannot be loaded, or loses its device.
         replicas: other processes that rank by the policy that is live here; none by default.
 
     Raises:
@@ -72,7 +72,7 @@ def _create_app(
     database = Database.open(folder.path)
     store = PolicyStore(folder.path, database, settings.max_policies)
     at_start = PolicyAtStart(store, settings.policy, metrics)
-    host = EvaluatorHost(settings, metrics, at_start.first, at_start)
+    host = EvaluatorHost(settings, metrics, at_start.first, at_start, on_failure)
     registry = PolicyRegistry(store, host, metrics, replicas, at_start)
     made_jobs = make_jobs(settings, metrics, host, database, registry)
     services = Services(settings, metrics, host, database, registry, made_jobs, replicas)

@@ -43,6 +43,7 @@ from proofrank.core.policy.files import (
     PolicyPaths,
     policy_paths,
     read_whole,
+    replace_folder,
 )
 from proofrank.core.policy.network import PolicyNetwork, empty_network
 from proofrank.core.policy.untrained import random_network
@@ -341,7 +342,8 @@ def save_policy(
     training: Mapping[str, Any] | None = None,
     unused_predicates: Sequence[str] = (),
 ) -> None:
-    """Writes a checkpoint that :func:`load_policy` reads.
+    """Writes a checkpoint that :func:`load_policy` reads, all of it at one moment
+    (:func:`proofrank.core.policy.files.replace_folder`).
 
     Args:
         folder: folder to write to; made if it does not exist.
@@ -351,10 +353,7 @@ def save_policy(
         training: notes on the training, as JSON; not read again.
         unused_predicates: predicates of ``vocabulary`` that have an embedding and are in no graph.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in checkpoint_files(network, vocabulary, settings, training, unused_predicates).items():
-        (folder / name).write_bytes(content)
+    replace_folder(Path(folder), checkpoint_files(network, vocabulary, settings, training, unused_predicates))
 
 
 def checkpoint_files(

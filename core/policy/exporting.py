@@ -26,6 +26,7 @@ from proofrank.core.policy.exported.checking import TILE_ROWS, check, first_line
 from proofrank.core.policy.exported.program import Maps
 from proofrank.core.policy.exported.rows import random_inputs
 from proofrank.core.policy.exported.tracing import trace
+from proofrank.core.policy.files import replace_folder
 from proofrank.core.policy.in_memory import exported_files, unwrapped
 from proofrank.core.prover import ProverSettings
 from proofrank.core.prover.growth import most_places, most_variables
@@ -120,10 +121,7 @@ def export_policy(
         exported.check_rows(network, dataset.vocabulary)
         _compare(module, network, sizes)
     files = exported_files(network, dataset.vocabulary, settings, training)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
+    replace_folder(Path(folder), files)
     return load_policy(folder, dataset)
 
 

@@ -101,10 +101,16 @@ def pruning_of(level: str, dataset: Dataset, cache_folder: Path | None) -> Pruni
     # Imported here: ranking without pruning, as on a machine that only runs benchmarks, does not need scipy.
     from proofrank.core.provability import stored_least_model
 
+    known = pruning_level(level)
+    return None if known == "none" else Pruning(known, stored_least_model(dataset, cache_folder))
+
+
+def pruning_level(name: str) -> PruningLevel:
+    """The level of this name. Raises RankingError if there is none."""
     for known in PRUNING_LEVELS:
-        if level == known:
-            return None if known == "none" else Pruning(known, stored_least_model(dataset, cache_folder))
-    raise RankingError(f"pruning is {level!r}; expected one of {', '.join(PRUNING_LEVELS)}")
+        if name == known:
+            return known
+    raise RankingError(f"pruning is {name!r}; expected one of {', '.join(PRUNING_LEVELS)}")
 
 
 @dataclass(frozen=True)

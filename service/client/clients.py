@@ -91,6 +91,7 @@ class Client:
         self._http = httpx.Client(
             base_url=self._connection.url,
             headers=self._connection.headers,
+            auth=self._connection.login,
             timeout=self._connection.timeouts,
         )
 
@@ -175,6 +176,7 @@ class AsyncClient:
         self._http = httpx.AsyncClient(
             base_url=self._connection.url,
             headers=self._connection.headers,
+            auth=self._connection.login,
             timeout=self._connection.timeouts,
         )
 

@@ -23,7 +23,7 @@ class Connection:
     """A server's address and the manner of speaking to it.
 
     Attributes:
-        url: of the server, without a slash at the end.
+        url: of the server, without a slash at the end, and without a name and password that were given in it.
         api_key: sent with every request; None for none.
         timeout: seconds to wait for an answer to begin.
         retries: of requests that fail for a passing reason.
@@ -33,6 +33,8 @@ class Connection:
     api_key: str | None = field(repr=False)
     timeout: float
     retries: Retries
+    login: tuple[str, str] | None = field(default=None, repr=False)
+    """Name and password of the URL, for a proxy before the server; None without."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -70,4 +72,7 @@ def make_connection(url: str, api_key: str | None, timeout: float, retries: Retr
         raise ClientError(
             "the API key holds characters that no key has: spaces, line breaks or letters beyond ASCII"
         )
-    return Connection(url.rstrip("/"), key or None, timeout, retries)
+    # Apart from the URL, which errors and logs show.
+    login = (parsed.username, parsed.password) if parsed.userinfo else None
+    shown = str(parsed.copy_with(userinfo=b"")) if parsed.userinfo else url
+    return Connection(shown.rstrip("/"), key or None, timeout, retries, login)

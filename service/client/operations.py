@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,12 @@ import httpx
 
 from proofrank.core.hybrid import HYBRID_FILE
 from proofrank.service.client.connection import Connection
-from proofrank.service.client.errors import ClientError, JobError, NotReadyError
+from proofrank.service.client.errors import (
+    ClientError,
+    JobError,
+    NotReadyError,
+    UnexpectedAnswerError,
+)
 from proofrank.service.client.progress import job_bar
 from proofrank.service.client.requests import (
     Call,
@@ -852,6 +858,8 @@ def _obstacle(connection: Connection) -> Steps[str | None]:
     if not failure.can_pass:
         raise failure.error
     if isinstance(reply, httpx.Response) and reply.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
-        readiness = parsed(reply, Readiness)
-        return f"{readiness.stage}, for {readiness.seconds:.0f} s"
+        # A proxy answers otherwise while the server behind it does not listen yet.
+        with suppress(UnexpectedAnswerError):
+            readiness = parsed(reply, Readiness)
+            return f"{readiness.stage}, for {readiness.seconds:.0f} s"
     return str(failure.error)

@@ -13,8 +13,8 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import reduce
 from operator import add
 from typing import NamedTuple
@@ -46,6 +46,9 @@ IDLE_SECONDS = 300.0
 one.
 """
 
+_SECONDS_BETWEEN_LOOKS = 1.0
+"""Time between two looks at whether the users of evaluators have left, in seconds, where none says so."""
+
 _OF_SEVERAL = "eager"
 """Engine of evaluators of beams and of samples, whatever the server's."""
 
@@ -63,12 +66,20 @@ class EvaluatorsByShape:
     :meth:`begin`, :meth:`snapshot` and :meth:`end` may be called from other threads.
     """
 
-    def __init__(self, settings: Settings, dataset: Dataset, metrics: ServiceMetrics, stages: Stages) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        dataset: Dataset,
+        metrics: ServiceMetrics,
+        stages: Stages,
+        on_lost_device: Callable[[Exception], None],
+    ) -> None:
+        """Makes nothing yet; the arguments are those of :class:`EvaluatorMaker`."""
         self._settings = settings
         self._dataset = dataset
         self._metrics = metrics
         self._stages = stages
-        self._maker = EvaluatorMaker(settings, dataset, metrics, stages, self._on_stage)
+        self._maker = EvaluatorMaker(settings, dataset, metrics, stages, self._on_stage, on_lost_device)
         self._first_mode = first_mode(settings)
         self._modes: dict[Shape, str] = {}
         self._evaluators: dict[_Key, ShapeEvaluator] = {}
@@ -144,10 +155,12 @@ class EvaluatorsByShape:
             self._user_left.set()
             self._may_be_idle(evaluator)
 
-    def set_live(self, policy: Policy) -> None:
-        """Notes that requests now rank by ``policy``, whose evaluator is in use."""
+    def set_live(self, policy: Policy, prepared: ShapeEvaluator) -> None:
+        """Notes that requests now rank by ``policy``, by the evaluator that was ``prepared`` for it, or the one of
+        another engine that has taken its place meanwhile.
+        """
         before = self._live
-        self._set_live(self._evaluators[self._key(self.shape_of(policy))])
+        self._set_live(self._evaluators.get(self._key(self.shape_of(policy)), prepared))
         if self._live is before:
             return
         logger.info(
@@ -185,13 +198,18 @@ class EvaluatorsByShape:
 
     async def sleep(self) -> None:
         """Ends all evaluators once their users have left, and gives their memory back; no other is made until
-        :meth:`wake`.
+        :meth:`wake`. Those that wait for an evaluator that cannot be made again are told to come later.
         """
         self._is_asleep = True
         async with self._one_at_a_time:
-            while any(evaluator.num_users for evaluator in self._evaluators.values()):
+            while any(
+                evaluator.num_users and not evaluator.cannot_be_made
+                for evaluator in self._evaluators.values()
+            ):
                 self._user_left.clear()
-                await self._user_left.wait()
+                with suppress(TimeoutError):  # whether one can be made again may change without a word
+                    async with asyncio.timeout(_SECONDS_BETWEEN_LOOKS):
+                        await self._user_left.wait()
             for evaluator in list(self._evaluators.values()):
                 await self._end_one(evaluator)
             await asyncio.to_thread(_give_memory_back)
@@ -362,7 +380,8 @@ class EvaluatorsByShape:
         """Makes a stage of the live evaluator that of the server."""
         is_live = _Key(evaluator.shape, evaluator.mode) == self._live_key
         if is_live and not self._is_asleep:
-            self._stages.enter(evaluator.stage)
+            # The server may fall asleep at this moment, and nothing but `wake` is to end that.
+            self._stages.enter(evaluator.stage, unless=ASLEEP)
             if evaluator.stage == READY:  # after a fault, perhaps with another engine
                 self._metrics.show_evaluator(self._dataset, evaluator.engine, evaluator.device)
 
@@ -376,7 +395,10 @@ class EvaluatorsByShape:
     def _may_be_idle(self, evaluator: ShapeEvaluator) -> None:
         if evaluator.num_users == 0 and evaluator is not self._live:
             evaluator.idle_since = time.monotonic()
-            asyncio.get_running_loop().call_later(IDLE_SECONDS, self._end_if_idle, evaluator)
+            if evaluator.idle_check is not None:
+                evaluator.idle_check.cancel()
+            loop = asyncio.get_running_loop()
+            evaluator.idle_check = loop.call_later(IDLE_SECONDS, self._end_if_idle, evaluator)
 
     def _end_if_idle(self, evaluator: ShapeEvaluator) -> None:
         is_idle = evaluator in self._idle() and time.monotonic() - evaluator.idle_since >= IDLE_SECONDS * 0.99

@@ -140,10 +140,12 @@ def make_sampling_evaluator(
     """
     use_threads(settings.threads)
     device = settings.device or default_device()
+    _limit_torch(device, settings.device_memory)
     options = EvaluatorOptions(
         device=usable_device(device),
         buckets=buckets_of(settings, device) or DEFAULT_BUCKETS,
         precision=settings.precision,
+        memory_share=settings.device_memory,
     )
     evaluator = SamplingEvaluator(dataset, policy, prover_settings, options)
     gather_seconds = settings.gather_ms / 1000

@@ -29,7 +29,7 @@ from proofrank.core.ranking import ProvableCompletions, Query, Scoring
 from proofrank.service.engine.by_shape import EvaluatorsByShape
 from proofrank.service.engine.depths import SplitDepths
 from proofrank.service.engine.engine_switch import EngineSwitch
-from proofrank.service.engine.lifecycle import ASLEEP, DRAINING, FAILED, READY, Stages
+from proofrank.service.engine.lifecycle import ASLEEP, DRAINING, FAILED, READY, STARTING, Stages
 from proofrank.service.engine.live_policy import LivePolicy
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.engine.provability import Provability
@@ -73,15 +73,18 @@ class EvaluatorHost:
         metrics: ServiceMetrics,
         policy_source: PolicySource | None = None,
         fallback: Fallback | None = None,
+        on_failure: Callable[[], object] | None = None,
     ) -> None:
         """Args:
         settings: settings of the service.
         metrics: metrics of the service.
         policy_source: returns the policy to begin with; that of the settings by default.
         fallback: knows the policy for the case that no evaluator can be made for that one; None for none.
+        on_failure: called in any thread where only a new process can help; nothing is by default.
         """
         self._settings = settings
         self._fallback = fallback
+        self._on_failure = on_failure
         self._policy_source = policy_source or (lambda dataset: load_policy(settings.policy, dataset))
         self._metrics = metrics
         self._loaded: Loaded | None = None
@@ -106,12 +109,12 @@ class EvaluatorHost:
 
     @property
     def has_failed(self) -> bool:
-        """Whether the evaluator could not be loaded."""
+        """Whether the evaluator could not be loaded, or its device is lost to this process."""
         return self._stages.stage == FAILED
 
     @property
     def failure(self) -> Exception | None:
-        """Why the evaluator could not be loaded: a ProofrankError where that is not a fault of the service."""
+        """Why it has failed: a ProofrankError where that is not a fault of the service."""
         return self._failure
 
     @property
@@ -188,21 +191,27 @@ class EvaluatorHost:
             EvaluationError: no evaluator can be made for it.
             NotReady: the service is not ready.
         """
-        async with self.prepared(policy):
-            loaded = self._known
-            self._live.activate(policy, loaded)
-            loaded.evaluators.set_live(policy)
+        async with self.prepared(policy) as go_live:
+            go_live()
 
     @asynccontextmanager
-    async def prepared(self, policy: Policy) -> AsyncIterator[None]:
+    async def prepared(self, policy: Policy) -> AsyncIterator[Callable[[], None]]:
         """Makes the evaluator of ``policy`` beside the live one if there is none of its shape, and keeps it while the
         context lasts; raises as :meth:`activate` does.
+
+        Yields the function that makes ``policy`` the live one. It does so whatever has become of the evaluators, so
+        that what is written of the live policy before it is called stays true.
         """
         # A server that begins to sleep meanwhile ends what is prepared only after that.
         loaded = self._known
         self._live.check(policy, loaded)
-        async with loaded.evaluators.using(policy):
-            yield
+        async with loaded.evaluators.using(policy) as evaluator:
+
+            def go_live() -> None:
+                self._live.activate(policy, loaded)
+                loaded.evaluators.set_live(policy, evaluator)
+
+            yield go_live
 
     def has_shape_of_live(self, policy: Policy) -> bool:
         """Whether the evaluator of the live policy can rank by ``policy``. Raises NotReady, or EvaluationError."""
@@ -243,8 +252,10 @@ class EvaluatorHost:
             if self._stages.stage != ASLEEP:
                 _ = self.loaded
                 return
+            evaluators = self._known.evaluators
+            self._stages.enter(STARTING)
             try:
-                await self._known.evaluators.wake(self._live.active)
+                await evaluators.wake(self._live.active)
             except MemoryShortError as error:
                 self._stages.enter(ASLEEP)
                 raise NotReady(f"still {ASLEEP}: {error}", retry_seconds=10) from error
@@ -296,7 +307,9 @@ class EvaluatorHost:
         self._provability.begin(dataset)
         scores = load_scores(self._settings, dataset)
         self._stages.enter("load policy")
-        evaluators = EvaluatorsByShape(self._settings, dataset, self._metrics, self._stages)
+        evaluators = EvaluatorsByShape(
+            self._settings, dataset, self._metrics, self._stages, self._note_lost_device
+        )
         try:
             policy = self._begin(evaluators, dataset)
         except PolicyError as error:
@@ -307,6 +320,14 @@ class EvaluatorHost:
         self._provability.wait(_MOST_SECONDS_FOR_MODEL)
         self._loaded = Loaded(dataset, evaluators, scores)
         self._stages.enter(READY)
+
+    def _note_lost_device(self, error: Exception) -> None:
+        """Ends the service: a supervisor starts another process, which may use the device again."""
+        logger.critical("this process cannot use its device any more; only a new one can: %s", error)
+        self._failure = error
+        self._stages.enter(FAILED)
+        if self._on_failure is not None:
+            self._on_failure()
 
     def _begin(self, evaluators: EvaluatorsByShape, dataset: Dataset) -> Policy:
         """Makes the first evaluator, and returns the policy that it is for.
@@ -341,6 +362,7 @@ class EvaluatorHost:
         pruning: PruningLevel = "none",
         scoring: Scoring | None = None,
         is_job: bool = False,
+        is_explanation: bool = False,
         deadline: float | None = None,
         beam: Beam | None = None,
         engine: str | None = None,
@@ -353,6 +375,8 @@ class EvaluatorHost:
         """
         loaded = self.loaded
         with_policy = policy if policy is not None else self.active_policy
+        if scoring is not None and scoring.kind == "embedding":
+            return await self._ranker.rank_by_embedding(queries, seed, with_policy, scoring)
         async with loaded.evaluators.using(with_policy, beam, engine=engine) as evaluator:
             batch = await self._ranker.rank(
                 queries,
@@ -363,6 +387,7 @@ class EvaluatorHost:
                 pruning=self._provability.pruning(pruning),
                 scoring=scoring,
                 is_job=is_job,
+                is_explanation=is_explanation,
                 deadline=deadline,
             )
             return dataclasses.replace(batch, engine=batch.engine or evaluator.engine)

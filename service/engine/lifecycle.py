@@ -70,9 +70,11 @@ class Stages:
         self.begin_stop()
         self.enter(DRAINING)
 
-    def enter(self, stage: str) -> None:
-        """Enters ``stage``, as far as the rules of the class allow."""
+    def enter(self, stage: str, *, unless: str | None = None) -> None:
+        """Enters ``stage``, as far as the rules of the class allow, unless it is in the stage ``unless``."""
         with self._lock:
+            if self._stage == unless:
+                return
             # Under the lock, because draining may begin between the check and the change.
             if stage == READY and self.is_stopping:
                 stage = DRAINING

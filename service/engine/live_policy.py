@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.evaluator.base import check_exact
 from proofrank.core.graph import Dataset
@@ -9,7 +11,8 @@ from proofrank.core.policy import Policy
 from proofrank.service.engine.loaded import Loaded
 from proofrank.service.telemetry.metrics import ServiceMetrics
 
-_MOST_REFERENCES = 4
+MAX_REFERENCES = 4
+"""Number of reference evaluators that are kept."""
 
 
 class LivePolicy:
@@ -19,6 +22,7 @@ class LivePolicy:
         self._metrics = metrics
         self._active: Policy | None = None
         self._references: dict[str, ReferenceEvaluator] = {}
+        self._lock = threading.Lock()
 
     @property
     def active(self) -> Policy:
@@ -47,10 +51,17 @@ class LivePolicy:
         check_exact(loaded.dataset, policy, loaded.evaluators.shape_of(policy).settings)
 
     def reference(self, loaded: Loaded, policy: Policy) -> ReferenceEvaluator:
-        """Returns a reference evaluator with ``policy``, which shares no state with the serving one."""
-        if policy.content_hash not in self._references:
-            if len(self._references) >= _MOST_REFERENCES:
+        """Returns a reference evaluator with ``policy``, which shares no state with the serving one; may be called from
+        any thread.
+        """
+        with self._lock:
+            known = self._references.get(policy.content_hash)
+        if known is not None:
+            return known
+        # Outside of the lock, which the event loop takes too.
+        made = ReferenceEvaluator(loaded.dataset, policy, loaded.evaluators.shape_of(policy).settings)
+        with self._lock:
+            known = self._references.setdefault(policy.content_hash, made)
+            while len(self._references) > MAX_REFERENCES:
                 del self._references[next(iter(self._references))]
-            settings = loaded.evaluators.shape_of(policy).settings
-            self._references[policy.content_hash] = ReferenceEvaluator(loaded.dataset, policy, settings)
-        return self._references[policy.content_hash]
+        return known

@@ -44,7 +44,10 @@ NO_ENGINE = "none"
 
 @dataclass(frozen=True)
 class RankedBatch:
-    """Ranked queries, what was left out, the policy and the engine that ranked them, and their times in seconds."""
+    """Ranked queries, what was left out, the policy and the engine that ranked them, and their times in seconds.
+
+    ``scoring_seconds`` is the time of an embedding before anything is proved.
+    """
 
     ranked: list[RankedQuery]
     counts: PruningCounts
@@ -53,6 +56,7 @@ class RankedBatch:
     first_result_seconds: float
     execution_seconds: float
     engine: str = ""
+    scoring_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class Ranker:
         pruning: Pruning | None = None,
         scoring: Scoring | None = None,
         is_job: bool = False,
+        is_explanation: bool = False,
         deadline: float | None = None,
     ) -> RankedBatch:
         """Ranks ``queries`` beside other tasks; cancelling it frees its lanes.
@@ -104,8 +109,10 @@ class Ranker:
             scheduler: scheduler of the evaluator for ``policy``.
             policy: policy to rank by, also after another is activated.
             pruning: what may be left out; nothing by default.
-            scoring: what scores beside or instead of proofs; None for proofs alone.
+            scoring: what scores beside proofs, of kind ``hybrid``; None for proofs alone.
             is_job: whether it yields to requests.
+            is_explanation: whether the ranks are those of queries that somebody looks at, and say nothing of how good
+                the policy is.
             deadline: latest end by ``time.monotonic()``.
 
         Raises:
@@ -118,13 +125,10 @@ class Ranker:
         num_candidates = count_candidates(queries)
         is_small = num_candidates <= FEW_CANDIDATES
         kind = Kind.JOB if is_job else Kind.INTERACTIVE
-        if scoring is not None and scoring.kind == "embedding":
-            batch = await in_worker_unless_small(
-                is_small, _ranked_by_embedding, queries, seed, policy, scoring
-            )
-            self._metrics.record_scored(scoring.kind, batch.ranked)
-            return batch
-        queue, embedding = await in_worker_unless_small(is_small, _queue, queries, pruning, scoring)
+        # An embedding may take a millisecond for a candidate, so few of them are no small work.
+        queue, embedding, scoring_seconds = await in_worker_unless_small(
+            is_small and scoring is None, _queue, queries, pruning, scoring
+        )
         finished = await self._outcome(Task(queue, policy, is_job=is_job, deadline=deadline), scheduler, kind)
         self._throughput.count(num_candidates)
         self._metrics.record_ended(
@@ -145,7 +149,8 @@ class Ranker:
                 scoring=scoring,
                 embedding=embedding,
             )
-            self._metrics.record_ranked(ranked, dataset, policy, kind, is_by_proofs=scoring is None)
+            is_judged = scoring is None and not is_explanation
+            self._metrics.record_ranked(ranked, dataset, policy, kind, is_judged=is_judged)
             if scoring is not None:
                 self._metrics.record_scored(scoring.kind, ranked)
             return ranked, PruningCounts.of(finished.outcomes)
@@ -158,7 +163,26 @@ class Ranker:
             finished.queue_seconds,
             finished.first_result_seconds,
             finished.execution_seconds,
+            scoring_seconds=scoring_seconds,
         )
+
+    async def rank_by_embedding(
+        self, queries: Sequence[Query], seed: int, policy: Policy, scoring: Scoring
+    ) -> RankedBatch:
+        """Ranks ``queries`` by an embedding alone, for which no evaluator is needed.
+
+        Args:
+            queries: queries to rank.
+            seed: seed of the random order of ties.
+            policy: that the answer names.
+            scoring: of kind ``embedding``.
+
+        Raises:
+            EmbeddingError: a candidate has no score by the embedding.
+        """
+        batch = await asyncio.to_thread(_ranked_by_embedding, queries, seed, policy, scoring)
+        self._metrics.record_scored(scoring.kind, batch.ranked)
+        return batch
 
     async def prove(
         self,
@@ -241,12 +265,16 @@ class Ranker:
 
 def _queue(
     queries: Sequence[Query], pruning: Pruning | None, scoring: Scoring | None
-) -> tuple[CandidateQueue, np.ndarray | None]:
-    """The candidates, and the embedding's scores of them where ``scoring`` needs those."""
+) -> tuple[CandidateQueue, np.ndarray | None, float]:
+    """The candidates, and the embedding's scores of them where ``scoring`` needs those, with the time of the embedding
+    in seconds.
+    """
     if scoring is None:
-        return queue_of(queries, pruning), None
+        return queue_of(queries, pruning), None, 0.0
+    began = time.monotonic()
     embedding = scoring.embedding_scores(candidates_of(queries).triples)
-    return scored_queue_of(queries, pruning, scoring, embedding), embedding
+    seconds = time.monotonic() - began
+    return scored_queue_of(queries, pruning, scoring, embedding), embedding, seconds
 
 
 def _ranked_by_embedding(

@@ -39,7 +39,8 @@ async def refine(
     Raises:
         EmbeddingError: a candidate has no score by the embedding.
     """
-    is_small = refinement.num_candidates <= FEW_CANDIDATES
+    # An embedding may take a millisecond for a candidate, so few of them are no small work.
+    is_small = refinement.scoring is None and refinement.num_candidates <= FEW_CANDIDATES
     first: Finished | None = None
     began = 0.0
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -25,7 +27,14 @@ from proofrank.service.telemetry.metrics import ServiceMetrics
 
 logger = logging.getLogger("proofrank")
 
-_MOST_SECONDS_BETWEEN_ATTEMPTS = 60
+_FIRST_SECONDS_BETWEEN_ATTEMPTS = 1.0
+_MOST_SECONDS_BETWEEN_ATTEMPTS = 60.0
+_DEVICE_ERROR: Any = getattr(torch, "AcceleratorError", ())
+"""Class of the errors of a device but for those of lacking memory; older versions of torch have none."""
+_ATTEMPTS_ON_LOST_DEVICE = 3
+"""Number of attempts in a row that fail by an error of the device, after which the device is lost to this process."""
+_SECONDS_BETWEEN_LOOKS = 0.25
+"""Time between two looks, in a wait for the next attempt, at whether the evaluator is to end, in seconds."""
 
 
 class ShapeEvaluator:
@@ -38,8 +47,10 @@ class ShapeEvaluator:
         engine: name of the engine that it came to.
         device: device that it computes on, as torch names it.
         stage: stage of the evaluator: ``ready``, or a stage of making it.
+        cannot_be_made: whether the last attempt to make it again after a fault has failed.
         num_users: number of evaluations and activations that use it; changed on the event loop only.
         idle_since: time by ``time.monotonic()`` at which its last user left.
+        idle_check: look at whether it has been idle for too long, which is to come; None for none.
     """
 
     def __init__(self, shape: Shape, mode: str) -> None:
@@ -49,8 +60,10 @@ class ShapeEvaluator:
         self.engine = mode
         self.device = "cpu"
         self.stage = STARTING
+        self.cannot_be_made = False
         self.num_users = 0
         self.idle_since = time.monotonic()
+        self.idle_check: asyncio.TimerHandle | None = None
 
 
 class EvaluatorMaker:
@@ -63,6 +76,7 @@ class EvaluatorMaker:
         metrics: ServiceMetrics,
         stages: Stages,
         on_stage: Callable[[ShapeEvaluator], None],
+        on_lost_device: Callable[[Exception], None],
     ) -> None:
         """Makes nothing yet.
 
@@ -72,12 +86,14 @@ class EvaluatorMaker:
             metrics: counts evaluators that are made again.
             stages: tells when the service stops.
             on_stage: called after the stage of an evaluator has changed, in any thread.
+            on_lost_device: called with the error, in any thread, once only another process can use the device.
         """
         self._settings = settings
         self._dataset = dataset
         self._metrics = metrics
         self._stages = stages
         self._on_stage = on_stage
+        self._on_lost_device = on_lost_device
         self._turns = Turns()
 
     def make(self, shape: Shape, mode: str, policy: Policy) -> ShapeEvaluator:
@@ -103,23 +119,44 @@ class EvaluatorMaker:
     def _make_stream(
         self, evaluator: ShapeEvaluator, policy: Policy, fault: Exception | None
     ) -> tuple[CandidateStream, Lanes]:
-        """Makes an evaluator; to replace a failed one, tries until it succeeds or the server stops."""
+        """Makes an evaluator; to replace a failed one, tries until it succeeds, or is to end, or the server stops.
+
+        Some errors of CUDA, such as an illegal memory access, make each later call in the process fail. So where the
+        device fails again and again, this gives up.
+        """
         if fault is None:
             return self._make_once(evaluator, policy)
         self._metrics.evaluator_rebuilds.inc()
         logger.error("making the evaluator again after %s", type(fault).__name__)
-        seconds = 1.0
+        seconds, num_lost = _FIRST_SECONDS_BETWEEN_ATTEMPTS, 0
         while True:
             try:
                 made = self._make_once(evaluator, policy)
-            except Exception:
+            except Exception as error:
+                num_lost = num_lost + 1 if isinstance(error, _DEVICE_ERROR) else 0
+                if num_lost == _ATTEMPTS_ON_LOST_DEVICE:
+                    self._on_lost_device(error)
+                    raise
                 logger.exception("the evaluator cannot be made; trying again in %.0f s", seconds)
-                if self._stages.wait_until_stopping(seconds):
+                evaluator.cannot_be_made = True
+                if self._is_to_end_within(seconds, evaluator):
                     raise
                 seconds = min(2 * seconds, _MOST_SECONDS_BETWEEN_ATTEMPTS)
             else:
+                evaluator.cannot_be_made = False
                 self._enter(evaluator, READY)
                 return made
+
+    def _is_to_end_within(self, seconds: float, evaluator: ShapeEvaluator) -> bool:
+        """Waits at most ``seconds``; returns whether the end of the evaluator, or of the server, has begun."""
+        ends = time.monotonic() + seconds
+        while not evaluator.scheduler.is_stopping:
+            left = ends - time.monotonic()
+            if left <= 0:
+                return False
+            if self._stages.wait_until_stopping(min(left, _SECONDS_BETWEEN_LOOKS)):
+                return True
+        return True
 
     def _make_once(self, evaluator: ShapeEvaluator, policy: Policy) -> tuple[CandidateStream, Lanes]:
         shape = evaluator.shape

@@ -12,6 +12,7 @@ from proofrank.service.jobs.rows import RankRow
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.jobs.to_response import job_answer
 from proofrank.service.ranking.to_rankings import INTERVALS_MESSAGE, rankings_of_job
+from proofrank.service.storage.uncancelled import uncancelled
 from proofrank.service.wire import FieldError, JobOptions
 
 MOST_QUERIES = 200_000
@@ -57,15 +58,17 @@ class JobComparer:
         async with self._turn:
             rankings = [await self._rankings(job) for job in (a, b)]
             is_known = depths is not None and all(triple in depths for triple in set(rankings[0].triples))
+            computing = asyncio.to_thread(
+                compare_rankings,
+                *rankings,
+                confidence=confidence,
+                resamples=resamples,
+                seed=seed,
+                depths=depths if is_known else None,
+            )
             try:
-                return await asyncio.to_thread(
-                    compare_rankings,
-                    *rankings,
-                    confidence=confidence,
-                    resamples=resamples,
-                    seed=seed,
-                    depths=depths if is_known else None,
-                )
+                # A thread cannot be interrupted, and its memory is taken until it ends: so is the turn.
+                return await uncancelled(computing)
             except ComparisonError as error:
                 raise InvalidInput([FieldError(field="b", value=b.id, message=str(error))]) from error
 

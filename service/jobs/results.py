@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 from proofrank.service.errors import JobRemovedError
@@ -13,7 +13,7 @@ from proofrank.service.jobs.job import Job, StoredRanking
 from proofrank.service.jobs.store import JobStore
 from proofrank.service.jobs.to_response import job_answer, ranking_answer
 from proofrank.service.storage.parquet import require_pyarrow, schema_of
-from proofrank.service.wire import JobOptions, JobRankInterval, answer_to_json
+from proofrank.service.wire import JobOptions, JobRanking, JobRankInterval, answer_to_json
 
 _QUERIES_A_PAGE = 1000
 
@@ -104,14 +104,19 @@ async def json_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
     separator = b""
     if has_intervals:
         async for page in interval_pages(job, store):
-            yield separator + b",".join(map(answer_to_json, page))
+            yield separator + await asyncio.to_thread(_joined, page)
             separator = b","
     else:
         async for page in pages(job, store):
-            rankings = (answer_to_json(ranking_answer(ranking, options.ties)) for ranking in page)
-            yield separator + b",".join(rankings)
+            yield separator + await asyncio.to_thread(
+                lambda page=page: _joined(ranking_answer(ranking, options.ties) for ranking in page)
+            )
             separator = b","
     yield b"]}" if has_intervals else b'],"rank_intervals":null}'
+
+
+def _joined(answers: Iterable[JobRanking | JobRankInterval]) -> bytes:
+    return b",".join(map(answer_to_json, answers))
 
 
 async def row_pages(job: Job, store: JobStore) -> AsyncIterator[list[tuple[Any, ...]]]:
@@ -135,7 +140,7 @@ async def csv_pieces(job: Job, store: JobStore) -> AsyncIterator[bytes]:
     """Yields a CSV table with a header, as in RFC 4180."""
     yield _csv([tuple(columns_of(job))])
     async for page in row_pages(job, store):
-        yield _csv(page)
+        yield await asyncio.to_thread(_csv, page)
 
 
 def _csv(rows: list[Any]) -> bytes:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from proofrank.core.errors import MemoryShortError
 from proofrank.service.errors import TryLater
 from proofrank.service.jobs.job import Job
 from proofrank.service.jobs.updates import JobUpdates
@@ -52,10 +53,22 @@ class RetryUntilReady:
             if job is not None:
                 self._obstacles.pop(job.id, None)
 
-    async def until_ready(self, make: Callable[[], Awaitable[Result]]) -> Result:
-        """Returns the result of ``make``, retried while the service is not ready or is overloaded."""
-        while True:
-            try:
-                return await make()
-            except TryLater as error:
-                await asyncio.sleep(error.retry_seconds)
+    async def until_ready(self, make: Callable[[], Awaitable[Result]], job: Job | None = None) -> Result:
+        """Returns the result of ``make``, retried while the service is not ready, is overloaded, or lacks memory for an
+        evaluator; ``job`` shows why it waits.
+        """
+        try:
+            while True:
+                try:
+                    return await make()
+                except TryLater as error:
+                    reason, seconds = error.detail, float(error.retry_seconds)
+                except MemoryShortError as error:
+                    logger.warning("no evaluator for a job: %s; trying again", error)
+                    reason, seconds = str(error), self._retry_seconds
+                if job is not None:
+                    self._obstacles[job.id] = f"{reason}; the job waits and will continue"
+                await asyncio.sleep(seconds)
+        finally:
+            if job is not None:
+                self._obstacles.pop(job.id, None)

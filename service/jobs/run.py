@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from proofrank.core.errors import EmbeddingError, EvaluationError, PolicyError
+from proofrank.core.errors import EmbeddingError, EvaluationError, MemoryShortError, PolicyError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import HITS_AT, Query, ReportTally, Scoring
@@ -98,10 +98,16 @@ class JobRun:
         if self._scoring is not None and self._scoring.kind == "embedding":
             return job
         context = self._context
+
+        async def make() -> str:
+            try:
+                return await context.host.engine_for(policy, beam_of(self._options), job.engine)
+            except MemoryShortError as error:
+                # Jobs run one after the other, and this one has not begun: the next ones need not wait for it.
+                raise EvaluationError(str(error)) from error
+
         try:
-            self._engine = await context.patience.until_ready(
-                lambda: context.host.engine_for(policy, beam_of(self._options), job.engine)
-            )
+            self._engine = await context.patience.until_ready(make, job)
         except EvaluationError as error:
             begun = (
                 "" if job.engine is None else f"; it was begun with engine {job.engine!r}: submit it again"
@@ -138,7 +144,7 @@ class JobRun:
             queries = await asyncio.to_thread(work.chunk, job.queries_done, pace.num_candidates)
             try:
                 execution = await self._context.patience.until_ready(
-                    partial(self._execution, queries, policy)
+                    partial(self._execution, queries, policy), job
                 )
             except ServiceError as error:
                 num_failures += 1
@@ -148,7 +154,7 @@ class JobRun:
                 pace.failed()
                 continue
             num_failures = 0
-            pace.took(execution.execution_seconds)
+            pace.took(execution.scoring_seconds + execution.execution_seconds)
             running = await self._store_chunk(job, execution, tally, dataset)
             if running is None:
                 return
@@ -190,8 +196,7 @@ class JobRun:
         """Counts the rankings that are already stored."""
         tally = ReportTally(self._options.ties, self._options.counted_hits_at)
         async for page in pages(self._job, self._context.store):
-            for ranking in page:
-                tally.add(ranking.relation, ranking.summary)
+            await asyncio.to_thread(_add, page, tally)
         return tally
 
     async def _execution(self, queries: Sequence[Query], policy: Policy) -> RankedBatch:
@@ -206,6 +211,8 @@ class JobRun:
                 beam=beam_of(self._options),
                 engine=self._engine,
             )
+        except MemoryShortError:
+            raise  # the evaluator has been ended for another between two chunks: there may be memory again
         except (EvaluationError, EmbeddingError) as error:
             raise JobError(f"evaluation failed: {error}") from error
         assert self._engine in (None, batch.engine), "all ranks of a job come from one engine"
@@ -214,13 +221,16 @@ class JobRun:
     async def _store_chunk(
         self, job: Job, execution: RankedBatch, tally: ReportTally, dataset: Dataset
     ) -> Job | None:
-        rankings = [StoredRanking.of(query, dataset) for query in execution.ranked]
-        for ranking in rankings:
-            tally.add(ranking.relation, ranking.summary)
+        def written() -> tuple[list[StoredRanking], str]:
+            """The rankings as they are stored, and the metrics with them."""
+            rankings = [StoredRanking.of(query, dataset) for query in execution.ranked]
+            _add(rankings, tally)
+            report = report_fields(tally.report(dataset.vocabulary.predicates), self._options.hits_at)
+            return rankings, json.dumps(report)
+
+        # In a thread: where an embedding scores, a chunk may have tens of thousands of rankings.
+        rankings, report_json = await asyncio.to_thread(written)
         queries_done = rankings[-1].summary.query_index + 1
-        report_json = json.dumps(
-            report_fields(tally.report(dataset.vocabulary.predicates), self._options.hits_at)
-        )
         running = await self._context.patience.until_written(
             lambda: self._context.store.add_chunk(job, rankings, queries_done, report_json, execution.counts),
             job,
@@ -255,3 +265,8 @@ def _changes(before_json: str, now_json: str) -> list[str]:
         for name, value in before.items()
         if now.get(name) != value
     ]
+
+
+def _add(rankings: Sequence[StoredRanking], tally: ReportTally) -> None:
+    for ranking in rankings:
+        tally.add(ranking.relation, ranking.summary)

@@ -78,8 +78,13 @@ class JobStore:
             lambda connection: find_submitted(connection, idempotency_key, body_sha256)
         )
 
-    async def submit(self, new: NewJob, max_unfinished: int) -> Submission:
+    async def submit(self, new: NewJob, max_unfinished: int, max_ended: int | None = None) -> Submission:
         """Stores a job, or finds the one that was submitted before with the same key.
+
+        Args:
+            new: the job.
+            max_unfinished: number of unfinished jobs from which on none is taken.
+            max_ended: number of ended jobs to keep, of which the oldest are removed; None for all.
 
         Raises:
             OtherBodyError: the key was used with another body.
@@ -93,6 +98,9 @@ class JobStore:
                 submission = Submission(before, is_new=False)
             else:
                 submission = Submission(insert(connection, new, max_unfinished), is_new=True)
+                if max_ended is not None:
+                    # Now, for clients may submit and cancel more jobs in a day than there is room for.
+                    _remove_surplus(connection, max_ended)
             return submission, _counts(connection)
 
         submission, counts = await self._database.run(work)
@@ -265,11 +273,11 @@ class JobStore:
         """Removes jobs that ended over ``days`` ago, and the oldest ended ones beyond ``most``; returns how many."""
 
         def work(connection: sqlite3.Connection) -> int:
-            return connection.execute(
-                f"DELETE FROM jobs WHERE NOT {IS_UNFINISHED} AND (finished < ? OR number NOT IN "
-                f"(SELECT number FROM jobs WHERE NOT {IS_UNFINISHED} ORDER BY finished DESC, number DESC LIMIT ?))",
-                (write_time(now() - timedelta(days=days)), most),
+            removed = connection.execute(
+                f"DELETE FROM jobs WHERE NOT {IS_UNFINISHED} AND finished < ?",
+                (write_time(now() - timedelta(days=days)),),
             ).rowcount
+            return removed + _remove_surplus(connection, most)
 
         num, counts = await self._database.run(lambda connection: (work(connection), _counts(connection)))
         self._on_change(Change(None, counts))
@@ -321,6 +329,15 @@ def policies_in_use(connection: sqlite3.Connection) -> frozenset[str]:
     """Returns the SHA-256 of each policy that an unfinished job needs."""
     rows = connection.execute(f"SELECT DISTINCT policy_sha256 FROM jobs WHERE {IS_UNFINISHED}")
     return frozenset(row[0] for row in rows)
+
+
+def _remove_surplus(connection: sqlite3.Connection, most: int) -> int:
+    """Removes the ended jobs beyond the ``most`` that ended last; returns how many."""
+    return connection.execute(
+        f"DELETE FROM jobs WHERE NOT {IS_UNFINISHED} AND number NOT IN "
+        f"(SELECT number FROM jobs WHERE NOT {IS_UNFINISHED} ORDER BY finished DESC, number DESC LIMIT ?)",
+        (most,),
+    ).rowcount
 
 
 def _counts(connection: sqlite3.Connection) -> Mapping[JobState, int]:

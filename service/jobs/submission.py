@@ -103,8 +103,9 @@ async def find(body: SubmittedBody, key: str | None, jobs: JobStore) -> Job | No
         raise _other_body(key) from error
 
 
-async def store(new: NewJob, jobs: JobStore, max_jobs: int) -> Submission:
-    """Stores a job, or finds the one that was submitted meanwhile with the same key.
+async def store(new: NewJob, jobs: JobStore, max_jobs: int, max_ended_jobs: int) -> Submission:
+    """Stores a job, or finds the one that was submitted meanwhile with the same key; of the jobs that have ended,
+    ``max_ended_jobs`` stay.
 
     Raises:
         InvalidInput: the key was used with another body, or there is no such policy.
@@ -112,7 +113,7 @@ async def store(new: NewJob, jobs: JobStore, max_jobs: int) -> Submission:
         QueueFull: ``max_jobs`` are unfinished.
     """
     try:
-        return await jobs.submit(new, max_jobs)
+        return await jobs.submit(new, max_jobs, max_ended_jobs)
     except OtherBodyError as error:
         raise _other_body(new.idempotency_key) from error
     except TooManyJobsError as error:

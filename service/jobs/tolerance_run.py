@@ -141,7 +141,8 @@ class ToleranceRun(JobRun):
                         is_job=True,
                         beam=beam_of(self._options),
                         engine=self._engine,
-                    )
+                    ),
+                    job,
                 )
             except EvaluationError as error:
                 raise JobError(f"evaluation failed: {error}") from error

@@ -196,23 +196,27 @@ class PolicyRegistry:
         async with self._change:
             policy = await asyncio.to_thread(self._checked, folder, name)
             if not activate:
-                return await self._store(folder, policy, place, live=False)
-            async with self._prepared(policy, lambda: contents_of(folder)):
-                put = await self._store(folder, policy, place, live=True)
-                await self._go_live(policy)
+                put = await asyncio.to_thread(self.store.put, folder, policy, place=place)
+                await self._count_upload()
+                return put
+            async with self._prepared(policy, lambda: contents_of(folder)) as go_live:
+                put = await asyncio.to_thread(self.store.put, folder, policy, live=True, place=place)
+                # At once: what could fail in between would leave another policy live in the store than here.
+                go_live()
+                await self._count_upload()
+                await self._tell_live(policy)
                 return put
 
-    async def _store(self, folder: Path, policy: Policy, place: RunStep, *, live: bool) -> Put:
-        put = await asyncio.to_thread(self.store.put, folder, policy, live=live, place=place)
+    async def _count_upload(self) -> None:
         self._metrics.policy_changes.labels("upload").inc()
         await self._show_names()
-        return put
 
     @asynccontextmanager
     async def _prepared(
         self, policy: Policy, read_files: Callable[[], Mapping[str, bytes]]
-    ) -> AsyncIterator[None]:
-        """Has an evaluator for ``policy`` here and in all replicas, before anything changes.
+    ) -> AsyncIterator[Callable[[], None]]:
+        """Has an evaluator for ``policy`` here and in all replicas, before anything changes; yields the function that
+        makes it live here.
 
         Raises:
             UnusablePolicy: there is none and none can be made, for lack of memory for instance.
@@ -221,7 +225,7 @@ class PolicyRegistry:
         async with AsyncExitStack() as held:
             began = time.monotonic()
             try:
-                await held.enter_async_context(self._host.prepared(policy))
+                go_live = await held.enter_async_context(self._host.prepared(policy))
                 if not has_shape_of_live:
                     # They have the same settings, so they take about as long.
                     patience_seconds = 4 * (time.monotonic() - began)
@@ -229,7 +233,7 @@ class PolicyRegistry:
                     await self._replicas.prepare(live, read_files, patience_seconds)
             except (PolicyError, EvaluationError) as error:
                 raise UnusablePolicy(f"policy {policy.name!r} cannot go live: {error}") from error
-            yield
+            yield go_live
 
     async def activate(self, name: str) -> PolicyRecord:
         """Makes a stored policy the live one, also after a restart; requests that have begun keep theirs.
@@ -248,9 +252,10 @@ class PolicyRegistry:
                 policy = await self.load(name, record.sha256)
             except (PolicyError, EvaluationError) as error:
                 raise UnusablePolicy(str(error)) from error
-            async with self._prepared(policy, lambda: self.store.files.read(policy.content_hash)):
+            async with self._prepared(policy, lambda: self.store.files.read(policy.content_hash)) as go_live:
                 record = await asyncio.to_thread(self.store.make_live, policy)
-                await self._go_live(policy)
+                go_live()
+                await self._tell_live(policy)
                 return record
 
     async def delete(self, name: str) -> None:
@@ -282,8 +287,8 @@ class PolicyRegistry:
             raise BadCheckpoint(CONFIG.field, str(error)) from error
         return policy
 
-    async def _go_live(self, policy: Policy) -> None:
-        await self._host.activate(policy)
+    async def _tell_live(self, policy: Policy) -> None:
+        """Tells metrics, log and replicas that ``policy`` is live."""
         self._at_start.forget()
         self._metrics.policy_changes.labels("activate").inc()
         logger.info("policy %s (%s) is live: a client activated it", policy.name, policy.content_hash)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Collection
@@ -17,6 +18,8 @@ from proofrank.service.policies.records import NO_RUN, LivePolicy, PolicyRecord
 from proofrank.service.storage.data_folder import disk_full_as_error
 from proofrank.service.storage.database import Database
 from proofrank.service.wire import RunStep
+
+logger = logging.getLogger("proofrank")
 
 ContentUser = Callable[[sqlite3.Connection], Collection[str]]
 """A function that returns the content hashes of the policies that unfinished work needs."""
@@ -187,6 +190,8 @@ class PolicyStore:
             )
 
     def _collect(self) -> None:
+        """Removes content that nothing needs; where that fails, after a change that is made, the next one does."""
+
         def needed(connection: sqlite3.Connection) -> set[str]:
             live = records.live(connection)
             return {
@@ -195,4 +200,7 @@ class PolicyStore:
                 *(content_hash for user in self._users for content_hash in user(connection)),
             }
 
-        self.files.keep(self._database.transact(needed))
+        try:
+            self.files.keep(self._database.transact(needed))
+        except (sqlite3.Error, OSError):
+            logger.exception("content of policies that is no longer needed stays for now")

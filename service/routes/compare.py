@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from proofrank.core.comparison.comparison import MOST_RESAMPLES
@@ -18,6 +18,7 @@ from proofrank.service.jobs.comparison import JobComparer
 from proofrank.service.jobs.job import Job
 from proofrank.service.ranking.to_rankings import to_comparison
 from proofrank.service.services import Services
+from proofrank.service.web.client_disconnect import unless_client_goes
 from proofrank.service.web.problems import problem_responses
 
 
@@ -50,6 +51,7 @@ def make_router(services: Services) -> APIRouter:
         ),
     )
     async def compare_jobs(
+        request: Request,
         a: Annotated[
             str, Query(description="Id of the job to compare with.", examples=[wire.EXAMPLE_JOB_ID])
         ],
@@ -82,13 +84,15 @@ def make_router(services: Services) -> APIRouter:
     ) -> Response:
         """Compares two finished jobs that rank the same queries: differences with intervals, and what changed."""
         jobs_to_compare = await required(a), await required(b)
-        found = await comparer.compare(
+        comparing = comparer.compare(
             *jobs_to_compare,
             confidence=confidence,
             resamples=resamples if intervals else 0,
             seed=seed,
             depths=await depths_of(*jobs_to_compare),
         )
+        # Comparisons wait for one another; those whose clients have gone must not be waited for.
+        found = await unless_client_goes(request, comparing)
         body = await asyncio.to_thread(lambda: wire.answer_to_json(to_comparison(found)))
         return Response(body, media_type="application/json")
 

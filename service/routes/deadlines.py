@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
-from proofrank.core.errors import EvaluationError
-from proofrank.service.errors import DeadlinePassed, EvaluationFailed
+from proofrank.core.errors import EvaluationError, MemoryShortError
+from proofrank.service.errors import DeadlinePassed, EvaluationFailed, NotReady
 from proofrank.service.web.client_disconnect import unless_client_goes
 
 ERRORS_OF_RANKING = (
@@ -27,6 +27,9 @@ ERRORS_OF_RANKING = (
 _MOST_SECONDS_LATE = 0.5
 """By which the answer that a deadline has passed comes after it."""
 
+_SECONDS_UNTIL_MEMORY = 10
+"""Time after which it is worth asking again for an evaluator for which there was no memory, in seconds."""
+
 T = TypeVar("T")
 
 
@@ -41,6 +44,7 @@ async def by_deadline(request: Request, deadline: float, evaluation: Coroutine[A
     Raises:
         DeadlinePassed: the deadline has passed.
         EvaluationFailed: a candidate cannot be evaluated.
+        NotReady: there is no memory for the evaluator that the request needs.
     """
     try:
         # All of it: what waits for a thread for a client that has gone keeps the threads from those that are there.
@@ -49,5 +53,7 @@ async def by_deadline(request: Request, deadline: float, evaluation: Coroutine[A
             return await unless_client_goes(request, evaluation)
     except TimeoutError as error:
         raise DeadlinePassed("the deadline has passed") from error
+    except MemoryShortError as error:
+        raise NotReady(f"no evaluator for this request: {error}", _SECONDS_UNTIL_MEMORY) from error
     except EvaluationError as error:
         raise EvaluationFailed(f"evaluation failed: {error}") from error

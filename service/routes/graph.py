@@ -110,7 +110,7 @@ def make_router(services: Services) -> APIRouter:
             request.state.until_sent.enter_context(host.room.taken(len(queries)))
             if not queries:
                 return wire.RuleUsage(proved=0, proofs=0, rules=())
-            batch = await host.rank(queries, 0, policy=policy, deadline=deadline)
+            batch = await host.rank(queries, 0, policy=policy, is_explanation=True, deadline=deadline)
             return await asyncio.to_thread(
                 to_rule_usage, batch.ranked, host.reference(loaded, policy), dataset, num_proved
             )

@@ -77,7 +77,7 @@ def make_router(services: Services) -> APIRouter:
         return await uncancelled(store(new))
 
     async def store(new: NewJob) -> Submission:
-        stored = await submission.store(new, jobs.store, settings.max_jobs)
+        stored = await submission.store(new, jobs.store, settings.max_jobs, settings.max_ended_jobs)
         jobs.runner.wake()
         return stored
 
@@ -136,7 +136,7 @@ def make_router(services: Services) -> APIRouter:
             answer.status_code = HTTPStatus.OK
         return job_answer(jobs.patience.with_obstacle(taken.job))
 
-    @router.get("", responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
+    @router.get("", response_model=wire.JobList, responses=problem_responses(HTTPStatus.UNPROCESSABLE_ENTITY))
     async def list_jobs(
         limit: Annotated[
             int, Query(ge=1, le=_MOST_LISTED, description="Maximum number of jobs.", examples=[20])
@@ -148,10 +148,15 @@ def make_router(services: Services) -> APIRouter:
         run: Annotated[
             str | None, Query(description="Run of the jobs; by default any or none.", examples=["run-7"])
         ] = None,
-    ) -> wire.JobList:
+    ) -> Response:
         """The jobs, the newest first."""
-        newest = await jobs.store.newest(limit, state, run)
-        return wire.JobList(tuple(job_answer(jobs.patience.with_obstacle(job)) for job in newest))
+        newest = [jobs.patience.with_obstacle(job) for job in await jobs.store.newest(limit, state, run)]
+
+        def word() -> bytes:
+            return wire.answer_to_json(wire.JobList(tuple(map(job_answer, newest))))
+
+        # Each has the metrics of all relations.
+        return Response(await asyncio.to_thread(word), media_type="application/json")
 
     @router.get("/{job_id}", responses=_MISSING)
     async def get_job(job_id: JobId) -> wire.Job:

@@ -132,7 +132,7 @@ def make_router(services: RankingServices) -> APIRouter:
             work = await in_worker_unless_small(is_small, to_work, body, dataset, limits)
             beam = beam_of(body)
             refinement = await in_worker_unless_small(
-                is_small,
+                is_small and scoring is None,
                 Refinement,
                 None,
                 work,
@@ -144,18 +144,18 @@ def make_router(services: RankingServices) -> APIRouter:
             )
             request.state.until_sent.enter_context(host.room.taken(refinement.num_candidates))
             # All parts of one answer come from one engine, whichever is in use by their turn.
-            proving = await host.engine_for(policy, beam)
+            is_proving = body.scoring_kind != "embedding"
+            engine = await host.engine_for(policy, beam) if is_proving else NO_ENGINE
             try:
                 timing = await refine(
                     refinement,
                     tolerance,
-                    partial(host.prove, policy=policy, deadline=deadline, beam=beam, engine=proving),
+                    partial(host.prove, policy=policy, deadline=deadline, beam=beam, engine=engine),
                     services.metrics,
                     Kind.INTERACTIVE,
                 )
             except EmbeddingError as error:
                 raise unscored(body.scoring_kind, error) from error
-            engine = NO_ENGINE if body.scoring_kind == "embedding" else proving
 
             def word() -> Response:
                 answer = to_response(

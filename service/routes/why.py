@@ -91,6 +91,7 @@ def make_router(services: Services) -> APIRouter:
                     policy=policy,
                     pruning=body.pruning_of(kind),
                     scoring=scoring,
+                    is_explanation=True,
                     deadline=deadline,
                     beam=beam_of(body),
                 )

@@ -115,6 +115,11 @@ class Scheduler:
         self.busy_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it has been told to stop; may be asked from any thread."""
+        return self._is_stopping
+
     def start(self) -> None:
         """Starts the thread; returns when the evaluator is made, and raises what making it raises."""
         self._thread.start()
@@ -169,7 +174,8 @@ class Scheduler:
                 except Exception as fault:
                     self._recover(fault)
         except Exception:
-            logger.critical("the evaluator cannot be made again; the scheduler ends", exc_info=True)
+            if not self._is_stopping:
+                logger.critical("the evaluator cannot be made again; the scheduler ends", exc_info=True)
         finally:
             # However the thread ends, no task may wait for ever.
             with self._has_news:

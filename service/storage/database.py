@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -162,6 +163,8 @@ class Database:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._turn = threading.Lock()
+        # A thread of its own: workers that waited for their turn here would be missing for all other requests.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
 
     @classmethod
     def open(cls, folder: Path, migrations: Sequence[str] = MIGRATIONS) -> Database:
@@ -226,11 +229,12 @@ class Database:
         return result
 
     async def run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Runs :meth:`transact` in a thread."""
-        return await asyncio.to_thread(self.transact, work)
+        """Runs :meth:`transact` in the database's own thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.transact, work)
 
     def close(self) -> None:
-        """Waits for the current transaction, and closes the file."""
+        """Waits for the transactions that have begun or wait, and closes the file."""
+        self._thread.shutdown()
         with self._turn:
             self._connection.close()
 

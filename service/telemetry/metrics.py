@@ -325,9 +325,11 @@ class ServiceMetrics:
             end_bucket()
             bucket, began = num_lanes, time.perf_counter()
 
-        yield begin_bucket
-        end_bucket()
-        self._compiler.end_warm_up()
+        try:
+            yield begin_bucket
+            end_bucket()
+        finally:  # also where there is no memory for it: what is warm already goes on
+            self._compiler.end_warm_up()
 
     def show_evaluator(self, dataset: Dataset, engine: str, device: str) -> None:
         """Shows the evaluator's labels, in place of those before."""
@@ -460,11 +462,17 @@ class ServiceMetrics:
         policy: Policy,
         kind: Kind = Kind.INTERACTIVE,
         *,
-        is_by_proofs: bool = True,
+        is_judged: bool = True,
     ) -> None:
         """Counts the ranked queries of one request or one chunk of a job; may be called in any thread.
 
-        What says how good a policy is counts those alone that are ranked by proofs alone.
+        Args:
+            ranked: the queries.
+            dataset: the graph.
+            policy: that ranked them.
+            kind: whether a client waits for them, or a job.
+            is_judged: whether they say how good the policy is: ranks by proofs alone, and no explanations, of which the
+                worst ranks have most.
         """
         # Counted first and added to the series once, because a request may have a million candidates.
         positives = _joined(query.outcomes[:1] for query in ranked)
@@ -477,7 +485,7 @@ class ServiceMetrics:
         self.candidates.labels("corruption", _UNKNOWN).inc(len(others.success))
         self._record_trajectories((positives, corruptions, others))
         self.queries.inc(len({query.query_index for query in ranked}))
-        if not is_by_proofs:
+        if not is_judged:
             return
         self._quality.record(ranked, dataset, policy)
         if kind is Kind.INTERACTIVE and ranked:

@@ -32,6 +32,8 @@ class Connection(HttpToolsProtocol):
     """
 
     _is_ending = False
+    num_body_bytes = 0
+    """Bytes that have come of the body of the last request, or of those before it."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """A connection as uvicorn makes it."""
@@ -64,6 +66,11 @@ class Connection(HttpToolsProtocol):
         is_full = self._most is not None and max(len(self.connections), len(self.tasks) + 1) > self._most
         self.scope["state"][HAS_TOO_MANY_BESIDE] = is_full  # pyright: ignore[reportTypedDictNotRequiredAccess]
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Is told by the parser of a part of a body."""
+        self.num_body_bytes += len(body)
+        super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
         """Refuses what cannot be parsed, unless that is what is thrown away."""

@@ -52,9 +52,7 @@ class Server(uvicorn.Server):
     ) -> None:
         self._on_signal = on_signal
         logging.getLogger("uvicorn.error").addFilter(_is_fault)
-        self._slow_clients = SlowClients(
-            settings.patience_seconds, max(settings.max_body_bytes, settings.max_policy_bytes)
-        )
+        self._slow_clients = SlowClients(settings.patience_seconds)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -73,6 +71,7 @@ class Server(uvicorn.Server):
             )
         )
         self._drain_seconds = settings.drain_seconds
+        self._patience_seconds = settings.patience_seconds
         self._listeners = listeners
         self._watched = watched
         self._closes_at: float | None = None
@@ -89,7 +88,7 @@ class Server(uvicorn.Server):
             if self._watched is None:
                 await super().serve(sockets)
                 return
-            async with _serving(self._watched, self._listeners.metrics):
+            async with _serving(self._watched, self._listeners.metrics, self._patience_seconds):
                 await super().serve(sockets)
         finally:
             self._listeners.close()
@@ -136,6 +135,17 @@ def _is_fault(record: logging.LogRecord) -> bool:
 class _WatchingServer(uvicorn.Server):
     """Serves beside another server, which has the signals."""
 
+    def __init__(self, config: uvicorn.Config, patience_seconds: float) -> None:
+        """``patience_seconds`` is that of clients, as on the other port."""
+        super().__init__(config)
+        self._slow_clients = SlowClients(patience_seconds)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Is called by uvicorn ten times a second; says whether to end."""
+        if counter % _TICKS_PER_LOOK == 0:
+            self._slow_clients.look(self.server_state.connections)  # pyright: ignore[reportArgumentType]
+        return await super().on_tick(counter)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handles none."""
@@ -143,7 +153,9 @@ class _WatchingServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _serving(app: FastAPI, listeners: Sequence[Listener]) -> AsyncIterator[None]:
+async def _serving(
+    app: FastAPI, listeners: Sequence[Listener], patience_seconds: float
+) -> AsyncIterator[None]:
     """Serves ``app`` on the listeners."""
     config = uvicorn.Config(
         app,
@@ -156,7 +168,7 @@ async def _serving(app: FastAPI, listeners: Sequence[Listener]) -> AsyncIterator
         # A scrape that goes on when all else has ended is not waited for.
         timeout_graceful_shutdown=1,
     )
-    server = _WatchingServer(config)
+    server = _WatchingServer(config, patience_seconds)
     for listener in listeners:
         logger.info("metrics and health on %s", listener.address)
     running = asyncio.create_task(server.serve([listener.socket for listener in listeners]))

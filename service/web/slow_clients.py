@@ -12,7 +12,7 @@ import logging
 import struct
 import termios
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -35,24 +35,24 @@ class _Mark(NamedTuple):
         waits_for: what the client has to do.
         since: by the clock of :class:`SlowClients`.
         unread: bytes of answers that it had not read.
+        received: bytes of bodies that had come of it.
     """
 
     exchange: Exchange | None
     waits_for: str
     since: float
-    unread: int
+    unread: int = 0
+    received: int = 0
 
 
 class SlowClients:
     """Looks at connections from time to time, and closes those of clients that are too slow."""
 
-    def __init__(self, patience_seconds: float, max_body_bytes: int) -> None:
+    def __init__(self, patience_seconds: float) -> None:
         """Args:
         patience_seconds: how long a client may do nothing, or be behind ``LEAST_BYTES_PER_SECOND``.
-        max_body_bytes: what a body that does not say its length is taken for.
         """
         self._patience = patience_seconds
-        self._max_body_bytes = max_body_bytes
         self._clock = 0.0
         self._last_look = time.monotonic()
         self._marks: dict[HttpToolsProtocol, _Mark] = {}
@@ -73,7 +73,7 @@ class SlowClients:
                 continue
             if mark is None or self._has_moved(mark, state):
                 marks[connection] = state
-            elif now - mark.since > self._allowance(connection, mark):
+            elif now - mark.since > self._patience:
                 logger.info("closed the connection of a client that was too slow with the %s", mark.waits_for)
                 connection.transport.abort()
                 num_closed += 1
@@ -90,23 +90,21 @@ class SlowClients:
         if exchange is None or exchange.response_complete:
             # Between two requests the connection is idle, and uvicorn closes it in its time.
             is_idle = connection.timeout_keep_alive_task is not None
-            return None if is_idle else _Mark(exchange, "head", now, 0)
-        return _Mark(exchange, "body", now, 0) if exchange.more_body else None
+            return None if is_idle else _Mark(exchange, "head", now)
+        # Where the service has not taken yet what has come, or has not asked for any, it is its turn.
+        is_asked = not connection.flow.read_paused and not exchange.waiting_for_100_continue
+        if not (exchange.more_body and is_asked):
+            return None
+        return _Mark(exchange, "body", now, received=getattr(connection, "num_body_bytes", 0))
 
     def _has_moved(self, mark: _Mark, state: _Mark) -> bool:
         if (mark.exchange, mark.waits_for) != (state.exchange, state.waits_for):
             return True
+        least = self._patience * LEAST_BYTES_PER_SECOND
+        if state.waits_for == "body":
+            return state.received - mark.received >= least
         has_read = mark.unread - state.unread
-        return has_read > 0 and has_read >= min(mark.unread, self._patience * LEAST_BYTES_PER_SECOND)
-
-    def _allowance(self, connection: HttpToolsProtocol, mark: _Mark) -> float:
-        """Seconds that the client may take for what it has to do."""
-        if mark.waits_for != "body":
-            return self._patience
-        headers: Mapping[bytes, bytes] = dict(connection.scope["headers"])
-        declared = headers.get(b"content-length", b"")
-        length = int(declared) if declared.isdigit() else self._max_body_bytes
-        return self._patience + length / LEAST_BYTES_PER_SECOND
+        return has_read > 0 and has_read >= min(mark.unread, least)
 
 
 def _unread_bytes(transport: asyncio.Transport) -> int:

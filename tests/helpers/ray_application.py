@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -13,17 +13,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from load.ray_process import RayServeProcess
-
-_PATIENCE = 300.0
-"""Seconds after which a missing event counts as a failure; never waited in full."""
-
-
-def wait_until(is_so: Callable[[], Any], what: str, patience: float = _PATIENCE) -> None:
-    """Returns once ``is_so`` returns a true value."""
-    deadline = time.monotonic() + patience
-    while not is_so():
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.1)
+from tests.helpers.waiting import PATIENCE
 
 
 class RayApplication(RayServeProcess):
@@ -43,7 +33,7 @@ class RayApplication(RayServeProcess):
     ) -> None:
         """Starts the service with short leases, so that a test can wait for their end."""
         super().__init__(settings, lease_seconds=lease_seconds, ranker=ranker, num_cpus=num_cpus)
-        self.client = httpx.Client(base_url=self.url, timeout=_PATIENCE, trust_env=False)
+        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE, trust_env=False)
 
     def metrics(self) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
         """Returns the samples on the page of metrics, by name and labels."""

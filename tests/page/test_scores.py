@@ -134,3 +134,28 @@ def test_the_listing_of_jobs_names_the_engine(
     header = next(line for line in lines if "engine" in line)
     shown = next(line for line in lines if jobs[1].id in line)
     assert shown[header.index("scores") : header.index("MRR")] == ["hybrid", "original"]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("scoring", "said"), [("hybrid", ", by hybrid scores."), ("embedding", "by which nothing is proved.")]
+)
+def test_a_triple_is_asked_for_by_the_scores_that_are_chosen(
+    scoring: str, said: str, server: RunningServer, browser: Browser
+) -> None:
+    triple = {"head": "eva", "relation": "ancestor", "tail": "00260881"}
+    browser.open(
+        f"{server.url}/#/ask?head={triple['head']}&relation=ancestor&tail={triple['tail']}&what=rank"
+    )
+    browser.find("dd.large")
+    browser.find(f"select[name=scoring] option[value={scoring}]").click()
+    browser.find_button("Rank").click()
+    browser.until_text(said)
+    why = server.client.post("/why", json={**triple, "corruptions": "all", "scoring": scoring}).json()
+    ranking = why["ranking"]
+    assert browser.find("dd.large").text == f"{ranking['rank']:g} of {ranking['num_candidates']}"
+    assert f"{ranking['score']:.4f}" in browser.text
+    browser.find_button("Prove only").click()
+    browser.until(lambda: not browser.find_all("dd.large"), "a proof without a rank")
+    assert said not in browser.text
+    assert browser.complaints() == []

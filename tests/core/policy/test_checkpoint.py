@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 from collections.abc import Callable
@@ -400,3 +401,22 @@ def test_a_file_in_place_of_a_folder_is_told_with_what_makes_one(tmp_path: Path)
         f"{tmp_path / 'policy.pt'}: a file; expected a checkpoint folder"
     )
     assert "the folder has policy.pt" in refusal(tmp_path)
+
+
+def test_a_policy_that_cannot_be_written_whole_leaves_the_one_before(
+    checkpoint: Path, dataset: Dataset, network: PolicyNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load_policy(checkpoint, dataset).content_hash
+    write_bytes = Path.write_bytes
+
+    def without_room(path: Path, content: bytes) -> int:
+        if path.name == "vocab.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", without_room)
+    with pytest.raises(OSError, match="No space left"):
+        save_policy(checkpoint, network, dataset.vocabulary, ProverSettings(max_depth=3))
+
+    assert load_policy(checkpoint, dataset).content_hash == before
+    assert sorted(entry.name for entry in checkpoint.parent.iterdir()) == [checkpoint.name]

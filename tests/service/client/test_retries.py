@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import re
@@ -247,6 +248,16 @@ def test_waiting_until_ready_says_what_was_going_on() -> None:
         assert str(error) == "not ready after 0.3 s: warm up, for 7 s"
 
 
+def test_waiting_until_ready_goes_on_where_a_proxy_answers_for_a_server_that_does_not_listen_yet() -> None:
+    of_proxy = Answer(503, "<html>503 Service Unavailable</html>", content_type="text/html")
+    with ScriptedServer([of_proxy, problem(503, "the server is stopping"), Answer(200, {})]) as server:
+        assert outcome(server, lambda opened: opened.wait_until_ready(timeout=60)) is None
+    with ScriptedServer([of_proxy]) as server:
+        error = outcome(server, lambda opened: opened.wait_until_ready(timeout=0.3))
+        assert isinstance(error, NotReadyError)
+        assert str(error).startswith("not ready after 0.3 s: GET http://127.0.0.1:")
+
+
 def test_the_api_key_is_sent_and_never_shown(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -262,6 +273,25 @@ def test_the_api_key_is_sent_and_never_shown(
         for text in (shown, str(error), caplog.text):
             assert "given" not in text
             assert "from-the-environment" not in text
+
+
+def test_a_password_in_the_url_is_sent_and_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with ScriptedServer([problem(503, "warm up"), Answer(404, "no")]) as server:
+        url = server.url.replace("http://", "http://name:se%40cret@")
+        with Client(url, retries=QUICK) as opened:
+            with pytest.raises(ClientError) as raised:
+                opened.info()
+            shown = repr(vars(opened))
+        sent = [request.headers["Authorization"] for request in server.received]
+    assert sent == [f"Basic {base64.b64encode(b'name:se@cret').decode()}"] * 2
+    with (
+        Client(url, retries=Retries(total_seconds=0)) as opened,
+        pytest.raises(UnreachableError) as unreachable,
+    ):
+        opened.info()
+    for text in (shown, str(raised.value), str(unreachable.value), caplog.text):
+        assert "cret" not in text
 
 
 def test_a_key_with_a_line_break_in_it_is_refused_without_showing_it() -> None:

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,36 @@ def test_a_server_that_has_no_memory_to_wake_in_sleeps_on(
             await host.rank(queries_of(host.loaded.dataset), 0)
             await host.sleep()  # and is stopped in its sleep
         assert host.has_ended
+
+    run(test)
+
+
+def test_an_evaluator_that_fails_at_the_moment_of_falling_asleep_does_not_end_the_sleep(
+    family_folder: Path, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with hosting(family_folder, policy_folder, engine="eager") as host:
+            evaluators = host.loaded.evaluators
+            enter, is_entering = host._stages.enter, threading.Event()
+
+            def late(stage: str, **options: Any) -> None:
+                if stage == "build evaluator":
+                    is_entering.set()
+                    while host.stage != ASLEEP:
+                        time.sleep(0.001)
+                enter(stage, **options)
+
+            monkeypatch.setattr(host._stages, "enter", late)
+            evaluators.live.stage = "build evaluator"
+            failing = asyncio.create_task(asyncio.to_thread(evaluators._on_stage, evaluators.live))
+            await asyncio.to_thread(is_entering.wait, PATIENCE)
+            evaluators.live.stage = READY
+            await host.sleep()
+            await failing
+            assert host.stage == ASLEEP
+            monkeypatch.setattr(host._stages, "enter", enter)
+            await host.wake()
+            assert host.stage == READY
 
     run(test)
 

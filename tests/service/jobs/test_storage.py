@@ -7,9 +7,8 @@ import json
 import shutil
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -18,138 +17,29 @@ import anyio
 import httpx
 import pytest
 
+from proofrank.core.errors import MemoryShortError
 from proofrank.core.graph import Dataset
 from proofrank.core.ranking import Corruptor, PruningCounts, Query, corrupted_queries, sides_of
 from proofrank.service.app import create_app
-from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
 from proofrank.service.engine.ranker import RankedBatch
-from proofrank.service.errors import EvaluationFailed
-from proofrank.service.jobs import Jobs, make_jobs
 from proofrank.service.jobs.chunk_size import ChunkSizer
 from proofrank.service.jobs.chunks import JobChunks
-from proofrank.service.jobs.insertion import NewJob
 from proofrank.service.jobs.job import Job, JobError, StoredRanking
 from proofrank.service.jobs.results import parquet_pieces
 from proofrank.service.jobs.store import JobStore
-from proofrank.service.jobs.submission import write_body
 from proofrank.service.jobs.updates import JobUpdates, Update
-from proofrank.service.policies import PolicyAtStart, PolicyRegistry, PolicyStore
 from proofrank.service.policies.policy_files import load_named
-from proofrank.service.policies.replicas import NoReplicas
 from proofrank.service.services import Services
 from proofrank.service.settings.settings import load_settings
 from proofrank.service.storage.database import Database
 from proofrank.service.storage.parquet import ParquetMissingError
-from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.web.listening import Listeners
 from proofrank.service.web.server import Server
-from proofrank.service.wire import Identity, JobOptions, JobRequest, JobState
+from proofrank.service.wire import JobOptions, JobState
 from tests.helpers.family import write_family, write_untrained_policy
 from tests.helpers.job_client import many_queries
-
-
-class FaultyHost(EvaluatorHost):
-    """A host whose evaluator fails a given number of times, as when another request has used up the memory."""
-
-    num_faults = 0
-
-    async def rank(self, queries: Sequence[Query], seed: int, **options: Any) -> RankedBatch:
-        """Fails, or ranks."""
-        if self.num_faults:
-            self.num_faults -= 1
-            raise EvaluationFailed("evaluation failed: out of memory")
-        return await super().rank(queries, seed, **options)
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """The parts of a server that jobs need, in this process."""
-
-    database: Database
-    host: FaultyHost
-    jobs: Jobs
-
-    async def submit(self, **body: Any) -> Job:
-        """Submits a job and returns it as stored."""
-        dataset = self.host.loaded.dataset
-        request = JobRequest.model_validate(body)
-        num = (
-            len(request.queries) if request.queries is not None else len(dataset.splits[request.split or ""])
-        )
-        served = Identity(dataset.name, dataset.content_hash)
-        new = NewJob(write_body(request), request.policy, None, served, num, idempotency_key=None)
-        submission = await self.jobs.store.submit(new, 100)
-        self.jobs.runner.wake()
-        return submission.job
-
-    async def begun_with_one_query_ranked(self) -> tuple[Job, list[StoredRanking]]:
-        """Begins the next job; returns it with the rankings of its first query, which are not stored yet."""
-        job = await self.jobs.store.begin_next()
-        assert job is not None
-        dataset = self.host.loaded.dataset
-        work = JobChunks.of(JobOptions.model_validate_json(job.options_json), None, dataset)
-        execution = await self.host.rank(work.chunk(0, 1), seed=0)
-        return job, [StoredRanking.of(ranked, dataset) for ranked in execution.ranked]
-
-    async def get(self, job: Job) -> Job:
-        """Returns the job as it is now."""
-        found = await self.jobs.store.get(job.id)
-        assert found is not None
-        return self.jobs.patience.with_obstacle(found)
-
-    async def ended(self, job: Job) -> Job:
-        """Returns the job once it has ended."""
-        while not (now := await self.get(job)).is_finished:
-            await asyncio.sleep(0.01)
-        return now
-
-
-@asynccontextmanager
-async def workshop(
-    data: Path, dataset_folder: Path, policy_folder: Path, **options: Any
-) -> AsyncIterator[Workshop]:
-    """Yields a workshop on the data folder ``data``, with further settings; its runner has not started."""
-    values = {"dataset": dataset_folder, "policy": policy_folder, "engine": "original", **options}
-    settings = load_settings(values, environment={})
-    metrics = ServiceMetrics()
-    data.mkdir(exist_ok=True)
-    database = Database.open(data)
-    store = PolicyStore(data, database, settings.max_policies)
-    at_start = PolicyAtStart(store, settings.policy, metrics)
-    host = FaultyHost(settings, metrics, at_start.first)
-    jobs = make_jobs(
-        settings,
-        metrics,
-        host,
-        database,
-        PolicyRegistry(store, host, metrics, NoReplicas(), at_start),
-        retry_seconds=0.02,
-    )
-    await host.start()
-    assert not host.has_failed
-    try:
-        yield Workshop(database, host, jobs)
-    finally:
-        await jobs.runner.stop()
-        await host.stop()
-        database.close()
-
-
-@asynccontextmanager
-async def app_with_services(
-    data: Path, dataset_folder: Path, policy_folder: Path
-) -> AsyncIterator[tuple[httpx.AsyncClient, Services]]:
-    """Yields a client of the whole application in this process, once it is ready, and its services."""
-    values = {"dataset": dataset_folder, "policy": policy_folder, "engine": "original", "data_folder": data}
-    app = create_app(load_settings(values, environment={}))
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://proofrank") as client,
-    ):
-        while (await client.get("/readyz")).status_code != HTTPStatus.OK:
-            await asyncio.sleep(0.01)
-        yield client, app.state.services
+from tests.helpers.workshop import FaultyHost, Workshop, app_with_services, workshop
 
 
 def without_seconds(report_json: str | None) -> Any:
@@ -688,3 +578,53 @@ def test_chunks_grow_while_they_are_quick_and_shrink_where_they_are_slow() -> No
     pace.took(0.1)
     pace.failed()
     assert pace.num_candidates == 256
+
+
+def test_of_jobs_that_clients_submit_and_cancel_only_as_many_stay_as_may(
+    tmp_path: Path, family_folder: Path, policy_folder: Path
+) -> None:
+    async def submit_and_cancel() -> None:
+        async with app_with_services(tmp_path / "data", family_folder, policy_folder, max_ended_jobs=3) as (
+            client,
+            _,
+        ):
+            ids = []
+            for _ in range(8):
+                submitted = await client.post("/jobs", json={"queries": many_queries(500)})
+                ids.append(submitted.json()["id"])
+                assert (await client.post(f"/jobs/{ids[-1]}/cancel")).status_code == HTTPStatus.OK
+            listed = (await client.get("/jobs")).json()["jobs"]
+            # The last one has ended after the last submission.
+            assert [job["id"] for job in listed] == ids[:3:-1]
+
+    asyncio.run(submit_and_cancel())
+
+
+def test_a_job_whose_evaluator_was_ended_for_another_waits_for_memory(
+    tmp_path: Path, family_folder: Path, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rank, seen = FaultyHost.rank, list[str | None]()
+
+    async def run() -> None:
+        async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
+            num_calls = 0
+
+            async def without_memory(host: FaultyHost, *arguments: Any, **options: Any) -> RankedBatch:
+                nonlocal num_calls
+                num_calls += 1
+                if num_calls in (2, 3):
+                    seen.append((await place.get(job)).error)
+                    raise MemoryShortError("buckets need about 2.0 GiB on cpu, of which 1.0 GiB are free")
+                return await rank(host, *arguments, **options)
+
+            monkeypatch.setattr(FaultyHost, "rank", without_memory)
+            job = await place.submit(queries=many_queries(120), corruptions=2)
+            place.jobs.runner.start()
+            ended = await place.ended(job)
+            assert (ended.state, ended.error, ended.queries_done) == ("done", None, 120)
+            assert seen == [
+                None,
+                "buckets need about 2.0 GiB on cpu, of which 1.0 GiB are free; the job waits and will continue",
+            ]
+
+    asyncio.run(run())

@@ -15,9 +15,10 @@ pytest.importorskip("ray.serve", reason="needs Ray Serve: pip install 'proofrank
 from tests.helpers.answers import without_time
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.job_client import ended, get, many_queries, results, submit
-from tests.helpers.ray_application import RayApplication, asking, wait_until
+from tests.helpers.ray_application import RayApplication, asking
 from tests.helpers.serving import RunningServer
 from tests.helpers.uploads import files_of
+from tests.helpers.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

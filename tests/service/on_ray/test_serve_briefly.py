@@ -18,9 +18,10 @@ from proofrank.core.graph import load_dataset
 from proofrank.core.policy import load_policy, save_policy
 from proofrank.core.prover import ProverSettings
 from tests.helpers.answers import without_time
-from tests.helpers.ray_application import RayApplication, asking, wait_until
+from tests.helpers.ray_application import RayApplication, asking
 from tests.helpers.serving import RunningServer
 from tests.helpers.uploads import files_of
+from tests.helpers.waiting import wait_until
 
 QUERIES = [
     {"head": "albania", "relation": "locatedInCR", "tail": "europe"},

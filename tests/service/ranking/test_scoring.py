@@ -11,6 +11,8 @@ import pytest
 
 import proofrank
 from proofrank.client import Client, ClientError
+from proofrank.core import provability
+from proofrank.core.errors import ProofrankError
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import load_policy
 from proofrank.core.ranking import HybridWeights, hybrid_score, log_sigmoid
@@ -269,3 +271,18 @@ def test_a_server_does_not_start_with_an_embedding_of_another_graph(
     scores.write_text("r(a,b) 1\n")
     assert main(["serve", *serve_arguments, "--port", "0", "--embedding", str(scores)]) == 2
     assert "no finite score behind a tab" in capsys.readouterr().err
+
+
+def test_where_nothing_is_proved_the_least_model_is_not_computed(
+    family: Dataset, policy_folder: Path, embedding: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise AssertionError("nothing is proved")
+
+    monkeypatch.setattr(provability, "stored_least_model", fail)
+    policy = load_policy(policy_folder, family)
+    report = proofrank.evaluate(family, policy, scoring="embedding", embedding=embedding, pruning="exact")
+    assert report.pruning == "none"
+    assert report.pruning_note is not None
+    with pytest.raises(ProofrankError, match="pruning is 'most'; expected one of none, exact, ranks"):
+        proofrank.evaluate(family, policy, scoring="embedding", embedding=embedding, pruning="most")

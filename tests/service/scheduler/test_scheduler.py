@@ -27,11 +27,9 @@ from tests.helpers.datasets import DatasetMaker
 from tests.helpers.outcomes import assert_same
 from tests.helpers.paths import all_paths, make_paths
 from tests.helpers.policies import make_policy, with_nan
+from tests.helpers.waiting import PATIENCE, wait_until
 
 SETTINGS = ProverSettings(padding_states=6, padding_atoms=4, max_depth=8)
-PATIENCE = 300
-"""Seconds after which a missing event counts as a failure; never waited in full."""
-
 NUM_LANES = 32
 MakeScheduler = Callable[..., Scheduler]
 
@@ -133,14 +131,6 @@ def submit(scheduler: Scheduler, candidates: Sequence[Candidate], policy: Policy
     task = Task(candidates, policy, **options)  # pyright: ignore[reportArgumentType]
     scheduler.submit(task)
     return task
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Returns once ``is_so``."""
-    ends = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < ends, "it never came to be so"
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("engine", ["eager", "captured", "original"])

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import torch
 
+from proofrank.core.errors import MemoryShortError
 from proofrank.core.evaluator import ReferenceEvaluator, Work
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
@@ -231,6 +232,16 @@ def test_graphs_traced_after_the_warm_up_are_recompiles_and_those_of_it_are_not(
     with metrics.compiling() as begin_bucket:  # an evaluator that replaces a failed one
         begin_bucket(64)
         traced_anew(4)
+    assert value(metrics, "proofrank_recompiles_total") == 1
+
+
+def test_a_warm_up_that_fails_leaves_recompiles_counted() -> None:
+    metrics = ServiceMetrics()
+    with metrics.compiling() as begin_bucket:
+        begin_bucket(64)
+    with pytest.raises(MemoryShortError), metrics.compiling():
+        raise MemoryShortError("no memory for another evaluator")
+    torch.compile(lambda x: x + 5, backend="eager", dynamic=False)(torch.zeros(5))
     assert value(metrics, "proofrank_recompiles_total") == 1
 
 

@@ -13,6 +13,7 @@ import pytest
 from proofrank._version import __version__
 from proofrank.core.graph import Dataset
 from proofrank.service.wire import RankRequest
+from tests.helpers.job_client import ended, submit
 from tests.helpers.limits import MAX_BODY_BYTES, MAX_CANDIDATES, MAX_PROOFS, MAX_QUERIES
 from tests.helpers.scrapes import growth, scrape
 from tests.helpers.serving import RunningServer
@@ -161,6 +162,25 @@ def test_metrics_count_requests_rankings_and_candidates(client: httpx.Client) ->
     assert after["proofrank_ready", ()] == 1
     (build,) = (dict(labels) for name, labels in after if name == "proofrank_build_info")
     assert build["version"] == __version__
+
+
+def test_explanations_do_not_count_as_ranks_of_the_policy(client: httpx.Client) -> None:
+    client.post("/rank", json={"queries": [QUERY], "corruptions": "all"})
+    job = ended(client, submit(client, split="test")["id"])
+
+    def judged() -> dict[Any, float]:
+        of_policy = ("proofrank_rankings", "proofrank_relation_", "proofrank_reciprocal", "proofrank_hits")
+        last = ("proofrank_last_request_",)
+        return {
+            key: number for key, number in scrape(client).items() if key[0].startswith((*of_policy, *last))
+        }
+
+    before, counted_before = judged(), scrape(client)
+    for corruptions in (0, "all"):
+        assert client.post("/why", json={**QUERY, "corruptions": corruptions, "first": 0}).status_code == 200
+    assert client.get(f"/jobs/{job['id']}/rules").status_code == 200
+    assert judged() == before
+    assert growth(counted_before, scrape(client), "proofrank_queries_total") >= 2
 
 
 def test_made_up_paths_do_not_make_up_metrics(client: httpx.Client) -> None:

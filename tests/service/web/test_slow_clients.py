@@ -7,6 +7,7 @@ import gc
 import itertools
 import json
 import random
+import re
 import socket
 import struct
 import threading
@@ -114,8 +115,14 @@ def memory_and_files(server: RunningServer) -> tuple[int, int]:
 
 @pytest.mark.parametrize(
     "start",
-    [b"POST /ra", HEAD, HEAD + b"Content-Length: 1000\r\n\r\n"],
-    ids=["half a line", "no end of the head", "no body"],
+    [
+        b"POST /ra",
+        HEAD,
+        HEAD + b"Content-Length: 1000\r\n\r\n",
+        HEAD + b"Content-Length: 16000000\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffff\r\n",
+    ],
+    ids=["half a line", "no end of the head", "no body", "no body of many bytes", "no body of a size"],
 )
 def test_clients_that_send_a_byte_at_a_time_lose_their_connection_and_hold_up_nobody(
     server: RunningServer, start: bytes
@@ -133,6 +140,17 @@ def test_clients_that_send_a_byte_at_a_time_lose_their_connection_and_hold_up_no
     assert answers_soon(server)
 
 
+def test_the_port_of_metrics_closes_connections_on_which_no_request_comes(serve_arguments: list[str]) -> None:
+    arguments = (*serve_arguments, "--metrics-port", "0", "--patience-seconds", "1")
+    with RunningServer(*arguments) as running:
+        running.wait_until_listening()
+        match = re.search(r"metrics and health on http://127.0.0.1:([0-9]+)", running.log)
+        assert match is not None
+        with socket.create_connection(("127.0.0.1", int(match[1])), timeout=MOST_SECONDS + 1) as connection:
+            connection.sendall(b"GET /met")
+            assert wait_until_closed(connection) < MOST_SECONDS
+
+
 def drip(connections: list[socket.socket]) -> None:
     """Sends a byte on each now and then, until they are closed."""
     ends = time.monotonic() + PATIENCE + 1
@@ -143,6 +161,19 @@ def drip(connections: list[socket.socket]) -> None:
             except OSError:
                 return
         time.sleep(0.3)
+
+
+def test_a_client_that_sends_its_body_slowly_but_steadily_is_answered(server: RunningServer) -> None:
+    request = request_bytes({**SMALL, "queries": [QUERY] * 200})
+    with connect(server) as connection:
+        began = time.monotonic()
+        for start in range(0, len(request), 2**12):
+            connection.sendall(request[start : start + 2**12])
+            if time.monotonic() - began < 2 * PATIENCE:
+                time.sleep(0.1)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+    assert time.monotonic() - began > 2 * PATIENCE
 
 
 def test_clients_that_do_not_read_their_answers_lose_them_and_hold_up_nobody(server: RunningServer) -> None:
@@ -184,7 +215,7 @@ def test_nothing_is_kept_of_a_connection_that_ends_with_requests_that_never_bega
     async def serve() -> list[weakref.ref[Any]]:
         config = uvicorn.Config(listen_for_ever, lifespan="off")
         config.load()
-        state, slow_clients = ServerState(), SlowClients(patience_seconds=60, max_body_bytes=2**20)
+        state, slow_clients = ServerState(), SlowClients(patience_seconds=60)
         loop = asyncio.get_running_loop()
         listening = await loop.create_server(
             lambda: HttpToolsProtocol(config=config, server_state=state, app_state={}),

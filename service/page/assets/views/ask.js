@@ -7,6 +7,9 @@
   const FIRST = 5;
   const MOST = 50;
   const MILLISECONDS = 120;
+  /** What scores may be of on a server with an embedding, and in words. */
+  const SCORINGS = [["", "proofs"], ["hybrid", "hybrid"], ["embedding", "embedding"]];
+  const OF_SCORES = { hybrid: ", by hybrid scores", embedding: ", by the scores of an embedding alone, by which nothing is proved" };
 
   /** A field for a name of the graph; the server completes what is typed. */
   function NameField({ label, name, kind, value, change }) {
@@ -26,22 +29,27 @@
     const found = useLoaded(() => proofrank.data.post("why", {
       ...{ head: query.head, relation: query.relation, tail: query.tail, side: query.side ?? "tail" },
       ...{ policy: query.policy || null, first: isRanked ? first : 0 },
+      // Only a proof is asked for otherwise.
+      scoring: (isRanked && query.scoring) || null,
       corruptions: isRanked ? (/^\d+$/.test(query.corruptions) ? Number(query.corruptions) : "all") : 0,
     }), [first]);
     return html`<h2><code>${triple(query)}</code></h2>
-      ${whenLoaded(found, (reasons) => html`<p>By policy ${reasons.policy.name}${isRanked && html`, among copies with another ${reasons.ranking.side}`}.</p>
+      ${whenLoaded(found, (reasons) => html`<p>By policy ${reasons.policy.name}${isRanked && html`, among copies with another ${reasons.ranking.side}`}${
+          OF_SCORES[reasons.scoring?.kind] ?? ""}.</p>
+        ${reasons.scoring?.warning && html`<p class="error" role="note">Warning: ${reasons.scoring.warning}.</p>`}
         <${Reasons} reasons=${reasons} isRanked=${isRanked} more=${() => setFirst(MOST)} />`)}`;
   }
 
   function Ask({ query }) {
-    const [asked, setAsked] = useState({ head: "", relation: "", tail: "", side: "tail", corruptions: "all", policy: "", ...query });
+    const [asked, setAsked] = useState({ head: "", relation: "", tail: "", side: "tail", corruptions: "all", policy: "", scoring: "", ...query });
     const policies = useLoaded(() => proofrank.data.get("policies"), []);
+    const info = useLoaded(() => proofrank.data.get("info"), []);
     const change = (name) => (value) => setAsked((before) => ({ ...before, [name]: value }));
     const chosen = (name) => (event) => change(name)(event.target.value);
     const go = (event) => {
       event.preventDefault();
-      const { head, relation, tail, side, corruptions, policy } = asked;
-      location.hash = link(["ask"], { head, relation, tail, side, corruptions, policy, what: event.submitter?.value ?? "rank" });
+      const { head, relation, tail, side, corruptions, policy, scoring } = asked;
+      location.hash = link(["ask"], { head, relation, tail, side, corruptions, policy, scoring, what: event.submitter?.value ?? "rank" });
     };
     const isAsked = query.head && query.relation && query.tail;
     return html`<h1 tabindex="-1">Ask</h1>
@@ -53,6 +61,8 @@
         <label>Corruptions<input value=${asked.corruptions} onInput=${chosen("corruptions")} pattern="all|[0-9]+" size="6" /></label>
         <label>Policy<select value=${asked.policy} onChange=${chosen("policy")}><option value="">the live one</option>
           ${(policies.value?.policies ?? []).map(({ name }) => html`<option value=${name} selected=${name === asked.policy}>${name}</option>`)}</select></label>
+        ${info.value?.embedding && html`<label>Scores<select name="scoring" value=${asked.scoring} onChange=${chosen("scoring")}>
+          ${SCORINGS.map(([value, text]) => html`<option value=${value} selected=${value === asked.scoring}>${text}</option>`)}</select></label>`}
         <button type="submit" value="rank">Rank</button>
         <button type="submit" value="prove">Prove only</button>
       </form>

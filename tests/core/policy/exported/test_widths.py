@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,3 +163,23 @@ def test_a_network_that_rounds_otherwise_in_another_place_is_refused_with_what_w
     with pytest.raises(PolicyError, match=r"differs by \de-05 .*, by rounding.*multiples of 16"):
         export_policy(module, default_dataset(), tmp_path / "refused")
     assert not (tmp_path / "refused").exists()
+
+
+def test_a_network_that_cannot_be_written_whole_leaves_the_policy_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = default_dataset()
+    sizes = network_sizes(dataset)
+    before = export_policy(PairScorer(sizes, 8), dataset, tmp_path / "own").content_hash
+    write_bytes = Path.write_bytes
+
+    def without_room(path: Path, content: bytes) -> int:
+        if path.name == "vocab.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", without_room)
+    with pytest.raises(OSError, match="No space left"):
+        export_policy(PairScorer(sizes, 16), dataset, tmp_path / "own")
+
+    assert load_policy(tmp_path / "own", dataset).content_hash == before
