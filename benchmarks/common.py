@@ -85,10 +85,20 @@ def interleaved(
     return seconds
 
 
+_BUSY_LOOP = """
+import os
+parent = os.getppid()
+while os.getppid() == parent:
+    for _ in range(1_000_000):
+        pass
+"""
+"""Program that computes until the one that has started it ends, however that ends."""
+
+
 @contextmanager
 def busy_loops(number: int) -> Iterator[None]:
     """Keeps ``number`` processes busy meanwhile, at this one's priority."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    loops = [subprocess.Popen([sys.executable, "-c", _BUSY_LOOP]) for _ in range(number)]
     try:
         yield
     finally:

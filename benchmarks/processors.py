@@ -59,9 +59,14 @@ def main() -> int:
     parsed = parser.parse_args()
     number = usable_processors()
     print(f"{machine()}; {number} processors may be used")
-    rows = [row for name in parsed.datasets for row in _rows(name, number, parsed)]
+    rows: list[dict[str, Any]] = []
+    for name in parsed.datasets:
+        own = list(_rows(name, number, parsed))
+        print(*own, sep="\n", flush=True)
+        rows += own
+        # After each, so that a run that is stopped keeps its rows.
+        write_output(parsed.json, {"rows": rows})
     print_table(rows)
-    write_output(parsed.json, {"rows": rows})
     return 0
 
 

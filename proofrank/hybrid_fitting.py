@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from proofrank.arguments import check_embedding, check_loaded
 from proofrank.core.embedding import ScoreSource, load_embedding
 from proofrank.core.errors import RankingError
 from proofrank.core.evaluator import create_evaluator, settings_for
@@ -83,6 +84,7 @@ def fit_hybrid(
         EvaluationError: the engine is unknown, proves no beams, or cannot evaluate this graph exactly; or ``beam`` or
             ``beam_score`` is out of its range.
     """
+    check_loaded(dataset, policy)
     searched = beam_of(beam, beam_score)
     if split not in FIT_SPLITS:
         reason = "; test judges the weights, so they must not be fitted to it" if split == "test" else ""
@@ -95,6 +97,7 @@ def fit_hybrid(
     if queries is not None:
         triples = sample_triples(triples, queries, seed)
     source = load_embedding(embedding) if isinstance(embedding, (str, Path)) else embedding
+    check_embedding(source)
     scorer = source.scorer(dataset, device)
     corruptor = Corruptor(dataset, number=number_of(corruptions), is_filtered=filtered, seed=seed)
     work = LazyQueries(triples, [sides_of(side)] * len(triples), corruptor)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from proofrank.arguments import check_embedding, check_loaded, triple_by_index, triples_by_index
 from proofrank.core.choices import HITS_AT, SPLITS, unused_pruning
 from proofrank.core.comparison import Identity, Protocol, Rankings, ScoredBy
 from proofrank.core.embedding import ScoreSource, load_embedding
@@ -377,6 +378,7 @@ def evaluate(
         EvaluationError: the engine is unknown, proves no beams, or cannot evaluate this graph exactly; or ``beam`` or
             ``beam_score`` is out of its range.
     """
+    check_loaded(dataset, policy)
     if ties not in TIE_POLICIES:
         raise RankingError(f"ties is {ties!r}; expected one of {', '.join(TIE_POLICIES)}")
     hits_at = checked_hits_at(hits_at)
@@ -513,10 +515,11 @@ def scoring_of(
     Raises:
         RankingError: the options do not go together, weights are wrong, or those of the policy were fitted with another
             embedding.
-        EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
+        EmbeddingError: the embedding is none, cannot be read, or lacks a name of the graph.
     """
     if isinstance(embedding, (str, Path)):
         embedding = load_embedding(embedding)
+    check_embedding(embedding)
     if isinstance(hybrid, (str, Path)):
         hybrid = read_hybrid(Path(hybrid))
     elif isinstance(hybrid, Mapping):
@@ -554,7 +557,8 @@ def explain(
         PolicyError: the policy does not fit the graph.
         EvaluationError: the triple cannot be evaluated exactly, or a setting is wrong.
     """
-    by_index = dataset.triple(*triple)
+    check_loaded(dataset, policy)
+    by_index = triple_by_index(dataset, triple)
     reference = ReferenceEvaluator(dataset, policy, settings_for(policy, prover))
     # Only a known triple could prove itself; any other is judged as a corruption would be.
     candidate = Candidate(by_index, is_positive=tuple(by_index) in dataset.facts)
@@ -643,7 +647,7 @@ def evaluation_to_dict(
 
 def _chosen_triples(dataset: Dataset, split: str, triples: Iterable[NamedTriple] | None) -> list[Triple]:
     if triples is not None:
-        chosen = [dataset.triple(*names) for names in triples]
+        chosen = triples_by_index(dataset, triples)
         if not chosen:
             raise RankingError("triples is empty; expected at least one (head, relation, tail)")
         return chosen

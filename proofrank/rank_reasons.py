@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from proofrank.arguments import check_loaded, triple_by_index
 from proofrank.core.choices import SIDES
 from proofrank.core.errors import RankingError
 from proofrank.core.evaluator import (
@@ -295,6 +296,7 @@ def why(
         EvaluationError: the triple cannot be evaluated exactly, or a setting is wrong.
         EmbeddingError: the embedding cannot be read, or lacks a name of the graph.
     """
+    check_loaded(dataset, policy)
     number_of(corruptions)
     rules = settled(
         protocol,
@@ -431,7 +433,7 @@ def _query(
             f"side is {side!r}; expected {' or '.join(SIDES)}: one ranking is explained at a time"
         )
     check_protocol_of_one(rules)
-    positive = dataset.triple(*triple)
+    positive = triple_by_index(dataset, triple)
     (on_side,) = sides_of(side)
     if candidates is None:
         # OGB ranks both sides, and each of them apart.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from proofrank.arguments import check_loaded, triples_by_index
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import EvaluatorOptions, settings_for
 from proofrank.core.evaluator.engines import usable_device
@@ -74,17 +75,18 @@ def sample(
         PolicyError: the policy does not fit the graph.
         EvaluationError: an argument is out of its range, or a triple cannot be evaluated exactly.
     """
+    check_loaded(dataset, policy)
     if not 0.0 < confidence < 1.0:
         raise EvaluationError(f"confidence is {confidence!r}; expected a number between 0 and 1")
-    named = [tuple(names) for names in triples]
-    by_index = [dataset.triple(*names) for names in named]
+    by_index = triples_by_index(dataset, triples)
     candidates = [Candidate(triple, is_positive=tuple(triple) in dataset.facts) for triple in by_index]
     options = EvaluatorOptions(device=usable_device(device))
     evaluator = SamplingEvaluator(dataset, policy, settings_for(policy, prover), options, seed=seed)
     with progress_of(progress, len(candidates), "triples") as on_progress:
         shares = evaluator.sample(candidates, samples, on_progress=on_progress)
     found: list[SampledTriple] = []
-    for (head, relation, tail), share in zip(named, shares, strict=True):
+    for triple, share in zip(by_index, shares, strict=True):
+        head, relation, tail = dataset.names(triple)
         low, high = share.interval(confidence)
         found.append(
             SampledTriple(head, relation, tail, share.num_samples, share.num_proved, share.share, low, high)

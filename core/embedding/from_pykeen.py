@@ -51,9 +51,10 @@ def save_embedding(
 
     Raises:
         EmbeddingError: the interaction is not one of those, the model was trained with inverse triples, it has another
-            number of entities or relations than the factory, its scores are not those of what was saved, or depend on
-            the batch, or ``folder`` holds an embedding or cannot be written.
+            number of entities or relations than the factory, the factory has no names, its scores are not those of what
+            was saved, or depend on the batch, or ``folder`` holds an embedding or cannot be written.
     """
+    _check_model(model)
     if getattr(model, "use_inverse_triples", False) or getattr(
         triples_factory, "create_inverse_triples", False
     ):
@@ -69,7 +70,7 @@ def save_embedding(
             f"{', '.join((*_CONVERTERS, *PYKEEN_INTERACTIONS))}"
         )
     convert = _CONVERTERS.get(interaction, _as_it_is)
-    entities, relations = _names(triples_factory.entity_to_id), _names(triples_factory.relation_to_id)
+    entities, relations = (_names(triples_factory, what) for what in ("entity", "relation"))
     was_training = model.training
     model.eval()
     try:
@@ -94,6 +95,14 @@ def save_embedding(
     )
 
 
+def _check_model(model: Any) -> None:
+    """Raises EmbeddingError for what is no model, such as the result of a pipeline."""
+    if not isinstance(model, torch.nn.Module):
+        raise EmbeddingError(
+            f"model is a {type(model).__name__}; expected a PyKEEN model, such as result.model of a pipeline"
+        )
+
+
 def _unwrapped(interaction: Any) -> tuple[Any, list[float | None] | None]:
     """The interaction within PyKEEN's adapter that clamps scores, and its bounds, if any. Raises EmbeddingError."""
     if type(interaction).__name__ != "ClampedInteraction":
@@ -109,7 +118,26 @@ def _unwrapped(interaction: Any) -> tuple[Any, list[float | None] | None]:
     return base, list(clamp)
 
 
-def _names(ids: Mapping[str, int]) -> list[str]:
+def _names(triples_factory: Any, what: str) -> list[str]:
+    """The names of entities or relations in the order of their ids.
+
+    Raises:
+        EmbeddingError: the factory has no names, or its ids are not 0, 1 and so on.
+    """
+    ids: Mapping[str, int] | None = getattr(triples_factory, f"{what}_to_id", None)
+    if ids is None:
+        raise EmbeddingError(
+            f"the triples factory is a {type(triples_factory).__name__}, which has no {what}_to_id; expected a "
+            "TriplesFactory, which knows the names, such as result.training of a pipeline"
+        )
+    if not all(isinstance(name, str) for name in ids):
+        odd = next(name for name in ids if not isinstance(name, str))
+        raise EmbeddingError(f"{what}_to_id has the name {odd!r}, a {type(odd).__name__}; expected strings")
+    if sorted(ids.values()) != list(range(len(ids))):
+        raise EmbeddingError(
+            f"{what}_to_id has ids from {min(ids.values(), default=0)} to {max(ids.values(), default=0)} for "
+            f"{len(ids)} names; expected each of 0 to {len(ids) - 1} once"
+        )
     return sorted(ids, key=lambda name: ids[name])
 
 

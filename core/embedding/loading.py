@@ -9,6 +9,7 @@ from proofrank.core.embedding.embedding import Embedding
 from proofrank.core.embedding.folder import CONFIG_FILE, WEIGHTS_FILE, read_folder
 from proofrank.core.embedding.score_file import ScoreFile, read_score_file
 from proofrank.core.errors import EmbeddingError
+from proofrank.core.near_paths import near_path
 
 _PYKEEN_FILE = "trained_model.pkl"
 
@@ -31,7 +32,7 @@ def load_embedding(path: Path | str) -> Embedding | ScoreFile:
         return read_score_file(path)
     if not path.is_dir():
         raise EmbeddingError(
-            f"{path}: no such file or folder; expected an embedding's folder or a file of scores"
+            f"{path}: no such file or folder; expected an embedding's folder or a file of scores{near_path(path)}"
         )
     if (path / WEIGHTS_FILE).is_file():
         return read_folder(path)

@@ -99,6 +99,11 @@ def read_lines(path: Path) -> Iterator[Line]:
     return (line for line in content_lines(path) if not is_comment(line))
 
 
+def other_comment(text: str) -> str:
+    """What a message says of a line that is a comment in other languages; nothing of others."""
+    return " (a comment begins with '%')" if text.startswith(("#", "//")) else ""
+
+
 def is_comment(line: Line) -> bool:
     """Whether a line is a comment: it begins with ``%`` and has no tab, for names may begin with the sign."""
     return line.text.startswith("%") and "\t" not in line.text

@@ -14,7 +14,7 @@ from pathlib import Path
 from proofrank.core.formats.atoms import PLAIN_ATOM, NamedAtom, check_not_negated, read_atom
 from proofrank.core.formats.prolog import Clause, read_clauses
 from proofrank.core.formats.quoting import is_quoted, mask, quoted_at
-from proofrank.core.formats.text import NUMBER, Line, content_lines, is_comment
+from proofrank.core.formats.text import NUMBER, Line, content_lines, is_comment, other_comment
 from proofrank.core.formats.warnings import DatasetWarning, WarningCollector
 
 COLUMNS, FACTS, NOTHING = "tab-separated", "Prolog facts", "empty"
@@ -133,8 +133,8 @@ def _read_fact(clause: Clause, warnings: WarningCollector) -> NamedAtom:
     check_not_negated(clause.text, clause.line)
     if PLAIN_ATOM.fullmatch(clause.text) is None:
         outer = mask(clause.text)
-        if "(" not in outer:
-            raise clause.line.error("no triple", TRIPLE_FORMS)
+        if "(" not in outer or clause.text.startswith("#"):
+            raise clause.line.error(f"no triple{_what_it_is(clause.text)}", TRIPLE_FORMS)
         if ":-" in outer:
             raise clause.line.error("a rule", f"a fact, {TRIPLE_FORMS}; rules belong into the rules file")
         opening = outer.find("(")
@@ -228,11 +228,36 @@ def _header_word(name: str) -> str:
     return word
 
 
+_SEPARATORS = {",": "commas", ";": "semicolons", "|": "bars"}
+
+
+def _what_it_is(text: str) -> str:
+    """What a message says of a line without a triple, where it has the form of something else."""
+    if comment := other_comment(text):
+        return comment
+    if text.isdecimal():
+        return (
+            " (a number alone, as at the top of OpenKE's files of ids; their columns are head, tail and relation, "
+            "and blanks separate them)"
+        )
+    if text.startswith(("{", "[")):
+        return " (it looks like JSON)"
+    names = text.removesuffix(" .").split()
+    if len(names) == 3:
+        is_n_triples = all(name.startswith("<") and name.endswith(">") for name in names)
+        return f" (blanks separate the names{', as in N-Triples' * is_n_triples}; expected tabs)"
+    for separator, words in _SEPARATORS.items():
+        if text.count(separator) == 2 and "(" not in text:
+            return f" ({words} separate the names; expected tabs)"
+    return ""
+
+
 def _parse_columns(line: Line, warnings: WarningCollector) -> NamedAtom:
     columns = line.text.split("\t")
     if len(columns) == 1:
         raise line.error(
-            "no triple", f"{_FORM[COLUMNS]}, the form of this file" if "(" in line.text else TRIPLE_FORMS
+            f"no triple{_what_it_is(line.text)}",
+            f"{_FORM[COLUMNS]}, the form of this file" if "(" in line.text else TRIPLE_FORMS,
         )
     if _is_atom_with_tabs(line.text):
         raise line.error("a fact in Prolog's form", f"{_FORM[COLUMNS]}, the form of this file")

@@ -71,6 +71,7 @@ KINDS = {
     "full-stop": ("line ends", "lines end", "with a full stop behind white space, which is no part of the name"),
     "header-line": ("header line", "header lines", "left out"),
     "like-a-comment": ("line", "lines", "read as a triple because of its tabs, which begins like a comment"),
+    "like-a-header": ("first line has", "first lines have", "names that no other triple has: perhaps a header"),
     "missing-weight": ("rule", "rules", "without a weight in a file with weights: its last number is a relation"),
     "odd-character": ("name has", "names have", "a control character, or one that stands for a lost letter"),
     "open-quote": ("name begins", "names begin", "with a quote that is not closed, and is kept"),
@@ -86,6 +87,7 @@ KINDS = {
     "variable-like-constant": ("name", "names", "read as a variable, which Prolog would take for a constant"),
     "variable-named-like-constant": ("variable", "variables", "of rules with the name of a constant"),
     "weighted-fact": ("fact", "facts", "whose probability is left out, so that it is certain"),
+    "without-domain": ("constant has", "constants have", "no domain, so that all constants may replace it"),
 }  # fmt: skip
 """Kind of warning -> its words for one and for several, and what is done about it or what is wrong."""
 

@@ -21,8 +21,13 @@ from proofrank.core.formats.warnings import DatasetWarning, WarningCollector
 from proofrank.core.graph.dataset import Dataset, FileReading, Triple
 from proofrank.core.graph.domains import read_domains
 from proofrank.core.graph.rules import index_rule, settle_rules
-from proofrank.core.graph.similar_names import warn_of_overlaps, warn_of_similar_names
+from proofrank.core.graph.similar_names import (
+    warn_of_lone_first_lines,
+    warn_of_overlaps,
+    warn_of_similar_names,
+)
 from proofrank.core.graph.vocabulary import Vocabulary
+from proofrank.core.near_paths import entries, near_path
 
 _SUFFIXES = (".txt", ".tsv", ".pl")
 _COMPRESSED = ".gz"
@@ -98,8 +103,10 @@ def load_other_graph(
 def _triple_files(folder: Path) -> _TripleFiles:
     """Reads the files of triples of a folder."""
     if not folder.is_dir():
+        is_file = folder.is_file()
         raise DatasetError(
-            f"{folder}: no such folder; expected a dataset folder with train, valid, test and rules"
+            f"{folder}: {'a file' if is_file else 'no such folder'}; expected a dataset folder with train, valid, test "
+            f"and rules{'' if is_file else near_path(folder)}"
         )
     triples = {split: read_triples(_find(folder, split)) for split in SPLITS}
     if not triples["train"].triples:
@@ -123,8 +130,27 @@ def _find(folder: Path, stem: str) -> Path:
         others = "".join(f", or {other}.txt in its place" for other in _OTHER_NAMES.get(stem, ()))
         raise DatasetError(
             f"{folder}: no {stem} file; expected one of {_names(stem)}, or one with {_COMPRESSED}{others}"
+            f"{_EMPTY if stem in ('valid', 'test') else ''}{_in_its_place(folder, stem)}"
         )
     return _only(folder, stem, found)
+
+
+_EMPTY = "; it may be empty"
+_FIRST_LETTERS = 4
+_MOST_NAMES = 5
+
+
+def _in_its_place(folder: Path, stem: str) -> str:
+    """What a message says of the files of other names, and of the folders within, that may be meant by ``stem``."""
+    names = [
+        name
+        for name in entries(folder)
+        if stem[:_FIRST_LETTERS] in name.casefold() and (folder / name).is_file()
+    ]
+    if names:
+        return f"; the folder has {', '.join(names[:_MOST_NAMES])}"
+    within = [folder / name for name in entries(folder) if _find_all(folder / name, stem)]
+    return did_you_mean([str(path) for path in within[:_MOST_NAMES]])
 
 
 def _find_all(folder: Path, stem: str) -> list[Path]:
@@ -194,6 +220,7 @@ def _index(
     domains = _index_domains(named_domains, vocabulary, domains_path, found)
     warn_of_overlaps(files.splits, files.facts, found)
     warn_of_similar_names(tuple(files), found)
+    warn_of_lone_first_lines(tuple(files), found)
     beside_train = files.facts_beside_train
     return Dataset(
         name=name,
@@ -253,6 +280,11 @@ def _index_domains(
             assert path is not None
             warnings.add("domain-constant", path, None, f"{name!r} of domain {domain!r}")
         domains[domain] = tuple(sorted(vocabulary.constant_index(name) for name in known))
+    if path is not None:
+        with_domain = frozenset().union(*domains.values())
+        for index, name in enumerate(vocabulary.constants, start=1):
+            if index not in with_domain:
+                warnings.add("without-domain", path, None, repr(name))
     return domains
 
 

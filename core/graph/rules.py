@@ -88,7 +88,7 @@ def settle_rules(file: RuleFile, predicates: Collection[str], constants: Collect
     """
     warnings = WarningCollector()
     rules, inverse = _with_known_relations(file, predicates, constants)
-    _check_predicates(rules, predicates, warnings)
+    _check_predicates(rules, predicates, constants, warnings)
     kept: list[NamedRule] = []
     first_of: dict[object, NamedRule] = {}
     for rule in rules:
@@ -113,6 +113,7 @@ def settle_rules(file: RuleFile, predicates: Collection[str], constants: Collect
     if not kept:
         reasons = "; ".join(map(str, warnings.warnings))
         raise DatasetError(f"{file.path}: no rule that can succeed; expected at least one ({reasons})")
+    _warn_of_other_letters(rules, file, constants, warnings)
     notes = [*file.notes]
     if inverse:
         shown = ", ".join(f"{name} is the inverse of {known}" for name, known in list(inverse.items())[:3])
@@ -175,7 +176,10 @@ def _inverse_of(name: str, predicates: Collection[str]) -> str | None:
 
 
 def _check_predicates(
-    rules: Sequence[NamedRule], with_triples: Collection[str], warnings: WarningCollector
+    rules: Sequence[NamedRule],
+    with_triples: Collection[str],
+    constants: Collection[str],
+    warnings: WarningCollector,
 ) -> None:
     """Warns of each predicate that has rules but no triples: its atoms can only be proved by rules.
 
@@ -192,7 +196,8 @@ def _check_predicates(
             if predicate not in with_rules:
                 near = did_you_mean(nearest_names(predicate, {*with_triples, *with_rules}))
                 raise rule.line.error(
-                    f"unknown predicate {predicate!r}{near}", "a predicate of a triple, or the head of a rule"
+                    f"unknown predicate {predicate!r}{near}{_swapped(predicate, constants)}",
+                    f"a predicate of a triple ({_some(with_triples)}), or the head of a rule",
                 )
             prefix, colon, name = predicate.rpartition(":")
             if colon and name in with_triples and predicate not in in_bodies:
@@ -202,7 +207,26 @@ def _check_predicates(
                 )
             told.add(predicate)
             near = did_you_mean(nearest_names(predicate, with_triples, most=1))
-            _warn("predicate-without-triples", rule, f"{predicate!r}{near}", warnings)
+            text = f"{predicate!r}{near}{_swapped(predicate, constants)}"
+            _warn("predicate-without-triples", rule, text, warnings)
+
+
+def _swapped(predicate: str, constants: Collection[str]) -> str:
+    """What a message says of a predicate without triples that is a constant."""
+    if predicate not in constants:
+        return ""
+    return " (a constant of the triples: perhaps their columns are not in the order head, relation, tail)"
+
+
+def _some(names: Collection[str]) -> str:
+    """The first names in their order, and how many more there are."""
+    first = sorted(names)[:_MOST_NAMES]
+    more = f" and {len(names) - len(first)} more" if len(names) > len(first) else ""
+    return ", ".join(map(repr, first)) + more
+
+
+_MOST_NAMES = 3
+"""Number of names that a message lists."""
 
 
 # Constants and variables
@@ -267,6 +291,36 @@ def _warn_of_names(
     if file.format == "anyburl" and rule.variables is not None:
         for name in sorted(name for name in rule.variables if name in constants):
             _warn("variable-named-like-constant", rule, f"{rule.name}: {name!r}", warnings)
+
+
+_SHORTEST_WORD = 3
+"""Minimum length of a variable whose name is compared with constants: ``x`` and ``V1`` are names of variables."""
+
+
+def _warn_of_other_letters(
+    rules: Iterable[NamedRule], file: RuleFile, constants: Collection[str], warnings: WarningCollector
+) -> None:
+    """Warns of variables of written rules that are constants but for capital letters, such as ``Germany``.
+
+    One that occurs once in its rule is told as a singleton.
+    """
+    if file.is_learned:
+        return
+    words = [
+        (rule, name)
+        for rule in rules
+        for name, number in Counter(_arguments(rule)).items()
+        if number > 1 and len(name) >= _SHORTEST_WORD and _variables_of(rule, constants)(name)
+    ]
+    if not words:
+        return
+    wanted = {name.casefold() for _, name in words}
+    found = {folded: name for name in constants if (folded := name.casefold()) in wanted}
+    for rule, name in words:
+        constant = found.get(name.casefold())
+        if constant is not None:
+            text = f"{rule.name}: {name!r}, and {constant!r} is a constant"
+            _warn("variable-named-like-constant", rule, text, warnings)
 
 
 def _joins_all(rules_format: str) -> bool:

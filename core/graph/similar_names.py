@@ -1,4 +1,4 @@
-"""Finds what is probably wrong across the triple files: triples of two splits, and names that differ by little."""
+"""Finds what is probably wrong across the triple files: triples of two splits, names that differ by little, headers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 
-from proofrank.core.formats.triples import TripleFile
+from proofrank.core.formats.triples import COLUMNS, TripleFile
 from proofrank.core.formats.warnings import WarningCollector
 
 _BLANKS = re.compile(r"[ _]+")
@@ -56,6 +56,32 @@ def warn_of_similar_names(files: Sequence[TripleFile], warnings: WarningCollecto
             else:
                 text = ""
             warnings.add("similar-names", path, line, text, about=about)
+
+
+_FEWEST_OTHERS = 4
+"""Minimum number of other triples by which a first line can be judged."""
+
+
+def warn_of_lone_first_lines(files: Sequence[TripleFile], warnings: WarningCollector) -> None:
+    """Warns of first lines of tab-separated files that may be headers in words unknown here, such as ``x y z``.
+
+    Their relation and both constants are in no other triple of any file but as such a first line.
+    """
+    first_of = {file.path: file.triples[0] for file in files if file.format == COLUMNS and file.triples}
+    firsts = frozenset(first_of.values())
+    others = [triple for file in files for triple in file.triples if triple not in firsts]
+    if len(others) < _FEWEST_OTHERS:
+        return
+    predicates = {triple.predicate for triple in others}
+    lone = {triple for triple in firsts if triple.predicate not in predicates}
+    if not lone:
+        return
+    constants = {name for triple in others for name in triple[1:]}
+    for file in files:
+        first = first_of.get(file.path)
+        if first is not None and first in lone and constants.isdisjoint(first[1:]):
+            shown = repr(f"{first.first} {first.predicate} {first.second}")
+            warnings.add("like-a-header", file.path, file.lines[0], shown)
 
 
 def _similar(names: Iterable[str]) -> list[list[str]]:

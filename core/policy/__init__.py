@@ -9,7 +9,7 @@ from proofrank.core.policy.checkpoint import (
     untrained_policy,
 )
 from proofrank.core.policy.config import PolicyConfig
-from proofrank.core.policy.in_memory import files_of, policy_of
+from proofrank.core.policy.in_memory import files_of, policy_of, unwrapped
 from proofrank.core.policy.inductive import carried_over
 from proofrank.core.policy.network import PolicyNetwork
 from proofrank.core.policy.scorer import StateScorer
@@ -27,4 +27,5 @@ __all__ = [
     "save_policy",
     "save_untrained",
     "untrained_policy",
+    "unwrapped",
 ]

@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from proofrank.core.choices import untrained_name, untrained_seed
 from proofrank.core.errors import EvaluationError, PolicyError, RankingError, shown
 from proofrank.core.graph import PADDING, TERMINAL_PREDICATES, Dataset, Vocabulary
 from proofrank.core.hybrid import MOST_HYBRID_BYTES, Hybrid, parse_hybrid
+from proofrank.core.near_paths import entries, near_path
 from proofrank.core.policy import deepprooflog
 from proofrank.core.policy.config import PolicyConfig
 from proofrank.core.policy.exported import ExportedConfig, ExportedNetwork
@@ -124,9 +126,7 @@ def load_policy(
         return untrained_policy(dataset, seed)
     folder = Path(folder)
     if not folder.is_dir():
-        raise PolicyError(
-            f"{folder}: no such folder; expected a checkpoint folder with {WEIGHTS_FILE}, or 'untrained'"
-        )
+        raise _no_folder(folder)
     files = read_whole(folder, lambda: _read_files(policy_paths(folder)))
     paths, fields = files.paths, files.fields
     if exported.is_exported(fields):
@@ -156,6 +156,24 @@ def load_policy(
     return policy
 
 
+_MAKERS = (
+    "proofrank import makes one of a checkpoint of the public DeepProofLog code, proofrank.export_policy one of a "
+    "torch module of your own"
+)
+
+
+def _no_folder(path: Path) -> PolicyError:
+    if path.is_file():
+        return PolicyError(f"{path}: a file; expected a checkpoint folder with {WEIGHTS_FILE}: {_MAKERS}")
+    return PolicyError(
+        f"{path}: no such folder; expected a checkpoint folder with {WEIGHTS_FILE}, or 'untrained'{near_path(path)}"
+    )
+
+
+_MOST_NAMES = 5
+"""Number of names that a message lists."""
+
+
 class _Files(NamedTuple):
     """The files of a policy folder: their paths and contents, and the fields of the config."""
 
@@ -175,6 +193,13 @@ class _Files(NamedTuple):
 
 def _read_files(paths: PolicyPaths) -> _Files:
     """Reads the files of a policy folder. Raises PolicyError if one cannot be read or is too large."""
+    if not any(path.is_file() for path in (paths.weights, paths.config)):
+        folder = paths.config.parent
+        there = ", ".join(islice(entries(folder), _MOST_NAMES)) or "nothing"
+        raise _file_error(
+            paths.config,
+            f"no such file, and no {WEIGHTS_FILE}; the folder has {there}; expected a policy's files: {_MAKERS}",
+        )
     config = _read(paths.config)
     vocabulary = _read(paths.vocabulary)
     fields = _parse_json(config, paths.config)

@@ -26,7 +26,7 @@ from proofrank.core.policy.exported.checking import TILE_ROWS, check, first_line
 from proofrank.core.policy.exported.program import Maps
 from proofrank.core.policy.exported.rows import random_inputs
 from proofrank.core.policy.exported.tracing import trace
-from proofrank.core.policy.in_memory import exported_files
+from proofrank.core.policy.in_memory import exported_files, unwrapped
 from proofrank.core.prover import ProverSettings
 from proofrank.core.prover.growth import most_places, most_variables
 
@@ -91,7 +91,7 @@ def export_policy(
     the last atom. Each row must be mapped by itself.
 
     Args:
-        module: float32, on the CPU.
+        module: float32, on the CPU; wrappers of ``torch.compile`` and ``DataParallel`` are taken off.
         dataset: graph whose names it knows.
         folder: folder to write to; made if it does not exist.
         settings: prover settings that it was trained with; the defaults if None.
@@ -104,6 +104,9 @@ def export_policy(
         PolicyError: it cannot be traced, has an operation that is not allowed, depends on the other rows, or differs
             from the module. Nothing is written then.
     """
+    module = unwrapped(module)
+    if not isinstance(module, nn.Module):
+        raise PolicyError(f"module is a {type(module).__name__}; expected a torch.nn.Module")
     settings = settings if settings is not None else ProverSettings()
     sizes = network_sizes(dataset, settings, max_variables=max_variables)
     maps: Maps = "pairs" if _takes_pairs(module, pairs) else "states"
@@ -153,6 +156,12 @@ def _takes_pairs(module: nn.Module, pairs: bool | None) -> bool:
             f"the module's forward takes {len(plain)} inputs; expected states, or a state and an action; say which by "
             "pairs=True or pairs=False"
         )
+    first, *others = (parameter.name for parameter in plain)
+    if len(others) == 1 and "action" in first and "state" in others[0]:
+        raise PolicyError(
+            f"the module's forward takes ({first}, {others[0]}), and is called with the state first; expected "
+            f"forward({others[0]}, {first})"
+        )
     return len(plain) == 2
 
 
@@ -195,7 +204,9 @@ def _compare(module: nn.Module, network: ExportedNetwork, sizes: NetworkSizes) -
             raise PolicyError(
                 f"the module cannot be computed for {num_rows} rows: {first_line(error)}"
             ) from error
-        if not isinstance(theirs, Tensor) or theirs.shape != ours[:num_rows].shape:
+        if not isinstance(theirs, Tensor):
+            raise PolicyError(f"the module gives a {type(theirs).__name__}; expected one tensor")
+        if theirs.shape != ours[:num_rows].shape:
             raise PolicyError(
                 f"the module's result for {num_rows} rows has another shape than for {TILE_ROWS}"
             )

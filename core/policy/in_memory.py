@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save as save_tensors
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from proofrank.core.errors import PolicyError
 from proofrank.core.graph import Vocabulary
@@ -28,6 +29,18 @@ from proofrank.core.policy.exported.program import DTYPES
 from proofrank.core.policy.files import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from proofrank.core.policy.network import PolicyNetwork
 from proofrank.core.prover import ProverSettings
+
+
+def unwrapped(module: Any) -> Any:
+    """The module within torch's wrappers: of ``torch.compile``, and of a training on several devices."""
+    while True:
+        # torch.compile keeps the module that it wraps under this name.
+        inner = getattr(module, "_orig_mod", None)
+        if inner is None and isinstance(module, (DataParallel, DistributedDataParallel)):
+            inner = module.module
+        if inner is None:
+            return module
+        module = inner
 
 
 def policy_of(

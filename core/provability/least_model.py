@@ -239,28 +239,30 @@ def compute_least_model(
     """
     began = time.monotonic()
     limits = Limits(began + seconds, max_atoms)
-    relations, is_complete = _fixpoint(
+    relations, unknown = _fixpoint(
         dataset.fact_triples, dataset.rules, dataset.vocabulary.num_constants, limits
     )
-    coarse = None if is_complete else _coarse_model(quotient_of(dataset, max_blocks))
+    coarse = _coarse_model(quotient_of(dataset, max_blocks)) if unknown else None
     return LeastModel(relations, coarse, time.monotonic() - began)
 
 
 def _coarse_model(quotient: Quotient) -> CoarseModel:
-    unlimited = Limits(float("inf"), quotient.num_blocks**2)
-    relations, _ = _fixpoint(quotient.facts, quotient.rules, quotient.num_blocks, unlimited)
+    size = quotient.num_blocks
+    relations, unknown = _fixpoint(quotient.facts, quotient.rules, size, Limits(float("inf"), size**2))
+    if unknown:  # for lack of memory: nothing is known of these, so nothing of them may be ruled out
+        relations |= dict.fromkeys(unknown, sparse.csr_array(np.ones((size, size), dtype=bool)))
     return CoarseModel(quotient.block_of, relations)
 
 
 def _fixpoint(
     facts: Iterable[Triple], rules: Sequence[Rule], num_constants: int, limits: Limits
-) -> tuple[dict[int, Relation], bool]:
-    """The relations that ``facts`` and ``rules`` imply, and whether they are all predicates' relations.
+) -> tuple[dict[int, Relation], set[int]]:
+    """The relations that ``facts`` and ``rules`` imply, and the predicates whose relations are not known.
 
-    A predicate that would need more than ``limits`` has none, nor has any predicate that depends on it.
+    A predicate that would need more than ``limits``, or than there is memory, has none, nor has any predicate that
+    depends on it.
     """
     model = _Rounds(facts_by_predicate(facts, num_constants), num_constants, limits)
-    is_complete = True
     for group in groups_of_predicates(rules):
         own_rules = [rule for rule in rules if rule.head[0] in group]
         needed = {atom[0] for rule in own_rules for atom in rule.body} - set(group)
@@ -271,8 +273,7 @@ def _fixpoint(
                 model.close(group, own_rules)
             except (LimitReachedError, MemoryError):
                 model.give_up(group)
-        is_complete &= not model.unknown
-    return model.relations, is_complete
+    return model.relations, model.unknown
 
 
 def facts_by_predicate(facts: Iterable[Triple], num_constants: int) -> dict[int, Relation]:

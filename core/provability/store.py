@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,19 +42,29 @@ def stored_least_model(
     """The least model of ``dataset``, read from ``folder`` where it has been computed before.
 
     Args:
-        dataset: its ``content_hash`` names the file; one without a hash is computed each time.
+        dataset: its ``content_hash`` and its predicates name the file; one without a hash is computed each time.
         folder: where models are kept; it may be missing. None keeps nothing.
         seconds: see :func:`compute_least_model`.
         max_atoms: likewise.
     """
     if folder is None or not dataset.content_hash:
         return compute_least_model(dataset, seconds=seconds, max_atoms=max_atoms)
-    path = folder / f"least-model-{dataset.content_hash[:40]}-{seconds:g}s-{max_atoms}-v{_FORMAT}.safetensors"
+    names = f"{dataset.content_hash[:40]}-{_digest_of(dataset.vocabulary.predicates)}"
+    path = folder / f"least-model-{names}-{seconds:g}s-{max_atoms}-v{_FORMAT}.safetensors"
     model = _read(path, dataset.vocabulary.num_constants)
     if model is None:
         model = compute_least_model(dataset, seconds=seconds, max_atoms=max_atoms)
         _write(path, model)
     return model
+
+
+def _digest_of(predicates: Sequence[str]) -> str:
+    """A hash of the names by whose places a file tells its relations apart.
+
+    A graph that is loaded beside another one has that one's predicates too. They may have no triple and no rule, and so
+    no part in its content, but the indices of all that come after them are others.
+    """
+    return hashlib.sha256(json.dumps(predicates).encode()).hexdigest()[:8]
 
 
 def _read(path: Path, num_constants: int) -> LeastModel | None:

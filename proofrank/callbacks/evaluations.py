@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, Unpack
 
 from proofrank.callbacks.metrics import metrics_by_name, metrics_of_intervals
-from proofrank.core.errors import ProofrankError
+from proofrank.core.errors import ProofrankError, did_you_mean, nearest_names
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
 
@@ -31,6 +31,10 @@ class RankingOptions(TypedDict, total=False):
     ties: Literal["optimistic", "realistic", "pessimistic", "random"]
     pruning: Literal["none", "exact", "ranks"]
     mrr_tolerance: float
+    protocol: str
+    candidates_from: Literal["domains", "entities", "relations"]
+    beam: int
+    beam_score: Literal["max", "logsumexp", "noisy-or"]
     scoring: Literal["proof", "embedding", "hybrid"]
     hybrid: Mapping[str, Any]
 
@@ -250,4 +254,5 @@ def _check_names(options: Mapping[str, Any]) -> None:
     known = RankingOptions.__annotations__
     for name in options:
         if name not in known:
-            raise ProofrankError(f"unknown option {name!r}; expected one of {', '.join(known)}")
+            near = did_you_mean(nearest_names(name, known))
+            raise ProofrankError(f"unknown option {name!r}; expected one of {', '.join(known)}{near}")

@@ -16,7 +16,7 @@ from proofrank.callbacks.evaluations import Evaluations, StepResult
 from proofrank.callbacks.loggers import Logger
 from proofrank.callbacks.metrics import Improvement
 from proofrank.core.errors import PolicyError, ProofrankError, RankingError
-from proofrank.core.policy import Policy, PolicyNetwork, files_of, policy_of
+from proofrank.core.policy import Policy, PolicyNetwork, files_of, policy_of, unwrapped
 from proofrank.core.policy.exported import ExportedNetwork
 from proofrank.core.policy.files import replace_folder
 from proofrank.core.prover import ProverSettings
@@ -93,7 +93,7 @@ class Validation:
         self._evaluations = evaluations
         self._like = like
         self._export = export
-        self._has_exported = False
+        self._has_begun = False
         self._loggers = tuple(loggers)
         self._metric = metric
         self._improvement = Improvement(metric, patience, min_delta)
@@ -120,15 +120,16 @@ class Validation:
 
         Args:
             step: number of the step, 0 or more, and larger than the one before.
-            module: a ``PolicyNetwork``, perhaps wrapped by ``torch.compile``; or a ``Policy`` with any network; or,
-                with ``export``, a network of one's own.
+            module: a ``PolicyNetwork``, perhaps wrapped by ``torch.compile`` or ``DistributedDataParallel``; or a
+                ``Policy`` with any network; or, with ``export``, a network of one's own.
 
         Returns:
             The results that were taken in, in the order of their steps; often those of earlier steps.
 
         Raises:
             ProofrankError: the step is not larger, ``module`` is no policy, or the validation was closed.
-            PolicyError: the first module that was to be exported cannot be; a later one that cannot is a failure.
+            PolicyError: the first module cannot be exported, or is no network of the size and dtype that ``like`` asks
+                for; a later one that cannot be evaluated is a failure.
             RankingError: an option of the ranking is wrong.
             Exception: what failed, if strict.
         """
@@ -150,17 +151,19 @@ class Validation:
             try:
                 like = _exported(self._export, module)
             except (PolicyError, OSError) as error:
-                if not self._has_exported:  # a module that can never be exported is known at its first step
+                if not self._has_begun:  # a module that can never be exported is known at its first step
                     raise
                 self._fail(step, error)
                 return before
-            self._has_exported = True
             network = like.model
         try:
             policy = policy_of(network, like.vocabulary, like.settings or ProverSettings(), name=like.name)
         except PolicyError as error:  # such as a weight that is not finite
+            if not self._has_begun:  # nor would a network of another size or dtype ever be evaluated
+                raise
             self._fail(step, error)
             return before
+        self._has_begun = True
         self._pending.append(_Pending(step, policy, self._evaluations.start(step, policy)))
         return before + self.collect()
 
@@ -266,7 +269,7 @@ def _network_of(module: Any, like: Policy | None) -> tuple[PolicyNetwork | Expor
     """The network in ``module``, and the policy whose vocabulary and prover settings it has."""
     if isinstance(module, Policy):
         return module.model, module
-    network = getattr(module, "_orig_mod", module)  # what torch.compile has wrapped
+    network = unwrapped(module)
     if not isinstance(network, PolicyNetwork):
         raise PolicyError(
             f"module is a {type(module).__name__}; expected a PolicyNetwork or a Policy, or export= for a network of "

@@ -26,6 +26,7 @@ from proofrank.core.ranking import (
     pruning_of,
     sides_of,
 )
+from proofrank.interval_evaluation import depths_beside
 from proofrank.service.bulk.identity import Identity, identity_of
 from proofrank.service.bulk.results import ResultsFile, open_results
 from proofrank.service.bulk.shards import ShardResult, cut_shards, prove_shard
@@ -62,6 +63,7 @@ def evaluate_in_shards(
     protocol = protocol_fields(ranking_rules(parsed), work.corruptor)
     identity = identity_of(parsed, dataset, policy, settings, level, protocol, scoring)
     pruning = pruning_of(level, dataset, parsed.cache_folder or default_cache_folder())
+    depths = depths_beside(dataset, work.triples, (parsed.split,), parsed.cache_folder)
     tally, trace, counts = ReportTally(parsed.ties, parsed.hits_at), Trace(), PruningCounts()
     with ExitStack() as until_done:
         results = None
@@ -69,7 +71,7 @@ def evaluate_in_shards(
             results = until_done.enter_context(
                 open_results(parsed.results, identity, len(sides_of(parsed.side)))
             )
-        done = _tally_stored(results, tally)
+        done = _tally_stored(results, tally, depths)
         if done:
             _print_line(
                 f"{parsed.results}: {len(done)} of {counted(len(work.triples), 'query', 'queries')} are done; going on",
@@ -94,7 +96,7 @@ def evaluate_in_shards(
             trace.add(result)
             if results is not None:
                 results.add(result.rankings)
-            _tally(result.rankings, tally)
+            _tally(result.rankings, tally, depths)
             counts += result.counts
             num_done += result.candidates
             show(num_done)
@@ -111,16 +113,17 @@ def evaluate_in_shards(
     return tally.report(dataset.vocabulary.predicates), engine, left_out, work.corruptor
 
 
-def _tally_stored(results: ResultsFile | None, tally: ReportTally) -> set[int]:
+def _tally_stored(results: ResultsFile | None, tally: ReportTally, depths: Sequence[str] | None) -> set[int]:
     """Counts the rankings that are in the file; the places of their queries."""
     stored = results.resume() if results is not None else []
-    _tally(stored, tally)
+    _tally(stored, tally, depths)
     return {ranking.summary.query_index for ranking in stored}
 
 
-def _tally(rankings: Sequence[StoredRanking], tally: ReportTally) -> None:
+def _tally(rankings: Sequence[StoredRanking], tally: ReportTally, depths: Sequence[str] | None) -> None:
     for ranking in rankings:
-        tally.add(ranking.relation, ranking.summary)
+        depth = None if depths is None else depths[ranking.summary.query_index]
+        tally.add(ranking.relation, ranking.summary, depth)
 
 
 def _in_this_process(

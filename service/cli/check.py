@@ -16,7 +16,7 @@ from proofrank.core.graph import Dataset, load_dataset
 from proofrank.service.cli.described_policy import DescribedPolicy, describe
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import add_dataset
-from proofrank.service.cli.understood import RelationCounts, Understood, understand
+from proofrank.service.cli.understood import RelationCounts, Understood, files_not_read, understand
 
 EXIT_WARNINGS = 1
 EXIT_ERROR = 2
@@ -80,6 +80,7 @@ def _to_dict(dataset: Dataset, understood: Understood, policy: DescribedPolicy |
             }
             for file in dataset.files
         ],
+        "not_read": files_not_read(dataset),
         "constants": dataset.vocabulary.num_constants,
         "facts": len(dataset.fact_triples),
         "rules": len(dataset.rules),
@@ -99,6 +100,10 @@ def _print(
     console.print(f"dataset {dataset.name} ({dataset.content_hash[:12]})")
     for file in dataset.files:
         console.print(f"read {file}")
+    others = files_not_read(dataset)
+    if others:
+        more = f" and {len(others) - _MOST_FILES} more" if len(others) > _MOST_FILES else ""
+        console.print(f"not read: {', '.join(others[:_MOST_FILES])}{more}")
     num_relations = len(understood.relations)
     console.print(
         f"{counted(dataset.vocabulary.num_constants, 'constant')}, {counted(num_relations, 'relation')}, "
@@ -122,6 +127,9 @@ def _print(
         console.print(f"warning: {warning}")
     console.print(counted(len(dataset.warnings), "warning"))
 
+
+_MOST_FILES = 10
+"""Number of files in the printed line of those that are not read; the file has all."""
 
 _MOST_RELATIONS = 50
 """Number of relations in the printed table; the file has all."""

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from proofrank.core.choices import unused_pruning
 from proofrank.core.comparison import Protocol
-from proofrank.core.errors import ProofrankError
+from proofrank.core.errors import ProofrankError, counted
 from proofrank.core.evaluator import Evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
 from proofrank.core.evaluator.engines import check_engine
@@ -65,6 +65,7 @@ from proofrank.service.cli.ranking_options import (
     add_ties,
     add_tolerance,
     ranking_rules,
+    ranking_words,
     settle_protocol,
 )
 from proofrank.service.cli.scoring_options import (
@@ -75,6 +76,7 @@ from proofrank.service.cli.scoring_options import (
     scoring_words,
 )
 from proofrank.service.cli.tables import print_intervals, print_metrics, pruning_line
+from proofrank.service.cli.understood import matches_a_rule
 from proofrank.service.terminal.progress import progress_bar
 from proofrank.service.terminal.trees import fit_tree
 
@@ -166,6 +168,7 @@ def run(parsed: argparse.Namespace) -> int:
         from proofrank.service.cli.bulk import evaluate_in_shards
 
         say_files(dataset)
+        _say_ranking(parsed, dataset, errors)
         metrics, engine, pruning, corruptor = evaluate_in_shards(
             parsed, dataset, policy, settings, scoring, errors
         )
@@ -173,6 +176,7 @@ def run(parsed: argparse.Namespace) -> int:
         evaluator = None if is_embedding_alone(parsed) else make_evaluator(parsed, dataset, policy, settings)
         say_files(dataset)
         work = drawn_work(parsed, dataset)
+        _say_ranking(parsed, dataset, errors, work)
         corruptor = work.corruptor
         ranked, pruning = _evaluate(parsed, dataset, work, evaluator, scoring, errors)
         triples = {query.query_index: query.query for query in ranked}
@@ -197,6 +201,20 @@ def run(parsed: argparse.Namespace) -> int:
     title += _scoring_words(scoring)
     print_metrics(metrics, title, metrics.by_depth)
     return check_floors(parsed, metrics.overall.to_dict(), errors)
+
+
+def _say_ranking(
+    parsed: argparse.Namespace, dataset: Dataset, errors: Console, work: LazyQueries | None = None
+) -> None:
+    """Says what is ranked against what, and how many of the triples of ``work`` no rule concludes."""
+    words = ranking_words(parsed, bool(dataset.domains))
+    triples = () if work is None or is_embedding_alone(parsed) else work.triples
+    num_without = sum(not matches_a_rule(triple, dataset) for triple in triples)
+    if num_without:
+        words += (
+            f"; no rule concludes {num_without} of {counted(len(triples), 'triple')}, which cannot be proved"
+        )
+    errors.print(words, highlight=False, markup=False, soft_wrap=True)
 
 
 def _beam_words(parsed: argparse.Namespace) -> str:
@@ -248,6 +266,7 @@ def _evaluate_to_tolerance(
     work = drawn_work(parsed, dataset)
     evaluator = None if is_embedding_alone(parsed) else make_evaluator(parsed, dataset, policy, settings)
     say_files(dataset)
+    _say_ranking(parsed, dataset, errors, work)
     evaluation = interval_evaluation(
         evaluator,
         dataset,
@@ -316,8 +335,9 @@ def _evaluate(
 
 
 def _without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The metrics without their times; a relation may bear the name, and stays."""
     return {
         name: _without_seconds(value) if isinstance(value, dict) else value
         for name, value in metrics.items()
-        if name != "seconds"
+        if name != "seconds" or isinstance(value, dict)
     }

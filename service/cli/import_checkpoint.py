@@ -115,6 +115,9 @@ def _report(policy: ImportedPolicy, dataset: Dataset) -> list[str]:
     file, facts, names = policy.file, policy.facts, policy.names
     form = "a Stable-Baselines3 archive" if file.generation == "old" else "a state dict"
     variants = ["of a compiled module"] * file.is_compiled + ["with parity names"] * file.has_parity_names
+    variants += [f"under the key {file.within!r}"] * (file.within is not None)
+    variants += [f"names without their first part {file.prefix!r}"] * bool(file.prefix)
+    variants += [f"{file.half}, which float32 holds exactly"] * (file.half is not None)
     generation = f"{file.generation} generation{', ' if variants else ''}{', '.join(variants)}"
     read = {
         "embedding_dim": file.embedding_dim,

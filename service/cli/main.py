@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import re
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
 
 from proofrank._version import __version__
-from proofrank.core.errors import ProofrankError
+from proofrank.core.errors import ProofrankError, did_you_mean, nearest_names
 from proofrank.service.cli.extras import CLIENT, SERVER, require_extra
 
 EXIT_USAGE = 2
@@ -65,6 +67,30 @@ COMMANDS = {
 }
 
 
+_NO_COMMAND = re.compile(r"argument COMMAND: invalid choice: '([^']*)'")
+
+
+class _MainParser(argparse.ArgumentParser):
+    """The parser of the command line, which offers the nearest command in place of an unknown one."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the usage and the message, and ends with 2."""
+        name = _NO_COMMAND.match(message)
+        super().error(message if name is None else message + did_you_mean(nearest_names(name[1], COMMANDS)))
+
+
+def _nearest_options(unknown: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    """What a message says of options that a parser does not have: the nearest of each."""
+    known = [option for action in parser._actions for option in action.option_strings]
+    near: list[str] = []
+    for text in unknown:
+        if text.startswith("-"):
+            near += nearest_names(text.partition("=")[0], known, most=1)
+        elif "--dataset" in known and Path(text).is_dir():
+            near.append(f"--dataset {text}")
+    return did_you_mean(near)
+
+
 class _CommandParser(argparse.ArgumentParser):
     """The parser of one command, which loads it once it is asked for: none needs the libraries of the others."""
 
@@ -85,12 +111,15 @@ class _CommandParser(argparse.ArgumentParser):
                 module = importlib.import_module(f"proofrank.service.cli.{command.module}")
             module.set_up(self)
             self.set_defaults(run=module.run)
-        return super().parse_known_args(args, namespace)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{_nearest_options(unknown, self)}")
+        return found, unknown
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; what it parses has the command as ``run``."""
-    parser = argparse.ArgumentParser(
+    parser = _MainParser(
         prog="proofrank", description="Exact ranks, MRR and proofs for neural-guided knowledge-graph provers."
     )
     parser.add_argument("--version", action="version", version=f"proofrank {__version__}")

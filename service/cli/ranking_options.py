@@ -138,6 +138,29 @@ def ranking_rules(parsed: argparse.Namespace) -> RankingRules:
     )
 
 
+def ranking_words(parsed: argparse.Namespace, has_domains: bool) -> str:
+    """What is ranked against what, in words: a number is comparable with others only if that is the same.
+
+    Args:
+        parsed: options of a command that ranks a split.
+        has_domains: whether the dataset has domains; without them all constants are candidates.
+    """
+    rules = ranking_rules(parsed)
+    source = {
+        "domains": "the domains" if has_domains else "all constants",
+        "entities": "all constants",
+        "relations": "those that facts have with the relation",
+    }.get(rules.candidates_from, rules.candidates_from)
+    against = f"{rules.corruptions} corruptions a side from {source}"
+    if rules.has_fixed_negatives:
+        against = "the negatives of the file"
+    name = "" if rules.protocol is None else f", protocol {rules.protocol}"
+    filtered = "filtered" if rules.filtered else "unfiltered"
+    return (
+        f"ranking {parsed.split}, side {parsed.side}: against {against}, {filtered}, {rules.ties} ties{name}"
+    )
+
+
 def _hits_at(text: str) -> tuple[int, ...]:
     try:
         return checked_hits_at(map(int, text.split(",")))

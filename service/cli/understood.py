@@ -6,7 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from proofrank.core.formats.depths import depths_file
+from proofrank.core.formats.rules.learned import RelationIds
 from proofrank.core.graph import Dataset, Rule, Triple
+from proofrank.core.near_paths import entries
 
 
 class RelationCounts(NamedTuple):
@@ -53,12 +56,27 @@ def understand(dataset: Dataset) -> Understood:
     constants_of_facts = {constant for triple in dataset.fact_triples for constant in triple[1:]}
     return Understood(
         relations,
-        sum(
-            any(_matches(rule, triple) for rule in dataset.rules_by_predicate.get(triple.predicate, ()))
-            for triple in dataset.splits["test"]
-        ),
+        sum(matches_a_rule(triple, dataset) for triple in dataset.splits["test"]),
         sum(not constants_of_facts.issuperset(triple[1:]) for triple in dataset.splits["test"]),
     )
+
+
+def matches_a_rule(triple: Triple, dataset: Dataset) -> bool:
+    """Whether the head of a rule matches a triple; one that none matches can never be proved."""
+    return any(_matches(rule, triple) for rule in dataset.rules_by_predicate.get(triple.predicate, ()))
+
+
+def files_not_read(dataset: Dataset) -> list[str]:
+    """Names of the files in a dataset's folder that no reader of datasets takes, in their order."""
+    folder = dataset.files[0].path.parent
+    read = {file.path.name for file in dataset.files}
+    read |= {depths_file(folder, split).name for split in dataset.splits}
+    read |= {name + end for name in RelationIds.FILES for end in ("", ".gz")} if _has_ids(dataset) else set()
+    return [name for name in entries(folder) if name not in read and (folder / name).is_file()]
+
+
+def _has_ids(dataset: Dataset) -> bool:
+    return any(file.holds == "rules" and file.format == "rnnlogic" for file in dataset.files)
 
 
 def _matches(rule: Rule, triple: Triple) -> bool:

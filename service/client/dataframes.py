@@ -52,6 +52,8 @@ class Ranked(Protocol):
     def steps(self) -> int: ...
     @property
     def num_candidates(self) -> int: ...
+    @property
+    def embedding_score(self) -> float | None: ...
 
 
 def ranking_row(index: int, triple: NamedTriple, ranking: Ranked) -> dict[str, Any]:
@@ -73,6 +75,7 @@ def ranking_row(index: int, triple: NamedTriple, ranking: Ranked) -> dict[str, A
         "proved": ranking.proved,
         "steps": ranking.steps,
         "num_candidates": ranking.num_candidates,
+        "embedding_score": ranking.embedding_score,
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from proofrank.core.errors import PolicyError
-from proofrank.core.policy import Policy, PolicyNetwork, files_of
+from proofrank.core.policy import Policy, PolicyNetwork, files_of, unwrapped
 from proofrank.core.policy.checkpoint import (
     CONFIG_FILE,
     VOCABULARY_FILE,
@@ -28,8 +28,8 @@ def policy_parts(
     """The parts of an upload, by their names in the API, with the weights as they are now.
 
     Args:
-        module: a :class:`Policy`; or a :class:`PolicyNetwork`, perhaps wrapped by ``torch.compile``; or, with
-            ``export``, any module.
+        module: a :class:`Policy`; or a :class:`PolicyNetwork`, perhaps wrapped by ``torch.compile`` or
+            ``DistributedDataParallel``; or, with ``export``, any module.
         like: for a network: a policy whose vocabulary and prover settings it has.
         export: writes a policy folder of ``module`` into an empty folder.
 
@@ -49,8 +49,7 @@ def policy_parts(
             return _parts(files_of(module))
         network, like = module.model, module
     else:
-        # torch.compile keeps the module that it wraps under this name.
-        network = getattr(module, "_orig_mod", module)
+        network = unwrapped(module)
     if not isinstance(network, PolicyNetwork):
         raise ClientError(
             f"module is a {type(module).__name__}; expected a proofrank.Policy or a PolicyNetwork, "

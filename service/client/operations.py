@@ -594,6 +594,11 @@ def policies(connection: Connection) -> Steps[tuple[StoredPolicy, ...]]:
 
 def policy_files(folder: Path) -> dict[str, Path]:
     """Returns field of an upload -> path of its file in ``folder``. Raises ClientError if a file is missing."""
+    if folder.is_file():
+        raise ClientError(
+            f"{folder}: a file; expected the folder of a policy (upload_checkpoint sends a checkpoint of the public "
+            "DeepProofLog code, and proofrank import makes a folder of it)"
+        )
     files: dict[str, Path] = {}
     for part, names in POLICY_FILES.items():
         found = [folder / name for name in names if (folder / name).is_file()]

@@ -23,7 +23,7 @@ from proofrank.core.errors import (
 from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.core.policy import Policy, load_policy
-from proofrank.core.prover import Candidate, Candidates
+from proofrank.core.prover import Candidate, Candidates, ProverSettings
 from proofrank.core.prover.beams import Beam
 from proofrank.core.ranking import ProvableCompletions, Query, Scoring
 from proofrank.service.engine.by_shape import EvaluatorsByShape
@@ -405,6 +405,12 @@ class EvaluatorHost:
         """Name of the engine that proves by ``policy`` now; raises as :meth:`rank` does."""
         async with self.loaded.evaluators.using(policy, beam, engine=engine) as evaluator:
             return evaluator.engine
+
+    def prover_settings(self, policy: Policy) -> ProverSettings:
+        """The settings of the prover by which ``policy`` ranks here: those that it was trained under, but for those of
+        the server. Raises NotReady if the service is not ready, EvaluationError if they are bad.
+        """
+        return self.loaded.evaluators.shape_of(policy).settings
 
     @property
     def completions(self) -> ProvableCompletions:

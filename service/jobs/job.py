@@ -39,6 +39,8 @@ class Job:
         error: why it failed, or why it waits.
         scoring_json: the :class:`~proofrank.service.wire.Scoring`, fixed at submission; None for scores of proofs.
         engine: engine that it has begun with, and keeps; None before that, and where nothing is proved.
+        prover_json: settings of the prover and precision that it has begun with, by name; None as ``engine``, and for a
+            job that an older version has begun.
         place: run, step and labels that the policy had at submission.
     """
 
@@ -62,6 +64,7 @@ class Job:
     error: str | None
     scoring_json: str | None
     engine: str | None
+    prover_json: str | None
     place: RunStep
 
     @property

@@ -36,10 +36,15 @@ def read_state(content: bytes) -> dict[str, np.ndarray]:
         raise UnreadableStateError(str(error)) from error
 
 
-def origin_of(settings: Settings, engine: str) -> str:
+def origin_of(settings: Settings, engine: str, prover_json: str | None) -> str:
     """What a state was found out with, as text: under the same, candidates get the same bits and orders are the same.
 
-    A positive's score is compared with those of its corruptions, so all must come from one arithmetic.
+    A positive's score is compared with those of its corruptions, so all must come from one prover and one arithmetic.
+
+    Args:
+        settings: of the service.
+        engine: that proves.
+        prover_json: settings of the prover; None where nothing is proved.
     """
     has_cuda = torch.cuda.is_available()
     origin = {
@@ -48,6 +53,7 @@ def origin_of(settings: Settings, engine: str) -> str:
         "numpy": np.__version__,
         "torch": torch.__version__,
         "engine": engine,
+        "prover": prover_json,
         "device": settings.device,
         "precision": settings.precision,
         "threads": settings.threads,

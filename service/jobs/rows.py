@@ -17,7 +17,7 @@ IS_UNFINISHED = f"state IN ({', '.join(repr(state) for state in UNFINISHED_STATE
 JOB_COLUMNS = (
     "number, id, state, created, started, finished, policy_name, policy_sha256, dataset_name, dataset_sha256, "
     "options, num_queries, queries_done, num_candidates, candidates_done, candidates_unprovable, "
-    "candidates_fallen_behind, trajectory_steps, report, error, scoring, engine, run, step, labels"
+    "candidates_fallen_behind, trajectory_steps, report, error, scoring, engine, prover, run, step, labels"
 )
 
 RANKING_COLUMNS = (

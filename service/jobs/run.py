@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 from collections.abc import Sequence
@@ -93,7 +94,7 @@ class JobRun:
             await self._rank(running, work, policy, dataset)
 
     async def _with_engine(self, job: Job, policy: Policy) -> Job | None:
-        """The job with the engine that all of its ranks come from; None if it is no longer running."""
+        """The job with the engine and the settings that all of its ranks come from; None if it is no longer running."""
         if self._scoring is not None and self._scoring.kind == "embedding":
             return job
         context = self._context
@@ -106,10 +107,28 @@ class JobRun:
                 "" if job.engine is None else f"; it was begun with engine {job.engine!r}: submit it again"
             )
             raise JobError(f"evaluation failed: {error}{begun}") from error
-        engine = self._engine
-        if engine == job.engine:
+        engine, prover_json = self._engine, await context.patience.until_ready(partial(self._prover, policy))
+        if (engine, prover_json) == (job.engine, job.prover_json):
             return job
-        return await context.patience.until_written(lambda: context.store.set_engine(job, engine), job)
+        self._check_prover(job, prover_json)
+        return await context.patience.until_written(
+            lambda: context.store.set_engine(job, engine, prover_json), job
+        )
+
+    def _check_prover(self, job: Job, prover_json: str) -> None:
+        """Raises JobError where ranks are stored that come from another prover than the one of now."""
+        changes = [] if job.prover_json is None else _changes(job.prover_json, prover_json)
+        if changes and job.queries_done:
+            raise JobError(
+                f"the server's prover has changed since the job began ({', '.join(changes)}), and all ranks of a job "
+                "come from one: submit it again"
+            )
+
+    async def _prover(self, policy: Policy) -> str:
+        """The settings of the prover and the precision that the job's ranks come from here, as JSON."""
+        settings = self._context.host.prover_settings(policy)
+        named = {**dataclasses.asdict(settings), "precision": self._context.settings.precision}
+        return json.dumps(named, sort_keys=True)
 
     async def _rank(self, job: Job, work: JobChunks, policy: Policy, dataset: Dataset) -> None:
         tally = await self._tally_so_far()
@@ -226,3 +245,13 @@ class JobRun:
             split=self._options.split,
             is_by_proofs=self._scoring is None,
         )
+
+
+def _changes(before_json: str, now_json: str) -> list[str]:
+    """What differs between the settings of two provers, each as JSON, such as ``max_depth is 10 and was 20``."""
+    before, now = json.loads(before_json), json.loads(now_json)
+    return [
+        f"{name} is {json.dumps(now.get(name))} and was {json.dumps(value)}"
+        for name, value in before.items()
+        if now.get(name) != value
+    ]

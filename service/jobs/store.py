@@ -168,9 +168,11 @@ class JobStore:
         """Stores the number of candidates of a running job; returns None if the job is no longer running."""
         return await self._update_running(job, "num_candidates = ?", (num_candidates,))
 
-    async def set_engine(self, job: Job, engine: str) -> Job | None:
-        """Stores the engine that a running job begins with; returns None if the job is no longer running."""
-        return await self._update_running(job, "engine = ?", (engine,))
+    async def set_engine(self, job: Job, engine: str, prover_json: str) -> Job | None:
+        """Stores the engine and the settings of the prover that a running job begins with; returns None if the job is
+        no longer running.
+        """
+        return await self._update_running(job, "engine = ?, prover = ?", (engine, prover_json))
 
     async def add_chunk(
         self,

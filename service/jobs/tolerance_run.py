@@ -75,7 +75,7 @@ class ToleranceRun(JobRun):
             )
 
         refinement = await patience.until_ready(make)
-        origin = origin_of(self._context.settings, self._engine or NO_ENGINE)
+        origin = origin_of(self._context.settings, self._engine or NO_ENGINE, job.prover_json)
         await self._go_on(job, refinement, origin)
 
         async def store(*, is_end: bool = False) -> None:
@@ -104,6 +104,9 @@ class ToleranceRun(JobRun):
         ended = await patience.until_written(lambda: self._context.store.end(job, "done"), job)
         if ended is not None:
             self._count_done(ended)
+
+    def _check_prover(self, job: Job, prover_json: str) -> None:
+        """Does nothing: what another prover has found out is not taken in, and the job starts anew."""
 
     async def _go_on(self, job: Job, refinement: Refinement, origin: str) -> None:
         """Takes in what an earlier run has stored, if candidates still get the same bits."""

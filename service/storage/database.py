@@ -140,6 +140,10 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE jobs ADD COLUMN engine TEXT;
     """,
+    # 8: the settings of the prover and the precision that a job has begun with, as JSON, null where its engine is.
+    """
+    ALTER TABLE jobs ADD COLUMN prover TEXT;
+    """,
 )
 """Scripts that update an older file, in order; the file's ``user_version`` counts those it has had. A released script
 never changes; each change of the schema is a new script at the end.

@@ -17,7 +17,7 @@ import torch
 import proofrank
 from proofrank.callbacks import CsvLogger, InProcess, StepResult, Validation
 from proofrank.callbacks.metrics import METRICS
-from proofrank.core.policy import Policy, PolicyNetwork, save_policy
+from proofrank.core.policy import Policy, PolicyNetwork, policy_of, save_policy
 from proofrank.core.prover import ProverSettings
 
 Train = Callable[[PolicyNetwork, int], None]
@@ -166,6 +166,42 @@ def test_training_is_to_stop_after_so_many_results_without_an_improvement(
     assert validation.best.step == best
 
 
+def test_a_network_in_wrappers_of_torch_is_the_network_within(
+    policy: Policy, report: proofrank.EvaluationReport
+) -> None:
+    expected = policy_of(policy.network, policy.vocabulary, policy.settings or ProverSettings(), name="it")
+    evaluated: list[str] = []
+
+    class Hashing(Scripted):
+        def start(self, step: int, policy: Policy) -> Future[StepResult]:
+            evaluated.append(policy.content_hash)
+            return super().start(step, policy)
+
+    with Validation(Hashing(report, {0: 0.5, 1: 0.5, 2: 0.5}), like=policy) as validation:
+        validation(0, torch.compile(policy.network))
+        validation(1, torch.nn.DataParallel(policy.network))
+        validation(2, torch.nn.DataParallel(torch.compile(policy.network)))  # pyright: ignore[reportArgumentType]
+
+    assert evaluated == [expected.content_hash] * 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"protocol": "filtered-all"}, {"candidates_from": "relations", "beam": 3, "beam_score": "logsumexp"}],
+)
+def test_protocols_and_beams_are_those_of_evaluate(
+    family: proofrank.Dataset, policy: Policy, options: dict[str, Any]
+) -> None:
+    options = {"split": "train", "engine": "eager", "corruptions": "all", **options}
+    expected = proofrank.evaluate(family, policy, **options)
+    with Validation(InProcess(family, **options)) as validation:
+        (result,) = validation(0, policy)
+
+    assert isinstance(result.report, proofrank.EvaluationReport)
+    assert result.report.rankings == expected.rankings
+    assert result.report.protocol == expected.protocol
+
+
 def test_results_are_taken_in_by_step_whichever_is_first(
     policy: Policy, report: proofrank.EvaluationReport
 ) -> None:
@@ -232,6 +268,27 @@ def test_what_fails_is_counted_and_logged_and_training_goes_on(
     assert [step for step, _ in memory.logged] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda network: network.half(), r"is torch\.float16; expected torch\.float32"),
+        (lambda network: network.embedding.predicates.data.fill_(float("nan")), "not finite"),
+        (lambda network: network.embedding.predicates.set_(torch.zeros(2, 2)), r"has shape \[2, 2\]"),
+    ],
+    ids=["of half precision", "not finite", "of another size"],
+)
+def test_a_first_network_that_cannot_be_evaluated_is_raised(
+    policy: Policy, report: proofrank.EvaluationReport, change: Callable[[PolicyNetwork], Any], message: str
+) -> None:
+    network = policy.network.requires_grad_(False)
+    change(network)
+
+    with Validation(Scripted(report, {}), like=policy) as validation:
+        with pytest.raises(proofrank.PolicyError, match=message):
+            validation(0, network)
+        assert validation.failures == 0
+
+
 def test_an_evaluation_that_is_not_done_in_time_is_a_failure(
     policy: Policy, report: proofrank.EvaluationReport
 ) -> None:
@@ -265,7 +322,10 @@ def test_what_can_never_be_right_is_refused(
     for options, message in wrong_options:
         with pytest.raises(proofrank.ProofrankError, match=message):
             Validation(scripted, **options)
-    with pytest.raises(proofrank.ProofrankError, match="unknown option 'corruption'; expected one of side"):
+    with pytest.raises(
+        proofrank.ProofrankError,
+        match=r"unknown option 'corruption'; expected one of side.*; did you mean 'corruptions'",
+    ):
         InProcess(family, corruption=3)  # pyright: ignore[reportCallIssue]
     validation = Validation(scripted)
     with pytest.raises(proofrank.PolicyError, match="needs like="):

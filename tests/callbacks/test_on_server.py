@@ -155,6 +155,8 @@ def test_an_error_of_the_training_does_not_wait_for_the_server(server: RunningSe
         ("run", {"split": "vald"}, "split"),
         ("run", {"side": "left"}, "side"),
         ("run", {"corruption": 3}, "unknown option 'corruption'"),
+        ("run", {"protocol": "filtred-all"}, "filtered-all"),
+        ("run", {"beam": 65}, "beam"),
         ("run", {"best_name": "run"}, "best_name is 'run', the run's name"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,48 @@ def test_every_example_of_triples_is_read_as_it_says(example: tuple[str, str, st
     assert dataset.files[0].format == form
     assert len(dataset.splits["train"]) == 3
     assert dataset.triple("anna", "bornIn", "munich") in dataset.facts
+
+
+TRIPLES = {
+    "train": [("anna, the elder", "bornIn", "munich"), ("munich", "locatedIn", "germany")],
+    "valid": [("munich", "locatedIn", "germany")],
+    "test": [("anna, the elder", "citizenOf", "germany")],
+}
+
+
+def write_csv(folder: Path) -> None:
+    for split, triples in TRIPLES.items():
+        lines = ["head,relation,tail", *(f'"{head}",{relation},{tail}' for head, relation, tail in triples)]
+        (folder / f"{split}.csv").write_text("\r\n".join(lines) + "\r\n", encoding="utf-8-sig", newline="")
+
+
+def write_openke(folder: Path) -> None:
+    every = [triple for triples in TRIPLES.values() for triple in triples]
+    entities = sorted({name for head, _, tail in every for name in (head, tail)})
+    relations = sorted({relation for _, relation, _ in every})
+    for name, names in (("entity", entities), ("relation", relations)):
+        lines = [str(len(names)), *(f"{name}\t{number}" for number, name in enumerate(names))]
+        (folder / f"{name}2id.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for split, triples in TRIPLES.items():
+        ids = [f"{entities.index(h)} {entities.index(t)} {relations.index(r)}" for h, r, t in triples]
+        (folder / f"{split}2id.txt").write_text("\n".join([str(len(ids)), *ids]) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(("form", "write"), [("csv", write_csv), ("openke", write_openke)])
+def test_the_converters_of_the_page_give_the_triples_of_the_other_form(
+    form: str, write: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (converter,) = re.findall(rf"<!-- converter: {form} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+    for folder in ("mine", "towns"):
+        (tmp_path / folder).mkdir()
+    write(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+
+    exec(converter, {})
+
+    (tmp_path / "towns" / "rules.txt").write_text(RULE, encoding="utf-8")
+    dataset = load_dataset("towns")
+    assert {split: [*map(dataset.names, triples)] for split, triples in dataset.splits.items()} == TRIPLES
 
 
 def test_the_table_of_warnings_lists_each_kind() -> None:

@@ -19,7 +19,7 @@ FOLDERS = ("core", "service", "training")
 
 CORE_LAYERS = (
     ("errors", "choices", "default"),
-    ("hybrid", "metric_names", "protocol_rules"),
+    ("hybrid", "metric_names", "near_paths", "protocol_rules"),
     ("comparison", "formats", "rank_metrics"),
     ("graph",),
     ("provability", "prover"),

@@ -8,7 +8,9 @@ import re
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -129,6 +131,26 @@ def test_a_proof_is_that_of_the_command_line(
     assert capsys.readouterr().out.strip() == proof.text
 
 
+def test_paths_in_place_of_what_is_loaded_are_told_with_the_function_that_loads(
+    dataset: proofrank.Dataset, policy: proofrank.Policy
+) -> None:
+    network = policy.network
+    functions: list[Callable[[Any, Any], object]] = [
+        proofrank.evaluate,
+        lambda dataset, policy: proofrank.explain(dataset, policy, TRIPLE),
+        lambda dataset, policy: proofrank.why(dataset, policy, TRIPLE),
+        lambda dataset, policy: proofrank.sample(dataset, policy, [TRIPLE]),
+        lambda dataset, policy: proofrank.fit_hybrid(dataset, policy, "embedding"),
+    ]
+    for evaluate in functions:
+        with pytest.raises(proofrank.ProofrankError, match=r"dataset is 'towns'; expected .*load_dataset"):
+            evaluate("towns", policy)
+        with pytest.raises(
+            proofrank.ProofrankError, match=r"policy is a PolicyNetwork; expected .*load_policy"
+        ):
+            evaluate(dataset, network)
+
+
 def test_prover_settings_are_overridden_by_name(dataset: proofrank.Dataset, policy: proofrank.Policy) -> None:
     assert proofrank.explain(dataset, policy, TRIPLE, prover={"max_depth": 1}).steps == 1
     with pytest.raises(proofrank.EvaluationError, match="max_deep"):
@@ -146,6 +168,14 @@ def test_prover_settings_are_overridden_by_name(dataset: proofrank.Dataset, poli
         ({"triples": []}, "triples is empty; expected at least one"),
         ({"engine": "eagre"}, "unknown engine 'eagre'; did you mean 'eager'"),
         ({"triples": [("albani", "locatedInCR", "europe")]}, "unknown constant 'albani'; did you mean"),
+        (
+            {"scoring": "hybrid", "embedding": torch.nn.Linear(1, 1)},
+            "embedding is a Linear; expected a path, or what",
+        ),
+        ({"triples": "test"}, "triples is 'test'; expected tuples of names"),
+        ({"triples": [("albania", "europe")]}, "triple is ('albania', 'europe'); expected three names"),
+        ({"triples": [(3003, "aunt", 3009)]}, "triple is (3003, 'aunt', 3009); expected three names"),
+        ({"triples": ["albania locatedInCR europe"]}, "expected three names, (head, relation, tail)"),
     ],
 )
 def test_a_wrong_option_is_refused_with_what_would_be_right(

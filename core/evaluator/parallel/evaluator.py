@@ -26,7 +26,8 @@ from proofrank.core.prover import Candidate, CandidateQueue, Outcomes
 logger = logging.getLogger("proofrank")
 
 SECONDS_WORTH_A_HELPER = 5.0
-"""Time of the rest of an evaluation, by one process, for which a further one is started; that takes 2 to 3 seconds."""
+"""Time of the rest of an evaluation, by one process, for which a further one is started; that takes 2 to 3 seconds.
+What has been evaluated for so long part by part is expected to go on for as long."""
 
 _LEAST_GIVEN = 16
 """Minimum number of candidates that are given at once, but for the last ones."""
@@ -66,6 +67,7 @@ class ParallelEvaluator:
         self._helpers: list[Helper] = []
         self._work_of_ended = Work()
         self._evaluation = 0
+        self._seconds_of_ended = 0.0
         self._may_start = True
 
     @property
@@ -134,6 +136,7 @@ class ParallelEvaluator:
             for helper in self._helpers:
                 helper.drop()
             raise
+        self._seconds_of_ended += shared.seconds
         return shared.queue.outcomes()
 
     def _run(self, shared: _SharedEvaluation, mine: IndexedStream) -> None:
@@ -166,14 +169,19 @@ class ParallelEvaluator:
             return
         by_connection = {helper.connection: helper for helper in self._helpers}
         for connection in wait(list(by_connection), seconds):
-            helper = by_connection[connection]  # pyright: ignore[reportArgumentType]
-            try:
+            self._hear_one(by_connection[connection], shared)  # pyright: ignore[reportArgumentType]
+
+    def _hear_one(self, helper: Helper, shared: _SharedEvaluation) -> None:
+        """Takes in all that ``helper`` has said, for it may have made more looks than this process."""
+        try:
+            while True:
                 said = helper.receive()
-            except EOFError:
-                self._lose(helper, shared)
-                continue
-            if said is not None:
-                shared.put(said.ended)
+                if said is not None:
+                    shared.put(said.ended)
+                if not helper.connection.poll():
+                    return
+        except EOFError:
+            self._lose(helper, shared)
 
     def _lose(self, helper: Helper, shared: _SharedEvaluation) -> None:
         """Goes on without ``helper``, whose candidates are proved by others."""
@@ -195,7 +203,8 @@ class ParallelEvaluator:
         if not self._may_start or self.num_processes == self._num_processes:
             return
         num_ready = 1 + sum(helper.is_ready for helper in self._helpers)
-        num_worth = int(shared.seconds_left(num_ready) / self._seconds_worth_a_helper)
+        expected = max(shared.seconds_left(num_ready), self._seconds_of_ended)
+        num_worth = int(expected / self._seconds_worth_a_helper)
         num_wanted = min(self._num_processes - 1, num_worth)
         if len(self._helpers) >= num_wanted:
             return
@@ -220,11 +229,16 @@ class _SharedEvaluation:
     def _num_done(self) -> int:
         return len(self.queue) - self.queue.num_left
 
+    @property
+    def seconds(self) -> float:
+        """Time since it began."""
+        return time.monotonic() - self._began
+
     def seconds_left(self, num_processes: int) -> float:
         """How long one process would take for the rest, if ``num_processes`` have done what is done."""
         if not self._num_done:
             return 0.0
-        return (time.monotonic() - self._began) * num_processes * self.queue.num_left / self._num_done
+        return self.seconds * num_processes * self.queue.num_left / self._num_done
 
     def take(self, room: int, num_processes: int) -> np.ndarray:
         """Takes candidates for a process with ``room``, such that the last ones are shared by all.

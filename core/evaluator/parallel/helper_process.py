@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import signal
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 
 import torch
@@ -11,6 +13,7 @@ import torch
 from proofrank.core.evaluator.parallel.helpers import Blueprint
 from proofrank.core.evaluator.parallel.indexed import IndexedStream
 from proofrank.core.evaluator.parallel.messages import Dropped, Given, Proved, Ready, Started, Unable
+from proofrank.core.evaluator.stream import CandidateStream
 from proofrank.core.evaluator.work import Work
 
 
@@ -40,7 +43,18 @@ def _serve(connection: Connection) -> None:
         connection.send(Unable(f"{type(error).__name__}: {error}"))
         return
     connection.send(Ready(stream.engine))
+    with ThreadPoolExecutor(1) as sender:
+        _prove(connection, stream, sender)
+
+
+def _prove(connection: Connection, stream: CandidateStream, sender: ThreadPoolExecutor) -> None:
+    """Proves what it is given.
+
+    The other process reads only between its looks. A thread sends, so that the next tick need not wait for it, and so
+    that the two never wait for each other with full buffers.
+    """
     candidates = IndexedStream(stream)
+    sent: deque[Future[None]] = deque()
     evaluation, num_lanes = -1, None
     while True:
         while not candidates.num_held or connection.poll():
@@ -53,4 +67,7 @@ def _serve(connection: Connection) -> None:
                 candidates.put(message.indices, message.candidates)
         ended = candidates.move(num_lanes)
         if len(ended.indices) or ended.errors:
-            connection.send(Proved(evaluation, ended, getattr(stream, "work", Work())))
+            proved = Proved(evaluation, ended, getattr(stream, "work", Work()))
+            sent.append(sender.submit(connection.send, proved))
+        while sent and sent[0].done():
+            sent.popleft().result()

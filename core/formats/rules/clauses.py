@@ -9,7 +9,7 @@ from proofrank.core.formats.atoms import ReadAtom, check_not_negated, read_atom
 from proofrank.core.formats.prolog import Clause, read_clauses
 from proofrank.core.formats.quoting import mask, split_outer
 from proofrank.core.formats.rules.named import NamedRule, RuleReading, is_number, read_number
-from proofrank.core.formats.text import NUMBER, Line
+from proofrank.core.formats.text import NUMBER, Line, other_comment
 
 ARROW_FORM = "'name:weight:body -> head'"
 CLAUSE_FORM = "'head :- body.' or 'weight::head :- body.'"
@@ -33,7 +33,7 @@ def read_arrows(lines: Iterable[Line], reading: RuleReading) -> Iterator[NamedRu
         name, weight, text = _name_and_weight(line, reading.known_predicates)
         arrow = mask(text).rfind("->")
         if arrow < 0:
-            raise line.error("no rule", f"{ARROW_FORM}, the form of this file")
+            raise line.error(f"no rule{other_comment(text)}", f"{ARROW_FORM}, the form of this file")
         body, head = text[:arrow], _COMMENT_BEHIND.sub("", text[arrow + 2 :])
         if not body.strip():
             raise line.error("a rule without a body", f"{ARROW_FORM}; facts belong into the train file")
@@ -77,6 +77,8 @@ def read_prolog(lines: Iterable[Line], reading: RuleReading) -> Iterator[NamedRu
                 f"a rule template at {head!r}",
                 f"{CLAUSE_FORM}; templates with '#' or a number of copies are not rules",
             )
+        if comment := other_comment(head):
+            raise clause.line.error(f"no rule{comment}", CLAUSE_FORM)
         stray = _NOT_A_NAME.match(head)
         if stray is not None and _predicate(head) not in reading.known_predicates:
             raise clause.line.error(

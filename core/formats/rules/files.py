@@ -23,7 +23,7 @@ from proofrank.core.formats.rules.learned import (
     read_rnnlogic,
 )
 from proofrank.core.formats.rules.named import NamedRule, RuleReading
-from proofrank.core.formats.text import Line, content_lines, read_lines
+from proofrank.core.formats.text import Line, content_lines, other_comment, read_lines
 from proofrank.core.formats.warnings import DatasetWarning
 
 _CLAUSES = frozenset({"prolog", "problog"})
@@ -91,7 +91,7 @@ def read_rule_file(path: Path, known_predicates: frozenset[str], rules_format: s
     form = rules_format or detect_rule_format(lines)
     if form is None:
         for line in lines:
-            raise line.error("no rule", RULE_FORMS)
+            raise line.error(f"no rule{other_comment(line.text)}", RULE_FORMS)
         raise DatasetError(f"{path}: no rule in this file; expected at least one, {RULE_FORMS}")
     reading = RuleReading(known_predicates)
     try:

@@ -14,9 +14,10 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,11 +66,14 @@ class StateDict:
         tensors: name -> tensor, on the CPU, in the order of the file; each lies within its storage.
         storages: name -> number of its storage; tensors with one number share their memory.
         is_sb3: whether it was the ``policy.pth`` of a Stable-Baselines3 archive.
+        within: key under which it stood in a dictionary with other things, such as ``state_dict``; None if it is all
+            that the file holds.
     """
 
     tensors: dict[str, Tensor]
     storages: dict[str, int]
     is_sb3: bool
+    within: str | None = None
 
     @property
     def num_storages(self) -> int:
@@ -235,34 +239,80 @@ def _checked_state_dict(value: object, sizes: list[int], where: str, *, is_sb3: 
         raise PolicyError(
             f"{where}: holds a {type(value).__name__}; expected a state dict of tensors by name"
         )
+    within, chosen = _state_dict_in(value, where)
     tensors: dict[str, Tensor] = {}
     numbers: dict[int, int] = {}
     storages: dict[str, int] = {}
     bytes_of: dict[int, int] = {}
-    for name, tensor in value.items():
+
+    def number_of(tensor: Tensor) -> int:
+        storage = tensor.untyped_storage()
+        key = storage.data_ptr() if storage.nbytes() else -len(numbers) - 1
+        number = numbers.setdefault(key, len(numbers))
+        bytes_of[number] = storage.nbytes()
+        return number
+
+    for name, tensor in chosen.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise PolicyError(
-                f"{where}: {shown(name)} is a {type(tensor).__name__}; expected a state dict of tensors by name "
-                "(if the file holds a dict with a state dict in it, save that alone)"
+                f"{where}: {shown(name)} is a {type(tensor).__name__}; expected a state dict of tensors by name, or "
+                "one under a key such as 'state_dict'"
             )
-        storage = tensor.untyped_storage()
         if tensor.layout != torch.strided or not tensor.is_contiguous():
             raise PolicyError(
                 f"{where}: {shown(name)} is not contiguous; expected tensors as a module holds them"
             )
-        key = storage.data_ptr() if storage.nbytes() else -len(numbers) - 1
-        number = numbers.setdefault(key, len(numbers))
-        tensors[name], storages[name] = tensor.detach(), number
-        bytes_of[number] = storage.nbytes()
+        tensors[name], storages[name] = tensor.detach(), number_of(tensor)
     if not tensors:
         raise PolicyError(f"{where}: holds no tensor; expected a state dict")
+    if within is not None:
+        for tensor in _tensors_beside(value, chosen):
+            number_of(tensor)
     # A pickle that claims a larger storage than its member would have torch read behind the member.
     if sorted(bytes_of.values()) != sizes:
         raise PolicyError(
             f"{where}: its tensors have storages of {sum(bytes_of.values())} bytes, its members {sum(sizes)}; expected "
             "the same"
         )
-    return StateDict(tensors, storages, is_sb3)
+    return StateDict(tensors, storages, is_sb3, within)
+
+
+def _state_dict_in(value: Mapping[Any, Any], where: str) -> tuple[str | None, Mapping[Any, Any]]:
+    """The state dict in what a file holds, and its key: all of it, or the only one beside numbers of epochs,
+    optimisers and the like, as training loops and PyTorch Lightning save it.
+
+    Raises:
+        PolicyError: there are several.
+    """
+    if any(isinstance(part, Tensor) for part in value.values()):
+        return None, value
+    found = [
+        name
+        for name, part in value.items()
+        if isinstance(name, str)
+        and isinstance(part, Mapping)
+        and part
+        and all(isinstance(tensor, Tensor) for tensor in part.values())
+    ]
+    if len(found) > 1:
+        raise PolicyError(
+            f"{where}: holds {len(found)} state dicts, {', '.join(shown(name) for name in found[:5])}; expected one: "
+            "save that of the policy alone, torch.save(policy.state_dict(), path)"
+        )
+    return (found[0], value[found[0]]) if found else (None, value)
+
+
+def _tensors_beside(value: Mapping[Any, Any], chosen: Mapping[Any, Any]) -> Iterator[Tensor]:
+    """All tensors in a file's value but those of ``chosen``, whatever holds them; each container is looked at once."""
+    seen = {id(chosen)}
+    left: list[Any] = [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, Tensor):
+            yield part
+        elif isinstance(part, (Mapping, list, tuple, set)) and id(part) not in seen:
+            seen.add(id(part))
+            left.extend(part.values() if isinstance(part, Mapping) else part)
 
 
 def _first_line(error: BaseException) -> str:

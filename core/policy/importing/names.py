@@ -7,7 +7,7 @@ Stable-Baselines3. Their networks have the same formulas.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +59,11 @@ _RENAMED = tuple(
         (_HEAD + r"shared_network\.policy_head\.out_transform\.2\.(weight|bias)", r"head_output.\1"),
     )
 )
+_ROOT = re.compile(r"(?:(?:pi|vf)_)?features_extractor\.|mlp_extractor\.|(?:action|value)_net\.")
+"""How the names of a policy's tensors begin."""
+
+_HALF = (torch.float16, torch.bfloat16)
+
 _OF_NO_LOGIT = re.compile(
     r"(?:pi|vf)_features_extractor\..*|mlp_extractor\.(?:shared_network\.)?value_(?:body|head)\w*\..*"
     r"|(?:action|value)_net\.(?:weight|bias)"
@@ -73,6 +78,10 @@ class PublicNetwork:
         tensors: name of ours -> tensor; tables have the rows of the file.
         generation: ``current`` or ``old`` (Stable-Baselines3).
         is_compiled: whether the names were those of a compiled module.
+        prefix: what stood before each name, such as ``module.`` of a module on several GPUs; often nothing.
+        within: key under which the state dict stood in the file; None if it was all of it.
+        half: precision of half the bits that tensors were stored in, such as ``float16``; None without one. They are
+            float32 here, with the same values.
         has_parity_names: whether its layers were plain ones.
         factory: function that made it, where the file tells: a value body of its own is made by ``BUILDER`` alone.
         embedding_dim: E.
@@ -89,6 +98,9 @@ class PublicNetwork:
     tensors: dict[str, Tensor]
     generation: str
     is_compiled: bool
+    prefix: str
+    within: str | None
+    half: str | None
     has_parity_names: bool
     factory: str | None
     embedding_dim: int
@@ -122,10 +134,11 @@ def read_network(state: StateDict, where: str) -> PublicNetwork:
     Raises:
         PolicyError: a name or a shape is none of the public code's.
     """
-    names = {_plain(name): name for name in state.tensors}
+    prefix = _prefix(state.tensors)
+    names = {_plain(name).removeprefix(prefix): name for name in state.tensors}
     if len(names) != len(state.tensors):
         raise PolicyError(f"{where}: a tensor stands there both compiled and not; expected each once")
-    is_compiled = any(name != plain for plain, name in names.items())
+    is_compiled = any(COMPILED_PREFIX in name for name in names.values())
     tensors: dict[str, Tensor] = {}
     unknown: list[str] = []
     num_left_out = 0
@@ -134,7 +147,7 @@ def read_network(state: StateDict, where: str) -> PublicNetwork:
         if ours is not None:
             if ours in tensors:
                 raise PolicyError(f"{where}: {shown(name)} stands there under two names; expected one")
-            tensors[ours] = state.tensors[name]
+            tensors[ours] = _in_float32(state.tensors[name])
         elif _OF_NO_LOGIT.fullmatch(plain):
             num_left_out += 1
         else:
@@ -170,6 +183,11 @@ def read_network(state: StateDict, where: str) -> PublicNetwork:
         tensors=tensors,
         generation="old" if any("shared_network." in plain for plain in names) else "current",
         is_compiled=is_compiled,
+        prefix=prefix,
+        within=state.within,
+        half=next(
+            (str(t.dtype).removeprefix("torch.") for t in state.tensors.values() if t.dtype in _HALF), None
+        ),
         has_parity_names="mlp_extractor.policy_head_fused.0.weight" in names,
         factory=_factory(state, names, where),
         embedding_dim=embedding_dim,
@@ -186,6 +204,23 @@ def read_network(state: StateDict, where: str) -> PublicNetwork:
 
 def _plain(name: str) -> str:
     return name.replace(COMPILED_PREFIX, "")
+
+
+def _prefix(names: Iterable[str]) -> str:
+    """What stands before the name of every tensor, such as ``module.`` or ``policy.``; nothing if not the same."""
+    prefixes: set[str] = set()
+    for name in map(_plain, names):
+        begins = (
+            match for match in _ROOT.finditer(name) if match.start() == 0 or name[match.start() - 1] == "."
+        )
+        root = next(begins, None)
+        prefixes.add("" if root is None else name[: root.start()])
+    return prefixes.pop() if len(prefixes) == 1 else ""
+
+
+def _in_float32(tensor: Tensor) -> Tensor:
+    """A tensor of half the bits in float32, which holds its values exactly; others as they are."""
+    return tensor.float() if tensor.dtype in _HALF else tensor
 
 
 def _renamed(plain: str) -> str | None:

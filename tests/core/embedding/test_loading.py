@@ -138,8 +138,8 @@ def test_damage_is_named(tmp_path: Path) -> None:
     (tmp_path / "relation2id.json").unlink()
     refused("relation2id.json: cannot be read")
     write_public(tmp_path, "DistMult", {})
-    torch.save({"state": public_tensors("DistMult")}, tmp_path / "weights.pth")
-    refused("'state' is a dict; expected a state dict of tensors by name")
+    torch.save({"state": [*public_tensors("DistMult")]}, tmp_path / "weights.pth")
+    refused("'state' is a list; expected a state dict of tensors by name")
 
 
 OF_ROTATE = {

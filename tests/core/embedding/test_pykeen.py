@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from pykeen.triples import CoreTriplesFactory
 
 from proofrank.core.embedding import load_embedding, save_embedding
 from proofrank.core.embedding.embedding import RowScorer
@@ -48,6 +50,34 @@ def test_every_triple_has_the_score_of_the_model(case: str, tmp_path: Path) -> N
 def test_a_model_with_inverse_triples_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EmbeddingError, match="inverse triples"):
         save_embedding(make_model("DistMult"), factory(create_inverse_triples=True), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("model", ["trained_model.pkl", SimpleNamespace(model=None)])
+def test_what_is_no_model_is_refused(model: object, tmp_path: Path) -> None:
+    with pytest.raises(
+        EmbeddingError, match=r"; expected a PyKEEN model, such as result\.model of a pipeline"
+    ):
+        save_embedding(model, factory(), tmp_path)
+
+
+def test_a_factory_without_names_is_refused(tmp_path: Path) -> None:
+    named = factory()
+    nameless = CoreTriplesFactory(named.mapped_triples, len(ENTITIES), len(RELATIONS))
+    with pytest.raises(
+        EmbeddingError, match="a CoreTriplesFactory, which has no entity_to_id; expected a Tri"
+    ):
+        save_embedding(make_model("DistMult"), nameless, tmp_path / "saved")
+
+    odd = SimpleNamespace(relation_to_id=named.relation_to_id)
+    odd.entity_to_id = {name: index + 1 for index, name in enumerate(ENTITIES)}
+    with pytest.raises(
+        EmbeddingError, match="entity_to_id has ids from 1 to 8 for 8 names; expected each of 0 to 7"
+    ):
+        save_embedding(make_model("DistMult"), odd, tmp_path / "saved")
+    odd.entity_to_id = {index: index for index in range(len(ENTITIES))}
+    with pytest.raises(EmbeddingError, match="entity_to_id has the name 0, a int; expected strings"):
+        save_embedding(make_model("DistMult"), odd, tmp_path / "saved")
     assert list(tmp_path.iterdir()) == []
 
 

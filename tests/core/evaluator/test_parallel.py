@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
+import pickle
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import OriginalStream, ReferenceEvaluator, create_evaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
 from proofrank.core.evaluator.options import EvaluatorOptions
-from proofrank.core.evaluator.parallel import Blueprint, ParallelEvaluator, usable_processors
+from proofrank.core.evaluator.parallel import Blueprint, ParallelEvaluator, helper_process, usable_processors
+from proofrank.core.evaluator.parallel.helpers import Helper
+from proofrank.core.evaluator.parallel.indexed import Ended, IndexedStream
+from proofrank.core.evaluator.parallel.messages import Given
+from proofrank.core.evaluator.stream import CandidateStream
 from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy
-from proofrank.core.prover import Candidate, Outcome, ProverSettings
+from proofrank.core.prover import Candidate, Candidates, Outcome, ProverSettings
 from tests.helpers.datasets import DatasetMaker
 from tests.helpers.paths import all_paths, make_paths
 from tests.helpers.policies import make_policy, with_nan
@@ -115,6 +126,93 @@ def test_all_processes_take_part(
     assert sum(shares) < alone.work.states_scored
 
 
+class SlowStream:
+    """A stream that moves on only once a helper has proved all that it was given, and counts its looks."""
+
+    def __init__(self, stream: CandidateStream) -> None:
+        self._stream = stream
+        self.helper: Helper | None = None
+        self.num_looks = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def advance(self, *arguments: Any) -> None:
+        assert self.helper is not None
+        while num_proved_of(self.helper) < len(self.helper.given):
+            time.sleep(0.001)
+        self.num_looks += 1
+        self._stream.advance(*arguments)
+
+
+def num_proved_of(helper: Helper) -> int:
+    """How many candidates are done by the messages of ``helper`` that have not been read."""
+    with socket.socket(fileno=os.dup(helper.connection.fileno())) as end:
+        try:
+            unread = end.recv(1 << 20, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+    number = 0
+    while len(unread) >= 4:
+        length = int.from_bytes(unread[:4], "big")
+        message, unread = unread[4 : 4 + length], unread[4 + length :]
+        if len(message) == length:
+            number += len(pickle.loads(message).ended.indices)
+    return number
+
+
+def test_all_that_a_process_has_done_since_the_last_look_is_taken_in(
+    dataset: Dataset, policy: Policy, candidates: list[Candidate], expected: list[Outcome]
+) -> None:
+    evaluator = of_few_lanes(dataset, policy, SETTINGS)
+    slow: Any = SlowStream(evaluator)
+    blueprint = Blueprint(of_few_lanes, {"dataset": dataset, "policy": policy, "settings": SETTINGS})
+    parallel = ParallelEvaluator(evaluator, slow, blueprint, 2, buckets=OPTIONS.buckets)
+    parallel.warm_up()
+    slow.helper = parallel._helpers[0]
+
+    assert parallel.evaluate(candidates) == expected
+
+    parallel.close()
+    given_at_once = 2 * OPTIONS.buckets[0]
+    assert slow.num_looks <= len(candidates) / given_at_once + 1
+
+
+def test_a_process_goes_on_while_nobody_reads_what_it_has_done(
+    dataset: Dataset, policy: Policy, candidates: list[Candidate]
+) -> None:
+    mine, its = multiprocessing.Pipe()
+    with socket.socket(fileno=os.dup(its.fileno())) as end:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least that the system has
+    options = EvaluatorOptions(buckets=OPTIONS.buckets, pool_size=len(candidates))
+    stream = CompiledEvaluator(dataset, policy, SETTINGS, options)
+    is_all_done = threading.Event()
+
+    class Watched(IndexedStream):
+        def move(self, num_lanes: int | None) -> Ended:
+            ended = super().move(num_lanes)
+            if not self.num_held:
+                is_all_done.set()
+            return ended
+
+    def prove() -> None:
+        with ThreadPoolExecutor(1) as sender, pytest.raises((EOFError, OSError)):
+            helper_process._prove(its, stream, sender)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(helper_process, "IndexedStream", Watched)
+        mine.send(Given(1, np.arange(len(candidates)), Candidates.of(candidates), None))
+        thread = threading.Thread(target=prove)
+        thread.start()
+        assert is_all_done.wait(100)
+        done: set[int] = set()
+        while len(done) < len(candidates):
+            done.update(mine.recv().ended.indices.tolist())
+        mine.close()
+        thread.join(100)
+    its.close()
+
+
 def test_further_processes_join_an_evaluation_that_takes_long_and_no_short_one(
     make: Make, candidates: list[Candidate], expected: list[Outcome]
 ) -> None:
@@ -124,6 +222,18 @@ def test_further_processes_join_an_evaluation_that_takes_long_and_no_short_one(
     assert long.evaluate(candidates) == expected
 
     assert (short.num_processes, long.num_processes) == (1, 2)
+
+
+def test_a_further_process_joins_what_is_evaluated_for_long_in_short_parts(
+    make: Make, candidates: list[Candidate], expected: list[Outcome]
+) -> None:
+    evaluator = make(seconds_worth_a_helper=0.05)
+    num_parts = 0
+    while evaluator.num_processes == 1 and num_parts < 1000:
+        assert evaluator.evaluate(candidates[:1]) == expected[:1]
+        num_parts += 1
+    assert evaluator.num_processes == 2
+    assert evaluator.evaluate(candidates) == expected
 
 
 def test_the_reference_runs_in_several_processes_as_well(

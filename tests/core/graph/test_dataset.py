@@ -251,6 +251,18 @@ def test_constants_of_a_domain_that_no_triple_has_are_left_out_and_told(make_dat
     assert any("'letters'" in str(warning) and "'zz'" in str(warning) for warning in dataset.warnings)
 
 
+def test_constants_without_a_domain_are_told_for_all_constants_replace_them(
+    make_dataset: DatasetMaker,
+) -> None:
+    dataset = make_dataset(FACTS, [RULE], domains=["letters a"])
+    found = [w for w in dataset.warnings if w.kind == "without-domain"]
+
+    without = set(dataset.vocabulary.constants) - {"a"}
+    assert [w.count for w in found] == [len(without)]
+    assert {place.text for place in found[0].places} <= {repr(name) for name in without}
+    assert not make_dataset(FACTS, [RULE]).warnings
+
+
 # Refusals
 
 BAD_LINES = [
@@ -258,7 +270,23 @@ BAD_LINES = [
     ("train", "p(a).", "arity 1 of 'p'", "arity 2"),
     ("train", "a\tp", "2 tab-separated columns, arity 1", "head<TAB>relation<TAB>tail"),
     ("train", "a\tp\tb\tc", "4 tab-separated columns, arity 3", "head<TAB>relation<TAB>tail"),
-    ("train", "a p b", "no triple", "predicate(first,second)."),
+    ("train", "a p b", "no triple (blanks separate the names", "predicate(first,second)."),
+    ("train", "a,p,b", "no triple (commas separate the names; expected tabs)", "head<TAB>relation<TAB>tail"),
+    ("train", "a;p;b", "no triple (semicolons separate the names", "head<TAB>relation<TAB>tail"),
+    (
+        "train",
+        "<a> <p> <b> .",
+        "no triple (blanks separate the names, as in N-Triples",
+        "head<TAB>relation<TAB>tail",
+    ),
+    ("train", "# towns", "no triple (a comment begins with '%')", "head<TAB>relation<TAB>tail"),
+    (
+        "train",
+        "272115",
+        "no triple (a number alone, as at the top of OpenKE's files",
+        "head<TAB>relation<TAB>tail",
+    ),
+    ("train", '["a", "p", "b"]', "no triple (it looks like JSON)", "head<TAB>relation<TAB>tail"),
     ("train", "p(a,b", "no atom", "predicate(first,second)"),
     ("train", "p(,b).", "an empty name", "predicate(first,second)"),
     ("train", "(a,b).", "an empty name", "predicate(first,second)"),
@@ -274,6 +302,7 @@ BAD_LINES = [
     ("rules", "q(a,b) :- .", "a rule without a body", "facts belong into the train file"),
     ("rules", "-> q(a,b)", "a rule without a body", "facts belong into the train file"),
     ("rules", "p(X,Y), -> q(X,Y)", "no atom", "predicate(first,second)"),
+    ("rules", "# rules", "no rule (a comment begins with '%')", "name:weight:body -> head"),
     ("rules", "pp(X,Y) -> q(X,Y)", "unknown predicate 'pp'", "a predicate of a triple"),
     ("domain2constants", "letters", "domain 'letters' without a constant", "'domain constant"),
 ]
@@ -294,6 +323,39 @@ def test_a_bad_line_is_refused_with_its_place_itself_and_what_was_expected(
     assert message.startswith(f"{path}:3: {problem}")
     assert repr(line.strip(" \r")) in message
     assert f"expected {expected}" in message or expected in message.partition("; expected ")[2]
+
+
+@pytest.mark.parametrize("rule", ["p(X,Y) -> q(X,Y)", "q(X,Y) :- p(X,Y)."])
+def test_comments_of_other_languages_among_rules_are_refused_with_the_right_sign(
+    rule: str, make_dataset: DatasetMaker
+) -> None:
+    with pytest.raises(DatasetError, match=r"rules\.txt:1: no rule \(a comment begins with '%'\)"):
+        make_dataset(FACTS, ["# rules", rule])
+
+
+def test_columns_in_another_order_are_told_by_a_rule_whose_relation_is_a_constant(
+    make_dataset: DatasetMaker,
+) -> None:
+    train = ["a\tb\tp", "b\tc\tp"]
+    with pytest.raises(
+        DatasetError, match=r"'p' \(a constant of the triples: perhaps their columns are not in"
+    ):
+        make_dataset(train, ["p(X,Y) -> q(X,Y)"])
+    (warning,) = make_dataset(train, ["p(X,Y), p(Y,Z) -> p(X,Z)"]).warnings
+    assert warning.kind == "predicate-without-triples"
+    assert (
+        "'p' (a constant of the triples: perhaps their columns are not in the order head, relation, tail)"
+        in str(warning)
+    )
+
+
+def test_an_unknown_predicate_that_is_near_none_is_told_with_some_of_the_triples(
+    make_dataset: DatasetMaker,
+) -> None:
+    with pytest.raises(
+        DatasetError, match=r"unknown predicate 'bornIn' in .*a predicate of a triple \('p', 'q'\), or"
+    ):
+        make_dataset(["p(a,b).", "q(b,c)."], ["bornIn(X,Y) -> q(X,Y)"])
 
 
 def test_an_unknown_predicate_of_a_rule_is_refused_with_the_nearest_known_one(
@@ -397,6 +459,38 @@ def test_a_missing_file_is_named_with_the_names_that_would_do(stem: str, tmp_pat
         DatasetError, match=f"no {stem} file; expected one of {stem}.txt, {stem}.tsv, {stem}.pl"
     ):
         load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [("train", "train.csv"), ("train", "train2id.txt"), ("valid", "validation.txt"), ("rules", "Rule.txt")],
+)
+def test_a_missing_file_is_told_with_files_of_names_that_are_near(
+    stem: str, name: str, tmp_path: Path
+) -> None:
+    write_dataset(tmp_path, FACTS, [RULE])
+    (tmp_path / f"{stem}.txt").rename(tmp_path / name)
+
+    with pytest.raises(DatasetError, match=rf"no {stem} file; .*; the folder has {name}$"):
+        load_dataset(tmp_path)
+
+
+def test_a_missing_split_that_may_be_empty_is_told_so(tmp_path: Path) -> None:
+    write_dataset(tmp_path, FACTS, [RULE])
+    (tmp_path / "valid.txt").unlink()
+
+    with pytest.raises(DatasetError, match=r"no valid file; .*; it may be empty$"):
+        load_dataset(tmp_path)
+
+
+def test_a_folder_around_the_dataset_and_a_misspelt_one_are_told_with_the_right_one(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "data" / "towns", FACTS, [RULE])
+
+    for wrong in (tmp_path / "data", tmp_path / "data" / "twons"):
+        with pytest.raises(DatasetError, match=rf"did you mean '{tmp_path / 'data' / 'towns'}'\?$"):
+            load_dataset(wrong)
+    with pytest.raises(DatasetError, match=r"train\.txt: a file; expected a dataset folder"):
+        load_dataset(tmp_path / "data" / "towns" / "train.txt")
 
 
 def test_two_files_for_one_split_are_refused(tmp_path: Path) -> None:

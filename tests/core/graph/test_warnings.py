@@ -49,6 +49,28 @@ def test_a_variable_that_occurs_once_is_told_with_the_nearest_variable(make_data
     assert warning.places[1].text == "r: 'Zz', nearest variable 'Z', no constant is near"
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "citizenOf(X,Y) :- bornIn(X,Munich), locatedIn(Munich,Y).",
+        "bornIn(X,Munich), locatedIn(Munich,Y) -> citizenOf(X,Y)",
+    ],
+)
+def test_a_variable_that_is_a_constant_but_for_capitals_is_told(
+    rule: str, make_dataset: DatasetMaker
+) -> None:
+    warning = only_warning(make_dataset(TRAIN, [rule]))
+
+    assert (warning.kind, warning.count, lines_of(warning)) == ("variable-named-like-constant", 1, [1])
+    assert warning.places[0].text == "rule1: 'Munich', and 'munich' is a constant"
+
+
+def test_letters_and_other_words_are_variables_without_a_word(make_dataset: DatasetMaker) -> None:
+    train = [*TRAIN, "x\tspeaks\tgerman"]
+    rules = ["citizenOf(X,Land) :- bornIn(X,City), locatedIn(City,Land)."]
+    assert not make_dataset(train, rules).warnings
+
+
 def test_names_with_an_underscore_may_occur_once(make_dataset: DatasetMaker) -> None:
     rules = ["citizenOf(X,germany) :- bornIn(X,_).", "citizenOf(X,germany) :- speaks(X,_Language)."]
     assert not make_dataset(TRAIN, rules).warnings
@@ -348,6 +370,35 @@ def test_the_nearest_name_comes_first(make_dataset: DatasetMaker) -> None:
     dataset = make_dataset([*TRAIN, "ana\tbornIn\tSa\u0303o_Paulo"], [RULE])
     with pytest.raises(Exception, match=r"another Unicode form, 'Sa\\u0303o_Paulo'"):
         dataset.triple("ana", "bornIn", "São_Paulo")
+
+
+# Headers
+
+
+@pytest.mark.parametrize("header", ["x\ty\tz", "item\tproperty\tvalue"])
+def test_a_first_line_whose_names_no_other_triple_has_is_told(
+    header: str, make_dataset: DatasetMaker
+) -> None:
+    dataset = make_dataset([header, *TRAIN], [RULE])
+
+    assert (only_warning(dataset).kind, lines_of(only_warning(dataset))) == ("like-a-header", [1])
+    assert repr(header.replace("\t", " ")) in only_warning(dataset).message
+    assert dataset.vocabulary.has_predicate(header.split("\t")[1])  # it is read as a triple all the same
+
+
+def test_a_header_in_several_files_is_told_of_each(make_dataset: DatasetMaker) -> None:
+    test = ["x\ty\tz", "anna\tcitizenOf\tgermany"]
+    found = [w for w in make_dataset(["x\ty\tz", *TRAIN], [RULE], test=test).warnings if w.kind != "overlap"]
+
+    assert [(w.kind, Path(w.places[0].path).name) for w in found] == [
+        ("like-a-header", "train.txt"),
+        ("like-a-header", "test.txt"),
+    ]
+
+
+@pytest.mark.parametrize("first", ["eva\tspeaks\tdanish", "eva\tlikes\tmunich", "munich\tlies\teast"])
+def test_a_first_line_that_shares_a_name_is_no_header(first: str, make_dataset: DatasetMaker) -> None:
+    assert not make_dataset([first, *TRAIN], [RULE]).warnings
 
 
 # Files

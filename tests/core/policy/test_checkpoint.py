@@ -383,3 +383,20 @@ def test_a_missing_file_is_named(name: str, checkpoint: Path) -> None:
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert "no such folder" in refusal(tmp_path / "nowhere")
+
+
+def test_a_misspelt_folder_is_told_with_the_nearest_one(checkpoint: Path) -> None:
+    wrong = checkpoint.with_name(f"{checkpoint.name}s")
+    assert refusal(wrong).endswith(f"; did you mean '{checkpoint}'?")
+
+
+def test_a_file_in_place_of_a_folder_is_told_with_what_makes_one(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(2)}, tmp_path / "policy.pt")
+
+    for message in (refusal(tmp_path / "policy.pt"), refusal(tmp_path)):
+        assert "proofrank import makes one of a checkpoint of the public DeepProofLog code" in message
+        assert "proofrank.export_policy one of a torch module of your own" in message
+    assert refusal(tmp_path / "policy.pt").startswith(
+        f"{tmp_path / 'policy.pt'}: a file; expected a checkpoint folder"
+    )
+    assert "the folder has policy.pt" in refusal(tmp_path)

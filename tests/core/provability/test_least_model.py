@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proofrank.core.graph import Dataset, Triple, load_dataset
-from proofrank.core.provability import compute_least_model, naive_least_model
+from proofrank.core.provability import compute_least_model, least_model, naive_least_model
 from proofrank.core.provability.groups import groups_of_predicates
 from proofrank.core.provability.quotient import quotient_of
 from tests.helpers.datasets import DatasetMaker
@@ -106,6 +106,28 @@ def test_without_time_the_model_of_blocks_answers(make_dataset: DatasetMaker) ->
     assert model.is_exact_for(q)
     assert model.contains([dataset.triple("a", "v", "c")])[0]
     assert not model.contains([dataset.triple("c", "v", "a")])[0]
+
+
+def test_without_memory_for_blocks_nothing_is_ruled_out_of_what_they_would_tell(
+    make_dataset: DatasetMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = make_dataset(
+        ["p(a,b).", "p(b,c).", "q(a,a)."], ["p(X,Z), p(Z,Y) -> v(X,Y)", "v(X,Y) -> w(X,Y)"]
+    )
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(least_model, "derive", full)
+    model = compute_least_model(dataset)
+
+    found = atoms_of(dataset, model.contains(all_triples(dataset)))
+    assert found >= naive_least_model(dataset)
+    v, w = map(dataset.vocabulary.predicate_index, "vw")
+    assert model.completions(w, "tail", 1).tolist() == [1, 2, 3]
+    assert {atom.predicate for atom in found} >= {v, w}
+    # Of predicates without rules everything is known.
+    assert {atom for atom in found if atom.predicate not in (v, w)} == set(dataset.fact_triples)
 
 
 def test_a_rule_whose_head_has_a_free_variable_holds_for_every_constant(make_dataset: DatasetMaker) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from proofrank.core.graph import Dataset
+from proofrank.core.graph import Dataset, load_other_graph
 from proofrank.core.provability import store
 from proofrank.core.provability.store import stored_least_model
-from tests.helpers.datasets import DatasetMaker
+from tests.helpers.datasets import DatasetMaker, write_dataset
 
 
 @pytest.fixture
@@ -45,6 +45,25 @@ def test_another_dataset_has_another_file(
 
     assert stored_least_model(other, tmp_path).contains([other.triple("b", "v", "c")])[0]
     assert not stored_least_model(dataset, tmp_path).contains([dataset.triple("b", "v", "c")])[0]
+
+
+def test_a_graph_beside_two_others_has_a_file_for_the_relations_of_each(
+    make_dataset: DatasetMaker, tmp_path: Path
+) -> None:
+    rules = ["p(X,Y) -> v(X,Y)"]
+    write_dataset(tmp_path / "other", ["p(c,d)."], [])
+    fewer = load_other_graph(tmp_path / "other", make_dataset(["p(a,b)."], rules))
+    more = load_other_graph(tmp_path / "other", make_dataset(["p(a,b).", "before(a,b)."], rules))
+    # The same triples and rules, but other indices: the relation that only one has comes first.
+    assert fewer.content_hash == more.content_hash
+    assert fewer.triple("c", "v", "d") != more.triple("c", "v", "d")
+
+    for graph in (fewer, more, fewer):
+        model = stored_least_model(graph, tmp_path / "cache")
+        assert model.contains([graph.triple("c", "v", "d"), graph.triple("d", "v", "c")]).tolist() == [
+            True,
+            False,
+        ]
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", "truncated"])

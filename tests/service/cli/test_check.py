@@ -59,6 +59,28 @@ def test_what_was_understood_is_printed_and_written(folder: Path, capsys: pytest
     assert printed.endswith("0 warnings\n")
 
 
+def test_files_that_are_not_read_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(folder)[1]["not_read"] == []
+    assert "not read" not in capsys.readouterr().out
+    for name in ("entity2id.txt", "train_2.txt", "test_depths.txt", "relations.dict"):
+        (folder / name).write_text("", encoding="utf-8")
+
+    assert check(folder)[1]["not_read"] == ["entity2id.txt", "relations.dict", "train_2.txt"]
+    assert "not read: entity2id.txt, relations.dict, train_2.txt\n" in capsys.readouterr().out
+
+
+def test_evaluate_says_how_many_triples_no_rule_concludes(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["evaluate", "--dataset", str(folder), "--policy", "untrained", "--engine", "eager"]
+    assert main(arguments) == 0
+    assert "; no rule concludes 2 of 4 triples, which cannot be proved\n" in capsys.readouterr().err
+
+    write_dataset(folder, TRAIN, RULES, test=TEST[:2])
+    assert main(arguments) == 0
+    assert "no rule concludes" not in capsys.readouterr().err
+
+
 def test_warnings_end_with_status_1_and_with_strict_2(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ from proofrank.core.evaluator import ReferenceEvaluator
 from proofrank.core.graph import Dataset
 from proofrank.core.ranking import Corruptor, corrupted_queries, rank_queries, report, sides_of
 from proofrank.service.cli.main import main
+from tests.helpers.datasets import write_dataset
 from tests.helpers.family import NUM_CONSTANTS
 from tests.helpers.result_rows import read_rows
 from tests.helpers.serving import REPOSITORY
@@ -48,6 +49,25 @@ def without_seconds(metrics: dict[str, Any]) -> dict[str, Any]:
         for name, value in metrics.items()
         if name != "seconds"
     }
+
+
+def test_a_relation_that_is_named_seconds_keeps_its_metrics_without_times(tmp_path: Path) -> None:
+    write_dataset(
+        tmp_path / "clock",
+        ["seconds(a,b).", "seconds(b,c).", "minutes(a,b)."],
+        ["minutes(X,Y) -> seconds(X,Y)"],
+        test=["seconds(a,c).", "minutes(b,c)."],
+    )
+    options = ["--dataset", str(tmp_path / "clock"), "--policy", "untrained", "--engine", "original"]
+    written = ["--json", str(tmp_path / "metrics.json"), "--without-seconds"]
+
+    assert main(["evaluate", *options, *written]) == 0
+
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(content["by_relation"]) == {"minutes", "seconds"}
+    assert "seconds" not in content
+    assert "seconds" not in content["by_relation"]["seconds"]
+    assert content["by_relation"]["seconds"]["rankings"] == 2
 
 
 @pytest.mark.parametrize("side", ["head", "tail", "both"])
@@ -281,6 +301,33 @@ def test_explain_does_not_let_a_known_triple_prove_itself(
 ) -> None:
     assert main([*arguments, "--explain", "anna", "parent", "ben"]) == 0
     assert "not proved, nothing left to try" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["--corruptions", "2"],
+            "ranking test, side both: against 2 corruptions a side from {}, filtered, realistic ties",
+        ),
+        (
+            ["--corruptions", "all", "--side", "tail", "--unfiltered", "--ties", "random"],
+            "ranking test, side tail: against all corruptions a side from {}, unfiltered, random ties",
+        ),
+        (
+            ["--protocol", "sampled-3", "--mrr-tolerance", "0.1"],
+            "ranking test, side both: against 3 corruptions a side from all constants, filtered, realistic ties, "
+            "protocol sampled-3",
+        ),
+    ],
+)
+def test_it_says_what_is_ranked_against_what(
+    arguments: list[str], family: Dataset, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    assert main([*arguments, *options]) == 0
+    source = "the domains" if family.domains else "all constants"
+    told = f"{words.format(source)}; no rule concludes 1 of 3 triples, which cannot be proved"
+    assert told in capsys.readouterr().err.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -67,9 +67,21 @@ def test_evaluate_divides_its_metrics_by_the_depths_beside_the_dataset(
     assert {name: part["queries"] for name, part in by_depth.items()} == {"5": 1, "15": 1, "unprovable": 1}
     assert by_depth["unprovable"]["positives_proved"] == 0
     assert "depth 15" in capsys.readouterr().out
+    for _ in ("in shards", "from the file of results"):
+        in_shards = [*arguments, "--results", str(tmp_path / "ranks.jsonl"), "--queries-per-shard", "2"]
+        assert main(in_shards) == 0
+        assert _without_seconds(json.loads(path.read_text())["by_depth"]) == _without_seconds(by_depth)
+        assert "depth 15" in capsys.readouterr().out
     assert main([*arguments, "--mrr-tolerance", "0.3"]) == 0
     assert set(json.loads(path.read_text())["by_depth"]) == {"5", "15", "unprovable"}
     assert load_dataset(folder).splits["test"]
+
+
+def _without_seconds(parts: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {
+        name: {metric: value for metric, value in part.items() if metric != "seconds"}
+        for name, part in parts.items()
+    }
 
 
 def test_an_empty_split_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,10 +47,11 @@ def test_what_is_no_state_is_refused_and_nothing_of_it_is_run() -> None:
 
 def test_the_origin_names_what_bits_depend_on() -> None:
     settings = load_settings({"threads": 1}, environment={})
-    origin = origin_of(settings, "eager")
-    assert origin == origin_of(settings, "eager")
-    assert origin != origin_of(settings, "original")
-    assert origin != origin_of(load_settings({"threads": 2}, environment={}), "eager")
+    origin = origin_of(settings, "eager", "{}")
+    assert origin == origin_of(settings, "eager", "{}")
+    assert origin != origin_of(settings, "original", "{}")
+    assert origin != origin_of(settings, "eager", '{"max_depth": 2}')
+    assert origin != origin_of(load_settings({"threads": 2}, environment={}), "eager", "{}")
     assert np.__version__ in origin
 
 

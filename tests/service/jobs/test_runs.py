@@ -281,6 +281,10 @@ def test_commands_upload_list_activate_and_export(
         (["export", "1", "x.txt"], "x.txt: expected a name that ends in .json, .csv, .parquet"),
         (["activate", "no-such-policy"], "no policy is called 'no-such-policy'"),
         (["upload", "name", "/nowhere"], "/nowhere/policy.safetensors: no such file"),
+        (
+            ["upload", "name", __file__],
+            "test_runs.py: a file; expected the folder of a policy (upload_checkpoint",
+        ),
     ],
 )
 def test_what_a_command_cannot_do_is_told_in_one_line(

@@ -340,14 +340,16 @@ def test_a_comparison_of_jobs_says_that_weights_are_unlike(scored: Client) -> No
 def test_jobs_of_two_scorings_are_not_compared_and_tables_have_the_score_of_the_embedding(
     scored: Client, scored_server: RunningServer
 ) -> None:
-    jobs = [
-        scored.evaluate("test", scoring=scoring, progress=False).job.id for scoring in ("proof", "hybrid")
-    ]
+    ended = [scored.evaluate("test", scoring=scoring, progress=False) for scoring in ("proof", "hybrid")]
+    jobs = [one.job.id for one in ended]
     with pytest.raises(ClientError, match="scoring is 'proof' in A and 'hybrid' in B"):
         scored.compare(*jobs)
     rows = list(csv.DictReader(io.StringIO(scored_server.client.get(f"/jobs/{jobs[1]}/results.csv").text)))
     rankings = results(scored_server.client, jobs[1])["rankings"]
     assert [float(row["embedding_score"]) for row in rows] == [one["embedding_score"] for one in rankings]
+    frame = ended[1].to_frame()
+    assert {*frame.columns} == {*rows[0], "reciprocal_rank"}
+    assert [*frame["embedding_score"]] == [one["embedding_score"] for one in rankings]
     of_proofs = results(scored_server.client, jobs[0])["rankings"]
     assert {one["embedding_score"] for one in of_proofs} == {None}
 

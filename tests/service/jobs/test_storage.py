@@ -106,11 +106,12 @@ class Workshop:
 
 
 @asynccontextmanager
-async def workshop(data: Path, dataset_folder: Path, policy_folder: Path) -> AsyncIterator[Workshop]:
-    """Yields a workshop on the data folder ``data``; its runner has not started."""
-    settings = load_settings(
-        {"dataset": dataset_folder, "policy": policy_folder, "engine": "original"}, environment={}
-    )
+async def workshop(
+    data: Path, dataset_folder: Path, policy_folder: Path, **options: Any
+) -> AsyncIterator[Workshop]:
+    """Yields a workshop on the data folder ``data``, with further settings; its runner has not started."""
+    values = {"dataset": dataset_folder, "policy": policy_folder, "engine": "original", **options}
+    settings = load_settings(values, environment={})
     metrics = ServiceMetrics()
     data.mkdir(exist_ok=True)
     database = Database.open(data)
@@ -213,6 +214,73 @@ def test_a_job_whose_dataset_is_not_served_any_more_fails_and_the_next_one_runs(
                 f"dataset 'family' with SHA-256 {orphan.dataset.sha256} is no longer served"
             )
             assert (await place.ended(at_home)).state == "done"
+
+    asyncio.run(restart())
+
+
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Until it is undone, jobs store ranks once, and then wait until they are cancelled."""
+    for name in ("add_chunk", "add_intervals"):
+        original = getattr(JobStore, name)
+
+        async def add(*arguments: Any, original: Callable[..., Any] = original) -> None:
+            await original(*arguments)
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(JobStore, name, add)
+    return monkeypatch
+
+
+async def begun_job(place: Workshop, tolerance: float | None) -> Job:
+    """A job of which some ranks are stored."""
+    begun = await place.submit(queries=many_queries(40), corruptions="all", mrr_tolerance=tolerance)
+    place.jobs.runner.start()
+    while not (await place.get(begun)).queries_done:
+        await asyncio.sleep(0.001)
+    return begun
+
+
+def test_a_job_that_has_stored_ranks_goes_on_by_the_prover_that_it_began_with_or_fails(
+    tmp_path: Path, family_folder: Path, policy_folder: Path, stuck: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+
+    async def restart() -> None:
+        async with workshop(data, family_folder, policy_folder) as place:
+            begun, waiting = await begun_job(place, None), await place.submit(split="test")
+        stuck.undo()
+        async with workshop(data, family_folder, policy_folder, max_depth=2) as place:
+            place.jobs.runner.start()
+            failed = await place.ended(begun)
+            assert failed.state == "failed"
+            assert failed.error == (
+                "the server's prover has changed since the job began (max_depth is 2 and was 20), and all ranks of a "
+                "job come from one: submit it again"
+            )
+            # What was stored stays, and what had not begun ranks by the prover of now.
+            assert failed.queries_done
+            assert (await place.ended(waiting)).state == "done"
+
+    asyncio.run(restart())
+
+
+def test_a_job_to_a_tolerance_starts_anew_by_another_prover(
+    tmp_path: Path, family_folder: Path, policy_folder: Path, stuck: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+
+    async def restart() -> None:
+        async with workshop(data, family_folder, policy_folder) as place:
+            begun = await begun_job(place, 0.0)
+        stuck.undo()
+        async with workshop(data, family_folder, policy_folder, max_depth=2) as place:
+            place.jobs.runner.start()
+            whole = await place.submit(queries=many_queries(40), corruptions="all", mrr_tolerance=0.0)
+            anew, expected = [
+                json.loads((await place.ended(job)).report_json or "")["intervals"] for job in (begun, whole)
+            ]
+            assert anew == expected
 
     asyncio.run(restart())
 

@@ -80,6 +80,11 @@ class Harmful:
         return (os.mkdir, ("harmed",))
 
 
+def write(content: bytes, path: Path) -> Path:
+    path.write_bytes(content)
+    return path
+
+
 def refusal(content: bytes, folder: Path) -> str:
     path = folder / "checkpoint.pt"
     path.write_bytes(content)
@@ -109,6 +114,42 @@ def test_tensors_are_read_with_their_shared_storages(tmp_path: Path) -> None:
     assert torch.equal(state.tensors["again"], torch.arange(6.0).reshape(2, 3))
     assert state.storages["a"] == state.storages["again"] != state.storages["bias"]
     assert (state.num_storages, state.is_sb3) == (2, False)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict"])
+def test_a_state_dict_beside_other_things_is_read_and_its_key_told(key: str, tmp_path: Path) -> None:
+    network = nn.Linear(2, 3)
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.ones(2)).sum().backward()
+    optimizer.step()
+    states = [optimizer.state_dict()]  # as Lightning has it, with tensors within
+    torch.save(
+        {"epoch": 3, "optimizer_states": states, key: network.state_dict(), "best": torch.tensor(0.5).item()},
+        tmp_path / "last.ckpt",
+    )
+
+    state = read_state_dict(tmp_path / "last.ckpt")
+
+    assert (state.within, list(state.tensors)) == (key, ["weight", "bias"])
+    assert torch.equal(state.tensors["weight"], network.weight)
+    assert read_state_dict(write(good(), tmp_path / "plain.pt")).within is None
+
+
+def test_what_stands_beside_a_state_dict_cannot_claim_more_memory_than_there_is(tmp_path: Path) -> None:
+    content = saved({"state_dict": {"a": torch.ones(2)}, "other": [torch.ones(4)]})
+    members = members_of(content)
+    members["archive/data/1"] = members["archive/data/1"][:8]
+
+    assert "expected" in refusal(zipped(members), tmp_path)
+
+
+def test_tensors_of_a_gpu_are_read_on_the_cpu(tmp_path: Path) -> None:
+    content = changed(in_pickle(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0"))
+
+    state = read_state_dict(write(content, tmp_path / "gpu.pt"))
+
+    assert {tensor.device.type for tensor in state.tensors.values()} == {"cpu"}
+    assert torch.equal(state.tensors["a"], torch.arange(6.0).reshape(2, 3))
 
 
 def test_of_a_stable_baselines3_archive_only_the_network_is_read(tmp_path: Path) -> None:
@@ -209,7 +250,11 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "an empty archive": (lambda: b"PK\x03\x04" + zipped({}), "no data.pkl"),
     "a list": (lambda: saved([torch.ones(2)]), "holds a list; expected a state dict of tensors by name"),
-    "a dict of dicts": (lambda: saved({"state": {"a": torch.ones(2)}}), "'state' is a dict"),
+    "a dict without tensors": (lambda: saved({"state": {"a": 1}, "epoch": 2}), "'state' is a dict"),
+    "two state dicts": (
+        lambda: saved({"model": {"a": torch.ones(2)}, "ema": {"a": torch.ones(2)}, "epoch": 2}),
+        "holds 2 state dicts, 'model', 'ema'; expected one: save that of the policy alone",
+    ),
     "numbers as names": (lambda: saved({1: torch.ones(2)}), "1 is a Tensor"),
     "no tensor": (lambda: saved({}), "holds no tensor"),
     "an expanded tensor": (

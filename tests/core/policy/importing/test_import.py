@@ -99,6 +99,47 @@ def test_names_of_a_compiled_module_are_the_same_network(dataset: Dataset, load:
         assert torch.equal(compiled.network.state_dict()[name], tensor)
 
 
+@pytest.mark.parametrize("prefix", ["module.", "module._orig_mod.", "policy.", "model.policy."])
+def test_names_behind_a_common_first_part_are_the_same_network(
+    prefix: str, dataset: Dataset, load: Load
+) -> None:
+    state = state_dict_of(dataset)
+    plain = load(state, **NETWORK)
+
+    wrapped = load({f"{prefix}{name}": tensor for name, tensor in state.items()}, **NETWORK)
+
+    assert (plain.file.prefix, wrapped.file.prefix) == ("", prefix.replace("_orig_mod.", ""))
+    for name, tensor in plain.network.state_dict().items():
+        assert torch.equal(wrapped.network.state_dict()[name], tensor)
+
+
+def test_tensors_behind_another_first_part_than_the_rest_are_refused(dataset: Dataset, load: Load) -> None:
+    names = list(state_dict_of(dataset))
+    state = {name if name != names[0] else f"module.{name}": t for name, t in state_dict_of(dataset).items()}
+
+    assert f"unknown tensors 'module.{names[0]}'" in refusal(load, state)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_read_as_the_same_values_in_float32(
+    dtype: torch.dtype, dataset: Dataset, load: Load
+) -> None:
+    half = {name: tensor.to(dtype) for name, tensor in state_dict_of(dataset).items()}
+    expected = load({name: tensor.float() for name, tensor in half.items()}, **NETWORK)
+
+    policy = load(half, **NETWORK)
+
+    assert (expected.file.half, policy.file.half) == (None, str(dtype).removeprefix("torch."))
+    for name, tensor in expected.network.state_dict().items():
+        assert torch.equal(policy.network.state_dict()[name], tensor)
+
+
+def test_double_precision_is_refused(dataset: Dataset, load: Load) -> None:
+    state = {name: tensor.double() for name, tensor in state_dict_of(dataset).items()}
+
+    assert "is torch.float64; expected torch.float32" in refusal(load, state)
+
+
 def test_a_value_body_of_its_own_tells_the_factory_and_its_formulas(dataset: Dataset, load: Load) -> None:
     state = {
         name: tensor + 1.0 if ".value_body." in name else tensor
