@@ -11,6 +11,7 @@ its exit status, negative for a signal.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -89,4 +90,7 @@ def run(request: dict[str, object], output: int, errors: int) -> NoReturn:
 if __name__ == "__main__":
     for name in IMPORTED:
         importlib.import_module(name)
+    # The collector leaves what is there alone; else a copy would look through it, and copy its memory, when it ends.
+    gc.collect()
+    gc.freeze()
     serve(socket.socket(fileno=int(sys.argv[1])))
