@@ -15,6 +15,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 API_KEY_VARIABLE = "PROOFRANK_API_KEY"
 
 _CONNECT_SECONDS = 10.0
+_LOGIN = re.compile(r"//[^/?#]*@")
 _API_KEY = re.compile(r"[\x21-\x7e]+")
 
 
@@ -59,12 +60,14 @@ def make_connection(url: str, api_key: str | None, timeout: float, retries: Retr
     Raises:
         ClientError: the address or the key cannot be one.
     """
+    # Without a login, which errors and logs are not to show.
+    shown = _LOGIN.sub("//", url)
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ClientError(f"{url!r} is no URL: {error}") from error
+        raise ClientError(f"{shown!r} is no URL: {error}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ClientError(f"{url!r} is no URL of a server; expected one such as {DEFAULT_URL}")
+        raise ClientError(f"{shown!r} is no URL of a server; expected one such as {DEFAULT_URL}")
     key = os.environ.get(API_KEY_VARIABLE) if api_key is None else api_key
     key = None if key is None else key.strip()
     if key and not _API_KEY.fullmatch(key):
@@ -72,7 +75,10 @@ def make_connection(url: str, api_key: str | None, timeout: float, retries: Retr
         raise ClientError(
             "the API key holds characters that no key has: spaces, line breaks or letters beyond ASCII"
         )
-    # Apart from the URL, which errors and logs show.
     login = (parsed.username, parsed.password) if parsed.userinfo else None
-    shown = str(parsed.copy_with(userinfo=b"")) if parsed.userinfo else url
+    if login and key:
+        raise ClientError(
+            "the URL has a name and a password, and there is an API key too; expected one of them, since a request "
+            "carries one"
+        )
     return Connection(shown.rstrip("/"), key or None, timeout, retries, login)

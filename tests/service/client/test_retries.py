@@ -294,6 +294,18 @@ def test_a_password_in_the_url_is_sent_and_never_shown(caplog: pytest.LogCapture
         assert "cret" not in text
 
 
+def test_the_password_of_a_wrong_url_is_not_shown() -> None:
+    for url in ("ftp://name:secret@host", "http://name:secret@host:port"):
+        with pytest.raises(ClientError, match="is no URL") as raised:
+            Client(url)
+        assert "secret" not in str(raised.value)
+
+
+def test_a_password_in_the_url_beside_an_api_key_is_refused() -> None:
+    with pytest.raises(ClientError, match="the URL has a name and a password, and there is an API key too"):
+        Client("http://name:secret@host", api_key="key")
+
+
 def test_a_key_with_a_line_break_in_it_is_refused_without_showing_it() -> None:
     with pytest.raises(ClientError) as raised:
         Client(api_key="secret\r\nX-Other: 1")
