@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -17,6 +18,11 @@ from proofrank.service.jobs.updates import JobUpdates
 logger = logging.getLogger("proofrank")
 
 Result = TypeVar("Result")
+
+MOST_SECONDS_WITHOUT_MEMORY = 600.0
+"""Maximum time that a job waits for memory, in seconds: jobs run one after the other, so the next ones wait too."""
+
+_MOST_SECONDS_BETWEEN_ATTEMPTS = 60.0
 
 
 class RetryUntilReady:
@@ -44,19 +50,29 @@ class RetryUntilReady:
                 except sqlite3.OperationalError as error:
                     logger.error("the data folder cannot be written: %s; trying again", error)
                     if job is not None:
-                        self._obstacles[job.id] = (
-                            f"the data folder cannot be written: {error}; the job waits and will continue"
+                        self._show(
+                            job,
+                            f"the data folder cannot be written: {error}; the job waits and will continue",
                         )
-                        self._updates.publish(self.with_obstacle(job))
                     await asyncio.sleep(self._retry_seconds)
         finally:
             if job is not None:
                 self._obstacles.pop(job.id, None)
 
+    def _show(self, job: Job, obstacle: str) -> None:
+        """Shows what ``job`` waits for."""
+        if self._obstacles.get(job.id) != obstacle:
+            self._obstacles[job.id] = obstacle
+            self._updates.publish(self.with_obstacle(job))
+
     async def until_ready(self, make: Callable[[], Awaitable[Result]], job: Job | None = None) -> Result:
         """Returns the result of ``make``, retried while the service is not ready, is overloaded, or lacks memory for an
         evaluator; ``job`` shows why it waits.
+
+        Raises:
+            MemoryShortError: there was no memory for ``MOST_SECONDS_WITHOUT_MEMORY``.
         """
+        without_memory_since: float | None = None
         try:
             while True:
                 try:
@@ -64,10 +80,16 @@ class RetryUntilReady:
                 except TryLater as error:
                     reason, seconds = error.detail, float(error.retry_seconds)
                 except MemoryShortError as error:
+                    without_memory_since = without_memory_since or time.monotonic()
+                    waited = time.monotonic() - without_memory_since
+                    if waited >= MOST_SECONDS_WITHOUT_MEMORY:
+                        raise
                     logger.warning("no evaluator for a job: %s; trying again", error)
-                    reason, seconds = str(error), self._retry_seconds
+                    # More and more seldom, because each attempt ends idle evaluators.
+                    seconds = max(self._retry_seconds, min(waited, _MOST_SECONDS_BETWEEN_ATTEMPTS))
+                    reason = str(error)
                 if job is not None:
-                    self._obstacles[job.id] = f"{reason}; the job waits and will continue"
+                    self._show(job, f"{reason}; the job waits and will continue")
                 await asyncio.sleep(seconds)
         finally:
             if job is not None:

@@ -77,9 +77,9 @@ class JobRun:
             JobError: the job cannot be done.
         """
         job, context = self._job, self._context
-        dataset = await context.patience.until_ready(self._dataset)
-        self._scoring = await context.patience.until_ready(partial(self._stored_scoring, dataset))
-        policy = await context.patience.until_ready(self._policy)
+        dataset = await context.patience.until_ready(self._dataset, job)
+        self._scoring = await context.patience.until_ready(partial(self._stored_scoring, dataset), job)
+        policy = await context.patience.until_ready(self._policy, job)
         queries_json = await context.store.queries_json(job)
         work = await asyncio.to_thread(JobChunks.of, self._options, queries_json, dataset)
         running: Job | None = job
@@ -103,6 +103,8 @@ class JobRun:
             try:
                 return await context.host.engine_for(policy, beam_of(self._options), job.engine)
             except MemoryShortError as error:
+                if job.queries_done:
+                    raise
                 # Jobs run one after the other, and this one has not begun: the next ones need not wait for it.
                 raise EvaluationError(str(error)) from error
 
@@ -113,7 +115,10 @@ class JobRun:
                 "" if job.engine is None else f"; it was begun with engine {job.engine!r}: submit it again"
             )
             raise JobError(f"evaluation failed: {error}{begun}") from error
-        engine, prover_json = self._engine, await context.patience.until_ready(partial(self._prover, policy))
+        engine, prover_json = (
+            self._engine,
+            await context.patience.until_ready(partial(self._prover, policy), job),
+        )
         if (engine, prover_json) == (job.engine, job.prover_json):
             return job
         self._check_prover(job, prover_json)
@@ -146,6 +151,8 @@ class JobRun:
                 execution = await self._context.patience.until_ready(
                     partial(self._execution, queries, policy), job
                 )
+            except MemoryShortError as error:
+                raise JobError(f"evaluation failed: {error}") from error
             except ServiceError as error:
                 num_failures += 1
                 if num_failures == ATTEMPTS:

@@ -99,7 +99,7 @@ class JobStore:
             else:
                 submission = Submission(insert(connection, new, max_unfinished), is_new=True)
                 if max_ended is not None:
-                    # Now, for clients may submit and cancel more jobs in a day than there is room for.
+                    # Not once a day alone: clients may submit and cancel more jobs in a day than there is room for.
                     _remove_surplus(connection, max_ended)
             return submission, _counts(connection)
 

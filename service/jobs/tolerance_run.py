@@ -74,7 +74,7 @@ class ToleranceRun(JobRun):
                 scoring=self._scoring,
             )
 
-        refinement = await patience.until_ready(make)
+        refinement = await patience.until_ready(make, job)
         origin = origin_of(self._context.settings, self._engine or NO_ENGINE, job.prover_json)
         await self._go_on(job, refinement, origin)
 

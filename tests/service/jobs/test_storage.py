@@ -23,6 +23,7 @@ from proofrank.core.ranking import Corruptor, PruningCounts, Query, corrupted_qu
 from proofrank.service.app import create_app
 from proofrank.service.engine.lifecycle import READY
 from proofrank.service.engine.ranker import RankedBatch
+from proofrank.service.jobs import retry_until_ready
 from proofrank.service.jobs.chunk_size import ChunkSizer
 from proofrank.service.jobs.chunks import JobChunks
 from proofrank.service.jobs.job import Job, JobError, StoredRanking
@@ -598,6 +599,36 @@ def test_of_jobs_that_clients_submit_and_cancel_only_as_many_stay_as_may(
             assert [job["id"] for job in listed] == ids[:3:-1]
 
     asyncio.run(submit_and_cancel())
+
+
+def test_a_job_without_memory_for_long_fails_so_that_the_next_ones_are_ranked(
+    tmp_path: Path, family_folder: Path, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry_until_ready, "MOST_SECONDS_WITHOUT_MEMORY", 0.0)
+    rank = FaultyHost.rank
+
+    async def run() -> None:
+        async with workshop(tmp_path / "data", family_folder, policy_folder) as place:
+            is_first = True
+
+            async def without_memory(host: FaultyHost, *arguments: Any, **options: Any) -> RankedBatch:
+                nonlocal is_first
+                if is_first:
+                    is_first = False
+                    raise MemoryShortError("buckets need about 2.0 GiB on cpu, of which 1.0 GiB are free")
+                return await rank(host, *arguments, **options)
+
+            monkeypatch.setattr(FaultyHost, "rank", without_memory)
+            first, second = [await place.submit(queries=many_queries(2), corruptions=2) for _ in range(2)]
+            place.jobs.runner.start()
+            failed, done = await place.ended(first), await place.ended(second)
+            assert (failed.state, done.state) == ("failed", "done")
+            assert (
+                failed.error
+                == "evaluation failed: buckets need about 2.0 GiB on cpu, of which 1.0 GiB are free"
+            )
+
+    asyncio.run(run())
 
 
 def test_a_job_whose_evaluator_was_ended_for_another_waits_for_memory(
