@@ -24,7 +24,7 @@ def kernel_choices(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    # Imported late: these load the compiler.
+    # Imported late: these load the compiler. They import each other, so all threads begin with the same one.
     from torch._inductor import config
 
     if not hasattr(config, "batch_invariant"):

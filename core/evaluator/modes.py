@@ -169,7 +169,7 @@ def compiler_options(mode: Mode, device: torch.device) -> dict[str, str | int | 
         options["triton.cudagraphs"] = True
     if device.type != "cuda":
         return options
-    # Imported late: it loads the compiler.
+    # Imported late: it loads the compiler. The two import each other, so all threads begin with the same one.
     from torch._inductor import config
 
     if hasattr(config, "batch_invariant"):

@@ -91,7 +91,7 @@ def _loader_class() -> Any:
 
 
 def _has_option(name: str) -> bool:
-    # Imported late: it loads the compiler.
+    # Imported late: it loads the compiler. The two import each other, so all threads begin with the same one.
     from torch._inductor import config
 
     section, _, option = name.partition(".")

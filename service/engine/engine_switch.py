@@ -75,7 +75,7 @@ class EngineSwitch:
     @staticmethod
     def is_for(settings: Settings) -> bool:
         """Whether a server with ``settings`` may go over to another engine: only one that leaves the choice open."""
-        return settings.engine == "auto" and first_mode(settings) == AT_ONCE and is_available()
+        return settings.engine == "auto" and first_mode(settings) == AT_ONCE
 
     def start(self) -> None:
         """Begins to watch, as a task of the running event loop."""
@@ -119,7 +119,11 @@ class EngineSwitch:
             self._looked_up.add(shape)
             choice = await self._kept_answer(question)
         if choice is None and busy_seconds >= COMPILE_AFTER_SECONDS:
-            choice = await self._found(question)
+            # In a thread, and not before: this loads the compiler.
+            there = await asyncio.to_thread(is_available)
+            choice = (
+                await self._found(question) if there else NoAnswer("this version of torch makes no packages")
+            )
         if choice is None:
             return
         if isinstance(choice, NoAnswer):

@@ -62,6 +62,11 @@ from proofrank.service.cli.main import main
 for engine in ("original", "eager", "captured"):
     options = ["--queries", "1", "--corruptions", "1", "--device", "cpu"]
     assert main(["evaluate", "--engine", engine, *options]) == 0
+
+from proofrank.core.default import DATASET, POLICY
+from proofrank.service.engine.engine_switch import EngineSwitch
+from proofrank.service.settings.settings import Settings
+assert EngineSwitch.is_for(Settings(dataset=DATASET, policy=POLICY, device="cpu"))
 print(sorted(name for name in sys.modules if name in ("torch._dynamo", "torch._inductor")))
 """
 
