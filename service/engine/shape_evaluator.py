@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -29,8 +28,10 @@ logger = logging.getLogger("proofrank")
 
 _FIRST_SECONDS_BETWEEN_ATTEMPTS = 1.0
 _MOST_SECONDS_BETWEEN_ATTEMPTS = 60.0
-_DEVICE_ERROR: Any = getattr(torch, "AcceleratorError", ())
-"""Class of the errors of a device but for those of lacking memory; older versions of torch have none."""
+_DEVICE_ERRORS: tuple[type[Exception], ...] = tuple(filter(None, [getattr(torch, "AcceleratorError", None)]))
+"""Classes of the errors of a device; older versions of torch have none."""
+_NO_MEMORY = 2
+"""Code of CUDA's error for lacking memory, ``cudaErrorMemoryAllocation``."""
 _ATTEMPTS_ON_LOST_DEVICE = 3
 """Number of attempts in a row that fail by an error of the device, after which the device is lost to this process."""
 _SECONDS_BETWEEN_LOOKS = 0.25
@@ -133,7 +134,7 @@ class EvaluatorMaker:
             try:
                 made = self._make_once(evaluator, policy)
             except Exception as error:
-                num_lost = num_lost + 1 if isinstance(error, _DEVICE_ERROR) else 0
+                num_lost = num_lost + 1 if _is_of_device(error) else 0
                 if num_lost == _ATTEMPTS_ON_LOST_DEVICE:
                     self._on_lost_device(error)
                     raise
@@ -176,7 +177,10 @@ class EvaluatorMaker:
                     self._metrics,
                     lambda stage: self._enter(evaluator, stage),
                 )
-        except torch.OutOfMemoryError as error:
+        except (torch.OutOfMemoryError, *_DEVICE_ERRORS) as error:
+            # Outside of torch's own allocator CUDA's usual error says that memory lacks.
+            if isinstance(error, _DEVICE_ERRORS) and getattr(error, "error_code", None) != _NO_MEMORY:
+                raise
             raise MemoryShortError(f"no evaluator of shape {shape.name}: {error}") from error
         evaluator.engine = stream.engine
         evaluator.device = str(getattr(stream, "device", "cpu"))
@@ -185,3 +189,12 @@ class EvaluatorMaker:
     def _enter(self, evaluator: ShapeEvaluator, stage: str) -> None:
         evaluator.stage = stage
         self._on_stage(evaluator)
+
+
+def _is_of_device(error: Exception) -> bool:
+    """Whether an error comes from the device, and does not say that memory lacks: some calls of torch and the libraries
+    of CUDA give plain RuntimeErrors.
+    """
+    return isinstance(error, _DEVICE_ERRORS) or (
+        isinstance(error, RuntimeError) and "CUDA error" in str(error)
+    )
