@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,14 +84,14 @@ class PolicyRegistry:
         """
         # Until the start has chosen, the store says which policy was live before.
         dataset_sha256 = self._at_start.dataset_sha256
-        live = None if dataset_sha256 is None else await asyncio.to_thread(self.store.live)
+        live = None if dataset_sha256 is None else await self.store.call(self.store.live)
         if dataset_sha256 is None or live is None:
             raise NotReady("it is not yet decided which policy is live")
         return Served(live, dataset_sha256)
 
     async def records(self) -> list[PolicyRecord]:
         """Returns all policies, by name."""
-        return await asyncio.to_thread(self.store.records)
+        return await self.store.call(self.store.records)
 
     async def entries(self, records: Sequence[PolicyRecord]) -> tuple[StoredPolicy, ...]:
         """Returns policies as clients receive them."""
@@ -99,7 +100,7 @@ class PolicyRegistry:
 
     async def find(self, name: str) -> PolicyRecord:
         """Returns the policy of this name. Raises NoSuchPolicy if there is none."""
-        return await asyncio.to_thread(self.store.required, name)
+        return await self.store.call(partial(self.store.required, name))
 
     def hybrid(self, name: str, content_hash: str) -> Hybrid | None:
         """Returns the weights of hybrid scores of a stored policy; None without any. Waits for the disk.
@@ -143,7 +144,7 @@ class PolicyRegistry:
             raise QueueFull(f"{self._num_uploads} policies are being uploaded, which is the maximum")
         self._num_uploads += 1
         try:
-            await asyncio.to_thread(self.store.check_room, name)
+            await self.store.call(partial(self.store.check_room, name))
             folder = await asyncio.to_thread(self.store.files.new_folder)
             try:
                 yield folder
@@ -203,8 +204,8 @@ class PolicyRegistry:
                 put = await asyncio.to_thread(self.store.put, folder, policy, live=True, place=place)
                 # At once: what could fail in between would leave another policy live in the store than here.
                 go_live()
-                await self._count_upload()
                 await self._tell_live(policy)
+                await self._count_upload()
                 return put
 
     async def _count_upload(self) -> None:

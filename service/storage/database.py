@@ -230,7 +230,11 @@ class Database:
 
     async def run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Runs :meth:`transact` in the database's own thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self.transact, work)
+        return await self.call(lambda: self.transact(work))
+
+    async def call(self, function: Callable[[], Result]) -> Result:
+        """Runs a ``function`` that makes transactions in the database's own thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     def close(self) -> None:
         """Waits for the transactions that have begun or wait, and closes the file."""
