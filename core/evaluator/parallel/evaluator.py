@@ -27,7 +27,7 @@ logger = logging.getLogger("proofrank")
 
 SECONDS_WORTH_A_HELPER = 5.0
 """Time of the rest of an evaluation, by one process, for which a further one is started; that takes 2 to 3 seconds.
-What has been evaluated for so long part by part is expected to go on for as long."""
+An evaluation in parts is expected to take as long again as it has so far."""
 
 _LEAST_GIVEN = 16
 """Minimum number of candidates that are given at once, but for the last ones."""
@@ -200,7 +200,8 @@ class ParallelEvaluator:
 
     def _start_helpers(self, shared: _SharedEvaluation) -> None:
         """Starts further processes if the rest takes long enough."""
-        if not self._may_start or self.num_processes == self._num_processes:
+        is_over = not shared.queue.num_left
+        if is_over or not self._may_start or self.num_processes == self._num_processes:
             return
         num_ready = 1 + sum(helper.is_ready for helper in self._helpers)
         expected = max(shared.seconds_left(num_ready), self._seconds_of_ended)

@@ -23,7 +23,7 @@ import pytest
 from proofrank.core.errors import EvaluationError
 from proofrank.core.evaluator import OriginalStream, ReferenceEvaluator, create_evaluator
 from proofrank.core.evaluator.compiled import CompiledEvaluator
-from proofrank.core.evaluator.options import EvaluatorOptions
+from proofrank.core.evaluator.options import TICKS_PER_LOOK, EvaluatorOptions
 from proofrank.core.evaluator.parallel import Blueprint, ParallelEvaluator, helper_process, usable_processors
 from proofrank.core.evaluator.parallel.helpers import Helper
 from proofrank.core.evaluator.parallel.indexed import Ended, IndexedStream
@@ -230,10 +230,20 @@ def test_a_further_process_joins_what_is_evaluated_for_long_in_short_parts(
     evaluator = make(seconds_worth_a_helper=0.05)
     num_parts = 0
     while evaluator.num_processes == 1 and num_parts < 1000:
-        assert evaluator.evaluate(candidates[:1]) == expected[:1]
+        assert evaluator.evaluate(candidates[:32]) == expected[:32]
         num_parts += 1
     assert evaluator.num_processes == 2
     assert evaluator.evaluate(candidates) == expected
+
+
+def test_no_further_process_joins_for_what_is_over(
+    make: Make, candidates: list[Candidate], expected: list[Outcome]
+) -> None:
+    of_one_look = next(place for place, outcome in enumerate(expected) if outcome.steps < TICKS_PER_LOOK)
+    evaluator = make(seconds_worth_a_helper=1e-6)
+    for _ in range(3):
+        evaluator.evaluate([candidates[of_one_look]])
+    assert evaluator.num_processes == 1
 
 
 def test_the_reference_runs_in_several_processes_as_well(
