@@ -133,7 +133,7 @@ def _read_fact(clause: Clause, warnings: WarningCollector) -> NamedAtom:
     check_not_negated(clause.text, clause.line)
     if PLAIN_ATOM.fullmatch(clause.text) is None:
         outer = mask(clause.text)
-        if "(" not in outer or clause.text.startswith("#"):
+        if "(" not in outer or clause.text.startswith("# "):
             raise clause.line.error(f"no triple{_what_it_is(clause.text)}", TRIPLE_FORMS)
         if ":-" in outer:
             raise clause.line.error("a rule", f"a fact, {TRIPLE_FORMS}; rules belong into the rules file")

@@ -346,7 +346,7 @@ def save_policy(
     (:func:`proofrank.core.policy.files.replace_folder`).
 
     Args:
-        folder: folder to write to; made if it does not exist.
+        folder: folder to write to; made if it does not exist. One process at a time may write to it.
         network: network whose weights and config are written.
         vocabulary: names of the indices of its embeddings.
         settings: prover settings that it was trained with.

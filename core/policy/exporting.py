@@ -122,7 +122,8 @@ def export_policy(
         _compare(module, network, sizes)
     files = exported_files(network, dataset.vocabulary, settings, training)
     replace_folder(Path(folder), files)
-    return load_policy(folder, dataset)
+    # Not as it was given: a folder may be named as policies that are drawn, such as untrained.
+    return load_policy(Path(folder).resolve(), dataset)
 
 
 def _num_variables(dataset: Dataset, settings: ProverSettings, given: int | None) -> int:

@@ -77,7 +77,7 @@ def read_prolog(lines: Iterable[Line], reading: RuleReading) -> Iterator[NamedRu
                 f"a rule template at {head!r}",
                 f"{CLAUSE_FORM}; templates with '#' or a number of copies are not rules",
             )
-        if comment := other_comment(head):
+        if _predicate(head) not in reading.known_predicates and (comment := other_comment(head)):
             raise clause.line.error(f"no rule{comment}", CLAUSE_FORM)
         stray = _NOT_A_NAME.match(head)
         if stray is not None and _predicate(head) not in reading.known_predicates:

@@ -284,7 +284,8 @@ def _state_dict_in(value: Mapping[Any, Any], where: str) -> tuple[str | None, Ma
     Raises:
         PolicyError: there are several.
     """
-    if any(isinstance(part, Tensor) for part in value.values()):
+    # A loss may be a tensor beside the state dict. The names of a network have dots.
+    if any(isinstance(part, Tensor) and "." in str(name) for name, part in value.items()):
         return None, value
     found = [
         name

@@ -333,6 +333,13 @@ def test_comments_of_other_languages_among_rules_are_refused_with_the_right_sign
         make_dataset(FACTS, ["# rules", rule])
 
 
+def test_a_relation_may_begin_with_the_sign_of_another_comment(make_dataset: DatasetMaker) -> None:
+    dataset = make_dataset(["#p(a,b).", "#p('a b',c)."], ["#p(X,Y) :- #p(Y,X)."])
+
+    assert [dataset.names(fact)[1] for fact in dataset.fact_triples] == ["#p", "#p"]
+    assert len(dataset.rules) == 1
+
+
 def test_columns_in_another_order_are_told_by_a_rule_whose_relation_is_a_constant(
     make_dataset: DatasetMaker,
 ) -> None:

@@ -165,6 +165,17 @@ def test_a_network_that_rounds_otherwise_in_another_place_is_refused_with_what_w
     assert not (tmp_path / "refused").exists()
 
 
+def test_a_folder_may_be_named_as_policies_that_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sizes = network_sizes(default_dataset())
+
+    exported = export_policy(PairScorer(sizes, 8), default_dataset(), "untrained")
+
+    assert exported.content_hash == load_policy(tmp_path / "untrained", default_dataset()).content_hash
+
+
 def test_a_network_that_cannot_be_written_whole_leaves_the_policy_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

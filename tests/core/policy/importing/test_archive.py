@@ -124,7 +124,13 @@ def test_a_state_dict_beside_other_things_is_read_and_its_key_told(key: str, tmp
     optimizer.step()
     states = [optimizer.state_dict()]  # as Lightning has it, with tensors within
     torch.save(
-        {"epoch": 3, "optimizer_states": states, key: network.state_dict(), "best": torch.tensor(0.5).item()},
+        {
+            "epoch": 3,
+            "optimizer_states": states,
+            key: network.state_dict(),
+            "best": 0.5,
+            "loss": torch.tensor(0.5),
+        },
         tmp_path / "last.ckpt",
     )
 
