@@ -4,9 +4,9 @@ A new Python takes seconds of a processor to import torch and the web's librarie
 is a process of its own all the same: it has its own id, signals, environment, output and end.
 
 Its standard input is a pipe: it ends when the other end is closed. Each connection on the socket asks for one process,
-by a message with two file descriptors, those of standard output and error, and JSON with the ``arguments`` of
-``proofrank`` and the ``environment``. It is answered with two lines: the id of the process, and when that has ended,
-its exit status, negative for a signal.
+by a message with two file descriptors, those of standard output and error, and a line of JSON with the ``arguments``
+of ``proofrank`` and the ``environment``. It is answered with two lines: the id of the process, and when that has
+ended, its exit status, negative for a signal.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MOST_BYTES = 2**20
 
 def serve(listener: socket.socket) -> None:
     """Starts a process for each connection, until standard input is closed."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that nobody needs to wait for keepers
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that ended keepers leave no zombies
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         readable, _, _ = select.select([listener, 0], [], [])
@@ -56,12 +56,21 @@ def keep(connection: socket.socket) -> NoReturn:
     """Starts the process, waits for its end and tells both."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     message, descriptors, _, _ = socket.recv_fds(connection, MOST_BYTES, 2)
+    while not message.endswith(b"\n"):  # the rest of a large environment
+        more = connection.recv(MOST_BYTES)
+        if not more:
+            os._exit(1)
+        message += more
     process_id = os.fork()
     if process_id == 0:
         connection.close()
         run(json.loads(message), *descriptors)
     for descriptor in descriptors:
         os.close(descriptor)
+    # Whoever reads the output of the tests is not to wait for a process that was left.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 1)
+    os.close(nothing)
     connection.sendall(f"{process_id}\n".encode())
     _, status = os.waitpid(process_id, 0)
     connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())

@@ -43,7 +43,9 @@ class ForkedProcess:
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.connect(_address())
         request = json.dumps({"arguments": list(arguments), "environment": dict(environment)})
-        socket.send_fds(self._connection, [request.encode()], [output, errors])
+        message = request.encode() + b"\n"
+        num_sent = socket.send_fds(self._connection, [message], [output, errors])
+        self._connection.sendall(message[num_sent:])
         self.pid = int(self._line(timeout=None))
 
     def poll(self) -> int | None:
@@ -65,7 +67,7 @@ class ForkedProcess:
 
     def send_signal(self, number: int) -> None:
         """Sends a signal, unless it has ended."""
-        if self._status is None:
+        if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 

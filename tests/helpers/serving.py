@@ -213,7 +213,7 @@ def run_command(
             )
         try:
             status = process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
+        except BaseException:
             process.kill()
             process.wait()
             raise
