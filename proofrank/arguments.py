@@ -24,8 +24,8 @@ def check_loaded(dataset: Any, policy: Any) -> None:
 
 
 def check_embedding(embedding: Any) -> None:
-    """Raises EmbeddingError unless it scores triples, or is None: a PyKEEN model in its place is a likely mistake."""
-    if embedding is not None and not hasattr(embedding, "scorer"):
+    """Raises EmbeddingError unless it scores triples: a PyKEEN model in its place is a likely mistake."""
+    if not hasattr(embedding, "scorer"):
         raise EmbeddingError(
             f"embedding is a {type(embedding).__name__}; expected a path, or what proofrank.load_embedding(path) or "
             "proofrank.save_embedding(model, triples_factory, folder) returns"

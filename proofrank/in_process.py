@@ -520,7 +520,8 @@ def scoring_of(
     """
     if isinstance(embedding, (str, Path)):
         embedding = load_embedding(embedding)
-    check_embedding(embedding)
+    if embedding is not None:
+        check_embedding(embedding)
     if isinstance(hybrid, (str, Path)):
         hybrid = read_hybrid(Path(hybrid))
     elif isinstance(hybrid, Mapping):

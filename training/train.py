@@ -253,7 +253,12 @@ def _run(parsed: argparse.Namespace, console: Console, errors: Console) -> None:
         record = {"dataset": dataset.content_hash, "torch": torch.__version__, **dataclasses.asdict(options)}
         save_policy(parsed.out, network, dataset.vocabulary, settings, record)
         if not dataset.splits[parsed.split]:
-            console.print(f"wrote {parsed.out}; {parsed.split} has no triples to rank", markup=False)
+            console.print(
+                f"wrote {parsed.out}; {parsed.split} has no triples to rank",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
             return
         measured = {"trained": measure(dataset, network, settings, measurement, bars.ranking)}
         if not parsed.no_untrained:

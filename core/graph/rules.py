@@ -315,7 +315,7 @@ def _warn_of_other_letters(
     if not words:
         return
     wanted = {name.casefold() for _, name in words}
-    found = {folded: name for name in constants if (folded := name.casefold()) in wanted}
+    found = {folded: name for name in sorted(constants) if (folded := name.casefold()) in wanted}
     for rule, name in words:
         constant = found.get(name.casefold())
         if constant is not None:

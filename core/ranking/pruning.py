@@ -98,11 +98,13 @@ def pruning_of(level: str, dataset: Dataset, cache_folder: Path | None) -> Pruni
     Raises:
         RankingError: there is no such level.
     """
+    known = pruning_level(level)
+    if known == "none":
+        return None
     # Imported here: ranking without pruning, as on a machine that only runs benchmarks, does not need scipy.
     from proofrank.core.provability import stored_least_model
 
-    known = pruning_level(level)
-    return None if known == "none" else Pruning(known, stored_least_model(dataset, cache_folder))
+    return Pruning(known, stored_least_model(dataset, cache_folder))
 
 
 def pruning_level(name: str) -> PruningLevel:

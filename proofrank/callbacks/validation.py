@@ -129,7 +129,7 @@ class Validation:
         Raises:
             ProofrankError: the step is not larger, ``module`` is no policy, or the validation was closed.
             PolicyError: the first module cannot be exported, or is no network of the size and dtype that ``like`` asks
-                for; a later one that cannot be evaluated is a failure.
+                for, or has a weight that is not finite; a later one that cannot be evaluated is a failure.
             RankingError: an option of the ranking is wrong.
             Exception: what failed, if strict.
         """
@@ -283,7 +283,7 @@ def _network_of(module: Any, like: Policy | None) -> tuple[PolicyNetwork | Expor
 def _exported(export: Callable[[Any, Path], Policy], module: Any) -> Policy:
     """The policy that ``export`` makes of ``module``, under the name of its class."""
     with tempfile.TemporaryDirectory(prefix="proofrank-export-") as temporary:
-        folder = Path(temporary) / type(module).__name__
+        folder = Path(temporary) / type(unwrapped(module)).__name__
         folder.mkdir()
         policy = export(module, folder)
     if not isinstance(policy, Policy):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from proofrank._version import __version__
@@ -86,7 +86,7 @@ def _nearest_options(unknown: Sequence[str], parser: argparse.ArgumentParser) ->
     for text in unknown:
         if text.startswith("-"):
             near += nearest_names(text.partition("=")[0], known, most=1)
-        elif "--dataset" in known and Path(text).is_dir():
+        elif "--dataset" in known and os.path.isdir(text):  # noqa: PTH112 - a path may raise for such a text
             near.append(f"--dataset {text}")
     return did_you_mean(near)
 

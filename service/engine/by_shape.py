@@ -47,7 +47,7 @@ one.
 """
 
 _SECONDS_BETWEEN_LOOKS = 1.0
-"""Time between two looks at whether the users of evaluators have left, in seconds, where none says so."""
+"""Time between two looks at whether evaluators that have users can be made again, in seconds."""
 
 _OF_SEVERAL = "eager"
 """Engine of evaluators of beams and of samples, whatever the server's."""

@@ -257,10 +257,10 @@ class EvaluatorHost:
             try:
                 await evaluators.wake(self._live.active)
             except MemoryShortError as error:
-                self._stages.enter(ASLEEP)
+                self._stages.enter(ASLEEP, unless=DRAINING)
                 raise NotReady(f"still {ASLEEP}: {error}", retry_seconds=10) from error
             except BaseException:
-                self._stages.enter(ASLEEP)
+                self._stages.enter(ASLEEP, unless=DRAINING)
                 raise
             self._stages.enter(READY)
 

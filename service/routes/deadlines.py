@@ -25,7 +25,7 @@ ERRORS_OF_RANKING = (
 """Errors that every request that ranks may be answered with."""
 
 _MOST_SECONDS_LATE = 0.5
-"""By which the answer that a deadline has passed comes after it."""
+"""Extra time after a deadline within which its error is sent, in seconds."""
 
 _SECONDS_UNTIL_MEMORY = 10
 """Time after which it is worth asking again for an evaluator for which there was no memory, in seconds."""

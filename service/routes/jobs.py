@@ -152,11 +152,11 @@ def make_router(services: Services) -> APIRouter:
         """The jobs, the newest first."""
         newest = [jobs.patience.with_obstacle(job) for job in await jobs.store.newest(limit, state, run)]
 
-        def word() -> bytes:
+        def build() -> bytes:
             return wire.answer_to_json(wire.JobList(tuple(map(job_answer, newest))))
 
         # Each has the metrics of all relations.
-        return Response(await asyncio.to_thread(word), media_type="application/json")
+        return Response(await asyncio.to_thread(build), media_type="application/json")
 
     @router.get("/{job_id}", responses=_MISSING)
     async def get_job(job_id: JobId) -> wire.Job:

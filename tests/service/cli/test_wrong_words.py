@@ -19,6 +19,7 @@ from proofrank.service.cli.main import main
         ),
         (["rank", "--spilt", "test"], "; did you mean '--split'?"),
         (["check", "towns"], "unrecognized arguments: towns\n"),
+        (["check", "x" * 300], f"unrecognized arguments: {'x' * 300}\n"),
         (["check", "."], "unrecognized arguments: .; did you mean '--dataset .'?"),
     ],
 )

@@ -48,7 +48,9 @@
     const chosen = (name) => (event) => change(name)(event.target.value);
     const go = (event) => {
       event.preventDefault();
-      const { head, relation, tail, side, corruptions, policy, scoring } = asked;
+      const { head, relation, tail, side, corruptions, policy } = asked;
+      // A link may come from a server with an embedding.
+      const scoring = info.value && !info.value.embedding ? "" : asked.scoring;
       location.hash = link(["ask"], { head, relation, tail, side, corruptions, policy, scoring, what: event.submitter?.value ?? "rank" });
     };
     const isAsked = query.head && query.relation && query.tail;
