@@ -104,7 +104,7 @@ def seed_test(
 def check_compile(workload: Workload, mode: str, *, fullgraph: bool, device: str | None = None) -> bool:
     """Prints graph breaks, nodes and recompiles over odd-sized batches; whether it compiled, with none of them."""
     torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
+    before = compile_counts()
     evaluator = make_evaluators(workload, [mode], fullgraph=fullgraph, device=device)[0]
     evaluator.warm_up()
     warm = compile_counts()
@@ -114,20 +114,21 @@ def check_compile(workload: Workload, mode: str, *, fullgraph: bool, device: str
         evaluator.evaluate(candidates[:size])
     after = compile_counts()
     recompiles = after.graphs - warm.graphs
+    num_breaks = after.graph_breaks - before.graph_breaks
     print_table(
         [
             {
                 "engine": evaluator.engine,
-                "graphs": warm.graphs,
-                "nodes": warm.nodes,
-                "graph breaks": after.graph_breaks,
+                "graphs": warm.graphs - before.graphs,
+                "nodes": warm.nodes - before.nodes,
+                "graph breaks": num_breaks,
                 f"recompiles in {NUM_BATCHES} batches": recompiles,
             }
         ]
     )
     # Without a compiler the evaluator goes on in eager mode, where there is nothing to count.
-    is_compiled = evaluator.mode.compile_mode == mode and warm.graphs > 0
-    return is_compiled and recompiles == 0 and (after.graph_breaks == 0 or not fullgraph)
+    is_compiled = evaluator.mode.compile_mode == mode and warm.graphs > before.graphs
+    return is_compiled and recompiles == 0 and (num_breaks == 0 or not fullgraph)
 
 
 def compiled_smoke(workload: Workload, mode: str, *, fullgraph: bool, device: str | None = None) -> bool:
