@@ -194,6 +194,8 @@ def test_a_job_by_beams_says_so(trained: Trained, browser: Browser) -> None:
             browser.until_text("No other job has ranked the same queries in the same way.")
             browser.click("[aria-label=Rankings] tbody a")
             browser.until_text("The job ranked by beams of up to 2 trajectories.")
+            # The page has asked for the reasons by then, which end with the job.
+            browser.until_text("Score higher")
         finally:
             client.delete_job(job.id)
     assert browser.complaints() == []
