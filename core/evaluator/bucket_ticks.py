@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from proofrank.core.evaluator.artifacts import ArtifactCache, first_of_error
+from proofrank.core.evaluator.first_import import load_compiler
 from proofrank.core.evaluator.graphs import CallingRecorder, GraphRecorder, RecordedTicks
 from proofrank.core.evaluator.kernel_choices import kernel_choices
 from proofrank.core.evaluator.modes import Compilation, Mode, compile_tick
@@ -106,7 +107,7 @@ class BucketTicks:
         tick = self._make_tick(num_lanes, self.mode)
         if not self.mode.is_compiled:
             return tick
-        # Imported late: these load the compiler, which ticks that are not compiled do without.
+        load_compiler()
         from torch import _dynamo as dynamo
         from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
         from torch._inductor.exc import InductorError, InvalidCxxCompiler

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from proofrank.core.evaluator.first_import import load_compiler
+
 LEAST_LANES = 128
 """Number of terms from which the only sum of a kernel is computed in a loop."""
 
@@ -24,7 +26,7 @@ def kernel_choices(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    # Imported late: these load the compiler. They import each other, so all threads begin with the same one.
+    load_compiler()
     from torch._inductor import config
 
     if not hasattr(config, "batch_invariant"):

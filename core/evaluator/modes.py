@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import torch
 
 from proofrank.core.errors import EvaluationError, did_you_mean, nearest_names
+from proofrank.core.evaluator.first_import import load_compiler
 from proofrank.core.evaluator.packages import PackageCache, is_available
 from proofrank.core.evaluator.tick import HalvedTick, SeparateTick, Tick, TrimmedTick, WholeTick
 from proofrank.core.evaluator.tick_program import tensors_of
@@ -169,7 +170,7 @@ def compiler_options(mode: Mode, device: torch.device) -> dict[str, str | int | 
         options["triton.cudagraphs"] = True
     if device.type != "cuda":
         return options
-    # Imported late: it loads the compiler. The two import each other, so all threads begin with the same one.
+    load_compiler()
     from torch._inductor import config
 
     if hasattr(config, "batch_invariant"):

@@ -31,6 +31,7 @@ from proofrank.core.evaluator.artifacts import (
     hash_of_key,
     write_at_once,
 )
+from proofrank.core.evaluator.first_import import load_compiler
 from proofrank.core.evaluator.tick import HalvedTick, Tick, TickBuffers
 from proofrank.core.evaluator.tick_program import (
     FirstHalf,
@@ -91,7 +92,7 @@ def _loader_class() -> Any:
 
 
 def _has_option(name: str) -> bool:
-    # Imported late: it loads the compiler. The two import each other, so all threads begin with the same one.
+    load_compiler()
     from torch._inductor import config
 
     section, _, option = name.partition(".")
@@ -224,7 +225,7 @@ def _build(half: _Half, path: Path) -> None:
     Raises:
         PackageError: there is no compiler, or it does not take the half.
     """
-    # Imported late: these load the compiler, which a process without anything to compile does without.
+    load_compiler()
     from torch._inductor import cpp_builder
     from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
