@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 _MOST_CHARACTERS = 1500
@@ -85,6 +85,12 @@ def counted(number: int, one: str, several: str = "") -> str:
         several: the noun for several, where that is not ``one`` with an ``s``.
     """
     return f"{number} {one if number == 1 else several or one + 's'}"
+
+
+def first_few(names: Sequence[str], most: int, show: Callable[[str], str]) -> str:
+    """The first ``most`` of ``names``, each as ``show`` gives it, and how many more there are: ``a, b and 4 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(show, names[:most])) + more
 
 
 def shown(value: Any) -> str:

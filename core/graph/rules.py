@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from proofrank.core.errors import DatasetError, counted, did_you_mean, nearest_names
+from proofrank.core.errors import DatasetError, counted, did_you_mean, first_few, nearest_names
 from proofrank.core.formats.atoms import NamedAtom
 from proofrank.core.formats.rules import NamedRule, RuleFile
 from proofrank.core.formats.warnings import DatasetWarning, WarningCollector
@@ -195,9 +195,10 @@ def _check_predicates(
                 continue
             if predicate not in with_rules:
                 near = did_you_mean(nearest_names(predicate, {*with_triples, *with_rules}))
+                some = first_few(sorted(with_triples), _MOST_NAMES, repr)
                 raise rule.line.error(
                     f"unknown predicate {predicate!r}{near}{_swapped(predicate, constants)}",
-                    f"a predicate of a triple ({_some(with_triples)}), or the head of a rule",
+                    f"a predicate of a triple ({some}), or the head of a rule",
                 )
             prefix, colon, name = predicate.rpartition(":")
             if colon and name in with_triples and predicate not in in_bodies:
@@ -216,13 +217,6 @@ def _swapped(predicate: str, constants: Collection[str]) -> str:
     if predicate not in constants:
         return ""
     return " (a constant of the triples: perhaps their columns are not in the order head, relation, tail)"
-
-
-def _some(names: Collection[str]) -> str:
-    """The first names in their order, and how many more there are."""
-    first = sorted(names)[:_MOST_NAMES]
-    more = f" and {len(names) - len(first)} more" if len(names) > len(first) else ""
-    return ", ".join(map(repr, first)) + more
 
 
 _MOST_NAMES = 3

@@ -11,12 +11,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from proofrank.core.errors import PolicyError, ProofrankError, counted
+from proofrank.core.errors import PolicyError, ProofrankError, counted, first_few
 from proofrank.core.graph import Dataset, load_dataset
 from proofrank.service.cli.described_policy import DescribedPolicy, describe
 from proofrank.service.cli.files import check_writable, write_output
 from proofrank.service.cli.options import add_dataset
-from proofrank.service.cli.understood import RelationCounts, Understood, files_not_read, understand
+from proofrank.service.cli.understood import RelationCounts, Understood, understand
 
 EXIT_WARNINGS = 1
 EXIT_ERROR = 2
@@ -80,7 +80,7 @@ def _to_dict(dataset: Dataset, understood: Understood, policy: DescribedPolicy |
             }
             for file in dataset.files
         ],
-        "not_read": files_not_read(dataset),
+        "not_read": understood.not_read,
         "constants": dataset.vocabulary.num_constants,
         "facts": len(dataset.fact_triples),
         "rules": len(dataset.rules),
@@ -100,10 +100,8 @@ def _print(
     console.print(f"dataset {dataset.name} ({dataset.content_hash[:12]})")
     for file in dataset.files:
         console.print(f"read {file}")
-    others = files_not_read(dataset)
-    if others:
-        more = f" and {len(others) - _MOST_FILES} more" if len(others) > _MOST_FILES else ""
-        console.print(f"not read: {', '.join(others[:_MOST_FILES])}{more}")
+    if understood.not_read:
+        console.print(f"not read: {first_few(understood.not_read, _MOST_FILES, str)}")
     num_relations = len(understood.relations)
     console.print(
         f"{counted(dataset.vocabulary.num_constants, 'constant')}, {counted(num_relations, 'relation')}, "

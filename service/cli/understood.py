@@ -29,11 +29,13 @@ class Understood:
         relations: relation -> its counts, in order of the names.
         num_with_rule: test triples that the head of a rule matches.
         num_with_new_constant: test triples with a constant that no fact has.
+        not_read: names of the files in the dataset's folder that no reader of datasets takes, in their order.
     """
 
     relations: dict[str, RelationCounts]
     num_with_rule: int
     num_with_new_constant: int
+    not_read: list[str]
 
     @property
     def without_rules(self) -> list[str]:
@@ -42,7 +44,7 @@ class Understood:
 
 
 def understand(dataset: Dataset) -> Understood:
-    """Counts relations, and test triples by what can prove them."""
+    """Counts relations, and test triples by what can prove them; lists the files that are not read."""
     facts = Counter(triple.predicate for triple in dataset.fact_triples)
     valid, test = (
         Counter(triple.predicate for triple in dataset.splits[split]) for split in ("valid", "test")
@@ -58,6 +60,7 @@ def understand(dataset: Dataset) -> Understood:
         relations,
         sum(matches_a_rule(triple, dataset) for triple in dataset.splits["test"]),
         sum(not constants_of_facts.issuperset(triple[1:]) for triple in dataset.splits["test"]),
+        _files_not_read(dataset),
     )
 
 
@@ -66,8 +69,7 @@ def matches_a_rule(triple: Triple, dataset: Dataset) -> bool:
     return any(_matches(rule, triple) for rule in dataset.rules_by_predicate.get(triple.predicate, ()))
 
 
-def files_not_read(dataset: Dataset) -> list[str]:
-    """Names of the files in a dataset's folder that no reader of datasets takes, in their order."""
+def _files_not_read(dataset: Dataset) -> list[str]:
     folder = dataset.files[0].path.parent
     read = {file.path.name for file in dataset.files}
     read |= {depths_file(folder, split).name for split in dataset.splits}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from proofrank.core.errors import PolicyError, shown
+from proofrank.core.errors import PolicyError, first_few, shown
 from proofrank.core.policy.importing.archive import StateDict
 
 COMPILED_PREFIX = "_orig_mod."
@@ -153,9 +153,8 @@ def read_network(state: StateDict, where: str) -> PublicNetwork:
         else:
             unknown.append(name)
     if unknown:
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise PolicyError(
-            f"{where}: unknown tensors {', '.join(shown(name) for name in unknown[:3])}{more}; expected those of an "
+            f"{where}: unknown tensors {first_few(unknown, 3, shown)}; expected those of an "
             "ActorCriticPolicy of the public DeepProofLog code (features_extractor…, mlp_extractor…)"
         )
     for needed in ("embedding.predicates", "embedding.arguments", "body_input.weight", "head_output.weight"):
