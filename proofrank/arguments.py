@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from proofrank.core.embedding import ScoreSource, load_embedding
 from proofrank.core.errors import EmbeddingError, ProofrankError, RankingError, shown
 from proofrank.core.graph import Dataset, Triple
 from proofrank.core.policy import Policy
@@ -23,13 +25,20 @@ def check_loaded(dataset: Any, policy: Any) -> None:
         )
 
 
-def check_embedding(embedding: Any) -> None:
-    """Raises EmbeddingError unless it scores triples: a PyKEEN model in its place is a likely mistake."""
+def loaded_embedding(embedding: Any) -> ScoreSource:
+    """The embedding, read where its path is given.
+
+    Raises:
+        EmbeddingError: it cannot be read, or is none: a PyKEEN model in its place is a likely mistake.
+    """
+    if isinstance(embedding, (str, Path)):
+        return load_embedding(embedding)
     if not hasattr(embedding, "scorer"):
         raise EmbeddingError(
             f"embedding is a {type(embedding).__name__}; expected a path, or what proofrank.load_embedding(path) or "
             "proofrank.save_embedding(model, triples_factory, folder) returns"
         )
+    return embedding
 
 
 def _what(value: Any) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from proofrank.arguments import check_embedding, check_loaded
-from proofrank.core.embedding import ScoreSource, load_embedding
+from proofrank.arguments import check_loaded, loaded_embedding
+from proofrank.core.embedding import ScoreSource
 from proofrank.core.errors import RankingError
 from proofrank.core.evaluator import create_evaluator, settings_for
 from proofrank.core.evaluator.artifacts import default_cache_folder
@@ -96,8 +96,7 @@ def fit_hybrid(
         raise RankingError(f"split {split!r} of dataset {dataset.name!r} has no triples to rank")
     if queries is not None:
         triples = sample_triples(triples, queries, seed)
-    source = load_embedding(embedding) if isinstance(embedding, (str, Path)) else embedding
-    check_embedding(source)
+    source = loaded_embedding(embedding)
     scorer = source.scorer(dataset, device)
     corruptor = Corruptor(dataset, number=number_of(corruptions), is_filtered=filtered, seed=seed)
     work = LazyQueries(triples, [sides_of(side)] * len(triples), corruptor)

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from proofrank.arguments import check_embedding, check_loaded, triple_by_index, triples_by_index
+from proofrank.arguments import check_loaded, loaded_embedding, triple_by_index, triples_by_index
 from proofrank.core.choices import HITS_AT, SPLITS, unused_pruning
 from proofrank.core.comparison import Identity, Protocol, Rankings, ScoredBy
-from proofrank.core.embedding import ScoreSource, load_embedding
+from proofrank.core.embedding import ScoreSource
 from proofrank.core.errors import ProofrankError, RankingError
 from proofrank.core.evaluator import ReferenceEvaluator, create_evaluator, render_proof, settings_for
 from proofrank.core.evaluator import explain as explain_candidate
@@ -518,16 +518,13 @@ def scoring_of(
             embedding.
         EmbeddingError: the embedding is none, cannot be read, or lacks a name of the graph.
     """
-    if isinstance(embedding, (str, Path)):
-        embedding = load_embedding(embedding)
-    if embedding is not None:
-        check_embedding(embedding)
+    source = None if embedding is None else loaded_embedding(embedding)
     if isinstance(hybrid, (str, Path)):
         hybrid = read_hybrid(Path(hybrid))
     elif isinstance(hybrid, Mapping):
         hybrid = Hybrid.from_dict(hybrid)
     stored = None if policy is None else policy.hybrid
-    scoring = make_scoring(kind, embedding, hybrid, dataset, device, stored=stored, beam=beam)
+    scoring = make_scoring(kind, source, hybrid, dataset, device, stored=stored, beam=beam)
     if scoring is not None:
         scoring.scorer.check(triples)
     return scoring
