@@ -7,7 +7,8 @@ import dataclasses
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from proofrank.core.errors import MemoryShortError
@@ -43,27 +44,14 @@ class RetryUntilReady:
 
     async def until_written(self, write: Callable[[], Awaitable[Result]], job: Job | None = None) -> Result:
         """Returns the result of ``write``, retried while the database cannot be written; ``job`` shows why it waits."""
-        try:
+        with self._waits_of(job) as show:
             while True:
                 try:
                     return await write()
                 except sqlite3.OperationalError as error:
                     logger.error("the data folder cannot be written: %s; trying again", error)
-                    if job is not None:
-                        self._show(
-                            job,
-                            f"the data folder cannot be written: {error}; the job waits and will continue",
-                        )
+                    show(f"the data folder cannot be written: {error}")
                     await asyncio.sleep(self._retry_seconds)
-        finally:
-            if job is not None:
-                self._obstacles.pop(job.id, None)
-
-    def _show(self, job: Job, obstacle: str) -> None:
-        """Shows what ``job`` waits for."""
-        if self._obstacles.get(job.id) != obstacle:
-            self._obstacles[job.id] = obstacle
-            self._updates.publish(self.with_obstacle(job))
 
     async def until_ready(self, make: Callable[[], Awaitable[Result]], job: Job | None = None) -> Result:
         """Returns the result of ``make``, retried while the service is not ready, is overloaded, or lacks memory for an
@@ -73,7 +61,7 @@ class RetryUntilReady:
             MemoryShortError: there was no memory for ``MOST_SECONDS_WITHOUT_MEMORY``.
         """
         without_memory_since: float | None = None
-        try:
+        with self._waits_of(job) as show:
             while True:
                 try:
                     return await make()
@@ -88,9 +76,23 @@ class RetryUntilReady:
                     # More and more seldom, because each attempt ends idle evaluators.
                     seconds = max(self._retry_seconds, min(waited, _MOST_SECONDS_BETWEEN_ATTEMPTS))
                     reason = str(error)
-                if job is not None:
-                    self._show(job, f"{reason}; the job waits and will continue")
+                show(reason)
                 await asyncio.sleep(seconds)
+
+    @contextmanager
+    def _waits_of(self, job: Job | None) -> Iterator[Callable[[str], None]]:
+        """Yields the function that shows with ``job``, if there is one, why it waits, while the context lasts."""
+        if job is None:
+            yield lambda _: None
+            return
+
+        def show(reason: str) -> None:
+            obstacle = f"{reason}; the job waits and will continue"
+            if self._obstacles.get(job.id) != obstacle:
+                self._obstacles[job.id] = obstacle
+                self._updates.publish(self.with_obstacle(job))
+
+        try:
+            yield show
         finally:
-            if job is not None:
-                self._obstacles.pop(job.id, None)
+            self._obstacles.pop(job.id, None)

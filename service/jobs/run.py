@@ -115,10 +115,8 @@ class JobRun:
                 "" if job.engine is None else f"; it was begun with engine {job.engine!r}: submit it again"
             )
             raise JobError(f"evaluation failed: {error}{begun}") from error
-        engine, prover_json = (
-            self._engine,
-            await context.patience.until_ready(partial(self._prover, policy), job),
-        )
+        engine = self._engine
+        prover_json = await context.patience.until_ready(partial(self._prover, policy), job)
         if (engine, prover_json) == (job.engine, job.prover_json):
             return job
         self._check_prover(job, prover_json)
