@@ -256,11 +256,10 @@ class EvaluatorHost:
             self._stages.enter(STARTING)
             try:
                 await evaluators.wake(self._live.active)
-            except MemoryShortError as error:
+            except BaseException as error:
                 self._stages.enter(ASLEEP, unless=DRAINING)
-                raise NotReady(f"still {ASLEEP}: {error}", retry_seconds=10) from error
-            except BaseException:
-                self._stages.enter(ASLEEP, unless=DRAINING)
+                if isinstance(error, MemoryShortError):
+                    raise NotReady(f"still {ASLEEP}: {error}", retry_seconds=10) from error
                 raise
             self._stages.enter(READY)
 

@@ -177,9 +177,8 @@ class EvaluatorMaker:
                     self._metrics,
                     lambda stage: self._enter(evaluator, stage),
                 )
-        except (torch.OutOfMemoryError, *_DEVICE_ERRORS) as error:
-            # Outside of torch's own allocator CUDA's usual error says that memory lacks.
-            if isinstance(error, _DEVICE_ERRORS) and getattr(error, "error_code", None) != _NO_MEMORY:
+        except RuntimeError as error:
+            if not _tells_of_lacking_memory(error):
                 raise
             raise MemoryShortError(f"no evaluator of shape {shape.name}: {error}") from error
         evaluator.engine = stream.engine
@@ -189,6 +188,13 @@ class EvaluatorMaker:
     def _enter(self, evaluator: ShapeEvaluator, stage: str) -> None:
         evaluator.stage = stage
         self._on_stage(evaluator)
+
+
+def _tells_of_lacking_memory(error: Exception) -> bool:
+    # Outside of torch's own allocator CUDA's usual error says so.
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, _DEVICE_ERRORS) and getattr(error, "error_code", None) == _NO_MEMORY
+    )
 
 
 def _is_of_device(error: Exception) -> bool:
