@@ -14,7 +14,7 @@ from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
 from proofrank.service.settings.settings import load_settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
-from tests.helpers.rebuilding import PATIENCE
+from tests.helpers.waiting import PATIENCE
 
 
 @asynccontextmanager

@@ -14,9 +14,7 @@ from proofrank.core.prover import ProverSettings
 from proofrank.service.scheduler import Lanes
 from proofrank.service.settings.settings import Settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
-
-PATIENCE = 300.0
-"""Seconds after which a missing event counts as a failure; never waited in full."""
+from tests.helpers.waiting import PATIENCE
 
 
 class FailingStream(OriginalStream):

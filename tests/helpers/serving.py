@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,32 @@ _LISTENING = re.compile(r"Uvicorn running on (http://\S+)")
 def _is_of_the_service(environment: Mapping[str, str] | None) -> bool:
     """Whether a process reads these variables when it likes, and not at its start."""
     return all(name.startswith("PROOFRANK_") for name in environment or {})
+
+
+def _started(
+    command: Sequence[str],
+    variables: Mapping[str, str],
+    output: int,
+    errors: int,
+    *,
+    module: str = _COMMAND,
+    is_fresh: bool,
+) -> subprocess.Popen[bytes] | ForkedProcess:
+    """Starts a process of ``proofrank``, as a new Python or as a copy of one that has imported the service.
+
+    Args:
+        command: arguments of ``proofrank``.
+        variables: all its variables.
+        output: descriptor of its standard output.
+        errors: that of its standard error.
+        module: module that a new Python runs.
+        is_fresh: whether it is a new Python.
+    """
+    if not is_fresh:
+        return ForkedProcess(command, variables, output, errors)
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *command], cwd=REPOSITORY, env=variables, stdout=output, stderr=errors
+    )
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -90,16 +116,8 @@ class RunningServer:
         reading, writing = os.pipe()
         self._errors = os.fdopen(reading, encoding="utf-8")
         with Path(os.devnull).open("wb") as nothing, os.fdopen(writing, "wb") as errors:
-            self._process: subprocess.Popen[bytes] | ForkedProcess = (
-                subprocess.Popen(
-                    [sys.executable, "-m", module, *command],
-                    cwd=REPOSITORY,
-                    env=variables,
-                    stdout=nothing,
-                    stderr=errors,
-                )
-                if is_fresh
-                else ForkedProcess(command, variables, nothing.fileno(), errors.fileno())
+            self._process = _started(
+                command, variables, nothing.fileno(), errors.fileno(), module=module, is_fresh=is_fresh
             )
         self._lines: list[str] = []
         self._url: str | None = None
@@ -201,16 +219,8 @@ def run_command(
         tempfile.TemporaryFile() as errors,
     ):
         variables = clean_environment({"XDG_DATA_HOME": data_home, **(environment or {})})
-        if _is_of_the_service(environment):
-            process = ForkedProcess(arguments, variables, output.fileno(), errors.fileno())
-        else:
-            process = subprocess.Popen(
-                [sys.executable, "-m", _COMMAND, *arguments],
-                cwd=REPOSITORY,
-                env=variables,
-                stdout=output,
-                stderr=errors,
-            )
+        is_fresh = not _is_of_the_service(environment)
+        process = _started(arguments, variables, output.fileno(), errors.fileno(), is_fresh=is_fresh)
         try:
             status = process.wait(_PATIENCE)
         except BaseException:

@@ -25,7 +25,7 @@ from proofrank.service.jobs.submission import write_body
 from proofrank.service.policies import PolicyAtStart, PolicyRegistry, PolicyStore
 from proofrank.service.policies.replicas import NoReplicas
 from proofrank.service.services import Services
-from proofrank.service.settings.settings import load_settings
+from proofrank.service.settings.settings import Settings, load_settings
 from proofrank.service.storage.database import Database
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from proofrank.service.wire import Identity, JobOptions, JobRequest
@@ -130,7 +130,14 @@ async def app_with_services(
         "data_folder": data,
         **options,
     }
-    app = create_app(load_settings(values, environment={}))
+    async with ready_app(load_settings(values, environment={})) as client_and_services:
+        yield client_and_services
+
+
+@asynccontextmanager
+async def ready_app(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, Services]]:
+    """Yields a client of the whole application in this process, once it is ready, and its services."""
+    app = create_app(settings)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://proofrank") as client,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import pickle
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, PolicyConfig, PolicyNetwork, build_network, load_policy, save_policy
 from proofrank.core.prover import ProverSettings
 from tests.helpers.datasets import DatasetMaker
+from tests.helpers.full_disk import no_room_for
 
 CONFIG = PolicyConfig(
     embedding_dim=4, hidden_dim=6, num_layers=2, state_pooling="mean", temperature=0.5, max_variables=50
@@ -407,14 +407,7 @@ def test_a_policy_that_cannot_be_written_whole_leaves_the_one_before(
     checkpoint: Path, dataset: Dataset, network: PolicyNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = load_policy(checkpoint, dataset).content_hash
-    write_bytes = Path.write_bytes
-
-    def without_room(path: Path, content: bytes) -> int:
-        if path.name == "vocab.json":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write_bytes(path, content)
-
-    monkeypatch.setattr(Path, "write_bytes", without_room)
+    no_room_for("vocab.json", monkeypatch)
     with pytest.raises(OSError, match="No space left"):
         save_policy(checkpoint, network, dataset.vocabulary, ProverSettings(max_depth=3))
 

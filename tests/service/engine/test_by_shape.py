@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from proofrank.core.errors import MemoryShortError
@@ -16,7 +15,6 @@ from proofrank.core.graph import Dataset
 from proofrank.core.policy import Policy, load_policy
 from proofrank.core.prover import ProverSettings
 from proofrank.core.ranking import Scoring
-from proofrank.service.app import create_app
 from proofrank.service.engine import by_shape, evaluators, shape_evaluator
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
@@ -26,7 +24,9 @@ from proofrank.service.settings.settings import load_settings
 from tests.helpers.embeddings import write_distmult
 from tests.helpers.family import write_untrained_policy
 from tests.helpers.hosting import hosting, queries_of, run
-from tests.helpers.rebuilding import PATIENCE, FailingStream, HeldRebuild
+from tests.helpers.rebuilding import FailingStream, HeldRebuild
+from tests.helpers.waiting import PATIENCE
+from tests.helpers.workshop import ready_app
 
 MOST_SECONDS = 20.0
 """Time in which what must not wait is over, in seconds, also on a busy machine."""
@@ -258,18 +258,10 @@ def test_without_memory_for_its_evaluator_a_request_is_told_to_come_later_and_wh
         "device_memory": 0.5,
         "least_model_seconds": 0,
     }
-    app = create_app(load_settings(values, environment={}))
-    host: EvaluatorHost = app.state.services.host
     triple = {"head": "anna", "relation": "ancestor", "tail": "Zoë"}
 
     async def test() -> None:
-        transport = httpx.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://test") as client,
-        ):
-            while host.stage != READY:
-                await asyncio.sleep(0.01)
+        async with ready_app(load_settings(values, environment={})) as (client, _):
             # As where other processes have taken the rest, or this one its share.
             monkeypatch.setattr(available_memory, "host_bytes", lambda: 2**20)
             for path, body in (

@@ -19,8 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proofrank.service.policies.policy_files import PARTS
 from tests.helpers.queues import LARGE, SMALL, queued
-from tests.helpers.rebuilding import PATIENCE
 from tests.helpers.serving import RunningServer
+from tests.helpers.waiting import PATIENCE
 
 LIBRARY = next(Path("/usr/lib").glob("**/faketime/libfaketime.so.1"), None)
 JUMPS = ["+10d", "-20d", "+0"]

@@ -14,18 +14,18 @@ import torch
 
 from proofrank.core.policy import Policy
 from proofrank.core.ranking import Corruptor, corrupted_queries
-from proofrank.service.app import create_app
 from proofrank.service.engine import shape_evaluator
 from proofrank.service.engine.host import EvaluatorHost
 from proofrank.service.engine.lifecycle import READY
 from proofrank.service.errors import Draining, EvaluationFailed, NotReady
 from proofrank.service.policies.records import PolicyRecord
-from proofrank.service.services import Services
 from proofrank.service.settings.settings import Settings, load_settings
 from proofrank.service.telemetry.metrics import ServiceMetrics
 from tests.helpers.family import write_untrained_policy
-from tests.helpers.rebuilding import PATIENCE, HeldRebuild
+from tests.helpers.rebuilding import HeldRebuild
 from tests.helpers.uploads import files_of
+from tests.helpers.waiting import PATIENCE
+from tests.helpers.workshop import ready_app
 
 REQUEST = {
     "queries": [
@@ -61,16 +61,8 @@ def test_a_request_that_is_done_is_answered_though_the_evaluator_has_failed_mean
     rebuild: HeldRebuild, settings: Settings, return_proof: bool
 ) -> None:
     async def ask() -> tuple[httpx.Response, str]:
-        app = create_app(settings)
-        host: EvaluatorHost = app.state.services.host
-        transport = httpx.ASGITransport(app)
-        async with (
-            asyncio.timeout(PATIENCE),
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://test") as client,
-        ):
-            while host.stage != READY:
-                await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE), ready_app(settings) as (client, services):
+            host = services.host
             stream, loop = rebuild.streams[0], asyncio.get_running_loop()
             stream.num_until_fault = NUM_CANDIDATES
             # The event loop receives the outcomes only after the evaluator has failed.
@@ -127,17 +119,8 @@ def test_a_policy_that_goes_live_while_the_evaluator_fails_is_live_in_the_store_
     folder = write_untrained_policy(tmp_path_factory.mktemp("policies") / "other", family_folder, seed=1)
 
     async def go() -> None:
-        app = create_app(settings)
-        services: Services = app.state.services
-        host, store = services.host, services.policies.store
-        transport = httpx.ASGITransport(app)
-        async with (
-            asyncio.timeout(PATIENCE),
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://test") as client,
-        ):
-            while host.stage != READY:
-                await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE), ready_app(settings) as (client, services):
+            host, store = services.host, services.policies.store
             assert (await client.put("/policies/other", files=files_of(folder))).status_code == 201
             loop, make_live = asyncio.get_running_loop(), store.make_live
             queries = list(

@@ -14,7 +14,8 @@ from proofrank.service.engine.refining import refine
 from proofrank.service.errors import EvaluationFailed
 from proofrank.service.settings.settings import Settings, load_settings
 from proofrank.service.telemetry.metrics import Kind, ServiceMetrics
-from tests.helpers.rebuilding import PATIENCE, HeldRebuild
+from tests.helpers.rebuilding import HeldRebuild
+from tests.helpers.waiting import PATIENCE
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from proofrank.service.engine import shape_evaluator
 from proofrank.service.engine.lifecycle import ASLEEP, READY
 from proofrank.service.errors import NotReady
 from tests.helpers.hosting import hosting, queries_of, run
-from tests.helpers.rebuilding import PATIENCE
 from tests.helpers.serving import REPOSITORY, RunningServer, clean_environment
+from tests.helpers.waiting import PATIENCE
 
 FRANCE = {"head": "france", "relation": "locatedInCR", "tail": "europe", "side": "tail"}
 

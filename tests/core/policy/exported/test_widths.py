@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from proofrank.core.policy.exported import operations
 from proofrank.core.policy.exported.checking import TILE_ROWS
 from proofrank.core.policy.exported.rows import differing_company
 from proofrank.core.policy.exporting import NetworkSizes, export_policy, network_sizes
+from tests.helpers.full_disk import no_room_for
 from tests.helpers.own_networks import default_dataset
 
 WIDTHS = range(1, 41)
@@ -182,14 +182,7 @@ def test_a_network_that_cannot_be_written_whole_leaves_the_policy_before(
     dataset = default_dataset()
     sizes = network_sizes(dataset)
     before = export_policy(PairScorer(sizes, 8), dataset, tmp_path / "own").content_hash
-    write_bytes = Path.write_bytes
-
-    def without_room(path: Path, content: bytes) -> int:
-        if path.name == "vocab.json":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write_bytes(path, content)
-
-    monkeypatch.setattr(Path, "write_bytes", without_room)
+    no_room_for("vocab.json", monkeypatch)
     with pytest.raises(OSError, match="No space left"):
         export_policy(PairScorer(sizes, 16), dataset, tmp_path / "own")
 
